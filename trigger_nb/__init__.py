@@ -1,0 +1,1 @@
+"""Durable jobs for people who work in Jupyter notebooks."""

@@ -1,0 +1,194 @@
+"""What is kept of a task and of a run, and its text form.
+
+A record's attributes are the keys of one JSON object, and a default is simply not written. So a
+record is read by parsing its text and putting the result under the class's defaults (no field is
+copied one by one: replaying thousands of tasks is mostly this), and it can be read in the store
+with any SQLite tool.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Any, ClassVar, Self
+
+_dumps = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+
+
+class TaskStatus(StrEnum):
+    """The status of a task."""
+
+    PENDING = "PENDING"
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    ERRORED = "ERRORED"
+    CANCELED = "CANCELED"
+
+
+class RunStatus(StrEnum):
+    """The status of a run. WAITING has a reason: "wait", "retry" or "paused"."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    WAITING = "WAITING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+    INTERRUPTED = "INTERRUPTED"
+
+
+class Reason(StrEnum):
+    """Why a task's body was called in a pass, or was not (rule R7)."""
+
+    NEW = "new"
+    REPLAYED = "replayed"
+    CHANGED = "changed"
+    RETRIED = "retried"
+    INTERRUPTED = "interrupted"
+    FORCED = "forced"
+    LOST_VALUE = "lost value"
+    ADOPTED = "adopted"
+
+
+class _Record:
+    """A JSON object as attributes over class-level defaults."""
+
+    # Attributes kept beside the record but not in its text.
+    _beside: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+    @classmethod
+    def parse(cls, data: dict[str, Any]) -> Self:
+        """The record of a parsed text; it takes `data` over."""
+        record = cls.__new__(cls)
+        record.__dict__ = data
+        return record
+
+    @classmethod
+    def loads(cls, text: str) -> Self:
+        """The record of a stored text."""
+        return cls.parse(json.loads(text))
+
+    def dumps(self) -> str:
+        """The text to store: attributes that differ from their defaults, as ASCII JSON."""
+        cls = type(self)
+        beside = cls._beside
+        return _dumps(
+            {
+                name: value
+                for name, value in self.__dict__.items()
+                if name not in beside and value != getattr(cls, name, None)
+            }
+        )
+
+    def copy(self, **changes: Any) -> Self:
+        """A shallow copy with some attributes replaced."""
+        fresh = self.parse(dict(self.__dict__))
+        fresh.__dict__.update(changes)
+        return fresh
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items())
+        return f"{type(self).__name__}({inside})"
+
+
+class TaskRecord(_Record):
+    """What is kept of one task. Times are UTC seconds since the epoch.
+
+    `started` and `ended` are *ordinals*: the run counts its starts and ends across all passes, and
+    "first started after it ended" (rule R9) is decided by them, never by clocks.
+    """
+
+    _beside = frozenset({"path"})
+
+    path: str = ""  # The normal form; it is the row's key, so it is not in the text.
+    status: str = TaskStatus.COMPLETED
+    kind: str = "task"  # "task", "wait", "log", "parallel", "run" (a child run) or "store"
+    # Rises only when a completed result is forgotten on purpose (I6, R9). Of two results of one
+    # generation the first committed one wins (C5).
+    generation: int = 0
+    started: int = 0  # Ordinal of the first start in this generation.
+    ended: int = 0  # Ordinal of the end; 0 while it has none.
+    started_at: float = 0.0
+    ended_at: float | None = None
+    attempt: int = 1  # The attempt this record speaks of, from 1.
+    crashes: int = 0  # Recorded starts in a row that never came to an end (A1).
+    next_at: float | None = None  # When a wait ends or the next attempt begins.
+    forced: bool = False  # Forgotten on purpose: the next pass runs it, whatever its status.
+
+    # Fingerprints (R6); "" is "unknown", which never counts as a change.
+    code: str = ""  # of the body's code
+    inputs: str = ""  # of its params
+    codec: str = ""  # of a codec other than the default one
+    body: str = ""  # "module:qualname" of the body, to find what it is now
+
+    # The value: `form` says how `value` is to be read.
+    #   ""         plain JSON, `value` is it
+    #   "tagged"   JSON with tags, for the codec
+    #   "file"     `value` is {"file", "size", "sha256", "form"}: the text lies beside the database
+    #   "signed"   a signed pickle (opt-in)
+    #   "unstored" `value` is {"type", "path", "reason"}: the task is done, its value could not be kept
+    form: str = ""
+    value: Any = None
+    error: dict[str, Any] | None = None  # As data, see `_codec.exceptions`.
+
+    # For the eye.
+    name: str = ""
+    icon: str = ""
+    style: str = "normal"
+    description: str = ""
+    display_key: str = ""
+    params: Any = None  # A bounded, redacted preview in plain JSON.
+    properties: list[dict[str, Any]] = []  # noqa: RUF012  # a default, never changed in place
+    output_properties: list[dict[str, Any]] = []  # noqa: RUF012
+    redact: list[str] = []  # noqa: RUF012
+    level: str = ""  # of a log line
+    data: Any = None  # of a log line
+
+    @property
+    def final(self) -> bool:
+        """Whether the store must keep this against any other record of the same generation."""
+        return self.status == TaskStatus.COMPLETED
+
+    @property
+    def rank(self) -> int:
+        """Orders records of one task for the store: a lower one never replaces a higher one."""
+        return 2 * self.generation + (self.status == TaskStatus.COMPLETED)
+
+
+class RunRecord(_Record):
+    """What is kept of one run. Times are UTC seconds since the epoch."""
+
+    _beside = frozenset({"id"})
+
+    id: str = ""
+    status: str = RunStatus.PENDING
+    reason: str = ""  # why it is WAITING: "wait", "retry" or "paused"; else ""
+    client: str = ""
+    job: str = ""
+    name: str = ""
+    version: str = ""
+    payload_form: str = ""
+    payload: Any = None
+    payload_preview: str = ""
+    form: str = ""  # of the output, as in a TaskRecord
+    output: Any = None
+    error: dict[str, Any] | None = None
+    # Paths of the task errors that ended the last pass: they are not final and run again (R5).
+    ended_by: list[str] = []  # noqa: RUF012
+    created_at: float = 0.0
+    started_at: float | None = None
+    finished_at: float | None = None
+    passes: int = 0
+    is_test: bool = False
+    parent: str = ""  # run id of the parent run
+    parent_task: str = ""  # path of the task in the parent run
+    event: dict[str, Any] | None = None
+    code: str = ""  # fingerprint of the run function in the last pass
+    counts: dict[str, int] = {}  # noqa: RUF012  # tasks by status, for the table of runs
+    holder: dict[str, Any] | None = None  # the kernel that drives it, see `_lease`
+    hints: list[str] = []  # noqa: RUF012  # what the header says of the last pass
+    redact: list[str] = []  # noqa: RUF012
