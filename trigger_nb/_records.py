@@ -84,6 +84,11 @@ class _Record:
             }
         )
 
+    def dumps_with(self, name: str, text: str) -> str:
+        """`dumps()` with one more attribute, whose JSON text is at hand already."""
+        head = self.dumps()
+        return f'{head[:-1]}{"," if len(head) > 2 else ""}"{name}":{text}}}'
+
     def copy(self, **changes: Any) -> Self:
         """A shallow copy with some attributes replaced."""
         fresh = self.parse(dict(self.__dict__))
@@ -118,6 +123,10 @@ class TaskRecord(_Record):
     crashes: int = 0  # Recorded starts in a row that never came to an end (A1).
     next_at: float | None = None  # When a wait ends or the next attempt begins.
     forced: bool = False  # Forgotten on purpose: the next pass runs it, whatever its status.
+    interrupted: bool = False  # PENDING because its pass was stopped while the body ran.
+    # How long the call had waited, in seconds, when the user's own code cancelled it (A8). On a
+    # COMPLETED record: the caller was gone when the result came from the body's thread.
+    canceled: float | None = None
 
     # Fingerprints (R6); "" is "unknown", which never counts as a change.
     code: str = ""  # of the body's code
@@ -133,7 +142,9 @@ class TaskRecord(_Record):
     #   "unstored" `value` is {"type", "path", "reason"}: the task is done, its value could not be kept
     form: str = ""
     value: Any = None
-    error: dict[str, Any] | None = None  # As data, see `_codec.exceptions`.
+    # As data, see `_codec.exceptions`. On a COMPLETED record: the caller had got this error (a
+    # timeout) before the result came from the body's thread.
+    error: dict[str, Any] | None = None
 
     # For the eye.
     name: str = ""
@@ -149,13 +160,11 @@ class TaskRecord(_Record):
     data: Any = None  # of a log line
 
     @property
-    def final(self) -> bool:
-        """Whether the store must keep this against any other record of the same generation."""
-        return self.status == TaskStatus.COMPLETED
-
-    @property
     def rank(self) -> int:
-        """Orders records of one task for the store: a lower one never replaces a higher one."""
+        """Orders records of one task for the store: a lower one never replaces a higher one.
+
+        An odd one is a completed result, which no other of the same rank replaces either (C5).
+        """
         return 2 * self.generation + (self.status == TaskStatus.COMPLETED)
 
 
@@ -183,6 +192,7 @@ class RunRecord(_Record):
     started_at: float | None = None
     finished_at: float | None = None
     passes: int = 0
+    last_ending: str = ""  # the status in which the pass before this one ended
     is_test: bool = False
     parent: str = ""  # run id of the parent run
     parent_task: str = ""  # path of the task in the parent run

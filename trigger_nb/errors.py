@@ -15,6 +15,7 @@ Exception
     ├── InvalidPayloadError          a payload that does not fit the trigger's schema
     ├── NotStorableError             a value no codec can write (raised by the codec, see rule S4)
     ├── ValueNotStoredError          the use of a result that could not be kept
+    ├── ValueNotLoadedError          a stored value whose class is not loaded here, or no longer fits it
     ├── RedactedError                the use of a secret that was never written
     ├── RunStateError                an operation that the run's status does not allow
     ├── NotFoundError                a run, task or job that is not there
@@ -72,6 +73,7 @@ __all__ = [
     "TaskTimeoutError",
     "TriggerError",
     "UsageError",
+    "ValueNotLoadedError",
     "ValueNotStoredError",
 ]
 
@@ -167,6 +169,13 @@ class ValueNotStoredError(TriggerError):
     """A task ended well, but its value could not be kept, and now it is used."""
 
 
+class ValueNotLoadedError(TriggerError):
+    """A stored value cannot be rebuilt here: its class is not loaded, or no longer fits it.
+
+    The value is still in the store; the message says what to define or change first.
+    """
+
+
 class RedactedError(TriggerError):
     """A secret is used that was never written to the store."""
 
@@ -239,7 +248,7 @@ class RunLostError(StoreError):
     """Another kernel has taken this run over; this one may no longer change its status."""
 
 
-class RunInterrupted(BaseException):  # noqa: N818  # like KeyboardInterrupt: not an error
+class RunInterrupted(BaseException):  # like KeyboardInterrupt: not an error
     """Unwinds the thread of a `def` job or body when its run is interrupted, canceled or paused.
 
     It derives from `BaseException` so that `except Exception` does not stop it. After it,

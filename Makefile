@@ -1,0 +1,52 @@
+# Each target works alone in a fresh clone that has Python 3.11 or later, git and make: the first one
+# makes .venv and installs what is needed into it, from PyPI alone.
+
+PY := .venv/bin/python
+READY := .venv/.ready
+
+# The first Python that is new enough and can make a virtual environment; `make PYTHON=...` to choose.
+# Asked only when .venv is made.
+CANDIDATES := python3 python python3.13 python3.12 python3.11 python3.14
+SUITS := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON = $(shell for p in $(CANDIDATES); do "$$p" -c '$(SUITS)' >/dev/null 2>&1 && echo "$$p" && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format crashtest bench clean
+
+help:  ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY)  ## run a notebook, kill its kernel half-way, run it again: what is done is replayed
+	@$(PY) notebooks/run_demo.py
+
+test: $(READY)  ## all tests, the code blocks of README and docs included
+	@$(PY) -m pytest -q -n auto --dist worksteal
+
+check: $(READY)  ## lint, format and types
+	@$(PY) -m ruff check --quiet
+	@$(PY) -m ruff format --check --quiet --diff
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright --pythonpath $(PY)
+
+format: $(READY)  ## put the code into the form that `make check` asks for
+	@$(PY) -m ruff check --quiet --fix
+	@$(PY) -m ruff format --quiet
+
+crashtest: $(READY)  ## 200 random jobs, each killed at random moments and resumed (the long form of a test)
+	@$(PY) -m tests.crash --jobs 200
+
+bench: $(READY)  ## the library's own cost beside that of diskcache and of plain sqlite3
+	@$(PY) -m benchmarks
+
+clean:  ## remove .venv, caches and builds; stores (.trigger_nb) are kept
+	@rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { \
+	  echo "No Python 3.11 or later was found that can make a virtual environment (looked for: $(CANDIDATES))."; \
+	  echo "Install one (on Debian and Ubuntu python3-venv too), or name it: make PYTHON=/path/to/python3.11"; \
+	  exit 1; }
+	@echo "Setting up .venv (once; it takes a minute or two) ..."
+	@"$(PYTHON)" -m venv .venv
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,56 @@
+"""Makes a test of each Markdown page of the docs: its Python blocks have to run (see tests/doc_blocks.py)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if file_path == ROOT / "README.md" or (file_path.suffix == ".md" and ROOT / "docs" in file_path.parents):
+        return Page.from_parent(parent, path=file_path)
+    return None
+
+
+class Page(pytest.File):
+    """A Markdown page."""
+
+    def collect(self):
+        yield Blocks.from_parent(self, name="blocks")
+
+
+class Blocks(pytest.Item):
+    """All Python blocks of a page, each of which builds on those before."""
+
+    def runtest(self):
+        with tempfile.TemporaryDirectory() as directory:
+            done = subprocess.run(
+                [sys.executable, "-m", "tests.doc_blocks", str(self.path)],
+                cwd=directory,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        if done.returncode:
+            raise PageError(done.stdout + done.stderr)
+
+    def repr_failure(self, excinfo, style=None):
+        if isinstance(excinfo.value, PageError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self):
+        return self.path, None, f"code blocks of {self.path.relative_to(ROOT)}"
+
+
+class PageError(Exception):
+    """A block did not run; the text is what the page printed and the traceback."""

@@ -1,0 +1,24 @@
+"""What every test can rely on. Keep it small: what only some tests need belongs beside them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+
+# No test depends on timing, hypothesis's own deadline included. In CI each run tries the same examples.
+settings.register_profile("trigger_nb", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("trigger_nb")
+
+
+@pytest.fixture
+def anyio_backend():
+    """What `@pytest.mark.anyio` runs on; a test of both asks for it by parametrizing "anyio_backend"."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _stores_of_its_own(tmp_path, monkeypatch):
+    """Each test's stores are its own, and none is left in the checkout."""
+    monkeypatch.setenv("TRIGGER_NB_DIR", str(tmp_path / "stores"))

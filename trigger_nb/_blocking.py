@@ -1,0 +1,133 @@
+"""`io` for `def` jobs and bodies: the same methods, as calls that block their worker thread."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ._call import MISS, Call
+from ._executors import Home, threads
+from ._io import Io, KeyValues, Logger, Stores
+from .errors import RunInterrupted, UsageError
+
+if TYPE_CHECKING:
+    from ._engine import Pass
+
+
+class BlockingIo:
+    """What `io` is in a `def` job or body: call its methods without `await`.
+
+    ```
+    def greet(payload, io):
+        name = io.run_task("fetch-name", fetch_name, payload["id"])
+        io.wait("pause", minutes=5)
+        return name
+    ```
+    """
+
+    def __init__(self, io: Io) -> None:
+        self._io = io
+
+    @property
+    def logger(self) -> Logger:
+        """Lines in the tree, as for `async def` jobs."""
+        return self._io.logger
+
+    @property
+    def store(self) -> BlockingStores:
+        """Small values that outlive tasks."""
+        return BlockingStores(self._io.store, self._finish)
+
+    def try_(self, body: Callable[[], Any], on_error: Callable[[Exception], Any]) -> Any:
+        """`body()`, or what `on_error(error)` gives when it raises."""
+        try:
+            return body()
+        except Exception as error:  # noqa: BLE001  # that is what it is for
+            return on_error(error)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._io, name)
+        if name not in _METHODS:
+            return found
+
+        def call(*args: Any, **options: Any) -> Any:
+            return self._finish(found(*args, **options))
+
+        return call
+
+    def _finish(self, call: Call[Any]) -> Any:
+        owner: Pass = self._io._pass  # pyright: ignore[reportPrivateUsage]
+        return wait_for(call, owner)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("`io` cannot be pickled: it belongs to this kernel")
+
+
+_METHODS = frozenset(
+    name
+    for name, value in vars(Io).items()
+    if not name.startswith("_") and inspect.isfunction(value) and name != "try_"
+)
+
+
+class BlockingStores:
+    """The three key-value stores, blocking."""
+
+    def __init__(self, stores: Stores, finish: Callable[[Call[Any]], Any]) -> None:
+        self.run = BlockingKeyValues(stores.run, finish)
+        self.job = BlockingKeyValues(stores.job, finish)
+        self.env = BlockingKeyValues(stores.env, finish)
+
+
+class BlockingKeyValues:
+    """Small values by name, blocking."""
+
+    def __init__(self, values: KeyValues, finish: Callable[[Call[Any]], Any]) -> None:
+        self._values = values
+        self._finish = finish
+
+    def get(self, key: Any, name: str, default: Any = None) -> Any:
+        """The value of that name, or `default`."""
+        return self._finish(self._values.get(key, name, default))
+
+    def has(self, key: Any, name: str) -> bool:
+        """Whether there is a value of that name."""
+        return self._finish(self._values.has(key, name))
+
+    def set(self, key: Any, name: str, value: Any) -> None:
+        """Keep a value under that name."""
+        self._finish(self._values.set(key, name, value))
+
+    def delete(self, key: Any, name: str) -> None:
+        """Forget the value of that name."""
+        self._finish(self._values.delete(key, name))
+
+
+def wait_for(call: Call[Any], owner: Pass) -> Any:
+    """The result of a call, waited for in a worker thread. A replay does not go over to the loop."""
+    if threading.get_ident() == owner.home.thread:
+        call.awaited = True
+        raise owner.misused(
+            UsageError(
+                "a `def` body with thread=False runs on the event loop, where `io` cannot block: "
+                "make the body `async def`, or leave thread=False out"
+            )
+        )
+    call.awaited = True
+    try:
+        value = owner.replay(call)
+        return value if value is not MISS else run_on(owner.home, lambda: owner.perform(call))
+    except asyncio.CancelledError:
+        raise RunInterrupted from None
+
+
+def run_on(home: Home, function: Callable[[], Awaitable[Any]]) -> Any:
+    """Run an async function on the loop; meanwhile another body may use this thread's place."""
+    threads.step_out()
+    try:
+        return home.run(function)
+    finally:
+        threads.step_in()

@@ -1,0 +1,156 @@
+"""How the user's functions are called: which parameters they take, and on which thread they run."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from types import CodeType, FunctionType, MethodType
+from typing import Any, NamedTuple
+
+from .errors import InvalidOptionError
+
+
+class Signature(NamedTuple):
+    """What the engine needs to know of a callable's parameters."""
+
+    names: tuple[str, ...]  # parameters that can be filled by name
+    required: tuple[str, ...]  # positional parameters without a default, in order
+    is_async: bool
+    returns: Any  # the annotation, or None
+
+
+# By the id of the code object, which is kept here and so keeps its id: hashing a code object costs
+# more than the rest of a replay. Bounded by how many functions a session defines.
+_signatures: dict[int, tuple[CodeType, Any, Signature]] = {}
+
+
+def signature_of(function: Any) -> Signature:
+    """The signature of any callable; worked out once for each piece of code."""
+    if type(function) is FunctionType:
+        code = function.__code__
+        known = _signatures.get(id(code))
+        if known is not None and known[1] == function.__defaults__:
+            return known[2]
+        found = _inspect(function)
+        if _cheap_to_compare(function.__defaults__):
+            _signatures[id(code)] = (code, function.__defaults__, found)
+        return found
+    return _inspect(function)
+
+
+def _cheap_to_compare(defaults: tuple[Any, ...] | None) -> bool:
+    # Comparing arrays or tables with == is neither cheap nor a boolean.
+    return defaults is None or all(type(value) in (int, str, float, bool, type(None)) for value in defaults)
+
+
+def _inspect(function: Any) -> Signature:
+    if not callable(function):
+        raise InvalidOptionError(
+            f"a task's body is a function, not {type(function).__name__}: {function!r:.100}. "
+            "Pass the function and its arguments without calling it: io.run_task(key, fetch, user_id)"
+        )
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a builtin that does not tell
+        return Signature((), (), is_async=False, returns=None)
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return Signature(
+        names=tuple(p.name for p in parameters if p.kind in by_name and not _is_bound(function, p.name)),
+        required=tuple(p.name for p in parameters if p.kind in by_place and p.default is p.empty),
+        is_async=is_async(function),
+        returns=_annotation(function),
+    )
+
+
+def _is_bound(function: Any, name: str) -> bool:
+    """Whether a partial has filled the parameter already."""
+    return isinstance(function, functools.partial) and name in function.keywords
+
+
+def _annotation(function: Any) -> Any:
+    plain = innermost(function)
+    raw = getattr(plain, "__annotations__", {}).get("return")
+    if not isinstance(raw, str):
+        return raw
+    try:
+        return inspect.get_annotations(plain, eval_str=True).get("return")
+    except Exception:  # noqa: BLE001  # a name that is not there: then there is no typed result
+        return None
+
+
+def innermost(function: Any) -> Any:
+    """The function inside partials, bound methods and objects with `__call__`."""
+    while True:
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif isinstance(function, MethodType):
+            function = function.__func__
+        elif isinstance(function, (FunctionType, type)) or not hasattr(type(function), "__call__"):  # noqa: B004
+            return function
+        else:
+            call = getattr(type(function), "__call__")  # noqa: B004, B009
+            if not isinstance(call, FunctionType):
+                return function
+            function = call
+
+
+def is_async(function: Any) -> bool:
+    """Whether calling it gives a coroutine, whatever it is wrapped in."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(innermost(function))
+
+
+def bind_body(
+    signature: Signature, args: tuple[Any, ...], offers: Mapping[str, Callable[[], Any]]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments for a task's body.
+
+    Parameters named as one of `offers` (`task`, `io`, and `client` in an integration) are filled
+    by name, unless `args` reach them. Without `args`, other required parameters get the offers by
+    position, in their order: `lambda t: ...` gets the task.
+    """
+    taken = set(signature.required[: len(args)])
+    named = {name: offers[name]() for name in signature.names if name in offers and name not in taken}
+    open_places = [name for name in signature.required if name not in named]
+    if args or not open_places:
+        return args, named
+    left = [make for name, make in offers.items() if name not in named]
+    if len(open_places) > len(left):
+        raise InvalidOptionError(
+            f"the body takes {', '.join(open_places)}, and nothing was given for them: pass the arguments "
+            "after the body, io.run_task(key, body, argument, ...)"
+        )
+    # By position, so whatever was to be filled by name and stands before must go by position too.
+    ordered = iter(left)
+    values = [named.pop(name) if name in named else next(ordered)() for name in signature.required]
+    return tuple(values), named
+
+
+def bind_run(function: Any, offers: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments for a run function: `payload`, `io`, `ctx` by name, or by position in that order."""
+    parameters = list(inspect.signature(function).parameters.values())
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return tuple(offers.values()), {}
+    named = {p.name: offers[p.name] for p in parameters if p.name in offers and p.kind is not p.POSITIONAL_ONLY}
+    left = iter([value for name, value in offers.items() if name not in named])
+    positional: list[Any] = []
+    for p in parameters:
+        if p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
+            continue
+        if p.name in named:
+            positional.append(named.pop(p.name))
+        elif p.default is p.empty:
+            value = next(left, _missing)
+            if value is _missing:
+                raise InvalidOptionError(
+                    f"a job's function takes payload, io and ctx (by name, or in that order, or fewer); "
+                    f"there is nothing for its parameter {p.name!r}"
+                )
+            positional.append(value)
+        else:
+            break
+    return tuple(positional), named
+
+
+_missing = object()

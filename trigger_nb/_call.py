@@ -1,0 +1,122 @@
+"""A call of `io.run_task` that waits for its `await`, and what surrounds all calls of a run."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ._keys import display_key
+
+if TYPE_CHECKING:
+    from ._records import TaskRecord
+    from ._scope import Place, Scope
+    from ._store import Row
+    from ._task import OnChange, Options
+
+T = TypeVar("T")
+
+MISS: Any = object()  # no stored result can be given at once
+
+
+class Stop(StrEnum):
+    """Why a pass was ended from outside."""
+
+    INTERRUPT = "interrupt"
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    SUPERSEDED = "superseded"
+    STORE = "store"
+
+
+@dataclass(slots=True)
+class Settings:
+    """What the client and the job say about all tasks of a run."""
+
+    max_depth: int = 5
+    on_change: OnChange = "keep"
+    timeout: float | None = None
+    repeatable: bool = False
+    redact: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Memory:
+    """What this kernel keeps of a run between passes: all that the store cannot or could not hold."""
+
+    # Results that no codec can write (S4), by path and generation.
+    live: dict[tuple[str, int], Any] = field(default_factory=lambda: {})
+    # Rows that a failing store did not take (A9); the next pass writes them first.
+    parked: list[Row] = field(default_factory=lambda: [])
+
+
+class Call(Generic[T]):
+    """A call of `io.run_task` that waits for its `await`."""
+
+    __slots__ = (
+        "__weakref__", "args", "awaited", "body", "deadline", "flying", "host", "kind", "offers", "options",
+        "path", "place", "record", "scope", "segment",
+    )  # fmt: skip
+
+    def __init__(
+        self, scope: Scope, segment: str, body: Any, args: tuple[Any, ...], options: Options, place: Place,
+        kind: str = "task", offers: dict[str, Callable[[], Any]] | None = None,
+        deadline: Callable[[float], float] | None = None,
+    ) -> None:  # fmt: skip
+        self.scope = scope
+        self.segment = segment
+        self.body = body
+        self.args = args
+        self.options = options
+        self.place = place
+        self.kind = kind
+        self.offers = offers  # what an integration adds to `task` and `io`
+        self.deadline = deadline  # of a wait: from the time it begins to the time it ends
+        self.awaited = False
+        self.flying = False  # a body is running for it
+        self.host: Any = None  # the asyncio task that performs it
+        self.path = ""
+        self.record: TaskRecord | None = None
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        self.awaited = True
+        owner = self.scope.owner
+        value = owner.replay(self)
+        if value is not MISS:
+            return value
+        return (yield from owner.perform(self).__await__())
+
+    def __repr__(self) -> str:
+        return f'<a task that has not started: write "await" in front of it: await io.run_task({self.segment!r}, ...)>'
+
+    def __del__(self) -> None:
+        if not self.awaited:
+            warnings.warn(
+                f"the task {display_key(self.segment)!r} was never awaited, so it did not run: "
+                f'write "await" in front of the call at {show_place(self.place)}',
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+def show_place(place: Place) -> str:
+    """A place in the user's code as text: "cell 3, line 7" where it can be told, else file and line."""
+    code, instruction = place
+    line = code.co_firstlineno
+    for start, end, at in code.co_lines():
+        if start <= instruction < end and at is not None:
+            line = at
+            break
+    return f"{_cell_name(code.co_filename)}, line {line}"
+
+
+def _cell_name(filename: str) -> str:
+    """ "cell [3]" for a notebook's cell, else the file as it is."""
+    shell_module = sys.modules.get("IPython")
+    shell = shell_module.get_ipython() if shell_module is not None else None
+    names = getattr(getattr(shell, "compile", None), "_filename_map", {})
+    number = names.get(filename)
+    return f"cell [{number}]" if number is not None else filename

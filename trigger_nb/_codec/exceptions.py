@@ -1,0 +1,720 @@
+"""Errors as data (rule R4).
+
+An error is written as its class's name, its bases, its arguments and whatever is set on it, part by
+part. It is read into an instance of that class without calling any code of the class's own: the
+object is made by the built-in class below it, and its parts are put back. Where the class is not
+loaded, a class made on the spot takes its place, derived from `TaskError` and from all that is
+loaded of the original's bases, so that `except` takes the same branch.
+"""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import re
+import sys
+from abc import ABCMeta
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from types import GetSetDescriptorType, MemberDescriptorType, TracebackType
+from typing import Any, Final, NamedTuple, cast, get_args
+from weakref import WeakValueDictionary
+
+from ..errors import NotStorableError, TaskError, ValueNotStoredError
+from ._base import (
+    TAG,
+    Read,
+    Reader,
+    Unstored,
+    UnstoredArgument,
+    Write,
+    Writer,
+    add_finder,
+    add_reader,
+    attributes_of,
+    class_name,
+    dumps,
+    find_class,
+    known_of,
+    type_name,
+)
+
+# The bounds on what is kept of one error, all of its causes, contexts and members together.
+_MAX_ERRORS = 200
+_MAX_DEPTH = 12
+_MAX_TEXT = 256 * 1024
+# ... of one attribute or argument, of the error's text, and of a response's body.
+_MAX_PART = 64 * 1024
+_MAX_SHOWN = 4 * 1024
+_MAX_BODY = 31 * 1024
+
+
+def encode_error(error: BaseException) -> dict[str, Any]:
+    """An error as plain JSON data. It never raises and never grows beyond a few hundred kilobytes.
+
+    For display: `type` and `module` name its class, `message` is its text, `notes` its notes,
+    `traceback` the frames of the user's code, outermost first, one text each; `cause`, `context`
+    and the members of a group, `errors`, have the same form.
+    """
+    return _Errors().write(error)
+
+
+def decode_error(data: dict[str, Any]) -> BaseException:
+    """The error that was written as `data`, as an instance of its class if that is loaded here.
+
+    Otherwise it is a `TaskError` that is also an instance of the nearest loaded bases.
+    """
+    return _read(data)
+
+
+class _Adapter(NamedTuple):
+    to_data: Callable[[Any], Any]
+    from_data: Callable[[Any], BaseException]
+
+
+_adapters: dict[str, _Adapter] = {}
+# Classes defined inside functions cannot be found by name; those met in this kernel still can.
+_local_classes: WeakValueDictionary[str, type[Any]] = WeakValueDictionary()
+
+
+def add_error(name: str, to_data: Callable[[Any], Any], from_data: Callable[[Any], BaseException]) -> None:
+    """Have errors of exactly the class `module:qualname` written and read by these."""
+    _adapters[name] = _Adapter(to_data, from_data)
+
+
+# -- writing
+
+
+class _Errors:
+    """Writes the errors of one tree of errors, within one bound for all of them."""
+
+    def __init__(self, *, traceback: bool = True) -> None:
+        self._traceback = traceback
+        self._errors_left = _MAX_ERRORS
+        self._text_left = _MAX_TEXT
+        self._depth = 0
+        self._open: set[int] = set()
+
+    def write(self, error: BaseException) -> dict[str, Any]:
+        self._errors_left -= 1
+        self._depth += 1
+        self._open.add(id(error))
+        try:
+            return self._write(error)
+        finally:
+            self._open.discard(id(error))
+            self._depth -= 1
+
+    def find_writer(self, cls: type[Any]) -> Write | None:
+        return _part_writers.get(f"{cls.__module__}.{cls.__qualname__}")
+
+    def _write(self, error: BaseException) -> dict[str, Any]:
+        cls = type(error)
+        if "<locals>" in cls.__qualname__ and not issubclass(cls, _StandIn):
+            _local_classes[class_name(cls)] = cls
+        data: dict[str, Any] = {
+            "module": cls.__module__,
+            "type": cls.__qualname__,
+            "bases": _base_names(cls),
+            "message": _cut(_text_of(error, str)),
+        }
+        if not self._write_adapted(error, data):
+            self._write_parts(error, data)
+        if notes := getattr(error, "__notes__", None):
+            data["notes"] = [_cut(str(note)) for note in cast("list[object]", notes)[:50]]
+        if isinstance(error, BaseExceptionGroup):
+            self._write_members(cast("BaseExceptionGroup[BaseException]", error), data)
+        self._write_chain(error, data)
+        if self._traceback and (frames := _user_frames(error.__traceback__)):
+            data["traceback"] = frames
+        return data
+
+    def _write_adapted(self, error: BaseException, data: dict[str, Any]) -> bool:
+        name = class_name(type(error))
+        adapter = _adapters.get(name)
+        if adapter is None:
+            return False
+        try:
+            written = self._part(adapter.to_data(error))
+        except Exception:
+            return False  # The general way may still do.
+        data["adapter"] = name
+        data["data"] = written
+        return True
+
+    def _write_parts(self, error: BaseException, data: dict[str, Any]) -> None:
+        data["args"] = [self.argument(argument) for argument in _arguments(error)]
+        attributes = attributes_of(error)
+        attributes.pop("__notes__", None)
+        if isinstance(error, _StandIn):
+            attributes.pop("_message", None)
+        self._write_named("attrs", attributes, data)
+        self._write_named("state", dict(_built_in_state(error)), data)
+        for name, type_, reason in _recorded(type(error)).missing:
+            data.setdefault("missing", {}).setdefault(name, [type_, reason])
+
+    def _write_named(self, where: str, values: dict[str, Any], data: dict[str, Any]) -> None:
+        written: dict[str, Any] = {}
+        for name, value in values.items():
+            try:
+                written[name] = self._part(value)
+            except Exception as refused:
+                type_ = refused.type_name if isinstance(refused, NotStorableError) else type_name(type(value))
+                reason = refused.reason if isinstance(refused, NotStorableError) else str(refused)
+                data.setdefault("missing", {})[name] = [type_, _cut(reason)]
+        if written:
+            data[where] = written
+
+    def argument(self, value: Any) -> Any:
+        """A part that must be there: what cannot be stored is replaced by what shows itself like it."""
+        try:
+            return self._part(value)
+        except Exception:
+            if isinstance(value, UnstoredArgument):
+                return {TAG: "argument", "v": known_of(value)}
+            shown, text = _cut(_text_of(value, repr)), _cut(_text_of(value, str))
+            return {TAG: "argument", "v": {"type": type_name(type(value)), "shown": shown, "text": text}}
+
+    def _part(self, value: Any) -> Any:
+        """One part of an error as JSON with tags, if it and all before it stay within the bounds."""
+        if isinstance(value, BaseException) and (id(value) in self._open or not self._may_write_more()):
+            raise NotStorableError("$", type_name(type(value)), "an error too deep inside an error")
+        writer = Writer(None)
+        writer.errors = self
+        data = writer.write(value)
+        size = len(dumps(data))
+        if size > min(_MAX_PART, self._text_left) and not isinstance(value, BaseException):
+            raise NotStorableError("$", type_name(type(value)), "too large to keep with an error")
+        self._text_left -= size
+        return data
+
+    def _may_write_more(self) -> bool:
+        return self._errors_left > 0 and self._depth < _MAX_DEPTH and self._text_left > 0
+
+    def _write_members(self, group: BaseExceptionGroup[BaseException], data: dict[str, Any]) -> None:
+        data["text"] = Writer(None).write(_cut(group.message, _MAX_PART))
+        members: list[dict[str, Any]] = []
+        for member in group.exceptions:
+            if id(member) in self._open or not self._may_write_more():
+                break
+            members.append(self.write(member))
+        data["errors"] = members
+        if left := len(group.exceptions) - len(members):
+            data["errors_left"] = left
+
+    def _write_chain(self, error: BaseException, data: dict[str, Any]) -> None:
+        cause, context = error.__cause__, error.__context__
+        if cause is not None and id(cause) not in self._open and self._may_write_more():
+            data["cause"] = self.write(cause)
+        if context is not None and context is cause:
+            data["context_is_cause"] = True
+        elif context is not None and id(context) not in self._open and self._may_write_more():
+            data["context"] = self.write(context)
+        if error.__suppress_context__:
+            data["suppress_context"] = True
+
+
+def _arguments(error: BaseException) -> tuple[Any, ...]:
+    """The error's arguments; a group's members, which are written on their own, leave an empty list or tuple."""
+    if not isinstance(error, BaseExceptionGroup) or len(error.args) < 2:
+        return error.args
+    members: Any = error.args[1]
+    if type(members) not in (list, tuple) or tuple(members) != cast("Any", error).exceptions:
+        return error.args
+    return (error.args[0], type(members)(), *error.args[2:])
+
+
+def _base_names(cls: type[Any]) -> list[str]:
+    """The class's bases in the order of its MRO, without `object`."""
+    if issubclass(cls, _StandIn):
+        return list(_recorded(cls).bases)
+    return [class_name(base) for base in cls.__mro__[1:-1]][:40]
+
+
+def _built_in_state(error: BaseException) -> Iterator[tuple[str, Any]]:
+    """What the built-in classes keep outside `__dict__`, such as `OSError.errno`."""
+    for name, descriptor in _built_in_members(type(error)).items():
+        try:
+            value = descriptor.__get__(error)
+        except (AttributeError, TypeError):
+            continue  # never set
+        if value is not None:
+            yield name, value
+
+
+@functools.lru_cache(maxsize=256)
+def _built_in_members(cls: type[Any]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for base in cls.__mro__:
+        if base in (BaseException, Exception, object, BaseExceptionGroup) or _is_heap_type(base):
+            continue
+        for name, descriptor in vars(base).items():
+            # `AttributeError.obj` is the object without the attribute: it serves suggestions
+            # in tracebacks, and can be anything at all.
+            if isinstance(descriptor, (MemberDescriptorType, GetSetDescriptorType)) and name != "obj":
+                members.setdefault(name, descriptor)
+    return members
+
+
+def _is_heap_type(cls: type[Any]) -> bool:
+    return bool(cls.__flags__ & 1 << 9)
+
+
+def _text_of(value: object, how: Callable[[object], str]) -> str:
+    try:
+        return how(value)
+    except Exception:
+        return f"<{type_name(type(value))} whose {how.__name__}() fails>"
+
+
+def _cut(text: str, limit: int = _MAX_SHOWN) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 40]}… ({len(text):,} characters)"
+
+
+# -- the traceback, for the eye
+
+_OURS: Final = frozenset({"trigger_nb", "asyncio", "anyio", "concurrent", "threading", "runpy"})
+_FIRST_FRAMES, _LAST_FRAMES = 4, 16
+
+
+def _user_frames(traceback: TracebackType | None) -> list[str]:
+    frames: list[str] = []
+    while traceback is not None:
+        module = traceback.tb_frame.f_globals.get("__name__", "")
+        if str(module).partition(".")[0] not in _OURS:
+            frames.append(_frame_text(traceback))
+        traceback = traceback.tb_next
+    left_out = len(frames) - _FIRST_FRAMES - _LAST_FRAMES
+    if left_out > 0:
+        frames[_FIRST_FRAMES:-_LAST_FRAMES] = [f"... {left_out} more frames ..."]
+    return frames
+
+
+def _frame_text(traceback: TracebackType) -> str:
+    code = traceback.tb_frame.f_code
+    line = linecache.getline(code.co_filename, traceback.tb_lineno, traceback.tb_frame.f_globals).strip()
+    where = f"{_file_name(code.co_filename)}, line {traceback.tb_lineno}, in {code.co_name}"
+    return _cut(f"{where}\n    {line}" if line else where, 500)
+
+
+def _file_name(file: str) -> str:
+    """The name that a notebook shows a cell by, else the file's own."""
+    ipython = sys.modules.get("IPython")
+    shell: Any = ipython.get_ipython() if ipython is not None else None
+    try:
+        kind, name = shell.compile.format_code_name(file)
+    except (AttributeError, TypeError):
+        return f'File "{file}"'
+    return f"{kind} {name}"
+
+
+# -- reading
+
+
+def _read(data: dict[str, Any]) -> BaseException:
+    error = _read_adapted(data) or _rebuild(data)
+    _read_notes(error, data)
+    _read_chain(error, data)
+    return error
+
+
+def _read_notes(error: BaseException, data: dict[str, Any]) -> None:
+    if "notes" in data:
+        error.__notes__ = list(data["notes"])
+
+
+def _read_chain(error: BaseException, data: dict[str, Any]) -> None:
+    if "cause" in data:
+        error.__cause__ = _read(data["cause"])
+    if "context_is_cause" in data:
+        error.__context__ = error.__cause__
+    elif "context" in data:
+        error.__context__ = _read(data["context"])
+    error.__suppress_context__ = data.get("suppress_context", False)
+
+
+def _read_adapted(data: dict[str, Any]) -> BaseException | None:
+    adapter = _adapters.get(data.get("adapter", ""))
+    if adapter is None or _find(f"{data['module']}:{data['type']}") is None:
+        return None
+    try:
+        error = adapter.from_data(Reader(None).read(data["data"]))
+    except Exception:
+        return None
+    return error if isinstance(error, BaseException) else None
+
+
+def _rebuild(data: dict[str, Any]) -> BaseException:
+    cls = _find(f"{data['module']}:{data['type']}")
+    missing = tuple((name, *why) for name, why in data.get("missing", {}).items())
+    try:
+        if cls is None:
+            return _filled(_stand_in(data, missing), data)
+        if missing and type(cls) in {type, ABCMeta}:
+            return _filled(_with_missing(cls, missing), data)
+        error = _filled(cls, data)
+        for name, type_, reason in missing:
+            error.__dict__[name] = Unstored("", type_, reason, f"$.{name}")
+        return error
+    except Exception:
+        # A class of an extension module may allow none of this.
+        plain = TaskError(data["message"])
+        plain.type_name = f"{data['module']}.{data['type']}"
+        return plain
+
+
+def _find(name: str) -> type[BaseException] | None:
+    cls = find_class(name) or _local_classes.get(name)
+    return cls if cls is not None and issubclass(cls, BaseException) else None
+
+
+def _filled(cls: type[BaseException], data: dict[str, Any]) -> BaseException:
+    """A new instance of `cls` with the parts that were stored, made without code of its own."""
+    reader = Reader(None)
+    error = _new_group(cls, reader, data) if "errors" in data else _new(cls, reader, data)
+    for name, value in reader.fields(data.get("attrs", {})).items():
+        if isinstance(getattr(cls, name, None), MemberDescriptorType):
+            object.__setattr__(error, name, value)
+        else:
+            error.__dict__[name] = value
+    members = _built_in_members(cls)
+    for name, value in reader.fields(data.get("state", {})).items():
+        if name in members:
+            members[name].__set__(error, value)
+    if issubclass(cls, _StandIn):
+        error.__dict__["_message"] = data["message"]
+    return error
+
+
+def _new(cls: type[BaseException], reader: Reader, data: dict[str, Any]) -> BaseException:
+    error = cast("BaseException", _built_in_base(cls).__new__(cls))
+    _set_args(error, reader.items(data["args"]))
+    return error
+
+
+def _set_args(error: BaseException, args: list[Any]) -> None:
+    # By the built-in descriptor: a class can have a property of that name.
+    cast("Any", BaseException).args.__set__(error, tuple(args))
+
+
+def _new_group(cls: type[BaseException], reader: Reader, data: dict[str, Any]) -> BaseException:
+    members = [_read(member) for member in data["errors"]]
+    if left := data.get("errors_left"):
+        members.append(TaskError(f"{left} more errors of this group were not stored"))
+    error = BaseExceptionGroup.__new__(cast("Any", cls), reader.read(data["text"]), members)
+    args = reader.items(data["args"])
+    if len(args) > 1 and args[1] in ([], ()):
+        args[1] = type(args[1])(members)
+    _set_args(error, args)
+    return error
+
+
+def _built_in_base(cls: type[Any]) -> type[Any]:
+    """The class that decides how instances are laid out; only its `__new__` may make them."""
+    while _is_heap_type(cls):
+        cls = cast("type[Any]", cls.__base__)
+    return cls
+
+
+# -- classes made on the spot
+
+
+class _Recorded(NamedTuple):
+    """What such a class knows of the error it was made for."""
+
+    bases: tuple[str, ...] = ()
+    missing: tuple[tuple[str, str, str], ...] = ()
+
+
+class _StandIn:
+    """First base of such classes: it keeps the `__init_subclass__` of the other ones from running,
+    which may note down every subclass."""
+
+    __slots__ = ()
+    _recorded: _Recorded = _Recorded()
+    _message: str
+
+    def __init_subclass__(cls) -> None:
+        pass
+
+    def __str__(self) -> str:
+        return self._message
+
+
+class _Missing:
+    """An attribute that could not be stored: reading it says so.
+
+    Not as an `AttributeError`: `getattr(error, "response", None)` would then quietly take another
+    branch than the one it took when the error was new.
+    """
+
+    def __init__(self, owner: str, name: str, type_: str, reason: str) -> None:
+        self._message = (
+            f"the attribute {name!r} of this {owner} was not stored with the error: it was a {type_}"
+            + (f" ({reason})" if reason else "")
+            + f". Give the error plain data, or say how to keep it: register_error({owner}, to_data, from_data)."
+        )
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        raise ValueNotStoredError(self._message)
+
+
+def _recorded(cls: type[Any]) -> _Recorded:
+    return cls._recorded if issubclass(cls, _StandIn) else _Recorded()
+
+
+_Missed = tuple[tuple[str, str, str], ...]
+
+
+def _stand_in(data: dict[str, Any], missing: _Missed) -> type[BaseException]:
+    """A class in place of one that is not loaded."""
+    names: list[str] = data["bases"]
+    loaded = [cls for cls in map(_find, names) if cls is not None and type(cls) in {type, ABCMeta}]
+    nearest: list[type[BaseException]] = []
+    for cls in loaded:
+        if not any(issubclass(nearer, cls) for nearer in nearest):
+            nearest.append(cls)
+    # `except Exception` does not catch what derives from BaseException alone.
+    first = (TaskError,) if any(issubclass(cls, Exception) for cls in nearest) else ()
+    others = tuple(cls for cls in nearest if not issubclass(TaskError, cls))
+    recorded = _Recorded(tuple(names), missing)
+    try:
+        return _make(data["module"], data["type"], _most_derived(first + others), recorded)
+    except TypeError:  # The loaded bases do not go together without the missing class between them.
+        return _make(data["module"], data["type"], _most_derived(first + others[:1]), recorded)
+
+
+def _most_derived(classes: tuple[type[BaseException], ...]) -> tuple[type[BaseException], ...]:
+    kept = [
+        cls for cls in classes if not any(other is not cls and issubclass(other, cls) for other in classes)
+    ]
+    return tuple(kept) or (BaseException,)
+
+
+def _with_missing(cls: type[BaseException], missing: _Missed) -> type[BaseException]:
+    """`cls` with attributes that say that they were not stored."""
+    return _make(cls.__module__, cls.__qualname__, (cls,), _Recorded(tuple(_base_names(cls)), missing))
+
+
+@functools.lru_cache(maxsize=256)
+def _make(
+    module: str, qualname: str, bases: tuple[type[BaseException], ...], recorded: _Recorded
+) -> type[BaseException]:
+    name = qualname.rpartition(".")[2]
+    namespace: dict[str, Any] = {
+        "__module__": module,
+        "__qualname__": qualname,
+        "_recorded": recorded,
+    }
+    if any(issubclass(base, TaskError) for base in bases):
+        namespace["type_name"] = f"{module}.{qualname}"
+    for attribute, type_, reason in recorded.missing:
+        namespace[attribute] = _Missing(name, attribute, type_, reason)
+    return cast("type[BaseException]", type(name, (_StandIn, *bases), namespace))
+
+
+# -- values that are kept as part of an error only
+
+_part_writers: dict[str, Write] = {}
+
+_SENSITIVE = re.compile(
+    r"authorization|cookie|api-?key|(auth|access|csrf|security|private|refresh|session|id)-?token|secret|password"
+)
+
+
+def _plain_headers(headers: Any) -> list[list[str]]:
+    return [[name, value] for name, value in headers if not _SENSITIVE.search(name.lower().replace("_", "-"))]
+
+
+def _add_part(name: str, tag: str, write: Write, read: Read) -> None:
+    _part_writers[name] = write
+    add_reader(tag, read)
+
+
+def _write_httpx_request(writer: Writer, request: Any) -> Any:
+    url = request.url.copy_with(password=None) if request.url.password else request.url
+    return {
+        TAG: "error.httpx.Request",
+        "method": request.method,
+        "url": str(url),
+        "headers": _plain_headers(request.headers.multi_items()),
+    }
+
+
+def _read_httpx_request(reader: Reader, data: dict[str, Any]) -> Any:
+    httpx = sys.modules["httpx"]
+    headers = [tuple(item) for item in data["headers"]]
+    # The body was not kept; a stream that was not read says so when it is asked for.
+    return httpx.Request(data["method"], data["url"], headers=headers, stream=httpx.ByteStream(b""))
+
+
+# They describe the body as it was sent, and what is kept is the body as it was read.
+_TRANSFER_HEADERS: Final = frozenset({"content-encoding", "transfer-encoding"})
+
+
+def _write_httpx_response(writer: Writer, response: Any) -> Any:
+    try:
+        body = response.content
+    except Exception:  # ResponseNotRead: a streamed one
+        body = None
+    try:
+        elapsed = response.elapsed.total_seconds()
+    except RuntimeError:
+        elapsed = None
+    request = getattr(response, "_request", None)
+    return {
+        TAG: "error.httpx.Response",
+        "status": response.status_code,
+        "headers": _plain_headers(response.headers.multi_items()),
+        "body": writer.write(body) if body is not None and len(body) <= _MAX_BODY else None,
+        "reason": response.reason_phrase,
+        "http": response.http_version,
+        "elapsed": elapsed,
+        "request": writer.write(request),
+    }
+
+
+def _read_httpx_response(reader: Reader, data: dict[str, Any]) -> Any:
+    httpx = sys.modules["httpx"]
+    body = reader.read(data["body"])
+    response = httpx.Response(
+        data["status"],
+        headers=[tuple(item) for item in data["headers"] if item[0].lower() not in _TRANSFER_HEADERS],
+        # A body that was not kept is one that was not read: asking for it is an error, not "".
+        **({"stream": httpx.ByteStream(b"")} if body is None else {"content": body}),
+        request=reader.read(data["request"]),
+        extensions={"reason_phrase": data["reason"].encode(), "http_version": data["http"].encode()},
+    )
+    if data["elapsed"] is not None:
+        response.elapsed = timedelta(seconds=data["elapsed"])
+    return response
+
+
+def _write_requests_request(writer: Writer, request: Any) -> Any:
+    headers = cast("Any", request.headers or {})
+    url = re.sub(r"(//[^/@:]*):[^/@]*@", r"\1@", request.url or "")
+    return {
+        TAG: "error.requests.PreparedRequest",
+        "method": request.method,
+        "url": url,
+        "headers": _plain_headers(headers.items()),
+    }
+
+
+def _read_requests_request(reader: Reader, data: dict[str, Any]) -> Any:
+    requests = sys.modules["requests"]
+    request = requests.PreparedRequest()
+    request.method, request.url = data["method"], data["url"]
+    request.headers = requests.structures.CaseInsensitiveDict(data["headers"])
+    return request
+
+
+def _write_requests_response(writer: Writer, response: Any) -> Any:
+    # Asking for the content of a streamed response would read it from the network.
+    body = response.content if getattr(response, "_content_consumed", False) else None
+    return {
+        TAG: "error.requests.Response",
+        "status": response.status_code,
+        "headers": _plain_headers(response.headers.items()),
+        "body": writer.write(body) if body is not None and len(body) <= _MAX_BODY else None,
+        "url": response.url,
+        "reason": writer.write(response.reason),
+        "encoding": response.encoding,
+        "elapsed": response.elapsed.total_seconds(),
+        "request": writer.write(response.request),
+    }
+
+
+def _read_requests_response(reader: Reader, data: dict[str, Any]) -> Any:
+    requests = sys.modules["requests"]
+    response = requests.Response()
+    response.status_code, response.url, response.encoding = data["status"], data["url"], data["encoding"]
+    response.headers = requests.structures.CaseInsensitiveDict(data["headers"])
+    response.reason = reader.read(data["reason"])
+    response.elapsed = timedelta(seconds=data["elapsed"])
+    response.request = reader.read(data["request"])
+    body = reader.read(data["body"])
+    if body is not None:
+        response._content, response._content_consumed = body, True
+    return response
+
+
+# -- pydantic's ValidationError, an object of its own core
+
+
+def _validation_error_to_data(error: Any) -> Any:
+    details = [
+        {name: detail[name] for name in ("type", "loc", "msg", "input", "ctx") if name in detail}
+        for detail in error.errors(include_url=False)
+    ]
+    for detail in details:
+        detail["input"] = _Input(detail["input"])
+    return {"title": error.title, "details": details}
+
+
+class _Input:
+    """What was validated, which can be any object; it is kept as well as can be."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _write_input(writer: Writer, value: _Input) -> Any:
+    assert isinstance(writer.errors, _Errors)
+    return writer.errors.argument(value.value)
+
+
+def _validation_error_from_data(data: Any) -> BaseException:
+    core = sys.modules["pydantic_core"]
+    details = [_line_error(core, detail) for detail in data["details"]]
+    error = core.ValidationError.from_exception_data(data["title"], details)
+    error.args = ()
+    return error
+
+
+def _line_error(core: Any, detail: dict[str, Any]) -> dict[str, Any]:
+    context = detail.get("ctx")
+    if detail["type"] in get_args(core.core_schema.ErrorType):
+        kind = detail["type"]
+    else:
+        kind = core.PydanticCustomError(detail["type"], detail["msg"], context)
+    line = {"type": kind, "loc": detail["loc"], "input": detail["input"]}
+    return {**line, "ctx": context} if context is not None else line
+
+
+# -- the registry
+
+
+def _write_error(writer: Writer, error: BaseException) -> Any:
+    errors = writer.errors or _Errors(traceback=not writer.canonical)
+    return {TAG: "error", "v": errors.write(error)}
+
+
+def _find_error(cls: type[Any]) -> Write | None:
+    return _write_error if issubclass(cls, BaseException) else None
+
+
+def register() -> None:
+    """Make errors known, as values and as what ended a task."""
+    add_finder(_find_error)
+    add_reader("error", lambda reader, data: _read(data["v"]))
+    add_error(
+        "pydantic_core._pydantic_core:ValidationError", _validation_error_to_data, _validation_error_from_data
+    )
+    _part_writers[f"{__name__}._Input"] = _write_input
+    _add_part("httpx.Request", "error.httpx.Request", _write_httpx_request, _read_httpx_request)
+    _add_part("httpx.Response", "error.httpx.Response", _write_httpx_response, _read_httpx_response)
+    _add_part(
+        "requests.models.PreparedRequest",
+        "error.requests.PreparedRequest",
+        _write_requests_request,
+        _read_requests_request,
+    )
+    _add_part(
+        "requests.models.Response",
+        "error.requests.Response",
+        _write_requests_response,
+        _read_requests_response,
+    )

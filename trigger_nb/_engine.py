@@ -1,0 +1,1195 @@
+"""Replay, single flight, attempt, record: what happens between a call of `io.run_task` and its value.
+
+A `Pass` is one execution of a run function. Its methods stand in the order in which a call goes
+through them: `replay` (no body is needed; synchronous, and the path that thousands of calls take),
+`perform` (one is, or something is to be waited for), an attempt, its end, its record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import inspect
+import itertools
+import json
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import anyio
+import anyio.lowlevel
+
+from . import _codec
+from ._bodies import bind_body, bind_run, signature_of
+from ._call import MISS, Call, Memory, Settings, Stop, show_place
+from ._clock import to_seconds, to_timestamp
+from ._codec import Encoded, Unstored
+from ._crashpoints import point
+from ._executors import Home, threads
+from ._feed import Feed, Hinted, Saved, SavedRun, Seen
+from ._fingerprint import Fingerprints, differs, reference, resolve
+from ._flights import Flight, FlightKey, flights, marking
+from ._forget import Finality, forget, open_again
+from ._keys import display_key, is_within, parent_path
+from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
+from ._redact import redact
+from ._scope import Scope, TimeLimit, current_scope
+from ._store import Row
+from ._task import OnChange, Task, describe
+from ._values import dump, dump_unstored
+from .errors import (
+    CorruptRecordError,
+    DuplicateKeyError,
+    NestingError,
+    NotStorableError,
+    RunInterrupted,
+    ScopeClosedError,
+    StoreBusyError,
+    StoreError,
+    TaskCrashedError,
+    TaskTimeoutError,
+    TriggerError,
+    UsageError,
+)
+from .retry import RetryAt, SkipRetrying, policy
+
+if TYPE_CHECKING:
+    from ._clock import Clock
+    from ._commit import GroupCommit, Pending
+    from ._store import Store
+
+T = TypeVar("T")
+
+logger = logging.getLogger("trigger_nb")
+
+CRASHES_ALLOWED = 3
+LOOP_PATIENCE = 0.05  # how long a commit may hold the loop when another process writes, in seconds
+THREAD_PATIENCE = 30.0  # and how long it is tried in a thread before it is a failure of the store
+RETRY_AT_LIMIT = 100  # attempts that `on_error` may ask for when the task has no retry policy
+SLOW_GAP = 1.0  # code between tasks that takes this long is hinted at, in seconds (R10)
+
+
+class _Failed(Exception):  # noqa: N818  # never leaves this module
+    """An attempt ended in `error`."""
+
+    def __init__(self, error: Exception, scope: Scope) -> None:
+        self.error = error
+        self.scope = scope
+
+
+class Pass:
+    """One pass of the run function. Lives on the loop; `replay` may also be called from its threads."""
+
+    def __init__(
+        self, *, run: RunRecord, records: dict[str, str], store: Store, journal: GroupCommit, clock: Clock,
+        feed: Feed, home: Home, settings: Settings, memory: Memory,
+        make_io: Callable[[Scope, bool], Any], run_was_completed: bool = False,
+        is_lost: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
+        self.run = run
+        self.store = store
+        self.journal = journal
+        self.clock = clock
+        self.feed = feed
+        self.home = home
+        self.settings = settings
+        self.memory = memory
+        self.blobs = store.blobs(run.id)
+        self.root = Scope(self)
+        self.reasons: dict[str, Reason] = {}
+        self.changes: dict[str, str] = {}
+        self.hints: list[str] = []
+        self.misuse: UsageError | None = None  # the first; it fails the run even when swallowed (I4)
+        self.stopped: Stop | None = None
+        self.stop_error: TriggerError | None = None  # what `await run` raises for a stop of our own making
+        self.is_lost = is_lost  # whether another kernel has taken the run over
+        self.main: asyncio.Task[Any] | None = None  # what a stop cancels: under asyncio
+        self.outer: anyio.CancelScope | None = None  # and under trio
+        self.stopped_event: asyncio.Event | None = None
+        self.result: tuple[Any] | None = None  # what the run function returned
+        self.failure: BaseException | None = None  # or raised
+        self.fresh = 0  # bodies that were called in this pass
+        self.on_landed: Callable[[], None] = lambda: None  # a body of this pass ended after the pass did
+        self.calls: set[Call[Any]] = set()  # being performed now
+        self.flights: set[Flight] = set()  # bodies running now, each in the process-wide table too
+        self.sync_bodies = 0  # `thread=False` bodies on the stack of the main thread
+        # The texts of the stored records by path. Parsed when asked for: a replay hands out what it
+        # parsed, so nothing may keep it.
+        self._records = records
+        self._parents = {parent for parent in map(parent_path, records) if parent}
+        self._prefix = run.id + "/"
+        self._directory = str(store.directory)
+        self._make_io = make_io
+        self._fingerprints = Fingerprints()
+        self._ordinals = itertools.count((run.passes << 32) + 1)  # greater in every later pass
+        self._finality = Finality(self.records, run.ended_by, run_completed=run_was_completed)
+        self._pauses: dict[str, anyio.CancelScope] = {}  # calls that sleep, by path
+        self._parked: set[str] = set()  # calls that wait for what cannot come in this pass, by path
+        self._loose: list[Pending] = []  # rows that ride with the next commit
+        self._closed_to_new = False  # superseded: what runs may end, nothing new begins (I7)
+        self._idle_since = 0.0
+        self._idle_at = ""
+
+    # What is stored ---------------------------------------------------------------------------
+
+    def record(self, path: str) -> TaskRecord | None:
+        """The record of a task as it is now."""
+        text = self._records.get(path)
+        if text is None:
+            return None
+        record = TaskRecord.loads(text)
+        record.path = path
+        return record
+
+    def records(self) -> list[TaskRecord]:
+        """All records of the run as they are now."""
+        return [record for path in list(self._records) if (record := self.record(path)) is not None]
+
+    def sightings(self) -> dict[str, Seen]:
+        """What was met in this pass, and why its body was called or not (R7)."""
+        return {path: Seen(path, reason, self.changes.get(path, "")) for path, reason in self.reasons.items()}
+
+    def counts(self) -> dict[str, int]:
+        """How many tasks there are of each status. Read off the texts: parsing all would cost more."""
+        found: dict[str, int] = {}
+        for path, text in self._records.items():
+            if "~." in path:  # a log line
+                continue
+            status = text[11 : text.index('"', 11)] if text.startswith('{"status":"') else TaskStatus.COMPLETED
+            found[status] = found.get(status, 0) + 1
+        return found
+
+    # Replay -----------------------------------------------------------------------------------
+
+    def replay(self, call: Call[T]) -> T:
+        """The stored result of a call, or `MISS`."""
+        scope = call.scope
+        if self.stopped is not None or scope.closed:
+            self._refuse(call)
+        segment = call.segment
+        seen = scope.seen
+        path = call.path = scope.prefix + segment
+        if segment in seen:
+            raise self.misused(DuplicateKeyError(path, show_place(seen[segment]), show_place(call.place)))
+        seen[segment] = call.place
+        if scope.parent is None:
+            self._notice_gap(call)
+        text = self._records.get(path)
+        if text is None:
+            return MISS
+        record = call.record = TaskRecord.parse(json.loads(text))
+        if (
+            record.status != TaskStatus.COMPLETED
+            or record.error is not None
+            or record.canceled is not None
+            or record.kind == "parallel"
+        ):
+            return MISS
+        if self._difference(call, record) and self._on_change(call) != "keep":
+            return MISS
+        value = self._stored_value(call, record)
+        if value is not MISS:
+            self._saw(path, Reason.REPLAYED)
+        return value
+
+    def _refuse(self, call: Call[Any]) -> NoReturn:
+        if self.stopped is not None:
+            raise self._cancellation()
+        raise self.misused(
+            ScopeClosedError(
+                f"the task {display_key(call.segment)!r} is started at {show_place(call.place)} after the body "
+                f"of {call.scope.path or 'the run'!r} had ended. Await every task inside the body that starts it."
+            )
+        )
+
+    def _notice_gap(self, call: Call[Any]) -> None:
+        """R10: code between tasks runs at every pass, so long code there should be a task."""
+        since, self._idle_since = self._idle_since, 0.0
+        if since and not self.root.flights and (gap := time.monotonic() - since) >= SLOW_GAP:
+            self.hint(
+                f"{gap:.1f} s went by between task {display_key(self._idle_at)!r} and {show_place(call.place)}. "
+                "That code runs at every pass: make it a task, and it runs once"
+            )
+        self._idle_at = call.segment
+
+    def _difference(self, call: Call[Any], record: TaskRecord) -> str:
+        """What differs from the stored fingerprints: "" or some of "code", "params", "codec", "subtask"."""
+        found: list[str] = []
+        body = call.body
+        if body is not None and record.code != (now := self._fingerprints.of(body)) and differs(record.code, now):
+            found.append("code")
+        if record.inputs and (inputs := self._inputs(call)) != record.inputs and inputs:
+            found.append("params")
+        if record.codec != call.options.get("codec", ""):
+            found.append("codec")
+        if call.path in self._parents and self._changed_within(call.path):
+            found.append("subtask")
+        if not found:
+            return ""
+        self.changes[call.path] = text = ", ".join(found)
+        return text
+
+    def _inputs(self, call: Call[Any]) -> str:
+        params = call.options.get("params", call.args)
+        return _codec.fingerprint_inputs(params) if params != () else ""
+
+    def _changed_within(self, path: str) -> bool:
+        """Whether the code of a stored descendant is another now: its parent's replay would hide it."""
+        found = False
+        for inner in self._records:
+            if is_within(inner, path) and (record := self.record(inner)) and record.body and record.code:
+                body = resolve(record.body)
+                if body is not None and differs(record.code, self._fingerprints.of(body)):
+                    self.changes[inner] = "code"
+                    found = True
+        return found
+
+    def _on_change(self, call: Call[Any]) -> OnChange:
+        return call.options.get("on_change", self.settings.on_change)
+
+    def _stored_value(self, call: Call[Any], record: TaskRecord) -> Any:
+        """The value of a completed record, decoded from it so that it is the same in every pass (R2).
+
+        `MISS` when it is not there and the task may be repeated (S4).
+        """
+        returns = self._returns(call)
+        form, data = record.form, record.value
+        if not form and returns is None:
+            return data
+        if form != "unstored":
+            try:
+                return _codec.load(form, data, self.blobs, returns)
+            except CorruptRecordError as error:
+                lost = {"type": "value", "path": "$", "reason": str(error)}
+        else:
+            if (call.path, record.generation) in self.memory.live:
+                return self.memory.live[call.path, record.generation]
+            lost = record.value
+        if call.options.get("repeatable", self.settings.repeatable):
+            return MISS
+        self.hint(f"the value of task {call.path!r} is not stored: {lost['reason'] or lost['type']}")
+        return Unstored(call.path, lost["type"], lost["reason"])
+
+    def _returns(self, call: Call[Any]) -> Any:
+        if "returns" in call.options:
+            return call.options["returns"]
+        return signature_of(call.body).returns if call.body is not None else None
+
+    def _saw(self, path: str, reason: Reason) -> None:
+        self.reasons[path] = reason
+        if self.feed.watched:
+            self.feed.emit(Seen(path, reason, self.changes.get(path, "")))
+        if not self.root.flights:
+            self._idle_since = time.monotonic()
+
+    # Perform ----------------------------------------------------------------------------------
+
+    async def perform(self, call: Call[T]) -> T:
+        """The result of a call that `replay` could not give."""
+        scope = call.scope
+        if scope.depth >= self.settings.max_depth:
+            raise self.misused(NestingError(call.path, self.settings.max_depth))
+        if scope.flights is None:
+            scope.flights = set()
+        scope.flights.add(call)
+        self.calls.add(call)
+        if self.home.is_asyncio:
+            call.host = asyncio.current_task()
+        try:
+            if call.kind == "wait":
+                return await self._wait(call)
+            if call.kind == "parallel":
+                return await self._walk(call)
+            return await self._perform(call)
+        finally:
+            scope.flights.discard(call)
+            if not scope.flights and scope.emptied is not None:
+                scope.emptied.set()
+            self.calls.discard(call)
+            if scope is self.root and not scope.flights:
+                self._idle_since = time.monotonic()
+            self._leave_if_drained()
+
+    async def _perform(self, call: Call[Any]) -> Any:
+        adopted = await self._adopt(call)
+        record = self.record(call.path)
+        if record is None:
+            return await self._attempts(call, self._blank(call), Reason.NEW)
+        match record.status:
+            case TaskStatus.COMPLETED:
+                return await self._revisit(call, record, adopted=adopted)
+            case TaskStatus.ERRORED if self._finality.is_final(record):
+                raise self._raised_again(call, record)
+            case TaskStatus.CANCELED:
+                await self._expect_cancellation(record.canceled or 0.0)
+                return await self._attempts(call, self._blank(call, record), Reason.INTERRUPTED)
+            case TaskStatus.RUNNING:
+                return await self._attempts(call, self._after_crash(call, record), Reason.INTERRUPTED)
+            case TaskStatus.WAITING:
+                return await self._resume_wait(call, record)
+            case TaskStatus.PENDING if record.interrupted:
+                blank = self._blank(call, record)
+                blank.attempt = record.attempt
+                return await self._attempts(call, blank, Reason.INTERRUPTED)
+            case TaskStatus.PENDING if record.forced:
+                return await self._attempts(call, self._blank(call, record), Reason.FORCED)
+            case _:
+                return await self._attempts(call, self._blank(call, record), Reason.RETRIED)
+
+    async def _adopt(self, call: Call[Any]) -> bool:
+        """Wait for a living body of an earlier attempt or pass; a second one never starts (A5)."""
+        adopted = False
+        while (flight := flights.get(self._flight_key(call.path))) is not None:
+            adopted = True
+            self._saw(call.path, Reason.ADOPTED)
+            await flight.wait()
+            if flight.record is not None and flight.owner is not self:
+                self._remember(flight.record)
+        return adopted
+
+    async def _revisit(self, call: Call[Any], record: TaskRecord, *, adopted: bool) -> Any:
+        """A completed task whose value could not simply be handed out."""
+        if record.canceled is not None and not adopted:
+            await self._expect_cancellation(record.canceled)
+        if record.error is not None and not adopted and self._finality.is_final(record):
+            raise self._raised_again(call, record)
+        if not adopted and self._difference(call, record) and (on_change := self._on_change(call)) != "keep":
+            await self._forget_changed(call, record, on_change)
+            return await self._attempts(call, self._blank(call, self.record(call.path)), Reason.CHANGED)
+        value = self._stored_value(call, record)
+        if value is MISS:  # lost, and the user said that it may be repeated
+            return await self._attempts(call, self._blank(call, open_again(record)), Reason.LOST_VALUE)
+        self._saw(call.path, Reason.ADOPTED if adopted else Reason.REPLAYED)
+        return value
+
+    async def _forget_changed(self, call: Call[Any], record: TaskRecord, on_change: OnChange) -> None:
+        """R6: the changed task runs again; with "rerun" also what first started after it ended."""
+        record.path = call.path
+        fresh = [open_again(record)]
+        if on_change == "rerun":
+            records = {each.path: each for each in self.records()}
+            within = {path for path in records if is_within(path, call.path)}
+            fresh += [
+                each
+                for each in forget(records, call.path)
+                if each.path != call.path and each.path not in within and each.path not in self.reasons
+            ]
+        await self._save_all(fresh)
+
+    def _raised_again(self, call: Call[Any], record: TaskRecord) -> BaseException:
+        self._saw(call.path, Reason.REPLAYED)
+        error = _codec.decode_error(record.error or {})
+        self._mark_origin(error, call.path)
+        return error
+
+    async def _expect_cancellation(self, seconds: float) -> None:
+        """A8: the user's code cancelled this call in an earlier pass, and will most likely do so again."""
+        await anyio.sleep(seconds * 1.2 + 0.05)
+
+    def _after_crash(self, call: Call[Any], record: TaskRecord) -> TaskRecord:
+        blank = self._blank(call, record)
+        blank.attempt = record.attempt
+        blank.crashes = record.crashes + 1
+        return blank
+
+    async def _resume_wait(self, call: Call[Any], record: TaskRecord) -> Any:
+        """Go on with the countdown to the next attempt that an earlier pass began."""
+        await self._pause(call.path, record.next_at or 0.0)
+        blank = self._blank(call, record)
+        blank.attempt = record.attempt + (record.error is not None)
+        return await self._attempts(call, blank, Reason.RETRIED if record.error is not None else Reason.NEW)
+
+    # Attempts ---------------------------------------------------------------------------------
+
+    def _blank(self, call: Call[Any], earlier: TaskRecord | None = None) -> TaskRecord:
+        """The record of a task that begins, over what outlives its earlier ones."""
+        options = call.options
+        record = TaskRecord.parse(
+            {
+                "path": call.path,
+                "status": TaskStatus.RUNNING,
+                "started": next(self._ordinals),
+                "started_at": round(self.clock.time(), 3),
+            }
+        )
+        if call.kind != "task":
+            record.kind = call.kind
+        if call.body is not None:
+            record.code = self._fingerprints.of(call.body)
+            if ref := reference(call.body):
+                record.body = ref
+        if call.args or "params" in options:
+            record.inputs = self._inputs(call)
+            record.params = _codec.preview(options.get("params", call.args))
+        if options:
+            self._describe(record, call)
+        if earlier is not None:
+            record.generation = earlier.generation
+            if earlier.error is not None and earlier.status == TaskStatus.WAITING:
+                record.started_at = earlier.started_at  # the clock of `stop_after_delay` runs on
+        return record
+
+    def _describe(self, record: TaskRecord, call: Call[Any]) -> None:
+        options = call.options
+        for name in ("name", "icon", "style", "description", "display_key", "codec"):
+            if name in options:
+                setattr(record, name, str(options[name]))
+        if "properties" in options:
+            record.properties = describe(options["properties"])
+        patterns = [*self.settings.redact, *options.get("redact", ())]
+        if patterns:
+            record.redact = patterns
+            record.params = redact(patterns, record.params)
+
+    async def _attempts(self, call: Call[Any], record: TaskRecord, reason: Reason) -> Any:
+        """Attempt after attempt until one ends well or the retry policy gives up."""
+        if record.crashes >= CRASHES_ALLOWED:
+            return await self._give_up(call, record, self._crashed(record), call.scope)
+        self._saw(call.path, reason)
+        if "delay_until" in call.options and record.attempt == 1 and not record.crashes:
+            await self._delay(call, record)
+        while True:
+            self._check_open(call)
+            try:
+                return await self._attempt(call, record)
+            except _Failed as failure:
+                error, scope = failure.error, failure.scope
+            error, next_at = await self._decide(call, record, error, scope)
+            scope.closed = True
+            if next_at is None:
+                return await self._give_up(call, record, error, scope)
+            record.error = _codec.encode_error(error)
+            await self._save(record.copy(status=TaskStatus.WAITING, next_at=next_at))
+            del error
+            await self._pause(call.path, next_at)
+            record = record.copy(attempt=record.attempt + 1, error=None, crashes=0)
+            self._saw(call.path, Reason.RETRIED)
+
+    def _crashed(self, record: TaskRecord) -> TaskCrashedError:
+        return TaskCrashedError(
+            f"the process died {record.crashes} times in a row while the body of task {record.path!r} was running, "
+            "so it is not started once more by itself. When the cause is mended, run the cell again, or run.retry()."
+        )
+
+    async def _delay(self, call: Call[Any], record: TaskRecord) -> None:
+        until = to_timestamp(call.options["delay_until"], "delay_until")
+        if until > self.clock.time():
+            await self._save(record.copy(status=TaskStatus.WAITING, next_at=until))
+            await self._pause(call.path, until)
+
+    def _check_open(self, call: Call[Any]) -> None:
+        """A new body may start only where the pass and the scope are still open (I7, A6)."""
+        if self.stopped is not None or call.scope.closed:
+            raise self._cancellation()
+
+    async def _attempt(self, call: Call[Any], record: TaskRecord) -> Any:
+        """One call of the body, and its end."""
+        if self._closed_to_new:
+            await self._park(call)
+        scope = Scope(self, call.path, call.scope)
+        timeout = self._timeout(call)
+        if timeout is None:
+            return await self._fly(call, record, scope)
+        try:
+            with anyio.move_on_after(timeout) as limit:
+                scope.limit = TimeLimit(limit)
+                return await self._fly(call, record, scope)
+        finally:
+            scope.limit = None
+        error = TaskTimeoutError(
+            f"task {call.path!r} took longer than its timeout of {timeout:g} s (attempt {record.attempt})"
+        )
+        raise _Failed(error, scope)
+
+    def _timeout(self, call: Call[Any]) -> float | None:
+        if "timeout" not in call.options:
+            return self.settings.timeout
+        return to_seconds(call.options["timeout"], "timeout")
+
+    async def _fly(self, call: Call[Any], record: TaskRecord, scope: Scope) -> Any:
+        """Run the body, unless an earlier attempt's is still alive: then take its result."""
+        if flights.get(self._flight_key(call.path)) is not None:
+            return await self._take_over(call, scope)
+        flight = Flight(self._flight_key(call.path), self, scope)
+        flight.mark = lambda: self._mark_started(record)
+        flights[flight.key] = flight
+        self.flights.add(flight)
+        self.fresh += 1
+        call.flying = True
+        if self.feed.watched:
+            self.feed.emit(Saved(record, live=True))
+        try:
+            value = await self._call_body(call, record, flight)
+            if flight.record is None:
+                await self.subtasks_end(scope)
+                scope.closed = True
+                await self._save_result(flight, self._completed(call, record, flight, value))
+        except BaseException as error:  # noqa: BLE001  # sorted in one place
+            self._ended_badly(record, flight, error)
+        finally:
+            call.flying = False
+            if not flight.gone:
+                self._land(flight)
+        assert flight.record is not None
+        return self._stored_value(call, flight.record)
+
+    async def _take_over(self, call: Call[Any], scope: Scope) -> Any:
+        flight = flights[self._flight_key(call.path)]
+        self._saw(call.path, Reason.ADOPTED)
+        await flight.wait()
+        if flight.record is not None:
+            self._remember(flight.record)
+            return self._stored_value(call, flight.record)
+        raise _Failed(flight.error if isinstance(flight.error, Exception) else RuntimeError(str(flight.error)), scope)
+
+    def _land(self, flight: Flight) -> None:
+        self.flights.discard(flight)
+        flight.land()
+        if (around := flight.scope.parent) is not None and around.deferred is not None:
+            self._save_deferred(around)
+        self._leave_if_drained()
+        if not self.flights:
+            self.on_landed()
+
+    # Bodies -----------------------------------------------------------------------------------
+
+    async def _call_body(self, call: Call[Any], record: TaskRecord, flight: Flight) -> Any:
+        signature = signature_of(call.body)
+        in_thread = not signature.is_async and call.options.get("thread", True)
+        task = Task(self.run.id, call.path, record.generation, record.attempt, self.feed, flight.scope, self.log)
+        flight.task = task
+        offers: dict[str, Callable[[], Any]] = {
+            **(call.offers or {}),
+            "task": lambda: task,
+            "io": lambda: self._make_io(flight.scope, not signature.is_async),
+        }
+        args, named = bind_body(signature, call.args, offers)
+        point("task:begin")
+        if in_thread:
+            return await self._in_thread(call, record, flight, lambda: call.body(*args, **named))
+        token = current_scope.set(flight.scope)
+        try:
+            if signature.is_async:
+                return await call.body(*args, **named)
+            value = self._on_the_loop(lambda: call.body(*args, **named))
+            return await value if inspect.isawaitable(value) else value
+        finally:
+            current_scope.reset(token)
+
+    def _on_the_loop(self, body: Callable[[], Any]) -> Any:
+        """A `thread=False` body. While it runs, an interrupt of the kernel must raise in it."""
+        self.sync_bodies += 1
+        try:
+            return body()
+        finally:
+            self.sync_bodies -= 1
+
+    async def _in_thread(self, call: Call[Any], record: TaskRecord, flight: Flight, body: Callable[[], Any]) -> Any:
+        """A `def` body in a worker thread, which records its result itself (C6), whoever still waits."""
+        flight.in_thread = True
+        over = anyio.Event()
+        context = copy_context()
+        context.run(current_scope.set, flight.scope)
+        unsettled: list[Any] = []  # what only the loop can bring to an end
+
+        def work() -> None:
+            try:
+                value = context.run(body)
+                if inspect.isawaitable(value) or flight.scope.flights:
+                    unsettled.append(value)
+                else:
+                    flight.scope.closed = True
+                    self._save_result_here(flight, *self._completed(call, record, flight, value))
+            except BaseException as error:  # noqa: BLE001  # raised in the caller, if there still is one
+                flight.error = error
+            self.home.soon(come_home)
+
+        def come_home() -> None:
+            flight.over = True
+            over.set()
+            if flight.gone:
+                self._land(flight)
+
+        threads.submit(work)
+        await over.wait()
+        if flight.error is not None:
+            raise _explain_thread(flight.error)
+        if not unsettled:
+            return None
+        value = unsettled[0]
+        if inspect.isawaitable(value):
+            token = current_scope.set(flight.scope)
+            try:
+                value = await value
+            finally:
+                current_scope.reset(token)
+        return value
+
+    async def subtasks_end(self, scope: Scope) -> None:
+        """A6: the end of a scope is not committed while a subtask in it is in flight."""
+        while scope.flights:
+            for call in list(scope.flights):
+                self._warn_left_behind(call, scope)
+            await self._calls_end(scope)
+
+    async def _calls_end(self, scope: Scope) -> None:
+        if scope.emptied is None:
+            scope.emptied = anyio.Event()
+        await scope.emptied.wait()
+        scope.emptied = None
+
+    def _warn_left_behind(self, call: Call[Any], scope: Scope) -> None:
+        text = (
+            f"the body of {scope.path or 'the run'!r} returned while task {call.path!r} (started at "
+            f"{show_place(call.place)}) was running; its end is awaited. Await every task inside the body that starts it."
+        )
+        if text not in self.hints:
+            self.hint(text)
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+    # The end of a body ------------------------------------------------------------------------
+
+    def _completed(self, call: Call[Any], record: TaskRecord, flight: Flight, value: Any) -> tuple[TaskRecord, str]:
+        """The record of a body that returned, and its text."""
+        point("task:body-ended")
+        done = record.copy(
+            status=TaskStatus.COMPLETED, ended=next(self._ordinals), ended_at=round(self.clock.time(), 3)
+        )
+        if flight.canceled is not None:
+            done.canceled = flight.canceled
+        if flight.late is not None:
+            done.error = flight.late
+        if flight.task.output_properties:
+            done.output_properties = describe(flight.task.output_properties)
+        form, text = self._encoded(call, done, value)
+        if form:
+            done.form = form
+        return done, done.dumps_with("value", text)
+
+    def _encoded(self, call: Call[Any], record: TaskRecord, value: Any) -> Encoded:
+        try:
+            return dump(value, self.blobs, signed=call.options.get("codec") == "pickle")
+        except NotStorableError as error:
+            # S4: what was done is not done again because its result cannot be kept.
+            self.memory.live[call.path, record.generation] = value
+            self._warn_unstored(call, error)
+            return dump_unstored(error)
+
+    def _warn_unstored(self, call: Call[Any], error: NotStorableError) -> None:
+        if call.options.get("repeatable", self.settings.repeatable):
+            return
+        text = (
+            f"the value of task {call.path!r} cannot be stored ({error}). The task counts as done, and this kernel "
+            "keeps the value; a new one will not have it. Return plain data from the task (response.json() instead "
+            "of the response), teach the store with register_codec, or say repeatable=True to run it again then."
+        )
+        self.hint(text)
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+    async def _save_result(self, flight: Flight, completed: tuple[TaskRecord, str]) -> None:
+        """Commit a result on the loop. Results that come in the same turn of the loop share a commit."""
+        record, text = completed
+        pending = self.journal.enqueue((self._row(record, text),))
+        if len(self.flights) > 1:
+            try:
+                await self._turn()
+            except asyncio.CancelledError:
+                # The caller is cancelled between the end of the body and its commit: it gets no value
+                # now, so a replay must expect the same (A8).
+                if not pending.done and self.stopped is None:
+                    record.canceled = time.monotonic() - flight.began
+                    pending.rows = (self._row(record, record.dumps_with("value", json.dumps(json.loads(text)["value"]))),)
+                self._settle_now(pending)
+                raise
+        refused = await self._settle(pending)
+        self._recorded(flight, record, text, refused)
+
+    def _save_result_here(self, flight: Flight, record: TaskRecord, text: str) -> None:
+        """Commit a result in the body's own thread, so that a blocked loop delays no record (C6)."""
+        row = self._row(record, text)
+        try:
+            refused = self.journal.commit((row,), patience=THREAD_PATIENCE)
+        except StoreError as error:
+            self.memory.parked.append(row)
+            self.home.soon(lambda: self.stop(Stop.STORE, error))
+            raise RunInterrupted from error
+        self._recorded(flight, record, text, refused)
+
+    def _recorded(self, flight: Flight, record: TaskRecord, text: str, refused: frozenset[str]) -> None:
+        if refused:
+            # C5: the first committed result of a (path, generation) wins, also from another kernel.
+            text = self.store.get(self._prefix + record.path) or text
+            path, record = record.path, TaskRecord.loads(text)
+            record.path = path
+        else:
+            # What the caller gets is decoded from the text, so that changing it changes no record (R2).
+            data = json.loads(text)
+            record.form, record.value = data.get("form", ""), data.get("value")
+        flight.record = record
+        self._records[record.path] = text
+        point("task:recorded")
+        if self.feed.watched:
+            self.feed.emit(Saved(TaskRecord.loads(text).copy(path=record.path)))
+
+    def _ended_badly(self, record: TaskRecord, flight: Flight, error: BaseException) -> NoReturn:
+        """Sort what left a body: a cancellation, a mistake of the calling code, or an error of the attempt."""
+        with marking:
+            flight.mark = None
+        if isinstance(error, _Failed):
+            raise error
+        if isinstance(error, (anyio.get_cancelled_exc_class(), KeyboardInterrupt, RunInterrupted)):
+            self._cut_short(record, flight, error)
+            if isinstance(error, KeyboardInterrupt):
+                raise self._cancellation() from None
+            raise error
+        if isinstance(error, UsageError):
+            flight.scope.closed = True
+            raise self.misused(error)
+        if isinstance(error, BaseExceptionGroup):
+            error = _without_cancellations(error)  # pyright: ignore[reportUnknownArgumentType]
+        if not isinstance(error, Exception):
+            raise error
+        raise _Failed(error, flight.scope) from None
+
+    def _cut_short(self, record: TaskRecord, flight: Flight, error: BaseException) -> None:
+        """The call was cancelled while its body ran. A thread goes on, and records its result when it comes."""
+        flight.scope.closed = not flight.in_thread
+        flight.gone = flight.in_thread and not flight.over
+        if flight.scope.limit is not None and flight.scope.limit.expired:
+            return  # its own timeout: an error of the attempt, recorded as such
+        if isinstance(error, KeyboardInterrupt):
+            self.stop(Stop.INTERRUPT)
+        if self.stopped is None and not isinstance(error, RunInterrupted):
+            flight.canceled = round(time.monotonic() - flight.began, 3)
+            ended = record.copy(
+                status=TaskStatus.CANCELED,
+                canceled=flight.canceled,
+                ended=next(self._ordinals),
+                ended_at=round(self.clock.time(), 3),
+            )
+            self._save_now(ended)
+        elif not flight.gone:
+            self._save_with_next(record.copy(status=TaskStatus.PENDING, interrupted=True))
+
+    async def _decide(
+        self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope
+    ) -> tuple[Exception, float | None]:
+        """Whether there is a next attempt, and when: `on_error` first (A2), then the retry policy (A1)."""
+        now = self.clock.time()
+        answer = await self._ask_handler(call, record, error, scope)
+        plan = policy(call.options.get("retry"))
+        if isinstance(answer, SkipRetrying):
+            return answer.error or error, None
+        if isinstance(answer, RetryAt):
+            allowed = record.attempt < RETRY_AT_LIMIT
+            return answer.error or error, answer.due_at(now) if allowed else None
+        if answer is not None:
+            error = answer
+        if plan is None or self._comes_from_subtask(error, call.path):
+            return error, None
+        return error, plan.next_attempt_at(
+            attempt=record.attempt, error=error, first_started_at=record.started_at, now=now
+        )
+
+    async def _ask_handler(
+        self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope
+    ) -> Exception | RetryAt | SkipRetrying | None:
+        handler = call.options.get("on_error")
+        if handler is None:
+            return None
+        task = Task(self.run.id, call.path, record.generation, record.attempt, self.feed, scope, self.log)
+        scope.closed = False
+        token = current_scope.set(scope)
+        try:
+            offers = {"error": error, "task": task, "io": self._make_io(scope, False)}
+            args, named = bind_run(handler, offers)
+            answer = handler(*args, **named)
+            return await answer if inspect.isawaitable(answer) else answer
+        except UsageError as misuse:
+            raise self.misused(misuse) from None
+        except Exception as replacement:  # noqa: BLE001  # what the handler raises takes the error's place
+            return replacement
+        finally:
+            current_scope.reset(token)
+
+    async def _give_up(self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope) -> Any:
+        """Record the error and raise it."""
+        data = _codec.encode_error(error)
+        ended = record.copy(
+            status=TaskStatus.ERRORED, error=data, ended=next(self._ordinals), ended_at=round(self.clock.time(), 3)
+        )
+        if (left_behind := flights.get(self._flight_key(call.path))) is not None:
+            left_behind.late = data
+        self._mark_origin(error, call.path)
+        flying = sum(each.flying for each in scope.flights or ())
+        if flying and scope is not call.scope:
+            scope.deferred = ended
+            self.hint(f"{flying} subtask(s) of the failed task {call.path!r} are still running and will be recorded")
+        elif await self._save(ended):
+            # A thread's result came in at the same moment, and a result is never lost.
+            winner = self.record(call.path)
+            assert winner is not None
+            return self._stored_value(call, winner)
+        raise error
+
+    def _save_deferred(self, scope: Scope) -> None:
+        """The last body in the scope of a failed one has ended: now that end is committed, too (A6)."""
+        if scope.deferred is not None and not any(call.flying for call in scope.flights or ()):
+            ended, scope.deferred = scope.deferred, None
+            self._save_now(ended.copy(ended=next(self._ordinals)))
+
+    # Where errors come from -------------------------------------------------------------------
+
+    def _mark_origin(self, error: BaseException, path: str) -> None:
+        """Note on the error that it came from a task, to find it again however it is wrapped."""
+        error.__dict__.setdefault("__trigger_nb_origins__", []).append((self._directory, self.run.id, path))
+
+    def origins(self, error: BaseException) -> list[str]:
+        """Paths of this run's tasks that an error came from: through groups, causes and contexts (R5)."""
+        found: dict[str, None] = {}
+        for each in _related(error):
+            for directory, run_id, path in each.__dict__.get("__trigger_nb_origins__", ()):
+                if (directory, run_id) == (self._directory, self.run.id):
+                    found[path] = None
+        return list(found)
+
+    def _comes_from_subtask(self, error: BaseException, path: str) -> bool:
+        """A4: itself, a member of its group, or its cause."""
+        prefix = path + "/"
+        pending = [error]
+        while pending:
+            each = pending.pop()
+            if any(
+                run_id == self.run.id and origin.startswith(prefix)
+                for _, run_id, origin in each.__dict__.get("__trigger_nb_origins__", ())
+            ):
+                return True
+            if isinstance(each, BaseExceptionGroup):
+                pending += each.exceptions  # pyright: ignore[reportUnknownMemberType]
+            if each.__cause__ is not None:
+                pending.append(each.__cause__)
+        return False
+
+    def misused(self, error: UsageError) -> UsageError:
+        self.misuse = self.misuse or error
+        return error
+
+    # Waiting ----------------------------------------------------------------------------------
+
+    async def _wait(self, call: Call[Any]) -> None:
+        """W1: one absolute deadline, stored once."""
+        record = self.record(call.path)
+        if record is not None and record.status == TaskStatus.WAITING:
+            self._saw(call.path, Reason.INTERRUPTED)
+        else:
+            assert call.deadline is not None
+            self._saw(call.path, Reason.FORCED if record is not None else Reason.NEW)
+            if self._closed_to_new:
+                await self._park(call)
+            record = self._blank(call, record)
+            record = record.copy(status=TaskStatus.WAITING, next_at=call.deadline(self.clock.time()))
+            if record.next_at > self.clock.time():
+                await self._save(record)
+        await self._pause(call.path, record.next_at or 0.0)
+        await self._save(
+            record.copy(
+                status=TaskStatus.COMPLETED, ended=next(self._ordinals), ended_at=round(self.clock.time(), 3)
+            )
+        )
+
+    async def _pause(self, path: str, until: float) -> None:
+        """Sleep until then, or until the wait is skipped. No attempt's time runs meanwhile (A3)."""
+        if until <= self.clock.time():
+            return
+        with anyio.CancelScope() as pause, self._untimed(path):
+            self._pauses[path] = pause
+            self._leave_if_drained()
+            self._tell_waiting()
+            try:
+                await self.clock.sleep_until(until)
+            finally:
+                del self._pauses[path]
+        self._tell_waiting()
+
+    @contextmanager
+    def _untimed(self, path: str) -> Iterator[None]:
+        limits = [
+            flight.scope.limit
+            for flight in self.flights
+            if flight.scope.limit is not None and is_within(path, flight.path)
+        ]
+        for limit in limits:
+            limit.hold()
+        try:
+            yield
+        finally:
+            for limit in limits:
+                limit.release()
+
+    def skip_wait(self, path: str) -> bool:
+        """End a wait or a countdown now; whether there was one."""
+        pause = self._pauses.get(path)
+        if pause is not None:
+            pause.cancel()
+        return pause is not None
+
+    def _tell_waiting(self) -> None:
+        """Keep the run's status true: it is WAITING while all that moves in it waits."""
+        waiting = bool(self._pauses) and self._is_stuck()
+        self.run.status = RunStatus.WAITING if waiting else RunStatus.RUNNING
+        kinds = {self._kind_of(path) for path in self._pauses}
+        self.run.reason = ("wait" if "wait" in kinds else "retry") if waiting else ""
+        if waiting:
+            self._loose.append(self.journal.enqueue((run_row(self.run),)))
+        if self.feed.watched:
+            self.feed.emit(SavedRun(self.run.copy()))
+
+    def _kind_of(self, path: str) -> str:
+        record = self.record(path)
+        return record.kind if record is not None else "task"
+
+    def _is_stuck(self) -> bool:
+        """Whether every running body only waits for a call that sleeps or is parked."""
+        still = [*self._pauses, *self._parked]
+        return all(any(is_within(path, flight.path) for path in still) for flight in self.flights)
+
+    # Fan-out ----------------------------------------------------------------------------------
+
+    async def _walk(self, call: Call[Any]) -> Any:
+        """A node whose children are its result: it is walked in every pass, they are replayed (C2)."""
+        earlier = self.record(call.path)
+        done = earlier is not None and earlier.status == TaskStatus.COMPLETED
+        record = earlier if done and earlier is not None else self._blank(call, earlier)
+        self._saw(call.path, Reason.REPLAYED if done else Reason.NEW if earlier is None else Reason.RETRIED)
+        if not done and self.feed.watched:
+            self.feed.emit(Saved(record, live=True))
+        scope = Scope(self, call.path, call.scope)
+        token = current_scope.set(scope)
+        try:
+            value = await call.body(scope)
+        except Exception as error:
+            if not isinstance(error, UsageError):
+                await self._give_up(call, record.copy(path=call.path), error, scope)
+            raise
+        finally:
+            current_scope.reset(token)
+            scope.closed = True
+        if not done:
+            await self._save(
+                record.copy(
+                    status=TaskStatus.COMPLETED, ended=next(self._ordinals), ended_at=round(self.clock.time(), 3)
+                )
+            )
+        return value
+
+    # Records ----------------------------------------------------------------------------------
+
+    def _flight_key(self, path: str) -> FlightKey:
+        return (self._directory, self.run.id, path)
+
+    def _row(self, record: TaskRecord, text: str) -> Row:
+        return Row(self._prefix + record.path, self.run.id, text, record.rank)
+
+    async def _save(self, record: TaskRecord) -> bool:
+        """Commit a record other than a result; whether the store holds one that wins instead."""
+        with marking:
+            flight = flights.get(self._flight_key(record.path))
+            if flight is not None:
+                flight.mark = None
+        text = record.dumps()
+        refused = await self._settle(self.journal.enqueue((self._row(record, text),)))
+        if refused:
+            self._records[record.path] = self.store.get(self._prefix + record.path) or text
+            return True
+        self._remember(record)
+        return False
+
+    async def _save_all(self, records: Iterable[TaskRecord]) -> None:
+        records = list(records)
+        rows = [self._row(record, record.dumps()) for record in records]
+        await self._settle(self.journal.enqueue(rows))
+        for record in records:
+            self._remember(record)
+
+    def _save_now(self, record: TaskRecord) -> None:
+        """Commit without an `await`: on the way out of a cancellation."""
+        self._save_with_next(record)
+        self.flush()
+
+    def _save_with_next(self, record: TaskRecord) -> None:
+        """Let a record ride with the next commit."""
+        self._loose.append(self.journal.enqueue((self._row(record, record.dumps()),)))
+        self._remember(record)
+
+    def flush(self, patience: float = LOOP_PATIENCE) -> None:
+        """Commit what rides along. What the store does not take is kept for the next try."""
+        loose, self._loose = self._loose, []
+        for pending in loose:
+            try:
+                if pending.error is not None:
+                    self.journal.commit(pending.rows, patience=patience)
+                else:
+                    self.journal.settle(pending, patience=patience)
+            except StoreError:
+                logger.warning("rows of run %s are not written yet", self.run.id, exc_info=True)
+                self.memory.parked.extend(pending.rows)
+
+    def _remember(self, record: TaskRecord) -> None:
+        self._records[record.path] = record.dumps()
+        if self.feed.watched:
+            self.feed.emit(Saved(record.copy()))
+
+    def _mark_started(self, record: TaskRecord) -> None:
+        """The body has run a while: record that it began. On the watch's thread."""
+        self.journal.commit((self._row(record, record.dumps()),), patience=LOOP_PATIENCE)
+
+    async def _turn(self) -> None:
+        """Let the other tasks of the loop go on for one turn."""
+        if self.home.is_asyncio:
+            await asyncio.sleep(0)
+        else:
+            await anyio.lowlevel.cancel_shielded_checkpoint()
+
+    async def _settle(self, pending: Pending) -> frozenset[str]:
+        """Commit on the loop; when another process keeps the database, go on trying in a thread."""
+        try:
+            try:
+                return self.journal.settle(pending, patience=LOOP_PATIENCE)
+            except StoreBusyError:
+                with anyio.CancelScope(shield=True):
+                    return await anyio.to_thread.run_sync(
+                        lambda: self.journal.commit(pending.rows, patience=THREAD_PATIENCE)
+                    )
+        except StoreError as error:
+            # A9: a fault of the store is never raised from `io`. The value stays in memory.
+            self.memory.parked.extend(pending.rows)
+            self.stop(Stop.STORE, error)
+            await anyio.sleep_forever()
+            raise AssertionError("unreachable") from error
+
+    async def write_rows(self, rows: list[Row]) -> None:
+        """Commit rows that are no task's; a failing store ends the pass, not the call (A9)."""
+        await self._settle(self.journal.enqueue(rows))
+
+    async def read_value(self, key: str) -> tuple[Any] | None:
+        """The value in a row that is no task's, in a tuple; None when there is none."""
+        try:
+            text = self.store.get(key)
+        except StoreError as error:
+            self.stop(Stop.STORE, error)
+            await anyio.sleep_forever()
+            raise AssertionError("unreachable") from error
+        data = json.loads(text) if text is not None else {}
+        return (_codec.decode(data["form"], data["value"], self.blobs),) if data else None
+
+    def _settle_now(self, pending: Pending) -> None:
+        self._loose.append(pending)
+        self.flush()
+
+    def log(self, scope: Scope, level: str, message: str, data: Any = None) -> None:
+        """A line in the tree. It rides with the next commit and is not repeated on replay."""
+        name = hashlib.sha256(f"{level}:{message}".encode("utf-8", "replace")).hexdigest()[:12]
+        if scope.logged is None:
+            scope.logged = {}
+        count = scope.logged[name] = scope.logged.get(name, 0) + 1
+        path = f"{scope.prefix}~.{name}.{count}"
+        if path in self._records:
+            self._saw(path, Reason.REPLAYED)
+            return
+        now = round(self.clock.time(), 3)
+        ordinal = next(self._ordinals)
+        record = TaskRecord(
+            path=path, kind="log", style="minimal", name=message, level=level, started=ordinal, ended=ordinal,
+            started_at=now, ended_at=now,
+        )  # fmt: skip
+        if data is not None:
+            record.data = redact(self.settings.redact, _codec.preview(data))
+        self._save_with_next(record)
+        self._saw(path, Reason.NEW)
+
+    def hint(self, text: str) -> None:
+        """Have the header of the run say something."""
+        if text not in self.hints:
+            self.hints.append(text)
+            self.feed.emit(Hinted(text))
+
+    # Stopping ---------------------------------------------------------------------------------
+
+    def supersede(self) -> None:
+        """I7: no new body starts; when those in flight have ended, the pass stops."""
+        self._closed_to_new = True
+        self._leave_if_drained()
+
+    def _leave_if_drained(self) -> None:
+        if self._closed_to_new and self._is_stuck():
+            self.stop(Stop.SUPERSEDED)
+
+    async def _park(self, call: Call[Any]) -> NoReturn:
+        """Wait for the end of the pass: what this call asks for is for the next one."""
+        self._parked.add(call.path)
+        self._leave_if_drained()
+        await anyio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    def stop(self, why: Stop, error: TriggerError | None = None) -> None:
+        """End the pass: cancel what runs in it. On the loop; only the first call counts."""
+        if self.stopped is not None:
+            return
+        self.stopped = why
+        self.stop_error = error
+        if self.stopped_event is not None:
+            self.stopped_event.set()
+        if self.outer is not None:
+            self.outer.cancel()
+        if self.main is not None:
+            self.main.cancel()
+            # What the main task awaits is cancelled through it. Cancelling it twice would also cancel its
+            # cleanup, so only what is left behind after that is cancelled by itself.
+            self.home.soon(lambda: self.home.soon(self._cancel_left_behind))
+
+    def _cancel_left_behind(self) -> None:
+        for host in {call.host for call in self.calls if call.host is not None}:
+            if not host.cancelling():
+                host.cancel()
+
+    def _cancellation(self) -> BaseException:
+        return asyncio.CancelledError() if self.home.is_asyncio else RunInterrupted()
+
+
+def run_row(run: RunRecord) -> Row:
+    """The row of a run's record."""
+    return Row("run/" + run.id, "runs", run.dumps())
+
+
+def _related(error: BaseException) -> list[BaseException]:
+    """An error with all that it groups, comes from, or was raised while handling."""
+    found: dict[int, BaseException] = {}
+    pending: list[BaseException | None] = [error]
+    while pending:
+        each = pending.pop()
+        if each is None or id(each) in found:
+            continue
+        found[id(each)] = each
+        pending += [each.__cause__, each.__context__]
+        if isinstance(each, BaseExceptionGroup):
+            pending += each.exceptions  # pyright: ignore[reportUnknownMemberType]
+    return list(found.values())
+
+
+def _without_cancellations(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Real errors outrank the cancellations that came with them."""
+    _, rest = group.split(anyio.get_cancelled_exc_class())
+    return rest if rest is not None else group
+
+
+def _explain_thread(error: BaseException) -> BaseException:
+    """Name `thread=False` on an error that comes of the thread."""
+    if type(error).__module__ == "sqlite3" and "created in a thread" in str(error):
+        note = "a `def` body runs in a worker thread; say thread=False on the task to run it where the job runs"
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+    return error

@@ -1,0 +1,135 @@
+"""Where `def` bodies run: worker threads, and the way between them and the event loop.
+
+A body's thread is never abandoned: what it returns is handed to `done` in that very thread,
+whoever still waits for it. Threads are daemons, so that a body that never ends does not keep the
+kernel from stopping.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+# How many `def` bodies run at once in a process. A body that waits inside `io` does not count.
+MAX_RUNNING = 40
+
+
+class Home:
+    """The event loop that a run lives on, as other threads see it. asyncio and trio."""
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        self._native: Any
+        try:
+            self._native = asyncio.get_running_loop()
+            self.is_asyncio = True
+        except RuntimeError:
+            from anyio.lowlevel import current_token
+
+            self._native = current_token().native_token
+            self.is_asyncio = False
+
+    def soon(self, call: Callable[[], object]) -> None:
+        """Have the loop make a call soon; from any thread. Nothing happens once the loop is closed."""
+        try:
+            if self.is_asyncio:
+                self._native.call_soon_threadsafe(call)
+            else:
+                self._native.run_sync_soon(call)
+        except RuntimeError:
+            pass  # The loop is gone, and with it everybody who waited.
+
+    def run(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Run an async function on the loop, in this thread's context, and wait for its result."""
+        if not self.is_asyncio:
+            import trio
+
+            return trio.from_thread.run(function, trio_token=self._native)  # type: ignore[no-any-return]
+        result: Future[T] = Future()
+        context = contextvars.copy_context()
+
+        async def call() -> None:
+            try:
+                result.set_result(await function())
+            except BaseException as error:  # noqa: BLE001  # it is raised in the calling thread
+                result.set_exception(error)
+
+        def spawn() -> None:
+            task = asyncio.get_running_loop().create_task(call(), context=context)
+            _alive.add(task)
+            task.add_done_callback(_alive.discard)
+
+        self.soon(spawn)
+        return result.result()
+
+
+# The loop itself keeps only weak references to tasks.
+_alive: set[asyncio.Task[None]] = set()
+
+
+class Threads:
+    """A pool of daemon threads, made when needed and used again."""
+
+    def __init__(self, max_running: int = MAX_RUNNING) -> None:
+        self._changed = threading.Condition()
+        self._max_running = max_running
+        # Invariant, under the lock: `_running` bodies are executing and not waiting inside `io`.
+        self._running = 0
+        self._idle = 0
+        self._queue: deque[Callable[[], None]] = deque()
+
+    def submit(self, call: Callable[[], None]) -> None:
+        """Run `call` in a thread once there is room. It must not raise."""
+        with self._changed:
+            self._queue.append(call)
+            self._fill()
+
+    def _fill(self) -> None:
+        room = self._max_running - self._running
+        if not self._queue or room <= 0:
+            return
+        if self._idle:
+            self._changed.notify()
+        else:
+            self._idle += 1
+            threading.Thread(target=self._work, name="trigger_nb body", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._queue and self._running < self._max_running):
+                    if not self._changed.wait(timeout=30) and not self._queue:
+                        self._idle -= 1
+                        return
+                call = self._queue.popleft()
+                self._idle -= 1
+                self._running += 1
+                self._fill()
+            try:
+                call()
+            finally:
+                with self._changed:
+                    self._running -= 1
+                    self._idle += 1
+                    self._fill()
+
+    def step_out(self) -> None:
+        """The calling body is about to wait inside `io`: others may use its place."""
+        with self._changed:
+            self._running -= 1
+            self._fill()
+
+    def step_in(self) -> None:
+        """The calling body goes on. It takes its place back at once: it holds resources already."""
+        with self._changed:
+            self._running += 1
+
+
+threads = Threads()

@@ -1,0 +1,111 @@
+"""Which stored results stand, and which must be forgotten (rules R5 and R9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from ._keys import ancestors, is_within, parent_path
+from ._records import TaskRecord, TaskStatus
+
+Records = Mapping[str, TaskRecord]
+
+# Nodes whose children are independent of each other: forgetting one keeps the others.
+_FAN_OUT = frozenset({"parallel", "map"})
+
+
+def forget(records: Records, path: str) -> list[TaskRecord]:
+    """What the store must hold so that a task, all in it, and what first started after it ended run again.
+
+    "After" goes by stored ordinals: a sibling that overlapped the task keeps its result, and so do
+    the other items of a `parallel` or `map` that it is in. Completed tasks around whatever is
+    forgotten are opened: their bodies run again, their other children stay.
+    """
+    target = records[path]
+    chosen = {path, *(other for other in records if is_within(other, path))}
+    if target.ended:
+        kept_apart = _other_items(records, path)
+        chosen.update(
+            other
+            for other, record in records.items()
+            if record.started > target.ended and not any(other == k or is_within(other, k) for k in kept_apart)
+        )
+    return reset(records, chosen)
+
+
+def reset(records: Records, chosen: Iterable[str]) -> list[TaskRecord]:
+    """Records under which the chosen tasks and the completed ones around them run again."""
+    chosen = set(chosen)
+    opened = {around for path in chosen for around in ancestors(path) if around in records}
+    return [
+        open_again(records[path], forced=path in chosen)
+        for path in chosen | {p for p in opened if records[p].status == TaskStatus.COMPLETED}
+    ]
+
+
+def open_again(record: TaskRecord, *, forced: bool = True) -> TaskRecord:
+    """A record that lets the task's body run, with what must outlive the result.
+
+    Only a completed result that is forgotten raises the generation (I6): then a second effect is
+    wanted, and outside services get another idempotency key.
+    """
+    completed = record.status == TaskStatus.COMPLETED
+    return TaskRecord(
+        path=record.path,
+        status=TaskStatus.PENDING,
+        kind=record.kind,
+        generation=record.generation + completed,
+        forced=forced,
+        name=record.name,
+        icon=record.icon,
+        style=record.style,
+        started=record.started,
+        started_at=record.started_at,
+    )
+
+
+def _other_items(records: Records, path: str) -> list[str]:
+    """Paths of the items beside the one that holds `path`, in every fan-out around it."""
+    apart: list[str] = []
+    for inner in [path, *ancestors(path)]:
+        node = parent_path(inner)
+        if node in records and records[node].kind in _FAN_OUT:
+            apart += [other for other in records if parent_path(other) == node and other != inner]
+    return apart
+
+
+class Finality:
+    """Whether a recorded error is replayed or its task runs again (rule R5)."""
+
+    def __init__(self, load: Callable[[], Iterable[TaskRecord]], ended_by: Iterable[str], *, run_completed: bool):
+        self._load = load
+        self._ended_by = frozenset(ended_by)
+        self._run_completed = run_completed
+        self._records: dict[str, TaskRecord] | None = None
+        self._latest: dict[str, int] = {}  # by scope: the ordinal of its last start
+
+    def is_final(self, error: TaskRecord) -> bool:
+        """Whether the error was handled by the code around it: then it is part of the story.
+
+        It was handled when its scope completed, or when a task began after it in its scope or in
+        one around it. The errors that ended the run are not final, nor are those of a fan-out's items.
+        """
+        if error.path in self._ended_by:
+            return False
+        records = self._read()
+        scope = parent_path(error.path)
+        around = records.get(scope)
+        if around is not None and around.kind in _FAN_OUT:
+            return False
+        if self._run_completed if not scope else around is not None and around.status == TaskStatus.COMPLETED:
+            return True
+        return any(self._latest.get(each, 0) > error.ended for each in {scope, *ancestors(scope), ""})
+
+    def _read(self) -> dict[str, TaskRecord]:
+        if self._records is None:
+            self._records = {}
+            for record in self._load():
+                self._records[record.path] = record
+                if record.kind != "log":
+                    scope = parent_path(record.path)
+                    self._latest[scope] = max(self._latest.get(scope, 0), record.started)
+        return self._records

@@ -1,0 +1,409 @@
+"""What a run function sees: `io`. Every method that takes a key is a task."""
+
+from __future__ import annotations
+
+import difflib
+import random
+import sys
+import uuid
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, overload
+
+import anyio
+
+from . import _codec
+from ._bodies import signature_of
+from ._call import Call
+from ._clock import to_datetime, to_seconds, to_timestamp
+from ._engine import Pass
+from ._keys import normal_key
+from ._scope import Scope, resolve_scope
+from ._store import Row
+from ._task import Options
+from .errors import InvalidOptionError
+
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Unpack
+
+T = TypeVar("T")
+R = TypeVar("R")
+Item = TypeVar("Item")
+
+_KNOWN_OPTIONS = frozenset(Options.__annotations__)
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+class ChildRun(Protocol):
+    """What `invoke` needs of a run."""
+
+    @property
+    def id(self) -> str: ...
+    def __await__(self) -> Any: ...
+
+
+class Host(Protocol):
+    """What `io` asks of the floors above it."""
+
+    log_level: str
+    integrations: dict[str, Any]
+
+    def start_child(self, job: Any, payload: Any, *, run_id: str, parent: str, parent_task: str) -> ChildRun:
+        """Start a run of `job` that belongs to a task of this run, or join the one there is."""
+        ...
+
+    async def send_event(self, name: str, payload: Any, **options: Any) -> Any:
+        """Send an event to the client's jobs."""
+        ...
+
+
+class Io:
+    """The ways of a run to the outside world, each kept and replayed.
+
+    ```
+    async def greet(payload, io):
+        name = await io.run_task("fetch-name", fetch_name, payload["id"])
+        await io.wait("pause", minutes=5)
+        return name
+    ```
+    """
+
+    def __init__(self, scope: Scope, host: Host) -> None:
+        self._scope = scope
+        self._host = host
+
+    # A `task` method is plain and returns an awaitable: it notes the caller's place for messages.
+
+    @overload
+    def run_task(
+        self, key: Any, body: Callable[..., Any], *args: Any, returns: type[R], **options: Unpack[Options]
+    ) -> Call[R]: ...
+    @overload
+    def run_task(
+        self, key: Any, body: Callable[..., Awaitable[T]], *args: Any, **options: Unpack[Options]
+    ) -> Call[T]: ...
+    @overload
+    def run_task(self, key: Any, body: Callable[..., T], *args: Any, **options: Unpack[Options]) -> Call[T]: ...
+    def run_task(self, key: Any, body: Callable[..., Any], *args: Any, **options: Any) -> Call[Any]:  # pyright: ignore[reportInconsistentOverload]
+        """Run `body(*args)` once, keep its result under `key`, and return it ever after.
+
+        `key` is text or a tuple of plain values, unique in its scope: the run, or the body of the
+        task around. `body` is any callable; its parameters named `task` and `io` are filled. The
+        options are described in the reference, `docs/reference/io.md`.
+
+        Raises what the body raises, once `retry` gives up; `InvalidKeyError`, `InvalidOptionError`;
+        on await `DuplicateKeyError`, `NestingError`.
+        """
+        frame = sys._getframe(1)
+        if options and not options.keys() <= _KNOWN_OPTIONS:
+            _refuse_options(options)
+        return Call(resolve_scope(self._scope), normal_key(key), body, args, options, (frame.f_code, frame.f_lasti))  # type: ignore[arg-type]
+
+    def _task(
+        self, frame: FrameType, key: Any, body: Callable[..., Any], args: tuple[Any, ...] = (), *, kind: str = "task",
+        deadline: Callable[[float], float] | None = None, **options: Any,
+    ) -> Call[Any]:  # fmt: skip
+        scope = resolve_scope(self._scope)
+        place = (frame.f_code, frame.f_lasti)
+        return Call(scope, normal_key(key), body, args, options, place, kind=kind, deadline=deadline)  # type: ignore[arg-type]
+
+    def wait(
+        self, key: Any, duration: float | timedelta | None = None, *, seconds: float = 0, minutes: float = 0,
+        hours: float = 0, days: float = 0, until: datetime | None = None,
+    ) -> Call[None]:  # fmt: skip
+        """Wait for a duration, or until a time; kernels may come and go meanwhile.
+
+        `duration` is seconds or a `timedelta`; or give any of `seconds`, `minutes`, `hours`, `days`;
+        or `until`, an aware datetime. The deadline is fixed when the wait is first reached.
+
+        Raises `InvalidOptionError` for a naive datetime, a negative time, or nothing at all.
+        """
+        parts = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days)
+        given = (duration is not None) + bool(parts) + (until is not None)
+        if given > 1:
+            raise InvalidOptionError("io.wait takes a duration, or seconds/minutes/hours/days, or until: one of them")
+        if until is not None:
+            end = to_timestamp(until, "until")
+            deadline: Callable[[float], float] = lambda _now: end  # noqa: E731
+            name = f"wait until {until.isoformat(sep=' ', timespec='seconds')}"
+        else:
+            length = to_seconds(parts if duration is None else duration, "the duration of io.wait")
+            deadline = lambda now: now + length  # noqa: E731
+            name = f"wait {timedelta(seconds=length)}"
+        return self._task(
+            sys._getframe(1), key, None, kind="wait", deadline=deadline, style="minimal", icon="clock", name=name
+        )  # type: ignore[arg-type]
+
+    def parallel(
+        self, key: Any, items: Iterable[Item], body: Callable[..., Any], **options: Unpack[Options]
+    ) -> Call[list[Any]]:
+        """Run `body(item, index)` for every item at once; a list of the results, in the items' order.
+
+        Every item is a task of its own, keyed by its index. All of them come to an end; then the first
+        error is raised. In the next pass only what failed runs again.
+        """
+        if options and not options.keys() <= _KNOWN_OPTIONS:
+            _refuse_options(options)
+        frame = sys._getframe(1)
+        place = (frame.f_code, frame.f_lasti)
+        listed = list(items)
+
+        async def fan_out(scope: Scope) -> list[Any]:
+            inner = [
+                Call(scope, normal_key(str(index)), body, (item, index)[: _arity(body)], options, place)
+                for index, item in enumerate(listed)
+            ]
+            return await _settle_all(inner)
+
+        named: Any = {name: options[name] for name in ("name", "icon") if name in options}
+        return self._task(frame, key, fan_out, kind="parallel", **named)
+
+    # Values that would differ at every pass --------------------------------------------------
+
+    def random(self, key: Any, min: float = 0, max: float = 1, round: bool = False) -> Call[float]:  # noqa: A002
+        """A random number in [min, max] that does not change on replay; an int with `round=True`."""
+
+        def draw() -> float:
+            number = random.uniform(min, max)  # noqa: S311  # not for secrets
+            return _round(number) if round else number
+
+        return self._task(sys._getframe(1), key, draw, thread=False, style="minimal", icon="dice", name="random")
+
+    def now(self, key: Any) -> Call[datetime]:
+        """The time at which the run first came here, in UTC."""
+        clock = self._pass.clock
+        return self._task(
+            sys._getframe(1), key, lambda: to_datetime(clock.time()), thread=False, style="minimal", icon="clock",
+            name="now",
+        )  # fmt: skip
+
+    def uuid(self, key: Any) -> Call[uuid.UUID]:
+        """A random UUID that does not change on replay."""
+        return self._task(sys._getframe(1), key, uuid.uuid4, thread=False, style="minimal", icon="hash", name="uuid")
+
+    # Other runs -------------------------------------------------------------------------------
+
+    def invoke(self, key: Any, job: Any, payload: Any = None) -> Call[str]:
+        """Start a run of another job and go on; the child run's id."""
+
+        async def start(task: Any) -> str:
+            return self._child(job, payload, task).id
+
+        return self._task(sys._getframe(1), key, start, kind="run", params=payload, icon="bolt", name=f"invoke {job.id}")
+
+    def invoke_and_wait(
+        self, key: Any, job: Any, payload: Any = None, *, timeout: float | timedelta | None = None
+    ) -> Call[Any]:
+        """Start a run of another job and wait for its output.
+
+        Raises what the child run ends in, and `TaskTimeoutError` after `timeout` seconds.
+        """
+
+        async def start(task: Any) -> Any:
+            return await self._child(job, payload, task)
+
+        limit: Any = {} if timeout is None else {"timeout": timeout}
+        return self._task(
+            sys._getframe(1), key, start, kind="run", params=payload, icon="bolt", name=f"invoke {job.id}", **limit
+        )
+
+    def _child(self, job: Any, payload: Any, task: Any) -> ChildRun:
+        run_id = "run_" + task.idempotency_key.removeprefix("tnb_")[:20]
+        return self._host.start_child(job, payload, run_id=run_id, parent=task.run_id, parent_task=task.path)
+
+    def send_event(self, key: Any, name: str, payload: Any = None, **options: Any) -> Call[str]:
+        """Send an event to the client's jobs, once; the event's id."""
+
+        async def send(task: Any) -> str:
+            event = await self._host.send_event(name, payload, **{"id": task.idempotency_key, **options})
+            return event.id
+
+        return self._task(sys._getframe(1), key, send, params=payload, icon="bolt", name=f"send {name}")
+
+    # Small things -----------------------------------------------------------------------------
+
+    def yield_(self, key: Any) -> Call[None]:
+        """A durable checkpoint: the run is known to have come this far."""
+        return self._task(sys._getframe(1), key, _nothing, thread=False, style="minimal", icon="flag", name="checkpoint")
+
+    brb = yield_
+
+    async def try_(self, body: Callable[[], Awaitable[T]], on_error: Callable[[Exception], Any]) -> Any:
+        """`body()`, or what `on_error(error)` gives when it raises. A plain `try` works as well."""
+        try:
+            return await body()
+        except Exception as error:  # noqa: BLE001  # that is what it is for
+            answer = on_error(error)
+            return await answer if isinstance(answer, Awaitable) else answer  # pyright: ignore[reportUnknownVariableType]
+
+    @property
+    def logger(self) -> Logger:
+        """Lines in the tree: `io.logger.info("found", {"rows": 3})`. Plain calls, not repeated on replay."""
+        return Logger(self._pass, resolve_scope(self._scope), self._host.log_level)
+
+    @property
+    def store(self) -> Stores:
+        """Small values that outlive tasks: `io.store.run`, `io.store.job`, `io.store.env`."""
+        return Stores(self)
+
+    @property
+    def _pass(self) -> Pass:
+        return self._scope.owner
+
+    def __getattr__(self, name: str) -> Any:
+        integrations = self.__dict__["_host"].integrations if "_host" in self.__dict__ else {}
+        if name in integrations:
+            found = integrations[name]
+            return found.bind(self) if hasattr(found, "bind") else found
+        known = f"; its integrations are {', '.join(integrations)}" if integrations else ""
+        raise AttributeError(f"io has no method and the job no integration named {name!r}{known}")
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "`io` cannot be pickled: it belongs to this kernel. Start tasks from here, not from another process."
+        )
+
+
+class Logger:
+    """Log lines of one scope."""
+
+    def __init__(self, owner: Pass, scope: Scope, level: str) -> None:
+        self._owner = owner
+        self._scope = scope
+        self._least = _LEVELS.index(level)
+
+    def _log(self, level: str, message: object, data: Any) -> None:
+        if _LEVELS.index(level) >= self._least:
+            self._owner.log(self._scope, level, str(message), data)
+
+    def debug(self, message: object, data: Any = None) -> None:
+        """A line of level "debug"."""
+        self._log("debug", message, data)
+
+    def info(self, message: object, data: Any = None) -> None:
+        """A line of level "info"."""
+        self._log("info", message, data)
+
+    log = info
+
+    def warning(self, message: object, data: Any = None) -> None:
+        """A line of level "warning"."""
+        self._log("warning", message, data)
+
+    warn = warning
+
+    def error(self, message: object, data: Any = None) -> None:
+        """A line of level "error"."""
+        self._log("error", message, data)
+
+
+class Stores:
+    """The three key-value stores of a run."""
+
+    def __init__(self, io: Io) -> None:
+        run = io._pass.run  # pyright: ignore[reportPrivateUsage]
+        self.run = KeyValues(io, f"kv/run/{run.id}")
+        self.job = KeyValues(io, f"kv/job/{run.job}")
+        self.env = KeyValues(io, "kv/env")
+
+
+class KeyValues:
+    """Small values by name. Each call is a task: the task's key first, then the value's."""
+
+    def __init__(self, io: Io, place: str) -> None:
+        self._io = io
+        self._place = place
+
+    def get(self, key: Any, name: str, default: Any = None) -> Call[Any]:
+        """The value of that name, or `default`."""
+
+        async def body() -> Any:
+            found = await self._find(name)
+            return default if found is None else found[0]
+
+        return self._task(sys._getframe(1), key, body, "get", name)
+
+    def has(self, key: Any, name: str) -> Call[bool]:
+        """Whether there is a value of that name."""
+
+        async def body() -> bool:
+            return await self._find(name) is not None
+
+        return self._task(sys._getframe(1), key, body, "has", name)
+
+    def set(self, key: Any, name: str, value: Any) -> Call[None]:
+        """Keep a value under that name."""
+
+        async def body() -> None:
+            form, text = _codec.encode(value, self._owner.blobs)
+            await self._write(name, f'{{"form":"{form}","value":{text}}}')
+
+        return self._task(sys._getframe(1), key, body, "set", name)
+
+    def delete(self, key: Any, name: str) -> Call[None]:
+        """Forget the value of that name; it need not be there."""
+
+        async def body() -> None:
+            await self._write(name, "{}")
+
+        return self._task(sys._getframe(1), key, body, "delete", name)
+
+    @property
+    def _owner(self) -> Pass:
+        return self._io._pass  # pyright: ignore[reportPrivateUsage]
+
+    def _task(self, frame: FrameType, key: Any, body: Callable[..., Any], verb: str, name: str) -> Call[Any]:
+        place = self._place.split("/")[1]
+        return self._io._task(  # pyright: ignore[reportPrivateUsage]
+            frame, key, body, params={"key": name}, icon="database", style="minimal", name=f"store.{place}.{verb} {name}"
+        )
+
+    async def _find(self, name: str) -> tuple[Any] | None:
+        return await self._owner.read_value(f"{self._place}/{name}")
+
+    async def _write(self, name: str, text: str) -> None:
+        await self._owner.write_rows([Row(f"{self._place}/{name}", self._place, text)])
+
+
+async def _settle_all(calls: list[Call[Any]]) -> list[Any]:
+    """The results of all, in order. All come to an end, then the first error is raised."""
+    results: list[Any] = [None] * len(calls)
+    errors: dict[int, Exception] = {}
+
+    async def settle(index: int) -> None:
+        try:
+            results[index] = await calls[index]
+        except Exception as error:  # noqa: BLE001  # raised below
+            errors[index] = error
+
+    async with anyio.create_task_group() as group:
+        for index in range(len(calls)):
+            group.start_soon(settle, index)
+    if errors:
+        raise errors[min(errors)]
+    return results
+
+
+def _arity(body: Callable[..., Any]) -> int:
+    """How many of (item, index) the body takes."""
+    signature = signature_of(body)
+    own = [name for name in signature.required if name not in ("task", "io")]
+    return 1 if len(own) == 1 else 2
+
+
+def _refuse_options(options: dict[str, Any]) -> NoReturn:
+    unknown = next(name for name in options if name not in _KNOWN_OPTIONS)
+    close = difflib.get_close_matches(unknown, _KNOWN_OPTIONS, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else f" The options are {', '.join(sorted(_KNOWN_OPTIONS))}."
+    raise InvalidOptionError(
+        f"a task has no option {unknown!r}.{hint} Arguments for the body follow it by position: "
+        "io.run_task(key, body, argument)"
+    )
+
+
+def _nothing() -> None:
+    pass
+
+
+_round = round

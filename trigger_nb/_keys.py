@@ -1,0 +1,151 @@
+"""Cache key -> normal form -> path -> idempotency key.
+
+A path is the normal forms of the keys from the run down to the task, joined by "/". The normal
+form is text that is equal exactly when the keys mean the same:
+
+- text is itself in NFC, with "~" and "/" written "~0" and "~1";
+- a tuple or list is "~(" + its parts joined by "," + ")"; a text part writes "," as "~2" as well,
+  and a part of another type is "~" + a letter for the type + its text. A letter never follows "~"
+  in plain text, so ("a:b",) and ("a", "b"), 1 and True and "1" all differ.
+
+The engine's own children (log lines) have normal forms that begin with "~." and so can never meet
+a user's key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import numbers
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from unicodedata import normalize
+from uuid import UUID
+
+from .errors import InvalidKeyError
+
+
+def normal_key(key: Any) -> str:
+    """The normal form of a cache key: one segment of a path.
+
+    Raises `InvalidKeyError` for anything but text or a tuple (list) of plain values.
+
+    >>> normal_key("fetch/user"), normal_key(("user", 7))
+    ('fetch~1user', '~(user,~i7)')
+    """
+    if type(key) is str and key.isascii() and "~" not in key and "/" not in key and key:
+        return key
+    if isinstance(key, str) and not isinstance(key, Enum):
+        return _text(key)
+    if isinstance(key, (tuple, list)) and key:
+        return "~(" + ",".join([_part(part, key) for part in key]) + ")"
+    raise InvalidKeyError(_complaint(key))
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise InvalidKeyError("a cache key is not empty text: it names the task's stored result")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidKeyError(f"the cache key {text!r} holds half of a surrogate pair, which is no text") from None
+    return normalize("NFC", text).replace("~", "~0").replace("/", "~1")
+
+
+def _part(part: Any, key: Any) -> str:
+    kind = type(part)
+    if kind is int:
+        return f"~i{part}"
+    if isinstance(part, Enum):
+        return f"~e{_inside(f'{type(part).__qualname__}.{part.name}')}"
+    if isinstance(part, str):
+        return _inside(part) if part else "~s"
+    if isinstance(part, bool):
+        return f"~b{part:d}"
+    if isinstance(part, numbers.Integral):
+        return f"~i{int(part)}"
+    if isinstance(part, float) and not math.isnan(part):
+        return f"~f{float(part)!r}"
+    if isinstance(part, Decimal) and not part.is_nan():
+        return f"~n{part}"
+    if isinstance(part, datetime):
+        return f"~t{part.isoformat()}"
+    if isinstance(part, date):
+        return f"~d{part.isoformat()}"
+    if isinstance(part, UUID):
+        return f"~u{part}"
+    raise InvalidKeyError(_complaint(key, part))
+
+
+def _inside(text: str) -> str:
+    return _text(text).replace(",", "~2")
+
+
+def _complaint(key: Any, part: Any = None) -> str:
+    what = f"{type(key).__name__}: {key!r:.100}"
+    if part is not None:
+        what += f", with a part of type {type(part).__name__}: {part!r:.100}"
+    return (
+        "a cache key is text, or a tuple of text, numbers, booleans, dates, UUIDs and enums, "
+        f'such as "fetch-user" or ("fetch-user", 7); this one is {what}'
+    )
+
+
+_LETTERS = frozenset("iebfntdu")
+
+
+def display_key(segment: str) -> str:
+    """A segment of a path as a person would read it.
+
+    >>> display_key("fetch~1user"), display_key("~(user,~i7)")
+    ('fetch/user', 'user · 7')
+    """
+    if "~" not in segment:
+        return segment
+    if segment.startswith("~(") and segment.endswith(")"):
+        return " · ".join(_plain(part) for part in segment[2:-1].split(","))
+    return _plain(segment)
+
+
+def _plain(part: str) -> str:
+    if part == "~s":
+        return '""'
+    if len(part) > 1 and part[0] == "~" and part[1] in _LETTERS:
+        text = part[2:]
+        part = {"1": "True", "0": "False"}[text] if part[1] == "b" else text
+    return part.replace("~2", ",").replace("~1", "/").replace("~0", "~")
+
+
+def parent_path(path: str) -> str:
+    """The path of the scope that a task is in; "" is the run itself."""
+    return path.rpartition("/")[0]
+
+
+def last_segment(path: str) -> str:
+    """The normal form of a task's own key."""
+    return path.rpartition("/")[2]
+
+
+def ancestors(path: str) -> list[str]:
+    """The paths of the tasks around a task, innermost first, without the run."""
+    found: list[str] = []
+    while path := parent_path(path):
+        found.append(path)
+    return found
+
+
+def is_within(path: str, scope: str) -> bool:
+    """Whether a task is inside a scope (and is not that scope's own task)."""
+    return not scope or path.startswith(scope + "/")
+
+
+def idempotency_key(run_id: str, path: str, generation: int) -> str:
+    """The stable token of a task for outside services (rule I6): 40 characters.
+
+    The same for every attempt, pass, kernel and crash; another one once a completed result has
+    been forgotten on purpose.
+    """
+    token = f"{run_id}\0{path}\0{generation}".encode()
+    return "tnb_" + hashlib.sha256(token).hexdigest()[:36]

@@ -1,0 +1,544 @@
+"""Runs under way in this kernel: a store with its living executions, pass after pass."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import anyio
+
+from . import _codec, _lease
+from ._blocking import BlockingIo
+from ._bodies import bind_run, is_async
+from ._call import Memory, Settings, Stop
+from ._clock import Clock, SystemClock
+from ._commit import GroupCommit
+from ._engine import Pass, run_row
+from ._executors import Home, threads
+from ._feed import Feed, PassBegan, SavedRun
+from ._fingerprint import Fingerprints
+from ._flights import watch
+from ._io import Host, Io
+from ._records import RunRecord, RunStatus, TaskRecord
+from ._scope import current_scope
+from ._store import DiskStore, Row, Store
+from ._values import dump_or_describe
+from .errors import (
+    RunInterrupted,
+    RunInterruptedError,
+    RunCanceledError,
+    RunLostError,
+    SelfAwaitError,
+    StoreError,
+    TriggerError,
+)
+
+logger = logging.getLogger("trigger_nb")
+
+# How long a stopped pass may take to unwind before its end is recorded without it, in seconds.
+GRACE = 1.0
+START_PATIENCE = 5.0
+
+
+@dataclass(slots=True)
+class Work:
+    """What an execution runs: a job as it is now, for one payload."""
+
+    function: Callable[..., Any]
+    settings: Settings
+    host: Callable[[Execution], Host]
+    context: Callable[[RunRecord], Any]
+    payload: Any
+    on_success: Callable[..., Any] | None = None
+    on_failure: Callable[..., Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What `on_success` and `on_failure` get."""
+
+    run_id: str
+    job_id: str
+    job_version: str
+    payload: Any
+    status: RunStatus
+    output: Any
+    error: BaseException | None
+    started_at: float
+    finished_at: float
+    is_test: bool
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a run ended in this kernel: its output's record, or an error."""
+
+    error: BaseException | None = None
+
+
+class Runtime:
+    """One store in this process, and the runs that live in it."""
+
+    def __init__(self, directory: Path, clock: Clock | None = None) -> None:
+        self.store: Store = DiskStore(directory)
+        self.journal = GroupCommit(self.store)
+        self.clock: Clock = clock or SystemClock()
+        self.jobs: dict[str, Any] = {}
+        self.executions: dict[str, Execution] = {}  # runs under way in this kernel
+        self.memories: dict[str, Memory] = {}
+        self.feeds: dict[str, Feed] = {}
+        self.waits: dict[str, set[str]] = {}  # which runs a run is waiting for, to find circles
+        self.views: dict[str, Any] = {}  # what shows a run in this kernel, kept for the floors above
+        self._leases: dict[str, _lease.Lease] = {}
+
+    # Records ----------------------------------------------------------------------------------
+
+    def run_record(self, run_id: str) -> RunRecord | None:
+        """The record of a run as it is now."""
+        execution = self.executions.get(run_id)
+        if execution is not None:
+            return execution.run
+        text = self.store.get("run/" + run_id)
+        if text is None:
+            return None
+        record = RunRecord.loads(text)
+        record.id = run_id
+        return record
+
+    def task_records(self, run_id: str) -> list[TaskRecord]:
+        """All task records of a run as they are now."""
+        execution = self.executions.get(run_id)
+        if execution is not None and execution.pass_ is not None:
+            return execution.pass_.records()
+        prefix = len(run_id) + 1
+        found: list[TaskRecord] = []
+        for key, text in self.store.select(run_id):
+            record = TaskRecord.loads(text)
+            record.path = key[prefix:]
+            found.append(record)
+        return found
+
+    def save_run(self, run: RunRecord, rows: list[Row] | None = None) -> None:
+        """Commit a run's record, with other rows in the same transaction."""
+        self.journal.commit([run_row(run), *(rows or [])], patience=START_PATIENCE)
+
+    def feed(self, run_id: str) -> Feed:
+        """What happens in a run, for whoever looks on."""
+        return self.feeds.setdefault(run_id, Feed())
+
+    def memory(self, run_id: str) -> Memory:
+        """What this kernel keeps of a run between passes."""
+        return self.memories.setdefault(run_id, Memory())
+
+    # Leases -----------------------------------------------------------------------------------
+
+    def take_lease(self, run: RunRecord) -> None:
+        """Become the one kernel that drives the run, or raise `RunLockedError`."""
+        lease = self._leases.get(run.id)
+        if lease is not None and lease.lost:
+            self._leases.pop(run.id).release()
+            lease = None
+        if lease is None:
+            lease = self._leases[run.id] = _lease.acquire(self.store.directory, run.id, run.holder)
+        run.holder = lease.holder
+
+    def is_lost(self, run_id: str) -> bool:
+        """Whether another kernel has taken the run over."""
+        lease = self._leases.get(run_id)
+        return lease is not None and lease.lost
+
+    def release_lease(self, run_id: str) -> None:
+        """Let other kernels have the run."""
+        lease = self._leases.pop(run_id, None)
+        if lease is not None:
+            lease.release()
+
+    # Starting ---------------------------------------------------------------------------------
+
+    def start(self, work: Work, run: RunRecord) -> Execution:
+        """Begin a pass of a run, or join the one that is under way (I7). On the loop.
+
+        Raises `RunLockedError` and other store errors; then nothing has begun.
+        """
+        living = self.executions.get(run.id)
+        if living is not None:
+            living.join(work, run.code)
+            return living
+        execution = Execution(self, work, run)
+        execution.begin()
+        self.executions[run.id] = execution
+        return execution
+
+    def check_no_circle(self, waiting: str, awaited: str) -> None:
+        """I8: a run that waits for itself, directly or through others, would never end."""
+        seen: set[str] = set()
+        pending = [awaited]
+        while pending:
+            each = pending.pop()
+            if each == waiting:
+                raise SelfAwaitError(
+                    f"run {waiting!r} would wait for itself: run {awaited!r} is it, or waits for it. "
+                    "Start it with job.start(...) or io.invoke(...) and do not await it here."
+                )
+            if each not in seen:
+                seen.add(each)
+                pending += self.waits.get(each, ())
+
+
+_runtimes: dict[Path, Runtime] = {}
+
+
+def runtime_for(directory: Path, clock: Clock | None = None) -> Runtime:
+    """The runtime of a store: one for each directory in a process."""
+    directory = directory.absolute()
+    found = _runtimes.get(directory)
+    if found is None or (clock is not None and found.clock is not clock):
+        found = _runtimes[directory] = Runtime(directory, clock)
+    return found
+
+
+@dataclass(slots=True)
+class _Ending:
+    """How a pass ended."""
+
+    status: RunStatus
+    output: Any = None
+    error: BaseException | None = None
+    reason: str = ""
+
+
+class Execution:
+    """A run under way: its passes, one after the other, until none is wanted."""
+
+    def __init__(self, runtime: Runtime, work: Work, run: RunRecord) -> None:
+        self.runtime = runtime
+        self.work = work
+        self.run = run
+        self.feed = runtime.feed(run.id)
+        self.pass_: Pass | None = None
+        self.outcome: Outcome | None = None  # set when the run has come to rest
+        self.live_output: Any = None  # an output that cannot be stored
+        self._next: tuple[Work, str] | None = None  # edited code that takes over (I7)
+        self._then: Callable[[], None] | None = None  # to do between this pass and the next
+        self._rested: anyio.Event | None = None
+        self._driver: asyncio.Task[None] | None = None
+        self._home: Home | None = None
+
+    # Beginning --------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Take the lease, write that a pass begins, and have the loop drive it."""
+        self._home = Home()
+        self._rested = anyio.Event()
+        self._open_pass()
+        if self._home.is_asyncio:
+            self._driver = asyncio.get_running_loop().create_task(self.drive(), name=f"trigger_nb {self.run.id}")
+
+    def join(self, work: Work, code: str) -> None:
+        """Another start of the same run. Where the code differs, it takes over (I7)."""
+        if code and self.run.code and code != self.run.code:
+            self._next = (work, code)
+            if self.pass_ is not None:
+                self.pass_.supersede()
+
+    def again(self, then: Callable[[], None]) -> None:
+        """End this pass, call `then`, and begin another one."""
+        self._then = then
+        self._next = self._next or (self.work, self.run.code)
+        if self.pass_ is not None:
+            self.pass_.supersede()
+
+    def _open_pass(self) -> None:
+        runtime, run = self.runtime, self.run
+        runtime.take_lease(run)
+        try:
+            was_completed = run.status == RunStatus.COMPLETED
+            now = round(runtime.clock.time(), 3)
+            run.__dict__.update(status=RunStatus.RUNNING, reason="", passes=run.passes + 1, hints=[])
+            run.created_at = run.created_at or now
+            run.started_at = run.started_at or now
+            memory = runtime.memory(run.id)
+            parked, memory.parked = memory.parked, []
+            try:
+                runtime.save_run(run, parked)
+            except StoreError:
+                memory.parked = parked
+                raise
+            prefix = len(run.id) + 1
+            records = {key[prefix:]: text for key, text in runtime.store.select(run.id)}
+        except BaseException:
+            runtime.release_lease(run.id)
+            raise
+        assert self._home is not None
+        host = self.work.host(self)
+        self.pass_ = Pass(
+            run=run, records=records, store=runtime.store, journal=runtime.journal, clock=runtime.clock,
+            feed=self.feed, home=self._home, settings=self.work.settings, memory=memory,
+            make_io=lambda scope, blocking: BlockingIo(Io(scope, host)) if blocking else Io(scope, host),
+            run_was_completed=was_completed, is_lost=lambda: runtime.is_lost(run.id),
+        )  # fmt: skip
+        self.feed.emit(PassBegan(run.passes))
+        self.feed.emit(SavedRun(run.copy()))
+
+    # Driving ----------------------------------------------------------------------------------
+
+    async def drive(self) -> None:
+        """Pass after pass. Whatever happens, the run comes to rest and its waiters wake."""
+        try:
+            ending = await self._one_pass()
+            while self._next is not None and (self.pass_ is None or self.pass_.stopped in (None, Stop.SUPERSEDED)):
+                self._turn_over()
+                ending = await self._one_pass()
+            await self._come_to_rest(ending)
+        except BaseException as error:
+            self.outcome = self.outcome or Outcome(error)
+            if not isinstance(error, Exception):
+                raise
+            logger.exception("run %s could not be brought to an end", self.run.id)
+        finally:
+            self.runtime.executions.pop(self.run.id, None)
+            if self._rested is not None:
+                self._rested.set()
+
+    def _turn_over(self) -> None:
+        assert self._next is not None
+        (self.work, self.run.code), self._next = self._next, None
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+        self._open_pass()
+
+    async def _one_pass(self) -> _Ending:
+        pass_ = self.pass_
+        assert pass_ is not None
+        watch.enter()
+        try:
+            if self._home is not None and self._home.is_asyncio:
+                await self._run_as_task(pass_)
+            else:
+                await self._run_inside(pass_)
+        finally:
+            watch.leave()
+        return self._ending(pass_)
+
+    async def _run_as_task(self, pass_: Pass) -> None:
+        """In a task of its own, so that cancelling the pass does not cancel what records its end."""
+        main = pass_.main = asyncio.get_running_loop().create_task(self._call_function(pass_))
+        stopped = pass_.stopped_event = asyncio.Event()
+        stopping = asyncio.get_running_loop().create_task(stopped.wait())
+        try:
+            await asyncio.wait({main, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not main.done():
+                await asyncio.wait({main}, timeout=GRACE)
+        finally:
+            stopping.cancel()
+
+    async def _run_inside(self, pass_: Pass) -> None:
+        with anyio.CancelScope() as pass_.outer:
+            await self._call_function(pass_)
+
+    async def _call_function(self, pass_: Pass) -> None:
+        """The run function, and after it the tasks that it left in flight (A6)."""
+        token = current_scope.set(pass_.root)
+        try:
+            host = self.work.host(self)
+            blocking = not is_async(self.work.function)
+            io = Io(pass_.root, host)
+            offers = {
+                "payload": self.work.payload,
+                "io": BlockingIo(io) if blocking else io,
+                "ctx": self.work.context(self.run),
+            }
+            args, named = bind_run(self.work.function, offers)
+            if blocking:
+                output = await self._in_thread(lambda: self.work.function(*args, **named))
+                output = await output if inspect.isawaitable(output) else output
+            else:
+                output = await self.work.function(*args, **named)
+            await pass_.subtasks_end(pass_.root)
+            pass_.result = (output,)
+        except BaseException as error:  # noqa: BLE001  # sorted in `_ending`
+            pass_.failure = error
+            if isinstance(error, anyio.get_cancelled_exc_class()) and pass_.main is None:
+                raise  # trio wants its own back
+        finally:
+            pass_.root.closed = True
+            current_scope.reset(token)
+
+    async def _in_thread(self, function: Callable[[], Any]) -> Any:
+        """A `def` job's function, in a thread of its own that no limit counts: it mostly waits in `io`."""
+        home = self._home
+        assert home is not None
+        over = anyio.Event()
+        results: list[Any] = []
+        errors: list[BaseException] = []
+        context = contextvars.copy_context()
+
+        def work() -> None:
+            threads.step_out()
+            try:
+                results.append(context.run(function))
+            except BaseException as error:  # noqa: BLE001  # raised on the loop
+                errors.append(error)
+            finally:
+                threads.step_in()
+                home.soon(over.set)
+
+        threads.submit(work)
+        await over.wait()
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    # Ending -----------------------------------------------------------------------------------
+
+    def _ending(self, pass_: Pass) -> _Ending:
+        """What the end of a pass means for the run."""
+        if pass_.is_lost():
+            return _Ending(RunStatus.INTERRUPTED, error=self._lost())
+        if pass_.stopped is not None:
+            return self._stopped(pass_.stopped, pass_)
+        error = pass_.misuse or pass_.failure
+        if error is None:
+            assert pass_.result is not None
+            return _Ending(RunStatus.COMPLETED, output=pass_.result[0])
+        if isinstance(error, (asyncio.CancelledError, RunInterrupted, KeyboardInterrupt)):
+            return self._stopped(Stop.INTERRUPT, pass_)
+        return _Ending(RunStatus.FAILED, error=error)
+
+    def _stopped(self, why: Stop, pass_: Pass) -> _Ending:
+        run_id = self.run.id
+        match why:
+            case Stop.CANCEL:
+                error: TriggerError = RunCanceledError(
+                    f"run {run_id} was canceled; running its cell again takes it up where it was"
+                )
+                return _Ending(RunStatus.CANCELED, error=error)
+            case Stop.PAUSE:
+                error = RunInterruptedError(f"run {run_id} is paused; run.resume() or running its cell again goes on")
+                return _Ending(RunStatus.WAITING, error=error, reason="paused")
+            case Stop.STORE:
+                return _Ending(RunStatus.INTERRUPTED, error=pass_.stop_error)
+            case _:
+                error = RunInterruptedError(
+                    f"run {run_id} was interrupted; running its cell again takes it up where it was"
+                )
+                return _Ending(RunStatus.INTERRUPTED, error=error)
+
+    def _lost(self) -> RunLostError:
+        return RunLostError(
+            f"run {self.run.id} was taken over by another kernel, because this one was taken for dead. "
+            "What this kernel completed is kept; watch the run there, or run the cell again once it has ended."
+        )
+
+    async def _come_to_rest(self, ending: _Ending) -> None:
+        pass_, run = self.pass_, self.run
+        assert pass_ is not None
+        noteworthy = bool(pass_.fresh) or run.last_ending != ending.status
+        if ending.status == RunStatus.COMPLETED:
+            self._keep_output(ending.output)
+        run.status, run.reason, run.last_ending = ending.status, ending.reason, ending.status
+        run.error = _codec.encode_error(ending.error) if ending.status == RunStatus.FAILED and ending.error else None
+        run.ended_by = pass_.origins(ending.error) if ending.status == RunStatus.FAILED and ending.error else []
+        run.finished_at = round(self.runtime.clock.time(), 3)
+        run.hints = list(pass_.hints)
+        run.counts = pass_.counts()
+        run.holder = None
+        self.outcome = Outcome(ending.error)
+        if not isinstance(ending.error, RunLostError):
+            self._write_ending(pass_, run)
+        pass_.on_landed = self._release
+        self._release()
+        self.feed.emit(SavedRun(run.copy()))
+        if noteworthy:
+            await self._notify(ending)
+
+    def _write_ending(self, pass_: Pass, run: RunRecord) -> None:
+        try:
+            pass_.flush()
+            self.runtime.save_run(run)
+        except StoreError as error:
+            # A9: what is known stays in memory, and whoever awaits the run hears of the store.
+            assert self.outcome is not None
+            self.outcome.error = self.outcome.error if isinstance(self.outcome.error, StoreError) else error
+
+    def _keep_output(self, output: Any) -> None:
+        run, live = self.run, self.runtime.memory(self.run.id).live
+        run.form, run.output = dump_or_describe(output, self.runtime.store.blobs(run.id))
+        live.pop(("", 0), None)
+        if run.form == "unstored":
+            live["", 0] = output
+
+    def _release(self) -> None:
+        """Give the lease back once nothing of the run moves in this kernel."""
+        if self.pass_ is not None and not self.pass_.flights and self.run.id not in self.runtime.executions:
+            self.runtime.release_lease(self.run.id)
+
+    async def _notify(self, ending: _Ending) -> None:
+        handler = {
+            RunStatus.COMPLETED: self.work.on_success,
+            RunStatus.FAILED: self.work.on_failure,
+        }.get(ending.status)
+        if handler is None:
+            return
+        run = self.run
+        notification = Notification(
+            run_id=run.id, job_id=run.job, job_version=run.version, payload=self.work.payload, status=ending.status,
+            output=ending.output, error=ending.error, started_at=run.started_at or 0.0,
+            finished_at=run.finished_at or 0.0, is_test=run.is_test,
+        )  # fmt: skip
+        try:
+            answer = handler(notification)
+            if inspect.isawaitable(answer):
+                await answer
+        except Exception:
+            logger.exception("the %s handler of job %s failed", ending.status.lower(), run.job)
+
+    # Waiting ----------------------------------------------------------------------------------
+
+    async def rest(self) -> None:
+        """Until the run has come to rest."""
+        if self.outcome is None or self.runtime.executions.get(self.run.id) is self:
+            assert self._rested is not None
+            await self._rested.wait()
+
+    def stop(self, why: Stop) -> None:
+        """End the pass under way; from any thread."""
+        pass_, home = self.pass_, self._home
+        if pass_ is None or home is None:
+            return
+        if threading.get_ident() == home.thread:
+            pass_.stop(why)
+        else:
+            home.soon(lambda: pass_.stop(why))
+
+    @property
+    def home(self) -> Home:
+        """The loop that the run lives on."""
+        assert self._home is not None
+        return self._home
+
+
+def without_our_frames(error: BaseException) -> BaseException:
+    """The error with the frames of this package cut from its traceback."""
+    ours = os.path.dirname(__file__) + os.sep
+    kept: list[TracebackType] = []
+    step = error.__traceback__
+    while step is not None:
+        if not step.tb_frame.f_code.co_filename.startswith(ours):
+            kept.append(step)
+        step = step.tb_next
+    chain: TracebackType | None = None
+    for each in reversed(kept):
+        chain = TracebackType(chain, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return error.with_traceback(chain)
+

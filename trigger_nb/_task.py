@@ -1,0 +1,130 @@
+"""What a task's body sees of its task, and how a task is described."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+
+from ._feed import Progressed
+from ._keys import idempotency_key, last_segment
+from .errors import InvalidOptionError
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from ._feed import Feed
+    from ._scope import Scope
+
+OnChange: TypeAlias = Literal["keep", "only", "rerun"]
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A label and a text shown with a task, optionally with a link or an image.
+
+    >>> Property("User ID", "u1", url="https://example.com/users/u1").label
+    'User ID'
+    """
+
+    label: str
+    text: str
+    url: str | None = None
+    image_url: str | None = None
+
+
+Properties: TypeAlias = "Mapping[str, object] | Sequence[Property]"
+
+
+class Options(TypedDict, total=False):
+    """The options of `io.run_task`. `docs/reference/io.md` describes each."""
+
+    name: str
+    description: str
+    icon: str
+    display_key: str
+    properties: Properties
+    params: Any
+    style: Literal["normal", "minimal"]
+    redact: Sequence[str]
+    retry: Any
+    on_error: Callable[..., Any]
+    delay_until: datetime
+    timeout: float | timedelta
+    returns: Any
+    codec: Literal["pickle"]
+    on_change: OnChange
+    repeatable: bool
+    thread: bool
+
+
+def describe(properties: Properties | None) -> list[dict[str, Any]]:
+    """Properties in the form in which they are kept."""
+    if not properties:
+        return []
+    if isinstance(properties, Mapping):
+        properties = [Property(str(label), str(text)) for label, text in properties.items()]
+    described: list[dict[str, Any]] = []
+    for one in properties:
+        if not isinstance(one, Property):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's list
+            raise InvalidOptionError(
+                f"properties are a mapping of label to text, or a list of Property(label, text); got {one!r:.100}"
+            )
+        fields = {name: str(value) for name, value in asdict(one).items() if value is not None}
+        described.append(fields)
+    return described
+
+
+class Task:
+    """The task, as its body sees it.
+
+    A body gets it by taking a parameter named `task`:
+
+        async def charge(amount, task):
+            stripe.Charge.create(amount=amount, idempotency_key=task.idempotency_key)
+    """
+
+    def __init__(
+        self, run_id: str, path: str, generation: int, attempt: int, feed: Feed, scope: Scope,
+        log: Callable[[Scope, str, str, Any], None],
+    ) -> None:  # fmt: skip
+        self.run_id = run_id
+        self.path = path
+        self.attempt = attempt
+        self.status = "RUNNING"
+        # Set in the body, shown after it.
+        self.output_properties: Properties | None = None
+        self._generation = generation
+        self._feed = feed
+        self._scope = scope
+        self._log = log
+
+    @property
+    def id(self) -> str:
+        """Unique over all runs: the run's id and the path."""
+        return f"{self.run_id}/{self.path}"
+
+    @property
+    def key(self) -> str:
+        """The cache key in its normal form."""
+        return last_segment(self.path)
+
+    @property
+    def idempotency_key(self) -> str:
+        """A token to hand to outside services: the same in every attempt, pass and kernel."""
+        return idempotency_key(self.run_id, self.path, self._generation)
+
+    def progress(self, done: float, total: float | None = None, text: str | None = None) -> None:
+        """Show how far the body is. Not kept: a finished task has no progress."""
+        if self._feed.watched:
+            self._feed.emit(Progressed(self.path, done, total, text))
+
+    def log(self, message: str, data: Any = None, level: str = "info") -> None:
+        """Add a line under this task; it is not repeated on replay."""
+        self._log(self._scope, level, message, data)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a task cannot be pickled: it belongs to this kernel. Pass task.idempotency_key instead.")
+
+    def __repr__(self) -> str:
+        return f"<Task {self.path!r} attempt {self.attempt} of run {self.run_id}>"

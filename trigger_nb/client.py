@@ -1,0 +1,210 @@
+"""A client: a namespace of jobs with one store."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, overload
+from urllib.parse import quote
+
+from . import _codec
+from ._clock import Clock, to_timestamp
+from ._records import RunRecord, RunStatus
+from ._runtime import Notification, Runtime, runtime_for
+from ._store import Row
+from ._task import OnChange
+from ._values import dump_or_describe
+from .errors import InvalidOptionError, NotFoundError
+from .job import Job, JobOptions, LogLevel, hashed
+from .run import Run, Runs
+from .triggers import InvokeTrigger, Trigger
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event that was sent, with the runs that it started."""
+
+    id: str
+    name: str
+    payload: Any
+    context: Any = None
+    source: str | None = None
+    timestamp: datetime | None = None
+    runs: list[Run] = field(default_factory=lambda: [])
+
+
+class TriggerClient:
+    """A namespace of jobs with one store, in `.trigger_nb/<id>/` beside the notebook.
+
+    `dir` (or the environment variable TRIGGER_NB_DIR) is another folder for it. Making a client of
+    the same id again gives the same store, jobs and live runs.
+
+    >>> client = TriggerClient("onboarding")
+    """
+
+    def __init__(
+        self, id: str, *, dir: str | os.PathLike[str] | None = None, max_depth: int = 5,  # noqa: A002
+        on_change: OnChange = "keep", repeatable: bool = False, display: bool = True, clock: Clock | None = None,
+    ) -> None:  # fmt: skip
+        if not id or not isinstance(id, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
+            raise InvalidOptionError(f"a client's id is text, and not empty; got {id!r}")
+        self.id = id
+        self.max_depth = max_depth
+        self.on_change: OnChange = on_change
+        self.repeatable = repeatable
+        self.display = display
+        place = Path(dir or os.environ.get("TRIGGER_NB_DIR") or ".trigger_nb").expanduser()
+        # Absolute from here on: a later os.chdir in a cell must not lead to another store.
+        self.dir = place.absolute() / quote(id, safe=" ()[]{}.,+=@-_").lstrip(".")
+        self._clock = clock
+
+    @property
+    def runtime(self) -> Runtime:
+        """The store in this process; opened when first needed."""
+        return runtime_for(self.dir, self._clock)
+
+    # Jobs -------------------------------------------------------------------------------------
+
+    @overload
+    def job(self, function: Function, /) -> Job[Any]: ...
+    @overload
+    def job(
+        self, *, id: str | None = None, name: str | None = None, version: str = "0", trigger: Trigger | None = None,
+        integrations: Mapping[str, Any] | None = None, enabled: bool = True,
+        on_success: Callable[[Notification], Any] | None = None,
+        on_failure: Callable[[Notification], Any] | None = None, log_level: LogLevel = "info",
+        max_task_duration: float | timedelta | None = None, on_change: OnChange | None = None,
+        repeatable: bool | None = None, redact: tuple[str, ...] | list[str] = (),
+        identity: Callable[[Any], Any] | None = None,
+    ) -> Callable[[Function], Job[Any]]: ...  # fmt: skip
+    def job(self, function: Function | None = None, /, **options: Any) -> Job[Any] | Callable[[Function], Job[Any]]:
+        """Define a job: `@client.job` or `@client.job(id=..., ...)` above its function.
+
+        Defining a job of the same id again replaces it. `docs/reference/job.md` describes the options.
+        """
+        if function is not None:
+            return self._define(function, {})
+        return lambda function: self._define(function, options)
+
+    def _define(self, function: Function, options: dict[str, Any]) -> Job[Any]:
+        plain = getattr(function, "__name__", type(function).__name__)
+        job_id = options.pop("id", None) or plain
+        named = JobOptions(
+            id=job_id,
+            name=options.pop("name", None) or job_id,
+            trigger=options.pop("trigger", None) or InvokeTrigger(),
+            integrations=options.pop("integrations", None) or {},
+            redact=tuple(options.pop("redact", ())),
+            **options,
+        )
+        job: Job[Any] = Job(self, self.runtime, function, named)
+        self.runtime.jobs[job_id] = job
+        return job
+
+    @property
+    def jobs(self) -> list[Job[Any]]:
+        """The jobs defined in this kernel."""
+        return list(self.runtime.jobs.values())
+
+    # Events -----------------------------------------------------------------------------------
+
+    async def send_event(
+        self, name: str, payload: Any = None, *, id: str | None = None, context: Any = None,  # noqa: A002
+        source: str | None = None, timestamp: datetime | None = None, is_test: bool = False, fresh: bool = False,
+    ) -> Event:  # fmt: skip
+        """Start a run in every enabled job whose trigger matches; the event, with its `runs`.
+
+        The same event id never starts a second run of a job. Without an id it comes from name and
+        payload, so that running the cell again finds the same runs; `fresh=True` starts new ones.
+
+        Raises `InvalidPayloadError` when the payload does not fit a job's schema; then no run starts.
+        """
+        event_id = id or hashed("evt_", name, _codec.canonical(payload))
+        sent_at = self.runtime.clock.time() if timestamp is None else to_timestamp(timestamp, "timestamp")
+        data: dict[str, Any] = {"id": event_id, "name": name, "timestamp": round(sent_at, 3)}
+        data |= {key: value for key, value in (("context", context), ("source", source)) if value is not None}
+        matching = [
+            job for job in self.jobs if job.enabled and job.trigger.matches(name, payload, source)
+        ]
+        parsed = [(job, job.trigger.parse(payload)) for job in matching]
+        self._keep_event(data, payload)
+        runs = [job.start_for_event(data, value, is_test=is_test, fresh=fresh) for job, value in parsed]
+        return Event(event_id, name, payload, context, source, timestamp, runs)
+
+    def _keep_event(self, data: dict[str, Any], payload: Any) -> None:
+        form, value = dump_or_describe(payload, self.runtime.store.blobs(data["id"]))
+        record = RunRecord(**data, payload_form=form, payload=value)
+        self.runtime.journal.commit([Row("event/" + data["id"], "events", record.dumps())], patience=5)
+
+    # Runs -------------------------------------------------------------------------------------
+
+    def runs(
+        self, job: Job[Any] | str | None = None, status: RunStatus | str | None = None, limit: int = 50
+    ) -> Runs:
+        """The runs in the store, newest first, at most `limit`; shown as a table."""
+        job_id = job.id if isinstance(job, Job) else job
+        found: list[Run] = []
+        offset, page = 0, max(limit, 100)
+        while len(found) < limit:
+            rows = self.runtime.store.page("runs", page, offset)
+            for key, text in rows:
+                if job_id is not None and RunRecord.loads(text).job != job_id:
+                    continue
+                run = self.run(key.removeprefix("run/"))
+                if status is None or run.status == RunStatus(status):
+                    found.append(run)
+            if len(rows) < page:
+                break
+            offset += page
+        return Runs(found[:limit])
+
+    def run(self, run_id: str) -> Run:
+        """The run of that id. Raises `NotFoundError` when there is none."""
+        record = self.runtime.run_record(run_id)
+        if record is None:
+            raise NotFoundError(f"there is no run {run_id!r} in {self.dir}; client.runs() lists what there is")
+        job = self.runtime.jobs.get(record.job)
+        return job.handle(run_id) if job is not None else Run(self.runtime, run_id)
+
+    def __repr__(self) -> str:
+        return f"<TriggerClient {self.id!r} in {self.dir}>"
+
+
+_default: dict[str, TriggerClient] = {}
+
+
+def default_client() -> TriggerClient:
+    """The client of jobs that name none: it has the notebook's name where that can be known."""
+    name = _notebook_name() or "default"
+    place = f"{name}@{os.getcwd()}"
+    if place not in _default:
+        _default[place] = TriggerClient(name)
+    return _default[place]
+
+
+def _notebook_name() -> str | None:
+    session = os.environ.get("JPY_SESSION_NAME", "")
+    if session.endswith(".ipynb"):
+        return Path(session).stem
+    main = sys.modules.get("__main__")
+    editor = getattr(main, "__vsc_ipynb_file__", None)
+    return Path(editor).stem if isinstance(editor, str) else None
+
+
+@overload
+def job(function: Function, /) -> Job[Any]: ...
+@overload
+def job(**options: Any) -> Callable[[Function], Job[Any]]: ...
+def job(function: Function | None = None, /, **options: Any) -> Job[Any] | Callable[[Function], Job[Any]]:
+    """Define a job of the default client: `@job` above a function, with or without options.
+
+    The options are those of `TriggerClient.job`.
+    """
+    client = default_client()
+    return client.job(function) if function is not None else client.job(**options)

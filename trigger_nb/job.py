@@ -1,0 +1,331 @@
+"""A job: a run function with a name, and the ways to start it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from . import _codec
+from ._bodies import signature_of
+from ._call import Settings
+from ._clock import to_datetime, to_seconds
+from ._fingerprint import Fingerprints
+from ._records import RunRecord, RunStatus
+from ._redact import redact
+from ._runtime import Execution, Notification, Runtime, Work
+from ._scope import current_scope
+from ._task import OnChange
+from ._values import dump_or_describe
+from .errors import (
+    InvalidOptionError,
+    InvalidPayloadError,
+    NotStorableError,
+    RunStateError,
+    UsageError,
+)
+from .run import Run, RunCall, Runs
+from .triggers import InvokeTrigger, Trigger
+from .view.notebook import NotebookView, in_notebook
+
+if TYPE_CHECKING:
+    from .client import TriggerClient
+
+P = TypeVar("P")
+T = TypeVar("T")
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """`ctx.job`."""
+
+    id: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """`ctx.run`."""
+
+    id: str
+    is_test: bool
+    started_at: datetime
+    pass_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventContext:
+    """`ctx.event`: the event that started the run, when one did."""
+
+    id: str
+    name: str
+    context: Any
+    timestamp: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a run function knows of its run: its third parameter, `ctx`."""
+
+    job: JobContext
+    run: RunContext
+    event: EventContext
+    source: str | None = None
+    account: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """How a job is defined; the arguments of `@client.job(...)`."""
+
+    id: str
+    name: str
+    version: str = "0"
+    trigger: Trigger = field(default_factory=InvokeTrigger)
+    integrations: Mapping[str, Any] = field(default_factory=lambda: {})
+    enabled: bool = True
+    on_success: Callable[[Notification], Any] | None = None
+    on_failure: Callable[[Notification], Any] | None = None
+    log_level: LogLevel = "info"
+    max_task_duration: float | timedelta | None = None
+    on_change: OnChange | None = None
+    repeatable: bool | None = None
+    redact: tuple[str, ...] = ()
+    identity: Callable[[Any], Any] | None = None
+
+
+class Job(Generic[T]):
+    """A job. It is not called: `await job.run(payload)`, or `job.start(payload)`."""
+
+    def __init__(self, client: TriggerClient, runtime: Runtime, function: Callable[..., Any], options: JobOptions):
+        self.client = client
+        self.fn = function
+        self.id = options.id
+        self.name = options.name
+        self.version = options.version
+        self.trigger = options.trigger
+        self.enabled = options.enabled
+        self.options = options
+        self._runtime = runtime
+        signature_of(function)  # a job that is not a function is found out here
+        if options.max_task_duration is not None:
+            to_seconds(options.max_task_duration, "max_task_duration")
+
+    # Starting ---------------------------------------------------------------------------------
+
+    def run(
+        self, payload: Any = None, *, run_id: str | None = None, fresh: bool = False, is_test: bool = False,
+        on_change: OnChange | None = None, display: bool = True,
+    ) -> RunCall:  # fmt: skip
+        """Run the job, and wait for its output: `output = await job.run(payload)`.
+
+        The same payload is the same run: what it has completed is replayed. `fresh=True` starts a
+        new one, `run_id` names one. `on_change` says what to do with tasks whose code has changed:
+        "keep" their results, run "only" them again, or "rerun" what came after, too. `display=False`
+        shows no tree.
+
+        Raises `InvalidPayloadError`, `RunLockedError`, and what the run ends in.
+        """
+
+        def begin() -> Run:
+            return self._start(payload, run_id, fresh, is_test, on_change, display, awaited=True)
+
+        return RunCall(begin, self.id)
+
+    def start(
+        self, payload: Any = None, *, run_id: str | None = None, fresh: bool = False, is_test: bool = False,
+        on_change: OnChange | None = None, display: bool = True,
+    ) -> Run:  # fmt: skip
+        """Start the job and give its `Run` at once; the cell is free. Arguments as in `run`."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise UsageError(
+                f"{self.id}.start(...) needs a running event loop, as a notebook has one. In a script, use "
+                f"{self.id}.run_sync(...), or asyncio.run(...) around async code"
+            ) from None
+        return self._start(payload, run_id, fresh, is_test, on_change, display, awaited=False)
+
+    def run_sync(
+        self, payload: Any = None, *, run_id: str | None = None, fresh: bool = False, is_test: bool = False,
+        on_change: OnChange | None = None,
+    ) -> Any:  # fmt: skip
+        """Run the job to its end from a script, and return its output. Arguments as in `run`."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            raise UsageError(
+                f"{self.id}.run_sync(...) would block the event loop that is running here: "
+                f"write await {self.id}.run(...) instead"
+            )
+
+        async def main() -> Any:
+            return await self.run(
+                payload, run_id=run_id, fresh=fresh, is_test=is_test, on_change=on_change, display=False
+            )
+
+        return asyncio.run(main())
+
+    def runs(self, status: RunStatus | str | None = None, limit: int = 50) -> Runs:
+        """Its runs, newest first."""
+        return self.client.runs(job=self, status=status, limit=limit)
+
+    def __call__(self, *_args: Any, **_options: Any) -> Any:
+        raise TypeError(
+            f"a job is not called: await {self.id}.run(payload) runs it, {self.id}.start(payload) starts it in the "
+            f"background, and {self.id}.fn is the plain function"
+        )
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id!r} version {self.version}: await {self.id}.run(payload)>"
+
+    # A run of it ------------------------------------------------------------------------------
+
+    def start_for_event(self, event: dict[str, Any], payload: Any, *, is_test: bool, fresh: bool) -> Run:
+        """The run that an event starts: the same event never starts a second one (I1)."""
+        run_id = self._new_id() if fresh else hashed("run_", self.id, event["id"])
+        return self._start(payload, run_id, False, is_test, None, True, awaited=False, event=event)
+
+    def start_child(self, payload: Any, *, run_id: str, parent: str, parent_task: str) -> Run:
+        """The run that a task of another run starts."""
+        return self._start(
+            payload, run_id, False, False, None, False, awaited=False, parent=parent, parent_task=parent_task
+        )
+
+    def _start(
+        self, payload: Any, run_id: str | None, fresh: bool, is_test: bool, on_change: OnChange | None,
+        display: bool, *, awaited: bool, event: dict[str, Any] | None = None, parent: str = "", parent_task: str = "",
+    ) -> Run:  # fmt: skip
+        if on_change not in (None, "keep", "only", "rerun"):
+            raise InvalidOptionError(f'on_change is "keep", "only" or "rerun", not {on_change!r}')
+        value = self.trigger.parse(payload)
+        run_id = run_id or (self._new_id() if fresh else self._identity(value))
+        record = self._runtime.run_record(run_id)
+        if record is None:
+            if not self.enabled:
+                raise RunStateError(f"job {self.id!r} is disabled and starts no new run (enabled=False)")
+            scope = current_scope.get()
+            if not parent and scope is not None:  # awaited inside another job (I8)
+                parent, parent_task = scope.owner.run.id, scope.path
+            record = self._new_record(run_id, value, is_test, event, parent, parent_task)
+        elif record.job != self.id:
+            raise RunStateError(f"run {run_id} belongs to job {record.job!r}, not to {self.id!r}")
+        return self._begin(record, value, on_change, display=display, awaited=awaited)
+
+    def restart(self, record: RunRecord) -> Execution:
+        """Begin another pass of a stored run, with its stored payload."""
+        payload = _codec.load(record.payload_form, record.payload, self._runtime.store.blobs(record.id))
+        work, record = self._work(self.trigger.parse(payload), None), self._current(record)
+        return self._runtime.start(work, record)
+
+    def handle(self, run_id: str) -> Run:
+        """A run of this job."""
+        return Run(self._runtime, run_id, self.restart)
+
+    def _begin(
+        self, record: RunRecord, payload: Any, on_change: OnChange | None, *, display: bool, awaited: bool
+    ) -> Run:
+        execution = self._runtime.start(self._work(payload, on_change), self._current(record))
+        run = self.handle(record.id)
+        run.follow(execution)
+        if display and self.client.display and in_notebook():
+            view = NotebookView(
+                run.model(awaited=awaited), execution.feed, asyncio.get_running_loop(),
+            )  # fmt: skip
+            run.show_in(view)
+        return run
+
+    def _current(self, record: RunRecord) -> RunRecord:
+        """The run's record with what the job is now, unless a pass is under way with what it was."""
+        fresh = record.copy(name=self.name, version=self.version, redact=list(self.options.redact))
+        fresh.code = Fingerprints().of(self.fn)
+        return fresh
+
+    def _new_record(
+        self, run_id: str, payload: Any, is_test: bool, event: dict[str, Any] | None, parent: str, parent_task: str
+    ) -> RunRecord:
+        record = RunRecord(
+            id=run_id, client=self.client.id, job=self.id, is_test=is_test, event=event, parent=parent,
+            parent_task=parent_task, payload_preview=self._preview(payload),
+        )  # fmt: skip
+        record.payload_form, record.payload = dump_or_describe(payload, self._runtime.store.blobs(run_id))
+        return record
+
+    def _preview(self, payload: Any) -> str:
+        shown = redact(self.options.redact, _codec.preview(payload, 200))
+        return "" if shown is None else json.dumps(shown, ensure_ascii=False)[:80]
+
+    def _identity(self, payload: Any) -> str:
+        """I1: job id, version and payload as given, unless the job says what counts."""
+        identity = self.options.identity
+        counts = payload if identity is None else identity(payload)
+        try:
+            return hashed("run_", self.id, self.version, _codec.canonical(counts))
+        except NotStorableError as error:
+            raise InvalidPayloadError(
+                f"the payload of job {self.id!r} holds something that cannot name a run, {error}. Pass plain data, "
+                "or say what names the run: identity=lambda payload: ... on the job, or run_id=... here"
+            ) from None
+
+    def _new_id(self) -> str:
+        return "run_" + secrets.token_hex(10)
+
+    def _work(self, payload: Any, on_change: OnChange | None) -> Work:
+        options, client = self.options, self.client
+        duration = options.max_task_duration
+        settings = Settings(
+            max_depth=client.max_depth,
+            on_change=on_change or options.on_change or client.on_change,
+            timeout=None if duration is None else to_seconds(duration, "max_task_duration"),
+            repeatable=client.repeatable if options.repeatable is None else options.repeatable,
+            redact=options.redact,
+        )
+        return Work(
+            function=self.fn, settings=settings, host=lambda _execution: _Host(self), context=self._context,
+            payload=payload, on_success=options.on_success, on_failure=options.on_failure,
+        )  # fmt: skip
+
+    def _context(self, run: RunRecord) -> Context:
+        event = run.event or {}
+        return Context(
+            job=JobContext(self.id, self.version),
+            run=RunContext(run.id, run.is_test, to_datetime(run.started_at or 0.0), run.passes),
+            event=EventContext(
+                event.get("id", run.id),
+                event.get("name", "invoke"),
+                event.get("context"),
+                to_datetime(event["timestamp"]) if "timestamp" in event else None,
+            ),
+            source=event.get("source"),
+        )
+
+
+class _Host:
+    """What `io` asks of the job and its client."""
+
+    def __init__(self, job: Job[Any]) -> None:
+        self._job = job
+        self.log_level = job.options.log_level
+        self.integrations = dict(job.options.integrations)
+
+    def start_child(self, job: Any, payload: Any, *, run_id: str, parent: str, parent_task: str) -> Any:
+        if not isinstance(job, Job):
+            raise UsageError(f"io.invoke takes a job, not {type(job).__name__}: {job!r:.100}")
+        return job.start_child(payload, run_id=run_id, parent=parent, parent_task=parent_task)  # pyright: ignore[reportUnknownMemberType]
+
+    async def send_event(self, name: str, payload: Any, **options: Any) -> Any:
+        return await self._job.client.send_event(name, payload, **options)
+
+
+def hashed(prefix: str, *parts: str) -> str:
+    """An id made of its parts: the same parts give the same id."""
+    return prefix + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]

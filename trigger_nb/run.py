@@ -1,0 +1,648 @@
+"""A run, as its user holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import sys
+import threading
+from collections.abc import Callable, Generator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, NoReturn, overload
+
+from . import _codec, _lease
+from ._call import Stop
+from ._clock import to_datetime
+from ._codec import Unstored
+from ._forget import forget, reset
+from ._interrupt import interruptible
+from ._keys import display_key, idempotency_key, last_segment, normal_key
+from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
+from ._runtime import Execution, Runtime, without_our_frames
+from ._scope import current_scope
+from ._store import Row
+from .errors import NotFoundError, RunInterruptedError, RunStateError, TriggerError
+from .view import html, table, text
+from .view.model import RunModel
+from .view.notebook import NotebookView, bundle
+
+Operation = Literal["start", "cancel", "pause", "resume", "retry", "rerun_from", "skip_wait", "delete"]
+
+_S = RunStatus
+# Status x operation -> the status it leads to, or why it makes no sense. The methods, the buttons,
+# the tests and the docs all read this table. "start" is running the cell again.
+OPERATIONS: dict[Operation, dict[RunStatus, RunStatus | str]] = {
+    "start": {
+        _S.PENDING: _S.RUNNING, _S.RUNNING: _S.RUNNING, _S.WAITING: _S.RUNNING, _S.COMPLETED: _S.RUNNING,
+        _S.FAILED: _S.RUNNING, _S.CANCELED: _S.RUNNING, _S.INTERRUPTED: _S.RUNNING,
+    },
+    "cancel": {
+        _S.PENDING: _S.CANCELED, _S.RUNNING: _S.CANCELED, _S.WAITING: _S.CANCELED,
+        _S.COMPLETED: "it has completed", _S.FAILED: _S.CANCELED, _S.CANCELED: _S.CANCELED,
+        _S.INTERRUPTED: _S.CANCELED,
+    },
+    "pause": {
+        _S.PENDING: _S.WAITING, _S.RUNNING: _S.WAITING, _S.WAITING: _S.WAITING,
+        _S.COMPLETED: "it has completed", _S.FAILED: "it has failed", _S.CANCELED: "it is canceled",
+        _S.INTERRUPTED: _S.WAITING,
+    },
+    "resume": {
+        _S.PENDING: _S.RUNNING, _S.RUNNING: _S.RUNNING, _S.WAITING: _S.RUNNING,
+        _S.COMPLETED: "it has completed; rerun_from(path) runs a part again",
+        _S.FAILED: "it has failed; retry() runs what failed again", _S.CANCELED: _S.RUNNING,
+        _S.INTERRUPTED: _S.RUNNING,
+    },
+    "retry": {
+        _S.PENDING: _S.RUNNING, _S.RUNNING: "it is under way", _S.WAITING: _S.RUNNING, _S.COMPLETED: _S.RUNNING,
+        _S.FAILED: _S.RUNNING, _S.CANCELED: _S.RUNNING, _S.INTERRUPTED: _S.RUNNING,
+    },
+    "rerun_from": {
+        _S.PENDING: _S.RUNNING, _S.RUNNING: _S.RUNNING, _S.WAITING: _S.RUNNING, _S.COMPLETED: _S.RUNNING,
+        _S.FAILED: _S.RUNNING, _S.CANCELED: _S.RUNNING, _S.INTERRUPTED: _S.RUNNING,
+    },
+    "skip_wait": {
+        _S.PENDING: "it has not begun", _S.RUNNING: _S.RUNNING, _S.WAITING: _S.WAITING,
+        _S.COMPLETED: "it has completed", _S.FAILED: _S.FAILED, _S.CANCELED: _S.CANCELED,
+        _S.INTERRUPTED: _S.INTERRUPTED,
+    },
+    "delete": {
+        _S.PENDING: _S.PENDING, _S.RUNNING: "it is under way; cancel() it first", _S.WAITING: _S.WAITING,
+        _S.COMPLETED: _S.COMPLETED, _S.FAILED: _S.FAILED, _S.CANCELED: _S.CANCELED,
+        _S.INTERRUPTED: _S.INTERRUPTED,
+    },
+}  # fmt: skip
+
+
+class Run:
+    """One execution of a job for one payload: a handle, of which there can be several.
+
+    `await run` gives the output, any number of times. Shown in a notebook it is its tree, and
+    `print(run.tree())` gives the tree as text.
+    """
+
+    def __init__(self, runtime: Runtime, run_id: str, restart: Callable[[RunRecord], Execution] | None = None) -> None:
+        self._runtime = runtime
+        self._id = run_id
+        self._restart = restart  # begins a pass, when the job is defined in this kernel
+        self._execution = runtime.executions.get(run_id)
+        self._shown_in = -1  # the cell in which starting it showed its tree
+        self._view: NotebookView | None = None
+
+    # What it is -------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The run's id; the same job, version and payload give the same one."""
+        return self._id
+
+    @property
+    def job(self) -> str:
+        """The id of its job."""
+        return self._record.job
+
+    @property
+    def status(self) -> RunStatus:
+        """Its status now. A run whose kernel died is INTERRUPTED."""
+        record = self._record
+        status = RunStatus(record.status)
+        if status == RunStatus.RUNNING and self._id not in self._runtime.executions and not self._is_driven(record):
+            return RunStatus.INTERRUPTED
+        return status
+
+    @property
+    def reason(self) -> str:
+        """Why it is WAITING: "wait", "retry" or "paused"; else ""."""
+        return self._record.reason
+
+    @property
+    def payload(self) -> Any:
+        """The payload it was started with."""
+        record = self._record
+        return self._decoded(record.payload_form, record.payload)
+
+    @property
+    def output(self) -> Any:
+        """What the run function returned; None until the run is COMPLETED."""
+        record = self._record
+        if record.last_ending != RunStatus.COMPLETED:
+            return None
+        if record.form != "unstored":
+            return self._decoded(record.form, record.output)
+        live = self._runtime.memory(self._id).live
+        return live.get(("", 0), Unstored("the run", record.output["type"], record.output["reason"]))
+
+    @property
+    def error(self) -> BaseException | None:
+        """What the run FAILED with, else None."""
+        data = self._record.error
+        return None if data is None else _codec.decode_error(data)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When its first pass began, in UTC."""
+        return _moment(self._record.started_at)
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When its last pass ended, in UTC; None while one is under way."""
+        record = self._record
+        return None if self._id in self._runtime.executions else _moment(record.finished_at)
+
+    @property
+    def tasks(self) -> list[TaskInfo]:
+        """Its tasks, in the order in which they first started, subtasks after their parents."""
+        return [self._info(record) for record in self._ordered() if record.kind != "log"]
+
+    @property
+    def logs(self) -> list[TaskInfo]:
+        """Its log lines; `name` is the message, `level` and `data` what was said with it."""
+        return [self._info(record) for record in self._ordered() if record.kind == "log"]
+
+    def task(self, path: str | Sequence[Any]) -> TaskInfo:
+        """One task: by its path as text ("parent/child"), or by a list of its keys.
+
+        Raises `NotFoundError`, which names the paths that are close.
+        """
+        normal = _path(path)
+        for record in self._runtime.task_records(self._id):
+            if record.path == normal:
+                return self._info(record)
+        raise self._no_task(normal)
+
+    # Waiting for it ---------------------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self.result().__await__()
+
+    async def result(self) -> Any:
+        """The output, when the run has come to rest.
+
+        Raises the error it FAILED with as itself, `RunCanceledError`, `RunInterruptedError`, or a
+        `StoreError` when the store gave out.
+        """
+        execution = self._runtime.executions.get(self._id) or self._execution
+        if execution is None:
+            return self._finished()
+        scope = current_scope.get()
+        waiting = scope.owner.run.id if scope is not None else None
+        if waiting is not None:
+            self._runtime.check_no_circle(waiting, self._id)
+            self._runtime.waits.setdefault(waiting, set()).add(self._id)
+        try:
+            if not execution.home.is_asyncio and execution.outcome is None:
+                await execution.drive()
+            await execution.rest()
+        finally:
+            if waiting is not None:
+                self._runtime.waits[waiting].discard(self._id)
+        assert execution.outcome is not None
+        if execution.outcome.error is not None:
+            raise self._noted(execution.outcome.error)
+        return self.output
+
+    async def result_of_cell(self) -> Any:
+        """`result_or_interrupt()`, with the tree brought up to date before the cell ends."""
+        try:
+            return await self._result_or_interrupt()
+        finally:
+            if self._view is not None:
+                self._view.flush()
+
+    async def _result_or_interrupt(self) -> Any:
+        """`result()` for whoever began the run: cancelling the wait interrupts the run (A7)."""
+        execution = self._runtime.executions.get(self._id)
+        if execution is None or not execution.home.is_asyncio:
+            return await self.result()
+        waiter = asyncio.current_task()
+        interrupted = False
+
+        def stop() -> None:
+            nonlocal interrupted
+            interrupted = True
+            execution.stop(Stop.INTERRUPT)
+            if waiter is not None and not waiter.cancelling():
+                waiter.cancel()
+
+        def in_sync_body() -> bool:
+            return execution.pass_ is not None and execution.pass_.sync_bodies > 0
+
+        with interruptible(in_sync_body, stop):
+            try:
+                return await self.result()
+            except asyncio.CancelledError:
+                execution.stop(Stop.INTERRUPT)
+                await _bounded(execution.rest())
+                raise
+            except RunInterruptedError:
+                # A sync body on the loop took the interrupt itself.
+                if execution.pass_ is not None and execution.pass_.stopped == Stop.INTERRUPT:
+                    raise asyncio.CancelledError(f"run {self._id} was interrupted") from None
+                raise
+
+    def _finished(self) -> Any:
+        match self.status:
+            case RunStatus.COMPLETED:
+                return self.output
+            case RunStatus.FAILED:
+                error = self.error
+                raise self._noted(error if error is not None else TriggerError(f"run {self._id} failed"))
+            case status:
+                raise RunInterruptedError(
+                    f"run {self._id} is {status} and not under way in this kernel; run.resume(), or running its "
+                    "cell again, takes it up where it was"
+                )
+
+    def _noted(self, error: BaseException) -> BaseException:
+        """The error as it is to be seen in a cell: without our frames, with what to do (PEP 678)."""
+        record = self._record
+        if record.ended_by and not isinstance(error, TriggerError):
+            path = max(record.ended_by, key=lambda each: each.count("/"))
+            attempts = next((r.attempt for r in self._runtime.task_records(self._id) if r.path == path), 1)
+            note = (
+                f"task {path!r} failed (attempt {attempts}) in run {self._id}; "
+                "running the cell again resumes there, with all that is done kept"
+            )
+            if note not in getattr(error, "__notes__", ()):
+                error.add_note(note)
+        return without_our_frames(error)
+
+    # Changing its course ----------------------------------------------------------------------
+
+    def cancel(self) -> Run:
+        """End the run: what runs is cancelled, what is done stays."""
+        return self._end("cancel", Stop.CANCEL, RunStatus.CANCELED)
+
+    def pause(self) -> Run:
+        """Stop the run for now; `resume()` goes on."""
+        return self._end("pause", Stop.PAUSE, RunStatus.WAITING, "paused")
+
+    def resume(self) -> Run:
+        """Go on with a run that is paused, interrupted or canceled."""
+        self._allow("resume")
+        return self._begin()
+
+    def retry(self, which: Literal["failed", "all"] = "failed") -> Run:
+        """Run what failed again, in the same run; all that completed is kept.
+
+        `which="all"` also runs tasks again whose errors the code had handled.
+        """
+        self._allow("retry")
+        if which == "all":
+            self._rewrite(lambda records: reset(records, _errored(records)))
+        elif which != "failed":
+            raise RunStateError(f'retry takes which="failed" or which="all", not {which!r}')
+        return self._begin()
+
+    def rerun_from(self, path: str | Sequence[Any]) -> Run:
+        """Run a task again, and every task that first started after it ended.
+
+        Their results are forgotten, and they get new idempotency keys; what overlapped the task,
+        and the other items of a `parallel` or `map`, is kept.
+        """
+        self._allow("rerun_from")
+        normal = self.task(path).path
+
+        def apply() -> None:
+            self._rewrite(lambda records: forget(records, normal))
+
+        execution = self._runtime.executions.get(self._id)
+        if execution is None:
+            apply()
+            return self._begin()
+        self._on_home(execution, lambda: execution.again(apply))
+        return self
+
+    def skip_wait(self, path: str | Sequence[Any]) -> Run:
+        """End a wait, or the pause before the next attempt, now."""
+        self._allow("skip_wait")
+        normal = self.task(path).path
+        execution = self._runtime.executions.get(self._id)
+        if execution is not None and execution.pass_ is not None:
+            pass_ = execution.pass_
+            self._on_home(execution, lambda: pass_.skip_wait(normal))
+        else:
+            self._rewrite(lambda records: _without_wait(records[normal], self._runtime.clock.time()))
+        return self
+
+    def delete(self) -> None:
+        """Remove the run with all it stored. It cannot be undone."""
+        self._allow("delete")
+        with self._leased() as runtime:
+            runtime.store.delete(keys=["run/" + self._id], tags=[self._id, f"kv/run/{self._id}"], patience=5)
+            runtime.store.delete_blobs(self._id)
+        runtime.memories.pop(self._id, None)
+
+    def _allow(self, operation: Operation) -> RunStatus:
+        """The status that the operation leads to; `RunStateError` when it makes no sense now."""
+        status = self.status
+        after = OPERATIONS[operation][status]
+        if not isinstance(after, RunStatus):
+            raise RunStateError(f"run {self._id} is {status}: {operation} makes no sense, {after}")
+        return after
+
+    def _end(self, operation: Operation, why: Stop, status: RunStatus, reason: str = "") -> Run:
+        self._allow(operation)
+        execution = self._runtime.executions.get(self._id)
+        if execution is not None:
+            execution.stop(why)
+            return self
+        record = self._record
+        if (record.status, record.reason) != (status, reason):
+            record.status, record.reason = status, reason
+            with self._leased() as runtime:
+                runtime.save_run(record)
+        return self
+
+    def _begin(self) -> Run:
+        if self._runtime.executions.get(self._id) is not None:
+            return self
+        if self._restart is None:
+            raise NotFoundError(
+                f"job {self._record.job!r} of run {self._id} is not defined in this kernel: run the cell that "
+                "defines it, then try again"
+            )
+        record = self._record
+        restart = self._restart
+        home = _Homes.main
+        if home is not None and home.thread != threading.get_ident():
+            home.soon(lambda: setattr(self, "_execution", restart(record)))
+        else:
+            self._execution = restart(record)
+        return self
+
+    def _on_home(self, execution: Execution, call: Callable[[], object]) -> None:
+        if threading.get_ident() == execution.home.thread:
+            call()
+        else:
+            execution.home.soon(call)
+
+    def _rewrite(self, change: Callable[[dict[str, TaskRecord]], list[TaskRecord]]) -> None:
+        """Change stored records of a run that is not under way, in one commit."""
+        records = {record.path: record for record in self._runtime.task_records(self._id)}
+        rows = [
+            Row(f"{self._id}/{record.path}", self._id, record.dumps(), record.rank) for record in change(records)
+        ]
+        if not rows:
+            return
+        with self._leased() as runtime:
+            runtime.journal.commit(rows, patience=5)
+
+    def _leased(self) -> _Leased:
+        return _Leased(self._runtime, self._record)
+
+    # Seeing it --------------------------------------------------------------------------------
+
+    def tree(self, *, width: int = 100, fold: int | None = 20) -> str:
+        """The run as text: a line a task, indented; large groups folded."""
+        return text.tree(self.model(), width=width, fold=fold)
+
+    def export_html(self, path: str | Path) -> Path:
+        """Write the run as one self-contained HTML page; the path written to."""
+        target = Path(path)
+        target.write_text(html.page(self.model(), title=f"{self._record.name or self.job} · {self._id}"), encoding="utf-8")
+        return target
+
+    def model(self, *, awaited: bool = False) -> RunModel:
+        """The rows of the tree, for whoever draws them."""
+        pass_ = self._execution.pass_ if self._execution is not None else None
+        record = self._record.copy(status=self.status)
+        return RunModel(
+            record,
+            self._runtime.task_records(self._id),
+            seen=None if pass_ is None else pass_.sightings(),
+            hints=record.hints if pass_ is None else pass_.hints,
+            store=str(self._runtime.store.directory),
+            awaited=awaited,
+            clock=self._runtime.clock,
+        )
+
+    def follow(self, execution: Execution) -> None:
+        """This handle has begun, or joined, the run."""
+        self._execution = execution
+
+    def show_in(self, view: NotebookView) -> None:
+        """Show the tree under the cell that is running; an earlier one of this run stands still."""
+        earlier = self._runtime.views.pop(self._id, None)
+        if earlier is not None:
+            earlier.close()
+        self._runtime.views[self._id] = self._view = view
+        self._shown_in = _cell_number()
+        view.show()
+
+    def _ipython_display_(self) -> None:
+        if self._view is not None and self._shown_in == _cell_number():
+            return  # a cell that ends in job.start(...) shows one tree, not two
+        execution = self._runtime.executions.get(self._id)
+        if execution is None:
+            from IPython.display import publish_display_data
+
+            publish_display_data(dict(bundle(self.model())))
+            return
+        self._execution = execution
+        self.show_in(NotebookView(self.model(), execution.feed, asyncio.get_running_loop()))
+
+    def __repr__(self) -> str:
+        return f"<Run {self._id} of job {self.job!r}: {self.status}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Run cannot be pickled: keep run.id, and client.run(run_id) gives it back in any kernel")
+
+    # Inside -----------------------------------------------------------------------------------
+
+    @property
+    def _record(self) -> RunRecord:
+        record = self._runtime.run_record(self._id)
+        if record is None:
+            raise NotFoundError(f"there is no run {self._id!r} in {self._runtime.store.directory}")
+        return record
+
+    def _is_driven(self, record: RunRecord) -> bool:
+        """Whether another kernel drives it now."""
+        return record.holder is not None and _lease.is_held(self._runtime.store.directory, record.holder)
+
+    def _decoded(self, form: str, data: Any) -> Any:
+        return _codec.load(form, data, self._runtime.store.blobs(self._id))
+
+    def _ordered(self) -> list[TaskRecord]:
+        records = {record.path: record for record in self._runtime.task_records(self._id)}
+
+        def place(path: str) -> list[int]:
+            parts = path.split("/")
+            above = ["/".join(parts[: n + 1]) for n in range(len(parts))]
+            return [records[each].started if each in records else 0 for each in above]
+
+        return sorted(records.values(), key=lambda record: place(record.path))
+
+    def _info(self, record: TaskRecord) -> TaskInfo:
+        execution = self._execution
+        reason = execution.pass_.reasons.get(record.path) if execution is not None and execution.pass_ else None
+        return TaskInfo(self._runtime, self._id, record, reason)
+
+    def _no_task(self, path: str) -> NotFoundError:
+        paths = [record.path for record in self._runtime.task_records(self._id)]
+        close = difflib.get_close_matches(path, paths, n=3) or paths[:5]
+        return NotFoundError(f"run {self._id} has no task {path!r}; there is {', '.join(map(repr, close)) or 'none yet'}")
+
+
+class TaskInfo:
+    """What is known of one task of a run, at the moment it was asked for."""
+
+    def __init__(self, runtime: Runtime, run_id: str, record: TaskRecord, reason: Reason | None) -> None:
+        self._runtime = runtime
+        self._run_id = run_id
+        self._record = record
+        # Why its body was called in the pass seen last in this kernel, or was not; None when not met.
+        self.reason = reason
+        self.path = record.path
+        self.key = display_key(last_segment(record.path))
+        self.status = TaskStatus(record.status)
+        self.kind = record.kind
+        self.attempt = record.attempt
+        self.generation = record.generation
+        self.name = record.name or self.key
+        self.icon = record.icon
+        self.level = record.level
+        self.data = record.data
+        self.params = record.params
+        self.properties = record.properties
+        self.output_properties = record.output_properties
+        self.started_at = _moment(record.started_at)
+        self.ended_at = _moment(record.ended_at)
+        self.next_at = _moment(record.next_at)
+
+    @property
+    def idempotency_key(self) -> str:
+        """The token that the body hands to outside services."""
+        return idempotency_key(self._run_id, self.path, self.generation)
+
+    @property
+    def output(self) -> Any:
+        """The stored result; None when there is none yet."""
+        record = self._record
+        if record.status != TaskStatus.COMPLETED:
+            return None
+        if record.form == "unstored":
+            live = self._runtime.memory(self._run_id).live
+            lost = Unstored(record.path, record.value["type"], record.value["reason"])
+            return live.get((record.path, record.generation), lost)
+        return _codec.load(record.form, record.value, self._runtime.store.blobs(self._run_id))
+
+    @property
+    def error(self) -> BaseException | None:
+        """The error it ended in, or that its last attempt ended in."""
+        return None if self._record.error is None else _codec.decode_error(self._record.error)
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from its first start to its end; None while it has none."""
+        record = self._record
+        return None if record.ended_at is None else max(0.0, record.ended_at - record.started_at)
+
+    def __repr__(self) -> str:
+        why = f", {self.reason}" if self.reason else ""
+        return f"<task {self.path!r}: {self.status}{why}>"
+
+
+class RunCall:
+    """What `job.run(...)` gives: a run that starts when it is awaited."""
+
+    def __init__(self, begin: Callable[[], Run], job_id: str) -> None:
+        self._begin = begin
+        self._job_id = job_id
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._begin().result_of_cell().__await__()
+
+    def __repr__(self) -> str:
+        return (
+            f'<a run of job {self._job_id!r} that has not started: write "await" in front of it, '
+            f"await {self._job_id}.run(...), or use .start(...)>"
+        )
+
+
+class Runs(Sequence[Run]):
+    """Runs, newest first; shown as a table."""
+
+    def __init__(self, runs: list[Run]) -> None:
+        self._runs = runs
+
+    @overload
+    def __getitem__(self, index: int) -> Run: ...
+    @overload
+    def __getitem__(self, index: slice) -> Runs: ...
+    def __getitem__(self, index: int | slice) -> Run | Runs:
+        return Runs(self._runs[index]) if isinstance(index, slice) else self._runs[index]
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def _records(self) -> list[RunRecord]:
+        return [run._record.copy(status=run.status) for run in self._runs]  # pyright: ignore[reportPrivateUsage]
+
+    def _repr_html_(self) -> str:
+        return table.as_html(self._records(), self._now)
+
+    def __repr__(self) -> str:
+        return table.as_text(self._records(), self._now)
+
+    @property
+    def _now(self) -> float:
+        return self._runs[0]._runtime.clock.time() if self._runs else 0.0  # pyright: ignore[reportPrivateUsage]
+
+
+class _Homes:
+    """The loop that runs are started on from other threads: the first one that ran any."""
+
+    main: Any = None
+
+
+class _Leased:
+    """Holds a run's lease while its records are changed from outside a pass."""
+
+    def __init__(self, runtime: Runtime, record: RunRecord) -> None:
+        self._runtime = runtime
+        self._record = record
+
+    def __enter__(self) -> Runtime:
+        self._runtime.take_lease(self._record.copy())
+        return self._runtime
+
+    def __exit__(self, *_: object) -> None:
+        self._runtime.release_lease(self._record.id)
+
+
+def _path(path: str | Sequence[Any]) -> str:
+    if isinstance(path, str):
+        return path
+    return "/".join(normal_key(key) for key in path)
+
+
+def _errored(records: dict[str, TaskRecord]) -> list[str]:
+    return [path for path, record in records.items() if record.status == TaskStatus.ERRORED]
+
+
+def _without_wait(record: TaskRecord, now: float) -> list[TaskRecord]:
+    if record.status != TaskStatus.WAITING:
+        return []
+    return [record.copy(next_at=now)]
+
+
+def _moment(timestamp: float | None) -> datetime | None:
+    return to_datetime(timestamp) if timestamp else None
+
+
+def _cell_number() -> int:
+    """How many cells this kernel has run; -1 where there are no cells."""
+    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = get_ipython() if get_ipython is not None else None
+    return getattr(shell, "execution_count", -1)
+
+
+async def _bounded(rest: Any) -> None:
+    """Wait for a run to come to rest, but not for long: the cell must stop."""
+    task = asyncio.ensure_future(rest)
+    try:
+        await asyncio.wait({task}, timeout=0.7)
+    finally:
+        task.cancel()

@@ -1,0 +1,142 @@
+"""Text from anywhere, made safe and short enough to show.
+
+Names, properties, errors and values come from users, services and files. Whatever they hold, a
+reader sees it as text: a control character, an ANSI sequence or a bidirectional override is
+written out (`\\x1b`, `\\u202e`) instead of acting on the terminal or the page.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+from typing import Any
+
+# What acts instead of being seen: control and format characters, line and paragraph separators,
+# halves of surrogate pairs. U+200D is missing on purpose, it joins emoji.
+_HIDDEN = (
+    "\x00-\x1f\x7f-\x9f\xad\u061c\u06dd\u070f\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200e\u200f"
+    "\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff9-\ufffb"
+    "\U000e0000-\U000e007f"
+)
+_in_line = re.compile(f"[{_HIDDEN}]")
+_in_block = re.compile(
+    f"[{_HIDDEN.replace(chr(0) + '-' + chr(31), chr(0) + '-' + chr(8) + chr(11) + '-' + chr(31))}]"
+)
+
+_SAFE_URL = re.compile(r"(?:https?://[^\s/]|mailto:[^\s])[^\s]*\Z", re.IGNORECASE)
+
+
+def visible(text: Any, limit: int = 200) -> str:
+    """One line of at most `limit` characters (and a note of what was cut), without hidden ones.
+
+    >>> visible("red: \\x1b[31m"), visible("abcdef", 3)
+    ('red: \\\\x1b[31m', 'abc… (6 characters)')
+    """
+    return _shown(text, limit, _in_line)
+
+
+def visible_block(text: Any, limit: int = 10_000) -> str:
+    """Like `visible`, but line breaks and tabs stay."""
+    return _shown(str(text).replace("\r\n", "\n"), limit, _in_block)
+
+
+def _shown(text: Any, limit: int, hidden: re.Pattern[str]) -> str:
+    text = str(text)
+    note = ""
+    if len(text) > limit:
+        note = f"… ({len(text):,} characters)"
+        text = text[:limit]
+    return hidden.sub(_written_out, text) + note
+
+
+def _written_out(match: re.Match[str]) -> str:
+    character = match.group()
+    if character in "\n\t\r":
+        return {"\n": "↵", "\t": " ", "\r": "\\r"}[character]
+    number = ord(character)
+    return (
+        f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}" if number < 65536 else f"\\U{number:08x}"
+    )
+
+
+def markup(text: Any, limit: int = 200) -> str:
+    """`visible` text for HTML, in elements and in quoted attributes alike."""
+    return html.escape(visible(text, limit), quote=True)
+
+
+def markup_block(text: Any, limit: int = 10_000) -> str:
+    """`visible_block` text for a `<pre>`.
+
+    Line breaks are written as `&#10;`: a blank line would end the HTML block in Markdown, which
+    nbconvert makes of it.
+    """
+    return html.escape(visible_block(text, limit), quote=True).replace("\n", "&#10;").replace("\t", "    ")
+
+
+def safe_url(url: Any) -> str | None:
+    """The url when it is plain http, https or mailto (rule D5), else None."""
+    if not isinstance(url, str) or len(url) > 2000 or _in_line.search(url) or not _SAFE_URL.match(url):
+        return None
+    return url
+
+
+def preview(value: Any, limit: int, default: Callable[[Any], Any] = str) -> str:
+    """A JSON value as text: on one line when it is short, else indented; cut at `limit`.
+
+    The work is bounded too: what is cut is not written first.
+    """
+    line = _written(value, None, 100, default)
+    if len(line) <= 100 or isinstance(value, str):
+        return _written(value, None, limit, default)
+    return _written(value, 2, limit, default)
+
+
+def _written(value: Any, indent: int | None, limit: int, default: Callable[[Any], Any]) -> str:
+    if isinstance(value, str) and len(value) > limit:
+        return json.dumps(value[:limit], ensure_ascii=False)[:-1] + f"… ({len(value):,} characters)"
+    chunks: list[str] = []
+    size = 0
+    encoder = json.JSONEncoder(ensure_ascii=False, indent=indent, default=default, skipkeys=True)
+    try:
+        for chunk in encoder.iterencode(value):
+            chunks.append(chunk[: limit + 1])
+            size += len(chunk)
+            if size > limit:
+                return "".join(chunks)[:limit] + "…"
+    except (ValueError, RecursionError):  # A circle, or nested past all reason.
+        return "".join(chunks)[:limit] + "…"
+    return "".join(chunks)
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal the text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(_width(character) for character in text)
+
+
+def _width(character: str) -> int:
+    if unicodedata.combining(character) or character in "\u200d\ufe0e\ufe0f":
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def fit(text: str, width: int) -> str:
+    """The text, cut with an ellipsis where it would take more than `width` columns.
+
+    >>> fit("onboarding", 6)
+    'onboa…'
+    """
+    if columns(text) <= width:
+        return text
+    kept: list[str] = []
+    used = 1  # the ellipsis
+    for character in text:
+        used += _width(character)
+        if used > width:
+            break
+        kept.append(character)
+    return "".join(kept) + "…"

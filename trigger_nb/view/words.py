@@ -1,0 +1,62 @@
+"""Times and numbers as people write them."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def duration(seconds: float) -> str:
+    """A length of time in two units at most.
+
+    >>> duration(0.0042), duration(3.21), duration(192), duration(97_000)
+    ('4 ms', '3.2 s', '3 min 12 s', '1 d 2 h')
+    """
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return _two(whole, _MINUTE, "min", 1, "s")
+    if whole < _DAY:
+        return _two(whole, _HOUR, "h", _MINUTE, "min")
+    return _two(whole, _DAY, "d", _HOUR, "h")
+
+
+def _two(whole: int, large: int, name: str, small: int, small_name: str) -> str:
+    rest = whole % large // small
+    return f"{whole // large:,} {name}" + (f" {rest} {small_name}" if rest else "")
+
+
+def remaining(seconds: float) -> str:
+    """How far off an instant is, in whole seconds.
+
+    >>> remaining(90), remaining(4.2), remaining(-1)
+    ('in 1 min 30 s', 'in 5 s', 'now')
+    """
+    if seconds <= 0:
+        return "now"
+    whole = math.ceil(seconds)
+    return f"in {whole} s" if whole < _MINUTE else f"in {duration(whole)}"
+
+
+def moment(timestamp: float) -> str:
+    """An instant in this machine's zone, which is named: what is written stays in a notebook."""
+    try:
+        return datetime.fromtimestamp(timestamp).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    except (ValueError, OverflowError, OSError):
+        return f"{timestamp} s"
+
+
+def plural(count: int, word: str) -> str:
+    """A count and its noun.
+
+    >>> plural(1, "task"), plural(3871, "task")
+    ('1 task', '3,871 tasks')
+    """
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
