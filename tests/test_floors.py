@@ -23,7 +23,7 @@ FLOORS = [
     "_bodies.py _bytecode.py _clock.py _crashpoints.py _redact.py _scope.py view/escape.py view/words.py",
     "_fingerprint.py _valuefiles.py view/values.py",
     "_codec/_base.py _keys.py filters.py retry.py",  # 1
-    "_codec/arrays.py _codec/classes.py _codec/exceptions.py _codec/signed.py _codec/tables.py",  # 2
+    "_codec/arrays.py _codec/classes.py _codec/exceptions.py _codec/frames.py _codec/signed.py _codec/tables.py",  # 2
     "_codec/json.py _codec/preview.py _records.py triggers.py",
     "_codec/__init__.py _feed.py _flights.py _forget.py",  # 3
     "_executors.py _store.py _task.py view/model.py",  # 4
@@ -52,7 +52,7 @@ LATE = {
     *("cloudpickle", "httpx", "numpy", "pandas", "polars", "pyarrow", "requests", "trio"),
 }
 # Files that are nothing without such a library, and are themselves imported late.
-MAY_IMPORT_EARLY = {"_codec/arrays.py": {"numpy"}, "view/widget.py": {"anywidget", "ipywidgets"}}
+MAY_IMPORT_EARLY = {"_codec/arrays.py": {"numpy"}, "_codec/frames.py": {"numpy"}, "view/widget.py": {"anywidget", "ipywidgets"}}
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 

@@ -250,7 +250,8 @@ def test_a_lease_is_not_the_childs(tmp_path):
         from pathlib import Path
         from trigger_nb._lease import acquire
         from trigger_nb.errors import RunLockedError
-        lease = acquire(Path(sys.argv[1]), "run")
+        lease, other = (acquire(Path(sys.argv[1]), run) for run in ("run", "other"))
+        dropped, drop = os.pipe()
         child = os.fork()
         if not child:
             code = 1
@@ -260,9 +261,13 @@ def test_a_lease_is_not_the_childs(tmp_path):
                 try:
                     acquire(Path(sys.argv[1]), "run", lease.holder)
                 except RunLockedError:
+                    os.read(dropped, 1)
+                    assert other.lost  # Even when the child could have the lock.
                     code = 0
             finally:
                 os._exit(code)
+        other.release()
+        os.write(drop, b"x")
         assert os.waitpid(child, 0)[1] == 0
         assert not lease.lost
     """

@@ -31,7 +31,14 @@ def task(path: str, started: int = 1, status: str = TaskStatus.COMPLETED, **fiel
 
 
 def run(status: str = RunStatus.COMPLETED, **fields) -> RunRecord:
-    given = {"id": "run_1", "job": "job", "name": "My job", "version": "1.0", "started_at": T, "finished_at": T + 3.2}
+    given = {
+        "id": "run_1",
+        "job": "job",
+        "name": "My job",
+        "version": "1.0",
+        "started_at": T,
+        "finished_at": T + 3.2,
+    }
     return RunRecord(**{**given, "status": status, **fields})
 
 
@@ -56,8 +63,8 @@ def test_the_tree_as_a_whole():
         "✘ My job · FAILED · 3.2 s\n"
         "  5 tasks: 3 completed, 1 failed, 1 not reached · 1 replayed\n"
         "  job 1.0 · run_1 · /s\n"
-        '  Changed, and replayed all the same: `fetch` (code). `run(...,\n    on_change="only")` runs it again, '
-        '`on_change="rerun"` also what started\n    after.\n'
+        '  Changed, and replayed all the same: `fetch` (code). `run(...,\n    on_change="only")` runs it '
+        'again, `on_change="rerun"` also what started\n    after.\n'
         "  1 task of an earlier pass not reached in this one, and kept.\n"
         "├─ ✔ Fetch user [fetch] · replayed · changed: code · User: u1             250 ms\n"
         "├─ ✔ parent                                                               250 ms\n"
@@ -66,8 +73,10 @@ def test_the_tree_as_a_whole():
         "└─ ✘ bad                                                                  250 ms\n"
         "     CardError: declined\n"
         "     today\n"
-        "  run.retry()            Run what failed again and keep the rest\n"
-        "  run.rerun_from('bad')  Run bad and what started after it again"
+        "  run.retry()                Run what failed again and keep the rest, "
+        "as running the cell again does\n"
+        "  run.rerun_from('bad')      Run bad and what started after it again\n"
+        "  run = client.run('run_1')  Take hold of this run, if no name has it"
     )
 
 
@@ -84,7 +93,9 @@ def test_a_run_under_way():
     assert "● import · 3 of 10 · rows" in shown
     assert "↻ call · attempt 2 · next attempt in 12 s" in shown
     assert "› warn: careful" in shown
-    assert text.summary(model) == "● My job · RUNNING · 1 min 40 s · 2 tasks: 1 running, 1 retrying · 1 log line"
+    assert (
+        text.summary(model) == "● My job · RUNNING · 1 min 40 s · 2 tasks: 1 running, 1 retrying · 1 log line"
+    )
 
 
 def test_an_error_is_told_where_it_arose():
@@ -96,7 +107,12 @@ def test_an_error_is_told_where_it_arose():
 
 def test_large_groups_are_folded_and_failures_are_not():
     records = [
-        task(f"t{at}", at + 1, "ERRORED" if at % 1000 == 7 else "COMPLETED", error={"type": "E", "message": f"no {at}"})
+        task(
+            f"t{at}",
+            at + 1,
+            "ERRORED" if at % 1000 == 7 else "COMPLETED",
+            error={"type": "E", "message": f"no {at}"},
+        )
         for at in range(10_000)
     ]
     model = RunModel(run("FAILED"), records, clock=Clock())
@@ -111,7 +127,17 @@ def test_large_groups_are_folded_and_failures_are_not():
 hostile = st.one_of(
     st.text(max_size=30),
     st.sampled_from(
-        ["\x1b[31mred\x1b[0m", "a\u202eb", "line\nbreak\r\ttab", "\u2066x", "\x00", "x" * 5000, "\ud800", "\u2028", "👩‍👩‍👧"]
+        [
+            "\x1b[31mred\x1b[0m",
+            "a\u202eb",
+            "line\nbreak\r\ttab",
+            "\u2066x",
+            "\x00",
+            "x" * 5000,
+            "\ud800",
+            "\u2028",
+            "👩‍👩‍👧",
+        ]
     ),
 )
 
@@ -130,11 +156,15 @@ def test_no_hidden_character_gets_through(texts, width):
         display_key=h,
     )
     log = task("l", 2, kind="log", name=i, level=j)
-    model = RunModel(run("FAILED", name=k, job=m, version=a, reason=b, output=c), [record, log], hints=[d], store=e)
+    model = RunModel(
+        run("FAILED", name=k, job=m, version=a, reason=b, output=c), [record, log], hints=[d], store=e
+    )
     for shown in (text.tree(model, width=width), text.excerpt(model), text.summary(model)):
         assert shown.encode(), "no half of a surrogate pair"
         assert not [ch for ch in shown if ch != "\n" and unicodedata.category(ch) in ("Cc", "Cs", "Zl", "Zp")]
-        assert not [ch for ch in shown if unicodedata.bidirectional(ch) in ("LRO", "RLO", "LRE", "RLE", "PDF")]
+        assert not [
+            ch for ch in shown if unicodedata.bidirectional(ch) in ("LRO", "RLO", "LRE", "RLE", "PDF")
+        ]
         assert not [ch for ch in shown if unicodedata.bidirectional(ch) in ("LRI", "RLI", "FSI", "PDI")]
 
 
@@ -160,12 +190,27 @@ def test_only_plain_links_are_links():
     """D5: `javascript:` is refused."""
     assert safe_url("https://example.org/x?a=1") == "https://example.org/x?a=1"
     assert safe_url("mailto:ana@example.org")
-    refused = ["javascript:alert(1)", " https://x", "http:x", "java\nscript:x", "data:text/html,x", "//x", "", None, 7]
+    refused = [
+        "javascript:alert(1)",
+        " https://x",
+        "http:x",
+        "java\nscript:x",
+        "data:text/html,x",
+        "//x",
+        "",
+        None,
+        7,
+    ]
     refused += ["https://a b", "https://a\u202e", "JAVASCRIPT:x", "https://" + "x" * 5000]
     assert [url for url in refused if safe_url(url)] == []
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda part: st.lists(part) | st.dictionaries(st.text(), part)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda part: st.lists(part) | st.dictionaries(st.text(), part),
+    )
+)
 def test_a_preview_is_bounded(value):
     assert len(preview(value, 50)) <= 80
 
@@ -180,7 +225,19 @@ def test_a_preview_of_what_cannot_be_written():
 def test_durations():
     given_seconds = [0, 0.0004, 0.25, 0.9999, 3.21, 9.96, 59.6, 3599.7, 7260, 97_000, 10**7]
     assert [duration(seconds) for seconds in given_seconds] == [
-        *("0 ms", "0 ms", "250 ms", "1.0 s", "3.2 s", "10 s", "1 min", "1 h", "2 h 1 min", "1 d 2 h", "115 d 17 h")
+        *(
+            "<1 ms",
+            "<1 ms",
+            "250 ms",
+            "1.0 s",
+            "3.2 s",
+            "10 s",
+            "1 min",
+            "1 h",
+            "2 h 1 min",
+            "1 d 2 h",
+            "115 d 17 h",
+        )
     ]
 
 

@@ -132,7 +132,9 @@ def bind_run(function: Any, offers: Mapping[str, Any]) -> tuple[tuple[Any, ...],
     parameters = list(inspect.signature(function).parameters.values())
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return tuple(offers.values()), {}
-    named = {p.name: offers[p.name] for p in parameters if p.name in offers and p.kind is not p.POSITIONAL_ONLY}
+    named = {
+        p.name: offers[p.name] for p in parameters if p.name in offers and p.kind is not p.POSITIONAL_ONLY
+    }
     left = iter([value for name, value in offers.items() if name not in named])
     positional: list[Any] = []
     for p in parameters:

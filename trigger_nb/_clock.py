@@ -53,9 +53,7 @@ def to_seconds(value: float | timedelta, what: str) -> float:
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         seconds = float(value)
     else:
-        raise InvalidOptionError(
-            f"{what} is seconds or a timedelta, not {type(value).__name__}: {value!r}"
-        )
+        raise InvalidOptionError(f"{what} is seconds or a timedelta, not {type(value).__name__}: {value!r}")
     if not seconds >= 0 or seconds == float("inf"):
         raise InvalidOptionError(f"{what} is a finite time of zero or more, not {value!r}")
     return seconds

@@ -28,6 +28,7 @@ from ._bodies import bind_body, bind_run, signature_of
 from ._call import MISS, Call, Memory, Settings, Stop, show_place
 from ._clock import to_seconds, to_timestamp
 from ._codec import Encoded, Unstored
+from ._codec._base import loads
 from ._crashpoints import point
 from ._executors import Home, threads
 from ._feed import Feed, Hinted, Saved, SavedRun, Seen
@@ -35,7 +36,7 @@ from ._fingerprint import Fingerprints, differs, reference, resolve
 from ._flights import Flight, FlightKey, flights, marking
 from ._forget import Finality, forget, open_again
 from ._keys import display_key, is_within, parent_path
-from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
+from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus, plain_head, plain_head_with
 from ._redact import redact
 from ._scope import Scope, TimeLimit, current_scope
 from ._store import Row
@@ -71,6 +72,10 @@ LOOP_PATIENCE = 0.05  # how long a commit may hold the loop when another process
 THREAD_PATIENCE = 30.0  # and how long it is tried in a thread before it is a failure of the store
 RETRY_AT_LIMIT = 100  # attempts that `on_error` may ask for when the task has no retry policy
 SLOW_GAP = 1.0  # code between tasks that takes this long is hinted at, in seconds (R10)
+
+
+# Parses the JSON value that begins at a place in a text.
+_scan = json.JSONDecoder().scan_once
 
 
 class _Failed(Exception):  # noqa: N818  # never leaves this module
@@ -130,6 +135,9 @@ class Pass:
         self._pauses: dict[str, anyio.CancelScope] = {}  # calls that sleep, by path
         self._parked: set[str] = set()  # calls that wait for what cannot come in this pass, by path
         self._loose: list[Pending] = []  # rows that ride with the next commit
+        # By the id of a body's code, which is kept alive here: its fingerprint, and how a record of it begins.
+        self._heads: dict[int, tuple[str, str, Any]] = {}
+        self._references: dict[int, tuple[Any, str]] = {}  # by the id of a body's code: the body, its name
         self._closed_to_new = False  # superseded: what runs may end, nothing new begins (I7)
         self._idle_since = 0.0
         self._idle_at = ""
@@ -159,7 +167,9 @@ class Pass:
         for path, text in self._records.items():
             if "~." in path:  # a log line
                 continue
-            status = text[11 : text.index('"', 11)] if text.startswith('{"status":"') else TaskStatus.COMPLETED
+            status = (
+                text[11 : text.index('"', 11)] if text.startswith('{"status":"') else TaskStatus.COMPLETED
+            )
             found[status] = found.get(status, 0) + 1
         return found
 
@@ -181,7 +191,10 @@ class Pass:
         text = self._records.get(path)
         if text is None:
             return MISS
-        record = call.record = TaskRecord.parse(json.loads(text))
+        if text.startswith(head := self._plain_head(call)) and path not in self._parents:
+            self._saw(path, Reason.REPLAYED)
+            return _scan(text, len(head))[0]
+        record = call.record = TaskRecord.parse(loads(text))
         if (
             record.status != TaskStatus.COMPLETED
             or record.error is not None
@@ -195,6 +208,20 @@ class Pass:
         if value is not MISS:
             self._saw(path, Reason.REPLAYED)
         return value
+
+    def _plain_head(self, call: Call[Any]) -> str:
+        """How the record's text begins when there is nothing to do but to hand out its plain value."""
+        body = call.body
+        if body is None or ("codec" in call.options or "returns" in call.options):
+            return "-"
+        code = self._fingerprints.of(body)
+        known = self._heads.get(id(getattr(body, "__code__", body)))
+        if known is None or known[0] != code:
+            typed = signature_of(body).returns is not None
+            known = (code, "-" if typed else plain_head(code, ""), getattr(body, "__code__", body))
+            self._heads[id(known[2])] = known
+        inputs = self._inputs(call) if call.args or call.options else ""
+        return plain_head_with(known[1], inputs) if inputs else known[1]
 
     def _refuse(self, call: Call[Any]) -> NoReturn:
         if self.stopped is not None:
@@ -220,7 +247,11 @@ class Pass:
         """What differs from the stored fingerprints: "" or some of "code", "params", "codec", "subtask"."""
         found: list[str] = []
         body = call.body
-        if body is not None and record.code != (now := self._fingerprints.of(body)) and differs(record.code, now):
+        if (
+            body is not None
+            and record.code != (now := self._fingerprints.of(body))
+            and differs(record.code, now)
+        ):
             found.append("code")
         if record.inputs and (inputs := self._inputs(call)) != record.inputs and inputs:
             found.append("params")
@@ -420,8 +451,8 @@ class Pass:
             record.kind = call.kind
         if call.body is not None:
             record.code = self._fingerprints.of(call.body)
-            if ref := reference(call.body):
-                record.body = ref
+            if name := self._reference(call.body):
+                record.body = name
         if call.args or "params" in options:
             record.inputs = self._inputs(call)
             record.params = _codec.preview(options.get("params", call.args))
@@ -432,6 +463,16 @@ class Pass:
             if earlier.error is not None and earlier.status == TaskStatus.WAITING:
                 record.started_at = earlier.started_at  # the clock of `stop_after_delay` runs on
         return record
+
+    def _reference(self, body: Any) -> str:
+        """Where to find the body again by name; worked out once for each piece of code."""
+        code = getattr(body, "__code__", None)
+        if code is None:
+            return reference(body)
+        known = self._references.get(id(code))
+        if known is None or known[0] is not body:
+            known = self._references[id(code)] = (body, reference(body))
+        return known[1]
 
     def _describe(self, record: TaskRecord, call: Call[Any]) -> None:
         options = call.options
@@ -515,6 +556,7 @@ class Pass:
         if flights.get(self._flight_key(call.path)) is not None:
             return await self._take_over(call, scope)
         flight = Flight(self._flight_key(call.path), self, scope)
+        flight.host = call.host
         flight.mark = lambda: self._mark_started(record)
         flights[flight.key] = flight
         self.flights.add(flight)
@@ -544,7 +586,9 @@ class Pass:
         if flight.record is not None:
             self._remember(flight.record)
             return self._stored_value(call, flight.record)
-        raise _Failed(flight.error if isinstance(flight.error, Exception) else RuntimeError(str(flight.error)), scope)
+        raise _Failed(
+            flight.error if isinstance(flight.error, Exception) else RuntimeError(str(flight.error)), scope
+        )
 
     def _land(self, flight: Flight) -> None:
         self.flights.discard(flight)
@@ -560,7 +604,9 @@ class Pass:
     async def _call_body(self, call: Call[Any], record: TaskRecord, flight: Flight) -> Any:
         signature = signature_of(call.body)
         in_thread = not signature.is_async and call.options.get("thread", True)
-        task = Task(self.run.id, call.path, record.generation, record.attempt, self.feed, flight.scope, self.log)
+        task = Task(
+            self.run.id, call.path, record.generation, record.attempt, self.feed, flight.scope, self.log
+        )
         flight.task = task
         offers: dict[str, Callable[[], Any]] = {
             **(call.offers or {}),
@@ -588,7 +634,9 @@ class Pass:
         finally:
             self.sync_bodies -= 1
 
-    async def _in_thread(self, call: Call[Any], record: TaskRecord, flight: Flight, body: Callable[[], Any]) -> Any:
+    async def _in_thread(
+        self, call: Call[Any], record: TaskRecord, flight: Flight, body: Callable[[], Any]
+    ) -> Any:
         """A `def` body in a worker thread, which records its result itself (C6), whoever still waits."""
         flight.in_thread = True
         over = anyio.Event()
@@ -653,8 +701,10 @@ class Pass:
 
     # The end of a body ------------------------------------------------------------------------
 
-    def _completed(self, call: Call[Any], record: TaskRecord, flight: Flight, value: Any) -> tuple[TaskRecord, str]:
-        """The record of a body that returned, and its text."""
+    def _completed(
+        self, call: Call[Any], record: TaskRecord, flight: Flight, value: Any
+    ) -> tuple[TaskRecord, str]:
+        """The record of a body that returned, and its value's text."""
         point("task:body-ended")
         done = record.copy(
             status=TaskStatus.COMPLETED, ended=next(self._ordinals), ended_at=round(self.clock.time(), 3)
@@ -668,7 +718,7 @@ class Pass:
         form, text = self._encoded(call, done, value)
         if form:
             done.form = form
-        return done, done.dumps_with("value", text)
+        return done, text
 
     def _encoded(self, call: Call[Any], record: TaskRecord, value: Any) -> Encoded:
         try:
@@ -692,9 +742,10 @@ class Pass:
 
     async def _save_result(self, flight: Flight, completed: tuple[TaskRecord, str]) -> None:
         """Commit a result on the loop. Results that come in the same turn of the loop share a commit."""
-        record, text = completed
+        record, value = completed
+        text = record.dumps_result(value)
         pending = self.journal.enqueue((self._row(record, text),))
-        if len(self.flights) > 1:
+        if flight.host is not self.main or len(self.flights) > 1:
             try:
                 await self._turn()
             except asyncio.CancelledError:
@@ -702,14 +753,15 @@ class Pass:
                 # now, so a replay must expect the same (A8).
                 if not pending.done and self.stopped is None:
                     record.canceled = time.monotonic() - flight.began
-                    pending.rows = (self._row(record, record.dumps_with("value", json.dumps(json.loads(text)["value"]))),)
+                    pending.rows = (self._row(record, record.dumps_result(value)),)
                 self._settle_now(pending)
                 raise
         refused = await self._settle(pending)
-        self._recorded(flight, record, text, refused)
+        self._recorded(flight, record, value, text, bool(refused))
 
-    def _save_result_here(self, flight: Flight, record: TaskRecord, text: str) -> None:
+    def _save_result_here(self, flight: Flight, record: TaskRecord, value: str) -> None:
         """Commit a result in the body's own thread, so that a blocked loop delays no record (C6)."""
+        text = record.dumps_result(value)
         row = self._row(record, text)
         try:
             refused = self.journal.commit((row,), patience=THREAD_PATIENCE)
@@ -717,9 +769,9 @@ class Pass:
             self.memory.parked.append(row)
             self.home.soon(lambda: self.stop(Stop.STORE, error))
             raise RunInterrupted from error
-        self._recorded(flight, record, text, refused)
+        self._recorded(flight, record, value, text, bool(refused))
 
-    def _recorded(self, flight: Flight, record: TaskRecord, text: str, refused: frozenset[str]) -> None:
+    def _recorded(self, flight: Flight, record: TaskRecord, value: str, text: str, refused: bool) -> None:
         if refused:
             # C5: the first committed result of a (path, generation) wins, also from another kernel.
             text = self.store.get(self._prefix + record.path) or text
@@ -727,8 +779,7 @@ class Pass:
             record.path = path
         else:
             # What the caller gets is decoded from the text, so that changing it changes no record (R2).
-            data = json.loads(text)
-            record.form, record.value = data.get("form", ""), data.get("value")
+            record.value = loads(value)
         flight.record = record
         self._records[record.path] = text
         point("task:recorded")
@@ -820,7 +871,10 @@ class Pass:
         """Record the error and raise it."""
         data = _codec.encode_error(error)
         ended = record.copy(
-            status=TaskStatus.ERRORED, error=data, ended=next(self._ordinals), ended_at=round(self.clock.time(), 3)
+            status=TaskStatus.ERRORED,
+            error=data,
+            ended=next(self._ordinals),
+            ended_at=round(self.clock.time(), 3),
         )
         if (left_behind := flights.get(self._flight_key(call.path))) is not None:
             left_behind.late = data
@@ -828,7 +882,9 @@ class Pass:
         flying = sum(each.flying for each in scope.flights or ())
         if flying and scope is not call.scope:
             scope.deferred = ended
-            self.hint(f"{flying} subtask(s) of the failed task {call.path!r} are still running and will be recorded")
+            self.hint(
+                f"{flying} subtask(s) of the failed task {call.path!r} are still running and will be recorded"
+            )
         elif await self._save(ended):
             # A thread's result came in at the same moment, and a result is never lost.
             winner = self.record(call.path)
@@ -981,7 +1037,9 @@ class Pass:
         if not done:
             await self._save(
                 record.copy(
-                    status=TaskStatus.COMPLETED, ended=next(self._ordinals), ended_at=round(self.clock.time(), 3)
+                    status=TaskStatus.COMPLETED,
+                    ended=next(self._ordinals),
+                    ended_at=round(self.clock.time(), 3),
                 )
             )
         return value
@@ -1083,7 +1141,7 @@ class Pass:
             self.stop(Stop.STORE, error)
             await anyio.sleep_forever()
             raise AssertionError("unreachable") from error
-        data = json.loads(text) if text is not None else {}
+        data = loads(text) if text is not None else {}
         return (_codec.decode(data["form"], data["value"], self.blobs),) if data else None
 
     def _settle_now(self, pending: Pending) -> None:
@@ -1189,7 +1247,9 @@ def _without_cancellations(group: BaseExceptionGroup[BaseException]) -> BaseExce
 def _explain_thread(error: BaseException) -> BaseException:
     """Name `thread=False` on an error that comes of the thread."""
     if type(error).__module__ == "sqlite3" and "created in a thread" in str(error):
-        note = "a `def` body runs in a worker thread; say thread=False on the task to run it where the job runs"
+        note = (
+            "a `def` body runs in a worker thread; say thread=False on the task to run it where the job runs"
+        )
         if note not in getattr(error, "__notes__", ()):
             error.add_note(note)
     return error

@@ -104,22 +104,20 @@ class Feed:
     def __init__(self) -> None:
         # Replaced, never changed in place: `emit` walks it without a lock.
         self._subscriptions: tuple[Subscription, ...] = ()
-
-    @property
-    def watched(self) -> bool:
-        """Whether anybody listens; the engine makes no event for nobody."""
-        return bool(self._subscriptions)
+        self.watched = False  # Whether anybody listens; the engine makes no event for nobody.
 
     def subscribe(self, wake: Callable[[], None] | None = None) -> Subscription:
         """Listen from now on. `wake` is called, on the emitting thread, when the first event of
         a batch comes in; it must be quick and must not raise."""
         subscription = Subscription(self, wake)
         self._subscriptions = (*self._subscriptions, subscription)
+        self.watched = True
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Stop sending to `subscription`."""
         self._subscriptions = tuple(s for s in self._subscriptions if s is not subscription)
+        self.watched = bool(self._subscriptions)
 
     def emit(self, event: Event) -> None:
         """Tell every listener."""

@@ -58,7 +58,7 @@ class Fingerprints:
     """The fingerprints of one pass, each computed once a code object.
 
     >>> prints = Fingerprints()
-    >>> prints.of(lambda x: x + 1) == prints.of(lambda y: y + 2)
+    >>> prints.of(max) == prints.of(min)
     False
     """
 
@@ -160,7 +160,11 @@ class Fingerprints:
         key = _key(definition)
         known = self._descriptions.get(key)
         if known is None:
-            known = self._descriptions[key] = self._describe(definition)
+            try:
+                known = self._describe(definition)
+            except Exception:
+                known = _unread(definition)
+            self._descriptions[key] = known
         return known
 
     def _describe(self, definition: object) -> _Description:
@@ -348,9 +352,10 @@ class _Writer:
             return SCALARS[kind](value)
         if kind in _CONTAINERS:
             return self._container(cast("Iterable[object]", value), depth + 1)
-        if _is_code(value):
-            return self._code(value, depth + 1)
-        return self._object(value, kind, depth + 1)
+        try:
+            return (self._code if _is_code(value) else self._object)(value, kind, depth + 1)
+        except Exception:
+            return _type_name(kind)
 
     def _container(self, value: Iterable[object], depth: int) -> str:
         kind = type(value)
@@ -366,22 +371,21 @@ class _Writer:
             inside = [self.value(item, depth) for item in value]
         return f"{kind.__name__}({','.join(inside)})"
 
-    def _code(self, value: object, depth: int) -> str:
-        if isinstance(value, ModuleType):
+    def _code(self, value: Any, kind: type, depth: int) -> str:
+        if issubclass(kind, ModuleType):
             return f"module {value.__name__}"
-        if isinstance(value, type):
+        if issubclass(kind, type):
             return _name(value) if self._prints.is_installed(value) else self._child(value)
-        if isinstance(value, FunctionType):
+        if kind is FunctionType:
             bare = value.__closure__ is None and "__wrapped__" not in value.__dict__
             return _name(value) if bare and self._prints.is_installed(value) else self._child(value)
-        if isinstance(value, functools.partial):
-            parts = _partial_parts(cast("functools.partial[object]", value))
-            return f"partial({','.join(self.value(part, depth) for part in parts)})"
-        if isinstance(value, MethodType):
+        if issubclass(kind, functools.partial):
+            return f"partial({','.join(self.value(part, depth) for part in _partial_parts(value))})"
+        if kind is MethodType:
             method = _method(value)
-            return self._child(method) if isinstance(method, _Method) else self.value(method, depth)
-        if isinstance(value, _LRU_CACHE):
-            return f"cached({self.value(cast('Any', value).__wrapped__, depth)})"
+            return self._child(method) if type(method) is _Method else self.value(method, depth)
+        if kind is _LRU_CACHE:
+            return f"cached({self.value(value.__wrapped__, depth)})"
         return _name(value)
 
     def _child(self, definition: object) -> str:
@@ -389,7 +393,7 @@ class _Writer:
         return "@"
 
     def _object(self, value: object, kind: type, depth: int) -> str:
-        if isinstance(value, _Method):
+        if kind is _Method:
             return self._child(value)
         text = self.value(kind, depth)
         with suppress(Exception):  # A proxy may raise at every touch: its type is what counts.
@@ -486,9 +490,14 @@ def _name(definition: object) -> str:
     return f"{kind.__name__} {module}:{getattr(definition, '__qualname__', kind.__qualname__)}"
 
 
+def _type_name(kind: type) -> str:
+    return type.__repr__(kind)  # A metaclass may have another one.
+
+
 def _unread(definition: object) -> _Description:
+    """Stands for a definition that cannot be read, or is one too many."""
     named = definition.function if isinstance(definition, _Method) else definition
-    return _Description(_name(named), (), definition)
+    return _Description(_type_name(named) if isinstance(named, type) else _name(named), (), definition)
 
 
 def _key(definition: object) -> Hashable:

@@ -33,7 +33,7 @@ class Flight:
     """One body that is running."""
 
     __slots__ = (
-        "began", "canceled", "error", "gone", "in_thread", "key", "landed", "late", "mark", "marked",
+        "began", "canceled", "error", "gone", "host", "in_thread", "key", "landed", "late", "mark", "marked",
         "over", "owner", "record", "scope", "task",
     )  # fmt: skip
 
@@ -41,6 +41,7 @@ class Flight:
         self.key = key
         self.owner = owner  # the pass
         self.scope = scope  # the body's own scope
+        self.host: Any = None  # the asyncio task that its caller runs in
         self.in_thread = False
         self.over = False  # the thread has ended
         self.task: Any = None  # what the body sees of its task
@@ -48,7 +49,9 @@ class Flight:
         self.mark: Callable[[], None] | None = None  # commits the start; None once it must not
         self.marked = False
         self.gone = False  # the caller waits no more; only a thread's body outlives its caller
-        self.canceled: float | None = None  # the caller was cancelled by the user's code, after so many seconds
+        self.canceled: float | None = (
+            None  # the caller was cancelled by the user's code, after so many seconds
+        )
         self.late: dict[str, Any] | None = None  # the error the caller got instead of the result (a timeout)
         self.record: TaskRecord | None = None  # how it ended, when it ended well
         self.error: BaseException | None = None

@@ -27,7 +27,8 @@ def forget(records: Records, path: str) -> list[TaskRecord]:
         chosen.update(
             other
             for other, record in records.items()
-            if record.started > target.ended and not any(other == k or is_within(other, k) for k in kept_apart)
+            if record.started > target.ended
+            and not any(other == k or is_within(other, k) for k in kept_apart)
         )
     return reset(records, chosen)
 
@@ -76,7 +77,9 @@ def _other_items(records: Records, path: str) -> list[str]:
 class Finality:
     """Whether a recorded error is replayed or its task runs again (rule R5)."""
 
-    def __init__(self, load: Callable[[], Iterable[TaskRecord]], ended_by: Iterable[str], *, run_completed: bool):
+    def __init__(
+        self, load: Callable[[], Iterable[TaskRecord]], ended_by: Iterable[str], *, run_completed: bool
+    ):
         self._load = load
         self._ended_by = frozenset(ended_by)
         self._run_completed = run_completed

@@ -84,7 +84,9 @@ class Io:
         self, key: Any, body: Callable[..., Awaitable[T]], *args: Any, **options: Unpack[Options]
     ) -> Call[T]: ...
     @overload
-    def run_task(self, key: Any, body: Callable[..., T], *args: Any, **options: Unpack[Options]) -> Call[T]: ...
+    def run_task(
+        self, key: Any, body: Callable[..., T], *args: Any, **options: Unpack[Options]
+    ) -> Call[T]: ...
     def run_task(self, key: Any, body: Callable[..., Any], *args: Any, **options: Any) -> Call[Any]:  # pyright: ignore[reportInconsistentOverload]
         """Run `body(*args)` once, keep its result under `key`, and return it ever after.
 
@@ -98,7 +100,9 @@ class Io:
         frame = sys._getframe(1)
         if options and not options.keys() <= _KNOWN_OPTIONS:
             _refuse_options(options)
-        return Call(resolve_scope(self._scope), normal_key(key), body, args, options, (frame.f_code, frame.f_lasti))  # type: ignore[arg-type]
+        return Call(
+            resolve_scope(self._scope), normal_key(key), body, args, options, (frame.f_code, frame.f_lasti)
+        )  # type: ignore[arg-type]
 
     def _task(
         self, frame: FrameType, key: Any, body: Callable[..., Any], args: tuple[Any, ...] = (), *, kind: str = "task",
@@ -122,7 +126,9 @@ class Io:
         parts = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days)
         given = (duration is not None) + bool(parts) + (until is not None)
         if given > 1:
-            raise InvalidOptionError("io.wait takes a duration, or seconds/minutes/hours/days, or until: one of them")
+            raise InvalidOptionError(
+                "io.wait takes a duration, or seconds/minutes/hours/days, or until: one of them"
+            )
         if until is not None:
             end = to_timestamp(until, "until")
             deadline: Callable[[float], float] = lambda _now: end  # noqa: E731
@@ -132,7 +138,14 @@ class Io:
             deadline = lambda now: now + length  # noqa: E731
             name = f"wait {timedelta(seconds=length)}"
         return self._task(
-            sys._getframe(1), key, None, kind="wait", deadline=deadline, style="minimal", icon="clock", name=name
+            sys._getframe(1),
+            key,
+            None,
+            kind="wait",
+            deadline=deadline,
+            style="minimal",
+            icon="clock",
+            name=name,
         )  # type: ignore[arg-type]
 
     def parallel(
@@ -168,7 +181,9 @@ class Io:
             number = random.uniform(min, max)  # noqa: S311  # not for secrets
             return _round(number) if round else number
 
-        return self._task(sys._getframe(1), key, draw, thread=False, style="minimal", icon="dice", name="random")
+        return self._task(
+            sys._getframe(1), key, draw, thread=False, style="minimal", icon="dice", name="random"
+        )
 
     def now(self, key: Any) -> Call[datetime]:
         """The time at which the run first came here, in UTC."""
@@ -180,7 +195,9 @@ class Io:
 
     def uuid(self, key: Any) -> Call[uuid.UUID]:
         """A random UUID that does not change on replay."""
-        return self._task(sys._getframe(1), key, uuid.uuid4, thread=False, style="minimal", icon="hash", name="uuid")
+        return self._task(
+            sys._getframe(1), key, uuid.uuid4, thread=False, style="minimal", icon="hash", name="uuid"
+        )
 
     # Other runs -------------------------------------------------------------------------------
 
@@ -190,7 +207,9 @@ class Io:
         async def start(task: Any) -> str:
             return self._child(job, payload, task).id
 
-        return self._task(sys._getframe(1), key, start, kind="run", params=payload, icon="bolt", name=f"invoke {job.id}")
+        return self._task(
+            sys._getframe(1), key, start, kind="run", params=payload, icon="bolt", name=f"invoke {job.id}"
+        )
 
     def invoke_and_wait(
         self, key: Any, job: Any, payload: Any = None, *, timeout: float | timedelta | None = None
@@ -205,7 +224,14 @@ class Io:
 
         limit: Any = {} if timeout is None else {"timeout": timeout}
         return self._task(
-            sys._getframe(1), key, start, kind="run", params=payload, icon="bolt", name=f"invoke {job.id}", **limit
+            sys._getframe(1),
+            key,
+            start,
+            kind="run",
+            params=payload,
+            icon="bolt",
+            name=f"invoke {job.id}",
+            **limit,
         )
 
     def _child(self, job: Any, payload: Any, task: Any) -> ChildRun:
@@ -225,7 +251,9 @@ class Io:
 
     def yield_(self, key: Any) -> Call[None]:
         """A durable checkpoint: the run is known to have come this far."""
-        return self._task(sys._getframe(1), key, _nothing, thread=False, style="minimal", icon="flag", name="checkpoint")
+        return self._task(
+            sys._getframe(1), key, _nothing, thread=False, style="minimal", icon="flag", name="checkpoint"
+        )
 
     brb = yield_
 
@@ -356,7 +384,13 @@ class KeyValues:
     def _task(self, frame: FrameType, key: Any, body: Callable[..., Any], verb: str, name: str) -> Call[Any]:
         place = self._place.split("/")[1]
         return self._io._task(  # pyright: ignore[reportPrivateUsage]
-            frame, key, body, params={"key": name}, icon="database", style="minimal", name=f"store.{place}.{verb} {name}"
+            frame,
+            key,
+            body,
+            params={"key": name},
+            icon="database",
+            style="minimal",
+            name=f"store.{place}.{verb} {name}",
         )
 
     async def _find(self, name: str) -> tuple[Any] | None:
@@ -395,7 +429,9 @@ def _arity(body: Callable[..., Any]) -> int:
 def _refuse_options(options: dict[str, Any]) -> NoReturn:
     unknown = next(name for name in options if name not in _KNOWN_OPTIONS)
     close = difflib.get_close_matches(unknown, _KNOWN_OPTIONS, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else f" The options are {', '.join(sorted(_KNOWN_OPTIONS))}."
+    hint = (
+        f" Did you mean {close[0]!r}?" if close else f" The options are {', '.join(sorted(_KNOWN_OPTIONS))}."
+    )
     raise InvalidOptionError(
         f"a task has no option {unknown!r}.{hint} Arguments for the body follow it by position: "
         "io.run_task(key, body, argument)"

@@ -50,7 +50,9 @@ def _text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidKeyError(f"the cache key {text!r} holds half of a surrogate pair, which is no text") from None
+        raise InvalidKeyError(
+            f"the cache key {text!r} holds half of a surrogate pair, which is no text"
+        ) from None
     return normalize("NFC", text).replace("~", "~0").replace("/", "~1")
 
 

@@ -8,11 +8,11 @@ with any SQLite tool.
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
+from json.encoder import encode_basestring_ascii
 from typing import Any, ClassVar, Self
 
-_dumps = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+from ._codec._base import dumps, loads
 
 
 class TaskStatus(StrEnum):
@@ -70,24 +70,21 @@ class _Record:
     @classmethod
     def loads(cls, text: str) -> Self:
         """The record of a stored text."""
-        return cls.parse(json.loads(text))
+        return cls.parse(loads(text))
 
     def dumps(self) -> str:
         """The text to store: attributes that differ from their defaults, as ASCII JSON."""
+        return self._text_without(self._beside)
+
+    def _text_without(self, names: frozenset[str]) -> str:
         cls = type(self)
-        beside = cls._beside
-        return _dumps(
+        return dumps(
             {
                 name: value
                 for name, value in self.__dict__.items()
-                if name not in beside and value != getattr(cls, name, None)
+                if name not in names and value != getattr(cls, name, None)
             }
         )
-
-    def dumps_with(self, name: str, text: str) -> str:
-        """`dumps()` with one more attribute, whose JSON text is at hand already."""
-        head = self.dumps()
-        return f'{head[:-1]}{"," if len(head) > 2 else ""}"{name}":{text}}}'
 
     def copy(self, **changes: Any) -> Self:
         """A shallow copy with some attributes replaced."""
@@ -159,6 +156,18 @@ class TaskRecord(_Record):
     level: str = ""  # of a log line
     data: Any = None  # of a log line
 
+    def dumps_result(self, value: str) -> str:
+        """`dumps()` of a completed task, whose value's JSON text is at hand already.
+
+        The text of a plain one begins with `plain_head`, and the value follows: so a replay compares
+        the beginning and parses the value, and nothing else of the record.
+        """
+        if (
+            self.form or self.codec or self.kind != "task" or self.error is not None or self.canceled is not None
+        ):  # fmt: skip
+            return f'{self._text_without(_APART)[:-1]},"value":{value}}}'
+        return f"{plain_head(self.code, self.inputs)}{value},{self._text_without(_IN_HEAD)[1:]}"
+
     @property
     def rank(self) -> int:
         """Orders records of one task for the store: a lower one never replaces a higher one.
@@ -166,6 +175,21 @@ class TaskRecord(_Record):
         An odd one is a completed result, which no other of the same rank replaces either (C5).
         """
         return 2 * self.generation + (self.status == TaskStatus.COMPLETED)
+
+
+_APART = frozenset({"path", "value"})
+_IN_HEAD = frozenset({"path", "value", "code", "inputs"})
+
+
+def plain_head(code: str, inputs: str) -> str:
+    """How the text of a completed task begins whose value is plain JSON, up to the value."""
+    head = f'{{"code":{encode_basestring_ascii(code)},"value":' if code else '{"value":'
+    return plain_head_with(head, inputs) if inputs else head
+
+
+def plain_head_with(head: str, inputs: str) -> str:
+    """The `plain_head` with inputs, from the one without."""
+    return f'{head[:-8]}"inputs":{encode_basestring_ascii(inputs)},"value":'
 
 
 class RunRecord(_Record):

@@ -29,8 +29,8 @@ def check_redact(patterns: object) -> list[str]:
     for pattern in cast("Iterable[object]", patterns):
         if not isinstance(pattern, str) or not all(_steps(pattern)):
             raise InvalidOptionError(
-                f"redact= has the path {pattern!r}. A path is names of keys and numbers of items joined by dots, "
-                'with "*" for any of them: "user.email", "items.*.token"'
+                f"redact= has the path {pattern!r}. A path is names of keys and numbers of items, joined "
+                'by dots, with "*" for any of them: "user.email", "items.*.token"'
             )
         checked.append(pattern)
     return checked

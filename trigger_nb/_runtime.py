@@ -241,7 +241,9 @@ class Execution:
         self._rested = anyio.Event()
         self._open_pass()
         if self._home.is_asyncio:
-            self._driver = asyncio.get_running_loop().create_task(self.drive(), name=f"trigger_nb {self.run.id}")
+            self._driver = asyncio.get_running_loop().create_task(
+                self.drive(), name=f"trigger_nb {self.run.id}"
+            )
 
     def join(self, work: Work, code: str) -> None:
         """Another start of the same run. Where the code differs, it takes over (I7)."""
@@ -295,7 +297,9 @@ class Execution:
         """Pass after pass. Whatever happens, the run comes to rest and its waiters wake."""
         try:
             ending = await self._one_pass()
-            while self._next is not None and (self.pass_ is None or self.pass_.stopped in (None, Stop.SUPERSEDED)):
+            while self._next is not None and (
+                self.pass_ is None or self.pass_.stopped in (None, Stop.SUPERSEDED)
+            ):
                 self._turn_over()
                 ending = await self._one_pass()
             await self._come_to_rest(ending)
@@ -424,7 +428,9 @@ class Execution:
                 )
                 return _Ending(RunStatus.CANCELED, error=error)
             case Stop.PAUSE:
-                error = RunInterruptedError(f"run {run_id} is paused; run.resume() or running its cell again goes on")
+                error = RunInterruptedError(
+                    f"run {run_id} is paused; run.resume() or running its cell again goes on"
+                )
                 return _Ending(RunStatus.WAITING, error=error, reason="paused")
             case Stop.STORE:
                 return _Ending(RunStatus.INTERRUPTED, error=pass_.stop_error)
@@ -447,8 +453,12 @@ class Execution:
         if ending.status == RunStatus.COMPLETED:
             self._keep_output(ending.output)
         run.status, run.reason, run.last_ending = ending.status, ending.reason, ending.status
-        run.error = _codec.encode_error(ending.error) if ending.status == RunStatus.FAILED and ending.error else None
-        run.ended_by = pass_.origins(ending.error) if ending.status == RunStatus.FAILED and ending.error else []
+        run.error = (
+            _codec.encode_error(ending.error) if ending.status == RunStatus.FAILED and ending.error else None
+        )
+        run.ended_by = (
+            pass_.origins(ending.error) if ending.status == RunStatus.FAILED and ending.error else []
+        )
         run.finished_at = round(self.runtime.clock.time(), 3)
         run.hints = list(pass_.hints)
         run.counts = pass_.counts()
@@ -541,4 +551,3 @@ def without_our_frames(error: BaseException) -> BaseException:
     for each in reversed(kept):
         chain = TracebackType(chain, each.tb_frame, each.tb_lasti, each.tb_lineno)
     return error.with_traceback(chain)
-

@@ -124,7 +124,9 @@ class Task:
         self._log(self._scope, level, message, data)
 
     def __reduce__(self) -> Any:
-        raise TypeError("a task cannot be pickled: it belongs to this kernel. Pass task.idempotency_key instead.")
+        raise TypeError(
+            "a task cannot be pickled: it belongs to this kernel. Pass task.idempotency_key instead."
+        )
 
     def __repr__(self) -> str:
         return f"<Task {self.path!r} attempt {self.attempt} of run {self.run_id}>"

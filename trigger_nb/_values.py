@@ -24,7 +24,9 @@ def dump(value: Any, blobs: Blobs, *, signed: bool = False) -> Encoded:
 
 def dump_unstored(error: NotStorableError) -> Encoded:
     """What a record holds of a value that cannot be kept (S4)."""
-    return Encoded("unstored", json.dumps({"type": error.type_name, "path": error.path, "reason": error.reason}))
+    return Encoded(
+        "unstored", json.dumps({"type": error.type_name, "path": error.path, "reason": error.reason})
+    )
 
 
 def dump_or_describe(value: Any, blobs: Blobs) -> tuple[str, Any]:

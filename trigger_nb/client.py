@@ -83,7 +83,9 @@ class TriggerClient:
         repeatable: bool | None = None, redact: tuple[str, ...] | list[str] = (),
         identity: Callable[[Any], Any] | None = None,
     ) -> Callable[[Function], Job[Any]]: ...  # fmt: skip
-    def job(self, function: Function | None = None, /, **options: Any) -> Job[Any] | Callable[[Function], Job[Any]]:
+    def job(
+        self, function: Function | None = None, /, **options: Any
+    ) -> Job[Any] | Callable[[Function], Job[Any]]:
         """Define a job: `@client.job` or `@client.job(id=..., ...)` above its function.
 
         Defining a job of the same id again replaces it. `docs/reference/job.md` describes the options.
@@ -129,9 +131,7 @@ class TriggerClient:
         sent_at = self.runtime.clock.time() if timestamp is None else to_timestamp(timestamp, "timestamp")
         data: dict[str, Any] = {"id": event_id, "name": name, "timestamp": round(sent_at, 3)}
         data |= {key: value for key, value in (("context", context), ("source", source)) if value is not None}
-        matching = [
-            job for job in self.jobs if job.enabled and job.trigger.matches(name, payload, source)
-        ]
+        matching = [job for job in self.jobs if job.enabled and job.trigger.matches(name, payload, source)]
         parsed = [(job, job.trigger.parse(payload)) for job in matching]
         self._keep_event(data, payload)
         runs = [job.start_for_event(data, value, is_test=is_test, fresh=fresh) for job, value in parsed]
@@ -168,7 +168,9 @@ class TriggerClient:
         """The run of that id. Raises `NotFoundError` when there is none."""
         record = self.runtime.run_record(run_id)
         if record is None:
-            raise NotFoundError(f"there is no run {run_id!r} in {self.dir}; client.runs() lists what there is")
+            raise NotFoundError(
+                f"there is no run {run_id!r} in {self.dir}; client.runs() lists what there is"
+            )
         job = self.runtime.jobs.get(record.job)
         return job.handle(run_id) if job is not None else Run(self.runtime, run_id)
 

@@ -104,7 +104,9 @@ class JobOptions:
 class Job(Generic[T]):
     """A job. It is not called: `await job.run(payload)`, or `job.start(payload)`."""
 
-    def __init__(self, client: TriggerClient, runtime: Runtime, function: Callable[..., Any], options: JobOptions):
+    def __init__(
+        self, client: TriggerClient, runtime: Runtime, function: Callable[..., Any], options: JobOptions
+    ):
         self.client = client
         self.fn = function
         self.id = options.id
@@ -251,7 +253,13 @@ class Job(Generic[T]):
         return fresh
 
     def _new_record(
-        self, run_id: str, payload: Any, is_test: bool, event: dict[str, Any] | None, parent: str, parent_task: str
+        self,
+        run_id: str,
+        payload: Any,
+        is_test: bool,
+        event: dict[str, Any] | None,
+        parent: str,
+        parent_task: str,
     ) -> RunRecord:
         record = RunRecord(
             id=run_id, client=self.client.id, job=self.id, is_test=is_test, event=event, parent=parent,

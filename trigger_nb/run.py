@@ -81,7 +81,9 @@ class Run:
     `print(run.tree())` gives the tree as text.
     """
 
-    def __init__(self, runtime: Runtime, run_id: str, restart: Callable[[RunRecord], Execution] | None = None) -> None:
+    def __init__(
+        self, runtime: Runtime, run_id: str, restart: Callable[[RunRecord], Execution] | None = None
+    ) -> None:
         self._runtime = runtime
         self._id = run_id
         self._restart = restart  # begins a pass, when the job is defined in this kernel
@@ -106,7 +108,11 @@ class Run:
         """Its status now. A run whose kernel died is INTERRUPTED."""
         record = self._record
         status = RunStatus(record.status)
-        if status == RunStatus.RUNNING and self._id not in self._runtime.executions and not self._is_driven(record):
+        if (
+            status == RunStatus.RUNNING
+            and self._id not in self._runtime.executions
+            and not self._is_driven(record)
+        ):
             return RunStatus.INTERRUPTED
         return status
 
@@ -381,7 +387,8 @@ class Run:
         """Change stored records of a run that is not under way, in one commit."""
         records = {record.path: record for record in self._runtime.task_records(self._id)}
         rows = [
-            Row(f"{self._id}/{record.path}", self._id, record.dumps(), record.rank) for record in change(records)
+            Row(f"{self._id}/{record.path}", self._id, record.dumps(), record.rank)
+            for record in change(records)
         ]
         if not rows:
             return
@@ -400,7 +407,9 @@ class Run:
     def export_html(self, path: str | Path) -> Path:
         """Write the run as one self-contained HTML page; the path written to."""
         target = Path(path)
-        target.write_text(html.page(self.model(), title=f"{self._record.name or self.job} · {self._id}"), encoding="utf-8")
+        target.write_text(
+            html.page(self.model(), title=f"{self._record.name or self.job} · {self._id}"), encoding="utf-8"
+        )
         return target
 
     def model(self, *, awaited: bool = False) -> RunModel:
@@ -446,7 +455,9 @@ class Run:
         return f"<Run {self._id} of job {self.job!r}: {self.status}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Run cannot be pickled: keep run.id, and client.run(run_id) gives it back in any kernel")
+        raise TypeError(
+            "a Run cannot be pickled: keep run.id, and client.run(run_id) gives it back in any kernel"
+        )
 
     # Inside -----------------------------------------------------------------------------------
 
@@ -476,13 +487,17 @@ class Run:
 
     def _info(self, record: TaskRecord) -> TaskInfo:
         execution = self._execution
-        reason = execution.pass_.reasons.get(record.path) if execution is not None and execution.pass_ else None
+        reason = (
+            execution.pass_.reasons.get(record.path) if execution is not None and execution.pass_ else None
+        )
         return TaskInfo(self._runtime, self._id, record, reason)
 
     def _no_task(self, path: str) -> NotFoundError:
         paths = [record.path for record in self._runtime.task_records(self._id)]
         close = difflib.get_close_matches(path, paths, n=3) or paths[:5]
-        return NotFoundError(f"run {self._id} has no task {path!r}; there is {', '.join(map(repr, close)) or 'none yet'}")
+        return NotFoundError(
+            f"run {self._id} has no task {path!r}; there is {', '.join(map(repr, close)) or 'none yet'}"
+        )
 
 
 class TaskInfo:

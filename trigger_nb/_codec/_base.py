@@ -11,7 +11,7 @@ import base64
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, Self, TypeAlias, cast
 from weakref import WeakKeyDictionary
@@ -68,15 +68,15 @@ def make_dumps(*, sort_keys: bool = False) -> Callable[[Any], str]:
     """A function that writes JSON as compact ASCII and raises `ValueError` for NaN and infinities."""
     # `JSONEncoder.encode` builds its C encoder anew at each call, which costs more than encoding
     # a small result. One encoder can be kept, because `markers=None` leaves it without state.
-    c_make_encoder = cast(
-        "Callable[..., Callable[[Any, int], Iterable[str]]] | None", json.encoder.c_make_encoder
-    )
+    c_make_encoder: Any = getattr(json.encoder, "c_make_encoder", None)
     if c_make_encoder is None:  # not CPython
         return json.JSONEncoder(
             ensure_ascii=True, allow_nan=False, sort_keys=sort_keys, separators=(",", ":")
         ).encode
     escape = json.encoder.encode_basestring_ascii
-    encode = c_make_encoder(None, _refuse_in_json, escape, None, ":", ",", sort_keys, False, False)
+    encode: Callable[[Any, int], Iterable[str]] = c_make_encoder(
+        None, _refuse_in_json, escape, None, ":", ",", sort_keys, False, False
+    )
     join = "".join
 
     def dumps(value: Any) -> str:
@@ -91,6 +91,11 @@ loads = json.JSONDecoder().decode
 
 
 # -- names of classes
+
+
+def kind_of(value: object) -> type[Any]:
+    """`type(value)`, which to a type checker is partly unknown when `value` is Any."""
+    return type(value)
 
 
 def type_name(cls: type[Any]) -> str:
@@ -263,9 +268,10 @@ class Writer:
         """`value` as JSON with tags."""
         if value is None or value is True or value is False:
             return value
-        write = _writers.get(type(value)) or find_writer(type(value))
+        cls = kind_of(value)
+        write = _writers.get(cls) or find_writer(cls)
         if write is None and self.errors is not None:
-            write = self.errors.find_writer(type(value))
+            write = self.errors.find_writer(cls)
         if write is None:
             self.refuse(value, self._why_unknown(value))
         here = id(value)
@@ -286,7 +292,7 @@ class Writer:
         return data
 
     @contextmanager
-    def step(self, step: str | int | Key) -> Iterator[None]:
+    def step(self, step: str | int | Key) -> Generator[None]:
         """What is written inside lies one step further down."""
         self._path.append(step)
         yield
@@ -317,7 +323,7 @@ class Writer:
 
     def class_of(self, value: Any, base: type[Any] = object) -> str:
         """The name that the value's class is found by when it is read; refused if there is none."""
-        cls = cast("type[Any]", type(value))
+        cls = kind_of(value)
         name = class_name(cls)
         found = find_class(name)
         if found is None or not issubclass(found, base):
@@ -330,7 +336,7 @@ class Writer:
 
     def refuse(self, value: Any, reason: str = "") -> NoReturn:
         """Raise the `NotStorableError` of the part that is being written."""
-        raise NotStorableError(self.path, type_name(cast("type[Any]", type(value))), reason)
+        raise NotStorableError(self.path, type_name(kind_of(value)), reason)
 
     @property
     def path(self) -> str:
@@ -338,7 +344,7 @@ class Writer:
         return "$" + "".join(map(_step_text, self._path))
 
     def _why_unknown(self, value: Any) -> str:
-        cls = type(value)
+        cls = kind_of(value)
         if isinstance(value, type):
             return "a class is not data; return its name"
         if callable(value) and hasattr(cast("Any", value), "__qualname__"):
@@ -371,7 +377,7 @@ class Reader:
 
     def read(self, data: Any) -> Any:
         """The value that was written as `data`."""
-        kind = type(data)
+        kind = kind_of(data)
         if kind is dict:
             tag = data.get(TAG)
             if tag is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ._base import TAG, Reader, Write, Writer, add_finder, add_reader, add_type
 
 def _write_array(writer: Writer, value: np.ndarray[Any, Any]) -> Any:
     if value.dtype == object:
-        items = cast("list[Any]", value.ravel(order="C").tolist())
+        items = value.ravel(order="C").tolist()
         return {TAG: "numpy.objects", "shape": list(value.shape), "v": writer.items(items)}
     return {TAG: "numpy.array", **writer.data(_npy(writer, value))}
 
@@ -43,7 +43,7 @@ def _read_array(reader: Reader, data: dict[str, Any]) -> Any:
 
 def _read_objects(reader: Reader, data: dict[str, Any]) -> Any:
     items = reader.items(data["v"])
-    flat = np.empty(len(items), dtype=object)
+    flat: Any = np.empty(len(items), dtype=object)
     for index, item in enumerate(items):
         flat[index] = item
     return flat.reshape(data["shape"])
@@ -61,10 +61,10 @@ def _write_scalar(writer: Writer, value: np.generic) -> Any:
 
 
 def _read_scalar(reader: Reader, data: dict[str, Any]) -> Any:
-    dtype = np.dtype(data["dtype"])
-    named = getattr(np, data["of"], None)
-    if isinstance(named, type) and issubclass(named, np.generic) and dtype.type is not named:
-        candidate = np.dtype(named)
+    dtype: Any = np.dtype(data["dtype"])
+    named: Any = getattr(np, data["of"], None)
+    if named is not None and dtype.type is not named:
+        candidate: Any = np.dtype(named)
         if candidate.itemsize == dtype.itemsize and candidate.kind == dtype.kind:
             dtype = candidate
     if dtype.itemsize == 0:  # an empty text

@@ -30,6 +30,7 @@ from ._base import (
     attributes_of,
     class_name,
     find_class,
+    kind_of,
     load_class,
     redacted_kind,
     secret_kind,
@@ -43,7 +44,7 @@ def _find(cls: type[Any]) -> Write | None:
     if issubclass(cls, BaseException):
         return None  # Also when it is a dataclass: an error has more to it than fields.
     if issubclass(cls, tuple):
-        return _write_namedtuple if hasattr(cls, "_fields") else None
+        return _write_namedtuple if hasattr(cast("object", cls), "_fields") else None
     if secret_kind(cls):
         return _write_secret
     if issubclass(cls, _pydantic("main", "BaseModel")):
@@ -116,7 +117,7 @@ def _read_namedtuple(reader: Reader, data: dict[str, Any]) -> Any:
     missing = [name for name in cls._fields if name not in values]
     if missing:
         _refuse_missing(cls, missing)
-    return tuple.__new__(cls, (values[name] for name in cls._fields))
+    return cast("Any", tuple).__new__(cls, (values[name] for name in cls._fields))
 
 
 def _refuse_missing(cls: type[Any], names: list[str]) -> None:
@@ -144,8 +145,8 @@ def _write_dataclass(writer: Writer, value: Any) -> Any:
 
 
 def _read_dataclass(reader: Reader, data: dict[str, Any]) -> Any:
-    cls: Any = load_class(data["of"])
-    if not dataclasses.is_dataclass(cls):
+    cls = load_class(data["of"])
+    if not dataclasses.is_dataclass(cast("object", cls)):
         raise ValueNotLoadedError(
             f"a stored value is of the class {type_name(cls)}, which no longer is a dataclass. "
             "Define it as it was, or have the task run again."
@@ -153,7 +154,7 @@ def _read_dataclass(reader: Reader, data: dict[str, Any]) -> Any:
     values = reader.fields(data["v"])
     fresh = object.__new__(cls)
     missing: list[str] = []
-    for field in dataclasses.fields(cls):
+    for field in dataclasses.fields(cast("Any", cls)):
         if field.name in values:
             object.__setattr__(fresh, field.name, values[field.name])
         elif field.default is not dataclasses.MISSING:
@@ -175,7 +176,7 @@ def _read_dataclass(reader: Reader, data: dict[str, Any]) -> Any:
 def _write_model(writer: Writer, value: Any) -> Any:
     if writer.canonical:
         return _write_model_identity(writer, value)
-    cls = type(value)
+    cls: Any = kind_of(value)
     names = cls.model_fields
     private = value.__pydantic_private__
     data: dict[str, Any] = {
@@ -183,7 +184,7 @@ def _write_model(writer: Writer, value: Any) -> Any:
         "of": _model_class(writer, value),
         "shape": _shape(cls),
         "set": writer.write(sorted(value.model_fields_set)),
-        "v": writer.fields({name: item for name, item in vars(value).items() if name in names}),
+        "v": writer.fields({name: item for name, item in value.__dict__.items() if name in names}),
     }
     if value.__pydantic_extra__ is not None:
         extra = value.__pydantic_extra__
@@ -205,7 +206,7 @@ def _write_model_identity(writer: Writer, value: Any) -> Any:
 
 def _model_class(writer: Writer, value: Any) -> Any:
     """The name of the model's class; for `Page[Item]` a list of the names of `Page` and `Item`."""
-    generic = type(value).__pydantic_generic_metadata__
+    generic = cast("Any", kind_of(value)).__pydantic_generic_metadata__
     if generic["origin"] is None:
         return writer.class_of(value, _pydantic("main", "BaseModel"))
     names: list[str] = []
@@ -272,7 +273,7 @@ def _validated(cls: Any, values: dict[str, Any], given: set[str]) -> Any:
     keep = cls.model_config.get("extra") == "allow"
     values = {name: item for name, item in values.items() if name in given and (keep or name in names)}
     secrets = {name: item for name, item in values.items() if isinstance(item, Redacted)}
-    stand_ins = {name: "" for name in secrets}
+    stand_ins = dict.fromkeys(secrets, "")
     try:
         fresh = cls.model_validate({**values, **stand_ins}, by_name=True, by_alias=False)
     except pydantic.ValidationError as error:
@@ -280,7 +281,7 @@ def _validated(cls: Any, values: dict[str, Any], given: set[str]) -> Any:
             f"a stored value is of the class {type_name(cls)}, which has changed since and no longer accepts "
             f"it:\n{error}\nThe value is still in the store: change the class, or have the task run again."
         ) from error
-    vars(fresh).update(secrets)
+    fresh.__dict__.update(secrets)
     return fresh
 
 
@@ -288,7 +289,7 @@ def _validated(cls: Any, values: dict[str, Any], given: set[str]) -> Any:
 
 
 def _write_url(writer: Writer, value: Any) -> Any:
-    cls: Any = type(value)
+    cls: Any = kind_of(value)
     text = str(value)
     if cls(text) != value:
         writer.refuse(value, "its text is not the whole of it")
@@ -305,7 +306,7 @@ def _read_url(reader: Reader, data: dict[str, Any]) -> Any:
 def _write_secret(writer: Writer, value: Any) -> Any:
     if writer.canonical:
         return {TAG: "secret"}
-    return {TAG: "secret", "of": secret_kind(cast("type[Any]", type(value)))}
+    return {TAG: "secret", "of": secret_kind(kind_of(value))}
 
 
 def _write_redacted(writer: Writer, value: Redacted) -> Any:

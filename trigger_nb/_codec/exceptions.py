@@ -35,6 +35,7 @@ from ._base import (
     class_name,
     dumps,
     find_class,
+    kind_of,
     known_of,
     type_name,
 )
@@ -109,7 +110,7 @@ class _Errors:
         return _part_writers.get(f"{cls.__module__}.{cls.__qualname__}")
 
     def _write(self, error: BaseException) -> dict[str, Any]:
-        cls = type(error)
+        cls = kind_of(error)
         if "<locals>" in cls.__qualname__ and not issubclass(cls, _StandIn):
             _local_classes[class_name(cls)] = cls
         data: dict[str, Any] = {
@@ -123,8 +124,8 @@ class _Errors:
         if notes := getattr(error, "__notes__", None):
             data["notes"] = [_cut(str(note)) for note in cast("list[object]", notes)[:50]]
         if isinstance(error, BaseExceptionGroup):
-            self._write_members(cast("BaseExceptionGroup[BaseException]", error), data)
-        self._write_chain(error, data)
+            self._write_members(cast("Any", error), data)
+        self._write_chain(cast("BaseException", error), data)
         if self._traceback and (frames := _user_frames(error.__traceback__)):
             data["traceback"] = frames
         return data
@@ -159,7 +160,9 @@ class _Errors:
             try:
                 written[name] = self._part(value)
             except Exception as refused:
-                type_ = refused.type_name if isinstance(refused, NotStorableError) else type_name(type(value))
+                type_ = (
+                    refused.type_name if isinstance(refused, NotStorableError) else type_name(kind_of(value))
+                )
                 reason = refused.reason if isinstance(refused, NotStorableError) else str(refused)
                 data.setdefault("missing", {})[name] = [type_, _cut(reason)]
         if written:
@@ -173,18 +176,18 @@ class _Errors:
             if isinstance(value, UnstoredArgument):
                 return {TAG: "argument", "v": known_of(value)}
             shown, text = _cut(_text_of(value, repr)), _cut(_text_of(value, str))
-            return {TAG: "argument", "v": {"type": type_name(type(value)), "shown": shown, "text": text}}
+            return {TAG: "argument", "v": {"type": type_name(kind_of(value)), "shown": shown, "text": text}}
 
     def _part(self, value: Any) -> Any:
         """One part of an error as JSON with tags, if it and all before it stay within the bounds."""
         if isinstance(value, BaseException) and (id(value) in self._open or not self._may_write_more()):
-            raise NotStorableError("$", type_name(type(value)), "an error too deep inside an error")
+            raise NotStorableError("$", type_name(kind_of(value)), "an error too deep inside an error")
         writer = Writer(None)
         writer.errors = self
         data = writer.write(value)
         size = len(dumps(data))
         if size > min(_MAX_PART, self._text_left) and not isinstance(value, BaseException):
-            raise NotStorableError("$", type_name(type(value)), "too large to keep with an error")
+            raise NotStorableError("$", type_name(kind_of(value)), "too large to keep with an error")
         self._text_left -= size
         return data
 
@@ -215,7 +218,8 @@ class _Errors:
 
 
 def _arguments(error: BaseException) -> tuple[Any, ...]:
-    """The error's arguments; a group's members, which are written on their own, leave an empty list or tuple."""
+    """The error's arguments. Where a group's members are one, an empty list or tuple is left: they are
+    written on their own."""
     if not isinstance(error, BaseExceptionGroup) or len(error.args) < 2:
         return error.args
     members: Any = error.args[1]
@@ -264,7 +268,7 @@ def _text_of(value: object, how: Callable[[object], str]) -> str:
     try:
         return how(value)
     except Exception:
-        return f"<{type_name(type(value))} whose {how.__name__}() fails>"
+        return f"<{type_name(kind_of(value))} whose {how.__name__}() fails>"
 
 
 def _cut(text: str, limit: int = _MAX_SHOWN) -> str:
@@ -341,7 +345,7 @@ def _read_adapted(data: dict[str, Any]) -> BaseException | None:
         error = adapter.from_data(Reader(None).read(data["data"]))
     except Exception:
         return None
-    return error if isinstance(error, BaseException) else None
+    return error if isinstance(cast("object", error), BaseException) else None
 
 
 def _rebuild(data: dict[str, Any]) -> BaseException:
@@ -352,15 +356,19 @@ def _rebuild(data: dict[str, Any]) -> BaseException:
             return _filled(_stand_in(data, missing), data)
         if missing and type(cls) in {type, ABCMeta}:
             return _filled(_with_missing(cls, missing), data)
-        error = _filled(cls, data)
-        for name, type_, reason in missing:
-            error.__dict__[name] = Unstored("", type_, reason, f"$.{name}")
-        return error
+        return _filled_up(_filled(cls, data), missing)
     except Exception:
         # A class of an extension module may allow none of this.
         plain = TaskError(data["message"])
         plain.type_name = f"{data['module']}.{data['type']}"
         return plain
+
+
+def _filled_up(error: BaseException, missing: tuple[tuple[str, str, str], ...]) -> BaseException:
+    """Where a metaclass of its own forbids a class made on the spot, placeholders have to do."""
+    for name, type_, reason in missing:
+        error.__dict__[name] = Unstored("", type_, reason, f"$.{name}")
+    return error
 
 
 def _find(name: str) -> type[BaseException] | None:
@@ -387,7 +395,7 @@ def _filled(cls: type[BaseException], data: dict[str, Any]) -> BaseException:
 
 
 def _new(cls: type[BaseException], reader: Reader, data: dict[str, Any]) -> BaseException:
-    error = cast("BaseException", _built_in_base(cls).__new__(cls))
+    error = cast("BaseException", cast("Any", _built_in_base(cls)).__new__(cls))
     _set_args(error, reader.items(data["args"]))
     return error
 
@@ -431,7 +439,7 @@ class _StandIn:
     which may note down every subclass."""
 
     __slots__ = ()
-    _recorded: _Recorded = _Recorded()
+    recorded: _Recorded = _Recorded()
     _message: str
 
     def __init_subclass__(cls) -> None:
@@ -452,7 +460,7 @@ class _Missing:
         self._message = (
             f"the attribute {name!r} of this {owner} was not stored with the error: it was a {type_}"
             + (f" ({reason})" if reason else "")
-            + f". Give the error plain data, or say how to keep it: register_error({owner}, to_data, from_data)."
+            + f". Give the error plain data, or say how to keep it: register_error({owner}, ...)."
         )
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
@@ -462,7 +470,7 @@ class _Missing:
 
 
 def _recorded(cls: type[Any]) -> _Recorded:
-    return cls._recorded if issubclass(cls, _StandIn) else _Recorded()
+    return cls.recorded if issubclass(cls, _StandIn) else _Recorded()
 
 
 _Missed = tuple[tuple[str, str, str], ...]
@@ -506,7 +514,7 @@ def _make(
     namespace: dict[str, Any] = {
         "__module__": module,
         "__qualname__": qualname,
-        "_recorded": recorded,
+        "recorded": recorded,
     }
     if any(issubclass(base, TaskError) for base in bases):
         namespace["type_name"] = f"{module}.{qualname}"

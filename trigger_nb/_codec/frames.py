@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ._base import TAG, Key, Reader, Writer, add_type
+from ._base import TAG, Key, Reader, Writer, add_type, kind_of
 
 # Without types: pandas has few, and tables are taken here as they come.
 pd: Any = importlib.import_module("pandas")
@@ -96,9 +96,7 @@ def _write_array(writer: Writer, array: Any) -> dict[str, Any]:
     if isinstance(dtype, np.dtype) or kind == "NumpyEADtype":
         return {"kind": "numpy", "v": writer.write(np.asarray(array))}
     if isinstance(dtype, pd.StringDtype):
-        texts = [
-            None if text is dtype.na_value or text != text else text for text in array.to_numpy(dtype=object)
-        ]
+        texts = [text if isinstance(text, str) else None for text in array.to_numpy(dtype=object)]
         na = "NA" if dtype.na_value is pd.NA else "nan"
         return {"kind": "string", "storage": dtype.storage, "na": na, "v": writer.items(texts)}
     if isinstance(dtype, pd.CategoricalDtype):
@@ -121,9 +119,9 @@ def _write_array(writer: Writer, array: Any) -> dict[str, Any]:
     if kind in _MASKED:
         values = array.to_numpy(dtype=dtype.numpy_dtype, na_value=dtype.numpy_dtype.type(0))
         return {"kind": "masked", "v": writer.write(values), "mask": writer.write(np.asarray(array.isna()))}
-    if kind == "ArrowDtype":
-        return {"kind": "arrow", "v": writer.write(array.__arrow_array__())}
-    writer.refuse(array, _DENSIFY)
+    if kind != "ArrowDtype":
+        writer.refuse(array, _DENSIFY)
+    return {"kind": "arrow", "v": writer.write(array.__arrow_array__())}
 
 
 def _read_array(reader: Reader, data: dict[str, Any]) -> Any:
@@ -368,7 +366,7 @@ def register() -> None:
     add_type(pd.DataFrame, "pandas.DataFrame", *_table(_write_frame, _read_frame, _same_frame))
     add_type(pd.Series, "pandas.Series", *_table(_write_series, _read_series, _same_series))
     write_index, read_index = _table(_write_index, _read_index, _same_index)
-    for index in (
+    kinds: tuple[type[Any], ...] = (
         pd.Index,
         pd.RangeIndex,
         pd.MultiIndex,
@@ -377,13 +375,16 @@ def register() -> None:
         pd.PeriodIndex,
         pd.IntervalIndex,
         pd.CategoricalIndex,
-    ):
+    )
+    for index in kinds:
         add_type(index, "pandas.Index", write_index, read_index)
     add_type(pd.Timestamp, "pandas.Timestamp", _write_timestamp, _read_timestamp)
     add_type(pd.Timedelta, "pandas.Timedelta", _write_timedelta, _read_timedelta)
     add_type(pd.Period, "pandas.Period", _write_period, _read_period_scalar)
     add_type(pd.Interval, "pandas.Interval", _write_interval, _read_interval_scalar)
     add_type(
-        type(pd.NaT), "pandas.NaT", lambda writer, value: {TAG: "pandas.NaT"}, lambda reader, data: pd.NaT
+        kind_of(pd.NaT), "pandas.NaT", lambda writer, value: {TAG: "pandas.NaT"}, lambda reader, data: pd.NaT
     )
-    add_type(type(pd.NA), "pandas.NA", lambda writer, value: {TAG: "pandas.NA"}, lambda reader, data: pd.NA)
+    add_type(
+        kind_of(pd.NA), "pandas.NA", lambda writer, value: {TAG: "pandas.NA"}, lambda reader, data: pd.NA
+    )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import enum
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date, time
 from typing import Any, cast
 
-from ._base import Placeholder, Redacted, secret_kind, type_name
+from ._base import Placeholder, Redacted, kind_of, secret_kind, type_name
 
 HIDDEN = "••••••"
 _MAX_DEPTH = 6
@@ -25,7 +26,7 @@ def preview(value: Any, limit: int = 2000) -> Any:
     try:
         return _Picture(limit).of(value, 0)
     except Exception:
-        return f"<{type_name(cast('type', type(value)))}>"
+        return f"<{type_name(kind_of(value))}>"
 
 
 class _Picture:
@@ -33,7 +34,7 @@ class _Picture:
         self._left = limit
 
     def of(self, value: Any, depth: int) -> Any:
-        kind = cast("type[Any]", type(value))
+        kind = kind_of(value)
         if value is None or kind is bool:
             self._left -= 5
             return value
@@ -47,6 +48,10 @@ class _Picture:
             return value if value - value == 0 else repr(value)
         if kind is str:
             return self._text(value)
+        if kind is tuple or kind is list:
+            return self._sequence(value, kind.__name__, depth)
+        if kind is dict:
+            return self._mapping(value, "dict", depth)
         return self._of_other(value, kind, depth)
 
     def _of_other(self, value: Any, kind: type[Any], depth: int) -> Any:
@@ -58,16 +63,17 @@ class _Picture:
             return self._text(str(value) if issubclass(kind, enum.Flag) else f"{kind.__name__}.{value.name}")
         fields = _fields_of(value, kind)
         if fields is not None:
-            return self._mapping(fields, len(fields), kind, depth)
-        if issubclass(kind, Mapping):
-            return self._mapping(value, len(value), kind, depth)
-        if issubclass(kind, (list, tuple, set, frozenset)) or kind.__name__ == "deque":
-            return self._sequence(value, len(value), kind, depth)
+            return self._mapping(fields, kind.__name__, depth)
+        if isinstance(value, Mapping):
+            return self._mapping(cast("Any", value), kind.__name__, depth)
+        if isinstance(value, (list, tuple, set, frozenset, deque)):
+            return self._sequence(cast("Any", value), kind.__name__, depth)
         return self._text(_text_of(value, kind))
 
-    def _mapping(self, value: Mapping[Any, Any], length: int, kind: type[Any], depth: int) -> Any:
+    def _mapping(self, value: Mapping[Any, Any], kind: str, depth: int) -> Any:
+        length = len(value)
         if depth >= _MAX_DEPTH:
-            return self._text(f"<{kind.__name__} of {length} items>")
+            return self._text(f"<{kind} of {length} items>")
         shown: dict[str, Any] = {}
         for key in value:
             if len(shown) >= _MAX_ITEMS or self._left <= 0:
@@ -77,9 +83,10 @@ class _Picture:
             shown[name] = self.of(value[key], depth + 1)
         return shown
 
-    def _sequence(self, value: Iterable[Any], length: int, kind: type[Any], depth: int) -> Any:
+    def _sequence(self, value: Collection[Any], kind: str, depth: int) -> Any:
+        length = len(value)
         if depth >= _MAX_DEPTH:
-            return self._text(f"<{kind.__name__} of {length} items>")
+            return self._text(f"<{kind} of {length} items>")
         shown: list[Any] = []
         for item in value:
             if len(shown) >= _MAX_ITEMS or self._left <= 0:
@@ -99,16 +106,16 @@ def _fields_of(value: Any, kind: type[Any]) -> Mapping[str, Any] | None:
     models = sys.modules.get("pydantic.main")
     if models is not None and issubclass(kind, models.BaseModel):
         return {**vars(value), **(value.__pydantic_extra__ or {})}
-    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        return dict(zip(cast("Any", value)._fields, value, strict=False))
-    if dataclasses.is_dataclass(kind) and not issubclass(kind, BaseException):
-        names = [field.name for field in dataclasses.fields(kind) if field.repr]
+    if issubclass(kind, tuple) and hasattr(value, "_fields"):
+        return dict(zip(value._fields, value, strict=False))
+    if dataclasses.is_dataclass(cast("object", kind)) and not issubclass(kind, BaseException):
+        names = [field.name for field in dataclasses.fields(cast("Any", kind)) if field.repr]
         return {name: getattr(value, name) for name in names if hasattr(value, name)}
     return None
 
 
 def _key_text(key: Any) -> str:
-    kind = cast("type[Any]", type(key))
+    kind = kind_of(key)
     return HIDDEN if secret_kind(kind) else _text_of(key, kind)
 
 
@@ -123,7 +130,7 @@ def _text_of(value: Any, kind: type[Any]) -> str:
         table = _table_text(value, kind)
         return table or repr(value)
     except Exception:
-        return f"<{type_name(kind)}>"
+        return f"<{type_name(kind_of(value))}>"
 
 
 def _table_text(value: Any, kind: type[Any]) -> str:

@@ -12,10 +12,10 @@ import hmac
 import os
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ..errors import BadSignatureError, InvalidOptionError, NotStorableError, ValueNotLoadedError
-from ._base import Blobs, Encoded, Reader, Writer, dumps, type_name
+from ._base import Blobs, Encoded, Reader, Writer, dumps, kind_of, type_name
 
 _DOMAIN = b"trigger_nb signed pickle 1\0"
 
@@ -30,7 +30,7 @@ def encode_signed(value: Any, blobs: Blobs) -> Encoded:
     try:
         data: bytes = cloudpickle.dumps(value)
     except Exception as error:
-        kind = type_name(cast("type[Any]", type(value)))
+        kind = type_name(kind_of(value))
         raise NotStorableError("$", kind, f"it cannot be pickled: {error}") from error
     return Encoded("signed", dumps({"pickle": Writer(blobs).data(data), "signature": _sign(data)}))
 
@@ -38,11 +38,12 @@ def encode_signed(value: Any, blobs: Blobs) -> Encoded:
 def decode_signed(data: dict[str, Any], blobs: Blobs) -> Any:
     """The value of a signed pickle; `BadSignatureError` unless this user's key signed it."""
     pickled = Reader(blobs).data(data["pickle"])
-    if not hmac.compare_digest(_sign(pickled), str(data["signature"])):
+    if not hmac.compare_digest(_sign(pickled).encode(), str(data["signature"]).encode()):
         raise BadSignatureError(
             "a value that was stored as a pickle was not signed with this user's key, so it is not loaded: "
             f"loading a pickle can run any code. The key is {key_file()}; where the value was written with "
-            "another key that you trust, name that key's file in TRIGGER_NB_KEY_FILE. Otherwise have the task run again."
+            "another key that you trust, name that key's file in TRIGGER_NB_KEY_FILE. Otherwise have the "
+            "task run again."
         )
     cloudpickle = _cloudpickle()
     try:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+from .._records import RunStatus
 from . import icons
 from .escape import markup, markup_block, preview, safe_url
 from .model import SYMBOLS, Property, Row, RunModel, Shown, State, error_line, run_state, value_text
@@ -77,7 +78,8 @@ class _Page:
         self._open_all = many <= 40
         # The more rows, the shorter each one's previews.
         self._preview = max(200, min(2000, 60_000 // max(1, many)))
-        self._open_failures = 3
+        # A failure that the job handled is told in its line, and that will do.
+        self._open_failures = 0 if model.run.status == RunStatus.COMPLETED else 3
 
     def wrapped(self, parts: Iterable[str]) -> str:
         body = "".join(parts)
@@ -93,7 +95,7 @@ class _Page:
         elapsed = model.elapsed
         yield (
             f'<div class="tnb-h">{self._shape(state)} <b class="tnb-t">{markup(model.title)}</b> '
-            f'<code class="tnb-k">{markup(f"{run.job} {run.version}".strip(), 80)}</code>'
+            f'<code class="tnb-k">{markup(model.job_and_version, 80)}</code>'
             f'{_mark("test run") if run.is_test else ""}<span class="tnb-x"> · </span>'
             f'<span class="tnb-w tnb-w-{icons.state_name(state)}">{markup(said, 60)}</span>'
             f"{_sep(duration(elapsed), 'tnb-el') if elapsed is not None else ''}</div>"
@@ -357,7 +359,7 @@ def _mark(text: str, *, hot: bool = False) -> str:
 
 
 def _sep(text: str, name: str) -> str:
-    return f'<span class="tnb-x"> · </span><span class="{name}">{text}</span>'
+    return f'<span class="tnb-x"> · </span><span class="{name}">{markup(text)}</span>'
 
 
 def _link(url: str, text: str) -> str:

@@ -542,6 +542,12 @@ class RunModel:
         return self.run.name or self.run.job or self.run.id
 
     @property
+    def job_and_version(self) -> str:
+        """The job's id and version, without what the title says or nobody chose."""
+        version = self.run.version if self.run.version != "0" else ""
+        return f"{self.run.job if self.run.job != self.title else ''} {version}".strip()
+
+    @property
     def elapsed(self) -> float | None:
         """Seconds since the run started, until it finished or now."""
         started, finished = self.run.started_at, self.run.finished_at
@@ -570,8 +576,15 @@ class RunModel:
 
     def hints(self) -> list[str]:
         """What the header says beside the counts; code is between backticks."""
-        said = [*self._waiting_hint(), *self._replayed_hint(), *self._changed_hint(), *self._unstored_hint()]
-        return [*said, *self._not_reached_hint(), *dict.fromkeys([*self.run.hints, *self._hints])]
+        own = [
+            *self._waiting_hint(),
+            *self._replayed_hint(),
+            *self._changed_hint(),
+            *self._not_reached_hint(),
+        ]
+        engine = list(dict.fromkeys([*self.run.hints, *self._hints]))
+        left_out = len(engine) - _HINTS
+        return [*own, *engine[:_HINTS], *([f"… and {left_out:,} more"] if left_out > 0 else [])]
 
     def _waiting_hint(self) -> Iterator[str]:
         if self.run.status != RunStatus.WAITING:
@@ -605,23 +618,21 @@ class RunModel:
                 '`on_change="rerun"` also what started after.'
             )
 
-    def _unstored_hint(self) -> Iterator[str]:
-        if self._unstored:
-            yield (
-                f"The value of {_named(list(self._unstored.values()))} could not be stored and is known to "
-                "this kernel only. Return plain data, or register a codec: `register_codec(...)`."
-            )
-
     def _not_reached_hint(self) -> Iterator[str]:
         if self.ended and (left := self.tally.states[State.NOT_REACHED]):
             yield f"{plural(left, 'task')} of an earlier pass not reached in this one, and kept."
 
     def actions(self) -> list[Action]:
         """What can be done about the run as it stands, with the line to type."""
+        handle = Action("Take hold of this run, if no name has it", f"run = client.run({self.run.id!r})")
         if self.run.status == RunStatus.FAILED:
-            return [Action("Run what failed again and keep the rest", "run.retry()"), *self._rerun()]
+            again = Action(
+                "Run what failed again and keep the rest, as running the cell again does", "run.retry()"
+            )
+            return [again, *self._rerun(), handle]
         if self.run.status in (RunStatus.INTERRUPTED, RunStatus.CANCELED):
-            return [Action("Go on where it stopped", "run.retry()"), *self._rerun()]
+            again = Action("Go on where it stopped, as running the cell again does", "run.resume()")
+            return [again, *self._rerun(), handle]
         if self.run.status == RunStatus.WAITING and self.run.reason == "paused":
             return [Action("Go on", "run.resume()"), Action("Cancel", "run.cancel()")]
         if self.run.status == RunStatus.WAITING:
@@ -685,6 +696,7 @@ class RunModel:
 
 
 _RECENT = 30
+_HINTS = 6
 
 
 def _keep(index: dict[str, Row], row: Row, there: bool) -> None:

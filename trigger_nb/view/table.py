@@ -9,7 +9,7 @@ from . import icons
 from .escape import columns, fit, markup, visible
 from .html import shape, stylesheet
 from .model import SYMBOLS, run_state
-from .words import duration, moment, plural
+from .words import duration, minute, plural
 
 _TITLES = ("", "Job", "Payload", "Status", "Started", "Duration", "Tasks", "Run")
 _NO_RUNS = "no runs"
@@ -23,8 +23,8 @@ def as_html(runs: Sequence[RunRecord], now: float) -> str:
     body = "".join(_row(run, now) for run in runs)
     style = stylesheet() + icons.css({run_state(run) for run in runs})
     return (
-        f'<div class="tnb"><style>{style}</style>'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<div class="tnb"><style>{style}</style><div class="tnb-wide">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></div>"
     )
 
 
@@ -46,12 +46,12 @@ def _cells(run: RunRecord, now: float) -> list[str]:
     finished = run.finished_at if run.status not in (RunStatus.RUNNING, RunStatus.WAITING) else now
     took = duration(max(0.0, finished - started)) if started is not None and finished is not None else ""
     return [
-        visible(f"{run.name or run.job} {run.version}".strip(), 60),
+        visible(f"{run.name or run.job} {run.version if run.version != '0' else ''}".strip(), 60),
         visible(run.payload_preview, 80),
         visible(
             run.status + (f" ({run.reason})" if run.reason else "") + (" test" if run.is_test else ""), 40
         ),
-        moment(started) if started is not None else "",
+        minute(started) if started is not None else "",
         took,
         _counts(run),
         visible(run.id, 60),

@@ -18,7 +18,7 @@ def tree(model: RunModel, *, width: int = 100, fold: int | None = 20, rows: int 
     shown, the rest counted. `rows` bounds the whole. `fold=None` shows every task.
     """
     shown = Shown(None) if fold is None else model.outline(rows=rows, fold=fold)
-    return "\n".join([*_head(model, width), *_rows(model, model.root, shown, width), *_actions(model, width)])
+    return "\n".join([*_head(model, width), *_rows(model, model.root, shown, width), *_actions(model)])
 
 
 def excerpt(model: RunModel, *, width: int = 100, rows: int = 40) -> str:
@@ -105,7 +105,7 @@ def _head(model: RunModel, width: int) -> Iterator[str]:
     elapsed = [duration(model.elapsed)] if model.elapsed is not None else []
     yield fit(" · ".join([_title(model), _status(model), *elapsed]), width)
     yield "  " + counts(model.tally)
-    about = [f"{visible(run.job, 60)} {visible(run.version, 20)}".strip(), visible(run.id, 80)]
+    about = [visible(model.job_and_version, 80), visible(run.id, 80)]
     if run.is_test:
         about.append("test run")
     if model.store:
@@ -172,8 +172,8 @@ def _error(text: str, indent: str, width: int) -> Iterator[str]:
         yield fit(indent + visible(line, 500), width)
 
 
-def _actions(model: RunModel, width: int) -> Iterator[str]:
+def _actions(model: RunModel) -> Iterator[str]:
     actions = model.actions()
     widest = max((len(action.code) for action in actions), default=0)
     for action in actions:
-        yield fit(f"  {visible(action.code, 200):<{widest}}  {action.label}", max(width, widest + 4))
+        yield f"  {visible(action.code, 200):<{widest}}  {action.label}"  # never cut: it is to be typed

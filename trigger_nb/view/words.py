@@ -14,6 +14,8 @@ def duration(seconds: float) -> str:
     >>> duration(0.0042), duration(3.21), duration(192), duration(97_000)
     ('4 ms', '3.2 s', '3 min 12 s', '1 d 2 h')
     """
+    if seconds < 0.0005:
+        return "<1 ms"
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:
@@ -47,8 +49,17 @@ def remaining(seconds: float) -> str:
 
 def moment(timestamp: float) -> str:
     """An instant in this machine's zone, which is named: what is written stays in a notebook."""
+    return _written(timestamp, "%Y-%m-%d %H:%M:%S %Z")
+
+
+def minute(timestamp: float) -> str:
+    """An instant to the minute in this machine's zone, for a column of them."""
+    return _written(timestamp, "%Y-%m-%d %H:%M")
+
+
+def _written(timestamp: float, form: str) -> str:
     try:
-        return datetime.fromtimestamp(timestamp).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+        return datetime.fromtimestamp(timestamp).astimezone().strftime(form)
     except (ValueError, OverflowError, OSError):
         return f"{timestamp} s"
 
