@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from trigger_nb import _lease
-from trigger_nb._lease import TIME_TO_LIVE, acquire
+from trigger_nb._lease import TIME_TO_LIVE, acquire, is_held
 from trigger_nb.errors import RunLockedError, StoreError
 
 ROOT = Path(__file__).parent.parent
@@ -148,6 +148,19 @@ def test_who_is_dead_is_taken_over_at_once(tmp_path, kernel):
     lease = acquire(tmp_path, "run", first.holder, now=first.holder["since"])
     assert not lease.lost
     lease.release()
+
+
+def test_whether_a_run_is_driven_can_be_seen_from_outside(tmp_path, kernel):
+    """C5: looking does not take the lock, and a dead kernel drives nothing."""
+    first = kernel()
+    assert is_held(tmp_path, "run", first.holder)
+    assert not is_held(tmp_path, "another run", first.holder)
+    first.kill()
+    assert not is_held(tmp_path, "run", first.holder)
+    lease = acquire(tmp_path, "run", first.holder)
+    assert is_held(tmp_path, "run", lease.holder)
+    lease.release()
+    assert not is_held(tmp_path, "run", lease.holder)
 
 
 def test_what_is_released_can_be_taken(tmp_path, kernel):

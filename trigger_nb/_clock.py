@@ -50,7 +50,7 @@ def to_seconds(value: float | timedelta, what: str) -> float:
     """
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
         seconds = float(value)
     else:
         raise InvalidOptionError(f"{what} is seconds or a timedelta, not {type(value).__name__}: {value!r}")
@@ -64,7 +64,7 @@ def to_timestamp(value: datetime, what: str) -> float:
 
     Raises `InvalidOptionError` for a naive one: it would mean another instant in another zone.
     """
-    if not isinstance(value, datetime):
+    if not isinstance(value, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
         raise InvalidOptionError(f"{what} is a datetime with a time zone, not {value!r}")
     if value.tzinfo is None or value.utcoffset() is None:
         raise InvalidOptionError(

@@ -6,9 +6,9 @@ import difflib
 import random
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast, overload
 
 import anyio
 
@@ -20,7 +20,7 @@ from ._engine import Pass
 from ._keys import normal_key
 from ._scope import Scope, resolve_scope
 from ._store import Row
-from ._task import Options
+from ._task import Options, PlainOptions
 from .errors import InvalidOptionError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 Item = TypeVar("Item")
 
-_KNOWN_OPTIONS = frozenset(Options.__annotations__)
+_KNOWN_OPTIONS = frozenset([*PlainOptions.__annotations__, *Options.__annotations__])
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -77,7 +77,12 @@ class Io:
 
     @overload
     def run_task(
-        self, key: Any, body: Callable[..., Any], *args: Any, returns: type[R], **options: Unpack[Options]
+        self,
+        key: Any,
+        body: Callable[..., Any],
+        *args: Any,
+        returns: type[R],
+        **options: Unpack[PlainOptions],
     ) -> Call[R]: ...
     @overload
     def run_task(
@@ -87,7 +92,7 @@ class Io:
     def run_task(
         self, key: Any, body: Callable[..., T], *args: Any, **options: Unpack[Options]
     ) -> Call[T]: ...
-    def run_task(self, key: Any, body: Callable[..., Any], *args: Any, **options: Any) -> Call[Any]:  # pyright: ignore[reportInconsistentOverload]
+    def run_task(self, key: Any, body: Callable[..., Any], *args: Any, **options: Any) -> Call[Any]:
         """Run `body(*args)` once, keep its result under `key`, and return it ever after.
 
         `key` is text or a tuple of plain values, unique in its scope: the run, or the body of the
@@ -100,17 +105,18 @@ class Io:
         frame = sys._getframe(1)
         if options and not options.keys() <= _KNOWN_OPTIONS:
             _refuse_options(options)
-        return Call(
-            resolve_scope(self._scope), normal_key(key), body, args, options, (frame.f_code, frame.f_lasti)
-        )  # type: ignore[arg-type]
+        given = cast("Options", options)
+        return Call(resolve_scope(self._scope), normal_key(key), body, args, given, (frame.f_code, frame.f_lasti))
 
     def _task(
-        self, frame: FrameType, key: Any, body: Callable[..., Any], args: tuple[Any, ...] = (), *, kind: str = "task",
+        self, frame: FrameType, key: Any, body: Callable[..., Any] | None, *, kind: str = "task",
         deadline: Callable[[float], float] | None = None, **options: Any,
     ) -> Call[Any]:  # fmt: skip
         scope = resolve_scope(self._scope)
         place = (frame.f_code, frame.f_lasti)
-        return Call(scope, normal_key(key), body, args, options, place, kind=kind, deadline=deadline)  # type: ignore[arg-type]
+        return Call(
+            scope, normal_key(key), body, (), cast("Options", options), place, kind, deadline=deadline
+        )
 
     def wait(
         self, key: Any, duration: float | timedelta | None = None, *, seconds: float = 0, minutes: float = 0,
@@ -136,7 +142,7 @@ class Io:
         else:
             length = to_seconds(parts if duration is None else duration, "the duration of io.wait")
             deadline = lambda now: now + length  # noqa: E731
-            name = f"wait {timedelta(seconds=length)}"
+            name = f"wait {length:g} s" if length < 120 else f"wait {timedelta(seconds=round(length))}"
         return self._task(
             sys._getframe(1),
             key,
@@ -146,7 +152,7 @@ class Io:
             style="minimal",
             icon="clock",
             name=name,
-        )  # type: ignore[arg-type]
+        )
 
     def parallel(
         self, key: Any, items: Iterable[Item], body: Callable[..., Any], **options: Unpack[Options]
@@ -163,18 +169,18 @@ class Io:
         listed = list(items)
 
         async def fan_out(scope: Scope) -> list[Any]:
-            inner = [
+            inner: list[Call[Any]] = [
                 Call(scope, normal_key(str(index)), body, (item, index)[: _arity(body)], options, place)
                 for index, item in enumerate(listed)
             ]
             return await _settle_all(inner)
 
-        named: Any = {name: options[name] for name in ("name", "icon") if name in options}
+        named: dict[str, Any] = {name: options.get(name, "") for name in ("name", "icon")}
         return self._task(frame, key, fan_out, kind="parallel", **named)
 
     # Values that would differ at every pass --------------------------------------------------
 
-    def random(self, key: Any, min: float = 0, max: float = 1, round: bool = False) -> Call[float]:  # noqa: A002
+    def random(self, key: Any, min: float = 0, max: float = 1, round: bool = False) -> Call[float]:
         """A random number in [min, max] that does not change on replay; an int with `round=True`."""
 
         def draw() -> float:
@@ -189,8 +195,8 @@ class Io:
         """The time at which the run first came here, in UTC."""
         clock = self._pass.clock
         return self._task(
-            sys._getframe(1), key, lambda: to_datetime(clock.time()), thread=False, style="minimal", icon="clock",
-            name="now",
+            sys._getframe(1), key, lambda: to_datetime(clock.time()), thread=False, style="minimal",
+            icon="clock", name="now",
         )  # fmt: skip
 
     def uuid(self, key: Any) -> Call[uuid.UUID]:
@@ -280,7 +286,7 @@ class Io:
         return self._scope.owner
 
     def __getattr__(self, name: str) -> Any:
-        integrations = self.__dict__["_host"].integrations if "_host" in self.__dict__ else {}
+        integrations: dict[str, Any] = self.__dict__["_host"].integrations if "_host" in self.__dict__ else {}
         if name in integrations:
             found = integrations[name]
             return found.bind(self) if hasattr(found, "bind") else found
@@ -289,7 +295,7 @@ class Io:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "`io` cannot be pickled: it belongs to this kernel. Start tasks from here, not from another process."
+            "`io` cannot be pickled: it belongs to this kernel. Start tasks here, not in another process."
         )
 
 
@@ -330,7 +336,7 @@ class Stores:
     """The three key-value stores of a run."""
 
     def __init__(self, io: Io) -> None:
-        run = io._pass.run  # pyright: ignore[reportPrivateUsage]
+        run = io._pass.run
         self.run = KeyValues(io, f"kv/run/{run.id}")
         self.job = KeyValues(io, f"kv/job/{run.job}")
         self.env = KeyValues(io, "kv/env")
@@ -379,11 +385,11 @@ class KeyValues:
 
     @property
     def _owner(self) -> Pass:
-        return self._io._pass  # pyright: ignore[reportPrivateUsage]
+        return self._io._pass
 
     def _task(self, frame: FrameType, key: Any, body: Callable[..., Any], verb: str, name: str) -> Call[Any]:
         place = self._place.split("/")[1]
-        return self._io._task(  # pyright: ignore[reportPrivateUsage]
+        return self._io._task(
             frame,
             key,
             body,
@@ -426,7 +432,7 @@ def _arity(body: Callable[..., Any]) -> int:
     return 1 if len(own) == 1 else 2
 
 
-def _refuse_options(options: dict[str, Any]) -> NoReturn:
+def _refuse_options(options: Mapping[str, Any]) -> NoReturn:
     unknown = next(name for name in options if name not in _KNOWN_OPTIONS)
     close = difflib.get_close_matches(unknown, _KNOWN_OPTIONS, n=1)
     hint = (

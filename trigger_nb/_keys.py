@@ -40,7 +40,8 @@ def normal_key(key: Any) -> str:
     if isinstance(key, str) and not isinstance(key, Enum):
         return _text(key)
     if isinstance(key, (tuple, list)) and key:
-        return "~(" + ",".join([_part(part, key) for part in key]) + ")"
+        parts: list[Any] = list(key)  # pyright: ignore[reportUnknownArgumentType]
+        return "~(" + ",".join([_part(part, key) for part in parts]) + ")"
     raise InvalidKeyError(_complaint(key))
 
 
@@ -57,8 +58,7 @@ def _text(text: str) -> str:
 
 
 def _part(part: Any, key: Any) -> str:
-    kind = type(part)
-    if kind is int:
+    if type(part) is int:
         return f"~i{part}"
     if isinstance(part, Enum):
         return f"~e{_inside(f'{type(part).__qualname__}.{part.name}')}"
@@ -85,9 +85,9 @@ def _inside(text: str) -> str:
     return _text(text).replace(",", "~2")
 
 
-def _complaint(key: Any, part: Any = None) -> str:
+def _complaint(key: Any, *parts: Any) -> str:
     what = f"{type(key).__name__}: {key!r:.100}"
-    if part is not None:
+    for part in parts:
         what += f", with a part of type {type(part).__name__}: {part!r:.100}"
     return (
         "a cache key is text, or a tuple of text, numbers, booleans, dates, UUIDs and enums, "

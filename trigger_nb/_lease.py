@@ -62,10 +62,10 @@ def acquire(
     return Lease(store, lock, holder)
 
 
-def is_held(store: Path, recorded: dict[str, Any]) -> bool:
-    """Whether the kernel that is written down as a run's holder is taken for alive."""
+def is_held(store: Path, run_id: str, recorded: dict[str, Any]) -> bool:
+    """Whether a run is driven by a kernel that lives, where `recorded` is written down as its holder."""
     if _on_this_machine(recorded):
-        return _may_be_living(recorded)
+        return _Lock(store, run_id).is_taken()
     beaten_at = float(_read(_beat_file(store, recorded)).get("at") or recorded.get("since") or 0.0)
     return time.time() - beaten_at < TIME_TO_LIVE
 
@@ -162,6 +162,11 @@ class _Lock:
             held.add((self._file, self._byte))
             return True
 
+    def is_taken(self) -> bool:
+        """Whether some process has the lock, this one or another; looked at, not touched."""
+        with self._process.mutex:
+            return (self._file, self._byte) in self._process.held or _is_locked(self._file, self._byte)
+
     def keep(self) -> bool:
         """Whether the lock is still ours, taking it again where it got lost."""
         return self.pid == getpid() and _try_lock(self._file, self._byte)
@@ -190,6 +195,12 @@ if sys.platform == "win32":
         os.lseek(file, byte, os.SEEK_SET)
         msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
 
+    def _is_locked(file: int, byte: int) -> bool:
+        if not _try_lock(file, byte):
+            return True
+        _unlock(file, byte)
+        return False
+
 else:
     import fcntl
 
@@ -202,6 +213,14 @@ else:
 
     def _unlock(file: int, byte: int) -> None:
         fcntl.lockf(file, fcntl.LOCK_UN, 1, byte)
+
+    def _is_locked(file: int, byte: int) -> bool:
+        os.lseek(file, byte, os.SEEK_SET)
+        try:
+            os.lockf(file, os.F_TEST, 1)
+        except (BlockingIOError, PermissionError):
+            return True
+        return False
 
 
 class _Process:

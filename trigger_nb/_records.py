@@ -162,9 +162,8 @@ class TaskRecord(_Record):
         The text of a plain one begins with `plain_head`, and the value follows: so a replay compares
         the beginning and parses the value, and nothing else of the record.
         """
-        if (
-            self.form or self.codec or self.kind != "task" or self.error is not None or self.canceled is not None
-        ):  # fmt: skip
+        plain = not (self.form or self.codec or self.error or self.canceled) and self.kind == "task"
+        if not plain:
             return f'{self._text_without(_APART)[:-1]},"value":{value}}}'
         return f"{plain_head(self.code, self.inputs)}{value},{self._text_without(_IN_HEAD)[1:]}"
 

@@ -36,8 +36,8 @@ class Property:
 Properties: TypeAlias = "Mapping[str, object] | Sequence[Property]"
 
 
-class Options(TypedDict, total=False):
-    """The options of `io.run_task`. `docs/reference/io.md` describes each."""
+class PlainOptions(TypedDict, total=False):
+    """The options of `io.run_task` but `returns`, which its types treat apart."""
 
     name: str
     description: str
@@ -51,11 +51,16 @@ class Options(TypedDict, total=False):
     on_error: Callable[..., Any]
     delay_until: datetime
     timeout: float | timedelta
-    returns: Any
     codec: Literal["pickle"]
     on_change: OnChange
     repeatable: bool
     thread: bool
+
+
+class Options(PlainOptions, total=False):
+    """The options of `io.run_task`. `docs/reference/io.md` describes each."""
+
+    returns: Any
 
 
 def describe(properties: Properties | None) -> list[dict[str, Any]]:
@@ -68,7 +73,8 @@ def describe(properties: Properties | None) -> list[dict[str, Any]]:
     for one in properties:
         if not isinstance(one, Property):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's list
             raise InvalidOptionError(
-                f"properties are a mapping of label to text, or a list of Property(label, text); got {one!r:.100}"
+                f"properties are a mapping of label to text, or a list of Property(label, text); "
+                f"got {one!r:.100}"
             )
         fields = {name: str(value) for name, value in asdict(one).items() if value is not None}
         described.append(fields)
