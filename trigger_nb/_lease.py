@@ -149,8 +149,9 @@ class _Lock:
         self._process = _process()
         self._file = self._process.lock_file(store / "run.lock")
         digest = hashlib.sha256(run_id.encode()).digest()
-        # Windows takes 31 bits. Were two runs to share a byte, one would wait for the other.
-        self._byte = int.from_bytes(digest[:8]) >> (33 if sys.platform == "win32" else 2)
+        # 31 bits: what every system and file system can seek to. Were two living runs to share a byte,
+        # one would wait for the other.
+        self._byte = int.from_bytes(digest[:4]) >> 1
 
     def take(self) -> bool:
         """Whether the lock is ours now, and was nobody's before."""
