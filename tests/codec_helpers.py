@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import json
 import math
 from collections import deque
+from decimal import Decimal
 from typing import Any
 
 from trigger_nb._codec import decode, encode
@@ -53,6 +55,11 @@ def same(left: Any, right: Any) -> bool:
         return len(left) == len(right) and all(same(a, b) for a, b in zip(left, right, strict=True))
     if isinstance(left, (set, frozenset)):
         return len(left) == len(right) and all(any(same(a, b) for b in right) for a in left)
+    if dataclasses.is_dataclass(left):
+        names = [field.name for field in dataclasses.fields(left)]
+        return all(same(getattr(left, name), getattr(right, name)) for name in names)
     if isinstance(left, int):
         return left == right
+    if isinstance(left, Decimal):  # a NaN equals nothing, and a signalling one raises when it is compared
+        return left.as_tuple() == right.as_tuple()
     return left == right and repr(left) == repr(right)

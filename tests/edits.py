@@ -293,6 +293,12 @@ CODE = [
         "nested code counts",
     ),
     changed(
+        "annotation of an inner function",
+        "def body():\n    def inner(x: int): return x\n    return inner",
+        "def body():\n    def inner(x: float): return x\n    return inner",
+        "it is part of the code that makes the inner function",
+    ),
+    changed(
         "comprehension",
         "body = lambda xs: [x * 2 for x in xs]",
         "body = lambda xs: [x * 3 for x in xs]",
@@ -379,8 +385,18 @@ BOUND = [
     ),
     same(
         "state of a method's instance",
-        "class Api:\n    def __init__(self, url): self.url = url\n    def get(self): return self.url\nbody = Api('a').get",
-        "class Api:\n    def __init__(self, url): self.url = url\n    def get(self): return self.url\nbody = Api('b').get",
+        """
+        class Api:
+            def __init__(self, url): self.url = url
+            def get(self): return self.url
+        body = Api('a').get
+        """,
+        """
+        class Api:
+            def __init__(self, url): self.url = url
+            def get(self): return self.url
+        body = Api('b').get
+        """,
         "an instance is a value, as what a closure holds",
     ),
     changed(
@@ -424,6 +440,22 @@ BOUND = [
         "class Adder:\n    def __call__(self, x): return x + 1\nbody = Adder()",
         "class Adder:\n    def __call__(self, x): return x + 2\nbody = Adder()",
         "what is called is `__call__` of its class",
+    ),
+    same(
+        "state of a callable object",
+        """
+        class Adder:
+            def __init__(self, n): self.n = n
+            def __call__(self, x): return x + self.n
+        body = Adder(1)
+        """,
+        """
+        class Adder:
+            def __init__(self, n): self.n = n
+            def __call__(self, x): return x + self.n
+        body = Adder(2)
+        """,
+        "an instance is a value, as what a closure holds",
     ),
     changed(
         "class as a body",
@@ -492,6 +524,24 @@ BOUND = [
         "from functools import cache\n@cache\ndef body(x): return x",
         "from functools import cache\n@cache\ndef body(x): return -x",
         "what a library wraps is code of the notebook",
+    ),
+    changed(
+        "function under a decorator that is a class",
+        """
+        class timed:
+            def __init__(self, f): self.f = f
+            def __call__(self, *args): return self.f(*args)
+        @timed
+        def body(x): return x
+        """,
+        """
+        class timed:
+            def __init__(self, f): self.f = f
+            def __call__(self, *args): return self.f(*args)
+        @timed
+        def body(x): return -x
+        """,
+        "a function that a callable object holds is code, not a value",
     ),
     same(
         "argument of a decorator",
@@ -580,8 +630,16 @@ GLOBALS = [
     ),
     changed(
         "mutual recursion",
-        "def even(n): return odd(n - 1) if n else True\ndef odd(n): return even(n - 1) if n else False\nbody = odd",
-        "def even(n): return odd(n - 1) if n else 1\ndef odd(n): return even(n - 1) if n else False\nbody = odd",
+        """
+        def even(n): return odd(n - 1) if n else True
+        def odd(n): return even(n - 1) if n else False
+        body = odd
+        """,
+        """
+        def even(n): return odd(n - 1) if n else 1
+        def odd(n): return even(n - 1) if n else False
+        body = odd
+        """,
         "a circle of helpers counts, all round",
     ),
     changed(
@@ -634,8 +692,20 @@ GLOBALS = [
     ),
     changed(
         "frozen dataclass as a global",
-        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Config: n: int\nC = Config(1)\ndef body(): return C.n",
-        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Config: n: int\nC = Config(2)\ndef body(): return C.n",
+        """
+        from dataclasses import dataclass
+        @dataclass(frozen=True)
+        class Config: n: int
+        C = Config(1)
+        def body(): return C.n
+        """,
+        """
+        from dataclasses import dataclass
+        @dataclass(frozen=True)
+        class Config: n: int
+        C = Config(2)
+        def body(): return C.n
+        """,
         "what cannot change is a value",
     ),
     same(
@@ -664,9 +734,45 @@ GLOBALS = [
     ),
     same(
         "counter that the body raises",
-        "calls = 0\ncounts = {}\ndef body(k):\n    global calls\n    calls += 1\n    counts[k] = counts.get(k, 0) + calls",
-        "calls = 7\ncounts = {'a': 7}\ndef body(k):\n    global calls\n    calls += 1\n    counts[k] = counts.get(k, 0) + calls",
+        """
+        calls = 0
+        counts = {}
+        def body(k):
+            global calls
+            calls += 1
+            counts[k] = counts.get(k, 0) + calls
+        """,
+        """
+        calls = 7
+        counts = {'a': 7}
+        def body(k):
+            global calls
+            calls += 1
+            counts[k] = counts.get(k, 0) + calls
+        """,
         "what the code writes to is its state, not its input",
+    ),
+    changed(
+        "list that the body only reads",
+        "seen = [1]\ndef body(x): return x in seen",
+        "seen = [1, 2]\ndef body(x): return x in seen",
+        "plain data counts by value",
+    ),
+    changed(
+        "method of a live object, named like one that changes a list",
+        """
+        class Api:
+            def update(self): return 1
+        api = Api()
+        def body(): return api.update()
+        """,
+        """
+        class Api:
+            def update(self): return 2
+        api = Api()
+        def body(): return api.update()
+        """,
+        "only lists, dictionaries and sets are state because of it",
     ),
     same(
         "import alias",
@@ -715,6 +821,22 @@ GLOBALS = [
         "a module that is not installed is part of the notebook",
     ),
     changed(
+        "function of the notebook's own module, named like one that changes a set",
+        """
+        import types
+        tools = types.ModuleType("notebook_tools")
+        exec("def add(x): return x + 1", vars(tools))
+        def body(x): return tools.add(x)
+        """,
+        """
+        import types
+        tools = types.ModuleType("notebook_tools")
+        exec("def add(x): return x + 2", vars(tools))
+        def body(x): return tools.add(x)
+        """,
+        "only lists, dictionaries and sets are state because of it",
+    ),
+    changed(
         "constant of the notebook's own module",
         'import types\ntools = types.ModuleType("notebook_tools")\ntools.N = 1\ndef body(x): return tools.N',
         'import types\ntools = types.ModuleType("notebook_tools")\ntools.N = 2\ndef body(x): return tools.N',
@@ -722,8 +844,18 @@ GLOBALS = [
     ),
     same(
         "what the body does not use of the notebook's own module",
-        'import types\ntools = types.ModuleType("notebook_tools")\ntools.N = 1\ndef body(x): return tools.__name__',
-        'import types\ntools = types.ModuleType("notebook_tools")\ntools.N = 2\ndef body(x): return tools.__name__',
+        """
+        import types
+        tools = types.ModuleType("notebook_tools")
+        tools.N = 1
+        def body(x): return tools.__name__
+        """,
+        """
+        import types
+        tools = types.ModuleType("notebook_tools")
+        tools.N = 2
+        def body(x): return tools.__name__
+        """,
         "the body does not refer to it",
     ),
     changed(
@@ -755,8 +887,19 @@ CLASSES = [
     ),
     same(
         "docstring and order of a class's methods",
-        "class Row:\n    def a(self): return 1\n    def b(self): return 2\ndef body(): return Row()",
-        "class Row:\n    'A row.'\n    def b(self): return 2\n    def a(self): return 1\ndef body(): return Row()",
+        """
+        class Row:
+            def a(self): return 1
+            def b(self): return 2
+        def body(): return Row()
+        """,
+        """
+        class Row:
+            'A row.'
+            def b(self): return 2
+            def a(self): return 1
+        def body(): return Row()
+        """,
         "neither is code",
     ),
     same(
@@ -773,8 +916,21 @@ CLASSES = [
     ),
     changed(
         "dataclass field added",
-        "from dataclasses import dataclass\n@dataclass\nclass Row:\n    a: int\ndef body(x): return Row(x)",
-        "from dataclasses import dataclass\n@dataclass\nclass Row:\n    a: int\n    b: int = 0\ndef body(x): return Row(x)",
+        """
+        from dataclasses import dataclass
+        @dataclass
+        class Row:
+            a: int
+        def body(x): return Row(x)
+        """,
+        """
+        from dataclasses import dataclass
+        @dataclass
+        class Row:
+            a: int
+            b: int = 0
+        def body(x): return Row(x)
+        """,
         "fields are the class's data",
     ),
     changed(
@@ -785,14 +941,36 @@ CLASSES = [
     ),
     changed(
         "dataclass default factory",
-        "from dataclasses import dataclass, field\n@dataclass\nclass Row:\n    a: object = field(default_factory=list)\ndef body(): return Row()",
-        "from dataclasses import dataclass, field\n@dataclass\nclass Row:\n    a: object = field(default_factory=dict)\ndef body(): return Row()",
+        """
+        from dataclasses import dataclass, field
+        @dataclass
+        class Row:
+            a: object = field(default_factory=list)
+        def body(): return Row()
+        """,
+        """
+        from dataclasses import dataclass, field
+        @dataclass
+        class Row:
+            a: object = field(default_factory=dict)
+        def body(): return Row()
+        """,
         "factories of fields count",
     ),
     changed(
         "type of a pydantic field",
-        "from pydantic import BaseModel\nclass User(BaseModel):\n    age: int\ndef body(x): return User(age=x)",
-        "from pydantic import BaseModel\nclass User(BaseModel):\n    age: float\ndef body(x): return User(age=x)",
+        """
+        from pydantic import BaseModel
+        class User(BaseModel):
+            age: int
+        def body(x): return User(age=x)
+        """,
+        """
+        from pydantic import BaseModel
+        class User(BaseModel):
+            age: float
+        def body(x): return User(age=x)
+        """,
         "a model's annotations are what it does",
     ),
     changed(
@@ -825,8 +1003,19 @@ CLASSES = [
     ),
     same(
         "docstring of a pydantic model",
-        "from pydantic import BaseModel\nclass User(BaseModel):\n    age: int\ndef body(x): return User(age=x)",
-        "from pydantic import BaseModel\nclass User(BaseModel):\n    '''A user.'''\n    age: int\ndef body(x): return User(age=x)",
+        """
+        from pydantic import BaseModel
+        class User(BaseModel):
+            age: int
+        def body(x): return User(age=x)
+        """,
+        """
+        from pydantic import BaseModel
+        class User(BaseModel):
+            '''A user.'''
+            age: int
+        def body(x): return User(age=x)
+        """,
         "docstrings do not count",
     ),
     changed(
@@ -837,8 +1026,22 @@ CLASSES = [
     ),
     changed(
         "enum member as a global",
-        "from enum import Enum\nclass Color(Enum):\n    RED = 1\n    BLUE = 2\nINK = Color.RED\ndef body(): return INK",
-        "from enum import Enum\nclass Color(Enum):\n    RED = 1\n    BLUE = 2\nINK = Color.BLUE\ndef body(): return INK",
+        """
+        from enum import Enum
+        class Color(Enum):
+            RED = 1
+            BLUE = 2
+        INK = Color.RED
+        def body(): return INK
+        """,
+        """
+        from enum import Enum
+        class Color(Enum):
+            RED = 1
+            BLUE = 2
+        INK = Color.BLUE
+        def body(): return INK
+        """,
         "a member is plain data",
     ),
 ]

@@ -1,7 +1,8 @@
 """Real kernels for tests: started, given cells, interrupted, killed with SIGKILL, started again.
 
 A kernel has a working directory and settings of its own. What it does outside its store is told by
-`effect("text")`, which cells can call: a line appended to a file, which `kernel.effects` reads.
+`effect("text")`, which cells can call: a line appended to a file, which `kernel.effects` reads; it returns
+how often that text was told by now. `until("name")` blocks a body until the test calls `kernel.signal("name")`.
 """
 
 from __future__ import annotations
@@ -29,9 +30,18 @@ import asyncio, os, time
 from trigger_nb import TriggerClient, job
 
 def effect(text):
-    fd = os.open({effects!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(fd, (str(text) + "\\n").encode())
-    os.close(fd)
+    fd = os.open({effects!r}, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(fd, (str(text) + "\\n").encode())
+        with open(fd, closefd=False) as file:
+            file.seek(0)
+            return file.read().splitlines().count(str(text))
+    finally:
+        os.close(fd)
+
+def until(name):
+    while not os.path.exists({home!r} + "/" + name):
+        time.sleep(0.01)
 """
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -143,12 +153,13 @@ class Kernel:
             kernel_name="python3",
             connection_file=str(self.home / f"kernel-{time.monotonic_ns()}.json"),
         )
-        self._manager.start_kernel(cwd=str(self.directory), env=self._env)
+        with (self.home / "kernel.log").open("ab") as log:
+            self._manager.start_kernel(cwd=str(self.directory), env=self._env, stdout=log, stderr=log)
         self._client = self._manager.client()
         self._client.start_channels()
         self._client.wait_for_ready(timeout=TIMEOUT)
         if prelude:
-            self.run(PRELUDE.format(effects=str(self._effects))).check()
+            self.run(PRELUDE.format(effects=str(self._effects), home=str(self.home))).check()
         return self
 
     @property
@@ -220,8 +231,9 @@ class Kernel:
         """What bodies told by `effect(text)`, of all kernels in this directory."""
         return self._effects.read_text().splitlines() if self._effects.exists() else []
 
-    def forget_effects(self) -> None:
-        self._effects.unlink(missing_ok=True)
+    def signal(self, name: str) -> None:
+        """Let bodies go on that block in `until(name)`."""
+        (self.home / name).touch()
 
     def until_effect(self, text: str) -> None:
         """Until a body has told so."""

@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 
 import pydantic
 import pytest
+import typing_extensions
 from hypothesis import given, strategies as st
 from pydantic import BaseModel, Field, HttpUrl, PrivateAttr, RootModel, SecretBytes, SecretStr
 
@@ -391,7 +392,7 @@ REFUSED = [
     ({"users": [0, 1, 2, {"client": Thing()}]}, "$.users[3].client", "tests.test_codec.Thing"),
     ({"a b": Thing()}, '$["a b"]', "Thing"),
     ({(1, 2): Thing()}, "$[(1, 2)]", "Thing"),
-    ({1: {Thing: 1}}, "$[1]", "type"),
+    ({1: {Thing: 1}}, "$[1][<class 'tests.test_codec.Thing'>~]", "type"),
     (Pair(Thing()), "$.left", "Thing"),
     (Frozen("a", (Thing(),)), "$.tags[0]", "Thing"),
     (Point(Thing()), "$.x", "Thing"),
@@ -547,7 +548,7 @@ def test_classes_of_cells_are_found_in_a_new_kernel():
         """
     )
     write = f"{cell}\ne = encode(Box(User(name='é')), None); print(json.dumps([e.form, json.loads(e.text)]))"
-    read = f"{cell}\nform, data = json.loads(sys.argv[1]); print(decode(form, data, None) == Box(User(name='é')))"
+    read = f"{cell}\nf, data = json.loads(sys.argv[1])\nprint(decode(f, data, None) == Box(User(name='é')))"
     text = subprocess.run([sys.executable, "-c", write], capture_output=True, text=True, check=True).stdout
     done = subprocess.run([sys.executable, "-c", read, text], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
@@ -581,6 +582,31 @@ def test_a_result_that_does_not_fit_says_so_and_is_kept():
         decode("", {"nom": "Ana"}, BLOBS, Person)
 
 
+@pytest.mark.parametrize(
+    ("returns", "value"),
+    [
+        (typing.Any, {"a": 1}),
+        (typing.Iterable[int], [1, 2]),
+        ("Undefined", [1]),
+        (typing.Self, [1]),
+        (T, [1]),
+        (int | None, True),
+        (dict, OrderedDict(a=1)),
+    ],
+    ids=str,
+)
+def test_types_that_say_nothing_change_nothing(returns, value):
+    """R2: an annotation never makes a value worse."""
+    assert decode("", value, BLOBS, returns) is value
+
+
+def test_a_typed_dict_is_checked():
+    class Movie(typing_extensions.TypedDict):
+        year: int
+
+    assert decode("", {"year": "1999"}, BLOBS, Movie) == {"year": 1999}
+
+
 def test_returns_of_a_class_that_pydantic_does_not_know():
     register_codec(Thing, lambda thing: thing.n, Thing)
     try:
@@ -601,9 +627,7 @@ def unregister(cls):
 
 @pytest.fixture
 def registered():
-    register_codec(
-        Registered, lambda thing: {"n": (thing.n,)}, lambda data: Registered(*data["n"]), name="reg"
-    )
+    register_codec(Registered, lambda it: {"n": (it.n,)}, lambda data: Registered(*data["n"]), name="reg")
     yield
     unregister(Registered)
 
@@ -734,6 +758,20 @@ def test_unknown_forms_and_tags_are_named():
         decode("tagged", {"$": "later"}, BLOBS)
 
 
+def test_a_row_cannot_have_just_any_class_called(tmp_path):
+    """S2: what is read never decides what code runs."""
+    mark = tmp_path / "mark"
+    for tag, of in (
+        ("url", "os:mkdir"),
+        ("url", "pathlib:Path"),
+        ("text", "builtins:print"),
+        ("flag", "pathlib:Path"),
+    ):
+        with pytest.raises(ValueNotLoadedError):
+            decode("tagged", {"$": tag, "of": of, "v": str(mark)}, BLOBS)
+    assert not mark.exists()
+
+
 def test_damaged_data_is_an_error_of_ours():
     with pytest.raises(ValueNotLoadedError, match="cannot be rebuilt"):
         decode("tagged", {"$": "date", "v": 5}, BLOBS)
@@ -833,6 +871,7 @@ def test_fingerprints_of_inputs():
     assert fingerprint_inputs((1,)) != fingerprint_inputs((True,)) != fingerprint_inputs((1.0,))
     assert fingerprint_inputs(({"b": 1, "a": 2},)) == fingerprint_inputs(({"a": 2, "b": 1},))
     assert len(fingerprint_inputs(("x" * 1000,))) == 16
+    assert fingerprint_inputs((10**5000,)) != fingerprint_inputs((10**5000 + 1,))
     assert fingerprint_inputs((Thing(),)) == ""
     assert fingerprint_inputs((date(2024, 1, 1),))
     assert fingerprint_inputs((float("nan"),))

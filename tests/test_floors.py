@@ -23,6 +23,7 @@ FLOORS = [
     "_bodies.py _bytecode.py _clock.py _crashpoints.py _redact.py _scope.py view/escape.py view/words.py",
     "_fingerprint.py _valuefiles.py view/values.py",
     "_codec/_base.py _keys.py filters.py retry.py",  # 1
+    "_origins.py",
     "_codec/arrays.py _codec/classes.py _codec/exceptions.py _codec/frames.py _codec/signed.py _codec/tables.py",  # 2
     "_codec/json.py _codec/preview.py _records.py triggers.py",
     "_codec/__init__.py _feed.py _flights.py _forget.py",  # 3
@@ -37,7 +38,7 @@ FLOORS = [
     "run.py integrations/slack.py",  # 9
     "job.py integrations/__init__.py",  # 10
     "client.py",  # 11
-    "schedules.py serve.py testing/_clock.py",  # 12
+    "schedules.py serve.py testing/clock.py",  # 12
     "cli.py testing/__init__.py",  # 13
     "__init__.py",
 ]

@@ -27,7 +27,8 @@ class Global(NamedTuple):
 
     name: str
     attributes: tuple[str, ...]
-    written: bool  # The code also writes to it: assigns it, appends to it, sets an item.
+    assigned: bool  # The code also assigns it, under a `global` statement,
+    mutated: bool  # or does to it what changes a list, a dictionary or a set.
 
 
 class Shape(NamedTuple):
@@ -168,7 +169,8 @@ class _Reader:
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._globals: list[tuple[str, tuple[str, ...]]] = []
-        self._written: set[str] = set()
+        self._assigned: set[str] = set()
+        self._mutated: set[str] = set()
         self._attributes: set[str] = set()
 
     def shape(self, code: CodeType) -> Shape:
@@ -176,7 +178,12 @@ class _Reader:
         self._read(code, scope)
         return Shape(
             text=digest("\n".join(self._lines)),
-            globals=tuple([Global(name, taken, name in self._written) for name, taken in self._globals]),
+            globals=tuple(
+                [
+                    Global(name, taken, assigned=name in self._assigned, mutated=name in self._mutated)
+                    for name, taken in self._globals
+                ]
+            ),
             free=tuple([name for name in scope.numbers if name in code.co_freevars]),
             attributes=frozenset(self._attributes),
         )
@@ -206,8 +213,8 @@ class _Reader:
                 return scope.number(value)
             case "global":
                 self._globals.append((value, flow.attributes_taken(position)))
-                if flow.writes_to(position):
-                    self._written.add(value)
+                if flow.mutates(position):
+                    self._mutated.add(value)
                 return "global"
             case "const" if isinstance(value, CodeType):
                 self._lines.append("nested")
@@ -222,7 +229,7 @@ class _Reader:
                 return ""  # It is among the successors.
             case _:
                 if step.name in ("STORE_GLOBAL", "DELETE_GLOBAL"):
-                    self._written.add(value)
+                    self._assigned.add(value)
                 return str(value)
 
 
@@ -370,8 +377,8 @@ class _Flow:
             taken.append(step.argument)
         return tuple(taken)
 
-    def writes_to(self, place: int) -> bool:
-        """Whether what is loaded at `place` is changed in place: `name.append(x)`, `name[key] = x`."""
+    def mutates(self, place: int) -> bool:
+        """Whether what is loaded at `place` is changed: `name.append(x)`, `name[key] = x`."""
         following = self._following(place)
         first = next(following)
         if first.kind == "attribute":

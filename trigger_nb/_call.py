@@ -30,6 +30,7 @@ class Stop(StrEnum):
     PAUSE = "pause"
     SUPERSEDED = "superseded"
     STORE = "store"
+    ENDED = "ended"  # by itself: the run function has returned or raised
 
 
 @dataclass(slots=True)
@@ -49,8 +50,12 @@ class Memory:
 
     # Results that no codec can write (S4), by path and generation.
     live: dict[tuple[str, int], Any] = field(default_factory=lambda: {})
-    # Rows that a failing store did not take (A9); the next pass writes them first.
+    # Rows, and value files by name, that a failing store did not take (A9); the next pass writes them first.
     parked: list[Row] = field(default_factory=lambda: [])
+    parked_values: dict[str, bytes] = field(default_factory=lambda: {})
+    # The texts of the tasks' records by path. One for all passes: what a body of an earlier pass
+    # still writes must be seen by the one that is under way.
+    records: dict[str, str] = field(default_factory=lambda: {})
 
 
 class Call(Generic[T]):

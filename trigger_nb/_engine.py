@@ -35,7 +35,9 @@ from ._feed import Feed, Hinted, Saved, SavedRun, Seen
 from ._fingerprint import Fingerprints, differs, reference, resolve
 from ._flights import Flight, FlightKey, flights, marking
 from ._forget import Finality, forget, open_again
+from ._interrupt import calls_user_code
 from ._keys import display_key, is_within, parent_path
+from ._origins import comes_from_subtask, mark_origin, origins
 from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus, plain_head, plain_head_with
 from ._redact import redact
 from ._scope import Scope, TimeLimit, current_scope
@@ -121,7 +123,6 @@ class Pass:
         self.on_landed: Callable[[], None] = lambda: None  # a body of this pass ended after the pass did
         self.calls: set[Call[Any]] = set()  # being performed now
         self.flights: set[Flight] = set()  # bodies running now, each in the process-wide table too
-        self.sync_bodies = 0  # `thread=False` bodies on the stack of the main thread
         # The texts of the stored records by path. Parsed when asked for: a replay hands out what it
         # parsed, so nothing may keep it.
         self._records = records
@@ -330,12 +331,16 @@ class Pass:
         self.calls.add(call)
         if self.home.is_asyncio:
             call.host = asyncio.current_task()
+        began = time.monotonic()
         try:
             if call.kind == "wait":
                 return await self._wait(call)
             if call.kind == "parallel":
                 return await self._walk(call)
             return await self._perform(call)
+        except (anyio.get_cancelled_exc_class(), RunInterrupted):
+            self._note_cancellation(call, round(time.monotonic() - began, 3))
+            raise
         finally:
             scope.flights.discard(call)
             if not scope.flights and scope.emptied is not None:
@@ -346,13 +351,20 @@ class Pass:
             self._leave_if_drained()
 
     async def _perform(self, call: Call[Any]) -> Any:
-        adopted = await self._adopt(call)
+        self._check_options(call)
+        if (living := flights.get(self._flight_key(call.path))) is not None:
+            try:
+                value = await self._adopt(call, living)
+            except _Failed as failure:
+                return await self._attempts(call, living.attempt, Reason.ADOPTED, failure)
+            if value is not MISS:
+                return value
         record = self.record(call.path)
         if record is None:
             return await self._attempts(call, self._blank(call), Reason.NEW)
         match record.status:
             case TaskStatus.COMPLETED:
-                return await self._revisit(call, record, adopted=adopted)
+                return await self._revisit(call, record)
             case TaskStatus.ERRORED if self._finality.is_final(record):
                 raise self._raised_again(call, record)
             case TaskStatus.CANCELED:
@@ -371,30 +383,49 @@ class Pass:
             case _:
                 return await self._attempts(call, self._blank(call, record), Reason.RETRIED)
 
-    async def _adopt(self, call: Call[Any]) -> bool:
-        """Wait for a living body of an earlier attempt or pass; a second one never starts (A5)."""
-        adopted = False
-        while (flight := flights.get(self._flight_key(call.path))) is not None:
-            adopted = True
-            self._saw(call.path, Reason.ADOPTED)
-            await flight.wait()
-            if flight.record is not None and flight.owner is not self:
-                self._remember(flight.record)
-        return adopted
+    def _check_options(self, call: Call[Any]) -> None:
+        """Find a mistake in the options before the body has done anything."""
+        options = call.options
+        if not options:
+            return
+        try:
+            policy(options.get("retry"))
+            self._timeout(call)
+            if "delay_until" in options:
+                to_timestamp(options["delay_until"], "delay_until")
+            if "properties" in options:
+                describe(options["properties"])
+        except UsageError as error:
+            raise self.misused(error)  # noqa: B904  # it is the same error
 
-    async def _revisit(self, call: Call[Any], record: TaskRecord, *, adopted: bool) -> Any:
+    async def _adopt(self, call: Call[Any], flight: Flight) -> Any:
+        """A5: take the result of a living body of an earlier attempt or pass; a second one never starts.
+
+        `MISS` when it was cut short and has neither result nor error.
+        """
+        self._saw(call.path, Reason.ADOPTED)
+        flight.adopted = True
+        await flight.wait()
+        if flight.record is not None:
+            self._remember(flight.record)
+            return self._stored_value(call, flight.record)
+        if isinstance(flight.error, Exception):
+            raise _Failed(flight.error, flight.scope)
+        return MISS
+
+    async def _revisit(self, call: Call[Any], record: TaskRecord) -> Any:
         """A completed task whose value could not simply be handed out."""
-        if record.canceled is not None and not adopted:
+        if record.canceled is not None:
             await self._expect_cancellation(record.canceled)
-        if record.error is not None and not adopted and self._finality.is_final(record):
+        if record.error is not None and self._finality.is_final(record):
             raise self._raised_again(call, record)
-        if not adopted and self._difference(call, record) and (on_change := self._on_change(call)) != "keep":
+        if self._difference(call, record) and (on_change := self._on_change(call)) != "keep":
             await self._forget_changed(call, record, on_change)
             return await self._attempts(call, self._blank(call, self.record(call.path)), Reason.CHANGED)
         value = self._stored_value(call, record)
         if value is MISS:  # lost, and the user said that it may be repeated
             return await self._attempts(call, self._blank(call, open_again(record)), Reason.LOST_VALUE)
-        self._saw(call.path, Reason.ADOPTED if adopted else Reason.REPLAYED)
+        self._saw(call.path, Reason.REPLAYED)
         return value
 
     async def _forget_changed(self, call: Call[Any], record: TaskRecord, on_change: OnChange) -> None:
@@ -414,7 +445,7 @@ class Pass:
     def _raised_again(self, call: Call[Any], record: TaskRecord) -> BaseException:
         self._saw(call.path, Reason.REPLAYED)
         error = _codec.decode_error(record.error or {})
-        self._mark_origin(error, call.path)
+        mark_origin(error, self._directory, self.run.id, call.path)
         return error
 
     async def _expect_cancellation(self, seconds: float) -> None:
@@ -424,8 +455,14 @@ class Pass:
     def _after_crash(self, call: Call[Any], record: TaskRecord) -> TaskRecord:
         blank = self._blank(call, record)
         blank.attempt = record.attempt
-        blank.crashes = record.crashes + 1
+        # A body that had got as far as a subtask is not what killed the process.
+        if not any(is_within(path, call.path) and self._started(path) > record.started for path in self._records):
+            blank.crashes = record.crashes + 1
         return blank
+
+    def _started(self, path: str) -> int:
+        record = self.record(path)
+        return record.started if record is not None else 0
 
     async def _resume_wait(self, call: Call[Any], record: TaskRecord) -> Any:
         """Go on with the countdown to the next attempt that an earlier pass began."""
@@ -486,21 +523,28 @@ class Pass:
             record.redact = patterns
             record.params = redact(patterns, record.params)
 
-    async def _attempts(self, call: Call[Any], record: TaskRecord, reason: Reason) -> Any:
+    async def _attempts(
+        self, call: Call[Any], record: TaskRecord, reason: Reason, failed: _Failed | None = None
+    ) -> Any:
         """Attempt after attempt until one ends well or the retry policy gives up."""
         if record.crashes >= CRASHES_ALLOWED:
             return await self._give_up(call, record, self._crashed(record), call.scope)
         self._saw(call.path, reason)
-        if "delay_until" in call.options and record.attempt == 1 and not record.crashes:
+        if "delay_until" in call.options and record.attempt == 1 and not record.crashes and failed is None:
             await self._delay(call, record)
         while True:
-            self._check_open(call)
-            try:
-                return await self._attempt(call, record)
-            except _Failed as failure:
-                error, scope = failure.error, failure.scope
+            if failed is None:
+                self._check_open(call)
+                try:
+                    return await self._attempt(call, record)
+                except _Failed as failure:
+                    failed = failure
+            error, scope = failed.error, failed.scope
+            failed = None
+            if self.stopped is not None or call.scope.closed:
+                return await self._end_alone(call, record, error, scope)
             error, next_at = await self._decide(call, record, error, scope)
-            scope.closed = True
+            scope.closed = not self._is_flying(call.path)
             if next_at is None:
                 return await self._give_up(call, record, error, scope)
             record.error = _codec.encode_error(error)
@@ -509,6 +553,16 @@ class Pass:
             await self._pause(call.path, next_at)
             record = record.copy(attempt=record.attempt + 1, error=None, crashes=0)
             self._saw(call.path, Reason.RETRIED)
+
+    async def _end_alone(self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope) -> Any:
+        """The body failed when nobody waited for it any more: there is no next attempt (A6)."""
+        scope.closed = True
+        if scope.adopted:
+            raise error  # whoever took the body over records it
+        return await self._give_up(call, record, error, scope)
+
+    def _is_flying(self, path: str) -> bool:
+        return self._flight_key(path) in flights
 
     def _crashed(self, record: TaskRecord) -> TaskCrashedError:
         return TaskCrashedError(
@@ -553,9 +607,12 @@ class Pass:
 
     async def _fly(self, call: Call[Any], record: TaskRecord, scope: Scope) -> Any:
         """Run the body, unless an earlier attempt's is still alive: then take its result."""
-        if flights.get(self._flight_key(call.path)) is not None:
-            return await self._take_over(call, scope)
-        flight = Flight(self._flight_key(call.path), self, scope)
+        key = self._flight_key(call.path)
+        while (living := flights.get(key)) is not None:
+            value = await self._adopt(call, living)
+            if value is not MISS:
+                return value
+        flight = Flight(key, self, scope, record)
         flight.host = call.host
         flight.mark = lambda: self._mark_started(record)
         flights[flight.key] = flight
@@ -579,17 +636,6 @@ class Pass:
         assert flight.record is not None
         return self._stored_value(call, flight.record)
 
-    async def _take_over(self, call: Call[Any], scope: Scope) -> Any:
-        flight = flights[self._flight_key(call.path)]
-        self._saw(call.path, Reason.ADOPTED)
-        await flight.wait()
-        if flight.record is not None:
-            self._remember(flight.record)
-            return self._stored_value(call, flight.record)
-        raise _Failed(
-            flight.error if isinstance(flight.error, Exception) else RuntimeError(str(flight.error)), scope
-        )
-
     def _land(self, flight: Flight) -> None:
         self.flights.discard(flight)
         flight.land()
@@ -601,6 +647,7 @@ class Pass:
 
     # Bodies -----------------------------------------------------------------------------------
 
+    @calls_user_code
     async def _call_body(self, call: Call[Any], record: TaskRecord, flight: Flight) -> Any:
         signature = signature_of(call.body)
         in_thread = not signature.is_async and call.options.get("thread", True)
@@ -621,18 +668,10 @@ class Pass:
         try:
             if signature.is_async:
                 return await call.body(*args, **named)
-            value = self._on_the_loop(lambda: call.body(*args, **named))
+            value = call.body(*args, **named)
             return await value if inspect.isawaitable(value) else value
         finally:
             current_scope.reset(token)
-
-    def _on_the_loop(self, body: Callable[[], Any]) -> Any:
-        """A `thread=False` body. While it runs, an interrupt of the kernel must raise in it."""
-        self.sync_bodies += 1
-        try:
-            return body()
-        finally:
-            self.sync_bodies -= 1
 
     async def _in_thread(
         self, call: Call[Any], record: TaskRecord, flight: Flight, body: Callable[[], Any]
@@ -706,6 +745,7 @@ class Pass:
     ) -> tuple[TaskRecord, str]:
         """The record of a body that returned, and its value's text."""
         point("task:body-ended")
+        flight.mark = None  # What is about to be committed says more than that it began.
         done = record.copy(
             status=TaskStatus.COMPLETED, ended=next(self._ordinals), ended_at=round(self.clock.time(), 3)
         )
@@ -751,9 +791,9 @@ class Pass:
             except asyncio.CancelledError:
                 # The caller is cancelled between the end of the body and its commit: it gets no value
                 # now, so a replay must expect the same (A8).
-                if not pending.done and self.stopped is None:
-                    record.canceled = time.monotonic() - flight.began
-                    pending.rows = (self._row(record, record.dumps_result(value)),)
+                if self.stopped is None:
+                    record.canceled = round(time.monotonic() - flight.began, 3)
+                    self.journal.amend(pending, (self._row(record, record.dumps_result(value)),))
                 self._settle_now(pending)
                 raise
         refused = await self._settle(pending)
@@ -782,6 +822,7 @@ class Pass:
             record.value = loads(value)
         flight.record = record
         self._records[record.path] = text
+        self._finality.note(record)
         point("task:recorded")
         if self.feed.watched:
             self.feed.emit(Saved(TaskRecord.loads(text).copy(path=record.path)))
@@ -1098,6 +1139,7 @@ class Pass:
 
     def _remember(self, record: TaskRecord) -> None:
         self._records[record.path] = record.dumps()
+        self._finality.note(record)
         if self.feed.watched:
             self.feed.emit(Saved(record.copy()))
 

@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from .errors import RunInterrupted
+
 T = TypeVar("T")
 
 # How many `def` bodies run at once in a process. A body that waits inside `io` does not count.
@@ -36,22 +38,33 @@ class Home:
             self._native = current_token().native_token
             self.is_asyncio = False
 
-    def soon(self, call: Callable[[], object]) -> None:
-        """Have the loop make a call soon; from any thread. Nothing happens once the loop is closed."""
+    def soon(self, call: Callable[[], object]) -> bool:
+        """Have the loop make a call soon; from any thread. False once the loop is closed."""
         try:
             if self.is_asyncio:
                 self._native.call_soon_threadsafe(call)
             else:
                 self._native.run_sync_soon(call)
-        except RuntimeError:
-            pass  # The loop is gone, and with it everybody who waited.
+        except RuntimeError:  # The loop is gone, and with it everybody who waited.
+            return False
+        return True
 
     def run(self, function: Callable[[], Awaitable[T]]) -> T:
-        """Run an async function on the loop, in this thread's context, and wait for its result."""
-        if not self.is_asyncio:
-            import trio
+        """Run an async function on the loop, in this thread's context, and wait for its result.
 
+        Raises `RunInterrupted` when it was cancelled, or the loop is closed.
+        """
+        return self._run_on_asyncio(function) if self.is_asyncio else self._run_on_trio(function)
+
+    def _run_on_trio(self, function: Callable[[], Awaitable[T]]) -> T:
+        import trio
+
+        try:
             return trio.from_thread.run(function, trio_token=self._native)  # type: ignore[no-any-return]
+        except (trio.Cancelled, trio.RunFinishedError):
+            raise RunInterrupted from None
+
+    def _run_on_asyncio(self, function: Callable[[], Awaitable[T]]) -> T:
         result: Future[T] = Future()
         context = contextvars.copy_context()
 
@@ -66,8 +79,12 @@ class Home:
             _alive.add(task)
             task.add_done_callback(_alive.discard)
 
-        self.soon(spawn)
-        return result.result()
+        if not self.soon(spawn):
+            raise RunInterrupted
+        try:
+            return result.result()
+        except asyncio.CancelledError:
+            raise RunInterrupted from None
 
 
 # The loop itself keeps only weak references to tasks.
@@ -80,10 +97,18 @@ class Threads:
     def __init__(self, max_running: int = MAX_RUNNING) -> None:
         self._changed = threading.Condition()
         self._max_running = max_running
-        # Invariant, under the lock: `_running` bodies are executing and not waiting inside `io`.
+        # Invariant, under the lock: `_running` bodies and `_outside` of the functions that no limit
+        # counts are executing and not waiting inside `io`.
         self._running = 0
+        self._outside = 0
         self._idle = 0
         self._queue: deque[Callable[[], None]] = deque()
+        self._here = threading.local()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is executing here, or about to, and not waiting inside `io`."""
+        return bool(self._running or self._outside or self._queue)
 
     def submit(self, call: Callable[[], None]) -> None:
         """Run `call` in a thread once there is room. It must not raise."""
@@ -120,16 +145,37 @@ class Threads:
                     self._idle += 1
                     self._fill()
 
-    def step_out(self) -> None:
-        """The calling body is about to wait inside `io`: others may use its place."""
+    def spawn(self, call: Callable[[], None]) -> None:
+        """Run `call` in a thread of its own, at once, that no limit counts. It must not raise."""
+
+        def work() -> None:
+            self._here.outside = True
+            try:
+                call()
+            finally:
+                with self._changed:
+                    self._outside -= 1
+
         with self._changed:
-            self._running -= 1
-            self._fill()
+            self._outside += 1
+        threading.Thread(target=work, name="trigger_nb job", daemon=True).start()
+
+    def step_out(self) -> None:
+        """The calling thread is about to wait inside `io`: others may use its place."""
+        with self._changed:
+            if getattr(self._here, "outside", False):
+                self._outside -= 1
+            else:
+                self._running -= 1
+                self._fill()
 
     def step_in(self) -> None:
-        """The calling body goes on. It takes its place back at once: it holds resources already."""
+        """The calling thread goes on. It takes its place back at once: it holds resources already."""
         with self._changed:
-            self._running += 1
+            if getattr(self._here, "outside", False):
+                self._outside += 1
+            else:
+                self._running += 1
 
 
 threads = Threads()

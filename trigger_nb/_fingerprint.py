@@ -51,6 +51,7 @@ _LENGTH = 16
 # What lies beyond these bounds does not count, so that one look never costs more than milliseconds.
 _MAX_DEFINITIONS = 2_000
 _MAX_ITEMS = 10_000
+_ITEM_LENGTH = 100  # Longer texts count as several items.
 _MAX_DEPTH = 20
 
 
@@ -63,8 +64,8 @@ class Fingerprints:
     """
 
     def __init__(self) -> None:
-        # By the id of a code object, or a tuple of ids. What the ids belong to is kept alive below,
-        # so that none of them is given to another object.
+        # By the id of a code object or a body, or by a tuple of ids. What the ids belong to is kept
+        # alive below, so that none of them is given to another object.
         self._known: dict[Hashable, str] = {}
         self._alive: list[object] = []
         # Types of closure contents that were met and are data.
@@ -80,7 +81,11 @@ class Fingerprints:
         try:
             if type(body) is FunctionType:
                 known = self._known.get(id(body.__code__))
-                if known is not None and body.__defaults__ is None and body.__kwdefaults__ is None:
+                if known is None:
+                    known = self._known.get(id(body))
+                    if known is not None:
+                        return known
+                elif body.__defaults__ is None and body.__kwdefaults__ is None:
                     closure = body.__closure__
                     if closure is None:
                         return known
@@ -97,32 +102,37 @@ class Fingerprints:
             # Whatever an odd object does when it is looked at, its body can still be called.
             return ""
 
-    def _compute(self, body: object) -> str:
-        kind = type(body)
-        if isinstance(body, FunctionType):
+    def _compute(self, body: Any) -> str:
+        kind = cast("type[Any]", type(body))
+        if kind is FunctionType:
             return self._bound(self._of_function(body), _defaults(body))
         if kind is functools.partial:
-            function, *values = _partial_parts(cast("functools.partial[object]", body))
+            function, *values = _partial_parts(body)
             return self._bound(self.of(function), ["partial", *values])
         node = body
+        key: Hashable = None
         if kind is MethodType:
-            node = _method(cast("MethodType", body))
+            node = _method(body)
         elif not _is_code(body) and isinstance(kind.__call__, FunctionType):
-            node = _Method(kind.__call__, kind)
-        return self._fingerprint(_key(node), node, lambda: self._describe_value(node))
+            # Code that the object holds counts, as in a closure: it may be a decorator.
+            node = (_Method(kind.__call__, kind), *_held_code(body))
+            key = tuple(map(_key, node))
+        return self._fingerprint(key or _key(node), node, lambda: self._describe_value(node))
 
     def _of_function(self, function: FunctionType) -> str:
         """Without the defaults, which may differ each time a lambda is made."""
         code = function.__code__
-        captured: list[object] = []
-        for content in _closure(function).values():
-            if _is_code(content):
-                captured.append(content)
-            else:
-                self._data_types.add(type(content))
+        contents = _closure(function).values()
+        captured = [content for content in contents if _is_code(content)]
+        self._data_types.update(type(content) for content in contents if not _is_code(content))
         key = (id(code), *map(id, captured)) if captured else id(code)
         describe = functools.partial(self._describe_function, function, defaults=False)
-        return self._fingerprint(key, (code, captured), describe)
+        text = self._fingerprint(key, (code, captured), describe)
+        if captured and len(captured) == len(contents) and not _defaults(function):
+            # A decorator's wrapper. Holding no data, it can be kept to be known again at once.
+            self._known[id(function)] = text
+            self._alive.append(function)
+        return text
 
     def _fingerprint(self, key: Hashable, alive: object, describe: Callable[[], _Description]) -> str:
         known = self._known.get(key)
@@ -210,7 +220,8 @@ class Fingerprints:
     def _global_parts(self, writer: _Writer, use: Global, namespace: Mapping[str, object]) -> Iterator[str]:
         """What a global name denotes; of a module of the notebook, also what is taken from it."""
         value = namespace.get(use.name, vars(builtins).get(use.name, _MISSING))
-        if use.written or value is _MISSING:
+        is_state = use.assigned or (use.mutated and type(value) in _CONTAINERS)
+        if is_state or value is _MISSING:
             yield f"name {use.name}"
             return
         yield writer.value(value)
@@ -349,6 +360,8 @@ class _Writer:
             return "..."
         kind = type(value)
         if kind in SCALARS:
+            if isinstance(value, str | bytes):
+                self._items += len(value) // _ITEM_LENGTH
             return SCALARS[kind](value)
         if kind in _CONTAINERS:
             return self._container(cast("Iterable[object]", value), depth + 1)
@@ -358,18 +371,25 @@ class _Writer:
             return _type_name(kind)
 
     def _container(self, value: Iterable[object], depth: int) -> str:
+        # Copied before they are walked: another thread may be filling them.
         kind = type(value)
-        if kind in (set, frozenset):
-            # Sorted, since its order is another one in the next process. That of the definitions in
-            # it could not be kept, so they count only as being there.
-            aside = _Writer(self._prints)
-            inside = sorted(aside.value(item, depth) for item in value)
+        if isinstance(value, set | frozenset):
+            inside = self._members(cast("set[object]", value), depth)
         elif isinstance(value, dict):
-            items = cast("dict[object, object]", value).items()
+            items = list(cast("dict[object, object]", value).items())
             inside = [f"{self.value(key, depth)}:{self.value(item, depth)}" for key, item in items]
         else:
-            inside = [self.value(item, depth) for item in value]
+            inside = [self.value(item, depth) for item in list(value)]
         return f"{kind.__name__}({','.join(inside)})"
+
+    def _members(self, value: set[object], depth: int) -> list[str]:
+        """Sorted, and each with bounds of its own: the order of a set is another in the next process.
+
+        For the same reason definitions in a set count only as being there.
+        """
+        if len(value) > _MAX_ITEMS:
+            return [f"{len(value)} items"]
+        return sorted(_Writer(self._prints).value(item, depth) for item in list(value))
 
     def _code(self, value: Any, kind: type, depth: int) -> str:
         if issubclass(kind, ModuleType):
@@ -416,8 +436,9 @@ class _Writer:
         if _is_frozen_dataclass(kind):
             parts = {name: getattr(value, name) for name, _ in _fields(vars(kind))}
             return self._container(parts, depth)
-        wrapped = object.__getattribute__(value, "__dict__").get("__wrapped__")
-        return f"({self.value(wrapped, depth)})" if _is_code(wrapped) else ""
+        if "__wrapped__" in _instance_dict(value) or hasattr(kind, "__wrapped__"):
+            return f"({self.value(value.__wrapped__, depth)})"
+        return ""
 
     def member(self, member: object, owner: type | None = None) -> str:
         """What stands under a name in a class: of a method, seen from `owner`, or of the whole class."""
@@ -531,6 +552,17 @@ def _closure(function: FunctionType) -> dict[str, object]:
     return contents
 
 
+def _instance_dict(value: object) -> dict[str, object]:
+    try:
+        return object.__getattribute__(value, "__dict__")
+    except Exception:
+        return {}
+
+
+def _held_code(value: object) -> list[object]:
+    return [held for _, held in sorted(_instance_dict(value).items()) if _is_code(held)]
+
+
 def _is_bookkeeping(name: str, member: object) -> bool:
     """Whether Python or a library made a class's attribute, of things that count elsewhere."""
     if name.startswith(("__pydantic_", "_abc_")):
@@ -549,8 +581,12 @@ def _annotations(members: Mapping[str, Any]) -> list[tuple[str, object]]:
 
 def _fields(members: Mapping[str, Any]) -> list[tuple[str, object]]:
     """The fields of a dataclass or of a pydantic model."""
-    for kept in ("__dataclass_fields__", "__pydantic_fields__"):
-        if kept in members:
+    for kept in (
+        "__dataclass_fields__",
+        "__pydantic_fields__",
+        "model_fields",
+    ):  # the last up to pydantic 2.9
+        if isinstance(members.get(kept), dict):
             return list(cast("dict[str, object]", members[kept]).items())
     return []
 

@@ -13,11 +13,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ._executors import Home
 from .errors import StoreError
 
 if TYPE_CHECKING:
-    import anyio
-
     from ._records import TaskRecord
     from ._scope import Scope
 
@@ -33,14 +32,15 @@ class Flight:
     """One body that is running."""
 
     __slots__ = (
-        "began", "canceled", "error", "gone", "host", "in_thread", "key", "landed", "late", "mark", "marked",
-        "over", "owner", "record", "scope", "task",
+        "attempt", "began", "canceled", "error", "gone", "host", "in_thread", "key", "late", "mark",
+        "marked", "over", "owner", "record", "scope", "task", "waiters",
     )  # fmt: skip
 
-    def __init__(self, key: FlightKey, owner: Any, scope: Scope) -> None:
+    def __init__(self, key: FlightKey, owner: Any, scope: Scope, attempt: TaskRecord) -> None:
         self.key = key
         self.owner = owner  # the pass
         self.scope = scope  # the body's own scope
+        self.attempt = attempt  # the record that it began with
         self.host: Any = None  # the asyncio task that its caller runs in
         self.in_thread = False
         self.over = False  # the thread has ended
@@ -54,8 +54,8 @@ class Flight:
         )
         self.late: dict[str, Any] | None = None  # the error the caller got instead of the result (a timeout)
         self.record: TaskRecord | None = None  # how it ended, when it ended well
-        self.error: BaseException | None = None
-        self.landed: anyio.Event | None = None  # made by the first who waits
+        self.error: BaseException | None = None  # what the body raised
+        self.waiters: list[Callable[[], object]] | None = []  # None once it has landed
 
     @property
     def path(self) -> str:
@@ -65,21 +65,25 @@ class Flight:
         """Until it has landed; on the loop."""
         import anyio
 
-        if flights.get(self.key) is not self:
-            return
-        if self.landed is None:
-            self.landed = anyio.Event()
-        await self.landed.wait()
+        landed, home = anyio.Event(), Home()
+        with _landing:
+            if self.waiters is None:
+                return
+            self.waiters.append(lambda: home.soon(landed.set))
+        await landed.wait()
 
     def land(self) -> None:
-        """The body has ended and all there is to record is recorded; on the loop."""
-        if flights.get(self.key) is self:
-            del flights[self.key]
-        if self.landed is not None:
-            self.landed.set()
+        """The body has ended and its result is recorded. From any thread: its loop may be closed."""
+        with _landing:
+            if flights.get(self.key) is self:
+                del flights[self.key]
+            waiters, self.waiters = self.waiters, None
+        for wake in waiters or ():
+            wake()
 
 
 flights: dict[FlightKey, Flight] = {}
+_landing = threading.Lock()
 
 # Held while a start is recorded, and taken by whoever is about to record an end that the store's
 # fence would not protect against a late start (every end but a completed one).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from ._keys import ancestors, is_within, parent_path
 from ._records import TaskRecord, TaskStatus
@@ -83,8 +84,15 @@ class Finality:
         self._load = load
         self._ended_by = frozenset(ended_by)
         self._run_completed = run_completed
-        self._records: dict[str, TaskRecord] | None = None
-        self._latest: dict[str, int] = {}  # by scope: the ordinal of its last start
+        self._told: dict[str, _Told] | None = None  # read when first needed: most runs have no error
+        # By scope: its two tasks that began last, the very last first. None: to be worked out again.
+        self._latest: dict[str, list[tuple[int, str]]] | None = None
+
+    def note(self, record: TaskRecord) -> None:
+        """A task's record is another now."""
+        if self._told is not None and record.kind != "log":
+            self._told[record.path] = _Told(record.started, record.kind, record.status)
+            self._latest = None
 
     def is_final(self, error: TaskRecord) -> bool:
         """Whether the error was handled by the code around it: then it is part of the story.
@@ -94,21 +102,52 @@ class Finality:
         """
         if error.path in self._ended_by:
             return False
-        records = self._read()
+        if self._told is None:
+            self._told = {r.path: _Told(r.started, r.kind, r.status) for r in self._load() if r.kind != "log"}
         scope = parent_path(error.path)
-        around = records.get(scope)
+        around = self._told.get(scope)
         if around is not None and around.kind in _FAN_OUT:
             return False
         if self._run_completed if not scope else around is not None and around.status == TaskStatus.COMPLETED:
             return True
-        return any(self._latest.get(each, 0) > error.ended for each in {scope, *ancestors(scope), ""})
+        return self._went_on_after(error, self._told)
 
-    def _read(self) -> dict[str, TaskRecord]:
-        if self._records is None:
-            self._records = {}
-            for record in self._load():
-                self._records[record.path] = record
-                if record.kind != "log":
-                    scope = parent_path(record.path)
-                    self._latest[scope] = max(self._latest.get(scope, 0), record.started)
-        return self._records
+    def _went_on_after(self, error: TaskRecord, told: Mapping[str, _Told]) -> bool:
+        """Whether a task beside the error, or beside one that it is in, began after it."""
+        if self._latest is None:
+            self._latest = _latest(told)
+        inside = {error.path, *ancestors(error.path)}
+        return any(
+            began > error.ended
+            for path in inside
+            for began, beside in self._latest.get(parent_path(path), ())
+            if beside not in inside
+        )
+
+
+class _Told(NamedTuple):
+    """What finality depends on."""
+
+    started: int
+    kind: str
+    status: str
+
+
+def _latest(told: Mapping[str, _Told]) -> dict[str, list[tuple[int, str]]]:
+    """By scope: its two tasks that began last.
+
+    A body that was running when the process died left no record, but perhaps subtasks: then it
+    counts as begun with the first of those.
+    """
+    began = {path: each.started for path, each in list(told.items())}
+    for path, each in list(told.items()):
+        for around in ancestors(path):
+            if around not in told:
+                began[around] = min(began.get(around, each.started), each.started)
+    latest: dict[str, list[tuple[int, str]]] = {}
+    for path, started in began.items():
+        two = latest.setdefault(parent_path(path), [])
+        two.append((started, path))
+        two.sort(reverse=True)
+        del two[2:]
+    return latest

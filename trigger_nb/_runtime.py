@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,6 +27,7 @@ from ._executors import Home, threads
 from ._feed import Feed, PassBegan, SavedRun
 from ._fingerprint import Fingerprints
 from ._flights import watch
+from ._interrupt import calls_user_code
 from ._io import Host, Io
 from ._records import RunRecord, RunStatus, TaskRecord
 from ._scope import current_scope
@@ -83,6 +84,15 @@ class Outcome:
     """How a run ended in this kernel: its output's record, or an error."""
 
     error: BaseException | None = None
+    # The error's as it left the run function: each cell that raises it adds its own to it.
+    traceback: TracebackType | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.traceback = None if self.error is None else users_frames(self.error.__traceback__)
+
+    def raised(self) -> BaseException | None:
+        """The error, to be raised once more."""
+        return None if self.error is None else self.error.with_traceback(self.traceback)
 
 
 class Runtime:
@@ -228,6 +238,7 @@ class Execution:
         self.outcome: Outcome | None = None  # set when the run has come to rest
         self.live_output: Any = None  # an output that cannot be stored
         self._next: tuple[Work, str] | None = None  # edited code that takes over (I7)
+        self._revived = False  # started once more while it was being stopped
         self._then: Callable[[], None] | None = None  # to do between this pass and the next
         self._rested: anyio.Event | None = None
         self._driver: asyncio.Task[None] | None = None
@@ -247,7 +258,9 @@ class Execution:
 
     def join(self, work: Work, code: str) -> None:
         """Another start of the same run. Where the code differs, it takes over (I7)."""
-        if code and self.run.code and code != self.run.code:
+        if self.pass_ is not None and self.pass_.stopped not in (None, Stop.SUPERSEDED):
+            self._next, self._revived = (work, code), True  # it is being stopped: then it begins once more
+        elif code and self.run.code and code != self.run.code:
             self._next = (work, code)
             if self.pass_ is not None:
                 self.pass_.supersede()
@@ -298,7 +311,7 @@ class Execution:
         try:
             ending = await self._one_pass()
             while self._next is not None and (
-                self.pass_ is None or self.pass_.stopped in (None, Stop.SUPERSEDED)
+                self.pass_ is None or self.pass_.stopped in (None, Stop.SUPERSEDED) or self._revived
             ):
                 self._turn_over()
                 ending = await self._one_pass()
@@ -316,6 +329,7 @@ class Execution:
     def _turn_over(self) -> None:
         assert self._next is not None
         (self.work, self.run.code), self._next = self._next, None
+        self._revived = False
         then, self._then = self._then, None
         if then is not None:
             then()
@@ -350,6 +364,7 @@ class Execution:
         with anyio.CancelScope() as pass_.outer:
             await self._call_function(pass_)
 
+    @calls_user_code
     async def _call_function(self, pass_: Pass) -> None:
         """The run function, and after it the tasks that it left in flight (A6)."""
         token = current_scope.set(pass_.root)
@@ -372,6 +387,8 @@ class Execution:
             pass_.result = (output,)
         except BaseException as error:  # noqa: BLE001  # sorted in `_ending`
             pass_.failure = error
+            if isinstance(error, KeyboardInterrupt):
+                pass_.stop(Stop.INTERRUPT)
             if isinstance(error, anyio.get_cancelled_exc_class()) and pass_.main is None:
                 raise  # trio wants its own back
         finally:
@@ -388,16 +405,13 @@ class Execution:
         context = contextvars.copy_context()
 
         def work() -> None:
-            threads.step_out()
             try:
                 results.append(context.run(function))
             except BaseException as error:  # noqa: BLE001  # raised on the loop
                 errors.append(error)
-            finally:
-                threads.step_in()
-                home.soon(over.set)
+            home.soon(over.set)
 
-        threads.submit(work)
+        threads.spawn(work)
         await over.wait()
         if errors:
             raise errors[0]
@@ -459,7 +473,8 @@ class Execution:
         run.ended_by = (
             pass_.origins(ending.error) if ending.status == RunStatus.FAILED and ending.error else []
         )
-        run.finished_at = round(self.runtime.clock.time(), 3)
+        if noteworthy or run.finished_at is None:  # a full replay does not make a run last longer
+            run.finished_at = round(self.runtime.clock.time(), 3)
         run.hints = list(pass_.hints)
         run.counts = pass_.counts()
         run.holder = None
@@ -523,6 +538,7 @@ class Execution:
 
     def stop(self, why: Stop) -> None:
         """End the pass under way; from any thread."""
+        self._next, self._revived = None, False
         pass_, home = self.pass_, self._home
         if pass_ is None or home is None:
             return
@@ -532,17 +548,22 @@ class Execution:
             home.soon(lambda: pass_.stop(why))
 
     @property
+    def was_interrupted(self) -> bool:
+        """Whether an interrupt ended its last pass."""
+        return self.pass_ is not None and self.pass_.stopped == Stop.INTERRUPT
+
+    @property
     def home(self) -> Home:
         """The loop that the run lives on."""
         assert self._home is not None
         return self._home
 
 
-def without_our_frames(error: BaseException) -> BaseException:
-    """The error with the frames of this package cut from its traceback."""
+def users_frames(traceback: TracebackType | None) -> TracebackType | None:
+    """A traceback without the frames of this package."""
     ours = os.path.dirname(__file__) + os.sep
     kept: list[TracebackType] = []
-    step = error.__traceback__
+    step = traceback
     while step is not None:
         if not step.tb_frame.f_code.co_filename.startswith(ours):
             kept.append(step)
@@ -550,4 +571,4 @@ def without_our_frames(error: BaseException) -> BaseException:
     chain: TracebackType | None = None
     for each in reversed(kept):
         chain = TracebackType(chain, each.tb_frame, each.tb_lasti, each.tb_lineno)
-    return error.with_traceback(chain)
+    return chain

@@ -19,8 +19,8 @@ class Scope:
     """One execution of the run function or of a task's body: one attempt in one pass."""
 
     __slots__ = (
-        "closed", "deferred", "depth", "emptied", "flights", "limit", "logged", "owner", "parent", "path",
-        "prefix", "seen",
+        "adopted", "closed", "deferred", "depth", "emptied", "failed", "flights", "limit", "logged", "owner",
+        "parent", "path", "prefix", "seen",
     )  # fmt: skip
 
     def __init__(self, owner: Any, path: str = "", parent: Scope | None = None) -> None:
@@ -35,9 +35,15 @@ class Scope:
         self.flights: set[Any] | None = None
         self.emptied: Any = None  # An event for whoever waits until `flights` is empty.
         self.closed = False  # The body has ended: nothing new may start here.
+        self.failed = False  # It ended in an error, or was cut short: what still runs in it is cut short too.
+        self.adopted = False  # A later call waits for the body, and does what is to be done when it fails.
         self.deferred: Any = None  # The record of the body's failed end, while subtasks are in flight.
         self.limit: TimeLimit | None = None  # The running time limit of this attempt, if it has one.
         self.logged: dict[str, int] | None = None  # How often each log line was met.
+
+    def fail(self) -> None:
+        """The body has ended badly."""
+        self.closed = self.failed = True
 
     def is_within(self, other: Scope) -> bool:
         """Whether this scope is `other` or lies inside it."""

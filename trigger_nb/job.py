@@ -236,9 +236,10 @@ class Job(Generic[T]):
     def _begin(
         self, record: RunRecord, payload: Any, on_change: OnChange | None, *, display: bool, awaited: bool
     ) -> Run:
+        living = self._runtime.executions.get(record.id)
         execution = self._runtime.start(self._work(payload, on_change), self._current(record))
         run = self.handle(record.id)
-        run.follow(execution)
+        run.follow(execution, began=execution is not living)
         if display and self.client.display and in_notebook():
             view = NotebookView(
                 run.model(awaited=awaited), execution.feed, asyncio.get_running_loop(),

@@ -6,7 +6,7 @@ import asyncio
 import difflib
 import sys
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NoReturn, overload
@@ -19,7 +19,7 @@ from ._forget import forget, reset
 from ._interrupt import interruptible
 from ._keys import display_key, idempotency_key, last_segment, normal_key
 from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
-from ._runtime import Execution, Runtime, without_our_frames
+from ._runtime import Execution, Runtime, users_frames
 from ._scope import current_scope
 from ._store import Row
 from .errors import NotFoundError, RunInterruptedError, RunStateError, TriggerError
@@ -88,6 +88,7 @@ class Run:
         self._id = run_id
         self._restart = restart  # begins a pass, when the job is defined in this kernel
         self._execution = runtime.executions.get(run_id)
+        self._began = False  # by this handle, and not by another one before
         self._shown_in = -1  # the cell in which starting it showed its tree
         self._view: NotebookView | None = None
 
@@ -179,14 +180,14 @@ class Run:
     # Waiting for it ---------------------------------------------------------------------------
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return self.result().__await__()
-
-    async def result(self) -> Any:
         """The output, when the run has come to rest.
 
         Raises the error it FAILED with as itself, `RunCanceledError`, `RunInterruptedError`, or a
         `StoreError` when the store gave out.
         """
+        return _in_cell(self._result)
+
+    async def _result(self) -> Any:
         execution = self._runtime.executions.get(self._id) or self._execution
         if execution is None:
             return self._finished()
@@ -202,49 +203,38 @@ class Run:
         finally:
             if waiting is not None:
                 self._runtime.waits[waiting].discard(self._id)
+        view = self._runtime.views.get(self._id)
+        if view is not None:
+            view.flush()  # whichever cell shows it, the tree has come to rest when this one goes on
         assert execution.outcome is not None
-        if execution.outcome.error is not None:
-            raise self._noted(execution.outcome.error)
+        error = execution.outcome.raised()
+        if error is not None:
+            raise self._noted(error)
         return self.output
 
     async def result_of_cell(self) -> Any:
-        """`result_or_interrupt()`, with the tree brought up to date before the cell ends."""
+        """The output, for whoever called `job.run`: the tree is up to date when the cell ends."""
         try:
-            return await self._result_or_interrupt()
+            return await (self._result_or_interrupt() if self._began else self._result())
         finally:
             if self._view is not None:
                 self._view.flush()
 
     async def _result_or_interrupt(self) -> Any:
-        """`result()` for whoever began the run: cancelling the wait interrupts the run (A7)."""
+        """For whoever began the run: cancelling the wait interrupts the run (A7)."""
         execution = self._runtime.executions.get(self._id)
-        if execution is None or not execution.home.is_asyncio:
-            return await self.result()
-        waiter = asyncio.current_task()
-        interrupted = False
-
-        def stop() -> None:
-            nonlocal interrupted
-            interrupted = True
-            execution.stop(Stop.INTERRUPT)
-            if waiter is not None and not waiter.cancelling():
-                waiter.cancel()
-
-        def in_sync_body() -> bool:
-            return execution.pass_ is not None and execution.pass_.sync_bodies > 0
-
-        with interruptible(in_sync_body, stop):
-            try:
-                return await self.result()
-            except asyncio.CancelledError:
+        try:
+            return await self._result()
+        except asyncio.CancelledError:
+            if execution is not None:
                 execution.stop(Stop.INTERRUPT)
                 await _bounded(execution.rest())
-                raise
-            except RunInterruptedError:
-                # A sync body on the loop took the interrupt itself.
-                if execution.pass_ is not None and execution.pass_.stopped == Stop.INTERRUPT:
-                    raise asyncio.CancelledError(f"run {self._id} was interrupted") from None
-                raise
+            raise
+        except RunInterruptedError:
+            # A body that blocked the loop took the interrupt itself.
+            if execution is not None and execution.was_interrupted:
+                raise asyncio.CancelledError from None
+            raise
 
     def _finished(self) -> Any:
         match self.status:
@@ -271,7 +261,7 @@ class Run:
             )
             if note not in getattr(error, "__notes__", ()):
                 error.add_note(note)
-        return without_our_frames(error)
+        return error
 
     # Changing its course ----------------------------------------------------------------------
 
@@ -426,9 +416,10 @@ class Run:
             clock=self._runtime.clock,
         )
 
-    def follow(self, execution: Execution) -> None:
-        """This handle has begun, or joined, the run."""
+    def follow(self, execution: Execution, *, began: bool) -> None:
+        """This handle has begun the run, or joined it."""
         self._execution = execution
+        self._began = began
 
     def show_in(self, view: NotebookView) -> None:
         """Show the tree under the cell that is running; an earlier one of this run stands still."""
@@ -470,7 +461,7 @@ class Run:
 
     def _is_driven(self, record: RunRecord) -> bool:
         """Whether another kernel drives it now."""
-        return record.holder is not None and _lease.is_held(self._runtime.store.directory, record.holder)
+        return record.holder is not None and _lease.is_held(self._runtime.store.directory, self._id, record.holder)
 
     def _decoded(self, form: str, data: Any) -> Any:
         return _codec.load(form, data, self._runtime.store.blobs(self._id))
@@ -567,7 +558,10 @@ class RunCall:
         self._job_id = job_id
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return self._begin().result_of_cell().__await__()
+        return _in_cell(self._begin_and_wait)
+
+    async def _begin_and_wait(self) -> Any:
+        return await self._begin().result_of_cell()
 
     def __repr__(self) -> str:
         return (
@@ -652,6 +646,51 @@ def _cell_number() -> int:
     get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = get_ipython() if get_ipython is not None else None
     return getattr(shell, "execution_count", -1)
+
+
+class _Outcome(asyncio.Future[Any]):
+    """What a cell awaits. A future raises in the cell's own frame, so its traceback has none of ours.
+
+    Cancelling it cancels `work`, and it ends when that has: a cell that is interrupted ends when its
+    run has come to rest.
+    """
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        super().__init__()
+        self._work = asyncio.get_running_loop().create_task(self._do(work))
+        self._work.add_done_callback(self._end)
+
+    async def _do(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> tuple[Any, BaseException | None]:
+        with interruptible(self.cancel):
+            try:
+                return await work(), None
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # noqa: BLE001  # raised by whoever awaits
+                return None, error
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Cancel the work; then this ends, too."""
+        return self._work.cancel(msg)
+
+    def _end(self, work: asyncio.Task[tuple[Any, BaseException | None]]) -> None:
+        if work.cancelled():
+            super().cancel()
+            return
+        value, error = work.result()
+        if error is None:
+            self.set_result(value)
+        else:
+            self.set_exception(error.with_traceback(users_frames(error.__traceback__)))
+
+
+def _in_cell(work: Callable[[], Coroutine[Any, Any, Any]]) -> Generator[Any, Any, Any]:
+    """What a cell's `await` goes through; under trio the work itself."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work().__await__()
+    return _Outcome(work).__await__()
 
 
 async def _bounded(rest: Any) -> None:

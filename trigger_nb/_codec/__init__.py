@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 from collections.abc import Callable
@@ -76,7 +77,7 @@ def decode(form: str, data: Any, blobs: Blobs, returns: Any = None) -> Any:
     """The value whose record has this `form` and this text, parsed.
 
     A plain value is `data` itself. `returns` is a type that the value is then validated into,
-    unless it is an instance of it already.
+    unless it is an instance of it already or the type is none that pydantic can check.
     """
     value = data if form == "" else _decode(form, data, blobs)
     return value if returns is None else _as_type(value, returns)
@@ -110,17 +111,26 @@ def _decode(form: str, data: Any, blobs: Blobs) -> Any:
 
 
 def _as_type(value: Any, returns: Any) -> Any:
-    if type(value) is returns or isinstance(value, Unstored):
+    if returns is Any or _is_instance(value, returns) or isinstance(value, Unstored):
         return value
     import pydantic
 
     try:
-        return _adapter(returns).validate_python(value)
+        typed = _adapter(returns).validate_python(value)
     except pydantic.ValidationError as error:
         raise ValueNotLoadedError(
             f"a task's result does not fit the type that it is said to return, {returns!r}:\n{error}\n"
             "The result is kept: correct the type, and this task is replayed with it."
         ) from error
+    # For Iterable[...] pydantic makes an iterator, which can be read once.
+    return value if type(typed).__name__ == "ValidatorIterator" else typed
+
+
+def _is_instance(value: Any, returns: Any) -> bool:
+    try:
+        return isinstance(value, returns)
+    except TypeError:  # a generic such as list[User], a TypedDict
+        return False
 
 
 def _adapter(returns: Any) -> Any:
@@ -134,11 +144,14 @@ def _adapter(returns: Any) -> Any:
 def _cached_adapter(returns: Any) -> Any:
     import pydantic
 
-    try:
-        return pydantic.TypeAdapter(returns)
-    except pydantic.PydanticSchemaGenerationError:
-        # A class that pydantic does not know: being an instance of it will do.
-        return pydantic.TypeAdapter(returns, config={"arbitrary_types_allowed": True})
+    # A class that pydantic does not know: being an instance of it will do. What it cannot make out
+    # at all, such as a name that is not defined, types nothing.
+    for config in (None, pydantic.ConfigDict(arbitrary_types_allowed=True)):
+        with contextlib.suppress(pydantic.PydanticUserError, pydantic.PydanticUndefinedAnnotation):
+            adapter = pydantic.TypeAdapter[Any](returns, config=config)
+            if adapter.pydantic_complete:
+                return adapter
+    return pydantic.TypeAdapter(Any)
 
 
 def register_codec(
@@ -229,18 +242,24 @@ class _Digests:
 
 def fingerprint_inputs(params: Any) -> str:
     """A short text that changes when `params` does; "" when a part of them cannot be told."""
-    if type(params) is tuple and len(cast("tuple[Any, ...]", params)) == 1 and type(params[0]) is int:
-        text = f"({params[0]})"  # a loop over numbers: the shortest way to the same text
-        if len(text) <= 64:
-            return text
+    if type(params) is not tuple:
+        return _fingerprint(params)
+    args = cast("tuple[Any, ...]", params)
+    if len(args) == 1 and type(args[0]) is int and -(2**63) < args[0] < 2**63:
+        return f"({args[0]})"  # a loop over numbers: the shortest way to the same text
+    items = list(args)
+    text = plain_text(items, dumps_sorted) if is_plain(items) else None
+    return _fingerprint(args) if text is None else _shortened(f"({text[1:-1]})")
+
+
+def _fingerprint(params: Any) -> str:
     try:
-        if type(params) is tuple and is_plain(items := list(cast("tuple[Any, ...]", params))):
-            text = plain_text(items, dumps_sorted)
-            text = canonical(params) if text is None else f"({text[1:-1]})"
-        else:
-            text = canonical(params)
+        return _shortened(canonical(params))
     except NotStorableError:
         return ""
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= 64 else hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -51,11 +51,7 @@ def _find(cls: type[Any]) -> Write | None:
         return _write_model
     if dataclasses.is_dataclass(cls) and _is_plain_object(cls):
         return _write_dataclass
-    if cls.__module__ in {"pydantic.networks", "pydantic_core._pydantic_core"} and cls.__name__.endswith(
-        "Url"
-    ):
-        return _write_url
-    return None
+    return _write_url if _is_url(cls) else None
 
 
 def _is_plain_object(cls: type[Any]) -> bool:
@@ -71,6 +67,9 @@ def _pydantic(module: str, name: str) -> Any:
 
 class _Never:
     """Has no subclass."""
+
+
+_URL_MODULES = frozenset({"pydantic.networks", "pydantic_core._pydantic_core"})
 
 
 # -- enums
@@ -222,9 +221,9 @@ def _model_class(writer: Writer, value: Any) -> Any:
 def _load_model_class(name: Any) -> Any:
     base = _pydantic("main", "BaseModel")
     if isinstance(name, str):
-        return load_class(name, object if base is _Never else base)
+        return load_class(name, base)
     origin, *arguments = cast("list[str]", name)
-    return cast("Any", load_class(origin))[tuple(load_class(argument) for argument in arguments)]
+    return cast("Any", load_class(origin, base))[tuple(load_class(argument) for argument in arguments)]
 
 
 _shapes: WeakKeyDictionary[type[Any], str] = WeakKeyDictionary()
@@ -288,6 +287,10 @@ def _validated(cls: Any, values: dict[str, Any], given: set[str]) -> Any:
 # -- pydantic's addresses
 
 
+def _is_url(cls: type[Any]) -> bool:
+    return cls.__module__ in _URL_MODULES and cls.__name__.endswith(("Url", "Dsn"))
+
+
 def _write_url(writer: Writer, value: Any) -> Any:
     cls: Any = kind_of(value)
     text = str(value)
@@ -297,7 +300,10 @@ def _write_url(writer: Writer, value: Any) -> Any:
 
 
 def _read_url(reader: Reader, data: dict[str, Any]) -> Any:
-    return load_class(data["of"])(data["v"])
+    cls = load_class(data["of"])
+    if not _is_url(cls):  # Only these may be called with what a row says.
+        raise ValueNotLoadedError(f"a stored value is said to be an address, and {type_name(cls)} is none")
+    return cls(data["v"])
 
 
 # -- secrets and placeholders

@@ -20,6 +20,7 @@ from types import GetSetDescriptorType, MemberDescriptorType, TracebackType
 from typing import Any, Final, NamedTuple, cast, get_args
 from weakref import WeakValueDictionary
 
+from .._origins import ORIGINS
 from ..errors import NotStorableError, TaskError, ValueNotStoredError
 from ._base import (
     TAG,
@@ -117,7 +118,7 @@ class _Errors:
             "module": cls.__module__,
             "type": cls.__qualname__,
             "bases": _base_names(cls),
-            "message": _cut(_text_of(error, str)),
+            "message": self._shown(_text_of(error, str)),
         }
         if not self._write_adapted(error, data):
             self._write_parts(error, data)
@@ -146,7 +147,8 @@ class _Errors:
     def _write_parts(self, error: BaseException, data: dict[str, Any]) -> None:
         data["args"] = [self.argument(argument) for argument in _arguments(error)]
         attributes = attributes_of(error)
-        attributes.pop("__notes__", None)
+        for not_of_it in ("__notes__", ORIGINS):
+            attributes.pop(not_of_it, None)
         if isinstance(error, _StandIn):
             attributes.pop("_message", None)
         self._write_named("attrs", attributes, data)
@@ -175,7 +177,7 @@ class _Errors:
         except Exception:
             if isinstance(value, UnstoredArgument):
                 return {TAG: "argument", "v": known_of(value)}
-            shown, text = _cut(_text_of(value, repr)), _cut(_text_of(value, str))
+            shown, text = self._shown(_text_of(value, repr)), self._shown(_text_of(value, str))
             return {TAG: "argument", "v": {"type": type_name(kind_of(value)), "shown": shown, "text": text}}
 
     def _part(self, value: Any) -> Any:
@@ -190,6 +192,11 @@ class _Errors:
             raise NotStorableError("$", type_name(kind_of(value)), "too large to keep with an error")
         self._text_left -= size
         return data
+
+    def _shown(self, text: str) -> str:
+        text = _cut(text)
+        self._text_left -= len(text)
+        return text
 
     def _may_write_more(self) -> bool:
         return self._errors_left > 0 and self._depth < _MAX_DEPTH and self._text_left > 0
@@ -324,17 +331,19 @@ def _read(data: dict[str, Any]) -> BaseException:
 
 def _read_notes(error: BaseException, data: dict[str, Any]) -> None:
     if "notes" in data:
-        error.__notes__ = list(data["notes"])
+        error.__dict__["__notes__"] = list(data["notes"])
 
 
 def _read_chain(error: BaseException, data: dict[str, Any]) -> None:
+    # Past any `__setattr__` of the class's own, such as a frozen dataclass has.
+    put = functools.partial(BaseException.__setattr__, error)
     if "cause" in data:
-        error.__cause__ = _read(data["cause"])
+        put("__cause__", _read(data["cause"]))
     if "context_is_cause" in data:
-        error.__context__ = error.__cause__
+        put("__context__", error.__cause__)
     elif "context" in data:
-        error.__context__ = _read(data["context"])
-    error.__suppress_context__ = data.get("suppress_context", False)
+        put("__context__", _read(data["context"]))
+    put("__suppress_context__", data.get("suppress_context", False))
 
 
 def _read_adapted(data: dict[str, Any]) -> BaseException | None:
@@ -382,7 +391,7 @@ def _filled(cls: type[BaseException], data: dict[str, Any]) -> BaseException:
     error = _new_group(cls, reader, data) if "errors" in data else _new(cls, reader, data)
     for name, value in reader.fields(data.get("attrs", {})).items():
         if isinstance(getattr(cls, name, None), MemberDescriptorType):
-            object.__setattr__(error, name, value)
+            BaseException.__setattr__(error, name, value)
         else:
             error.__dict__[name] = value
     members = _built_in_members(cls)

@@ -23,6 +23,7 @@ from ._base import (
     add_type,
     dumps,
     dumps_sorted,
+    kind_of,
     loads,
 )
 
@@ -279,7 +280,13 @@ def _refuse_attributes(writer: Writer, value: Any) -> None:
 
 
 def _write_zone(writer: Writer, zone: tzinfo | None) -> Any:
-    return None if zone is None else writer.at("tzinfo", zone)
+    if zone is None:
+        return None
+    data = writer.at("tzinfo", zone)
+    # pytz has an object for each offset that a zone has ever had, and all are of the same name.
+    if data[TAG] == "pytz.zone" and _read_pytz(Reader(None), data) is not zone:
+        writer.refuse(zone, "a time zone of pytz is not found again by its name; use zoneinfo.ZoneInfo")
+    return data
 
 
 def _write_datetime(writer: Writer, value: datetime) -> Any:
@@ -343,6 +350,16 @@ def _read_zoneinfo(reader: Reader, data: dict[str, Any]) -> tzinfo:
     return ZoneInfo(data["v"])
 
 
+def _write_pytz(writer: Writer, value: Any) -> Any:
+    if not getattr(value, "zone", None):
+        writer.refuse(value, "a time zone without a name; use datetime.timezone")
+    return {TAG: "pytz.zone", "v": value.zone}
+
+
+def _read_pytz(reader: Reader, data: dict[str, Any]) -> tzinfo:
+    return importlib.import_module("pytz").timezone(data["v"])
+
+
 # Their text says all that they are.
 _TEXT_TYPES: Final = frozenset(
     {
@@ -381,8 +398,10 @@ def _read_text_type(reader: Reader, data: dict[str, Any]) -> Any:
     return getattr(importlib.import_module(module), name)(reader.read(data["v"]))
 
 
-def _find_zoneinfo(cls: type[Any]) -> Write | None:
-    return _write_zoneinfo if f"{cls.__module__}.{cls.__qualname__}" == "zoneinfo.ZoneInfo" else None
+def _find_zone(cls: type[Any]) -> Write | None:
+    if f"{cls.__module__}.{cls.__qualname__}" == "zoneinfo.ZoneInfo":
+        return _write_zoneinfo
+    return _write_pytz if cls.__module__.partition(".")[0] == "pytz" and issubclass(cls, tzinfo) else None
 
 
 def register() -> None:
@@ -410,6 +429,7 @@ def register() -> None:
     add_type(timedelta, "timedelta", _write_timedelta, _read_timedelta)
     add_type(timezone, "timezone", _write_timezone, _read_timezone)
     add_reader("zone", _read_zoneinfo)
-    add_finder(_find_zoneinfo)
+    add_reader("pytz.zone", _read_pytz)
+    add_finder(_find_zone)
     add_reader("text", _read_text_type)
     add_finder(_find_text_type)

@@ -36,7 +36,7 @@ def _write_polars(writer: Writer, frame: Any) -> dict[str, Any]:
         data = file.getvalue()
         back = pl.read_ipc_stream(io.BytesIO(data))
         exact = back.schema == frame.schema and back.equals(frame, null_equal=True)
-    except Exception as error:
+    except (Exception, pl.exceptions.PanicException) as error:  # a panic is no `Exception`
         writer.refuse(frame, f"Arrow cannot hold it: {error}")
     if not exact:
         writer.refuse(frame, "Arrow changes one of its columns; cast it to a plainer type")

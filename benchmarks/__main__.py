@@ -1,0 +1,84 @@
+"""`python -m benchmarks`: prints the table of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+
+from . import imports, workloads
+from .pairs import Row, compare, seconds_a_task, table
+from .workloads import Workload
+
+# Ours, what it is measured beside, and how many times that it may cost.
+COMPARISONS: tuple[tuple[str, Workload, str, Workload, float], ...] = (
+    ("replay", workloads.replay, "sqlite3 resume", workloads.resume, 2.5),
+    ("replay", workloads.replay, "memoize hit", workloads.hit, 1 / 3),
+    ("fresh", workloads.fresh, "memoize miss", workloads.miss, 1.0),
+    ("fresh", workloads.fresh, "sqlite3 inserts", workloads.inserts, float("inf")),
+    ("fresh, def bodies", workloads.fresh_def, "memoize miss", workloads.miss, 3.0),
+    ("fresh, gathered", workloads.gathered, "memoize miss", workloads.miss, 0.5),
+)
+GROWTH = (("replay", workloads.replay), ("fresh", workloads.fresh), ("fresh, gathered", workloads.gathered))
+GROWTH_TARGET = 1.2
+IMPORT_TARGET = 1.3
+
+
+def measured(sizes: Sequence[int], pairs: int, only: str = "") -> Iterator[Row]:
+    """All rows, as they come."""
+    for tasks in sizes:
+        for name, ours, per, theirs, target in COMPARISONS:
+            if only in f"{name} / {per}":
+                sides = (_side(ours, tasks), _side(theirs, tasks))
+                yield compare(name, per, f"{tasks:,}", sides, target=target, pairs=pairs)
+    small, large = min(sizes), max(sizes)
+    for name, ours in GROWTH:
+        per = f"a task of {small:,}"
+        if small < large and only in f"{name} / {per}":
+            sides = (_side(ours, large), _side(ours, small))
+            yield compare(name, per, f"{large:,}", sides, target=GROWTH_TARGET, pairs=pairs)
+    if only in "import / anyio + a model":
+        both = (lambda: imports.seconds_of(imports.OURS), lambda: imports.seconds_of(imports.THEIRS))
+        yield compare("import", "anyio + a model", "", both, target=IMPORT_TARGET, pairs=pairs)
+
+
+def _side(workload: Workload, tasks: int):
+    return lambda: seconds_a_task(workload, tasks)
+
+
+def surroundings() -> str:
+    """What the figures were measured with."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("anyio", "diskcache", "pydantic"))
+    return (
+        f"{platform.python_implementation()} {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
+        f"{packages}; {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--pairs", type=int, default=15, help="pairs a row (default: %(default)s)")
+    parser.add_argument("--tasks", type=int, nargs="+", default=[1000, 5000], help="tasks of a run")
+    parser.add_argument("--quick", action="store_true", help="5 pairs, 200 and 1,000 tasks")
+    parser.add_argument("--only", default="", metavar="TEXT", help='rows with this in "cost of / beside"')
+    given = parser.parse_args(arguments)
+    pairs, sizes = (5, [200, 1000]) if given.quick else (given.pairs, given.tasks)
+
+    print(surroundings())
+    print(f"Medians of {pairs} alternated pairs; the ratio is taken pair by pair. Times are of one task.\n")
+    rows: list[Row] = []
+    for row in measured(sizes, pairs, given.only):
+        rows.append(row)
+        if sys.stderr.isatty():
+            print(f"  {row.name} / {row.per} {row.size}: {row.ratio:.2f}", file=sys.stderr)
+    print(table(rows))
+    loaded = imports.loaded()
+    print(f"\nLoaded by import trigger_nb and not wanted: {', '.join(loaded) or 'none'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Engines that are wrong on purpose: the crash test has to find them out.
+
+A child applies the one that the environment variable names. Nothing of the package knows of it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from trigger_nb._store import DiskStore, Row
+
+VARIABLE = "CRASH_TEST_MUTANT"
+DELAY = 0.03  # seconds between the return of a value and its commit
+
+
+def commit_after_return() -> None:
+    """R3 broken: the caller gets its value first, and the record is committed a little later.
+
+    Left alone it does the same as the true one: all is committed, and in order, before the process ends.
+    """
+    commit = DiskStore.commit
+    behind = ThreadPoolExecutor(1)
+
+    def commit_later(
+        self: DiskStore, rows: Sequence[Row], *, patience: float | None = None
+    ) -> frozenset[Row]:
+        due = time.monotonic() + DELAY
+        behind.submit(commit_when_due, self, list(rows), due)
+        return frozenset()
+
+    def commit_when_due(self: DiskStore, rows: Sequence[Row], due: float) -> None:
+        time.sleep(max(0.0, due - time.monotonic()))
+        commit(self, rows, patience=30.0)
+
+    DiskStore.commit = commit_later  # type: ignore[method-assign]
+
+
+MUTANTS = {"commit-after-return": commit_after_return}
+
+
+def apply() -> None:
+    """Become the mutant that the environment names, if it names one."""
+    name = os.environ.get(VARIABLE)
+    if name:
+        MUTANTS[name]()
