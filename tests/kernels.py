@@ -23,7 +23,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
 ROOT = Path(__file__).parents[1]
-TIMEOUT = 60.0  # for what is bound to happen; only a failing test waits that long
+TIMEOUT = 30.0  # for what is bound to happen; only a failing test waits that long
 
 PRELUDE = """
 import asyncio, os, time
@@ -133,6 +133,7 @@ class Kernel:
         self._manager: KernelManager | None = None
         self._client: BlockingKernelClient | None = None
         self.all_messages: list[dict[str, Any]] = []
+        self.running: Running | None = None
 
     def _private(self, notebook: str) -> dict[str, str]:
         env = {key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "JPY_"))}
@@ -192,6 +193,7 @@ class Kernel:
         return self.start()
 
     def stop(self) -> None:
+        self.running = None
         if self._client is not None:
             self._client.stop_channels()
             self._client = None
@@ -208,7 +210,14 @@ class Kernel:
 
     def submit(self, code: str) -> Running:
         """Begin a cell."""
-        return Running(self, self.client.execute(dedent(code).strip("\n")))
+        self.running = Running(self, self.client.execute(dedent(code).strip("\n")))
+        return self.running
+
+    def ready(self) -> Kernel:
+        """This one, started again if it is dead or a failed test has left a cell running."""
+        if not self.manager.is_alive() or (self.running is not None and not self.running.ended):
+            self.restart()
+        return self
 
     def pump(self, until: Callable[[], object], timeout: float = TIMEOUT) -> None:
         """Read what the kernel says until something holds."""
@@ -222,7 +231,11 @@ class Kernel:
                 assert self.manager.is_alive(), "the kernel has died"
 
     def _last_words(self) -> list[Any]:
-        return [(m["msg_type"], str(m["content"])[:300]) for m in self.all_messages[-8:]]
+        said: list[Any] = []
+        for message in self.all_messages[-8:]:
+            content = message["content"]
+            said.append((message["msg_type"], content.get("data", {}).get("text/plain") or str(content)[:300]))
+        return said
 
     # What happened ----------------------------------------------------------------------------
 
@@ -263,14 +276,15 @@ class Running:
         return [m for m in self._kernel.all_messages if m["parent_header"].get("msg_id") == self._request]
 
     def end(self, timeout: float = TIMEOUT) -> Cell:
-        self._kernel.pump(self._idle, timeout)
+        self._kernel.pump(lambda: self.ended, timeout)
         took = time.monotonic() - self._since
         while True:
             reply = self._kernel.client.get_shell_msg(timeout=TIMEOUT)
             if reply["parent_header"].get("msg_id") == self._request:
                 return Cell(self.messages, reply["content"], took)
 
-    def _idle(self) -> bool:
+    @property
+    def ended(self) -> bool:
         return any(
             m["msg_type"] == "status" and m["content"]["execution_state"] == "idle" for m in self.messages
         )

@@ -45,7 +45,7 @@ CELLS = [
         tens = await io.run_task("second", second, numbers)
         total = await io.run_task("third", third, tens)
         pair = await io.run_task("fourth", fourth, total)
-        effect("four are done")
+        effect(f"four are done of {payload}")
         await kept_here()
         return await io.run_task("fifth", fifth, pair)
     """,
@@ -65,23 +65,23 @@ def kernel(tmp_path):
 
 def run_cells(kernel, payload="1", edit=lambda cell: cell):
     """Run the notebook from top to bottom; the bodies that ran."""
-    kernel.forget_effects()
+    before = len(kernel.effects)
     for cell in CELLS[:-1]:
         kernel.run(edit(cell)).check()
     last = kernel.run(edit(CELLS[-1].replace("{payload}", payload))).check()
     assert last.printed == DONE
-    return [effect for effect in kernel.effects if effect in BODIES]
+    return [effect for effect in kernel.effects[before:] if effect in BODIES]
 
 
 def kill_before_the_last(kernel, payload="1"):
     """Run the notebook in this kernel, which dies when four of five tasks are done; the bodies that ran."""
-    kernel.forget_effects()
+    before = len(kernel.effects)
     (kernel.directory / "hold").touch()
     for cell in CELLS[:-1]:
         kernel.run(cell).check()
     kernel.submit(CELLS[-1].replace("{payload}", payload))
-    kernel.until_effect("four are done")
-    bodies = [effect for effect in kernel.effects if effect in BODIES]
+    kernel.until_effect(f"four are done of {payload}")
+    bodies = [effect for effect in kernel.effects[before:] if effect in BODIES]
     kernel.kill()
     (kernel.directory / "hold").unlink()
     return bodies

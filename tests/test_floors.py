@@ -24,8 +24,8 @@ FLOORS = [
     "_fingerprint.py _valuefiles.py view/values.py",
     "_codec/_base.py _keys.py filters.py retry.py",  # 1
     "_origins.py",
-    "_codec/arrays.py _codec/classes.py _codec/exceptions.py _codec/frames.py _codec/signed.py _codec/tables.py",  # 2
-    "_codec/json.py _codec/preview.py _records.py triggers.py",
+    "_codec/arrays.py _codec/classes.py _codec/exceptions.py _codec/frames.py _codec/signed.py",  # 2
+    "_codec/json.py _codec/preview.py _codec/tables.py _records.py triggers.py",
     "_codec/__init__.py _feed.py _flights.py _forget.py",  # 3
     "_executors.py _store.py _task.py view/model.py",  # 4
     "_call.py _commit.py _lease.py view/icons.py view/text.py",  # 5
@@ -53,7 +53,11 @@ LATE = {
     *("cloudpickle", "httpx", "numpy", "pandas", "polars", "pyarrow", "requests", "trio"),
 }
 # Files that are nothing without such a library, and are themselves imported late.
-MAY_IMPORT_EARLY = {"_codec/arrays.py": {"numpy"}, "_codec/frames.py": {"numpy"}, "view/widget.py": {"anywidget", "ipywidgets"}}
+MAY_IMPORT_EARLY = {
+    "_codec/arrays.py": {"numpy"},
+    "_codec/frames.py": {"numpy"},
+    "view/widget.py": {"anywidget", "ipywidgets"},
+}
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 

@@ -17,10 +17,15 @@ SOON = 4.0
 
 
 @pytest.fixture(scope="module")
-def kernel(tmp_path_factory):
+def one_kernel(tmp_path_factory):
     with kernel_in(tmp_path_factory.mktemp("interrupt") / "nb") as kernel:
-        kernel.run('client = TriggerClient("interrupt")').check()
         yield kernel
+
+
+@pytest.fixture
+def kernel(one_kernel):
+    one_kernel.ready().run('client = TriggerClient("interrupt")').check()
+    return one_kernel
 
 
 def interrupted(kernel: Kernel, code: str, during: str):
@@ -377,6 +382,9 @@ async def slow(payload, io):
         BLOCK
     await io.run_task("long", body)
 
+async def main():
+    await slow.run()
+
 try:
     START
 except KeyboardInterrupt:
@@ -384,7 +392,7 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("start", ["slow.run_sync()", "asyncio.run(slow.run()._begin_and_wait())"])
+@pytest.mark.parametrize("start", ["slow.run_sync()", "asyncio.run(main())"])
 @pytest.mark.parametrize("block", ["await asyncio.sleep(60)", "time.sleep(60)"])
 def test_in_a_script_control_c_is_a_keyboard_interrupt(tmp_path: Path, block: str, start: str):
     code = SCRIPT.replace("BLOCK", block).replace("START", start)

@@ -119,7 +119,7 @@ def wait_for(call: Call[Any], owner: Pass) -> Any:
     call.awaited = True
     try:
         value = owner.replay(call)
-        return value if value is not MISS else run_on(owner.home, lambda: owner.perform(call))
+        return value if value is not MISS else run_on(owner.home, lambda: owner.perform_for_thread(call))
     except asyncio.CancelledError:
         raise RunInterrupted from None
 

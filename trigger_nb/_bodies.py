@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType, MethodType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from .errors import InvalidOptionError
 
@@ -70,14 +70,25 @@ def _is_bound(function: Any, name: str) -> bool:
 
 
 def _annotation(function: Any) -> Any:
+    """The return annotation, when it names a model to make of plain data; else None.
+
+    Other annotations are what Python takes them for: notes. Validating into `-> float` would
+    make another value of an int.
+    """
     plain = innermost(function)
     raw = getattr(plain, "__annotations__", {}).get("return")
-    if not isinstance(raw, str):
-        return raw
-    try:
-        return inspect.get_annotations(plain, eval_str=True).get("return")
-    except Exception:  # noqa: BLE001  # a name that is not there: then there is no typed result
-        return None
+    if isinstance(raw, str):
+        try:
+            raw = inspect.get_annotations(plain, eval_str=True).get("return")
+        except Exception:  # noqa: BLE001  # a name that is not there: then there is no typed result
+            return None
+    return raw if _names_model(raw) else None
+
+
+def _names_model(annotation: Any) -> bool:
+    if isinstance(annotation, type) and hasattr(annotation, "__pydantic_validator__"):
+        return True
+    return any(map(_names_model, get_args(annotation)))
 
 
 def innermost(function: Any) -> Any:

@@ -15,9 +15,10 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
+from types import coroutine
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import anyio
@@ -43,7 +44,7 @@ from ._redact import redact
 from ._scope import Scope, TimeLimit, current_scope
 from ._store import Row
 from ._task import OnChange, Task, describe
-from ._values import dump, dump_unstored
+from ._values import PatientBlobs, dump, dump_unstored
 from .errors import (
     CorruptRecordError,
     DuplicateKeyError,
@@ -105,7 +106,7 @@ class Pass:
         self.home = home
         self.settings = settings
         self.memory = memory
-        self.blobs = store.blobs(run.id)
+        self.blobs = PatientBlobs(store.blobs(run.id), memory.parked_values)
         self.root = Scope(self)
         self.reasons: dict[str, Reason] = {}
         self.changes: dict[str, str] = {}
@@ -114,6 +115,7 @@ class Pass:
         self.stopped: Stop | None = None
         self.stop_error: TriggerError | None = None  # what `await run` raises for a stop of our own making
         self.is_lost = is_lost  # whether another kernel has taken the run over
+        self.driver: asyncio.Task[Any] | None = None  # what waits for this pass: under asyncio
         self.main: asyncio.Task[Any] | None = None  # what a stop cancels: under asyncio
         self.outer: anyio.CancelScope | None = None  # and under trio
         self.stopped_event: asyncio.Event | None = None
@@ -131,10 +133,12 @@ class Pass:
         self._directory = str(store.directory)
         self._make_io = make_io
         self._fingerprints = Fingerprints()
-        self._ordinals = itertools.count((run.passes << 32) + 1)  # greater in every later pass
+        self.first_ordinal = (run.passes << 32) + 1  # greater in every later pass
+        self._ordinals = itertools.count(self.first_ordinal)
         self._finality = Finality(self.records, run.ended_by, run_completed=run_was_completed)
         self._pauses: dict[str, anyio.CancelScope] = {}  # calls that sleep, by path
         self._parked: set[str] = set()  # calls that wait for what cannot come in this pass, by path
+        self._thread_calls: set[anyio.CancelScope] = set()  # under trio: what nobody else can cancel
         self._loose: list[Pending] = []  # rows that ride with the next commit
         # By the id of a body's code, which is kept alive here: its fingerprint, and how a record of it begins.
         self._heads: dict[int, tuple[str, str, Any]] = {}
@@ -225,7 +229,8 @@ class Pass:
         return plain_head_with(known[1], inputs) if inputs else known[1]
 
     def _refuse(self, call: Call[Any]) -> NoReturn:
-        if self.stopped is not None:
+        cut_short = any(scope.failed for scope in call.scope.outward())
+        if cut_short or self.stopped not in (None, Stop.ENDED):
             raise self._cancellation()
         raise self.misused(
             ScopeClosedError(
@@ -338,8 +343,8 @@ class Pass:
             if call.kind == "parallel":
                 return await self._walk(call)
             return await self._perform(call)
-        except (anyio.get_cancelled_exc_class(), RunInterrupted):
-            self._note_cancellation(call, round(time.monotonic() - began, 3))
+        except (anyio.get_cancelled_exc_class(), RunInterrupted) as error:
+            self._note_cancellation(call, error, round(time.monotonic() - began, 3))
             raise
         finally:
             scope.flights.discard(call)
@@ -349,6 +354,61 @@ class Pass:
             if scope is self.root and not scope.flights:
                 self._idle_since = time.monotonic()
             self._leave_if_drained()
+
+    async def perform_for_thread(self, call: Call[T]) -> T:
+        """`perform` for a call that comes from a thread. Under trio no scope but this one is around it."""
+        if self.home.is_asyncio:
+            return await self.perform(call)
+        with anyio.CancelScope() as scope:
+            self._thread_calls.add(scope)
+            try:
+                return await self.perform(call)
+            finally:
+                self._thread_calls.discard(scope)
+        raise RunInterrupted
+
+    def _note_cancellation(self, call: Call[Any], error: BaseException, seconds: float) -> None:
+        """Record why a call was cut short: the pass is ending, a time limit around it, or the user's code (A8)."""
+        record = call.record
+        flight = flights.get(self._flight_key(call.path))
+        if self._is_ending or isinstance(error, RunInterrupted) or _is_timed_out(call.scope):
+            if record is not None and record.status == TaskStatus.RUNNING and flight is None:
+                self._save_with_next(record.copy(status=TaskStatus.PENDING, interrupted=True))
+            return
+        if record is not None and record.canceled is not None:
+            return  # as expected
+        if flight is not None:
+            flight.canceled = seconds
+        record = record or self._blank(call)
+        self.reopen_canceled(call.path)
+        self._save_now(
+            record.copy(
+                status=TaskStatus.CANCELED,
+                canceled=seconds,
+                ended=next(self._ordinals),
+                ended_at=round(self.clock.time(), 3),
+            )
+        )
+
+    def reopen_canceled(self, path: str) -> None:
+        """What was cancelled because the body around it was has no say of its own in the next pass."""
+        for inner, text in list(self._records.items()):
+            if (
+                '"status":"CANCELED"' in text[:40]
+                and is_within(inner, path)
+                and (record := self.record(inner)) is not None
+                and record.ended >= self.first_ordinal
+            ):
+                self._save_with_next(
+                    record.copy(
+                        status=TaskStatus.PENDING, interrupted=True, canceled=None, ended=0, ended_at=None
+                    )
+                )
+
+    @property
+    def _is_ending(self) -> bool:
+        """Whether the pass was stopped, or the event loop is shutting down."""
+        return self.stopped is not None or (self.driver is not None and self.driver.cancelling() > 0)
 
     async def _perform(self, call: Call[Any]) -> Any:
         self._check_options(call)
@@ -404,7 +464,7 @@ class Pass:
         `MISS` when it was cut short and has neither result nor error.
         """
         self._saw(call.path, Reason.ADOPTED)
-        flight.adopted = True
+        flight.scope.adopted = True
         await flight.wait()
         if flight.record is not None:
             self._remember(flight.record)
@@ -455,14 +515,18 @@ class Pass:
     def _after_crash(self, call: Call[Any], record: TaskRecord) -> TaskRecord:
         blank = self._blank(call, record)
         blank.attempt = record.attempt
-        # A body that had got as far as a subtask is not what killed the process.
-        if not any(is_within(path, call.path) and self._started(path) > record.started for path in self._records):
+        if not self._got_on(record):
             blank.crashes = record.crashes + 1
         return blank
 
-    def _started(self, path: str) -> int:
-        record = self.record(path)
-        return record.started if record is not None else 0
+    def _got_on(self, crashed: TaskRecord) -> bool:
+        """Whether something in the body began or ended after its start: then it is not what killed the process."""
+        return any(
+            is_within(path, crashed.path)
+            and (record := self.record(path)) is not None
+            and max(record.began, record.ended) > crashed.began
+            for path in list(self._records)
+        )
 
     async def _resume_wait(self, call: Call[Any], record: TaskRecord) -> Any:
         """Go on with the countdown to the next attempt that an earlier pass began."""
@@ -480,7 +544,7 @@ class Pass:
             {
                 "path": call.path,
                 "status": TaskStatus.RUNNING,
-                "started": next(self._ordinals),
+                "started": self._first_start(earlier),
                 "started_at": round(self.clock.time(), 3),
             }
         )
@@ -500,6 +564,12 @@ class Pass:
             if earlier.error is not None and earlier.status == TaskStatus.WAITING:
                 record.started_at = earlier.started_at  # the clock of `stop_after_delay` runs on
         return record
+
+    def _first_start(self, earlier: TaskRecord | None) -> int:
+        """R9 goes by when a task *first* started; one that was forgotten on purpose starts anew."""
+        if earlier is None or earlier.forced or not earlier.started:
+            return next(self._ordinals)
+        return earlier.started
 
     def _reference(self, body: Any) -> str:
         """Where to find the body again by name; worked out once for each piece of code."""
@@ -544,19 +614,19 @@ class Pass:
             if self.stopped is not None or call.scope.closed:
                 return await self._end_alone(call, record, error, scope)
             error, next_at = await self._decide(call, record, error, scope)
-            scope.closed = not self._is_flying(call.path)
+            if not self._is_flying(call.path):
+                scope.fail()
             if next_at is None:
                 return await self._give_up(call, record, error, scope)
             record.error = _codec.encode_error(error)
-            await self._save(record.copy(status=TaskStatus.WAITING, next_at=next_at))
             del error
-            await self._pause(call.path, next_at)
+            await self._count_down(call, record, next_at)
             record = record.copy(attempt=record.attempt + 1, error=None, crashes=0)
             self._saw(call.path, Reason.RETRIED)
 
     async def _end_alone(self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope) -> Any:
         """The body failed when nobody waited for it any more: there is no next attempt (A6)."""
-        scope.closed = True
+        scope.fail()
         if scope.adopted:
             raise error  # whoever took the body over records it
         return await self._give_up(call, record, error, scope)
@@ -573,8 +643,12 @@ class Pass:
     async def _delay(self, call: Call[Any], record: TaskRecord) -> None:
         until = to_timestamp(call.options["delay_until"], "delay_until")
         if until > self.clock.time():
-            await self._save(record.copy(status=TaskStatus.WAITING, next_at=until))
-            await self._pause(call.path, until)
+            await self._count_down(call, record, until)
+
+    async def _count_down(self, call: Call[Any], record: TaskRecord, until: float) -> None:
+        call.record = waiting = record.copy(status=TaskStatus.WAITING, next_at=until)
+        await self._save(waiting)
+        await self._pause(call.path, until)
 
     def _check_open(self, call: Call[Any]) -> None:
         """A new body may start only where the pass and the scope are still open (I7, A6)."""
@@ -585,6 +659,7 @@ class Pass:
         """One call of the body, and its end."""
         if self._closed_to_new:
             await self._park(call)
+        call.record = record
         scope = Scope(self, call.path, call.scope)
         timeout = self._timeout(call)
         if timeout is None:
@@ -614,7 +689,6 @@ class Pass:
                 return value
         flight = Flight(key, self, scope, record)
         flight.host = call.host
-        flight.mark = lambda: self._mark_started(record)
         flights[flight.key] = flight
         self.flights.add(flight)
         self.fresh += 1
@@ -639,6 +713,8 @@ class Pass:
     def _land(self, flight: Flight) -> None:
         self.flights.discard(flight)
         flight.land()
+        if flight.gone:
+            self._record_alone(flight)
         if (around := flight.scope.parent) is not None and around.deferred is not None:
             self._save_deferred(around)
         self._leave_if_drained()
@@ -693,13 +769,14 @@ class Pass:
                     self._save_result_here(flight, *self._completed(call, record, flight, value))
             except BaseException as error:  # noqa: BLE001  # raised in the caller, if there still is one
                 flight.error = error
-            self.home.soon(come_home)
+            flight.over = True
+            if not self.home.soon(come_home):
+                self._land(flight)
 
         def come_home() -> None:
-            flight.over = True
             over.set()
             if flight.gone:
-                self._land(flight)
+                self._end_of_gone(call, record, flight, unsettled)
 
         threads.submit(work)
         await over.wait()
@@ -715,6 +792,46 @@ class Pass:
             finally:
                 current_scope.reset(token)
         return value
+
+    def _end_of_gone(self, call: Call[Any], record: TaskRecord, flight: Flight, unsettled: list[Any]) -> None:
+        """A thread's body has ended, and its caller had left before."""
+        if not unsettled:
+            self._land(flight)
+        elif self.home.is_asyncio:
+            finishing = asyncio.ensure_future(self._finish_alone(call, record, flight, unsettled[0]))
+            _finishing.add(finishing)
+            finishing.add_done_callback(_finishing.discard)
+        else:
+            if inspect.iscoroutine(unsettled[0]):
+                unsettled[0].close()
+            self._land(flight)
+
+    async def _finish_alone(self, call: Call[Any], record: TaskRecord, flight: Flight, value: Any) -> None:
+        current_scope.set(flight.scope)
+        try:
+            value = await value if inspect.isawaitable(value) else value
+            await self.subtasks_end(flight.scope)
+            flight.scope.closed = True
+            await self._save_result(flight, self._completed(call, record, flight, value))
+        except Exception as error:  # noqa: BLE001  # recorded below
+            flight.error = error
+        finally:
+            self._land(flight)
+
+    def _record_alone(self, flight: Flight) -> None:
+        """How a body ended that outlived its call, when nothing is recorded yet and nobody else will."""
+        if flight.record is not None or flight.scope.adopted or flight.canceled is not None or flight.late:
+            return
+        flight.scope.fail()
+        error, ended = flight.error, flight.attempt.copy(status=TaskStatus.PENDING, interrupted=True)
+        if isinstance(error, Exception):
+            ended = flight.attempt.copy(
+                status=TaskStatus.ERRORED,
+                error=_codec.encode_error(error),
+                ended=next(self._ordinals),
+                ended_at=round(self.clock.time(), 3),
+            )
+        self._save_now(ended)
 
     async def subtasks_end(self, scope: Scope) -> None:
         """A6: the end of a scope is not committed while a subtask in it is in flight."""
@@ -745,7 +862,7 @@ class Pass:
     ) -> tuple[TaskRecord, str]:
         """The record of a body that returned, and its value's text."""
         point("task:body-ended")
-        flight.mark = None  # What is about to be committed says more than that it began.
+        flight.markable = False  # What is about to be committed says more than that it began.
         done = record.copy(
             status=TaskStatus.COMPLETED, ended=next(self._ordinals), ended_at=round(self.clock.time(), 3)
         )
@@ -784,14 +901,19 @@ class Pass:
         """Commit a result on the loop. Results that come in the same turn of the loop share a commit."""
         record, value = completed
         text = record.dumps_result(value)
+        try:
+            self.blobs.check()
+        except StoreError as error:
+            self.memory.parked.append(self._row(record, text))
+            await self._fail_of_ours(error)
         pending = self.journal.enqueue((self._row(record, text),))
         if flight.host is not self.main or len(self.flights) > 1:
             try:
-                await self._turn()
+                await (_turn() if self.home.is_asyncio else anyio.lowlevel.cancel_shielded_checkpoint())
             except asyncio.CancelledError:
                 # The caller is cancelled between the end of the body and its commit: it gets no value
                 # now, so a replay must expect the same (A8).
-                if self.stopped is None:
+                if not self._is_ending:
                     record.canceled = round(time.monotonic() - flight.began, 3)
                     self.journal.amend(pending, (self._row(record, record.dumps_result(value)),))
                 self._settle_now(pending)
@@ -804,6 +926,7 @@ class Pass:
         text = record.dumps_result(value)
         row = self._row(record, text)
         try:
+            self.blobs.check()
             refused = self.journal.commit((row,), patience=THREAD_PATIENCE)
         except StoreError as error:
             self.memory.parked.append(row)
@@ -814,14 +937,14 @@ class Pass:
     def _recorded(self, flight: Flight, record: TaskRecord, value: str, text: str, refused: bool) -> None:
         if refused:
             # C5: the first committed result of a (path, generation) wins, also from another kernel.
-            text = self.store.get(self._prefix + record.path) or text
+            text = self._stored_text(record.path) or text
             path, record = record.path, TaskRecord.loads(text)
             record.path = path
         else:
             # What the caller gets is decoded from the text, so that changing it changes no record (R2).
             record.value = loads(value)
         flight.record = record
-        self._records[record.path] = text
+        self.memory.records[record.path] = text
         self._finality.note(record)
         point("task:recorded")
         if self.feed.watched:
@@ -830,16 +953,18 @@ class Pass:
     def _ended_badly(self, record: TaskRecord, flight: Flight, error: BaseException) -> NoReturn:
         """Sort what left a body: a cancellation, a mistake of the calling code, or an error of the attempt."""
         with marking:
-            flight.mark = None
+            flight.markable = False
         if isinstance(error, _Failed):
             raise error
         if isinstance(error, (anyio.get_cancelled_exc_class(), KeyboardInterrupt, RunInterrupted)):
-            self._cut_short(record, flight, error)
+            self._cut_short(flight, error)
             if isinstance(error, KeyboardInterrupt):
                 raise self._cancellation() from None
             raise error
+        if flight.error is None:
+            flight.error = error
         if isinstance(error, UsageError):
-            flight.scope.closed = True
+            flight.scope.fail()
             raise self.misused(error)
         if isinstance(error, BaseExceptionGroup):
             error = _without_cancellations(error)  # pyright: ignore[reportUnknownArgumentType]
@@ -847,25 +972,13 @@ class Pass:
             raise error
         raise _Failed(error, flight.scope) from None
 
-    def _cut_short(self, record: TaskRecord, flight: Flight, error: BaseException) -> None:
+    def _cut_short(self, flight: Flight, error: BaseException) -> None:
         """The call was cancelled while its body ran. A thread goes on, and records its result when it comes."""
-        flight.scope.closed = not flight.in_thread
         flight.gone = flight.in_thread and not flight.over
-        if flight.scope.limit is not None and flight.scope.limit.expired:
-            return  # its own timeout: an error of the attempt, recorded as such
+        if not flight.gone:
+            flight.scope.fail()
         if isinstance(error, KeyboardInterrupt):
             self.stop(Stop.INTERRUPT)
-        if self.stopped is None and not isinstance(error, RunInterrupted):
-            flight.canceled = round(time.monotonic() - flight.began, 3)
-            ended = record.copy(
-                status=TaskStatus.CANCELED,
-                canceled=flight.canceled,
-                ended=next(self._ordinals),
-                ended_at=round(self.clock.time(), 3),
-            )
-            self._save_now(ended)
-        elif not flight.gone:
-            self._save_with_next(record.copy(status=TaskStatus.PENDING, interrupted=True))
 
     async def _decide(
         self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope
@@ -881,7 +994,7 @@ class Pass:
             return answer.error or error, answer.due_at(now) if allowed else None
         if answer is not None:
             error = answer
-        if plan is None or self._comes_from_subtask(error, call.path):
+        if plan is None or comes_from_subtask(error, self._directory, self.run.id, call.path):
             return error, None
         return error, plan.next_attempt_at(
             attempt=record.attempt, error=error, first_started_at=record.started_at, now=now
@@ -894,7 +1007,7 @@ class Pass:
         if handler is None:
             return None
         task = Task(self.run.id, call.path, record.generation, record.attempt, self.feed, scope, self.log)
-        scope.closed = False
+        scope.closed = scope.failed = False
         token = current_scope.set(scope)
         try:
             offers = {"error": error, "task": task, "io": self._make_io(scope, False)}
@@ -919,7 +1032,7 @@ class Pass:
         )
         if (left_behind := flights.get(self._flight_key(call.path))) is not None:
             left_behind.late = data
-        self._mark_origin(error, call.path)
+        mark_origin(error, self._directory, self.run.id, call.path)
         flying = sum(each.flying for each in scope.flights or ())
         if flying and scope is not call.scope:
             scope.deferred = ended
@@ -939,37 +1052,9 @@ class Pass:
             ended, scope.deferred = scope.deferred, None
             self._save_now(ended.copy(ended=next(self._ordinals)))
 
-    # Where errors come from -------------------------------------------------------------------
-
-    def _mark_origin(self, error: BaseException, path: str) -> None:
-        """Note on the error that it came from a task, to find it again however it is wrapped."""
-        error.__dict__.setdefault("__trigger_nb_origins__", []).append((self._directory, self.run.id, path))
-
     def origins(self, error: BaseException) -> list[str]:
-        """Paths of this run's tasks that an error came from: through groups, causes and contexts (R5)."""
-        found: dict[str, None] = {}
-        for each in _related(error):
-            for directory, run_id, path in each.__dict__.get("__trigger_nb_origins__", ()):
-                if (directory, run_id) == (self._directory, self.run.id):
-                    found[path] = None
-        return list(found)
-
-    def _comes_from_subtask(self, error: BaseException, path: str) -> bool:
-        """A4: itself, a member of its group, or its cause."""
-        prefix = path + "/"
-        pending = [error]
-        while pending:
-            each = pending.pop()
-            if any(
-                run_id == self.run.id and origin.startswith(prefix)
-                for _, run_id, origin in each.__dict__.get("__trigger_nb_origins__", ())
-            ):
-                return True
-            if isinstance(each, BaseExceptionGroup):
-                pending += each.exceptions  # pyright: ignore[reportUnknownMemberType]
-            if each.__cause__ is not None:
-                pending.append(each.__cause__)
-        return False
+        """Paths of this run's tasks that an error came from (R5)."""
+        return origins(error, self._directory, self.run.id)
 
     def misused(self, error: UsageError) -> UsageError:
         self.misuse = self.misuse or error
@@ -980,8 +1065,14 @@ class Pass:
     async def _wait(self, call: Call[Any]) -> None:
         """W1: one absolute deadline, stored once."""
         record = self.record(call.path)
-        if record is not None and record.status == TaskStatus.WAITING:
+        if record is not None and record.next_at is not None:
             self._saw(call.path, Reason.INTERRUPTED)
+            if record.canceled is not None:
+                await self._expect_cancellation(record.canceled)
+            record = record.copy(
+                status=TaskStatus.WAITING, canceled=None, interrupted=False, ended=0, ended_at=None
+            )
+            call.record = record
         else:
             assert call.deadline is not None
             self._saw(call.path, Reason.FORCED if record is not None else Reason.NEW)
@@ -989,6 +1080,7 @@ class Pass:
                 await self._park(call)
             record = self._blank(call, record)
             record = record.copy(status=TaskStatus.WAITING, next_at=call.deadline(self.clock.time()))
+            call.record = record
             if record.next_at > self.clock.time():
                 await self._save(record)
         await self._pause(call.path, record.next_at or 0.0)
@@ -1027,15 +1119,18 @@ class Pass:
             for limit in limits:
                 limit.release()
 
-    def skip_wait(self, path: str) -> bool:
-        """End a wait or a countdown now; whether there was one."""
+    def skip_wait(self, path: str) -> None:
+        """End a wait or a countdown now, also one that this pass has not come to yet."""
         pause = self._pauses.get(path)
         if pause is not None:
             pause.cancel()
-        return pause is not None
+        elif (record := self.record(path)) is not None and record.status == TaskStatus.WAITING:
+            self._save_with_next(record.copy(next_at=self.clock.time()))
 
     def _tell_waiting(self) -> None:
         """Keep the run's status true: it is WAITING while all that moves in it waits."""
+        if self.stopped is not None:
+            return
         waiting = bool(self._pauses) and self._is_stuck()
         self.run.status = RunStatus.WAITING if waiting else RunStatus.RUNNING
         kinds = {self._kind_of(path) for path in self._pauses}
@@ -1059,8 +1154,11 @@ class Pass:
     async def _walk(self, call: Call[Any]) -> Any:
         """A node whose children are its result: it is walked in every pass, they are replayed (C2)."""
         earlier = self.record(call.path)
+        if earlier is not None and earlier.canceled is not None:
+            await self._expect_cancellation(earlier.canceled)
         done = earlier is not None and earlier.status == TaskStatus.COMPLETED
         record = earlier if done and earlier is not None else self._blank(call, earlier)
+        call.record = record
         self._saw(call.path, Reason.REPLAYED if done else Reason.NEW if earlier is None else Reason.RETRIED)
         if not done and self.feed.watched:
             self.feed.emit(Saved(record, live=True))
@@ -1068,8 +1166,9 @@ class Pass:
         token = current_scope.set(scope)
         try:
             value = await call.body(scope)
-        except Exception as error:
-            if not isinstance(error, UsageError):
+        except BaseException as error:
+            scope.fail()
+            if isinstance(error, Exception) and not isinstance(error, UsageError):
                 await self._give_up(call, record.copy(path=call.path), error, scope)
             raise
         finally:
@@ -1098,14 +1197,21 @@ class Pass:
         with marking:
             flight = flights.get(self._flight_key(record.path))
             if flight is not None:
-                flight.mark = None
+                flight.markable = False
         text = record.dumps()
         refused = await self._settle(self.journal.enqueue((self._row(record, text),)))
         if refused:
-            self._records[record.path] = self.store.get(self._prefix + record.path) or text
+            self.memory.records[record.path] = self._stored_text(record.path) or text
             return True
         self._remember(record)
         return False
+
+    def _stored_text(self, path: str) -> str | None:
+        try:
+            return self.store.get(self._prefix + path)
+        except StoreError:
+            logger.warning("task %r of run %s could not be read", path, self.run.id, exc_info=True)
+            return None
 
     async def _save_all(self, records: Iterable[TaskRecord]) -> None:
         records = list(records)
@@ -1129,30 +1235,27 @@ class Pass:
         loose, self._loose = self._loose, []
         for pending in loose:
             try:
-                if pending.error is not None:
-                    self.journal.commit(pending.rows, patience=patience)
-                else:
-                    self.journal.settle(pending, patience=patience)
-            except StoreError:
+                self.journal.settle(pending, patience=patience)
+            except StoreError as error:
                 logger.warning("rows of run %s are not written yet", self.run.id, exc_info=True)
-                self.memory.parked.extend(pending.rows)
+                self.park(pending)
+                if not isinstance(error, StoreBusyError):
+                    self.stop(Stop.STORE, error)
+
+    def park(self, pending: Pending) -> None:
+        """Keep rows for the next pass; the run's own is written by then as it is then."""
+        self.memory.parked.extend(row for row in pending.rows if row.tag != "runs")
 
     def _remember(self, record: TaskRecord) -> None:
-        self._records[record.path] = record.dumps()
+        self.memory.records[record.path] = record.dumps()
         self._finality.note(record)
         if self.feed.watched:
             self.feed.emit(Saved(record.copy()))
 
-    def _mark_started(self, record: TaskRecord) -> None:
+    def mark_started(self, record: TaskRecord) -> None:
         """The body has run a while: record that it began. On the watch's thread."""
-        self.journal.commit((self._row(record, record.dumps()),), patience=LOOP_PATIENCE)
-
-    async def _turn(self) -> None:
-        """Let the other tasks of the loop go on for one turn."""
-        if self.home.is_asyncio:
-            await asyncio.sleep(0)
-        else:
-            await anyio.lowlevel.cancel_shielded_checkpoint()
+        marked = record.copy(began=next(self._ordinals))
+        self.journal.commit((self._row(marked, marked.dumps()),), patience=LOOP_PATIENCE)
 
     async def _settle(self, pending: Pending) -> frozenset[str]:
         """Commit on the loop; when another process keeps the database, go on trying in a thread."""
@@ -1165,11 +1268,15 @@ class Pass:
                         lambda: self.journal.commit(pending.rows, patience=THREAD_PATIENCE)
                     )
         except StoreError as error:
-            # A9: a fault of the store is never raised from `io`. The value stays in memory.
-            self.memory.parked.extend(pending.rows)
+            self.park(pending)
+            await self._fail_of_ours(error)
+
+    async def _fail_of_ours(self, error: StoreError) -> NoReturn:
+        """A9: a fault of the store is never raised from `io`. The call waits for the end of the pass."""
+        if self.stopped is None:
             self.stop(Stop.STORE, error)
             await anyio.sleep_forever()
-            raise AssertionError("unreachable") from error
+        raise self._cancellation()
 
     async def write_rows(self, rows: list[Row]) -> None:
         """Commit rows that are no task's; a failing store ends the pass, not the call (A9)."""
@@ -1180,9 +1287,7 @@ class Pass:
         try:
             text = self.store.get(key)
         except StoreError as error:
-            self.stop(Stop.STORE, error)
-            await anyio.sleep_forever()
-            raise AssertionError("unreachable") from error
+            await self._fail_of_ours(error)
         data = loads(text) if text is not None else {}
         return (_codec.decode(data["form"], data["value"], self.blobs),) if data else None
 
@@ -1245,6 +1350,8 @@ class Pass:
             self.stopped_event.set()
         if self.outer is not None:
             self.outer.cancel()
+        for scope in self._thread_calls:
+            scope.cancel()
         if self.main is not None:
             self.main.cancel()
             # What the main task awaits is cancelled through it. Cancelling it twice would also cancel its
@@ -1256,8 +1363,24 @@ class Pass:
             if not host.cancelling():
                 host.cancel()
 
+    def end(self) -> None:
+        """The run function has returned or raised: what is in flight may end, nothing new begins."""
+        self.root.closed = True
+        self.root.failed = self.failure is not None
+        self.stopped = self.stopped or Stop.ENDED
+
     def _cancellation(self) -> BaseException:
         return asyncio.CancelledError() if self.home.is_asyncio else RunInterrupted()
+
+
+# The loop itself keeps only weak references to tasks.
+_finishing: set[asyncio.Future[None]] = set()
+
+
+@coroutine
+def _turn() -> Generator[None, None, None]:
+    """`asyncio.sleep(0)`, but one object and not two: a `gather` keeps thousands waiting here."""
+    yield
 
 
 def run_row(run: RunRecord) -> Row:
@@ -1265,19 +1388,9 @@ def run_row(run: RunRecord) -> Row:
     return Row("run/" + run.id, "runs", run.dumps())
 
 
-def _related(error: BaseException) -> list[BaseException]:
-    """An error with all that it groups, comes from, or was raised while handling."""
-    found: dict[int, BaseException] = {}
-    pending: list[BaseException | None] = [error]
-    while pending:
-        each = pending.pop()
-        if each is None or id(each) in found:
-            continue
-        found[id(each)] = each
-        pending += [each.__cause__, each.__context__]
-        if isinstance(each, BaseExceptionGroup):
-            pending += each.exceptions  # pyright: ignore[reportUnknownMemberType]
-    return list(found.values())
+def _is_timed_out(scope: Scope) -> bool:
+    """Whether the time of a body around is up."""
+    return any(each.limit is not None and each.limit.expired for each in scope.outward())
 
 
 def _without_cancellations(group: BaseExceptionGroup[BaseException]) -> BaseException:

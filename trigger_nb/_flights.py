@@ -32,7 +32,7 @@ class Flight:
     """One body that is running."""
 
     __slots__ = (
-        "attempt", "began", "canceled", "error", "gone", "host", "in_thread", "key", "late", "mark",
+        "attempt", "began", "canceled", "error", "gone", "host", "in_thread", "key", "late", "markable",
         "marked", "over", "owner", "record", "scope", "task", "waiters",
     )  # fmt: skip
 
@@ -46,7 +46,7 @@ class Flight:
         self.over = False  # the thread has ended
         self.task: Any = None  # what the body sees of its task
         self.began = time.monotonic()
-        self.mark: Callable[[], None] | None = None  # commits the start; None once it must not
+        self.markable = True  # its start may be recorded: no end of it is about to be
         self.marked = False
         self.gone = False  # the caller waits no more; only a thread's body outlives its caller
         self.canceled: float | None = (
@@ -55,7 +55,7 @@ class Flight:
         self.late: dict[str, Any] | None = None  # the error the caller got instead of the result (a timeout)
         self.record: TaskRecord | None = None  # how it ended, when it ended well
         self.error: BaseException | None = None  # what the body raised
-        self.waiters: list[Callable[[], object]] | None = []  # None once it has landed
+        self.waiters: tuple[Callable[[], object], ...] | None = ()  # None once it has landed
 
     @property
     def path(self) -> str:
@@ -69,7 +69,7 @@ class Flight:
         with _landing:
             if self.waiters is None:
                 return
-            self.waiters.append(lambda: home.soon(landed.set))
+            self.waiters = (*self.waiters, lambda: home.soon(landed.set))
         await landed.wait()
 
     def land(self) -> None:
@@ -126,11 +126,11 @@ class _Watch:
             if flight.marked or flight.began > before:
                 continue
             with marking:
-                if flight.mark is None:
+                if not flight.markable:
                     continue
                 flight.marked = True
                 try:
-                    flight.mark()
+                    flight.owner.mark_started(flight.attempt)
                 except StoreError:
                     # Not worth failing the body for: the end's own commit will say what is wrong.
                     logger.warning("the start of task %r could not be recorded", flight.path, exc_info=True)

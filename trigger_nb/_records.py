@@ -118,6 +118,7 @@ class TaskRecord(_Record):
     ended_at: float | None = None
     attempt: int = 1  # The attempt this record speaks of, from 1.
     crashes: int = 0  # Recorded starts in a row that never came to an end (A1).
+    began: int = 0  # On a RUNNING record: the ordinal at which this start was recorded.
     next_at: float | None = None  # When a wait ends or the next attempt begins.
     forced: bool = False  # Forgotten on purpose: the next pass runs it, whatever its status.
     interrupted: bool = False  # PENDING because its pass was stopped while the body ran.

@@ -26,7 +26,7 @@ from ._engine import Pass, run_row
 from ._executors import Home, threads
 from ._feed import Feed, PassBegan, SavedRun
 from ._fingerprint import Fingerprints
-from ._flights import watch
+from ._flights import flights, watch
 from ._interrupt import calls_user_code
 from ._io import Host, Io
 from ._records import RunRecord, RunStatus, TaskRecord
@@ -139,7 +139,7 @@ class Runtime:
 
     def save_run(self, run: RunRecord, rows: list[Row] | None = None) -> None:
         """Commit a run's record, with other rows in the same transaction."""
-        self.journal.commit([run_row(run), *(rows or [])], patience=START_PATIENCE)
+        self.journal.commit([*(rows or []), run_row(run)], patience=START_PATIENCE)
 
     def feed(self, run_id: str) -> Feed:
         """What happens in a run, for whoever looks on."""
@@ -282,27 +282,38 @@ class Execution:
             run.created_at = run.created_at or now
             run.started_at = run.started_at or now
             memory = runtime.memory(run.id)
-            parked, memory.parked = memory.parked, []
-            try:
-                runtime.save_run(run, parked)
-            except StoreError:
-                memory.parked = parked
-                raise
+            self._write_parked(memory)
+            # In this order: what a body of an earlier pass writes from here on is newer than the store's.
+            memory.records = {}
             prefix = len(run.id) + 1
-            records = {key[prefix:]: text for key, text in runtime.store.select(run.id)}
+            for key, text in runtime.store.select(run.id):
+                memory.records.setdefault(key[prefix:], text)
         except BaseException:
             runtime.release_lease(run.id)
             raise
         assert self._home is not None
         host = self.work.host(self)
         self.pass_ = Pass(
-            run=run, records=records, store=runtime.store, journal=runtime.journal, clock=runtime.clock,
+            run=run, records=memory.records, store=runtime.store, journal=runtime.journal, clock=runtime.clock,
             feed=self.feed, home=self._home, settings=self.work.settings, memory=memory,
             make_io=lambda scope, blocking: BlockingIo(Io(scope, host)) if blocking else Io(scope, host),
             run_was_completed=was_completed, is_lost=lambda: runtime.is_lost(run.id),
         )  # fmt: skip
         self.feed.emit(PassBegan(run.passes))
         self.feed.emit(SavedRun(run.copy()))
+
+    def _write_parked(self, memory: Memory) -> None:
+        """Write that the pass begins, and with it what a failing store did not take before (A9)."""
+        blobs = self.runtime.store.blobs(self.run.id)
+        for name, data in list(memory.parked_values.items()):
+            blobs.put(data)
+            del memory.parked_values[name]
+        parked, memory.parked = memory.parked, []
+        try:
+            self.runtime.save_run(self.run, parked)
+        except StoreError:
+            memory.parked = parked + memory.parked
+            raise
 
     # Driving ----------------------------------------------------------------------------------
 
@@ -311,18 +322,23 @@ class Execution:
         try:
             ending = await self._one_pass()
             while self._next is not None and (
-                self.pass_ is None or self.pass_.stopped in (None, Stop.SUPERSEDED) or self._revived
+                self.pass_ is None or self.pass_.stopped in (Stop.ENDED, Stop.SUPERSEDED) or self._revived
             ):
                 self._turn_over()
                 ending = await self._one_pass()
             await self._come_to_rest(ending)
         except BaseException as error:
+            if self.outcome is None and isinstance(error, anyio.get_cancelled_exc_class()):
+                # Under trio whoever awaits the run drives it, and is cancelled with it.
+                with anyio.CancelScope(shield=True):
+                    await self._come_to_rest(self._stopped(Stop.INTERRUPT))
             self.outcome = self.outcome or Outcome(error)
             if not isinstance(error, Exception):
                 raise
             logger.exception("run %s could not be brought to an end", self.run.id)
         finally:
             self.runtime.executions.pop(self.run.id, None)
+            self._release()
             if self._rested is not None:
                 self._rested.set()
 
@@ -350,15 +366,18 @@ class Execution:
 
     async def _run_as_task(self, pass_: Pass) -> None:
         """In a task of its own, so that cancelling the pass does not cancel what records its end."""
+        pass_.driver = asyncio.current_task()
         main = pass_.main = asyncio.get_running_loop().create_task(self._call_function(pass_))
         stopped = pass_.stopped_event = asyncio.Event()
         stopping = asyncio.get_running_loop().create_task(stopped.wait())
         try:
             await asyncio.wait({main, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not main.done():
-                await asyncio.wait({main}, timeout=GRACE)
+        except asyncio.CancelledError:
+            pass_.stop(Stop.INTERRUPT)  # the event loop is shutting down: the end is still recorded
         finally:
             stopping.cancel()
+        if not main.done():
+            await asyncio.wait({main}, timeout=GRACE)
 
     async def _run_inside(self, pass_: Pass) -> None:
         with anyio.CancelScope() as pass_.outer:
@@ -389,10 +408,12 @@ class Execution:
             pass_.failure = error
             if isinstance(error, KeyboardInterrupt):
                 pass_.stop(Stop.INTERRUPT)
-            if isinstance(error, anyio.get_cancelled_exc_class()) and pass_.main is None:
-                raise  # trio wants its own back
+            if isinstance(error, anyio.get_cancelled_exc_class()):
+                pass_.reopen_canceled("")
+                if pass_.main is None:
+                    raise  # trio wants its own back
         finally:
-            pass_.root.closed = True
+            pass_.end()
             current_scope.reset(token)
 
     async def _in_thread(self, function: Callable[[], Any]) -> Any:
@@ -423,17 +444,17 @@ class Execution:
         """What the end of a pass means for the run."""
         if pass_.is_lost():
             return _Ending(RunStatus.INTERRUPTED, error=self._lost())
-        if pass_.stopped is not None:
-            return self._stopped(pass_.stopped, pass_)
+        if pass_.stopped not in (None, Stop.ENDED):
+            return self._stopped(pass_.stopped, pass_.stop_error)
         error = pass_.misuse or pass_.failure
         if error is None:
             assert pass_.result is not None
             return _Ending(RunStatus.COMPLETED, output=pass_.result[0])
         if isinstance(error, (asyncio.CancelledError, RunInterrupted, KeyboardInterrupt)):
-            return self._stopped(Stop.INTERRUPT, pass_)
+            return self._stopped(Stop.INTERRUPT)
         return _Ending(RunStatus.FAILED, error=error)
 
-    def _stopped(self, why: Stop, pass_: Pass) -> _Ending:
+    def _stopped(self, why: Stop, fault: TriggerError | None = None) -> _Ending:
         run_id = self.run.id
         match why:
             case Stop.CANCEL:
@@ -447,7 +468,7 @@ class Execution:
                 )
                 return _Ending(RunStatus.WAITING, error=error, reason="paused")
             case Stop.STORE:
-                return _Ending(RunStatus.INTERRUPTED, error=pass_.stop_error)
+                return _Ending(RunStatus.INTERRUPTED, error=fault)
             case _:
                 error = RunInterruptedError(
                     f"run {run_id} was interrupted; running its cell again takes it up where it was"
@@ -489,12 +510,12 @@ class Execution:
 
     def _write_ending(self, pass_: Pass, run: RunRecord) -> None:
         try:
-            pass_.flush()
+            pass_.flush(START_PATIENCE)
             self.runtime.save_run(run)
         except StoreError as error:
             # A9: what is known stays in memory, and whoever awaits the run hears of the store.
-            assert self.outcome is not None
-            self.outcome.error = self.outcome.error if isinstance(self.outcome.error, StoreError) else error
+            if self.outcome is None or not isinstance(self.outcome.error, StoreError):
+                self.outcome = Outcome(error)
 
     def _keep_output(self, output: Any) -> None:
         run, live = self.run, self.runtime.memory(self.run.id).live
@@ -505,8 +526,10 @@ class Execution:
 
     def _release(self) -> None:
         """Give the lease back once nothing of the run moves in this kernel."""
-        if self.pass_ is not None and not self.pass_.flights and self.run.id not in self.runtime.executions:
-            self.runtime.release_lease(self.run.id)
+        runtime, run_id = self.runtime, self.run.id
+        directory = str(runtime.store.directory)
+        if run_id not in runtime.executions and not any(key[:2] == (directory, run_id) for key in list(flights)):
+            runtime.release_lease(run_id)
 
     async def _notify(self, ending: _Ending) -> None:
         handler = {

@@ -185,12 +185,17 @@ class Play:
         return "refused"
 
 
+def store_of(seed: int) -> str:
+    """The name of a job's store in the directory."""
+    return f"crash-{seed}"
+
+
 def run(directory: Path, launch: str, seed: int) -> bool:
     """Run a job to its end, or as far as it comes; whether it came to its end."""
     program = program_of(seed)
     trace = Trace(directory / f"{seed}.trace", launch)
     play = Play(program, trace)
-    client = TriggerClient(f"crash-{seed}", dir=directory, display=False)
+    client = TriggerClient(store_of(seed), dir=directory, display=False)
     job = client.job(id="crash")(play.job if program.kind == "async" else play.def_job)
     try:
         output = job.run_sync(seed)

@@ -27,9 +27,11 @@ def commit_after_return() -> None:
     def commit_later(
         self: DiskStore, rows: Sequence[Row], *, patience: float | None = None
     ) -> frozenset[Row]:
-        due = time.monotonic() + DELAY
-        behind.submit(commit_when_due, self, list(rows), due)
-        return frozenset()
+        runs = [row for row in rows if row.key.startswith("run/")]
+        tasks = [row for row in rows if row not in runs]
+        if tasks:
+            behind.submit(commit_when_due, self, tasks, time.monotonic() + DELAY)
+        return commit(self, runs, patience=patience) if runs else frozenset()
 
     def commit_when_due(self: DiskStore, rows: Sequence[Row], due: float) -> None:
         time.sleep(max(0.0, due - time.monotonic()))

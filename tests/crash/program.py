@@ -78,7 +78,7 @@ def program_of(seed: int) -> Program:
         return Program(1, "def", _everything("def"))
     random = Random(seed)
     kind: Literal["async", "def"] = "async" if random.random() < 0.6 else "def"
-    return Program(seed, kind, _Maker(random).steps(kind, depth=0, count=random.randint(3, 5)))
+    return Program(seed, kind, _Maker(random).steps(kind, depth=0, count=random.randint(5, 7)))
 
 
 def value_of(seed: int, path: str, inside: str) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _told(value: Any) -> str:
 class _Maker:
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._left = random.randint(10, 26)  # tasks
+        self._left = random.randint(12, 30)  # tasks
 
     def steps(self, kind: str, depth: int, count: int) -> tuple[Step, ...]:
         made = (self._step(kind, depth, f"s{number}") for number in range(count) if self._left > 0)
@@ -160,7 +160,7 @@ class _Maker:
             kind=kind,
             fails=random.choice((0, 0, 0, 0, 1, 2)),
             hopeless=random.random() < 0.1,
-            pause=random.choice((0.0, random.uniform(0.0, 0.006))),
+            pause=random.choice((0.0, random.uniform(0.0, 0.01))),
             steps=inside,
         )
 

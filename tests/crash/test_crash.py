@@ -14,7 +14,7 @@ def test_random_jobs_killed_at_random_moments(tmp_path):
     """R3, R1, I6, A1: the short form of `python -m tests.crash`, which runs 200."""
     summary = crash_test(tmp_path / "crash", range(FIRST_SEED, FIRST_SEED + 25))
     assert summary.faults == []
-    assert all(one.kills for one in summary.outcomes), "a job that was never killed shows nothing"
+    assert all(one.kills for one in summary.outcomes)
 
 
 @pytest.mark.timeout(300)

@@ -11,6 +11,7 @@ from typing import Any, cast
 from ..errors import InvalidOptionError, NotStorableError, TriggerError, ValueNotLoadedError
 from . import classes, exceptions, json
 from ._base import (
+    REGISTERED,
     TAG,
     Blobs,
     Encoded,
@@ -169,7 +170,7 @@ def register_codec(
         raise InvalidOptionError(f"register_codec takes a class first, not {cls!r}")
     if cls in (type(None), bool, int, float, str, list, dict):
         raise InvalidOptionError(f"{cls.__name__} is JSON's own type and is always stored as it is")
-    tag = f"codec {name or class_name(cls)}"
+    tag = f"{REGISTERED}{name or class_name(cls)}"
 
     def write(writer: Writer, value: Any) -> Any:
         return {TAG: tag, "v": writer.write(to_data(value))}

@@ -25,6 +25,7 @@ from ..errors import (
 )
 
 TAG = "$"
+REGISTERED = "codec "  # before the name of a codec that a user has registered
 # Each level costs up to three frames here and three levels of JSON, and the interpreter allows
 # about a thousand of either, the notebook's own included.
 MAX_DEPTH = 200
@@ -415,10 +416,18 @@ class Reader:
                 ) from error
             read = _readers.get(tag)
         if read is None:
-            raise CorruptRecordError(
-                f"a stored value has the tag {tag!r}, which this version of trigger_nb does not know"
-            )
+            raise ValueNotLoadedError(_why_unreadable(tag))
         return read
+
+
+def _why_unreadable(tag: str) -> str:
+    if tag.startswith(REGISTERED):
+        return (
+            f"a stored value was written by the codec {tag.removeprefix(REGISTERED)!r}, which is not "
+            "registered in this kernel. The value is still in the store: run the cell that calls "
+            "register_codec, then this one again."
+        )
+    return f"a stored value has the tag {tag!r}, which this version does not know; a later one wrote it"
 
 
 # -- what stands in for a value that is not there

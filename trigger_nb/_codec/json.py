@@ -23,7 +23,6 @@ from ._base import (
     add_type,
     dumps,
     dumps_sorted,
-    kind_of,
     loads,
 )
 
