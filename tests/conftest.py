@@ -7,6 +7,8 @@ import os
 import pytest
 from hypothesis import settings
 
+from tests.worlds import KINDS, World
+
 # No test depends on timing, hypothesis's own deadline included. In CI each run tries the same examples.
 settings.register_profile("trigger_nb", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("trigger_nb")
@@ -22,3 +24,11 @@ def anyio_backend():
 def _stores_of_its_own(tmp_path, monkeypatch):
     """Each test's stores are its own, and none is left in the checkout."""
     monkeypatch.setenv("TRIGGER_NB_DIR", str(tmp_path / "stores"))
+
+
+@pytest.fixture(params=KINDS)
+def world(request, tmp_path):
+    """A store with jobs over it: the whole replay suite runs with `async def` and with `def` jobs."""
+    world = World(tmp_path / "store", request.param)
+    yield world
+    world.new_kernel()

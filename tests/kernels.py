@@ -184,12 +184,14 @@ class Kernel:
     def kill(self) -> None:
         """SIGKILL: nothing of the kernel has time to tidy up."""
         os.kill(self.pid, signal.SIGKILL)
-        self.manager.provisioner.process.wait(timeout=TIMEOUT)
+        self.until_dead()
         self.stop()
 
     def restart(self) -> Kernel:
-        """Killed and started again: all that was in memory is gone."""
-        self.kill()
+        """Killed, if it is not dead already, and started again: all that was in memory is gone."""
+        if self.manager.is_alive():
+            self.kill()
+        self.stop()
         return self.start()
 
     def stop(self) -> None:
@@ -210,7 +212,7 @@ class Kernel:
 
     def submit(self, code: str) -> Running:
         """Begin a cell."""
-        self.running = Running(self, self.client.execute(dedent(code).strip("\n")))
+        self.running = Running(self, self.client.execute(cell(code)))
         return self.running
 
     def ready(self) -> Kernel:
@@ -252,9 +254,18 @@ class Kernel:
         """Until a body has told so."""
         self.pump(lambda: text in self.effects)
 
+    def until_dead(self) -> None:
+        """Until it has killed itself."""
+        self.manager.provisioner.process.wait(timeout=TIMEOUT)
+
     def updates(self) -> list[dict[str, Any]]:
         """All updates of displays so far, whichever cell was running."""
         return [m for m in self.all_messages if m["msg_type"] == "update_display_data"]
+
+
+def cell(*parts: str) -> str:
+    """Code as it stands in a cell, made of indented parts."""
+    return "\n".join(dedent(part).strip("\n") for part in parts)
 
 
 class Running:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,24 @@ def test_a_body_is_stopped_and_runs_again(kernel, what):
     assert kernel.effects.count(name) == 2
 
 
+@pytest.mark.parametrize("cell", ["await idle.run(display=False)", "await idle.start(display=False)"])
+def test_an_idle_loop_is_woken(kernel, cell):
+    """The kernel's own handler only acts when the loop next wakes; here nothing else would wake it."""
+    kernel.run("""
+        @client.job
+        async def idle(payload, io):
+            async def body():
+                effect("idle")
+                await asyncio.Event().wait()
+            return await io.run_task("long", body)
+    """).check()
+    running = kernel.submit(f"effect('begins'); {cell}")
+    kernel.pump(lambda: kernel.effects.count("idle") >= kernel.effects.count("begins") > 0)
+    time.sleep(0.5)  # what the start of the run itself has scheduled is over
+    assert running.interrupt().end().took < SOON
+    kernel.run("idle.runs()[0].cancel()").check()
+
+
 def test_a_run_function_that_blocks_the_loop_is_stopped(kernel):
     kernel.run("""
         @client.job
@@ -155,7 +174,7 @@ def test_what_a_thread_brings_after_the_interrupt_is_kept(kernel):
     interrupted(kernel, "await late.run()", during="late")
     kernel.signal("go late")
     kernel.run("""
-        while late.runs()[0].task("long").status != "COMPLETED":
+        while [str(task.status) for task in late.runs()[0].tasks] != ["COMPLETED"]:
             await asyncio.sleep(0.01)
     """).check()
     again = kernel.run("await late.run()").check()
@@ -287,10 +306,12 @@ def test_whoever_merely_awaits_a_started_run_loses_only_the_wait(kernel):
             return await io.run_task("long", body)
     """).check()
     kernel.run(f"run = background.start({str(kernel.home / 'go background')!r})").check()
-    cell = interrupted(kernel, "await run", during="background")
+    kernel.until_effect("background")
+    cell = interrupted(kernel, "effect('awaits it'); await run", during="awaits it")
     assert "trigger_nb" not in cell.traceback
     assert kernel.run("str(run.status)").result == "'RUNNING'"
-    interrupted(kernel, f"await background.run({str(kernel.home / 'go background')!r})", during="background")
+    joins = f"await background.run({str(kernel.home / 'go background')!r})"
+    interrupted(kernel, f"effect('joins it'); {joins}", during="joins it")
     assert kernel.run("str(run.status)").result == "'RUNNING'"
     kernel.signal("go background")
     assert kernel.run("await run").check().result == "'done'"

@@ -63,7 +63,7 @@ class Call(Generic[T]):
 
     __slots__ = (
         "__weakref__", "args", "awaited", "body", "deadline", "flying", "host", "kind", "offers", "options",
-        "path", "place", "record", "scope", "segment",
+        "path", "place", "record", "scope", "segment", "steps",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +93,24 @@ class Call(Generic[T]):
         if value is not MISS:
             return value
         return (yield from owner.perform(self).__await__())
+
+    # With these it is a coroutine to asyncio: `create_task` and a task group's take it as it is.
+
+    def send(self, value: Any) -> Any:
+        return self._started().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._started().throw(*error)
+
+    def close(self) -> None:
+        self._started().close()
+
+    def _started(self) -> Generator[Any, Any, T]:
+        try:
+            return self.steps
+        except AttributeError:
+            self.steps = self.__await__()
+            return self.steps
 
     def __repr__(self) -> str:
         return f'<a task that has not started: write "await" in front of it: await io.run_task({self.segment!r}, ...)>'

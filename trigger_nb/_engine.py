@@ -15,9 +15,10 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
+from functools import partial
 from types import coroutine
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -25,7 +26,7 @@ import anyio
 import anyio.lowlevel
 
 from . import _codec
-from ._bodies import bind_body, bind_run, signature_of
+from ._bodies import Signature, bind_body, bind_run, signature_of
 from ._call import MISS, Call, Memory, Settings, Stop, show_place
 from ._clock import to_seconds, to_timestamp
 from ._codec import Encoded, Unstored
@@ -76,6 +77,8 @@ THREAD_PATIENCE = 30.0  # and how long it is tried in a thread before it is a fa
 RETRY_AT_LIMIT = 100  # attempts that `on_error` may ask for when the task has no retry policy
 SLOW_GAP = 1.0  # code between tasks that takes this long is hinted at, in seconds (R10)
 
+
+_OFFERED = frozenset({"task", "io"})  # what a body gets by taking a parameter of that name
 
 # Parses the JSON value that begins at a place in a text.
 _scan = json.JSONDecoder().scan_once
@@ -410,44 +413,49 @@ class Pass:
         """Whether the pass was stopped, or the event loop is shutting down."""
         return self.stopped is not None or (self.driver is not None and self.driver.cancelling() > 0)
 
-    async def _perform(self, call: Call[Any]) -> Any:
-        self._check_options(call)
-        if (living := flights.get(self._flight_key(call.path))) is not None:
-            try:
-                value = await self._adopt(call, living)
-            except _Failed as failure:
-                return await self._attempts(call, living.attempt, Reason.ADOPTED, failure)
-            if value is not MISS:
-                return value
+    # The steps from here to `_fly` choose the next one and do not wait for it. Each coroutine more
+    # would be kept once for every call of a `gather`, where looking after them all costs most.
+
+    def _perform(self, call: Call[Any]) -> Awaitable[Any]:
+        if call.options:
+            self._check_options(call)
+        living = flights.get(self._flight_key(call.path))
+        return self._by_record(call) if living is None else self._after_living(call, living)
+
+    async def _after_living(self, call: Call[Any], living: Flight) -> Any:
+        try:
+            value = await self._adopt(call, living)
+        except _Failed as failure:
+            return await self._attempts(call, living.attempt, Reason.ADOPTED, failure)
+        return value if value is not MISS else await self._by_record(call)
+
+    def _by_record(self, call: Call[Any]) -> Awaitable[Any]:
         record = self.record(call.path)
         if record is None:
-            return await self._attempts(call, self._blank(call), Reason.NEW)
+            return self._attempts(call, self._blank(call), Reason.NEW)
         match record.status:
             case TaskStatus.COMPLETED:
-                return await self._revisit(call, record)
+                return self._revisit(call, record)
             case TaskStatus.ERRORED if self._finality.is_final(record):
                 raise self._raised_again(call, record)
             case TaskStatus.CANCELED:
-                await self._expect_cancellation(record.canceled or 0.0)
-                return await self._attempts(call, self._blank(call, record), Reason.INTERRUPTED)
+                return self._after_cancellation(call, record)
             case TaskStatus.RUNNING:
-                return await self._attempts(call, self._after_crash(call, record), Reason.INTERRUPTED)
+                return self._attempts(call, self._after_crash(call, record), Reason.INTERRUPTED)
             case TaskStatus.WAITING:
-                return await self._resume_wait(call, record)
+                return self._resume_wait(call, record)
             case TaskStatus.PENDING if record.interrupted:
                 blank = self._blank(call, record)
                 blank.attempt = record.attempt
-                return await self._attempts(call, blank, Reason.INTERRUPTED)
+                return self._attempts(call, blank, Reason.INTERRUPTED)
             case TaskStatus.PENDING if record.forced:
-                return await self._attempts(call, self._blank(call, record), Reason.FORCED)
+                return self._attempts(call, self._blank(call, record), Reason.FORCED)
             case _:
-                return await self._attempts(call, self._blank(call, record), Reason.RETRIED)
+                return self._attempts(call, self._blank(call, record), Reason.RETRIED)
 
     def _check_options(self, call: Call[Any]) -> None:
         """Find a mistake in the options before the body has done anything."""
         options = call.options
-        if not options:
-            return
         try:
             policy(options.get("retry"))
             self._timeout(call)
@@ -511,6 +519,10 @@ class Pass:
     async def _expect_cancellation(self, seconds: float) -> None:
         """A8: the user's code cancelled this call in an earlier pass, and will most likely do so again."""
         await anyio.sleep(seconds * 1.2 + 0.05)
+
+    async def _after_cancellation(self, call: Call[Any], record: TaskRecord) -> Any:
+        await self._expect_cancellation(record.canceled or 0.0)
+        return await self._attempts(call, self._blank(call, record), Reason.INTERRUPTED)
 
     def _after_crash(self, call: Call[Any], record: TaskRecord) -> TaskRecord:
         blank = self._blank(call, record)
@@ -605,6 +617,8 @@ class Pass:
         while True:
             if failed is None:
                 self._check_open(call)
+                if self._closed_to_new:
+                    await self._park(call)
                 try:
                     return await self._attempt(call, record)
                 except _Failed as failure:
@@ -655,23 +669,25 @@ class Pass:
         if self.stopped is not None or call.scope.closed:
             raise self._cancellation()
 
-    async def _attempt(self, call: Call[Any], record: TaskRecord) -> Any:
+    def _attempt(self, call: Call[Any], record: TaskRecord) -> Awaitable[Any]:
         """One call of the body, and its end."""
-        if self._closed_to_new:
-            await self._park(call)
         call.record = record
         scope = Scope(self, call.path, call.scope)
         timeout = self._timeout(call)
         if timeout is None:
-            return await self._fly(call, record, scope)
+            return self._fly(call, record, scope)
+        return self._fly_in_time(call, record, scope, timeout)
+
+    async def _fly_in_time(self, call: Call[Any], record: TaskRecord, scope: Scope, seconds: float) -> Any:
+        """A3: a time limit bounds one attempt."""
         try:
-            with anyio.move_on_after(timeout) as limit:
+            with anyio.move_on_after(seconds) as limit:
                 scope.limit = TimeLimit(limit)
                 return await self._fly(call, record, scope)
         finally:
             scope.limit = None
         error = TaskTimeoutError(
-            f"task {call.path!r} took longer than its timeout of {timeout:g} s (attempt {record.attempt})"
+            f"task {call.path!r} took longer than its timeout of {seconds:g} s (attempt {record.attempt})"
         )
         raise _Failed(error, scope)
 
@@ -727,19 +743,10 @@ class Pass:
     async def _call_body(self, call: Call[Any], record: TaskRecord, flight: Flight) -> Any:
         signature = signature_of(call.body)
         in_thread = not signature.is_async and call.options.get("thread", True)
-        task = Task(
-            self.run.id, call.path, record.generation, record.attempt, self.feed, flight.scope, self.log
-        )
-        flight.task = task
-        offers: dict[str, Callable[[], Any]] = {
-            **(call.offers or {}),
-            "task": lambda: task,
-            "io": lambda: self._make_io(flight.scope, not signature.is_async),
-        }
-        args, named = bind_body(signature, call.args, offers)
+        args, named = self._arguments(call, signature, flight)
         point("task:begin")
         if in_thread:
-            return await self._in_thread(call, record, flight, lambda: call.body(*args, **named))
+            return await self._in_thread(call, record, flight, partial(call.body, *args, **named))
         token = current_scope.set(flight.scope)
         try:
             if signature.is_async:
@@ -748,6 +755,23 @@ class Pass:
             return await value if inspect.isawaitable(value) else value
         finally:
             current_scope.reset(token)
+
+    def _arguments(
+        self, call: Call[Any], signature: Signature, flight: Flight
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Those of the call, with `task` and `io` where the body takes them."""
+        if call.args and call.offers is None and _OFFERED.isdisjoint(signature.names):
+            return call.args, {}  # Thousands of calls are like this, and need neither.
+        task = flight.task = Task(
+            self.run.id, call.path, flight.attempt.generation, flight.attempt.attempt, self.feed, flight.scope,
+            self.log,
+        )  # fmt: skip
+        offers: dict[str, Callable[[], Any]] = {
+            **(call.offers or {}),
+            "task": lambda: task,
+            "io": lambda: self._make_io(flight.scope, not signature.is_async),
+        }
+        return bind_body(signature, call.args, offers)
 
     async def _in_thread(
         self, call: Call[Any], record: TaskRecord, flight: Flight, body: Callable[[], Any]
@@ -870,7 +894,7 @@ class Pass:
             done.canceled = flight.canceled
         if flight.late is not None:
             done.error = flight.late
-        if flight.task.output_properties:
+        if flight.task is not None and flight.task.output_properties:
             done.output_properties = describe(flight.task.output_properties)
         form, text = self._encoded(call, done, value)
         if form:
@@ -930,7 +954,7 @@ class Pass:
             refused = self.journal.commit((row,), patience=THREAD_PATIENCE)
         except StoreError as error:
             self.memory.parked.append(row)
-            self.home.soon(lambda: self.stop(Stop.STORE, error))
+            self.home.soon(partial(self.stop, Stop.STORE, error))
             raise RunInterrupted from error
         self._recorded(flight, record, value, text, bool(refused))
 

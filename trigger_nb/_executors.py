@@ -33,9 +33,9 @@ class Home:
             self._native = asyncio.get_running_loop()
             self.is_asyncio = True
         except RuntimeError:
-            from anyio.lowlevel import current_token
+            import trio
 
-            self._native = current_token().native_token
+            self._native = trio.lowlevel.current_trio_token()
             self.is_asyncio = False
 
     def soon(self, call: Callable[[], object]) -> bool:

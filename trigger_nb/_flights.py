@@ -44,7 +44,7 @@ class Flight:
         self.host: Any = None  # the asyncio task that its caller runs in
         self.in_thread = False
         self.over = False  # the thread has ended
-        self.task: Any = None  # what the body sees of its task
+        self.task: Any = None  # what the body sees of its task, when it asks to
         self.began = time.monotonic()
         self.markable = True  # its start may be recorded: no end of it is about to be
         self.marked = False

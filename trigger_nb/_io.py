@@ -21,7 +21,7 @@ from ._keys import normal_key
 from ._scope import Scope, resolve_scope
 from ._store import Row
 from ._task import Options, PlainOptions
-from .errors import InvalidOptionError
+from .errors import InvalidOptionError, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -103,24 +103,33 @@ class Io:
         on await `DuplicateKeyError`, `NestingError`.
         """
         frame = sys._getframe(1)
-        if options and not options.keys() <= _KNOWN_OPTIONS:
-            _refuse_options(options)
-        given = cast("Options", options)
-        return Call(resolve_scope(self._scope), normal_key(key), body, args, given, (frame.f_code, frame.f_lasti))
+        place = (frame.f_code, frame.f_lasti)
+        try:
+            if options and not options.keys() <= _KNOWN_OPTIONS:
+                _refuse_options(options)
+            return Call(
+                resolve_scope(self._scope), normal_key(key), body, args, cast("Options", options), place
+            )
+        except UsageError as error:
+            raise self._pass.misused(error)  # noqa: B904  # the same one
 
     def _task(
         self, frame: FrameType, key: Any, body: Callable[..., Any] | None, *, kind: str = "task",
         deadline: Callable[[float], float] | None = None, **options: Any,
     ) -> Call[Any]:  # fmt: skip
-        scope = resolve_scope(self._scope)
         place = (frame.f_code, frame.f_lasti)
-        return Call(
-            scope, normal_key(key), body, (), cast("Options", options), place, kind, deadline=deadline
-        )
+        try:
+            scope = resolve_scope(self._scope)
+            return Call(
+                scope, normal_key(key), body, (), cast("Options", options), place, kind, deadline=deadline
+            )
+        except UsageError as error:
+            raise self._pass.misused(error)  # noqa: B904  # the same one
 
     def wait(
-        self, key: Any, duration: float | timedelta | None = None, *, seconds: float = 0, minutes: float = 0,
-        hours: float = 0, days: float = 0, until: datetime | None = None,
+        self, key: Any, duration: float | timedelta | None = None, *, seconds: float | None = None,
+        minutes: float | None = None, hours: float | None = None, days: float | None = None,
+        until: datetime | None = None,
     ) -> Call[None]:  # fmt: skip
         """Wait for a duration, or until a time; kernels may come and go meanwhile.
 
@@ -129,20 +138,11 @@ class Io:
 
         Raises `InvalidOptionError` for a naive datetime, a negative time, or nothing at all.
         """
-        parts = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days)
-        given = (duration is not None) + bool(parts) + (until is not None)
-        if given > 1:
-            raise InvalidOptionError(
-                "io.wait takes a duration, or seconds/minutes/hours/days, or until: one of them"
-            )
-        if until is not None:
-            end = to_timestamp(until, "until")
-            deadline: Callable[[float], float] = lambda _now: end  # noqa: E731
-            name = f"wait until {until.isoformat(sep=' ', timespec='seconds')}"
-        else:
-            length = to_seconds(parts if duration is None else duration, "the duration of io.wait")
-            deadline = lambda now: now + length  # noqa: E731
-            name = f"wait {length:g} s" if length < 120 else f"wait {timedelta(seconds=round(length))}"
+        parts = {"seconds": seconds, "minutes": minutes, "hours": hours, "days": days}
+        try:
+            name, deadline = _deadline(duration, parts, until)
+        except UsageError as error:
+            raise self._pass.misused(error)  # noqa: B904  # the same one
         return self._task(
             sys._getframe(1),
             key,
@@ -423,6 +423,23 @@ async def _settle_all(calls: list[Call[Any]]) -> list[Any]:
     if errors:
         raise errors[min(errors)]
     return results
+
+
+def _deadline(
+    duration: float | timedelta | None, parts: dict[str, float | None], until: datetime | None
+) -> tuple[str, Callable[[float], float]]:
+    """What a wait is called, and when it ends if it begins at a given time."""
+    given = {unit: number for unit, number in parts.items() if number is not None}
+    if (duration is not None) + bool(given) + (until is not None) != 1:
+        raise InvalidOptionError(
+            "io.wait takes a duration, or seconds/minutes/hours/days, or until: one of them"
+        )
+    if until is not None:
+        end = to_timestamp(until, "until")
+        return f"wait until {until.isoformat(sep=' ', timespec='seconds')}", lambda _now: end
+    length = to_seconds(timedelta(**given) if duration is None else duration, "the duration of io.wait")
+    name = f"wait {length:g} s" if length < 120 else f"wait {timedelta(seconds=round(length))}"
+    return name, lambda now: now + length
 
 
 def _arity(body: Callable[..., Any]) -> int:

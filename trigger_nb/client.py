@@ -184,7 +184,8 @@ _default: dict[str, TriggerClient] = {}
 def default_client() -> TriggerClient:
     """The client of jobs that name none: it has the notebook's name where that can be known."""
     name = _notebook_name() or "default"
-    place = f"{name}@{os.getcwd()}"
+    # Not by the working directory: an os.chdir in a cell must not lead to another store.
+    place = f"{name}@{os.environ.get('TRIGGER_NB_DIR', '')}"
     if place not in _default:
         _default[place] = TriggerClient(name)
     return _default[place]

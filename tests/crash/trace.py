@@ -97,10 +97,10 @@ def _find_repeated_errors(lines: list[Line], found: Findings) -> None:
                 found.repeated.append(
                     f"{line.path!r} began in process {line.launch} after its error was handled for good"
                 )
+            caught.discard(line.path)
             scope = line.path.rpartition("/")[0]
-            beginnings[line.path] = {
-                error for error in caught if f"{error}/".startswith(f"{scope}/" if scope else "")
-            }
+            before = {error for error in caught if not scope or error.startswith(f"{scope}/")}
+            beginnings.setdefault(line.path, before)  # a later attempt is no beginning
         elif line.what == "seen":
             final |= beginnings.pop(line.path, set())
 
