@@ -129,7 +129,7 @@ class Kernel:
         self.home = home or directory.parent / f"{directory.name}-home"
         self.home.mkdir(parents=True, exist_ok=True)
         self._effects = self.home / "effects.txt"
-        self._env = self._private(notebook) | env
+        self.environment = self._private(notebook) | env
         self._manager: KernelManager | None = None
         self._client: BlockingKernelClient | None = None
         self.all_messages: list[dict[str, Any]] = []
@@ -155,7 +155,7 @@ class Kernel:
             connection_file=str(self.home / f"kernel-{time.monotonic_ns()}.json"),
         )
         with (self.home / "kernel.log").open("ab") as log:
-            self._manager.start_kernel(cwd=str(self.directory), env=self._env, stdout=log, stderr=log)
+            self._manager.start_kernel(cwd=str(self.directory), env=self.environment, stdout=log, stderr=log)
         self._client = self._manager.client()
         self._client.start_channels()
         self._client.wait_for_ready(timeout=TIMEOUT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -59,6 +60,9 @@ class BlockingIo:
         return call
 
     def _finish(self, call: Call[Any]) -> Any:
+        # The call's place is where the user called us, not where we have called `Io`.
+        frame = sys._getframe(2)
+        call.place = (frame.f_code, frame.f_lasti)
         owner: Pass = self._io._pass  # pyright: ignore[reportPrivateUsage]
         return wait_for(call, owner)
 

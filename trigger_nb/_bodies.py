@@ -27,7 +27,7 @@ _signatures: dict[int, tuple[CodeType, Any, Signature]] = {}
 
 def signature_of(function: Any) -> Signature:
     """The signature of any callable; worked out once for each piece of code."""
-    if type(function) is FunctionType:
+    if type(function) is FunctionType and not function.__dict__:  # one that is decorated shares its code
         code = function.__code__
         known = _signatures.get(id(code))
         if known is not None and known[1] == function.__defaults__:

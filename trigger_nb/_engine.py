@@ -15,6 +15,7 @@ import json
 import logging
 import time
 import warnings
+from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -40,7 +41,7 @@ from ._forget import Finality, forget, open_again
 from ._interrupt import calls_user_code
 from ._keys import display_key, is_within, parent_path
 from ._origins import comes_from_subtask, mark_origin, origins
-from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus, plain_head, plain_head_with
+from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus, opening, plain_head
 from ._redact import redact
 from ._scope import Scope, TimeLimit, current_scope
 from ._store import Row
@@ -131,7 +132,7 @@ class Pass:
         # The texts of the stored records by path. Parsed when asked for: a replay hands out what it
         # parsed, so nothing may keep it.
         self._records = records
-        self._parents = {parent for parent in map(parent_path, records) if parent}
+        self._parents = {parent_path(path) for path in records if "/" in path}
         self._prefix = run.id + "/"
         self._directory = str(store.directory)
         self._make_io = make_io
@@ -143,7 +144,7 @@ class Pass:
         self._parked: set[str] = set()  # calls that wait for what cannot come in this pass, by path
         self._thread_calls: set[anyio.CancelScope] = set()  # under trio: what nobody else can cancel
         self._loose: list[Pending] = []  # rows that ride with the next commit
-        # By the id of a body's code, which is kept alive here: its fingerprint, and how a record of it begins.
+        # By the id of a body's code, which is kept alive here: its fingerprint, and how its records begin.
         self._heads: dict[int, tuple[str, str, Any]] = {}
         self._references: dict[int, tuple[Any, str]] = {}  # by the id of a body's code: the body, its name
         self._closed_to_new = False  # superseded: what runs may end, nothing new begins (I7)
@@ -171,15 +172,11 @@ class Pass:
 
     def counts(self) -> dict[str, int]:
         """How many tasks there are of each status. Read off the texts: parsing all would cost more."""
-        found: dict[str, int] = {}
-        for path, text in self._records.items():
-            if "~." in path:  # a log line
-                continue
-            status = (
-                text[11 : text.index('"', 11)] if text.startswith('{"status":"') else TaskStatus.COMPLETED
-            )
-            found[status] = found.get(status, 0) + 1
-        return found
+        tasks = [text for path, text in self._records.items() if "~." not in path]  # "~.": a log line
+        others = [text for text in tasks if text.startswith('{"status":"')]
+        found = Counter(text[11 : text.index('"', 11)] for text in others)
+        found[TaskStatus.COMPLETED] += len(tasks) - len(others)
+        return dict(+found)
 
     # Replay -----------------------------------------------------------------------------------
 
@@ -200,7 +197,10 @@ class Pass:
         if text is None:
             return MISS
         if text.startswith(head := self._plain_head(call)) and path not in self._parents:
-            self._saw(path, Reason.REPLAYED)
+            if self.feed.watched:
+                self._saw(path, Reason.REPLAYED)
+            else:
+                self.reasons[path] = Reason.REPLAYED
             return _scan(text, len(head))[0]
         record = call.record = TaskRecord.parse(loads(text))
         if (
@@ -219,17 +219,17 @@ class Pass:
 
     def _plain_head(self, call: Call[Any]) -> str:
         """How the record's text begins when there is nothing to do but to hand out its plain value."""
-        body = call.body
-        if body is None or ("codec" in call.options or "returns" in call.options):
+        body, options = call.body, call.options
+        if body is None or (options and ("codec" in options or "returns" in options)):
             return "-"
         code = self._fingerprints.of(body)
-        known = self._heads.get(id(getattr(body, "__code__", body)))
+        # Functions of one decorator share their code, and differ in what they return.
+        source = body if getattr(body, "__dict__", None) else getattr(body, "__code__", body)
+        known = self._heads.get(id(source))
         if known is None or known[0] != code:
             typed = signature_of(body).returns is not None
-            known = (code, "-" if typed else plain_head(code, ""), getattr(body, "__code__", body))
-            self._heads[id(known[2])] = known
-        inputs = self._inputs(call) if call.args or call.options else ""
-        return plain_head_with(known[1], inputs) if inputs else known[1]
+            known = self._heads[id(source)] = (code, "-" if typed else opening(code), source)
+        return plain_head(known[1], self._inputs(call) if call.args or options else "")
 
     def _refuse(self, call: Call[Any]) -> NoReturn:
         cut_short = any(scope.failed for scope in call.scope.outward())
@@ -244,8 +244,9 @@ class Pass:
 
     def _notice_gap(self, call: Call[Any]) -> None:
         """R10: code between tasks runs at every pass, so long code there should be a task."""
-        since, self._idle_since = self._idle_since, 0.0
-        if since and not self.root.flights and (gap := time.monotonic() - since) >= SLOW_GAP:
+        now = time.monotonic()
+        gap, self._idle_since = now - self._idle_since, now
+        if gap >= SLOW_GAP and self._idle_at and not self.root.flights:
             self.hint(
                 f"{gap:.1f} s went by between task {display_key(self._idle_at)!r} and {show_place(call.place)}. "
                 "That code runs at every pass: make it a task, and it runs once"
@@ -632,9 +633,7 @@ class Pass:
                 scope.fail()
             if next_at is None:
                 return await self._give_up(call, record, error, scope)
-            record.error = _codec.encode_error(error)
-            del error
-            await self._count_down(call, record, next_at)
+            await self._count_down(call, record.copy(error=_codec.encode_error(error)), next_at)
             record = record.copy(attempt=record.attempt + 1, error=None, crashes=0)
             self._saw(call.path, Reason.RETRIED)
 

@@ -81,10 +81,14 @@ class Home:
 
         if not self.soon(spawn):
             raise RunInterrupted
-        try:
+        error = result.exception()
+        if error is None:
             return result.result()
-        except asyncio.CancelledError:
-            raise RunInterrupted from None
+        try:
+            # Raised here, so that no frame of the future's stands in the user's traceback.
+            raise RunInterrupted if isinstance(error, asyncio.CancelledError) else error
+        finally:
+            del error  # it refers to this frame
 
 
 # The loop itself keeps only weak references to tasks.
@@ -127,6 +131,7 @@ class Threads:
             threading.Thread(target=self._work, name="trigger_nb body", daemon=True).start()
 
     def _work(self) -> None:
+        self._here.place = "inside"
         while True:
             with self._changed:
                 while not (self._queue and self._running < self._max_running):
@@ -149,7 +154,7 @@ class Threads:
         """Run `call` in a thread of its own, at once, that no limit counts. It must not raise."""
 
         def work() -> None:
-            self._here.outside = True
+            self._here.place = "outside"
             try:
                 call()
             finally:
@@ -162,20 +167,20 @@ class Threads:
 
     def step_out(self) -> None:
         """The calling thread is about to wait inside `io`: others may use its place."""
-        with self._changed:
-            if getattr(self._here, "outside", False):
-                self._outside -= 1
-            else:
-                self._running -= 1
-                self._fill()
+        self._step(-1)
 
     def step_in(self) -> None:
         """The calling thread goes on. It takes its place back at once: it holds resources already."""
+        self._step(1)
+
+    def _step(self, change: int) -> None:
+        place = getattr(self._here, "place", None)  # None in a thread that the user has made
         with self._changed:
-            if getattr(self._here, "outside", False):
-                self._outside += 1
-            else:
-                self._running += 1
+            if place == "inside":
+                self._running += change
+                self._fill()
+            elif place == "outside":
+                self._outside += change
 
 
 threads = Threads()

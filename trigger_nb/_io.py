@@ -20,7 +20,7 @@ from ._engine import Pass
 from ._keys import normal_key
 from ._scope import Scope, resolve_scope
 from ._store import Row
-from ._task import Options, PlainOptions
+from ._task import Options, PlainOptions, check_words
 from .errors import InvalidOptionError, UsageError
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ class Io:
         frame = sys._getframe(1)
         place = (frame.f_code, frame.f_lasti)
         try:
-            if options and not options.keys() <= _KNOWN_OPTIONS:
-                _refuse_options(options)
+            if options:
+                _check_options(options)
             return Call(
                 resolve_scope(self._scope), normal_key(key), body, args, cast("Options", options), place
             )
@@ -162,8 +162,8 @@ class Io:
         Every item is a task of its own, keyed by its index. All of them come to an end; then the first
         error is raised. In the next pass only what failed runs again.
         """
-        if options and not options.keys() <= _KNOWN_OPTIONS:
-            _refuse_options(options)
+        if options:
+            _check_options(options)
         frame = sys._getframe(1)
         place = (frame.f_code, frame.f_lasti)
         listed = list(items)
@@ -447,6 +447,12 @@ def _arity(body: Callable[..., Any]) -> int:
     signature = signature_of(body)
     own = [name for name in signature.required if name not in ("task", "io")]
     return 1 if len(own) == 1 else 2
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    if not options.keys() <= _KNOWN_OPTIONS:
+        _refuse_options(options)
+    check_words(options)
 
 
 def _refuse_options(options: Mapping[str, Any]) -> NoReturn:

@@ -18,7 +18,7 @@ def mark_origin(error: BaseException, directory: str, run_id: str, path: str) ->
 def origins(error: BaseException, directory: str, run_id: str) -> list[str]:
     """Paths of a run's tasks that an error came from: through groups, causes and contexts."""
     found: dict[str, None] = {}
-    for each in _related(error):
+    for each in related(error):
         found.update(dict.fromkeys(_marked(each, directory, run_id)))
     return list(found)
 
@@ -45,7 +45,7 @@ def _marked(error: BaseException, directory: str, run_id: str) -> list[str]:
     return [path for where, run, path in marks if (where, run) == (directory, run_id)]
 
 
-def _related(error: BaseException) -> Iterator[BaseException]:
+def related(error: BaseException | None) -> Iterator[BaseException]:
     """An error with all that it groups, comes from, or was raised while handling."""
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]
@@ -55,7 +55,7 @@ def _related(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(each))
         yield each
-        pending += [each.__cause__, each.__context__, *_members(each)]
+        pending += [*reversed(_members(each)), each.__context__, each.__cause__]  # popped from the end
 
 
 def _members(error: BaseException) -> tuple[BaseException, ...]:

@@ -166,7 +166,8 @@ class TaskRecord(_Record):
         plain = not (self.form or self.codec or self.error or self.canceled) and self.kind == "task"
         if not plain:
             return f'{self._text_without(_APART)[:-1]},"value":{value}}}'
-        return f"{plain_head(self.code, self.inputs)}{value},{self._text_without(_IN_HEAD)[1:]}"
+        head = plain_head(opening(self.code), self.inputs)
+        return f"{head}{value},{self._text_without(_IN_HEAD)[1:]}"
 
     @property
     def rank(self) -> int:
@@ -181,15 +182,14 @@ _APART = frozenset({"path", "value"})
 _IN_HEAD = frozenset({"path", "value", "code", "inputs"})
 
 
-def plain_head(code: str, inputs: str) -> str:
+def plain_head(opening: str, inputs: str) -> str:
     """How the text of a completed task begins whose value is plain JSON, up to the value."""
-    head = f'{{"code":{encode_basestring_ascii(code)},"value":' if code else '{"value":'
-    return plain_head_with(head, inputs) if inputs else head
+    return f'{opening}"inputs":{encode_basestring_ascii(inputs)},"value":' if inputs else f'{opening}"value":'
 
 
-def plain_head_with(head: str, inputs: str) -> str:
-    """The `plain_head` with inputs, from the one without."""
-    return f'{head[:-8]}"inputs":{encode_basestring_ascii(inputs)},"value":'
+def opening(code: str) -> str:
+    """How its `plain_head` begins: the same for all tasks of one body."""
+    return f'{{"code":{encode_basestring_ascii(code)},' if code else "{"
 
 
 class RunRecord(_Record):

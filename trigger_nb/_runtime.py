@@ -29,6 +29,7 @@ from ._fingerprint import Fingerprints
 from ._flights import flights, watch
 from ._interrupt import calls_user_code
 from ._io import Host, Io
+from ._origins import related
 from ._records import RunRecord, RunStatus, TaskRecord
 from ._scope import current_scope
 from ._store import DiskStore, Row, Store
@@ -88,7 +89,9 @@ class Outcome:
     traceback: TracebackType | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.traceback = None if self.error is None else users_frames(self.error.__traceback__)
+        for each in related(self.error):
+            each.__traceback__ = users_frames(each.__traceback__)
+        self.traceback = None if self.error is None else self.error.__traceback__
 
     def raised(self) -> BaseException | None:
         """The error, to be raised once more."""
@@ -108,6 +111,7 @@ class Runtime:
         self.feeds: dict[str, Feed] = {}
         self.waits: dict[str, set[str]] = {}  # which runs a run is waiting for, to find circles
         self.views: dict[str, Any] = {}  # what shows a run in this kernel, kept for the floors above
+        self.home: Home | None = None  # the loop that runs were last started on
         self._leases: dict[str, _lease.Lease] = {}
 
     # Records ----------------------------------------------------------------------------------
@@ -165,6 +169,10 @@ class Runtime:
         """Whether another kernel has taken the run over."""
         lease = self._leases.get(run_id)
         return lease is not None and lease.lost
+
+    def holds_lease(self, run_id: str) -> bool:
+        """Whether this kernel has taken the run's lease and not given it back."""
+        return run_id in self._leases
 
     def release_lease(self, run_id: str) -> None:
         """Let other kernels have the run."""
@@ -248,7 +256,7 @@ class Execution:
 
     def begin(self) -> None:
         """Take the lease, write that a pass begins, and have the loop drive it."""
-        self._home = Home()
+        self._home = self.runtime.home = Home()
         self._rested = anyio.Event()
         self._open_pass()
         if self._home.is_asyncio:
@@ -530,6 +538,7 @@ class Execution:
         directory = str(runtime.store.directory)
         if run_id not in runtime.executions and not any(key[:2] == (directory, run_id) for key in list(flights)):
             runtime.release_lease(run_id)
+            runtime.memory(run_id).records = {}
 
     async def _notify(self, ending: _Ending) -> None:
         handler = {

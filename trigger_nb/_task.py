@@ -63,6 +63,27 @@ class Options(PlainOptions, total=False):
     returns: Any
 
 
+# Options that are one of a few words.
+_WORDS: dict[str, tuple[str, ...]] = {
+    "on_change": ("keep", "only", "rerun"),
+    "style": ("normal", "minimal"),
+    "codec": ("pickle",),
+    "log_level": ("debug", "info", "warning", "error"),
+}
+
+
+def check_words(options: Mapping[str, Any]) -> None:
+    """Refuse an option that is not one of its words; of a task, a job, a client or a start."""
+    for name, words in _WORDS.items():
+        if name in options and (given := options[name]) is not None and given not in words:
+            known = " or ".join([", ".join(map(_quoted, words[:-1])), _quoted(words[-1])][len(words) == 1 :])
+            raise InvalidOptionError(f"{name} is {known}; not {given!r:.100}")
+
+
+def _quoted(word: str) -> str:
+    return f'"{word}"'
+
+
 def describe(properties: Properties | None) -> list[dict[str, Any]]:
     """Properties in the form in which they are kept."""
     if not properties:

@@ -16,12 +16,12 @@ from ._clock import Clock, to_timestamp
 from ._records import RunRecord, RunStatus
 from ._runtime import Notification, Runtime, runtime_for
 from ._store import Row
-from ._task import OnChange
+from ._task import OnChange, check_words
 from ._values import dump_or_describe
 from .errors import InvalidOptionError, NotFoundError
 from .job import Job, JobOptions, LogLevel, hashed
 from .run import Run, Runs
-from .triggers import InvokeTrigger, Trigger
+from .triggers import Trigger
 
 Function = Callable[..., Any]
 
@@ -54,6 +54,7 @@ class TriggerClient:
     ) -> None:  # fmt: skip
         if not id or not isinstance(id, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
             raise InvalidOptionError(f"a client's id is text, and not empty; got {id!r}")
+        check_words({"on_change": on_change})
         self.id = id
         self.max_depth = max_depth
         self.on_change: OnChange = on_change
@@ -90,22 +91,18 @@ class TriggerClient:
 
         Defining a job of the same id again replaces it. `docs/reference/job.md` describes the options.
         """
-        if function is not None:
-            return self._define(function, {})
-        return lambda function: self._define(function, options)
+        given = JobOptions.check(options)
+        return (lambda function: self._define(function, given)) if function is None else self._define(function, {})
 
-    def _define(self, function: Function, options: dict[str, Any]) -> Job[Any]:
-        plain = getattr(function, "__name__", type(function).__name__)
-        job_id = options.pop("id", None) or plain
-        named = JobOptions(
-            id=job_id,
-            name=options.pop("name", None) or job_id,
-            trigger=options.pop("trigger", None) or InvokeTrigger(),
-            integrations=options.pop("integrations", None) or {},
-            redact=tuple(options.pop("redact", ())),
-            **options,
-        )
-        job: Job[Any] = Job(self, self.runtime, function, named)
+    def _define(self, function: Function, given: dict[str, Any]) -> Job[Any]:
+        if not callable(function):
+            raise InvalidOptionError(
+                f"a job is made of a function, not of {function!r:.100}: write @client.job above one, "
+                'or @client.job(id="...") with options'
+            )
+        job_id = given.get("id") or getattr(function, "__name__", type(function).__name__)
+        options = JobOptions(**{"name": job_id, **given, "id": job_id})
+        job: Job[Any] = Job(self, self.runtime, function, options)
         self.runtime.jobs[job_id] = job
         return job
 
@@ -149,6 +146,7 @@ class TriggerClient:
     ) -> Runs:
         """The runs in the store, newest first, at most `limit`; shown as a table."""
         job_id = job.id if isinstance(job, Job) else job
+        wanted = None if status is None else _status(status)
         found: list[Run] = []
         offset, page = 0, max(limit, 100)
         while len(found) < limit:
@@ -157,7 +155,7 @@ class TriggerClient:
                 if job_id is not None and RunRecord.loads(text).job != job_id:
                     continue
                 run = self.run(key.removeprefix("run/"))
-                if status is None or run.status == RunStatus(status):
+                if wanted is None or run.status == wanted:
                     found.append(run)
             if len(rows) < page:
                 break
@@ -176,6 +174,14 @@ class TriggerClient:
 
     def __repr__(self) -> str:
         return f"<TriggerClient {self.id!r} in {self.dir}>"
+
+
+def _status(status: RunStatus | str) -> RunStatus:
+    try:
+        return RunStatus(status)
+    except ValueError:
+        known = ", ".join(RunStatus)
+        raise InvalidOptionError(f"a run's status is one of {known}; not {status!r}") from None
 
 
 _default: dict[str, TriggerClient] = {}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from . import _codec
-from ._bodies import signature_of
+from ._bodies import bind_run
 from ._call import Settings
 from ._clock import to_datetime, to_seconds
 from ._fingerprint import Fingerprints
@@ -20,13 +21,14 @@ from ._records import RunRecord, RunStatus
 from ._redact import redact
 from ._runtime import Execution, Notification, Runtime, Work
 from ._scope import current_scope
-from ._task import OnChange
+from ._task import OnChange, check_words
 from ._values import dump_or_describe
 from .errors import (
     InvalidOptionError,
     InvalidPayloadError,
     NotStorableError,
     RunStateError,
+    TriggerError,
     UsageError,
 )
 from .run import Run, RunCall, Runs
@@ -97,8 +99,32 @@ class JobOptions:
     max_task_duration: float | timedelta | None = None
     on_change: OnChange | None = None
     repeatable: bool | None = None
-    redact: tuple[str, ...] = ()
+    redact: Sequence[str] = ()
     identity: Callable[[Any], Any] | None = None
+
+    @classmethod
+    def check(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """The options that were given, without those that are None. Raises `InvalidOptionError`."""
+        known = [each.name for each in fields(cls)]
+        for name, value in given.items():
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"Did you mean {close[0]!r}?" if close else f"The options are {', '.join(known)}."
+                raise InvalidOptionError(f"a job has no option {name!r}. {hint}")
+            if value is not None and name in _KINDS and not (isinstance(value, _KINDS[name][0]) and value != ""):
+                raise InvalidOptionError(f"{name} of a job is {_KINDS[name][1]}; not {value!r:.100}")
+        check_words(given)
+        return {name: value for name, value in given.items() if value is not None}
+
+
+_KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "id": (str, 'text, such as "new-user"'),
+    "name": (str, 'text, such as "Welcome a new user"'),
+    "version": (str, 'text, such as "1.0.0"'),
+    "trigger": (Trigger, 'what event_trigger("new.user") or invoke_trigger() gives'),
+    "integrations": (Mapping, "a mapping of names to integrations"),
+    "redact": ((list, tuple), 'a list of paths, such as ["user.email"]'),
+}
 
 
 class Job(Generic[T]):
@@ -116,7 +142,7 @@ class Job(Generic[T]):
         self.enabled = options.enabled
         self.options = options
         self._runtime = runtime
-        signature_of(function)  # a job that is not a function is found out here
+        bind_run(function, {"payload": None, "io": None, "ctx": None})  # what it cannot take is found out here
         if options.max_task_duration is not None:
             to_seconds(options.max_task_duration, "max_task_duration")
 
@@ -139,7 +165,7 @@ class Job(Generic[T]):
         def begin() -> Run:
             return self._start(payload, run_id, fresh, is_test, on_change, display, awaited=True)
 
-        return RunCall(begin, self.id)
+        return RunCall(begin, self.id, self._name)
 
     def start(
         self, payload: Any = None, *, run_id: str | None = None, fresh: bool = False, is_test: bool = False,
@@ -150,10 +176,13 @@ class Job(Generic[T]):
             asyncio.get_running_loop()
         except RuntimeError:
             raise UsageError(
-                f"{self.id}.start(...) needs a running event loop, as a notebook has one. In a script, use "
-                f"{self.id}.run_sync(...), or asyncio.run(...) around async code"
+                f"{self._name}.start(...) needs a running event loop, as a notebook has one. In a script, use "
+                f"{self._name}.run_sync(...), or asyncio.run(...) around async code"
             ) from None
-        return self._start(payload, run_id, fresh, is_test, on_change, display, awaited=False)
+        try:
+            return self._start(payload, run_id, fresh, is_test, on_change, display, awaited=False)
+        except TriggerError as error:
+            raise error.with_traceback(None) from None  # how it came about in here helps nobody
 
     def run_sync(
         self, payload: Any = None, *, run_id: str | None = None, fresh: bool = False, is_test: bool = False,
@@ -166,8 +195,8 @@ class Job(Generic[T]):
             pass
         else:
             raise UsageError(
-                f"{self.id}.run_sync(...) would block the event loop that is running here: "
-                f"write await {self.id}.run(...) instead"
+                f"{self._name}.run_sync(...) would block the event loop that is running here: "
+                f"write await {self._name}.run(...) instead"
             )
 
         async def main() -> Any:
@@ -183,12 +212,18 @@ class Job(Generic[T]):
 
     def __call__(self, *_args: Any, **_options: Any) -> Any:
         raise TypeError(
-            f"a job is not called: await {self.id}.run(payload) runs it, {self.id}.start(payload) starts it in the "
-            f"background, and {self.id}.fn is the plain function"
+            f"a job is not called: await {self._name}.run(payload) runs it, {self._name}.start(payload) starts it "
+            f"in the background, and {self._name}.fn is the plain function"
         )
 
     def __repr__(self) -> str:
-        return f"<Job {self.id!r} version {self.version}: await {self.id}.run(payload)>"
+        return f"<Job {self.id!r} version {self.version}: await {self._name}.run(payload)>"
+
+    @property
+    def _name(self) -> str:
+        """What it is most likely called in the user's code, for lines to type."""
+        name = getattr(self.fn, "__name__", "")
+        return name if name.isidentifier() else "job"
 
     # A run of it ------------------------------------------------------------------------------
 
@@ -207,8 +242,7 @@ class Job(Generic[T]):
         self, payload: Any, run_id: str | None, fresh: bool, is_test: bool, on_change: OnChange | None,
         display: bool, *, awaited: bool, event: dict[str, Any] | None = None, parent: str = "", parent_task: str = "",
     ) -> Run:  # fmt: skip
-        if on_change not in (None, "keep", "only", "rerun"):
-            raise InvalidOptionError(f'on_change is "keep", "only" or "rerun", not {on_change!r}')
+        check_words({"on_change": on_change})
         value = self.trigger.parse(payload)
         run_id = run_id or (self._new_id() if fresh else self._identity(value))
         record = self._runtime.run_record(run_id)
@@ -296,7 +330,7 @@ class Job(Generic[T]):
             on_change=on_change or options.on_change or client.on_change,
             timeout=None if duration is None else to_seconds(duration, "max_task_duration"),
             repeatable=client.repeatable if options.repeatable is None else options.repeatable,
-            redact=options.redact,
+            redact=tuple(options.redact),
         )
         return Work(
             function=self.fn, settings=settings, host=lambda _execution: _Host(self), context=self._context,

@@ -6,6 +6,7 @@ import asyncio
 import difflib
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -17,12 +18,19 @@ from ._clock import to_datetime
 from ._codec import Unstored
 from ._forget import forget, reset
 from ._interrupt import interruptible
-from ._keys import display_key, idempotency_key, last_segment, normal_key
+from ._keys import display_key, idempotency_key, is_within, last_segment, normal_key
 from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
 from ._runtime import Execution, Runtime, users_frames
 from ._scope import current_scope
 from ._store import Row
-from .errors import NotFoundError, RunInterruptedError, RunStateError, TriggerError
+from .errors import (
+    NotFoundError,
+    RunInterrupted,
+    RunInterruptedError,
+    RunStateError,
+    TriggerError,
+    UsageError,
+)
 from .view import html, table, text
 from .view.model import RunModel
 from .view.notebook import NotebookView, bundle
@@ -250,18 +258,25 @@ class Run:
                 )
 
     def _noted(self, error: BaseException) -> BaseException:
-        """The error as it is to be seen in a cell: without our frames, with what to do (PEP 678)."""
+        """The error with a note that says where it comes from, and what to do (PEP 678)."""
         record = self._record
-        if record.ended_by and not isinstance(error, TriggerError):
-            path = max(record.ended_by, key=lambda each: each.count("/"))
-            attempts = next((r.attempt for r in self._runtime.task_records(self._id) if r.path == path), 1)
+        if record.status == RunStatus.FAILED and not isinstance(error, UsageError):
             note = (
-                f"task {path!r} failed (attempt {attempts}) in run {self._id}; "
-                "running the cell again resumes there, with all that is done kept"
+                f"{self._what_failed(record.ended_by)} in run {self._id}. "
+                "Running the cell again resumes there; what is done is kept."
             )
             if note not in getattr(error, "__notes__", ()):
                 error.add_note(note)
         return error
+
+    def _what_failed(self, ended_by: list[str]) -> str:
+        inner = [path for path in ended_by if not any(is_within(other, path) for other in ended_by)]
+        if len(inner) > 1:
+            return f"{len(inner)} tasks failed ({', '.join(map(repr, inner[:3]))}{', ...' * (len(inner) > 3)})"
+        if not inner:
+            return "Raised outside any task"
+        attempts = next((r.attempt for r in self._runtime.task_records(self._id) if r.path == inner[0]), 1)
+        return f"Task {inner[0]!r} failed" + (f" after {attempts} attempts" if attempts > 1 else "")
 
     # Changing its course ----------------------------------------------------------------------
 
@@ -358,14 +373,28 @@ class Run:
                 f"job {self._record.job!r} of run {self._id} is not defined in this kernel: run the cell that "
                 "defines it, then try again"
             )
-        record = self._record
-        restart = self._restart
-        home = _Homes.main
-        if home is not None and home.thread != threading.get_ident():
-            home.soon(lambda: setattr(self, "_execution", restart(record)))
-        else:
-            self._execution = restart(record)
+        restart, record = self._restart, self._record
+        self._execution = self._on_loop(lambda: restart(record))
         return self
+
+    def _on_loop(self, begin: Callable[[], Execution]) -> Execution:
+        """Call it on the loop that runs live on, from whatever thread this is."""
+        home = self._runtime.home
+        if _has_loop() or (home is not None and home.thread == threading.get_ident() and not home.is_asyncio):
+            return begin()
+
+        async def call() -> Execution:
+            return begin()
+
+        try:
+            if home is not None and home.thread != threading.get_ident():
+                return home.run(call)
+        except RunInterrupted:  # that loop is closed
+            pass
+        raise UsageError(
+            f"run {self._id} needs a running event loop to go on, as a notebook has one. In a script, use "
+            "run_sync(...) of its job, or call this inside of asyncio.run(...)"
+        )
 
     def _on_home(self, execution: Execution, call: Callable[[], object]) -> None:
         if threading.get_ident() == execution.home.thread:
@@ -553,21 +582,34 @@ class TaskInfo:
 class RunCall:
     """What `job.run(...)` gives: a run that starts when it is awaited."""
 
-    def __init__(self, begin: Callable[[], Run], job_id: str) -> None:
+    def __init__(self, begin: Callable[[], Run], job_id: str, job_name: str) -> None:
         self._begin = begin
         self._job_id = job_id
+        self._job_name = job_name  # in the user's code
+        self._noticed = False
 
     def __await__(self) -> Generator[Any, Any, Any]:
+        self._noticed = True
         return _in_cell(self._begin_and_wait)
 
     async def _begin_and_wait(self) -> Any:
         return await self._begin().result_of_cell()
 
     def __repr__(self) -> str:
+        self._noticed = True
         return (
             f'<a run of job {self._job_id!r} that has not started: write "await" in front of it, '
-            f"await {self._job_id}.run(...), or use .start(...)>"
+            f"await {self._job_name}.run(...), or use {self._job_name}.start(...)>"
         )
+
+    def __del__(self) -> None:
+        if not self._noticed:
+            warnings.warn(
+                f"a run of job {self._job_id!r} was never awaited, so it did not start: write "
+                f"await {self._job_name}.run(...), or {self._job_name}.start(...)",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
 
 class Runs(Sequence[Run]):
@@ -600,25 +642,21 @@ class Runs(Sequence[Run]):
         return self._runs[0]._runtime.clock.time() if self._runs else 0.0  # pyright: ignore[reportPrivateUsage]
 
 
-class _Homes:
-    """The loop that runs are started on from other threads: the first one that ran any."""
-
-    main: Any = None
-
-
 class _Leased:
     """Holds a run's lease while its records are changed from outside a pass."""
 
     def __init__(self, runtime: Runtime, record: RunRecord) -> None:
         self._runtime = runtime
         self._record = record
+        self._held_before = runtime.holds_lease(record.id)  # by a body that has outlived its pass
 
     def __enter__(self) -> Runtime:
         self._runtime.take_lease(self._record.copy())
         return self._runtime
 
     def __exit__(self, *_: object) -> None:
-        self._runtime.release_lease(self._record.id)
+        if not self._held_before:
+            self._runtime.release_lease(self._record.id)
 
 
 def _path(path: str | Sequence[Any]) -> str:
@@ -686,11 +724,16 @@ class _Outcome(asyncio.Future[Any]):
 
 def _in_cell(work: Callable[[], Coroutine[Any, Any, Any]]) -> Generator[Any, Any, Any]:
     """What a cell's `await` goes through; under trio the work itself."""
+    return _Outcome(work).__await__() if _has_loop() else work().__await__()
+
+
+def _has_loop() -> bool:
+    """Whether asyncio is running on this thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return work().__await__()
-    return _Outcome(work).__await__()
+        return False
+    return True
 
 
 async def _bounded(rest: Any) -> None:

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from .harness import FIRST_SEED, crash_test
+from .mutants import MUTANTS
 
 
 def main() -> int:
@@ -17,10 +18,13 @@ def main() -> int:
     parser.add_argument(
         "--at-once", type=int, default=2, help="how many are run at the same time (default: 2)"
     )
+    parser.add_argument(
+        "--mutant", choices=MUTANTS, default="", help="test an engine that is wrong on purpose"
+    )
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.jobs)
     with tempfile.TemporaryDirectory() as directory:
-        summary = crash_test(Path(directory) / "crash", seeds, at_once=options.at_once)
+        summary = crash_test(Path(directory) / "crash", seeds, at_once=options.at_once, mutant=options.mutant)
     print(summary.table())
     for fault in summary.faults:
         print(fault, file=sys.stderr)

@@ -168,7 +168,7 @@ class Play:
 
     def end(self, node: Node, path: str, inside: str, task: Any) -> Any:
         if node.hopeless or task.attempt <= node.fails:
-            self.trace.body("failed", path, task)
+            self.trace.body("failed", path, task, last=task.attempt >= node.attempts)
             raise Refused(path) if node.hopeless else Flaky(path)
         value = value_of(self.program.seed, path, inside)
         self.trace.body("end", path, task, digest=digest(value))

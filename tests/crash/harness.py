@@ -80,6 +80,8 @@ def crash_test(directory: Path, seeds: Sequence[int], *, at_once: int = 2, mutan
     alone.mkdir(parents=True)
     killed.mkdir()
     in_one_process(alone, UNDISTURBED, seeds)
+    for seed in seeds:
+        assert not (faults := findings(alone, alone, seed).faults), f"seed {seed}, left alone: {faults}"
     with ThreadPoolExecutor(at_once) as pool:
         outcomes = list(pool.map(lambda seed: _kill_and_resume(killed, alone, seed, mutant), seeds))
     if not mutant:  # Whatever the crashes left in the stores, all of it replays.

@@ -109,3 +109,5 @@ def test_a_forgotten_attempt():
     second = Line("begin", "a", launch="0", attempt=2, key="ka")
     assert len(check([second, *ALONE], ALONE).attempts) == 1
     assert check([second, Line("stopped", launch="0"), *ALONE], ALONE).attempts == []
+    given_up = Line("failed", "a", launch="0", attempt=2, key="ka", last=True)
+    assert check([second, given_up, *ALONE], ALONE).attempts == []

@@ -25,6 +25,7 @@ class Line:
     attempt: int = 0
     key: str = ""
     digest: str = ""
+    last: bool = False  # no attempt comes after this failed one
 
 
 def read(file: Path) -> list[Line]:
@@ -122,8 +123,10 @@ def _find_forgotten_attempts(lines: list[Line], found: Findings) -> None:
     """A1: an attempt that began says that the one before was recorded, so numbers never go back."""
     latest: dict[str, int] = {}
     for line in lines:
-        if line.what in ("caught", "stopped"):  # what has ended in an error begins anew, if it does
-            latest = {} if line.what == "stopped" else {p: n for p, n in latest.items() if p != line.path}
+        if line.what == "stopped":
+            latest.clear()
+        elif line.last:  # what has ended in an error begins anew, if it does
+            latest.pop(line.path, None)
         elif line.what == "begin":
             if line.attempt < latest.get(line.path, 1):
                 found.attempts.append(

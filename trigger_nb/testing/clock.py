@@ -17,6 +17,9 @@ from .._executors import Home, threads
 # turn for each task that it wakes, and ours are a few links long.
 _TURNS = 100
 
+# How long a jump waits for bodies in threads, in real seconds: one may itself wait for the jump.
+_PATIENCE = 0.2
+
 _START = datetime(2030, 1, 1, tzinfo=UTC)
 
 
@@ -31,9 +34,9 @@ class FakeClock:
     clock.time()                    # three days later
     ```
 
-    With `autojump=False` it moves only by `advance`. A `def` body that runs in a worker thread is waited
-    for before a jump; real I/O and threads of the test's own are not, so a test of those moves the clock
-    by hand. Waits, retries and `delay_until` go by this clock; a task's `timeout` and `asyncio.sleep` are
+    With `autojump=False` it moves only by `advance`. Before a jump, `def` bodies in worker threads get a
+    moment to end; real I/O and threads of the test's own do not, so a test of those moves the clock by
+    hand. Waits, retries and `delay_until` go by this clock; a task's `timeout` and `asyncio.sleep` are
     real time.
     """
 
@@ -113,10 +116,11 @@ class _Sleeper:
 
 async def _all_else_waits() -> None:
     """Let the event loop and our worker threads do all that can be done without more time."""
+    give_up = anyio.current_time() + _PATIENCE
     turns = 0
     while turns < _TURNS:
         await checkpoint()
         turns += 1
-        if threads.busy:
+        if threads.busy and anyio.current_time() < give_up:
             await anyio.sleep(0.001)
             turns = 0

@@ -95,7 +95,7 @@ class _Page:
         elapsed = model.elapsed
         yield (
             f'<div class="tnb-h">{self._shape(state)} <b class="tnb-t">{markup(model.title)}</b> '
-            f'<code class="tnb-k">{markup(model.job_and_version, 80)}</code>'
+            f"{_code(model.job_and_version)}"
             f'{_mark("test run") if run.is_test else ""}<span class="tnb-x"> · </span>'
             f'<span class="tnb-w tnb-w-{icons.state_name(state)}">{markup(said, 60)}</span>'
             f"{_sep(duration(elapsed), 'tnb-el') if elapsed is not None else ''}</div>"
@@ -313,7 +313,9 @@ class _Page:
                 f"<details><summary>Traceback</summary><pre>{markup_block(text[-6000:])}</pre></details>"
             )
         if depth < 3:
-            for label, inner in [("Caused by", error.get("cause")), ("While handling", error.get("context"))]:
+            # As Python shows it: `raise ... from None` hides what was being handled.
+            context = None if error.get("suppress_context") else error.get("context")
+            for label, inner in [("Caused by", error.get("cause")), ("While handling", context)]:
                 if isinstance(inner, dict):
                     parts.append(
                         f"<div>{label}: {self._error(cast('dict[str, Any]', inner), depth + 1)}</div>"
@@ -352,6 +354,10 @@ def _progress_bar(row: Row) -> str:
         return ""
     share = min(1.0, max(0.0, progress.done / progress.total))
     return f'<span class="tnb-pb"><i style="width:{100 * share:.1f}%"></i></span>'
+
+
+def _code(text: str) -> str:
+    return f'<code class="tnb-k">{markup(text, 80)}</code>' if text else ""
 
 
 def _mark(text: str, *, hot: bool = False) -> str:

@@ -75,7 +75,7 @@ def _row(run: RunRecord, now: float) -> str:
     job, payload, status, started, took, counts, run_id = _cells(run, now)
     return (
         f"<tr><td>{shape(state)}</td><td><b>{markup(job)}</b></td>"
-        f'<td class="tnb-q"><code>{markup(payload)}</code></td>'
+        f'<td class="tnb-q">{f"<code>{markup(payload)}</code>" if payload else ""}</td>'
         f'<td><span class="tnb-w-{icons.state_name(state)}">{markup(status)}</span></td>'
         f'<td>{markup(started)}</td><td class="tnb-j">{markup(took)}</td>'
         f"<td>{markup(counts)}</td><td><code>{markup(run_id)}</code></td></tr>"
