@@ -27,30 +27,33 @@ PATIENCE = 300.0  # seconds; only a demo that hangs takes as long
 WIDTH = 100
 
 
-def main(out: Path = ROOT / "build" / "demo") -> int:
+def main(out: Path = ROOT / "build" / "demo", notebook: Path = NOTEBOOK) -> int:
     """Run the demo in the folder `out`, which is made anew; the exit status."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     began = time.monotonic()
 
     headline("1. A kernel runs the notebook")
-    first = KernelRun(out)
+    first = KernelRun(notebook, out)
     total = first.wait_for(lambda: tasks_to_do(out))
-    first.wait_for(lambda: len(first.bodies) > total // 2, lambda: f"{len(first.bodies):,} of {total:,} bodies")
+    first.wait_for(
+        lambda: len(first.bodies) > total // 2, lambda: f"{len(first.bodies):,} of {total:,} bodies"
+    )
     first.kill()
     at_kill = stored(out)
     print(f"Killed with SIGKILL (process {first.pid}). This is what its store says:\n\n{at_kill.tree}\n")
 
     headline("2. A new kernel runs the notebook again")
-    second = KernelRun(out)
+    second = KernelRun(notebook, out)
     second.finish(lambda: f"{len(second.bodies):,} bodies")
     print(f"Done (process {second.pid}). This is what stands in the notebook:\n\n{second.tree}\n")
 
     headline("The proof")
     proven = prove(first.bodies, second.bodies, at_kill, stored(out), second.tree)
     page = second.save(out)
-    print(f"It took {time.monotonic() - began:.0f} s. The notebook as the second kernel left it, as a page and to run again:")
-    print(f"  {shown(page)}\n  {shown(Path(sys.executable))} -m jupyter lab {shown(page.with_suffix('.ipynb'))}")
+    print(f"It took {time.monotonic() - began:.0f} s. The notebook as the second kernel left it:")
+    print(f"  to look at    {shown(page)}")
+    print(f"  to run again  {shown(Path(sys.executable))} -m jupyter lab {shown(page.with_suffix('.ipynb'))}")
     return 0 if proven else 1
 
 
@@ -58,9 +61,9 @@ def main(out: Path = ROOT / "build" / "demo") -> int:
 
 
 class KernelRun:
-    """A new kernel, which runs the notebook in the folder `out`, from the first cell to the last."""
+    """A new kernel, which runs a notebook in the folder `out`, from the first cell to the last."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, notebook: Path, out: Path) -> None:
         import nbformat
         from jupyter_client.manager import AsyncKernelManager
         from nbclient import NotebookClient
@@ -68,7 +71,7 @@ class KernelRun:
         self._log = out / "bodies.log"
         self._manager = AsyncKernelManager(kernel_name="python3")
         self._notebook = NotebookClient(
-            nbformat.read(NOTEBOOK, as_version=4),
+            nbformat.read(notebook, as_version=4),
             km=self._manager,
             timeout=PATIENCE,
             extra_arguments=["--IPKernelApp.log_level=40"],
@@ -175,14 +178,13 @@ def tasks_to_do(out: Path) -> int | None:
 
 
 def the_run(out: Path) -> Any:
-    """The only run in the store."""
+    """The only run in the store; `IndexError` while there is none."""
     from trigger_nb import TriggerClient
 
     store = out / ".trigger_nb"
     if not (store / "resume" / "cache.db").exists():
         raise IndexError("there is no store yet")
-    [run] = TriggerClient("resume", dir=store).runs()
-    return run
+    return TriggerClient("resume", dir=store).runs()[0]
 
 
 # The proof -----------------------------------------------------------------------------------------
@@ -220,7 +222,11 @@ def prove(first: list[str], second: list[str], at_kill: Stored, at_end: Stored, 
         "the notebook shows another number of replayed tasks": shown_as_replayed != len(replayed),
     }
     found = [fault for fault, holds in faults.items() if holds]
-    print("\n" + "\n".join(f"NOT AS IT SHOULD BE: {fault}" for fault in found) if found else "\nNothing was done twice, and nothing was lost.\n")
+    print(
+        "\n" + "\n".join(f"NOT AS IT SHOULD BE: {fault}" for fault in found)
+        if found
+        else "\nNothing was done twice, and nothing was lost.\n"
+    )
     return not found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import inspect
 import os
@@ -49,9 +50,19 @@ def test_every_public_name_is_in_the_reference():
 
 def test_every_option_and_method_of_io_is_in_its_page():
     assert missing(Options.__annotations__, REFERENCE["io"]) == []
-    assert missing([f"io.{name}" for name in members(trigger_nb.Io) if name != "store"], REFERENCE["io"]) == []
-    assert missing([f"task.{name}" for name in [*members(trigger_nb.Task), "output_properties"]], REFERENCE["io"]) == []
-    assert missing([*members(_io.Logger), *members(_io.KeyValues)], REFERENCE["io"].replace("io.logger.", "")) == []
+    assert (
+        missing([f"io.{name}" for name in members(trigger_nb.Io) if name != "store"], REFERENCE["io"]) == []
+    )
+    assert (
+        missing(
+            [f"task.{name}" for name in [*members(trigger_nb.Task), "output_properties"]], REFERENCE["io"]
+        )
+        == []
+    )
+    assert (
+        missing([*members(_io.Logger), *members(_io.KeyValues)], REFERENCE["io"].replace("io.logger.", ""))
+        == []
+    )
 
 
 @pytest.mark.parametrize("method", ["wait", "parallel", "random", "invoke_and_wait", "send_event"])
@@ -63,8 +74,16 @@ def test_every_argument_of_a_job_is_in_its_page():
     assert missing([field.name for field in dataclasses.fields(JobOptions)], REFERENCE["job"]) == []
     for start in (trigger_nb.Job.run, trigger_nb.Job.start, trigger_nb.Job.run_sync):
         assert missing(parameters(start), REFERENCE["job"]) == []
-    told = set(members(trigger_nb.Job)) - {"start_for_event", "start_child", "restart", "handle"}  # for other floors
-    assert missing([name for name in told if name not in ("run", "runs", "start", "run_sync")], REFERENCE["job"]) == []
+    told = set(members(trigger_nb.Job)) - {
+        "start_for_event",
+        "start_child",
+        "restart",
+        "handle",
+    }  # for other floors
+    assert (
+        missing([name for name in told if name not in ("run", "runs", "start", "run_sync")], REFERENCE["job"])
+        == []
+    )
     for part in dataclasses.fields(trigger_nb.Context):
         assert missing([f"ctx.{part.name}"], REFERENCE["job"]) == []
 
@@ -80,7 +99,7 @@ def test_every_member_of_a_run_is_in_its_page():
 
 def test_every_part_of_a_client_is_in_its_page():
     assert missing(parameters(TriggerClient), REFERENCE["client"]) == []
-    assert missing([name for name in members(TriggerClient)], REFERENCE["client"].replace("client.", "")) == []
+    assert missing(members(TriggerClient), REFERENCE["client"].replace("client.", "")) == []
     assert missing(parameters(TriggerClient.send_event), REFERENCE["client"]) == []
     for kind in (trigger_nb.Event, trigger_nb.Notification):
         assert missing([field.name for field in dataclasses.fields(kind)], REFERENCE["client"]) == []
@@ -88,7 +107,10 @@ def test_every_part_of_a_client_is_in_its_page():
 
 def test_every_part_of_retry_triggers_and_filters_is_in_its_page():
     for kind in (trigger_nb.Retry, trigger_nb.RetryAt, trigger_nb.SkipRetrying):
-        assert missing([field.name for field in dataclasses.fields(kind)], REFERENCE["retry"].replace("=", " ")) == []
+        assert (
+            missing([field.name for field in dataclasses.fields(kind)], REFERENCE["retry"].replace("=", " "))
+            == []
+        )
     for name in ("event_trigger", "invoke_trigger"):
         page = REFERENCE["triggers-and-filters"]
         assert missing(parameters(getattr(trigger_nb, name)), page.replace("=", " ")) == []
@@ -98,9 +120,28 @@ def test_every_part_of_retry_triggers_and_filters_is_in_its_page():
 # True ----------------------------------------------------------------------------------------------
 
 
+def test_no_page_tells_of_what_is_not_there():
+    told = "\n".join(page.read_text(encoding="utf-8") for page in PAGES if page.stem != "roadmap")
+    known = {"slack", "github", "openai"}  # integrations, as examples of names
+    assert [
+        name
+        for name in re.findall(r"`io\.(\w+)", told)
+        if not hasattr(trigger_nb.Io, name) and name not in known
+    ] == []
+    assert [name for name in re.findall(r"\brun\.(\w+)\(", told) if not hasattr(trigger_nb.Run, name)] == []
+    assert [name for name in re.findall(r"`(\w+Error)`", told) if not is_error(name)] == []
+
+
+def is_error(name):
+    return hasattr(errors, name) or hasattr(builtins, name) or name in {"ValidationError", "CancelledError"}
+
+
 def test_the_table_of_operations_is_that_of_the_code():
     rows = [line for line in REFERENCE["run"].splitlines() if line.startswith("| **")]
-    told = {cells[1].strip("* "): [cell.strip() for cell in cells[2:-1]] for cells in (row.split("|") for row in rows)}
+    told = {
+        cells[1].strip("* "): [cell.strip() for cell in cells[2:-1]]
+        for cells in (row.split("|") for row in rows)
+    }
     head = next(line for line in REFERENCE["run"].splitlines() if line.startswith("| | start"))
     operations = [cell.strip() for cell in head.split("|")[2:-1]]
     assert operations == list(run_module.OPERATIONS)
@@ -132,7 +173,9 @@ def test_the_presets_of_retry_are_those_of_the_code():
 
 def test_the_signs_of_the_tree_are_those_of_the_code():
     page = (DOCS / "explanation" / "display.md").read_text(encoding="utf-8")
-    assert [line[2] for line in page.splitlines() if re.match(r"\| [^-a-z] \|", line)] == list(SYMBOLS.values())
+    assert [line[2] for line in page.splitlines() if re.match(r"\| [^-a-z] \|", line)] == list(
+        SYMBOLS.values()
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -146,12 +189,16 @@ def test_links_lead_somewhere(page):
         assert found.exists(), target
         if anchor:
             titles = re.findall(r"^#+ (.*)$", found.read_text(encoding="utf-8"), re.MULTILINE)
-            assert anchor in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}, target
+            assert anchor in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}, (
+                target
+            )
 
 
 # Real ----------------------------------------------------------------------------------------------
 
-_SHOWN = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+_SHOWN = re.compile(
+    r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?", re.MULTILINE | re.DOTALL
+)
 
 _RUNNER = """
 import asyncio, sys
@@ -164,9 +211,10 @@ asyncio.run(run([each for block in blocks_of(Path(sys.argv[1])) for each in (blo
 
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
 def test_outputs_are_what_the_blocks_print(page, tmp_path):
+    env = {name: value for name, value in os.environ.items() if name != "TRIGGER_NB_DIR"}
     done = subprocess.run(
         [sys.executable, "-c", _RUNNER, str(ROOT / page)], cwd=tmp_path, stdin=subprocess.DEVNULL,
-        env={name: value for name, value in os.environ.items() if name != "TRIGGER_NB_DIR"} | {"PYTHONPATH": str(ROOT)},
+        env=env | {"PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -119,6 +119,23 @@ def test_rerun_also_runs_what_started_after_the_edited_task(kernel):
     assert effects(kernel, "middle") == [*THREE, "second", "third"]
 
 
+def test_rerun_logs_again(kernel):
+    """R9: what was said after the edited task is said again, with what is true now."""
+    logging = """
+        @client.job
+        async def logging(payload, io):
+            rows = await io.run_task("count", lambda: {})
+            io.logger.warning("counted", {{"rows": rows}})
+    """
+    kernel.run(logging.format(3)).check()
+    kernel.run("run = logging.start(); await run").check()
+    assert kernel.run("[(line.level, line.data) for line in run.logs]").result == "[('warning', {'rows': 3})]"
+    kernel.run(logging.format(5)).check()
+    kernel.run("run = logging.start(on_change='rerun'); await run").check()
+    assert kernel.run("[(line.level, line.data) for line in run.logs]").result == "[('warning', {'rows': 5})]"
+    assert "runs again" not in kernel.run("print(run.tree())").printed
+
+
 def test_of_an_added_task_only_it_runs(kernel):
     kernel.run(job("added")).check()
     kernel.run("await added.run()").check()

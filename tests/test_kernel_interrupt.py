@@ -308,6 +308,7 @@ def test_whoever_merely_awaits_a_started_run_loses_only_the_wait(kernel):
     kernel.run(f"run = background.start({str(kernel.home / 'go background')!r})").check()
     kernel.until_effect("background")
     cell = interrupted(kernel, "effect('awaits it'); await run", during="awaits it")
+    assert "goes on; await it again" in cell.message
     assert "trigger_nb" not in cell.traceback
     assert kernel.run("str(run.status)").result == "'RUNNING'"
     joins = f"await background.run({str(kernel.home / 'go background')!r})"
@@ -388,6 +389,36 @@ def test_started_again_while_it_is_being_stopped_it_begins_once_more(kernel):
     """).check()
     kernel.run(f"EFFECTS = {str(kernel.home / 'effects.txt')!r}").check()
     assert kernel.run("await stop_and_run()").check().result == "'done'"
+
+
+def test_a_cancellation_reaches_whoever_cancelled(kernel):
+    """Time limits around a wait know their own cancellation: asyncio's by count, anyio's by its message."""
+    kernel.run("""
+        import anyio
+
+        @client.job
+        async def limited(payload, io):
+            async def body():
+                await asyncio.sleep(60 if effect("limited") <= 4 else 0)
+                return "done"
+            return await io.run_task("long", body)
+    """).check()
+    for wait in ("limited.run()", "limited.start()"):
+        kernel.run(f"""
+            with anyio.move_on_after(0.1) as scope:
+                await {wait}
+            assert scope.cancelled_caught
+            try:
+                async with asyncio.timeout(0.1):
+                    await {wait}
+            except TimeoutError:
+                pass
+            try:
+                await asyncio.wait_for({wait}, 0.1)
+            except TimeoutError:
+                pass
+            limited.runs()[0].cancel()
+        """).check()
 
 
 SCRIPT = """

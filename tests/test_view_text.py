@@ -256,7 +256,7 @@ def test_the_table_of_runs():
     ]
     lines = table.as_text(runs, T + 60).splitlines()
     assert [line.split("  ")[0] for line in lines[1:]] == ["✔", "◷", "○"]
-    assert "10 tasks, 1 errored" in lines[1]
+    assert "10 tasks, 1 failed" in lines[1]
     assert "WAITING (wait) test" in lines[2]
     assert "1 min" in lines[2]
     assert lines[3].endswith("run_3")

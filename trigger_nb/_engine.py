@@ -27,13 +27,13 @@ import anyio
 import anyio.lowlevel
 
 from . import _codec
-from ._bodies import Signature, bind_body, bind_run, signature_of
+from ._bodies import Signature, bind_body, bind_run, is_async, signature_of
 from ._call import MISS, Call, Memory, Settings, Stop, show_place
 from ._clock import to_seconds, to_timestamp
 from ._codec import Encoded, Unstored
 from ._codec._base import loads
 from ._crashpoints import point
-from ._executors import Home, threads
+from ._executors import Home, call_in_thread, threads
 from ._feed import Feed, Hinted, Saved, SavedRun, Seen
 from ._fingerprint import Fingerprints, differs, reference, resolve
 from ._flights import Flight, FlightKey, flights, marking
@@ -44,12 +44,14 @@ from ._origins import comes_from_subtask, mark_origin, origins
 from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus, opening, plain_head
 from ._redact import redact
 from ._scope import Scope, TimeLimit, current_scope
+from ._still import Still, Why
 from ._store import Row
 from ._task import OnChange, Task, describe
 from ._values import PatientBlobs, dump, dump_unstored
 from .errors import (
     CorruptRecordError,
     DuplicateKeyError,
+    InvalidOptionError,
     NestingError,
     NotStorableError,
     RunInterrupted,
@@ -140,8 +142,7 @@ class Pass:
         self.first_ordinal = (run.passes << 32) + 1  # greater in every later pass
         self._ordinals = itertools.count(self.first_ordinal)
         self._finality = Finality(self.records, run.ended_by, run_completed=run_was_completed)
-        self._pauses: dict[str, anyio.CancelScope] = {}  # calls that sleep, by path
-        self._parked: set[str] = set()  # calls that wait for what cannot come in this pass, by path
+        self._still = Still()
         self._thread_calls: set[anyio.CancelScope] = set()  # under trio: what nobody else can cancel
         self._loose: list[Pending] = []  # rows that ride with the next commit
         # By the id of a body's code, which is kept alive here: its fingerprint, and how its records begin.
@@ -390,7 +391,7 @@ class Pass:
                 status=TaskStatus.CANCELED,
                 canceled=seconds,
                 ended=next(self._ordinals),
-                ended_at=round(self.clock.time(), 3),
+                ended_at=self._now(),
             )
         )
 
@@ -543,7 +544,7 @@ class Pass:
 
     async def _resume_wait(self, call: Call[Any], record: TaskRecord) -> Any:
         """Go on with the countdown to the next attempt that an earlier pass began."""
-        await self._pause(call.path, record.next_at or 0.0)
+        await self._pause(call.path, record.next_at or 0.0, "wait" if record.error is None else "retry")
         blank = self._blank(call, record)
         blank.attempt = record.attempt + (record.error is not None)
         return await self._attempts(call, blank, Reason.RETRIED if record.error is not None else Reason.NEW)
@@ -558,7 +559,7 @@ class Pass:
                 "path": call.path,
                 "status": TaskStatus.RUNNING,
                 "started": self._first_start(earlier),
-                "started_at": round(self.clock.time(), 3),
+                "started_at": self._now(),
             }
         )
         if call.kind != "task":
@@ -633,7 +634,9 @@ class Pass:
                 scope.fail()
             if next_at is None:
                 return await self._give_up(call, record, error, scope)
-            await self._count_down(call, record.copy(error=_codec.encode_error(error)), next_at)
+            waiting = record.copy(error=_codec.encode_error(error))
+            del error  # and what its traceback holds: the countdown may be long
+            await self._count_down(call, waiting, next_at)
             record = record.copy(attempt=record.attempt + 1, error=None, crashes=0)
             self._saw(call.path, Reason.RETRIED)
 
@@ -661,7 +664,7 @@ class Pass:
     async def _count_down(self, call: Call[Any], record: TaskRecord, until: float) -> None:
         call.record = waiting = record.copy(status=TaskStatus.WAITING, next_at=until)
         await self._save(waiting)
-        await self._pause(call.path, until)
+        await self._pause(call.path, until, "wait" if waiting.error is None else "retry")
 
     def _check_open(self, call: Call[Any]) -> None:
         """A new body may start only where the pass and the scope are still open (I7, A6)."""
@@ -852,7 +855,7 @@ class Pass:
                 status=TaskStatus.ERRORED,
                 error=_codec.encode_error(error),
                 ended=next(self._ordinals),
-                ended_at=round(self.clock.time(), 3),
+                ended_at=self._now(),
             )
         self._save_now(ended)
 
@@ -886,9 +889,7 @@ class Pass:
         """The record of a body that returned, and its value's text."""
         point("task:body-ended")
         flight.markable = False  # What is about to be committed says more than that it began.
-        done = record.copy(
-            status=TaskStatus.COMPLETED, ended=next(self._ordinals), ended_at=round(self.clock.time(), 3)
-        )
+        done = record.copy(status=TaskStatus.COMPLETED, ended=next(self._ordinals), ended_at=self._now())
         if flight.canceled is not None:
             done.canceled = flight.canceled
         if flight.late is not None:
@@ -965,7 +966,7 @@ class Pass:
             record.path = path
         else:
             # What the caller gets is decoded from the text, so that changing it changes no record (R2).
-            record.value = loads(value)
+            record.value = _scan(value, 0)[0]
         flight.record = record
         self.memory.records[record.path] = text
         self._finality.note(record)
@@ -1033,10 +1034,19 @@ class Pass:
         scope.closed = scope.failed = False
         token = current_scope.set(scope)
         try:
-            offers = {"error": error, "task": task, "io": self._make_io(scope, False)}
-            args, named = bind_run(handler, offers)
-            answer = handler(*args, **named)
-            return await answer if inspect.isawaitable(answer) else answer
+            io = self._make_io(scope, not is_async(handler))
+            args, named = bind_run(handler, {"error": error, "task": task, "io": io})
+            if not is_async(handler) and any(value is io for value in (*args, *named.values())):
+                answer = await call_in_thread(threads.submit, lambda: handler(*args, **named))
+            else:
+                answer = handler(*args, **named)
+            answer = await answer if inspect.isawaitable(answer) else answer
+            if answer is None or isinstance(answer, (Exception, RetryAt, SkipRetrying)):
+                return answer
+            raise InvalidOptionError(  # noqa: TRY004  # as every option that cannot be meant
+                f"on_error of task {call.path!r} returned {answer!r:.100}; it returns nothing, an exception that "
+                "replaces the error, RetryAt(when), or SkipRetrying()"
+            )
         except UsageError as misuse:
             raise self.misused(misuse) from None
         except Exception as replacement:  # noqa: BLE001  # what the handler raises takes the error's place
@@ -1051,7 +1061,7 @@ class Pass:
             status=TaskStatus.ERRORED,
             error=data,
             ended=next(self._ordinals),
-            ended_at=round(self.clock.time(), 3),
+            ended_at=self._now(),
         )
         if (left_behind := flights.get(self._flight_key(call.path))) is not None:
             left_behind.late = data
@@ -1106,25 +1116,23 @@ class Pass:
             call.record = record
             if record.next_at > self.clock.time():
                 await self._save(record)
-        await self._pause(call.path, record.next_at or 0.0)
+        await self._pause(call.path, record.next_at or 0.0, "wait")
         await self._save(
-            record.copy(
-                status=TaskStatus.COMPLETED, ended=next(self._ordinals), ended_at=round(self.clock.time(), 3)
-            )
+            record.copy(status=TaskStatus.COMPLETED, ended=next(self._ordinals), ended_at=self._now())
         )
 
-    async def _pause(self, path: str, until: float) -> None:
+    async def _pause(self, path: str, until: float, why: Why) -> None:
         """Sleep until then, or until the wait is skipped. No attempt's time runs meanwhile (A3)."""
         if until <= self.clock.time():
             return
         with anyio.CancelScope() as pause, self._untimed(path):
-            self._pauses[path] = pause
+            self._still.enter(path, why, pause)
             self._leave_if_drained()
             self._tell_waiting()
             try:
                 await self.clock.sleep_until(until)
             finally:
-                del self._pauses[path]
+                self._still.leave(path)
         self._tell_waiting()
 
     @contextmanager
@@ -1144,33 +1152,24 @@ class Pass:
 
     def skip_wait(self, path: str) -> None:
         """End a wait or a countdown now, also one that this pass has not come to yet."""
-        pause = self._pauses.get(path)
-        if pause is not None:
-            pause.cancel()
-        elif (record := self.record(path)) is not None and record.status == TaskStatus.WAITING:
+        if self._still.wake(path):
+            return
+        if (record := self.record(path)) is not None and record.status == TaskStatus.WAITING:
             self._save_with_next(record.copy(next_at=self.clock.time()))
 
     def _tell_waiting(self) -> None:
         """Keep the run's status true: it is WAITING while all that moves in it waits."""
         if self.stopped is not None:
             return
-        waiting = bool(self._pauses) and self._is_stuck()
-        self.run.status = RunStatus.WAITING if waiting else RunStatus.RUNNING
-        kinds = {self._kind_of(path) for path in self._pauses}
-        self.run.reason = ("wait" if "wait" in kinds else "retry") if waiting else ""
-        if waiting:
+        reason = self._still.reason if self._still.is_all(self.flights) else ""
+        status = RunStatus.WAITING if reason else RunStatus.RUNNING
+        if (self.run.status, self.run.reason) == (status, reason):
+            return
+        self.run.status, self.run.reason = status, reason
+        if reason:
             self._loose.append(self.journal.enqueue((run_row(self.run),)))
         if self.feed.watched:
             self.feed.emit(SavedRun(self.run.copy()))
-
-    def _kind_of(self, path: str) -> str:
-        record = self.record(path)
-        return record.kind if record is not None else "task"
-
-    def _is_stuck(self) -> bool:
-        """Whether every running body only waits for a call that sleeps or is parked."""
-        still = [*self._pauses, *self._parked]
-        return all(any(is_within(path, flight.path) for path in still) for flight in self.flights)
 
     # Fan-out ----------------------------------------------------------------------------------
 
@@ -1202,12 +1201,16 @@ class Pass:
                 record.copy(
                     status=TaskStatus.COMPLETED,
                     ended=next(self._ordinals),
-                    ended_at=round(self.clock.time(), 3),
+                    ended_at=self._now(),
                 )
             )
         return value
 
     # Records ----------------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        """The time for a record, to the millisecond."""
+        return round(self.clock.time() * 1000) / 1000  # `round(..., 3)` takes three times as long
 
     def _flight_key(self, path: str) -> FlightKey:
         return (self._directory, self.run.id, path)
@@ -1325,10 +1328,11 @@ class Pass:
             scope.logged = {}
         count = scope.logged[name] = scope.logged.get(name, 0) + 1
         path = f"{scope.prefix}~.{name}.{count}"
-        if path in self._records:
+        earlier = self.record(path)
+        if earlier is not None and not earlier.forced:
             self._saw(path, Reason.REPLAYED)
             return
-        now = round(self.clock.time(), 3)
+        now = self._now()
         ordinal = next(self._ordinals)
         record = TaskRecord(
             path=path, kind="log", style="minimal", name=message, level=level, started=ordinal, ended=ordinal,
@@ -1336,6 +1340,8 @@ class Pass:
         )  # fmt: skip
         if data is not None:
             record.data = redact(self.settings.redact, _codec.preview(data))
+        if earlier is not None:
+            record.generation = earlier.generation
         self._save_with_next(record)
         self._saw(path, Reason.NEW)
 
@@ -1353,12 +1359,12 @@ class Pass:
         self._leave_if_drained()
 
     def _leave_if_drained(self) -> None:
-        if self._closed_to_new and self._is_stuck():
+        if self._closed_to_new and self._still.is_all(self.flights):
             self.stop(Stop.SUPERSEDED)
 
     async def _park(self, call: Call[Any]) -> NoReturn:
         """Wait for the end of the pass: what this call asks for is for the next one."""
-        self._parked.add(call.path)
+        self._still.enter(call.path, "parked")
         self._leave_if_drained()
         await anyio.sleep_forever()
         raise AssertionError("unreachable")

@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+import anyio
+
 from .errors import RunInterrupted
 
 T = TypeVar("T")
@@ -184,3 +186,24 @@ class Threads:
 
 
 threads = Threads()
+
+
+async def call_in_thread(start: Callable[[Callable[[], None]], None], function: Callable[[], T]) -> T:
+    """Call a function in a thread that `start` begins, in this context, and wait for what it returns."""
+    home, over = Home(), anyio.Event()
+    context = contextvars.copy_context()
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(context.run(function))
+        except BaseException as error:  # noqa: BLE001  # raised on the loop
+            errors.append(error)
+        home.soon(over.set)
+
+    start(work)
+    await over.wait()
+    if errors:
+        raise errors.pop()
+    return results[0]

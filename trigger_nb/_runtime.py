@@ -23,7 +23,7 @@ from ._call import Memory, Settings, Stop
 from ._clock import Clock, SystemClock
 from ._commit import GroupCommit
 from ._engine import Pass, run_row
-from ._executors import Home, threads
+from ._executors import Home, call_in_thread, threads
 from ._feed import Feed, PassBegan, SavedRun
 from ._fingerprint import Fingerprints
 from ._flights import flights, watch
@@ -406,7 +406,8 @@ class Execution:
             }
             args, named = bind_run(self.work.function, offers)
             if blocking:
-                output = await self._in_thread(lambda: self.work.function(*args, **named))
+                # In a thread of its own that no limit counts: it mostly waits in `io`.
+                output = await call_in_thread(threads.spawn, lambda: self.work.function(*args, **named))
                 output = await output if inspect.isawaitable(output) else output
             else:
                 output = await self.work.function(*args, **named)
@@ -423,28 +424,6 @@ class Execution:
         finally:
             pass_.end()
             current_scope.reset(token)
-
-    async def _in_thread(self, function: Callable[[], Any]) -> Any:
-        """A `def` job's function, in a thread of its own that no limit counts: it mostly waits in `io`."""
-        home = self._home
-        assert home is not None
-        over = anyio.Event()
-        results: list[Any] = []
-        errors: list[BaseException] = []
-        context = contextvars.copy_context()
-
-        def work() -> None:
-            try:
-                results.append(context.run(function))
-            except BaseException as error:  # noqa: BLE001  # raised on the loop
-                errors.append(error)
-            home.soon(over.set)
-
-        threads.spawn(work)
-        await over.wait()
-        if errors:
-            raise errors[0]
-        return results[0]
 
     # Ending -----------------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ class TriggerClient:
     def job(self, function: Function, /) -> Job[Any]: ...
     @overload
     def job(
-        self, *, id: str | None = None, name: str | None = None, version: str = "0", trigger: Trigger | None = None,
+        self, /, *, id: str | None = None, name: str | None = None, version: str = "0", trigger: Trigger | None = None,
         integrations: Mapping[str, Any] | None = None, enabled: bool = True,
         on_success: Callable[[Notification], Any] | None = None,
         on_failure: Callable[[Notification], Any] | None = None, log_level: LogLevel = "info",
@@ -92,7 +92,11 @@ class TriggerClient:
         Defining a job of the same id again replaces it. `docs/reference/job.md` describes the options.
         """
         given = JobOptions.check(options)
-        return (lambda function: self._define(function, given)) if function is None else self._define(function, {})
+
+        def define(function: Function) -> Job[Any]:
+            return self._define(function, given)
+
+        return define if function is None else define(function)
 
     def _define(self, function: Function, given: dict[str, Any]) -> Job[Any]:
         if not callable(function):
@@ -101,7 +105,8 @@ class TriggerClient:
                 'or @client.job(id="...") with options'
             )
         job_id = given.get("id") or getattr(function, "__name__", type(function).__name__)
-        options = JobOptions(**{"name": job_id, **given, "id": job_id})
+        named: dict[str, Any] = {"name": job_id, **given, "id": job_id}
+        options = JobOptions(**named)
         job: Job[Any] = Job(self, self.runtime, function, options)
         self.runtime.jobs[job_id] = job
         return job

@@ -7,10 +7,10 @@ import difflib
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from . import _codec
 from ._bodies import bind_run
@@ -35,13 +35,28 @@ from .run import Run, RunCall, Runs
 from .triggers import InvokeTrigger, Trigger
 from .view.notebook import NotebookView, in_notebook
 
-if TYPE_CHECKING:
-    from .client import TriggerClient
-
-P = TypeVar("P")
 T = TypeVar("T")
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class Client(Protocol):
+    """What a job asks of the client that it belongs to."""
+
+    id: str
+    max_depth: int
+    on_change: OnChange
+    repeatable: bool
+    display: bool
+
+    def runs(self, job: Any = None, status: RunStatus | str | None = None, limit: int = 50) -> Runs:
+        """The runs in its store."""
+        ...
+
+    @property
+    def send_event(self) -> Callable[..., Awaitable[Any]]:
+        """Start the jobs that listen."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +146,7 @@ class Job(Generic[T]):
     """A job. It is not called: `await job.run(payload)`, or `job.start(payload)`."""
 
     def __init__(
-        self, client: TriggerClient, runtime: Runtime, function: Callable[..., Any], options: JobOptions
+        self, client: Client, runtime: Runtime, function: Callable[..., Any], options: JobOptions
     ):
         self.client = client
         self.fn = function

@@ -193,7 +193,16 @@ class Run:
         Raises the error it FAILED with as itself, `RunCanceledError`, `RunInterruptedError`, or a
         `StoreError` when the store gave out.
         """
-        return _in_cell(self._result)
+        return _in_cell(self._result_or_leave)
+
+    async def _result_or_leave(self) -> Any:
+        """For whoever merely awaits the run: it goes on when the wait is cancelled (A7)."""
+        try:
+            return await self._result()
+        except asyncio.CancelledError:
+            raise asyncio.CancelledError(
+                f"run {self._id} goes on; await it again for its output, or run.cancel() ends it"
+            ) from None
 
     async def _result(self) -> Any:
         execution = self._runtime.executions.get(self._id) or self._execution
@@ -223,7 +232,7 @@ class Run:
     async def result_of_cell(self) -> Any:
         """The output, for whoever called `job.run`: the tree is up to date when the cell ends."""
         try:
-            return await (self._result_or_interrupt() if self._began else self._result())
+            return await (self._result_or_interrupt() if self._began else self._result_or_leave())
         finally:
             if self._view is not None:
                 self._view.flush()
@@ -237,12 +246,17 @@ class Run:
             if execution is not None:
                 execution.stop(Stop.INTERRUPT)
                 await _bounded(execution.rest())
-            raise
+            raise self._interrupted() from None
         except RunInterruptedError:
             # A body that blocked the loop took the interrupt itself.
             if execution is not None and execution.was_interrupted:
-                raise asyncio.CancelledError from None
+                raise self._interrupted() from None
             raise
+
+    def _interrupted(self) -> asyncio.CancelledError:
+        return asyncio.CancelledError(
+            f"run {self._id} was interrupted; running the cell again takes it up where it was"
+        )
 
     def _finished(self) -> Any:
         match self.status:
@@ -695,6 +709,7 @@ class _Outcome(asyncio.Future[Any]):
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         super().__init__()
+        self._message: Any = None
         self._work = asyncio.get_running_loop().create_task(self._do(work))
         self._work.add_done_callback(self._end)
 
@@ -702,22 +717,21 @@ class _Outcome(asyncio.Future[Any]):
         with interruptible(self.cancel):
             try:
                 return await work(), None
-            except asyncio.CancelledError:
-                raise
             except BaseException as error:  # noqa: BLE001  # raised by whoever awaits
                 return None, error
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Cancel the work; then this ends, too."""
+        self._message = msg
         return self._work.cancel(msg)
 
     def _end(self, work: asyncio.Task[tuple[Any, BaseException | None]]) -> None:
-        if work.cancelled():
-            super().cancel()
-            return
-        value, error = work.result()
+        value, error = (None, asyncio.CancelledError()) if work.cancelled() else work.result()
         if error is None:
             self.set_result(value)
+        elif isinstance(error, asyncio.CancelledError):
+            # By its message whoever cancelled this knows his own, as anyio does. Where there is none, we say more.
+            super().cancel(self._message or next(iter(error.args), None))
         else:
             self.set_exception(error.with_traceback(users_frames(error.__traceback__)))
 

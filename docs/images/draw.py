@@ -5,6 +5,8 @@
 Needs Chromium (`chromium`, `chromium-browser` or `google-chrome` on the path).
 """
 
+# ruff: noqa: G004, INP001, S603, T201  # a script, which starts a browser on a page of its own
+
 from __future__ import annotations
 
 import shutil
@@ -44,13 +46,17 @@ def main() -> None:
         sys.exit("Chromium was not found")
     with tempfile.TemporaryDirectory() as folder:
         page = a_run(Path(folder)).export_html(Path(folder) / "run.html")
-        page.write_text(page.read_text(encoding="utf-8").replace("</head>", f"<style>{CSS}</style></head>"), encoding="utf-8")
+        page.write_text(
+            page.read_text(encoding="utf-8").replace("</head>", f"<style>{CSS}</style></head>"),
+            encoding="utf-8",
+        )
         subprocess.run(
             [
                 browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-quic",
-                "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                f"--user-data-dir={folder}/profile", f"--window-size={WIDTH},{HEIGHT}", "--force-device-scale-factor=1.5",
-                f"--screenshot={HERE / 'run.png'}", page.as_uri(),
+                "--no-first-run", "--disable-background-networking", "--disable-component-update",
+                "--disable-sync",
+                f"--user-data-dir={folder}/profile", f"--window-size={WIDTH},{HEIGHT}",
+                "--force-device-scale-factor=1.5", f"--screenshot={HERE / 'run.png'}", page.as_uri(),
             ],
             check=True, capture_output=True,
         )  # fmt: skip

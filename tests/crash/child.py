@@ -76,6 +76,7 @@ class Play:
         if step.how == "parallel":
             body = self.async_item if step.nodes[0].kind == "async" else self.item
             items = [[path, carry] for path in paths]
+            self.called([f"{scope}/{step.key}" if scope else step.key, *paths])
             return self.seen(paths, await io.parallel(step.key, items, body, retry=self.retry(step.nodes)))
         calls = [self.call(io, path, carry) for path in paths]
         if step.how == "group":
@@ -95,6 +96,7 @@ class Play:
 
     async def call(self, io: Any, path: str, carry: str) -> str:
         node = self.nodes[path]
+        self.called([path])
         try:
             value = await io.run_task(node.key, self.body(node), path, carry, **self.options(node))
         except Refused:
@@ -129,11 +131,13 @@ class Play:
         if step.how == "parallel":
             body = self.async_item if step.nodes[0].kind == "async" else self.item
             items = [[path, carry] for path in paths]
+            self.called([f"{scope}/{step.key}" if scope else step.key, *paths])
             return self.seen(paths, io.parallel(step.key, items, body, retry=self.retry(step.nodes)))
         return [self.def_call(io, path, carry) for path in paths]
 
     def def_call(self, io: Any, path: str, carry: str) -> str:
         node = self.nodes[path]
+        self.called([path])
         try:
             value = io.run_task(node.key, self.body(node), path, carry, **self.options(node))
         except Refused:
@@ -173,6 +177,10 @@ class Play:
         value = value_of(self.program.seed, path, inside)
         self.trace.body("end", path, task, digest=digest(value))
         return value
+
+    def called(self, paths: list[str]) -> None:
+        for path in paths:
+            self.trace.write("call", path)
 
     def seen(self, paths: list[str], values: list[Any]) -> list[str]:
         digests = [digest(value) for value in values]

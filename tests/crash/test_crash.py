@@ -68,13 +68,19 @@ HANDLED = [
     Line("failed", "a", attempt=1, key="ka"),
     Line("caught", "a"),
 ]
-LATER = [Line("begin", "b", attempt=1, key="kb"), Line("seen", "b", digest="2")]
+LATER = [Line("call", "b"), Line("seen", "b", digest="2")]
 AGAIN = Line("begin", "a", launch="2", attempt=1, key="ka")
 
 
 def test_an_error_that_was_handled_for_good_is_not_run_into_again():
     """R5: a stored task began after it."""
     assert len(check([*HANDLED, *LATER, AGAIN], []).repeated) == 1
+
+
+def test_an_error_that_was_handled_by_something_that_is_done_in_part():
+    part = [Line("call", "b"), Line("call", "b/part"), Line("seen", "b/part", digest="3")]
+    assert len(check([*HANDLED, *part, AGAIN], []).repeated) == 1
+    assert check([part[0], *HANDLED, *part[1:], AGAIN], []).repeated == []
 
 
 def test_an_error_that_may_have_ended_the_run_may_be_run_into_again():

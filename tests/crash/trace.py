@@ -2,6 +2,7 @@
 
 It knows nothing of the store. Lines come in the order in which they were written:
 
+    call                 by the caller of a task, just before
     begin, end, failed   by a body, with its attempt and idempotency key
     seen                 by the caller of a task that has its value in hand: it is committed (R3)
     caught               by the caller of a task that has its error in hand, and handles it
@@ -83,9 +84,10 @@ def _find_repeated(lines: list[Line], found: Findings) -> None:
 
 
 def _find_repeated_errors(lines: list[Line], found: Findings) -> None:
-    """R5: an error that was handled is final once a later task in its scope, or around it, is committed."""
+    """R5: an error that was handled is final once a later task in its scope, or around it, is committed,
+    or a part of one."""
     caught: set[str] = set()  # handled in this process, for the time being
-    beginnings: dict[str, set[str]] = {}  # tasks begun in this process -> errors handled before
+    beginnings: dict[str, set[str]] = {}  # tasks called in this process -> errors handled before
     final: set[str] = set()
     launch = ""
     for line in lines:
@@ -94,16 +96,17 @@ def _find_repeated_errors(lines: list[Line], found: Findings) -> None:
         if line.what == "caught":
             caught.add(line.path)
         elif line.what == "begin":
+            caught.discard(line.path)
             if line.path in final:
                 found.repeated.append(
                     f"{line.path!r} began in process {line.launch} after its error was handled for good"
                 )
-            caught.discard(line.path)
+        elif line.what == "call":
             scope = line.path.rpartition("/")[0]
             before = {error for error in caught if not scope or error.startswith(f"{scope}/")}
-            beginnings.setdefault(line.path, before)  # a later attempt is no beginning
+            beginnings.setdefault(line.path, before)  # called again by a later attempt, it began before
         elif line.what == "seen":
-            final |= beginnings.pop(line.path, set())
+            final |= {e for path in _with_parents(line.path) for e in beginnings.get(path, ())}
 
 
 def _find_other_keys(lines: list[Line], found: Findings) -> None:

@@ -43,6 +43,7 @@ class FakeClock:
     def __init__(self, start: datetime | float = _START, *, autojump: bool = True) -> None:
         self._now = to_timestamp(start, "start") if isinstance(start, datetime) else float(start)
         self._autojump = autojump
+        self._jumping = False
         self._lock = threading.Lock()
         self._order = itertools.count()  # of two equal deadlines the one that was first set comes first
         self._sleepers: list[tuple[float, int, _Sleeper]] = []
@@ -69,25 +70,34 @@ class FakeClock:
         with self._lock:
             heapq.heappush(self._sleepers, (when, next(self._order), sleeper))
         try:
-            if self._autojump:
-                await self._jump_there(when)
-            else:
-                await sleeper.woken.wait()
+            while self._now < when:
+                if self._autojump and not self._jumping:
+                    await self._jump()
+                else:
+                    await sleeper.sleep()
         finally:
             sleeper.gone = True
+            self._hand_over()
 
-    async def _jump_there(self, when: float) -> None:
-        while self._now < when:
+    async def _jump(self) -> None:
+        """Go to the next deadline, unless the clock was moved while all else came to wait."""
+        self._jumping = True
+        try:
+            before = self._now
             await _all_else_waits()
-            if self._now < when and self._next() >= when:
-                self._move(when)
+            if self._now == before and (deadlines := self.deadlines):
+                self._move(deadlines[0])
+        finally:
+            self._jumping = False
 
-    def _next(self) -> float:
-        """The next deadline that somebody sleeps for."""
+    def _hand_over(self) -> None:
+        """One sleeper sees to the next jump; when it leaves, another has to."""
         with self._lock:
             while self._sleepers and self._sleepers[0][2].gone:
                 heapq.heappop(self._sleepers)
-            return self._sleepers[0][0]
+            following = self._sleepers[0][2] if self._sleepers else None
+        if following is not None and self._autojump and not self._jumping:
+            following.wake()
 
     def _move(self, to: float) -> None:
         with self._lock:
@@ -106,12 +116,18 @@ class _Sleeper:
     """One call of `sleep_until`."""
 
     def __init__(self) -> None:
-        self.woken = anyio.Event()
         self.gone = False
+        self._woken = anyio.Event()
         self._home = Home()
 
+    async def sleep(self) -> None:
+        """Until somebody calls `wake`."""
+        await self._woken.wait()
+        self._woken = anyio.Event()
+
     def wake(self) -> None:
-        self._home.soon(self.woken.set)
+        """From any thread."""
+        self._home.soon(lambda: self._woken.set())  # the one of then, not of now
 
 
 async def _all_else_waits() -> None:

@@ -279,10 +279,8 @@ class _Page:
         yield "Params", _value(preview(record.params, self._preview)) if record.params is not None else ""
         yield "Output", _value(value_text(record.form, record.value, record.redact, self._preview))
         yield "Data", _value(preview(record.data, self._preview)) if record.data is not None else ""
-        yield (
-            "Properties",
-            " ".join(self._property(given) for given in [*row.properties, *row.output_properties][:40]),
-        )
+        if given := [*row.properties, *row.output_properties][:40]:
+            yield "Properties", f"<div>{' '.join(map(self._property, given))}</div>"
         yield "Status", self._why(row)
         if row.next_at is not None:
             yield "Until", markup(moment(row.next_at))

@@ -508,6 +508,8 @@ class RunModel:
             state = State.RUNNING if row.children else State.PENDING
         elif record.forced:
             state = State.PENDING
+        elif record.interrupted:
+            state = State.UNFINISHED
         else:
             state = _STATES.get(record.status, State.PENDING)
             if state is State.WAITING and (

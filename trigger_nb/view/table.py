@@ -13,6 +13,7 @@ from .words import duration, minute, plural
 
 _TITLES = ("", "Job", "Payload", "Status", "Started", "Duration", "Tasks", "Run")
 _NO_RUNS = "no runs"
+_WORDS = {"ERRORED": "failed"}  # as in the tree
 
 
 def as_html(runs: Sequence[RunRecord], now: float) -> str:
@@ -59,8 +60,8 @@ def _cells(run: RunRecord, now: float) -> list[str]:
 
 
 def _counts(run: RunRecord) -> str:
-    """`12 tasks, 1 errored`: what went well needs no word."""
-    counts = {str(status).lower(): count for status, count in run.counts.items()}
+    """`12 tasks, 1 failed`: what went well needs no word."""
+    counts = {_WORDS.get(status, status.lower()): count for status, count in run.counts.items()}
     total = plural(sum(counts.values()), "task") if counts else ""
     odd = [
         f"{count:,} {visible(status, 20)}"

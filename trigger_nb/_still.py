@@ -1,0 +1,66 @@
+"""Calls of a pass that stand still, and whether anything else moves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Literal
+
+from ._keys import ancestors
+
+if TYPE_CHECKING:
+    import anyio
+
+    from ._flights import Flight
+
+Why = Literal["wait", "retry", "parked"]
+
+
+class Still:
+    """Calls that sleep, or that are parked because what they ask for cannot come in this pass.
+
+    A running body that such a call is in can only wait for it. How many there are is counted as
+    they come and go: thousands may wait at once, and none of them may look at all the others.
+    """
+
+    def __init__(self) -> None:
+        self._whys: dict[str, Why] = {}
+        self._sleeps: dict[str, anyio.CancelScope] = {}
+        self._counts: Counter[Why] = Counter()
+        # By path of a task: how many calls in its body stand still. No zeros.
+        self._around: Counter[str] = Counter()
+
+    def enter(self, path: str, why: Why, sleep: anyio.CancelScope | None = None) -> None:
+        """A call begins to stand still; cancelling `sleep` wakes it."""
+        self._whys[path] = why
+        self._counts[why] += 1
+        self._around.update(ancestors(path))
+        if sleep is not None:
+            self._sleeps[path] = sleep
+
+    def leave(self, path: str) -> None:
+        """A call goes on."""
+        self._counts[self._whys.pop(path)] -= 1
+        self._sleeps.pop(path, None)
+        for around in ancestors(path):
+            self._around[around] -= 1
+            if not self._around[around]:
+                del self._around[around]
+
+    def wake(self, path: str) -> bool:
+        """End a call's sleep; whether it slept."""
+        sleep = self._sleeps.get(path)
+        if sleep is not None:
+            sleep.cancel()
+        return sleep is not None
+
+    @property
+    def reason(self) -> str:
+        """What the run waits for, if it waits: "wait", "retry", or "" when nothing sleeps."""
+        return "wait" if self._counts["wait"] else "retry" if self._counts["retry"] else ""
+
+    def is_all(self, flights: Collection[Flight]) -> bool:
+        """Whether each of these running bodies only waits for a call that stands still."""
+        if len(flights) > len(self._around):
+            return False
+        return all(flight.path in self._around for flight in flights)
