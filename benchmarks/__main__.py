@@ -7,7 +7,7 @@ import os
 import platform
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 
 from . import imports, workloads
@@ -15,11 +15,11 @@ from .pairs import Row, compare, seconds_a_task, table
 from .workloads import Workload
 
 # Ours, what it is measured beside, and how many times that it may cost.
-COMPARISONS: tuple[tuple[str, Workload, str, Workload, float], ...] = (
+COMPARISONS: tuple[tuple[str, Workload, str, Workload, float | None], ...] = (
     ("replay", workloads.replay, "sqlite3 resume", workloads.resume, 2.5),
     ("replay", workloads.replay, "memoize hit", workloads.hit, 1 / 3),
     ("fresh", workloads.fresh, "memoize miss", workloads.miss, 1.0),
-    ("fresh", workloads.fresh, "sqlite3 inserts", workloads.inserts, float("inf")),
+    ("fresh", workloads.fresh, "sqlite3 inserts", workloads.inserts, None),
     ("fresh, def bodies", workloads.fresh_def, "memoize miss", workloads.miss, 3.0),
     ("fresh, gathered", workloads.gathered, "memoize miss", workloads.miss, 0.5),
 )
@@ -46,7 +46,7 @@ def measured(sizes: Sequence[int], pairs: int, only: str = "") -> Iterator[Row]:
         yield compare("import", "anyio + a model", "", both, target=IMPORT_TARGET, pairs=pairs)
 
 
-def _side(workload: Workload, tasks: int):
+def _side(workload: Workload, tasks: int) -> Callable[[], float]:
     return lambda: seconds_a_task(workload, tasks)
 
 

@@ -37,5 +37,7 @@ def loaded() -> list[str]:
 
 def _run(code: str) -> list[str]:
     script = _TIMED.format(code=code, unwanted=UNWANTED)
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     return done.stdout.split()

@@ -1,8 +1,9 @@
 """Real kernels for tests: started, given cells, interrupted, killed with SIGKILL, started again.
 
 A kernel has a working directory and settings of its own. What it does outside its store is told by
-`effect("text")`, which cells can call: a line appended to a file, which `kernel.effects` reads; it returns
-how often that text was told by now. `until("name")` blocks a body until the test calls `kernel.signal("name")`.
+`effect("text")`, which cells can call: a line appended to a file, which `kernel.effects` reads; it
+returns how often that text was told by now. `until("name")` blocks a body until the test calls
+`kernel.signal("name")`.
 """
 
 from __future__ import annotations
@@ -226,7 +227,9 @@ class Kernel:
         deadline = time.monotonic() + timeout
         while not until():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"it did not come in {timeout:g} s; the kernel's last words: {self._last_words()}")
+                raise TimeoutError(
+                    f"it did not come in {timeout:g} s; the kernel's last words: {self._last_words()}"
+                )
             try:
                 self.all_messages.append(self.client.get_iopub_msg(timeout=0.05))
             except Empty:
@@ -236,7 +239,9 @@ class Kernel:
         said: list[Any] = []
         for message in self.all_messages[-8:]:
             content = message["content"]
-            said.append((message["msg_type"], content.get("data", {}).get("text/plain") or str(content)[:300]))
+            said.append(
+                (message["msg_type"], content.get("data", {}).get("text/plain") or str(content)[:300])
+            )
         return said
 
     # What happened ----------------------------------------------------------------------------

@@ -9,7 +9,18 @@ import pytest
 
 from tests.kernels import ROOT
 
-SLOW = {"IPython", "ipywidgets", "anywidget", "tenacity", "pydantic", "numpy", "pandas", "polars", "pyarrow", "trio"}
+SLOW = {
+    "IPython",
+    "ipywidgets",
+    "anywidget",
+    "tenacity",
+    "pydantic",
+    "numpy",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "trio",
+}
 
 PLAIN_RUN = """
 from trigger_nb import TriggerClient

@@ -211,6 +211,41 @@ def test_a_job_edited_while_it_runs_is_taken_over(kernel):
     assert effects(kernel, "taken_over") == ["slow", "new"]
 
 
+def test_runs_can_be_awaited_in_all_the_usual_ways(kernel):
+    """C1, for `job.run()` and started runs as for tasks."""
+    kernel.run("""
+        @client.job
+        async def usual(payload, io):
+            return await io.run_task("a", effect, f"usual {payload}")
+    """).check()
+    assert (
+        kernel.run("""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(usual.run(n)) for n in range(2)]
+        one = asyncio.create_task(usual.run(2))
+        run = usual.start(3)
+        results = [task.result() for task in tasks]
+        results += [await one, *await asyncio.gather(usual.run(4), usual.start(5), run, run)]
+        results += [await asyncio.wait_for(usual.run(6), 60)]
+        results
+    """)
+        .check()
+        .result
+        == "[1, 1, 1, 1, 1, 1, 1, 1]"
+    )
+    cell = kernel.run("""
+        task = asyncio.create_task(usual.run(7, display=False))
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            del task
+        await asyncio.sleep(0.05)
+    """).check()
+    assert cell.complained == ""
+    assert "usual 7" not in kernel.effects, "cancelled before it began"
+
+
 def test_a_cell_that_redefines_a_job_replaces_it(kernel):
     """Section 3: running a defining cell again replaces the job of that id."""
     kernel.run('@client.job(id="one")\nasync def a(payload, io): return "a"').check()
@@ -220,7 +255,8 @@ def test_a_cell_that_redefines_a_job_replaces_it(kernel):
 
 def test_a_client_of_the_same_id_has_the_same_store_jobs_and_live_runs(kernel):
     """Section 3."""
-    kernel.run("""
+    kernel.run(
+        """
         @client.job
         async def living(payload, io):
             async def body():
@@ -231,7 +267,8 @@ def test_a_client_of_the_same_id_has_the_same_store_jobs_and_live_runs(kernel):
 
         run = living.start(PAYLOAD)
         other = TriggerClient("cells")
-    """.replace("PAYLOAD", repr(str(kernel.home / "go living")))).check()
+    """.replace("PAYLOAD", repr(str(kernel.home / "go living")))
+    ).check()
     assert kernel.run("other.dir == client.dir, living in other.jobs").result == "(True, True)"
     kernel.run("import os; here = os.getcwd(); os.chdir('/tmp')").check()
     assert kernel.run("str(other.run(run.id).status), client.dir == other.dir").result == "('RUNNING', True)"
@@ -328,9 +365,7 @@ def test_a_killed_kernel_resumes_with_what_cells_define(tmp_path):
         for code in cells:
             kernel.run(cell("# restarted", code)).check()
         again = kernel.run("await classes.run()").check()
-        assert again.result == (
-            "['ANA', Point(x=1, y=2.0), <Colour.RED: 1>, (402, 'no', True)]"
-        )
+        assert again.result == ("['ANA', Point(x=1, y=2.0), <Colour.RED: 1>, (402, 'no', True)]")
         assert "5 replayed" in again.tree
         assert effects(kernel, "classes") == ["user", "point", "colour", "refuse", "tell", "pass", "pass"]
 
@@ -344,41 +379,3 @@ def test_a_killed_kernel_resumes_with_what_cells_define(tmp_path):
         assert refused.error, "a class that no longer fits its data is an error that names it"
         assert "needed" in refused.traceback
         assert effects(kernel, "classes").count("user") == 1
-
-
-def test_five_tasks_and_a_kernel_killed_before_the_last(tmp_path):
-    """A new kernel runs 1 body, the cells again 0, a comment added to every cell and a new kernel 0."""
-    cells = [
-        'client = TriggerClient("five")',
-        """
-            @client.job
-            async def five(payload, io):
-                for n in range(1, 6):
-                    if n == 5 and effect("five before") == 1:
-                        os.kill(os.getpid(), 9)
-                    await io.run_task(("task", n), effect, f"five task {n}")
-                return "done"
-        """,
-        "await five.run()",
-    ]
-
-    def ran() -> int:
-        return sum(each.startswith("five task") for each in kernel.effects)
-
-    with kernel_in(tmp_path / "nb") as kernel:
-        for code in cells:
-            kernel.submit(code)
-        kernel.until_dead()
-        assert ran() == 4
-        kernel.restart()
-        for code in cells:
-            kernel.run(code).check()
-        assert ran() == 5
-        for code in cells:
-            kernel.run(code).check()
-        assert ran() == 5
-        kernel.restart()
-        for code in cells:
-            last = kernel.run(cell("# a comment", code)).check()
-        assert last.result == "'done'"
-        assert ran() == 5

@@ -132,7 +132,10 @@ def test_shown_again_it_is_live_and_the_earlier_one_stands_still(kernel):
     """).check()
     first = kernel.run("run = moved.start()").check()
     second = kernel.run("run").check()
-    ids = [cell.messages and display_messages(cell)[0]["content"]["transient"]["display_id"] for cell in (first, second)]
+    ids = [
+        cell.messages and display_messages(cell)[0]["content"]["transient"]["display_id"]
+        for cell in (first, second)
+    ]
     assert ids[0] != ids[1]
     before = len(kernel.updates())
     for n in range(2):
@@ -228,7 +231,9 @@ def test_jobs_started_by_an_event_show_their_trees(kernel):
 
 
 def test_the_list_of_runs_is_a_table(kernel):
-    kernel.run("@client.job\nasync def listed(payload, io): return 1\nawait listed.run({'id': '<7>'})").check()
+    kernel.run(
+        "@client.job\nasync def listed(payload, io): return 1\nawait listed.run({'id': '<7>'})"
+    ).check()
     cell = kernel.run("listed.runs()").check()
     (shown,) = [m["content"]["data"] for m in cell.messages if m["msg_type"] == "execute_result"]
     assert "<table>" in shown["text/html"]
@@ -383,7 +388,11 @@ def test_outside_a_notebook_the_tree_is_text(tmp_path):
         "import sys; assert 'IPython' not in sys.modules\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert "✔ script · COMPLETED" in done.stdout

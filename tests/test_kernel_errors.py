@@ -217,7 +217,7 @@ def test_run_sync_says_to_use_await(kernel):
 
 WRONG = {
     '@client.job(versoin="1")\nasync def f(payload, io): pass': "Did you mean 'version'",
-    "@client.job(version=1)\nasync def f(payload, io): pass": 'version of a job is text, such as "1.0.0"; not 1',
+    "@client.job(version=1)\nasync def f(payload, io): pass": 'is text, such as "1.0.0"; not 1',
     '@client.job(id="")\nasync def f(payload, io): pass': "id of a job is text",
     '@client.job(trigger="new.user")\nasync def f(payload, io): pass': "event_trigger",
     '@client.job(redact="user.email")\nasync def f(payload, io): pass': "a list of paths",
@@ -236,7 +236,7 @@ WRONG = {
     "await do('timeout=-1')": "timeout",
     "await do('style=\"loud\"')": 'style is "normal" or "minimal"; not \'loud\'',
     "await do('codec=\"json\"')": 'codec is "pickle"; not',
-    '@client.job(log_level="warn")\nasync def f(payload, io): pass': 'log_level is "debug", "info", "warning" or "error"',
+    '@client.job(log_level="warn")\nasync def f(payload, io): pass': '"info", "warning" or "error"; not',
     "TriggerClient('c', on_change='x')": "on_change is",
 }
 

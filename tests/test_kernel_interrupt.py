@@ -208,7 +208,9 @@ def test_a_wait_goes_on_with_what_is_left(kernel, job):
     kernel.pump(lambda: "WAITING" in str(again.messages))
     again.interrupt().end()
     assert kernel.run("nap().next_at == before").result == "True"
-    assert kernel.run(f"{name}.runs()[0].skip_wait('nap'); await {name}.run(display=False)").result == "'awake'"
+    assert (
+        kernel.run(f"{name}.runs()[0].skip_wait('nap'); await {name}.run(display=False)").result == "'awake'"
+    )
 
 
 def test_a_def_jobs_own_code_holds_no_cell(kernel):
@@ -266,7 +268,9 @@ def test_runs_awaited_at_the_same_time_are_all_stopped(kernel):
     kernel.until_effect("several 1")
     kernel.until_effect("several 2")
     assert cell.interrupt().end().took < SOON
-    assert kernel.run("[str(run.status) for run in several.runs()]").result == "['INTERRUPTED', 'INTERRUPTED']"
+    assert (
+        kernel.run("[str(run.status) for run in several.runs()]").result == "['INTERRUPTED', 'INTERRUPTED']"
+    )
     assert kernel.run("await asyncio.gather(several.run(1), several.run(2))").check().result == "[1, 2]"
 
 

@@ -148,7 +148,10 @@ def test_two_kernels_work_in_one_store_at_the_same_time(pair):
             async def many(payload, io):
                 return sum([await io.run_task(("n", n), lambda n: n, n) for n in range(payload)])
         """).check()
-    cells = [kernel.submit("[await many.run(200, run_id=f'{os.getpid()}-{n}') for n in range(3)]") for kernel in pair]
+    cells = [
+        kernel.submit("[await many.run(200, run_id=f'{os.getpid()}-{n}') for n in range(3)]")
+        for kernel in pair
+    ]
     for cell in cells:
         assert cell.end().check().result == "[19900, 19900, 19900]"
     for kernel in pair:

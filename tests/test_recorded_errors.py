@@ -221,7 +221,10 @@ def test_an_error_that_was_neither_handled_nor_the_end_runs_again(world):
             yield io.run_task("charge", charge)
         except OSError:
             if stop[0]:
-                world.last(job).cancel()
+                run = world.last(job)
+                run.cancel()
+                while run._execution.pass_.stopped is None:  # it is the loop that does it
+                    time.sleep(0.001)
             yield io.wait("pause", seconds=1)
         return "done"
 

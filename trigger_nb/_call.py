@@ -85,6 +85,7 @@ class Call(Generic[T]):
         self.host: Any = None  # the asyncio task that performs it
         self.path = ""
         self.record: TaskRecord | None = None
+        self.steps: Any = None  # what `send` drives
 
     def __await__(self) -> Generator[Any, Any, T]:
         self.awaited = True
@@ -97,20 +98,23 @@ class Call(Generic[T]):
     # With these it is a coroutine to asyncio: `create_task` and a task group's take it as it is.
 
     def send(self, value: Any) -> Any:
-        return self._started().send(value)
+        if self.steps is None:
+            self.awaited = True
+            owner = self.scope.owner
+            stored = owner.replay(self)
+            # Not by way of `__await__`: what a `gather` starts is alive all at once, and each object costs.
+            self.steps = owner.perform(self) if stored is MISS else _given(stored)
+        return self.steps.send(value)
 
     def throw(self, *error: Any) -> Any:
-        return self._started().throw(*error)
+        self.awaited = True  # or was about to be: nobody has forgotten it
+        self.steps = self.steps or self.__await__()
+        return self.steps.throw(*error)
 
     def close(self) -> None:
-        self._started().close()
-
-    def _started(self) -> Generator[Any, Any, T]:
-        try:
-            return self.steps
-        except AttributeError:
-            self.steps = self.__await__()
-            return self.steps
+        self.awaited = True
+        self.steps = self.steps or self.__await__()
+        self.steps.close()
 
     def __repr__(self) -> str:
         return f'<a task that has not started: write "await" in front of it: await io.run_task({self.segment!r}, ...)>'
@@ -123,6 +127,10 @@ class Call(Generic[T]):
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+
+async def _given(value: T) -> T:
+    return value
 
 
 def show_place(place: Place) -> str:

@@ -709,6 +709,8 @@ class Pass:
         flight.host = call.host
         flights[flight.key] = flight
         self.flights.add(flight)
+        if self._still:
+            self._tell_waiting()
         self.fresh += 1
         call.flying = True
         if self.feed.watched:
@@ -736,6 +738,8 @@ class Pass:
         if (around := flight.scope.parent) is not None and around.deferred is not None:
             self._save_deferred(around)
         self._leave_if_drained()
+        if self._still:
+            self._tell_waiting()
         if not self.flights:
             self.on_landed()
 
@@ -779,13 +783,25 @@ class Pass:
         self, call: Call[Any], record: TaskRecord, flight: Flight, body: Callable[[], Any]
     ) -> Any:
         """A `def` body in a worker thread, which records its result itself (C6), whoever still waits."""
-        flight.in_thread = True
+        flight.queue()
         over = anyio.Event()
         context = copy_context()
         context.run(current_scope.set, flight.scope)
         unsettled: list[Any] = []  # what only the loop can bring to an end
+        limit = flight.scope.limit
+        if limit is not None:
+            limit.hold()  # its time begins with its thread
+        waits = threads.full
+        if waits and self.feed.watched:
+            self.feed.emit(Saved(record.copy(status=TaskStatus.PENDING), live=True))
 
         def work() -> None:
+            if not flight.take_off():
+                return
+            if limit is not None:
+                self.home.soon(limit.release)
+            if waits:
+                self._begins_late(record)
             try:
                 value = context.run(body)
                 if inspect.isawaitable(value) or flight.scope.flights:
@@ -818,6 +834,13 @@ class Pass:
             finally:
                 current_scope.reset(token)
         return value
+
+    def _begins_late(self, record: TaskRecord) -> None:
+        """A body had to wait for a thread, which is no part of the time that it takes."""
+        if record.attempt == 1:
+            record.started_at = self._now()
+        if self.feed.watched:
+            self.feed.emit(Saved(record, live=True))
 
     def _end_of_gone(self, call: Call[Any], record: TaskRecord, flight: Flight, unsettled: list[Any]) -> None:
         """A thread's body has ended, and its caller had left before."""
@@ -976,8 +999,7 @@ class Pass:
 
     def _ended_badly(self, record: TaskRecord, flight: Flight, error: BaseException) -> NoReturn:
         """Sort what left a body: a cancellation, a mistake of the calling code, or an error of the attempt."""
-        with marking:
-            flight.markable = False
+        flight.leave()
         if isinstance(error, _Failed):
             raise error
         if isinstance(error, (anyio.get_cancelled_exc_class(), KeyboardInterrupt, RunInterrupted)):
@@ -998,7 +1020,7 @@ class Pass:
 
     def _cut_short(self, flight: Flight, error: BaseException) -> None:
         """The call was cancelled while its body ran. A thread goes on, and records its result when it comes."""
-        flight.gone = flight.in_thread and not flight.over
+        flight.gone = flight.in_thread and not flight.over and not flight.called_off
         if not flight.gone:
             flight.scope.fail()
         if isinstance(error, KeyboardInterrupt):
@@ -1356,6 +1378,10 @@ class Pass:
     def supersede(self) -> None:
         """I7: no new body starts; when those in flight have ended, the pass stops."""
         self._closed_to_new = True
+        for flight in [each for each in self.flights if each.queued]:
+            if flight.leave():
+                self._still.enter(flight.path, "parked")
+                self._land(flight)
         self._leave_if_drained()
 
     def _leave_if_drained(self) -> None:
@@ -1391,6 +1417,11 @@ class Pass:
         for host in {call.host for call in self.calls if call.host is not None}:
             if not host.cancelling():
                 host.cancel()
+
+    def look_at_lease(self) -> None:
+        """Stop when another kernel has taken the run over: it calls the bodies now. On the watch's thread."""
+        if self.stopped is None and self.is_lost():
+            self.home.soon(lambda: self.stop(Stop.STORE))
 
     def end(self) -> None:
         """The run function has returned or raised: what is in flight may end, nothing new begins."""

@@ -116,6 +116,11 @@ class Threads:
         """Whether anything is executing here, or about to, and not waiting inside `io`."""
         return bool(self._running or self._outside or self._queue)
 
+    @property
+    def full(self) -> bool:
+        """Whether a call that is submitted now has to wait for its turn."""
+        return self._running + len(self._queue) >= self._max_running
+
     def submit(self, call: Callable[[], None]) -> None:
         """Run `call` in a thread once there is room. It must not raise."""
         with self._changed:

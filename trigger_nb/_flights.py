@@ -32,8 +32,8 @@ class Flight:
     """One body that is running."""
 
     __slots__ = (
-        "attempt", "began", "canceled", "error", "gone", "host", "in_thread", "key", "late", "markable",
-        "marked", "over", "owner", "record", "scope", "task", "waiters",
+        "attempt", "began", "called_off", "canceled", "error", "gone", "host", "in_thread", "key", "late",
+        "markable", "marked", "over", "owner", "queued", "record", "scope", "task", "waiters",
     )  # fmt: skip
 
     def __init__(self, key: FlightKey, owner: Any, scope: Scope, attempt: TaskRecord) -> None:
@@ -43,6 +43,8 @@ class Flight:
         self.attempt = attempt  # the record that it began with
         self.host: Any = None  # the asyncio task that its caller runs in
         self.in_thread = False
+        self.queued = False  # it waits for a thread
+        self.called_off = False  # its caller left while it did, so it never begins
         self.over = False  # the thread has ended
         self.task: Any = None  # what the body sees of its task, when it asks to
         self.began = time.monotonic()
@@ -60,6 +62,24 @@ class Flight:
     @property
     def path(self) -> str:
         return self.key[2]
+
+    def queue(self) -> None:
+        """It waits for a thread: until that begins with it, it can be called off."""
+        self.in_thread, self.queued, self.markable = True, True, False
+
+    def take_off(self) -> bool:
+        """Its thread begins with the body, unless it was called off."""
+        with marking:
+            if self.called_off:
+                return False
+            self.queued, self.markable, self.began = False, True, time.monotonic()
+            return True
+
+    def leave(self) -> bool:
+        """Its start is not recorded any more. True when it had not begun, which it now never does."""
+        with marking:
+            self.called_off, self.queued, self.markable = self.called_off or self.queued, False, False
+            return self.called_off
 
     async def wait(self) -> None:
         """Until it has landed; on the loop."""
@@ -91,34 +111,40 @@ marking = threading.Lock()
 
 
 class _Watch:
-    """The thread that records the start of bodies that have run a while."""
+    """The thread that looks at what is under way, whatever blocks the event loop.
+
+    It records the start of bodies that have run a while, and has the passes look after their leases.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._passes = 0
+        self._passes: set[Any] = set()
         self._thread: threading.Thread | None = None
 
-    def enter(self) -> None:
+    def enter(self, owner: Any) -> None:
         """A pass begins."""
         with self._lock:
-            self._passes += 1
+            self._passes.add(owner)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="trigger_nb watch", daemon=True)
                 self._thread.start()
 
-    def leave(self) -> None:
+    def leave(self, owner: Any) -> None:
         """A pass has ended."""
         with self._lock:
-            self._passes -= 1
+            self._passes.discard(owner)
 
     def _run(self) -> None:
         while True:
             time.sleep(MARK_AFTER / 2)
             with self._lock:
-                if self._passes <= 0 and not flights:
+                if not self._passes and not flights:
                     self._thread = None
                     return
+                passes = list(self._passes)
             self._look()
+            for owner in passes:
+                owner.look_at_lease()
 
     def _look(self) -> None:
         before = time.monotonic() - MARK_AFTER

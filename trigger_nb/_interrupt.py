@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any, TypeVar
@@ -29,7 +29,7 @@ def calls_user_code(function: F) -> F:
 
 
 @contextmanager
-def interruptible(cancel: Callable[[], object]) -> Iterator[None]:
+def interruptible(cancel: Callable[[], object]) -> Generator[None]:
     """While inside, an interrupt is heard at once. `cancel` is called where nobody else acts on it.
 
     Does nothing off the main thread, or where the loop has no signals.

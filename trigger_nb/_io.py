@@ -214,7 +214,7 @@ class Io:
             return self._child(job, payload, task).id
 
         return self._task(
-            sys._getframe(1), key, start, kind="run", params=payload, icon="bolt", name=f"invoke {job.id}"
+            sys._getframe(1), key, start, kind="run", params=payload, icon="bolt", name=self._invoking(job)
         )
 
     def invoke_and_wait(
@@ -236,9 +236,16 @@ class Io:
             kind="run",
             params=payload,
             icon="bolt",
-            name=f"invoke {job.id}",
+            name=self._invoking(job),
             **limit,
         )
+
+    def _invoking(self, job: Any) -> str:
+        if not hasattr(job, "start_child"):
+            raise self._pass.misused(
+                UsageError(f"io.invoke takes a job, not {type(job).__name__}: {job!r:.100}")
+            )
+        return f"invoke {job.id}"
 
     def _child(self, job: Any, payload: Any, task: Any) -> ChildRun:
         run_id = "run_" + task.idempotency_key.removeprefix("tnb_")[:20]

@@ -362,14 +362,14 @@ class Execution:
     async def _one_pass(self) -> _Ending:
         pass_ = self.pass_
         assert pass_ is not None
-        watch.enter()
+        watch.enter(pass_)
         try:
             if self._home is not None and self._home.is_asyncio:
                 await self._run_as_task(pass_)
             else:
                 await self._run_inside(pass_)
         finally:
-            watch.leave()
+            watch.leave(pass_)
         return self._ending(pass_)
 
     async def _run_as_task(self, pass_: Pass) -> None:

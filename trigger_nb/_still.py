@@ -30,6 +30,10 @@ class Still:
         # By path of a task: how many calls in its body stand still. No zeros.
         self._around: Counter[str] = Counter()
 
+    def __bool__(self) -> bool:
+        """Whether any call sleeps."""
+        return bool(self._sleeps)
+
     def enter(self, path: str, why: Why, sleep: anyio.CancelScope | None = None) -> None:
         """A call begins to stand still; cancelling `sleep` wakes it."""
         self._whys[path] = why

@@ -36,7 +36,7 @@ class Event:
     context: Any = None
     source: str | None = None
     timestamp: datetime | None = None
-    runs: list[Run] = field(default_factory=lambda: [])
+    runs: list[Run] = field(default_factory=list[Run])
 
 
 class TriggerClient:
@@ -49,8 +49,9 @@ class TriggerClient:
     """
 
     def __init__(
-        self, id: str, *, dir: str | os.PathLike[str] | None = None, max_depth: int = 5,  # noqa: A002
-        on_change: OnChange = "keep", repeatable: bool = False, display: bool = True, clock: Clock | None = None,
+        self, id: str, *, dir: str | os.PathLike[str] | None = None, max_depth: int = 5,
+        on_change: OnChange = "keep", repeatable: bool = False, display: bool = True,
+        clock: Clock | None = None,
     ) -> None:  # fmt: skip
         if not id or not isinstance(id, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
             raise InvalidOptionError(f"a client's id is text, and not empty; got {id!r}")
@@ -76,8 +77,8 @@ class TriggerClient:
     def job(self, function: Function, /) -> Job[Any]: ...
     @overload
     def job(
-        self, /, *, id: str | None = None, name: str | None = None, version: str = "0", trigger: Trigger | None = None,
-        integrations: Mapping[str, Any] | None = None, enabled: bool = True,
+        self, /, *, id: str | None = None, name: str | None = None, version: str = "0",
+        trigger: Trigger | None = None, integrations: Mapping[str, Any] | None = None, enabled: bool = True,
         on_success: Callable[[Notification], Any] | None = None,
         on_failure: Callable[[Notification], Any] | None = None, log_level: LogLevel = "info",
         max_task_duration: float | timedelta | None = None, on_change: OnChange | None = None,
@@ -119,8 +120,9 @@ class TriggerClient:
     # Events -----------------------------------------------------------------------------------
 
     async def send_event(
-        self, name: str, payload: Any = None, *, id: str | None = None, context: Any = None,  # noqa: A002
-        source: str | None = None, timestamp: datetime | None = None, is_test: bool = False, fresh: bool = False,
+        self, name: str, payload: Any = None, *, id: str | None = None, context: Any = None,
+        source: str | None = None, timestamp: datetime | None = None, is_test: bool = False,
+        fresh: bool = False,
     ) -> Event:  # fmt: skip
         """Start a run in every enabled job whose trigger matches; the event, with its `runs`.
 

@@ -106,7 +106,7 @@ class JobOptions:
     name: str
     version: str = "0"
     trigger: Trigger = field(default_factory=InvokeTrigger)
-    integrations: Mapping[str, Any] = field(default_factory=lambda: {})
+    integrations: Mapping[str, Any] = field(default_factory=dict[str, Any])
     enabled: bool = True
     on_success: Callable[[Notification], Any] | None = None
     on_failure: Callable[[Notification], Any] | None = None
@@ -126,7 +126,11 @@ class JobOptions:
                 close = difflib.get_close_matches(name, known, n=1)
                 hint = f"Did you mean {close[0]!r}?" if close else f"The options are {', '.join(known)}."
                 raise InvalidOptionError(f"a job has no option {name!r}. {hint}")
-            if value is not None and name in _KINDS and not (isinstance(value, _KINDS[name][0]) and value != ""):
+            if (
+                value is not None
+                and name in _KINDS
+                and not (isinstance(value, _KINDS[name][0]) and value != "")
+            ):
                 raise InvalidOptionError(f"{name} of a job is {_KINDS[name][1]}; not {value!r:.100}")
         check_words(given)
         return {name: value for name, value in given.items() if value is not None}
@@ -145,9 +149,7 @@ _KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
 class Job(Generic[T]):
     """A job. It is not called: `await job.run(payload)`, or `job.start(payload)`."""
 
-    def __init__(
-        self, client: Client, runtime: Runtime, function: Callable[..., Any], options: JobOptions
-    ):
+    def __init__(self, client: Client, runtime: Runtime, function: Callable[..., Any], options: JobOptions):
         self.client = client
         self.fn = function
         self.id = options.id
@@ -157,7 +159,9 @@ class Job(Generic[T]):
         self.enabled = options.enabled
         self.options = options
         self._runtime = runtime
-        bind_run(function, {"payload": None, "io": None, "ctx": None})  # what it cannot take is found out here
+        bind_run(
+            function, {"payload": None, "io": None, "ctx": None}
+        )  # what it cannot take is found out here
         if options.max_task_duration is not None:
             to_seconds(options.max_task_duration, "max_task_duration")
 
@@ -191,8 +195,8 @@ class Job(Generic[T]):
             asyncio.get_running_loop()
         except RuntimeError:
             raise UsageError(
-                f"{self._name}.start(...) needs a running event loop, as a notebook has one. In a script, use "
-                f"{self._name}.run_sync(...), or asyncio.run(...) around async code"
+                f"{self._name}.start(...) needs a running event loop, as a notebook has one. In a script, "
+                f"use {self._name}.run_sync(...), or asyncio.run(...) around async code"
             ) from None
         try:
             return self._start(payload, run_id, fresh, is_test, on_change, display, awaited=False)
@@ -227,8 +231,8 @@ class Job(Generic[T]):
 
     def __call__(self, *_args: Any, **_options: Any) -> Any:
         raise TypeError(
-            f"a job is not called: await {self._name}.run(payload) runs it, {self._name}.start(payload) starts it "
-            f"in the background, and {self._name}.fn is the plain function"
+            f"a job is not called: await {self._name}.run(payload) runs it, {self._name}.start(payload) "
+            f"starts it in the background, and {self._name}.fn is the plain function"
         )
 
     def __repr__(self) -> str:
@@ -255,7 +259,8 @@ class Job(Generic[T]):
 
     def _start(
         self, payload: Any, run_id: str | None, fresh: bool, is_test: bool, on_change: OnChange | None,
-        display: bool, *, awaited: bool, event: dict[str, Any] | None = None, parent: str = "", parent_task: str = "",
+        display: bool, *, awaited: bool, event: dict[str, Any] | None = None, parent: str = "",
+        parent_task: str = "",
     ) -> Run:  # fmt: skip
         check_words({"on_change": on_change})
         value = self.trigger.parse(payload)
@@ -330,8 +335,8 @@ class Job(Generic[T]):
             return hashed("run_", self.id, self.version, _codec.canonical(counts))
         except NotStorableError as error:
             raise InvalidPayloadError(
-                f"the payload of job {self.id!r} holds something that cannot name a run, {error}. Pass plain data, "
-                "or say what names the run: identity=lambda payload: ... on the job, or run_id=... here"
+                f"the payload of job {self.id!r} holds something that cannot name a run, {error}. Pass plain "
+                "data, or say what names the run: identity=lambda payload: ... on the job, or run_id=... here"
             ) from None
 
     def _new_id(self) -> str:

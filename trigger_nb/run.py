@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NoReturn, overload
+from typing import Any, Literal, NoReturn, cast, overload
 
 from . import _codec, _lease
 from ._call import Stop
@@ -62,8 +62,8 @@ OPERATIONS: dict[Operation, dict[RunStatus, RunStatus | str]] = {
         _S.INTERRUPTED: _S.RUNNING,
     },
     "retry": {
-        _S.PENDING: _S.RUNNING, _S.RUNNING: "it is under way", _S.WAITING: _S.RUNNING, _S.COMPLETED: _S.RUNNING,
-        _S.FAILED: _S.RUNNING, _S.CANCELED: _S.RUNNING, _S.INTERRUPTED: _S.RUNNING,
+        _S.PENDING: _S.RUNNING, _S.RUNNING: "it is under way", _S.WAITING: _S.RUNNING,
+        _S.COMPLETED: _S.RUNNING, _S.FAILED: _S.RUNNING, _S.CANCELED: _S.RUNNING, _S.INTERRUPTED: _S.RUNNING,
     },
     "rerun_from": {
         _S.PENDING: _S.RUNNING, _S.RUNNING: _S.RUNNING, _S.WAITING: _S.RUNNING, _S.COMPLETED: _S.RUNNING,
@@ -210,8 +210,11 @@ class Run:
             return self._finished()
         scope = current_scope.get()
         waiting = scope.owner.run.id if scope is not None else None
-        if waiting is not None:
-            self._runtime.check_no_circle(waiting, self._id)
+        if scope is not None and waiting is not None:
+            try:
+                self._runtime.check_no_circle(waiting, self._id)
+            except UsageError as error:
+                raise scope.owner.misused(error)  # noqa: B904  # the same one
             self._runtime.waits.setdefault(waiting, set()).add(self._id)
         try:
             if not execution.home.is_asyncio and execution.outcome is None:
@@ -267,8 +270,8 @@ class Run:
                 raise self._noted(error if error is not None else TriggerError(f"run {self._id} failed"))
             case status:
                 raise RunInterruptedError(
-                    f"run {self._id} is {status} and not under way in this kernel; run.resume(), or running its "
-                    "cell again, takes it up where it was"
+                    f"run {self._id} is {status} and not under way in this kernel; run.resume(), or running "
+                    "its cell again, takes it up where it was"
                 )
 
     def _noted(self, error: BaseException) -> BaseException:
@@ -286,7 +289,9 @@ class Run:
     def _what_failed(self, ended_by: list[str]) -> str:
         inner = [path for path in ended_by if not any(is_within(other, path) for other in ended_by)]
         if len(inner) > 1:
-            return f"{len(inner)} tasks failed ({', '.join(map(repr, inner[:3]))}{', ...' * (len(inner) > 3)})"
+            return (
+                f"{len(inner)} tasks failed ({', '.join(map(repr, inner[:3]))}{', ...' * (len(inner) > 3)})"
+            )
         if not inner:
             return "Raised outside any task"
         attempts = next((r.attempt for r in self._runtime.task_records(self._id) if r.path == inner[0]), 1)
@@ -361,6 +366,8 @@ class Run:
     def _allow(self, operation: Operation) -> RunStatus:
         """The status that the operation leads to; `RunStateError` when it makes no sense now."""
         status = self.status
+        if operation == "delete" and self._id in self._runtime.executions:
+            status = RunStatus.RUNNING  # it may well wait, but something here waits for it
         after = OPERATIONS[operation][status]
         if not isinstance(after, RunStatus):
             raise RunStateError(f"run {self._id} is {status}: {operation} makes no sense, {after}")
@@ -384,8 +391,8 @@ class Run:
             return self
         if self._restart is None:
             raise NotFoundError(
-                f"job {self._record.job!r} of run {self._id} is not defined in this kernel: run the cell that "
-                "defines it, then try again"
+                f"job {self._record.job!r} of run {self._id} is not defined in this kernel: run the cell "
+                "that defines it, then try again"
             )
         restart, record = self._restart, self._record
         self._execution = self._on_loop(lambda: restart(record))
@@ -477,13 +484,13 @@ class Run:
         if self._view is not None and self._shown_in == _cell_number():
             return  # a cell that ends in job.start(...) shows one tree, not two
         execution = self._runtime.executions.get(self._id)
-        if execution is None:
-            from IPython.display import publish_display_data
+        if execution is not None and _has_loop():
+            self._execution = execution
+            self.show_in(NotebookView(self.model(), execution.feed, asyncio.get_running_loop()))
+        else:
+            from IPython import display
 
-            publish_display_data(dict(bundle(self.model())))
-            return
-        self._execution = execution
-        self.show_in(NotebookView(self.model(), execution.feed, asyncio.get_running_loop()))
+            cast("Any", display).publish_display_data(dict(bundle(self.model())))
 
     def __repr__(self) -> str:
         return f"<Run {self._id} of job {self.job!r}: {self.status}>"
@@ -504,7 +511,9 @@ class Run:
 
     def _is_driven(self, record: RunRecord) -> bool:
         """Whether another kernel drives it now."""
-        return record.holder is not None and _lease.is_held(self._runtime.store.directory, self._id, record.holder)
+        return record.holder is not None and _lease.is_held(
+            self._runtime.store.directory, self._id, record.holder
+        )
 
     def _decoded(self, form: str, data: Any) -> Any:
         return _codec.load(form, data, self._runtime.store.blobs(self._id))
@@ -600,11 +609,33 @@ class RunCall:
         self._begin = begin
         self._job_id = job_id
         self._job_name = job_name  # in the user's code
+        self._steps: Generator[Any, Any, Any] | None = None
         self._noticed = False
 
     def __await__(self) -> Generator[Any, Any, Any]:
         self._noticed = True
         return _in_cell(self._begin_and_wait)
+
+    # With these it is a coroutine to asyncio: `create_task` and a task group's take it as it is.
+
+    def send(self, value: Any) -> Any:
+        return self._started().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        if self._steps is None:  # cancelled before it has begun, so it never does
+            self._noticed = True
+            self._steps = _unbegun()
+        return self._steps.throw(*error)
+
+    def close(self) -> None:
+        self._noticed = True
+        if self._steps is not None:
+            self._steps.close()
+
+    def _started(self) -> Generator[Any, Any, Any]:
+        if self._steps is None:
+            self._steps = self.__await__()
+        return self._steps
 
     async def _begin_and_wait(self) -> Any:
         return await self._begin().result_of_cell()
@@ -730,7 +761,8 @@ class _Outcome(asyncio.Future[Any]):
         if error is None:
             self.set_result(value)
         elif isinstance(error, asyncio.CancelledError):
-            # By its message whoever cancelled this knows his own, as anyio does. Where there is none, we say more.
+            # By its message whoever cancelled this knows his own, as anyio does. Without one there is
+            # room to say more.
             super().cancel(self._message or next(iter(error.args), None))
         else:
             self.set_exception(error.with_traceback(users_frames(error.__traceback__)))
@@ -739,6 +771,10 @@ class _Outcome(asyncio.Future[Any]):
 def _in_cell(work: Callable[[], Coroutine[Any, Any, Any]]) -> Generator[Any, Any, Any]:
     """What a cell's `await` goes through; under trio the work itself."""
     return _Outcome(work).__await__() if _has_loop() else work().__await__()
+
+
+def _unbegun() -> Generator[Any, Any, Any]:
+    yield
 
 
 def _has_loop() -> bool:
