@@ -29,7 +29,7 @@ CELL = """
     {async_}def parent(io):
         note("parent")
         own = {parent}
-        return own, {await_}io.run_task("child", child), {await_}io.run_task("sibling", second)
+        return own, {await_}io.run_task("child", named("child")), {await_}io.run_task("sibling", second)
 
     {async_}def job(payload, io):
         a = {await_}io.run_task("first", first{first_options})
@@ -54,6 +54,7 @@ class Notebook:
             parent_options=parent_options,
         )  # fmt: skip
         self.module.note = self.world.note
+        self.module.named = lambda name: self.module.__dict__[name]  # not by reference: a helper would count
         exec(compile(source, "<cell>", "exec"), self.module.__dict__)
         return self.world.client.job(id="job", **job_options)(self.module.job)
 
@@ -170,8 +171,8 @@ def test_the_option_of_a_task_is_over_the_jobs_and_the_clients(world, cells):
 def test_a_kept_descendant_does_not_make_its_parent_run_at_every_pass(world, cells):
     """R6: the child says "keep" for itself, so its change is no reason for its parent either."""
     options = {"parent_options": "", "on_change": "only"}
-    kept = 'io.run_task("child", child, on_change="keep")'
-    cell = CELL.replace('io.run_task("child", child)', kept)
+    kept = 'io.run_task("child", named("child"), on_change="keep")'
+    cell = CELL.replace('io.run_task("child", named("child"))', kept)
 
     def define(**values):
         global CELL

@@ -77,7 +77,7 @@ class Call(Generic[T]):
         self.args = args
         self.options = options
         self.place = place
-        self.kind = kind
+        self.kind = kind  # as in a record; "own" for a task whose body is of this package
         self.offers = offers  # what an integration adds to `task` and `io`
         self.deadline = deadline  # of a wait: from the time it begins to the time it ends
         self.awaited = False

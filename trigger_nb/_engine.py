@@ -39,10 +39,10 @@ from ._fingerprint import Fingerprints, differs, reference, resolve
 from ._flights import Flight, FlightKey, flights, marking
 from ._forget import Finality, forget, open_again
 from ._interrupt import calls_user_code
-from ._keys import display_key, is_within, parent_path
+from ._keys import ancestors, display_key, is_within, parent_path
 from ._origins import comes_from_subtask, mark_origin, origins
 from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus, opening, plain_head
-from ._redact import redact
+from ._redact import check_redact, redact, scrub_error
 from ._scope import Scope, TimeLimit, current_scope
 from ._still import Still, Why
 from ._store import Row
@@ -139,6 +139,7 @@ class Pass:
         self._directory = str(store.directory)
         self._make_io = make_io
         self._fingerprints = Fingerprints()
+        self._changed: set[str] | None = None  # see `_around_changed`
         self.first_ordinal = (run.passes << 32) + 1  # greater in every later pass
         self._ordinals = itertools.count(self.first_ordinal)
         self._finality = Finality(self.records, run.ended_by, run_completed=run_was_completed)
@@ -193,7 +194,10 @@ class Pass:
             raise self.misused(DuplicateKeyError(path, show_place(seen[segment]), show_place(call.place)))
         seen[segment] = call.place
         if scope.parent is None:
-            self._notice_gap(call)
+            now = time.monotonic()
+            if now - self._idle_since >= SLOW_GAP:
+                self._notice_gap(call, now - self._idle_since)
+            self._idle_since, self._idle_at = now, segment
         text = self._records.get(path)
         if text is None:
             return MISS
@@ -223,7 +227,7 @@ class Pass:
         body, options = call.body, call.options
         if body is None or (options and ("codec" in options or "returns" in options)):
             return "-"
-        code = self._fingerprints.of(body)
+        code = self._fingerprints.of(body) if call.kind == "task" else ""
         # Functions of one decorator share their code, and differ in what they return.
         source = body if getattr(body, "__dict__", None) else getattr(body, "__code__", body)
         known = self._heads.get(id(source))
@@ -243,16 +247,13 @@ class Pass:
             )
         )
 
-    def _notice_gap(self, call: Call[Any]) -> None:
+    def _notice_gap(self, call: Call[Any], gap: float) -> None:
         """R10: code between tasks runs at every pass, so long code there should be a task."""
-        now = time.monotonic()
-        gap, self._idle_since = now - self._idle_since, now
-        if gap >= SLOW_GAP and self._idle_at and not self.root.flights:
+        if self._idle_at and not self.root.flights:
             self.hint(
                 f"{gap:.1f} s went by between task {display_key(self._idle_at)!r} and {show_place(call.place)}. "
                 "That code runs at every pass: make it a task, and it runs once"
             )
-        self._idle_at = call.segment
 
     def _difference(self, call: Call[Any], record: TaskRecord) -> str:
         """What differs from the stored fingerprints: "" or some of "code", "params", "codec", "subtask"."""
@@ -260,6 +261,7 @@ class Pass:
         body = call.body
         if (
             body is not None
+            and record.code
             and record.code != (now := self._fingerprints.of(body))
             and differs(record.code, now)
         ):
@@ -268,7 +270,7 @@ class Pass:
             found.append("params")
         if record.codec != call.options.get("codec", ""):
             found.append("codec")
-        if call.path in self._parents and self._changed_within(call.path):
+        if call.path in self._parents and call.path in self._around_changed():
             found.append("subtask")
         if not found:
             return ""
@@ -279,16 +281,22 @@ class Pass:
         params = call.options.get("params", call.args)
         return _codec.fingerprint_inputs(params) if params != () else ""
 
-    def _changed_within(self, path: str) -> bool:
-        """Whether the code of a stored descendant is another now: its parent's replay would hide it."""
-        found = False
-        for inner in self._records:
-            if is_within(inner, path) and (record := self.record(inner)) and record.body and record.code:
+    def _around_changed(self) -> set[str]:
+        """Paths of the tasks around stored ones whose code is another now: their replay would hide it.
+
+        Looked for once a pass. A task that keeps its result by an option of its own does not count.
+        """
+        if self._changed is None:
+            self._changed = set()
+            for path, text in list(self._records.items()):
+                if "/" not in path or '"body":' not in text or (record := self.record(path)) is None:
+                    continue
                 body = resolve(record.body)
                 if body is not None and differs(record.code, self._fingerprints.of(body)):
-                    self.changes[inner] = "code"
-                    found = True
-        return found
+                    self.changes[path] = "code"
+                    if record.on_change != "keep":
+                        self._changed.update(ancestors(path))
+        return self._changed
 
     def _on_change(self, call: Call[Any]) -> OnChange:
         return call.options.get("on_change", self.settings.on_change)
@@ -465,6 +473,7 @@ class Pass:
                 to_timestamp(options["delay_until"], "delay_until")
             if "properties" in options:
                 describe(options["properties"])
+            check_redact(options.get("redact", ()))
         except UsageError as error:
             raise self.misused(error)  # noqa: B904  # it is the same error
 
@@ -562,26 +571,27 @@ class Pass:
                 "started_at": self._now(),
             }
         )
-        if call.kind != "task":
+        if call.kind not in {"task", "own"}:
             record.kind = call.kind
-        if call.body is not None:
+        if call.body is not None and call.kind == "task":
             record.code = self._fingerprints.of(call.body)
             if name := self._reference(call.body):
                 record.body = name
         if call.args or "params" in options:
             record.inputs = self._inputs(call)
             record.params = _codec.preview(options.get("params", call.args))
-        if options:
+        if options or self.settings.redact:
             self._describe(record, call)
         if earlier is not None:
             record.generation = earlier.generation
+            record.settled = earlier.settled
             if earlier.error is not None and earlier.status == TaskStatus.WAITING:
                 record.started_at = earlier.started_at  # the clock of `stop_after_delay` runs on
         return record
 
     def _first_start(self, earlier: TaskRecord | None) -> int:
         """R9 goes by when a task *first* started; one that was forgotten on purpose starts anew."""
-        if earlier is None or earlier.forced or not earlier.started:
+        if earlier is None or not earlier.started or (earlier.forced and not earlier.settled):
             return next(self._ordinals)
         return earlier.started
 
@@ -597,15 +607,28 @@ class Pass:
 
     def _describe(self, record: TaskRecord, call: Call[Any]) -> None:
         options = call.options
-        for name in ("name", "icon", "style", "description", "display_key", "codec"):
+        for name in ("name", "icon", "style", "description", "display_key", "codec", "on_change"):
             if name in options:
                 setattr(record, name, str(options[name]))
         if "properties" in options:
             record.properties = describe(options["properties"])
         patterns = [*self.settings.redact, *options.get("redact", ())]
         if patterns:
-            record.redact = patterns
-            record.params = redact(patterns, record.params)
+            record.redact = check_redact(patterns)
+            record.params = redact(self._patterns_for_inputs(call, record), record.params)
+
+    def _patterns_for_inputs(self, call: Call[Any], record: TaskRecord) -> list[str]:
+        """Arguments are a list without names: what is hidden is hidden in each of them."""
+        patterns = list(record.redact)
+        return patterns if "params" in call.options else [*patterns, *(f"*.{each}" for each in patterns)]
+
+    def _error_data(self, call: Call[Any], record: TaskRecord, error: BaseException) -> dict[str, Any]:
+        """An error as it is kept, with what may be shown of it (S8)."""
+        data = _codec.encode_error(error)
+        if record.redact:
+            inputs = [_codec.preview(call.options.get("params", call.args)), self.run.payload]
+            scrub_error(self._patterns_for_inputs(call, record), inputs, data)
+        return data
 
     async def _attempts(
         self, call: Call[Any], record: TaskRecord, reason: Reason, failed: _Failed | None = None
@@ -634,7 +657,7 @@ class Pass:
                 scope.fail()
             if next_at is None:
                 return await self._give_up(call, record, error, scope)
-            waiting = record.copy(error=_codec.encode_error(error))
+            waiting = record.copy(error=self._error_data(call, record, error))
             del error  # and what its traceback holds: the countdown may be long
             await self._count_down(call, waiting, next_at)
             record = record.copy(attempt=record.attempt + 1, error=None, crashes=0)
@@ -788,7 +811,7 @@ class Pass:
         context = copy_context()
         context.run(current_scope.set, flight.scope)
         unsettled: list[Any] = []  # what only the loop can bring to an end
-        limit = flight.scope.limit
+        limit, begun = flight.scope.limit, anyio.Event()
         if limit is not None:
             limit.hold()  # its time begins with its thread
         waits = threads.full
@@ -799,7 +822,7 @@ class Pass:
             if not flight.take_off():
                 return
             if limit is not None:
-                self.home.soon(limit.release)
+                self.home.soon(begun.set)
             if waits:
                 self._begins_late(record)
             try:
@@ -821,6 +844,9 @@ class Pass:
                 self._end_of_gone(call, record, flight, unsettled)
 
         threads.submit(work)
+        if limit is not None:
+            await begun.wait()
+            limit.release()
         await over.wait()
         if flight.error is not None:
             raise _explain_thread(flight.error)
@@ -874,9 +900,11 @@ class Pass:
         flight.scope.fail()
         error, ended = flight.error, flight.attempt.copy(status=TaskStatus.PENDING, interrupted=True)
         if isinstance(error, Exception):
+            data = _codec.encode_error(error)
+            scrub_error(flight.attempt.redact, [self.run.payload], data)
             ended = flight.attempt.copy(
                 status=TaskStatus.ERRORED,
-                error=_codec.encode_error(error),
+                error=data,
                 ended=next(self._ordinals),
                 ended_at=self._now(),
             )
@@ -1078,7 +1106,7 @@ class Pass:
 
     async def _give_up(self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope) -> Any:
         """Record the error and raise it."""
-        data = _codec.encode_error(error)
+        data = self._error_data(call, record, error)
         ended = record.copy(
             status=TaskStatus.ERRORED,
             error=data,
@@ -1106,6 +1134,18 @@ class Pass:
         if scope.deferred is not None and not any(call.flying for call in scope.flights or ()):
             ended, scope.deferred = scope.deferred, None
             self._save_now(ended.copy(ended=next(self._ordinals)))
+
+    def run_error_data(self, error: BaseException, origins: Iterable[str]) -> dict[str, Any]:
+        """The error that a run ends in, as it is kept. What its tasks hide of it is hidden here, too."""
+        data = _codec.encode_error(error)
+        if self.settings.redact:
+            scrub_error(self.settings.redact, [self.run.payload], data)
+        for path in origins:
+            record = self.record(path)
+            told = record.error if record is not None else None
+            if told is not None and "shown" in told and told.get("message") == data.get("message"):
+                data["shown"], data["traceback"] = told["shown"], told.get("traceback", [])
+        return data
 
     def origins(self, error: BaseException) -> list[str]:
         """Paths of this run's tasks that an error came from (R5)."""

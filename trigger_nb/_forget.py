@@ -23,32 +23,39 @@ def forget(records: Records, path: str) -> list[TaskRecord]:
     """
     target = records[path]
     chosen = {path, *(other for other in records if is_within(other, path))}
-    if target.ended:
+    after: set[str] = set()
+    if end := target.settled or target.ended:
         kept_apart = _other_items(records, path)
-        chosen.update(
+        after = {
             other
             for other, record in records.items()
-            if record.started > target.ended
+            if record.started > end
+            and other not in chosen
             and not any(other == k or is_within(other, k) for k in kept_apart)
-        )
-    return reset(records, chosen)
+        }
+    return reset(records, chosen, after)
 
 
-def reset(records: Records, chosen: Iterable[str]) -> list[TaskRecord]:
-    """Records under which the chosen tasks and the completed ones around them run again."""
-    chosen = set(chosen)
-    opened = {around for path in chosen for around in ancestors(path) if around in records}
+def reset(records: Records, chosen: Iterable[str], after: Iterable[str] = ()) -> list[TaskRecord]:
+    """Records under which the chosen tasks and the completed ones around them run again.
+
+    Those `after` them run again too, and may do so in another order than before. Log lines stay.
+    """
+    after = set(after)
+    forced = {path for path in (*chosen, *after) if records[path].kind != "log"}
+    opened = {around for path in forced for around in ancestors(path) if around in records}
     return [
-        open_again(records[path], forced=path in chosen)
-        for path in chosen | {p for p in opened if records[p].status == TaskStatus.COMPLETED}
+        open_again(records[path], forced=path in forced, moved=path in after)
+        for path in forced | {p for p in opened if records[p].status == TaskStatus.COMPLETED}
     ]
 
 
-def open_again(record: TaskRecord, *, forced: bool = True) -> TaskRecord:
+def open_again(record: TaskRecord, *, forced: bool = True, moved: bool = False) -> TaskRecord:
     """A record that lets the task's body run, with what must outlive the result.
 
     Only a completed result that is forgotten raises the generation (I6): then a second effect is
-    wanted, and outside services get another idempotency key.
+    wanted, and outside services get another idempotency key. A task keeps its place among the others
+    (R9) unless it is `moved`.
     """
     completed = record.status == TaskStatus.COMPLETED
     return TaskRecord(
@@ -61,6 +68,7 @@ def open_again(record: TaskRecord, *, forced: bool = True) -> TaskRecord:
         icon=record.icon,
         style=record.style,
         started=record.started,
+        settled=0 if moved else record.settled or record.ended * completed,
         started_at=record.started_at,
     )
 

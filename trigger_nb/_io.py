@@ -18,7 +18,7 @@ from ._call import Call
 from ._clock import to_datetime, to_seconds, to_timestamp
 from ._engine import Pass
 from ._keys import normal_key
-from ._scope import Scope, resolve_scope
+from ._scope import Scope, current_scope, resolve_scope
 from ._store import Row
 from ._task import Options, PlainOptions, check_words
 from .errors import InvalidOptionError, UsageError
@@ -104,17 +104,19 @@ class Io:
         """
         frame = sys._getframe(1)
         place = (frame.f_code, frame.f_lasti)
+        scope = self._scope
+        checked: Any = options
         try:
             if options:
                 _check_options(options)
-            return Call(
-                resolve_scope(self._scope), normal_key(key), body, args, cast("Options", options), place
-            )
+            if current_scope.get() is not scope:  # which it mostly is, and asking here costs least
+                scope = resolve_scope(scope)
+            return Call(scope, normal_key(key), body, args, checked, place)
         except UsageError as error:
             raise self._pass.misused(error)  # noqa: B904  # the same one
 
     def _task(
-        self, frame: FrameType, key: Any, body: Callable[..., Any] | None, *, kind: str = "task",
+        self, frame: FrameType, key: Any, body: Callable[..., Any] | None, *, kind: str = "own",
         deadline: Callable[[float], float] | None = None, **options: Any,
     ) -> Call[Any]:  # fmt: skip
         place = (frame.f_code, frame.f_lasti)

@@ -114,6 +114,9 @@ class TaskRecord(_Record):
     generation: int = 0
     started: int = 0  # Ordinal of the first start in this generation.
     ended: int = 0  # Ordinal of the end; 0 while it has none.
+    # Ordinal of the end of the first completed generation, once that is forgotten: with `started` it is
+    # the task's place among the others.
+    settled: int = 0
     started_at: float = 0.0
     ended_at: float | None = None
     attempt: int = 1  # The attempt this record speaks of, from 1.
@@ -130,6 +133,7 @@ class TaskRecord(_Record):
     code: str = ""  # of the body's code
     inputs: str = ""  # of its params
     codec: str = ""  # of a codec other than the default one
+    on_change: str = ""  # what the task itself says is to be done when they change
     body: str = ""  # "module:qualname" of the body, to find what it is now
 
     # The value: `form` says how `value` is to be read.

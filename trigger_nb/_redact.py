@@ -60,6 +60,33 @@ def scrub(patterns: Sequence[str], value: Any, text: str) -> str:
     return text
 
 
+def scrub_error(patterns: Sequence[str], inputs: Sequence[Any], data: dict[str, Any]) -> None:
+    """Have an error's data say, beside what it holds, what of it may be shown.
+
+    A replay needs the message as it was; so what may be seen goes under "shown", in every error of
+    the tree. The traceback is there for the eye only and is scrubbed in place.
+    """
+
+    def scrubbed(text: str) -> str:
+        for value in inputs:
+            text = scrub(patterns, value, text)
+        return text
+
+    pending: list[Any] = [data]
+    while pending:
+        each = pending.pop()
+        if not isinstance(each, dict):
+            continue
+        node = cast("dict[str, Any]", each)
+        node["shown"] = {
+            "message": scrubbed(str(node.get("message", ""))),
+            "notes": [scrubbed(str(note)) for note in node.get("notes", ())],
+        }
+        if "traceback" in node:
+            node["traceback"] = [scrubbed(str(line)) for line in node["traceback"]]
+        pending += [node.get("cause"), node.get("context"), *node.get("errors", ())]
+
+
 def _steps(pattern: str) -> list[str]:
     """The steps of a path; a JSONPath's "$." in front and "[*]" are taken too."""
     plain = pattern.removeprefix("$").removeprefix(".").replace("[", ".").replace("]", "")

@@ -475,12 +475,10 @@ class Execution:
         if ending.status == RunStatus.COMPLETED:
             self._keep_output(ending.output)
         run.status, run.reason, run.last_ending = ending.status, ending.reason, ending.status
-        run.error = (
-            _codec.encode_error(ending.error) if ending.status == RunStatus.FAILED and ending.error else None
-        )
-        run.ended_by = (
-            pass_.origins(ending.error) if ending.status == RunStatus.FAILED and ending.error else []
-        )
+        run.error, run.ended_by = None, []
+        if ending.status == RunStatus.FAILED and ending.error is not None:
+            run.ended_by = pass_.origins(ending.error)
+            run.error = pass_.run_error_data(ending.error, run.ended_by)
         if noteworthy or run.finished_at is None:  # a full replay does not make a run last longer
             run.finished_at = round(self.runtime.clock.time(), 3)
         run.hints = list(pass_.hints)

@@ -18,7 +18,7 @@ from ._call import Settings
 from ._clock import to_datetime, to_seconds
 from ._fingerprint import Fingerprints
 from ._records import RunRecord, RunStatus
-from ._redact import redact
+from ._redact import check_redact, redact
 from ._runtime import Execution, Notification, Runtime, Work
 from ._scope import current_scope
 from ._task import OnChange, check_words
@@ -133,6 +133,7 @@ class JobOptions:
             ):
                 raise InvalidOptionError(f"{name} of a job is {_KINDS[name][1]}; not {value!r:.100}")
         check_words(given)
+        check_redact(given.get("redact") or ())
         return {name: value for name, value in given.items() if value is not None}
 
 
@@ -350,7 +351,7 @@ class Job(Generic[T]):
             on_change=on_change or options.on_change or client.on_change,
             timeout=None if duration is None else to_seconds(duration, "max_task_duration"),
             repeatable=client.repeatable if options.repeatable is None else options.repeatable,
-            redact=tuple(options.redact),
+            redact=tuple(check_redact(options.redact)),
         )
         return Work(
             function=self.fn, settings=settings, host=lambda _execution: _Host(self), context=self._context,

@@ -745,7 +745,8 @@ def error_line(error: Mapping[str, Any] | None, limit: int = 300) -> str:
     if not error:
         return ""
     name = str(error.get("type", "") or "error").rpartition(".")[2]
-    text = str(error.get("message") or error.get("text") or "")[: limit + 1]
+    shown = cast("Mapping[str, Any]", error.get("shown") or error)  # what `redact` leaves of it
+    text = str(shown.get("message") or "")[: limit + 1]
     return visible_block(f"{name}: {text}" if text else name, limit)
 
 
