@@ -159,6 +159,34 @@ def test_a_body_in_a_thread_is_adopted_by_the_next_run(kernel, job):
     assert [each for each in kernel.effects if each.startswith(name)] == [name, f"{name} ended"]
 
 
+def test_bodies_that_wait_for_a_thread_never_begin(kernel):
+    """A6: the button stops the other thousands, too."""
+    kernel.run("""
+        @client.job
+        async def crowd(payload, io):
+            def body(n):
+                effect(f"crowd {n}")
+                until("go crowd")
+                return n
+            return sum(await io.parallel("all", range(60), body))
+    """).check()
+
+    def bodies() -> list[str]:
+        return [each for each in kernel.effects if each.startswith("crowd")]
+
+    cell = kernel.submit("await crowd.run()")
+    kernel.pump(lambda: len(bodies()) == 40)
+    assert cell.interrupt().end().took < SOON
+    kernel.signal("go crowd")
+    kernel.run("""
+        while sum(task.status == "COMPLETED" for task in crowd.runs()[0].tasks) < 40:
+            await asyncio.sleep(0.01)
+    """).check()
+    assert len(bodies()) == 40
+    assert kernel.run("await crowd.run()").check().result == str(sum(range(60)))
+    assert sorted(bodies()) == sorted(f"crowd {n}" for n in range(60))
+
+
 def test_what_a_thread_brings_after_the_interrupt_is_kept(kernel):
     """A5: a thread's result is recorded when it comes, whoever still waits."""
     kernel.run("""

@@ -9,7 +9,15 @@ from decimal import Decimal
 import pytest
 from hypothesis import assume, given, strategies as st
 
-from trigger_nb._keys import ancestors, display_key, idempotency_key, is_within, last_segment, normal_key, parent_path
+from trigger_nb._keys import (
+    ancestors,
+    display_key,
+    idempotency_key,
+    is_within,
+    last_segment,
+    normal_key,
+    parent_path,
+)
 from trigger_nb.errors import InvalidKeyError
 
 

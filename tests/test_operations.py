@@ -455,7 +455,7 @@ def test_log_lines_are_not_repeated(world):
         io.logger.info("hello", {"rows": 3})
         io.logger.info("hello")
         io.logger.debug("too quiet")
-        io.logger.warn("careful")
+        io.logger.warning("careful")
         io.logger.error("bad")
 
         def body(io, task):

@@ -104,8 +104,7 @@ async def test_their_time_limit_has_not_begun(world):
     gate = Gate()
     run = fan_out(world, gate, timeout=600).start()
     await at_the_gate(world)
-    for flight in flights.values():
-        assert flight.scope.limit._holds == (1 if flight.queued else 0)
+    await until(lambda: all(flight.scope.limit._holds == flight.queued for flight in flights.values()))
     assert sum(flight.queued for flight in flights.values()) == ITEMS - ROOM
     gate.open()
     assert await run == list(range(ITEMS))

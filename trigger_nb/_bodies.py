@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType, MethodType
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 from .errors import InvalidOptionError
 
@@ -98,11 +98,9 @@ def innermost(function: Any) -> Any:
             function = function.func
         elif isinstance(function, MethodType):
             function = function.__func__
-        elif isinstance(function, (FunctionType, type)) or not hasattr(type(function), "__call__"):  # noqa: B004
-            return function
         else:
-            call = getattr(type(function), "__call__")  # noqa: B004, B009
-            if not isinstance(call, FunctionType):
+            call: Any = getattr(cast("type[Any]", type(function)), "__call__", None)  # noqa: B004  # it is looked at
+            if isinstance(function, (FunctionType, type)) or not isinstance(call, FunctionType):
                 return function
             function = call
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ._keys import display_key
 
@@ -49,13 +49,13 @@ class Memory:
     """What this kernel keeps of a run between passes: all that the store cannot or could not hold."""
 
     # Results that no codec can write (S4), by path and generation.
-    live: dict[tuple[str, int], Any] = field(default_factory=lambda: {})
+    live: dict[tuple[str, int], Any] = field(default_factory=dict[tuple[str, int], Any])
     # Rows, and value files by name, that a failing store did not take (A9); the next pass writes them first.
-    parked: list[Row] = field(default_factory=lambda: [])
-    parked_values: dict[str, bytes] = field(default_factory=lambda: {})
+    parked: list[Row] = field(default_factory=lambda: list[Row]())
+    parked_values: dict[str, bytes] = field(default_factory=dict[str, bytes])
     # The texts of the tasks' records by path. One for all passes: what a body of an earlier pass
     # still writes must be seen by the one that is under way.
-    records: dict[str, str] = field(default_factory=lambda: {})
+    records: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class Call(Generic[T]):
@@ -89,11 +89,11 @@ class Call(Generic[T]):
 
     def __await__(self) -> Generator[Any, Any, T]:
         self.awaited = True
-        owner = self.scope.owner
+        owner: Any = self.scope.owner
         value = owner.replay(self)
         if value is not MISS:
             return value
-        return (yield from owner.perform(self).__await__())
+        return cast("T", (yield from owner.perform(self).__await__()))
 
     # With these it is a coroutine to asyncio: `create_task` and a task group's take it as it is.
 

@@ -43,14 +43,14 @@ class SystemClock:
             await anyio.sleep(min(left, SLICE))
 
 
-def to_seconds(value: float | timedelta, what: str) -> float:
+def to_seconds(value: object, what: str) -> float:
     """A duration given as seconds or `timedelta`, as seconds.
 
     Raises `InvalidOptionError` for anything else, for NaN and for what is below zero.
     """
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
         seconds = float(value)
     else:
         raise InvalidOptionError(f"{what} is seconds or a timedelta, not {type(value).__name__}: {value!r}")
@@ -59,12 +59,12 @@ def to_seconds(value: float | timedelta, what: str) -> float:
     return seconds
 
 
-def to_timestamp(value: datetime, what: str) -> float:
+def to_timestamp(value: object, what: str) -> float:
     """An aware datetime as seconds since the epoch.
 
     Raises `InvalidOptionError` for a naive one: it would mean another instant in another zone.
     """
-    if not isinstance(value, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
+    if not isinstance(value, datetime):
         raise InvalidOptionError(f"{what} is a datetime with a time zone, not {value!r}")
     if value.tzinfo is None or value.utcoffset() is None:
         raise InvalidOptionError(

@@ -16,12 +16,12 @@ import logging
 import time
 import warnings
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from types import coroutine
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
@@ -84,7 +84,7 @@ SLOW_GAP = 1.0  # code between tasks that takes this long is hinted at, in secon
 _OFFERED = frozenset({"task", "io"})  # what a body gets by taking a parameter of that name
 
 # Parses the JSON value that begins at a place in a text.
-_scan = json.JSONDecoder().scan_once
+_scan: Callable[[str, int], tuple[Any, int]] = getattr(json.JSONDecoder(), "scan_once")  # noqa: B009  # not in its stub
 
 
 class _Failed(Exception):  # noqa: N818  # never leaves this module
@@ -352,7 +352,7 @@ class Pass:
         began = time.monotonic()
         try:
             if call.kind == "wait":
-                return await self._wait(call)
+                return cast("T", await self._wait(call))
             if call.kind == "parallel":
                 return await self._walk(call)
             return await self._perform(call)
@@ -609,7 +609,7 @@ class Pass:
         options = call.options
         for name in ("name", "icon", "style", "description", "display_key", "codec", "on_change"):
             if name in options:
-                setattr(record, name, str(options[name]))
+                setattr(record, name, str(options.get(name)))
         if "properties" in options:
             record.properties = describe(options["properties"])
         patterns = [*self.settings.redact, *options.get("redact", ())]
@@ -680,7 +680,7 @@ class Pass:
         )
 
     async def _delay(self, call: Call[Any], record: TaskRecord) -> None:
-        until = to_timestamp(call.options["delay_until"], "delay_until")
+        until = to_timestamp(call.options.get("delay_until"), "delay_until")
         if until > self.clock.time():
             await self._count_down(call, record, until)
 
@@ -1056,7 +1056,7 @@ class Pass:
 
     async def _decide(
         self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope
-    ) -> tuple[Exception, float | None]:
+    ) -> tuple[BaseException, float | None]:
         """Whether there is a next attempt, and when: `on_error` first (A2), then the retry policy (A1)."""
         now = self.clock.time()
         answer = await self._ask_handler(call, record, error, scope)
@@ -1093,7 +1093,7 @@ class Pass:
             answer = await answer if inspect.isawaitable(answer) else answer
             if answer is None or isinstance(answer, (Exception, RetryAt, SkipRetrying)):
                 return answer
-            raise InvalidOptionError(  # noqa: TRY004  # as every option that cannot be meant
+            raise InvalidOptionError(  # as every option that cannot be meant
                 f"on_error of task {call.path!r} returned {answer!r:.100}; it returns nothing, an exception that "
                 "replaces the error, RetryAt(when), or SkipRetrying()"
             )
@@ -1104,7 +1104,7 @@ class Pass:
         finally:
             current_scope.reset(token)
 
-    async def _give_up(self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope) -> Any:
+    async def _give_up(self, call: Call[Any], record: TaskRecord, error: BaseException, scope: Scope) -> Any:
         """Record the error and raise it."""
         data = self._error_data(call, record, error)
         ended = record.copy(
@@ -1174,9 +1174,9 @@ class Pass:
             if self._closed_to_new:
                 await self._park(call)
             record = self._blank(call, record)
-            record = record.copy(status=TaskStatus.WAITING, next_at=call.deadline(self.clock.time()))
-            call.record = record
-            if record.next_at > self.clock.time():
+            until = call.deadline(self.clock.time())
+            call.record = record = record.copy(status=TaskStatus.WAITING, next_at=until)
+            if until > self.clock.time():
                 await self._save(record)
         await self._pause(call.path, record.next_at or 0.0, "wait")
         await self._save(
@@ -1198,7 +1198,7 @@ class Pass:
         self._tell_waiting()
 
     @contextmanager
-    def _untimed(self, path: str) -> Iterator[None]:
+    def _untimed(self, path: str) -> Generator[None]:
         limits = [
             flight.scope.limit
             for flight in self.flights
@@ -1345,19 +1345,29 @@ class Pass:
         marked = record.copy(began=next(self._ordinals))
         self.journal.commit((self._row(marked, marked.dumps()),), patience=LOOP_PATIENCE)
 
-    async def _settle(self, pending: Pending) -> frozenset[str]:
-        """Commit on the loop; when another process keeps the database, go on trying in a thread."""
+    async def _settle(self, pending: Pending) -> frozenset[Row]:
+        """Commit on the loop; when another process keeps the database, go on trying in a thread.
+
+        Returns the rows for which the store holds one that wins.
+        """
         try:
             try:
                 return self.journal.settle(pending, patience=LOOP_PATIENCE)
             except StoreBusyError:
-                with anyio.CancelScope(shield=True):
-                    return await anyio.to_thread.run_sync(
-                        lambda: self.journal.commit(pending.rows, patience=THREAD_PATIENCE)
-                    )
+                return await self._settle_in_thread(pending)
         except StoreError as error:
             self.park(pending)
             await self._fail_of_ours(error)
+
+    async def _settle_in_thread(self, pending: Pending) -> frozenset[Row]:
+        refused: list[frozenset[Row]] = []
+
+        def commit() -> None:
+            refused.append(self.journal.commit(pending.rows, patience=THREAD_PATIENCE))
+
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(commit)
+        return refused[0]
 
     async def _fail_of_ours(self, error: StoreError) -> NoReturn:
         """A9: a fault of the store is never raised from `io`. The call waits for the end of the pass."""
@@ -1376,7 +1386,7 @@ class Pass:
             text = self.store.get(key)
         except StoreError as error:
             await self._fail_of_ours(error)
-        data = loads(text) if text is not None else {}
+        data: dict[str, Any] = loads(text) if text is not None else {}
         return (_codec.decode(data["form"], data["value"], self.blobs),) if data else None
 
     def _settle_now(self, pending: Pending) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
 import logging
 import os
@@ -16,7 +15,7 @@ from typing import Any
 
 import anyio
 
-from . import _codec, _lease
+from . import _lease
 from ._blocking import BlockingIo
 from ._bodies import bind_run, is_async
 from ._call import Memory, Settings, Stop
@@ -25,7 +24,6 @@ from ._commit import GroupCommit
 from ._engine import Pass, run_row
 from ._executors import Home, call_in_thread, threads
 from ._feed import Feed, PassBegan, SavedRun
-from ._fingerprint import Fingerprints
 from ._flights import flights, watch
 from ._interrupt import calls_user_code
 from ._io import Host, Io
@@ -35,9 +33,9 @@ from ._scope import current_scope
 from ._store import DiskStore, Row, Store
 from ._values import dump_or_describe
 from .errors import (
+    RunCanceledError,
     RunInterrupted,
     RunInterruptedError,
-    RunCanceledError,
     RunLostError,
     SelfAwaitError,
     StoreError,
@@ -413,7 +411,7 @@ class Execution:
                 output = await self.work.function(*args, **named)
             await pass_.subtasks_end(pass_.root)
             pass_.result = (output,)
-        except BaseException as error:  # noqa: BLE001  # sorted in `_ending`
+        except BaseException as error:  # sorted in `_ending`
             pass_.failure = error
             if isinstance(error, KeyboardInterrupt):
                 pass_.stop(Stop.INTERRUPT)
@@ -555,6 +553,11 @@ class Execution:
             pass_.stop(why)
         else:
             home.soon(lambda: pass_.stop(why))
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether its pass was stopped from outside and has not come to rest; what begins it now revives it."""
+        return self.pass_ is not None and self.pass_.stopped not in (None, Stop.ENDED, Stop.SUPERSEDED)
 
     @property
     def was_interrupted(self) -> bool:

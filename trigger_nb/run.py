@@ -387,7 +387,8 @@ class Run:
         return self
 
     def _begin(self) -> Run:
-        if self._runtime.executions.get(self._id) is not None:
+        living = self._runtime.executions.get(self._id)
+        if living is not None and not living.is_stopping:
             return self
         if self._restart is None:
             raise NotFoundError(

@@ -127,7 +127,7 @@ class _Sleeper:
 
     def wake(self) -> None:
         """From any thread."""
-        self._home.soon(lambda: self._woken.set())  # the one of then, not of now
+        self._home.soon(lambda: self._woken.set())  # noqa: PLW0108  # the one of then, not of now
 
 
 async def _all_else_waits() -> None:
