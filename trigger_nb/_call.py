@@ -10,11 +10,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ._keys import display_key
+from ._store import Row
 
 if TYPE_CHECKING:
     from ._records import TaskRecord
     from ._scope import Place, Scope
-    from ._store import Row
     from ._task import OnChange, Options
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Memory:
     # Results that no codec can write (S4), by path and generation.
     live: dict[tuple[str, int], Any] = field(default_factory=dict[tuple[str, int], Any])
     # Rows, and value files by name, that a failing store did not take (A9); the next pass writes them first.
-    parked: list[Row] = field(default_factory=lambda: list[Row]())
+    parked: list[Row] = field(default_factory=list[Row])
     parked_values: dict[str, bytes] = field(default_factory=dict[str, bytes])
     # The texts of the tasks' records by path. One for all passes: what a body of an earlier pass
     # still writes must be seen by the one that is under way.
