@@ -476,7 +476,7 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("start", ["slow.run_sync()", "asyncio.run(main())"])
+@pytest.mark.parametrize("start", ["slow.run_sync()", "asyncio.run(main())", "asyncio.run(slow.run())"])
 @pytest.mark.parametrize("block", ["await asyncio.sleep(60)", "time.sleep(60)"])
 def test_in_a_script_control_c_is_a_keyboard_interrupt(tmp_path: Path, block: str, start: str):
     code = SCRIPT.replace("BLOCK", block).replace("START", start)

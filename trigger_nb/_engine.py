@@ -494,7 +494,7 @@ class Pass:
 
     async def _revisit(self, call: Call[Any], record: TaskRecord) -> Any:
         """A completed task whose value could not simply be handed out."""
-        if record.canceled is not None:
+        if record.canceled is not None and not self._was_lost_with_the_run(record):
             await self._expect_cancellation(record.canceled)
         if record.error is not None and self._finality.is_final(record):
             raise self._raised_again(call, record)
@@ -531,8 +531,18 @@ class Pass:
         """A8: the user's code cancelled this call in an earlier pass, and will most likely do so again."""
         await anyio.sleep(seconds * 1.2 + 0.05)
 
+    def _was_lost_with_the_run(self, record: TaskRecord) -> bool:
+        """R5: it was cancelled in an earlier pass as the run failed: by the group of a task that failed, or by
+        a time limit of the user's that nobody caught. Were that final, the run could never get any further."""
+        return (
+            self.run.last_ending == RunStatus.FAILED
+            and record.ended < self.first_ordinal
+            and not self._finality.is_final(record)
+        )
+
     async def _after_cancellation(self, call: Call[Any], record: TaskRecord) -> Any:
-        await self._expect_cancellation(record.canceled or 0.0)
+        if not self._was_lost_with_the_run(record):
+            await self._expect_cancellation(record.canceled or 0.0)
         return await self._attempts(call, self._blank(call, record), Reason.INTERRUPTED)
 
     def _after_crash(self, call: Call[Any], record: TaskRecord) -> TaskRecord:
@@ -1448,6 +1458,8 @@ class Pass:
     def stop(self, why: Stop, error: TriggerError | None = None) -> None:
         """End the pass: cancel what runs in it. On the loop; only the first call counts."""
         if self.stopped is not None:
+            if self.stopped == Stop.PAUSE and why == Stop.CANCEL:  # given up before it had come to rest
+                self.stopped = why
             return
         self.stopped = why
         self.stop_error = error

@@ -175,7 +175,7 @@ class Run:
         return [self._info(record) for record in self._ordered() if record.kind == "log"]
 
     def task(self, path: str | Sequence[Any]) -> TaskInfo:
-        """One task: by its path as text ("parent/child"), or by a list of its keys.
+        """One task: by its path as text ("parent/child"), by a list of its keys, or by its key alone.
 
         Raises `NotFoundError`, which names the paths that are close.
         """
@@ -707,8 +707,10 @@ class _Leased:
 
 def _path(path: str | Sequence[Any]) -> str:
     if isinstance(path, str):
-        return path
-    return "/".join(normal_key(key) for key in path)
+        return unicodedata.normalize("NFC", path)
+    if isinstance(path, list):
+        return "/".join(normal_key(key) for key in path)  # pyright: ignore[reportUnknownVariableType]
+    return normal_key(path)  # a tuple is one key
 
 
 def _errored(records: dict[str, TaskRecord]) -> list[str]:
