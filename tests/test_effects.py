@@ -765,6 +765,59 @@ async def test_a_cancelled_body_runs_when_nobody_cancels_it(world):
     assert world.take() == ["slow", "slow"]
 
 
+async def test_a_time_limit_that_ended_the_run_is_not_waited_for_again(world):
+    """A8, R5: nobody caught it, so the run failed; else running the cell again would fail for ever."""
+    slow_ones = [True]
+
+    async def body():
+        world.note("body")
+        await asyncio.sleep(3600 if slow_ones.pop() else 0)
+        return "done"
+
+    @world.client.job
+    async def job(payload, io):
+        async with asyncio.timeout(0.05 if slow_ones else 3600):
+            return await io.run_task("body", body)
+
+    assert isinstance(await failure(job.run()), TimeoutError)
+    slow_ones.append(False)
+    assert await job.run() == "done"
+    assert world.take() == ["body", "body"]
+
+
+async def test_what_a_failing_sibling_cancelled_runs_at_once(world, monkeypatch):
+    """A8, R5: a task group cancelled it because a task failed, and that error is not final."""
+    errors = [ValueError("no")]
+
+    async def fails():
+        if errors:
+            raise errors.pop()
+
+    async def cut_short():
+        world.note("cut short")
+        await asyncio.sleep(3600 if errors else 0)
+
+    @world.client.job
+    async def job(payload, io):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(io.run_task("cut short", cut_short))
+            group.create_task(io.run_task("fails", fails))
+
+    assert isinstance(await failure(job.run()), ExceptionGroup)
+    waited = []
+    monkeypatch.setattr("anyio.sleep", _noting_sleep(waited))
+    await job.run()
+    assert world.take() == ["cut short", "cut short"]
+    assert waited == []
+
+
+def _noting_sleep(waited):
+    async def sleep(seconds):
+        waited.append(seconds)
+
+    return sleep
+
+
 async def test_children_of_an_attempt_that_timed_out_run_in_the_next(world):
     """A3, A8: the parent's time was up; that is no wish of the code about its children."""
     attempts = []

@@ -134,6 +134,22 @@ def test_rerun_logs_again(kernel):
     kernel.run("run = logging.start(on_change='rerun'); await run").check()
     assert kernel.run("[(line.level, line.data) for line in run.logs]").result == "[('warning', {'rows': 5})]"
     assert "runs again" not in kernel.run("print(run.tree())").printed
+    inside = """
+        @client.job
+        async def inside(payload, io):
+            def body(io):
+                io.logger.info("found", {})
+                return {}
+            return await io.run_task("body", body)
+    """
+    kernel.run(inside.format(3, 3)).check()
+    kernel.run("run = inside.start(); await run").check()
+    for result, how in ((5, "only"), (7, "rerun")):
+        kernel.run(inside.format(result, result)).check()
+        assert kernel.run(f"run = inside.start(on_change='{how}'); await run").check().result == str(result)
+        assert kernel.run("[line.data for line in run.logs]").result == f"[{result}]"
+        assert kernel.run("run = inside.start(); await run").check().result == str(result)
+        assert kernel.run("[line.data for line in run.logs]").result == f"[{result}]"
 
 
 def test_of_an_added_task_only_it_runs(kernel):

@@ -219,6 +219,28 @@ async def test_what_awaiting_raises(tmp_path):
         assert await run == "done"
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("operation", ["pause", "cancel"])
+async def test_resume_before_the_run_has_come_to_rest(tmp_path, operation):
+    """Section 3: pause() or cancel(), and resume() in the same breath: the run goes on."""
+    stage = Stage(tmp_path)
+    run = await stage.bring(RunStatus.WAITING)
+    stage.act = "complete"  # the pass that is being stopped is past that
+    getattr(run, operation)()
+    run.resume()
+    assert await run == "done"
+
+
+@pytest.mark.anyio
+async def test_cancel_before_a_paused_run_has_come_to_rest(tmp_path):
+    """Section 3: pause(), then cancel() at once: it is canceled."""
+    stage = Stage(tmp_path)
+    run = await stage.bring(RunStatus.WAITING)
+    run.pause().cancel()
+    assert isinstance(await outcome(run), RunCanceledError)
+    assert run.status == RunStatus.CANCELED
+
+
 # --- Handles ------------------------------------------------------------------------------------------
 
 
@@ -286,6 +308,7 @@ async def test_a_task_that_is_not_there_names_those_that_are(tmp_path):
     await job.run()
     run = job.runs()[0]
     assert run.task([("user", 7), "a/b"]).key == "a/b"
+    assert run.task(("user", 7)).key == run.task([("user", 7)]).key
     with pytest.raises(NotFoundError, match="a~1b"):
         run.task("~(user,~i7)/a~1c")
 
@@ -855,6 +878,92 @@ def test_a_client_needs_an_id(tmp_path):
 
     with pytest.raises(InvalidOptionError):
         TriggerClient("", dir=tmp_path)
+
+
+def test_every_client_id_has_a_folder_of_its_own(tmp_path):
+    """S1: one directory a client, inside of the one it was given."""
+    from trigger_nb import TriggerClient
+
+    ids = ("x", ".x", "..", ".", "../x", "a/x", "📧", "%2Fx")
+    folders = {TriggerClient(each, dir=tmp_path).dir for each in ids}
+    assert len(folders) == len(ids)
+    assert {folder.parent for folder in folders} == {tmp_path}
+    assert not any(folder.name.startswith(".") for folder in folders)
+
+
+def yields(payload, io):
+    yield 1
+
+
+async def yields_too(payload, io):
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("mistake", "says"),
+    [
+        (lambda client, job: client.job(yields), "generator"),
+        (lambda client, job: client.job(yields_too), "generator"),
+        (lambda client, job: job.run_sync(run_id=5), "run_id is text"),
+        (lambda client, job: asyncio.run(client.send_event(None)), "an event's name is text"),
+        (lambda client, job: type(client)("x", max_depth="5"), "max_depth is a whole number"),
+        (lambda client, job: job.run_sync("on_error"), "on_error is a function"),
+        (lambda client, job: job.run_sync("long"), "makes no time"),
+        (lambda client, job: job.run_sync("retries"), "'retry'"),
+    ],
+)
+def test_a_mistake_is_told_in_our_words(tmp_path, mistake, says):
+    """Section 3: what was wrong, and what to do; never an error of the library's inside."""
+    world = World(tmp_path)
+
+    @world.client.job
+    async def job(payload, io):
+        if payload == "on_error":
+            await io.run_task("a", world.noting("a"), on_error=5)
+        if payload == "long":
+            await io.wait("a", 1e30)
+        if payload == "retries":
+            await io.run_task("a", world.noting("a"), retries=3)
+
+    with pytest.raises(InvalidOptionError, match=says):
+        mistake(world.client, job)
+    assert world.calls == []
+    world.new_kernel()
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_task_is_not_returned_without_await(tmp_path, inside):
+    """Section 3: `return io.run_task(...)` would end well with nothing done."""
+    world = World(tmp_path)
+
+    async def body(io):
+        return io.run_task("forgotten", world.noting("forgotten"))
+
+    @world.client.job
+    async def job(payload, io):
+        return await io.run_task("body", body) if inside else await body(io)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        error = world.fail(job)
+    assert isinstance(error, UsageError)
+    assert "return await io.run_task('forgotten', ...)" in str(error)
+    assert world.last(job).status == RunStatus.FAILED
+    world.new_kernel()
+
+
+def test_a_deleted_run_says_so(world):
+    """Section 3: its repr never raises."""
+
+    @world.job
+    def job(payload, io):
+        return 1
+        yield
+
+    world.run(job)
+    run = world.last(job)
+    run.delete()
+    assert "deleted" in repr(run)
 
 
 def test_two_clients_of_one_id_share_their_runtime(tmp_path):

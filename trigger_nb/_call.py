@@ -116,6 +116,11 @@ class Call(Generic[T]):
         self.steps = self.steps or self.__await__()
         self.steps.close()
 
+    @property
+    def __name__(self) -> str:
+        """What asyncio calls the task that it makes of this, in its warnings."""
+        return f"io.run_task({display_key(self.segment)!r}, ...)"
+
     def __repr__(self) -> str:
         return f'<a task that has not started: write "await" in front of it: await io.run_task({self.segment!r}, ...)>'
 

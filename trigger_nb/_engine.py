@@ -37,7 +37,7 @@ from ._executors import Home, call_in_thread, threads
 from ._feed import Feed, Hinted, Saved, SavedRun, Seen
 from ._fingerprint import Fingerprints, differs, reference, resolve
 from ._flights import Flight, FlightKey, flights, marking
-from ._forget import Finality, forget, open_again
+from ._forget import Finality, forget, open_again, to_be_said_again
 from ._interrupt import calls_user_code
 from ._keys import ancestors, display_key, is_within, parent_path
 from ._origins import comes_from_subtask, mark_origin, origins
@@ -494,8 +494,8 @@ class Pass:
 
     async def _revisit(self, call: Call[Any], record: TaskRecord) -> Any:
         """A completed task whose value could not simply be handed out."""
-        if record.canceled is not None and not self._was_lost_with_the_run(record):
-            await self._expect_cancellation(record.canceled)
+        if record.canceled is not None:
+            await self._expect_cancellation(record)
         if record.error is not None and self._finality.is_final(record):
             raise self._raised_again(call, record)
         if self._difference(call, record) and (on_change := self._on_change(call)) != "keep":
@@ -511,6 +511,8 @@ class Pass:
         """R6: the changed task runs again; with "rerun" also what first started after it ended."""
         record.path = call.path
         fresh = [open_again(record)]
+        if call.path in self._parents:
+            fresh += [to_be_said_again(each) for each in self.records() if _is_line_of(each, call.path)]
         if on_change == "rerun":
             records = {each.path: each for each in self.records()}
             within = {path for path in records if is_within(path, call.path)}
@@ -527,9 +529,10 @@ class Pass:
         mark_origin(error, self._directory, self.run.id, call.path)
         return error
 
-    async def _expect_cancellation(self, seconds: float) -> None:
+    async def _expect_cancellation(self, record: TaskRecord) -> None:
         """A8: the user's code cancelled this call in an earlier pass, and will most likely do so again."""
-        await anyio.sleep(seconds * 1.2 + 0.05)
+        if not self._was_lost_with_the_run(record):
+            await anyio.sleep((record.canceled or 0.0) * 1.2 + 0.05)
 
     def _was_lost_with_the_run(self, record: TaskRecord) -> bool:
         """R5: it was cancelled in an earlier pass as the run failed: by the group of a task that failed, or by
@@ -541,8 +544,7 @@ class Pass:
         )
 
     async def _after_cancellation(self, call: Call[Any], record: TaskRecord) -> Any:
-        if not self._was_lost_with_the_run(record):
-            await self._expect_cancellation(record.canceled or 0.0)
+        await self._expect_cancellation(record)
         return await self._attempts(call, self._blank(call, record), Reason.INTERRUPTED)
 
     def _after_crash(self, call: Call[Any], record: TaskRecord) -> TaskRecord:
@@ -789,11 +791,24 @@ class Pass:
         token = current_scope.set(flight.scope)
         try:
             if signature.is_async:
-                return await call.body(*args, **named)
+                return self.awaited(await call.body(*args, **named), f"the body of task {call.path!r}")
             value = call.body(*args, **named)
             return await value if inspect.isawaitable(value) else value
         finally:
             current_scope.reset(token)
+
+    def awaited(self, value: T, whose: str) -> T:
+        """What a coroutine function returned; one `await` forgotten, and a task in it would never run."""
+        if isinstance(value, Call):
+            call: Call[Any] = value
+            call.awaited = True  # said here, and not once more by a warning
+            raise self.misused(
+                UsageError(
+                    f"{whose} returned a task that has not run: write `return await` at {show_place(call.place)}, "
+                    f"return await io.run_task({display_key(call.segment)!r}, ...)"
+                )
+            )
+        return value
 
     def _arguments(
         self, call: Call[Any], signature: Signature, flight: Flight
@@ -982,19 +997,27 @@ class Pass:
         self.hint(text)
         warnings.warn(text, RuntimeWarning, stacklevel=2)
 
-    async def _save_result(self, flight: Flight, completed: tuple[TaskRecord, str]) -> None:
-        """Commit a result on the loop. Results that come in the same turn of the loop share a commit."""
+    @coroutine
+    def _save_result(self, flight: Flight, completed: tuple[TaskRecord, str]) -> Generator[Any, Any, None]:
+        """Commit a result on the loop. Results that come in the same turn of the loop share a commit.
+
+        A generator, so that it can itself give up its turn. All calls of a `gather` are here at the
+        same time, and what is alive at once costs more to look after than anything else about it.
+        """
         record, value = completed
         text = record.dumps_result(value)
         try:
             self.blobs.check()
         except StoreError as error:
             self.memory.parked.append(self._row(record, text))
-            await self._fail_of_ours(error)
+            yield from self._fail_of_ours(error)
         pending = self.journal.enqueue((self._row(record, text),))
         if flight.host is not self.main or len(self.flights) > 1:
             try:
-                await (_turn() if self.home.is_asyncio else anyio.lowlevel.cancel_shielded_checkpoint())
+                if self.home.is_asyncio:
+                    yield  # as `asyncio.sleep(0)` does
+                else:
+                    yield from anyio.lowlevel.cancel_shielded_checkpoint()
             except asyncio.CancelledError:
                 # The caller is cancelled between the end of the body and its commit: it gets no value
                 # now, so a replay must expect the same (A8).
@@ -1003,7 +1026,7 @@ class Pass:
                     self.journal.amend(pending, (self._row(record, record.dumps_result(value)),))
                 self._settle_now(pending)
                 raise
-        refused = await self._settle(pending)
+        refused: frozenset[Row] = yield from self._settle(pending)
         self._recorded(flight, record, value, text, bool(refused))
 
     def _save_result_here(self, flight: Flight, record: TaskRecord, value: str) -> None:
@@ -1173,7 +1196,7 @@ class Pass:
         if record is not None and record.next_at is not None:
             self._saw(call.path, Reason.INTERRUPTED)
             if record.canceled is not None:
-                await self._expect_cancellation(record.canceled)
+                await self._expect_cancellation(record)
             record = record.copy(
                 status=TaskStatus.WAITING, canceled=None, interrupted=False, ended=0, ended_at=None
             )
@@ -1249,7 +1272,7 @@ class Pass:
         """A node whose children are its result: it is walked in every pass, they are replayed (C2)."""
         earlier = self.record(call.path)
         if earlier is not None and earlier.canceled is not None:
-            await self._expect_cancellation(earlier.canceled)
+            await self._expect_cancellation(earlier)
         done = earlier is not None and earlier.status == TaskStatus.COMPLETED
         record = earlier if done and earlier is not None else self._blank(call, earlier)
         call.record = record
@@ -1423,7 +1446,7 @@ class Pass:
         if data is not None:
             record.data = redact(self.settings.redact, _codec.preview(data))
         if earlier is not None:
-            record.generation = earlier.generation
+            record.generation = earlier.generation + 1
         self._save_with_next(record)
         self._saw(path, Reason.NEW)
 
@@ -1499,10 +1522,9 @@ class Pass:
 _finishing: set[asyncio.Future[None]] = set()
 
 
-@coroutine
-def _turn() -> Generator[None, None, None]:
-    """`asyncio.sleep(0)`, but one object and not two: a `gather` keeps thousands waiting here."""
-    yield
+def _is_line_of(record: TaskRecord, path: str) -> bool:
+    """Whether it is a log line of that task's own body."""
+    return record.kind == "log" and parent_path(record.path) == path
 
 
 def run_row(run: RunRecord) -> Row:

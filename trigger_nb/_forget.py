@@ -39,15 +39,26 @@ def forget(records: Records, path: str) -> list[TaskRecord]:
 def reset(records: Records, chosen: Iterable[str], after: Iterable[str] = ()) -> list[TaskRecord]:
     """Records under which the chosen tasks and the completed ones around them run again.
 
-    Those `after` them run again too, and may do so in another order than before. Log lines stay.
+    Those `after` them run again too, and may do so in another order than before. Log lines stay until
+    they are said again.
     """
     after = set(after)
-    forced = {path for path in (*chosen, *after) if records[path].kind != "log"}
+    forgotten = {*chosen, *after}
+    lines = {path for path in forgotten if records[path].kind == "log"}
+    forced = forgotten - lines
     opened = {around for path in forced for around in ancestors(path) if around in records}
     return [
-        open_again(records[path], forced=path in forced, moved=path in after)
-        for path in forced | {p for p in opened if records[p].status == TaskStatus.COMPLETED}
+        *(to_be_said_again(records[path]) for path in lines),
+        *(
+            open_again(records[path], forced=path in forced, moved=path in after)
+            for path in forced | {p for p in opened if records[p].status == TaskStatus.COMPLETED}
+        ),
     ]
+
+
+def to_be_said_again(line: TaskRecord) -> TaskRecord:
+    """A log line that stays as it is until its place is reached, where what is said then replaces it."""
+    return line.copy(forced=True, generation=line.generation + 1)
 
 
 def open_again(record: TaskRecord, *, forced: bool = True, moved: bool = False) -> TaskRecord:

@@ -8,6 +8,7 @@ import sys
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast, overload
 
 import anyio
@@ -446,8 +447,11 @@ def _deadline(
     if until is not None:
         end = to_timestamp(until, "until")
         return f"wait until {until.isoformat(sep=' ', timespec='seconds')}", lambda _now: end
-    length = to_seconds(timedelta(**given) if duration is None else duration, "the duration of io.wait")
-    name = f"wait {length:g} s" if length < 120 else f"wait {timedelta(seconds=round(length))}"
+    try:
+        length = to_seconds(timedelta(**given) if duration is None else duration, "the duration of io.wait")
+        name = f"wait {length:g} s" if length < 120 else f"wait {timedelta(seconds=round(length))}"
+    except (TypeError, ValueError, OverflowError) as error:  # not a number, or beyond what a date can be
+        raise InvalidOptionError(f"the duration of io.wait makes no time: {error}") from None
     return name, lambda now: now + length
 
 
@@ -462,11 +466,15 @@ def _check_options(options: Mapping[str, Any]) -> None:
     if not options.keys() <= _KNOWN_OPTIONS:
         _refuse_options(options)
     check_words(options)
+    handler = options.get("on_error")
+    if handler is not None and not callable(handler):
+        raise InvalidOptionError(f"on_error is a function, on_error(error, task, io); not {handler!r:.100}")
 
 
 def _refuse_options(options: Mapping[str, Any]) -> NoReturn:
     unknown = next(name for name in options if name not in _KNOWN_OPTIONS)
-    close = difflib.get_close_matches(unknown, _KNOWN_OPTIONS, n=1)
+    close = difflib.get_close_matches(unknown, _KNOWN_OPTIONS, n=3)
+    close.sort(key=lambda name: -len(commonprefix([name, unknown])))  # "retries": "retry", not "returns"
     hint = (
         f" Did you mean {close[0]!r}?" if close else f" The options are {', '.join(sorted(_KNOWN_OPTIONS))}."
     )

@@ -408,7 +408,7 @@ class Execution:
                 output = await call_in_thread(threads.spawn, lambda: self.work.function(*args, **named))
                 output = await output if inspect.isawaitable(output) else output
             else:
-                output = await self.work.function(*args, **named)
+                output = pass_.awaited(await self.work.function(*args, **named), "the job's function")
             await pass_.subtasks_end(pass_.root)
             pass_.result = (output,)
         except BaseException as error:  # sorted in `_ending`

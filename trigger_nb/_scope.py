@@ -107,7 +107,8 @@ def resolve_scope(known: Scope) -> Scope:
     if known.flights:
         raise ScopeUnknownError(
             "this `io` is used where it cannot be told which task's body is calling, while bodies are "
-            "running (a thread started by hand does not carry the context over). Take `io` as a "
-            "parameter of the body that calls it: async def body(io): ..."
+            "running: a thread of your own does not carry the context over. Take `io` as a parameter of the "
+            "body that calls it; in a thread, let io.parallel(key, items, body) start it, or hand the context "
+            "on: pool.submit(contextvars.copy_context().run, function, argument)"
         )
     return known

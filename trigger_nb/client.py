@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -55,6 +56,8 @@ class TriggerClient:
     ) -> None:  # fmt: skip
         if not id or not isinstance(id, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
             raise InvalidOptionError(f"a client's id is text, and not empty; got {id!r}")
+        if type(max_depth) is not int or max_depth < 1:
+            raise InvalidOptionError(f"max_depth is a whole number of 1 or more; not {max_depth!r:.100}")
         check_words({"on_change": on_change})
         self.id = id
         self.max_depth = max_depth
@@ -63,7 +66,7 @@ class TriggerClient:
         self.display = display
         place = Path(dir or os.environ.get("TRIGGER_NB_DIR") or ".trigger_nb").expanduser()
         # Absolute from here on: a later os.chdir in a cell must not lead to another store.
-        self.dir = place.absolute() / quote(id, safe=" ()[]{}.,+=@-_").lstrip(".")
+        self.dir = place.absolute() / _folder(id)
         self._clock = clock
 
     @property
@@ -105,6 +108,11 @@ class TriggerClient:
                 f"a job is made of a function, not of {function!r:.100}: write @client.job above one, "
                 'or @client.job(id="...") with options'
             )
+        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+            raise InvalidOptionError(
+                f"a job's function returns its output; {getattr(function, '__name__', function)!r:.100} is a "
+                "generator: leave out `yield`, and return a list"
+            )
         job_id = given.get("id") or getattr(function, "__name__", type(function).__name__)
         named: dict[str, Any] = {"name": job_id, **given, "id": job_id}
         options = JobOptions(**named)
@@ -131,6 +139,8 @@ class TriggerClient:
 
         Raises `InvalidPayloadError` when the payload does not fit a job's schema; then no run starts.
         """
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
+            raise InvalidOptionError(f'an event\'s name is text, such as "new.user"; not {name!r:.100}')
         event_id = id or hashed("evt_", name, _codec.canonical(payload))
         sent_at = self.runtime.clock.time() if timestamp is None else to_timestamp(timestamp, "timestamp")
         data: dict[str, Any] = {"id": event_id, "name": name, "timestamp": round(sent_at, 3)}
@@ -181,6 +191,12 @@ class TriggerClient:
 
     def __repr__(self) -> str:
         return f"<TriggerClient {self.id!r} in {self.dir}>"
+
+
+def _folder(id: str) -> str:
+    """A name of its own for every id, none of them hidden or a way out: ".x" is not "x"."""
+    name = quote(id, safe=" ()[]{}.,+=@-_")
+    return "%2E" + name[1:] if name.startswith(".") else name
 
 
 def _status(status: RunStatus | str) -> RunStatus:

@@ -264,6 +264,8 @@ class Job(Generic[T]):
         parent_task: str = "",
     ) -> Run:  # fmt: skip
         check_words({"on_change": on_change})
+        if run_id is not None and not (isinstance(run_id, str) and run_id):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
+            raise InvalidOptionError(f'run_id is text, such as "import-2024-05"; not {run_id!r:.100}')
         value = self.trigger.parse(payload)
         run_id = run_id or (self._new_id() if fresh else self._identity(value))
         record = self._runtime.run_record(run_id)

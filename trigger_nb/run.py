@@ -6,6 +6,7 @@ import asyncio
 import difflib
 import sys
 import threading
+import unicodedata
 import warnings
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from datetime import datetime
@@ -485,7 +486,9 @@ class Run:
         if self._view is not None and self._shown_in == _cell_number():
             return  # a cell that ends in job.start(...) shows one tree, not two
         execution = self._runtime.executions.get(self._id)
-        if execution is not None and _has_loop():
+        if self._runtime.run_record(self._id) is None:
+            print(repr(self))  # noqa: T201  # it was deleted, and a cell ends in it
+        elif execution is not None and _has_loop():
             self._execution = execution
             self.show_in(NotebookView(self.model(), execution.feed, asyncio.get_running_loop()))
         else:
@@ -494,6 +497,8 @@ class Run:
             cast("Any", display).publish_display_data(dict(bundle(self.model())))
 
     def __repr__(self) -> str:
+        if self._runtime.run_record(self._id) is None:
+            return f"<Run {self._id}: deleted>"
         return f"<Run {self._id} of job {self.job!r}: {self.status}>"
 
     def __reduce__(self) -> NoReturn:

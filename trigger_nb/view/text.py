@@ -66,7 +66,7 @@ def marks(row: Row, now: float | None) -> list[str]:
         said.append(_countdown(row, row.next_at, now))
     if row.state in (State.CANCELED, State.UNFINISHED):
         said.append(row.state)
-    if row.record is not None and row.record.forced:
+    if row.record is not None and row.record.forced and row.state is not State.LOG:
         said.append("runs again")
     if row.replayed or (row.reason not in (None, "new") and row.state is not State.LOG):
         said.append(str(row.reason) if row.reason != "changed" else "run again")
