@@ -479,6 +479,7 @@ async def test_a_def_job_that_is_interrupted_unwinds(world):
     await until(gate.reached.is_set)
     run.pause()
     assert isinstance(await failure(run), RunInterruptedError)
+    await until(lambda: len(world.calls) == 2)  # the run does not wait for the thread to unwind
     assert world.take() == ["RunInterrupted"] * 2
     assert (run.status, run.reason) == (RunStatus.WAITING, "paused")
 

@@ -931,6 +931,20 @@ def test_a_mistake_is_told_in_our_words(tmp_path, mistake, says):
     world.new_kernel()
 
 
+@pytest.mark.anyio
+async def test_a_body_that_runs_is_in_the_tree(tmp_path):
+    """Section 3: `print(run.tree())` anywhere, in the middle, too."""
+    stage = Stage(tmp_path)
+    run = await stage.bring(RunStatus.RUNNING)
+    assert {task.key: task.status for task in run.tasks} == {
+        "first": TaskStatus.COMPLETED,
+        "gate": TaskStatus.RUNNING,
+    }
+    assert "1 running" in run.tree()
+    stage.gate.open()
+    await run
+
+
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_task_is_not_returned_without_await(tmp_path, inside):
     """Section 3: `return io.run_task(...)` would end well with nothing done."""

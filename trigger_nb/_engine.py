@@ -168,6 +168,17 @@ class Pass:
         """All records of the run as they are now."""
         return [record for path in list(self._records) if (record := self.record(path)) is not None]
 
+    def records_with_running(self) -> list[TaskRecord]:
+        """The same with the bodies that run and are too young to be recorded, for whoever looks on."""
+        found = {record.path: record for record in self.records()}
+        for flight in list(self.flights):
+            begun, known = flight.attempt, found.get(flight.path)
+            # A thread that was left behind is older than what is recorded of the attempts after it.
+            is_news = known is None or known.status == TaskStatus.PENDING or known.attempt < begun.attempt
+            if is_news and flight.record is None and not flight.queued:
+                found[flight.path] = begun.copy()
+        return list(found.values())
+
     def sightings(self) -> dict[str, Seen]:
         """What was met in this pass, and why its body was called or not (R7)."""
         return {path: Seen(path, reason, self.changes.get(path, "")) for path, reason in self.reasons.items()}
@@ -800,7 +811,7 @@ class Pass:
     def awaited(self, value: T, whose: str) -> T:
         """What a coroutine function returned; one `await` forgotten, and a task in it would never run."""
         if isinstance(value, Call):
-            call: Call[Any] = value
+            call = cast("Call[Any]", value)
             call.awaited = True  # said here, and not once more by a warning
             raise self.misused(
                 UsageError(
@@ -1010,14 +1021,14 @@ class Pass:
             self.blobs.check()
         except StoreError as error:
             self.memory.parked.append(self._row(record, text))
-            yield from self._fail_of_ours(error)
+            yield from self._fail_of_ours(error).__await__()
         pending = self.journal.enqueue((self._row(record, text),))
         if flight.host is not self.main or len(self.flights) > 1:
             try:
                 if self.home.is_asyncio:
                     yield  # as `asyncio.sleep(0)` does
                 else:
-                    yield from anyio.lowlevel.cancel_shielded_checkpoint()
+                    yield from anyio.lowlevel.cancel_shielded_checkpoint().__await__()
             except asyncio.CancelledError:
                 # The caller is cancelled between the end of the body and its commit: it gets no value
                 # now, so a replay must expect the same (A8).
@@ -1026,7 +1037,7 @@ class Pass:
                     self.journal.amend(pending, (self._row(record, record.dumps_result(value)),))
                 self._settle_now(pending)
                 raise
-        refused: frozenset[Row] = yield from self._settle(pending)
+        refused = yield from self._settle(pending).__await__()
         self._recorded(flight, record, value, text, bool(refused))
 
     def _save_result_here(self, flight: Flight, record: TaskRecord, value: str) -> None:

@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 # How many `def` bodies run at once in a process. A body that waits inside `io` does not count.
 MAX_RUNNING = 40
+# How often a thread that waits for the event loop looks whether that is still there, in seconds.
+LOOK_EVERY = 1.0
 
 
 class Home:
@@ -83,7 +85,7 @@ class Home:
 
         if not self.soon(spawn):
             raise RunInterrupted
-        error = result.exception()
+        error = self._error_of(result)
         if error is None:
             return result.result()
         try:
@@ -91,6 +93,15 @@ class Home:
             raise RunInterrupted if isinstance(error, asyncio.CancelledError) else error
         finally:
             del error  # it refers to this frame
+
+    def _error_of(self, result: Future[T]) -> BaseException | None:
+        """What a call on the loop raised, once it has ended: also by the end of the loop."""
+        while True:
+            try:
+                return result.exception(timeout=LOOK_EVERY)
+            except TimeoutError:
+                if self._native.is_closed():
+                    return RunInterrupted()
 
 
 # The loop itself keeps only weak references to tasks.

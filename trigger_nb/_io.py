@@ -8,7 +8,6 @@ import sys
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast, overload
 
 import anyio
@@ -474,7 +473,7 @@ def _check_options(options: Mapping[str, Any]) -> None:
 def _refuse_options(options: Mapping[str, Any]) -> NoReturn:
     unknown = next(name for name in options if name not in _KNOWN_OPTIONS)
     close = difflib.get_close_matches(unknown, _KNOWN_OPTIONS, n=3)
-    close.sort(key=lambda name: -len(commonprefix([name, unknown])))  # "retries": "retry", not "returns"
+    close.sort(key=lambda name: not unknown.startswith(name[:4]))  # "retries": "retry", not "returns"
     hint = (
         f" Did you mean {close[0]!r}?" if close else f" The options are {', '.join(sorted(_KNOWN_OPTIONS))}."
     )

@@ -126,11 +126,11 @@ class Runtime:
         record.id = run_id
         return record
 
-    def task_records(self, run_id: str) -> list[TaskRecord]:
-        """All task records of a run as they are now."""
+    def task_records(self, run_id: str, *, running: bool = False) -> list[TaskRecord]:
+        """All task records of a run as they are now; `running`: with those of bodies not recorded yet."""
         execution = self.executions.get(run_id)
         if execution is not None and execution.pass_ is not None:
-            return execution.pass_.records()
+            return execution.pass_.records_with_running() if running else execution.pass_.records()
         prefix = len(run_id) + 1
         found: list[TaskRecord] = []
         for key, text in self.store.select(run_id):

@@ -42,9 +42,10 @@ class PatientBlobs:
 
 def dump(value: Any, blobs: Blobs, *, signed: bool = False) -> Encoded:
     """A value as a record holds it: a form and its JSON text. Raises `NotStorableError`."""
-    form, text = _codec.encode_signed(value, blobs) if signed else _codec.encode(value, blobs)
+    encoded = _codec.encode_signed(value, blobs) if signed else _codec.encode(value, blobs)
+    form, text = encoded
     if len(text) <= INLINE_LIMIT:
-        return Encoded(form, text)
+        return encoded
     name = blobs.put(text.encode("ascii"))
     return Encoded("file", json.dumps({"file": name, "form": form, "size": len(text)}))
 

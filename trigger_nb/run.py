@@ -460,7 +460,7 @@ class Run:
         record = self._record.copy(status=self.status)
         return RunModel(
             record,
-            self._runtime.task_records(self._id),
+            self._runtime.task_records(self._id, running=True),
             seen=None if pass_ is None else pass_.sightings(),
             hints=record.hints if pass_ is None else pass_.hints,
             store=str(self._runtime.store.directory),
@@ -525,7 +525,7 @@ class Run:
         return _codec.load(form, data, self._runtime.store.blobs(self._id))
 
     def _ordered(self) -> list[TaskRecord]:
-        records = {record.path: record for record in self._runtime.task_records(self._id)}
+        records = {record.path: record for record in self._runtime.task_records(self._id, running=True)}
 
         def place(path: str) -> list[int]:
             parts = path.split("/")
