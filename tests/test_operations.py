@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from tests.worlds import Gate, World, until
-from trigger_nb import RunStatus, TaskStatus, event_trigger, invoke_trigger
+from trigger_nb import RunStatus, TaskStatus, TriggerClient, event_trigger, invoke_trigger
 from trigger_nb._runtime import runtime_for
 from trigger_nb.errors import (
     InvalidOptionError,
@@ -1000,3 +1000,46 @@ def test_a_tasks_row_says_what_it_is(world):
     task = world.last(job).tasks[0]
     assert (task.name, task.status, task.key) == ("Fetch user", TaskStatus.COMPLETED, "task")
     assert repr(task) == "<task 'task': COMPLETED>"
+
+
+def test_jobs_that_start_each_other_in_a_circle_come_to_an_end(world):
+    """I8: child runs have ids of their own, so a circle is seen by its depth."""
+    jobs = {}
+
+    @world.job(id="ping")
+    def ping(payload, io):
+        return (yield io.invoke_and_wait("pong", jobs["pong"], payload))
+
+    @world.job(id="pong")
+    def pong(payload, io):
+        return (yield io.invoke_and_wait("ping", jobs["ping"], payload))
+
+    jobs |= {"ping": ping, "pong": pong}
+    error = world.fail(ping)
+    assert isinstance(error, UsageError)
+    assert "circle" in str(error)
+    assert len(world.client.runs(limit=100)) == 51
+
+
+@pytest.mark.anyio
+async def test_a_handler_may_start_the_run_again(tmp_path):
+    """REFERENCE, Job: `on_failure` comes when the run has ended, so what it starts is a pass of its own."""
+    again = []
+
+    async def body(task):
+        if not again:
+            raise OSError("not yet")
+        return "done"
+
+    def on_failure(notification):
+        again.append(client.run(notification.run_id).retry())
+
+    client = TriggerClient("handlers", dir=tmp_path)
+
+    @client.job(on_failure=on_failure)
+    async def job(payload, io):
+        return await io.run_task("body", body)
+
+    with pytest.raises(OSError, match="not yet"):
+        await job.run()
+    assert await again[0] == "done"

@@ -44,7 +44,7 @@ async def test_what_a_task_hides_is_seen_nowhere(client, tmp_path):
 
 @pytest.mark.anyio
 async def test_what_an_error_repeats_of_it_is_hidden_too(client, tmp_path):
-    """The message, notes and traceback of the task's error, of its cause, and of the run's error."""
+    """Properties, and the message, notes and traceback of the task's error, of its cause, and of the run's error."""
 
     async def send(user):
         try:
@@ -56,7 +56,7 @@ async def test_what_an_error_repeats_of_it_is_hidden_too(client, tmp_path):
 
     @client.job
     async def job(payload, io):
-        await io.run_task("send", send, payload, redact=["email"])
+        await io.run_task("send", send, payload, redact=["email"], properties={"To": payload["email"]})
 
     with pytest.raises(ValueError, match=SECRET):
         await job.run({"email": SECRET})

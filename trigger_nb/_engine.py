@@ -42,7 +42,7 @@ from ._interrupt import calls_user_code
 from ._keys import ancestors, display_key, is_within, parent_path
 from ._origins import comes_from_subtask, mark_origin, origins
 from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus, opening, plain_head
-from ._redact import check_redact, redact, scrub_error
+from ._redact import check_redact, redact, scrub, scrub_error
 from ._scope import Scope, TimeLimit, current_scope
 from ._still import Still, Why
 from ._store import Row
@@ -638,7 +638,12 @@ class Pass:
         patterns = [*self.settings.redact, *options.get("redact", ())]
         if patterns:
             record.redact = check_redact(patterns)
-            record.params = redact(self._patterns_for_inputs(call, record), record.params)
+            inputs = [_codec.preview(options.get("params", call.args)), self.run.payload]
+            patterns = self._patterns_for_inputs(call, record)
+            record.params = redact(patterns, record.params)
+            for shown in record.properties:
+                for value in inputs:
+                    shown["text"] = scrub(patterns, value, shown["text"])
 
     def _patterns_for_inputs(self, call: Call[Any], record: TaskRecord) -> list[str]:
         """Arguments are a list without names: what is hidden is hidden in each of them."""

@@ -224,6 +224,7 @@ class RunRecord(_Record):
     is_test: bool = False
     parent: str = ""  # run id of the parent run
     parent_task: str = ""  # path of the task in the parent run
+    depth: int = 0  # how many runs are above it, parent over parent
     event: dict[str, Any] | None = None
     code: str = ""  # fingerprint of the run function in the last pass
     counts: dict[str, int] = {}  # noqa: RUF012  # tasks by status, for the table of runs

@@ -343,7 +343,8 @@ class Execution:
                 raise
             logger.exception("run %s could not be brought to an end", self.run.id)
         finally:
-            self.runtime.executions.pop(self.run.id, None)
+            if self.runtime.executions.get(self.run.id) is self:
+                del self.runtime.executions[self.run.id]
             self._release()
             if self._rested is not None:
                 self._rested.set()
@@ -488,6 +489,9 @@ class Execution:
         pass_.on_landed = self._release
         self._release()
         self.feed.emit(SavedRun(run.copy()))
+        # What a handler starts is a pass of its own, also of this very run.
+        self.runtime.executions.pop(run.id, None)
+        self._release()
         if noteworthy:
             await self._notify(ending)
 

@@ -37,6 +37,8 @@ from .view.notebook import NotebookView, in_notebook
 
 T = TypeVar("T")
 
+MAX_RUN_DEPTH = 50  # runs started by runs, one in the other
+
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -276,6 +278,7 @@ class Job(Generic[T]):
             if not parent and scope is not None:  # awaited inside another job (I8)
                 parent, parent_task = scope.owner.run.id, scope.path
             record = self._new_record(run_id, value, is_test, event, parent, parent_task)
+            record.depth = self._depth_below(parent)
         elif record.job != self.id:
             raise RunStateError(f"run {run_id} belongs to job {record.job!r}, not to {self.id!r}")
         return self._begin(record, value, on_change, display=display, awaited=awaited)
@@ -325,6 +328,17 @@ class Job(Generic[T]):
         )  # fmt: skip
         record.payload_form, record.payload = dump_or_describe(payload, self._runtime.store.blobs(run_id))
         return record
+
+    def _depth_below(self, parent: str) -> int:
+        """I8: jobs that start each other in a circle, each time as a new run, would never end."""
+        above = self._runtime.run_record(parent) if parent else None
+        depth = 0 if above is None else above.depth + 1
+        if depth > MAX_RUN_DEPTH:
+            raise UsageError(
+                f"job {self.id!r} would be started {depth} runs deep, each by the one above: {MAX_RUN_DEPTH} is the "
+                "limit. Jobs that start each other in a circle need a condition that ends it"
+            )
+        return depth
 
     def _preview(self, payload: Any) -> str:
         shown = redact(self.options.redact, _codec.preview(payload, 200))
