@@ -399,8 +399,8 @@ class Pass:
             if record is not None and record.status == TaskStatus.RUNNING and flight is None:
                 self._save_with_next(record.copy(status=TaskStatus.PENDING, interrupted=True))
             return
-        if record is not None and record.canceled is not None:
-            return  # as expected
+        if record is not None and (record.canceled is not None or record.status == TaskStatus.COMPLETED):
+            return  # as expected, or it has its result
         if flight is not None:
             flight.canceled = seconds
         record = record or self._blank(call)
@@ -776,6 +776,8 @@ class Pass:
             self._ended_badly(record, flight, error)
         finally:
             call.flying = False
+            if flight.record is not None:
+                call.record = flight.record
             if not flight.gone:
                 self._land(flight)
         assert flight.record is not None
@@ -788,11 +790,18 @@ class Pass:
             self._record_alone(flight)
         if (around := flight.scope.parent) is not None and around.deferred is not None:
             self._save_deferred(around)
+        if flight.gone:  # on its thread
+            self.home.soon(self._look_around)
+        else:
+            self._look_around()
+        if not self.flights:
+            self.on_landed()
+
+    def _look_around(self) -> None:
+        """A body has ended: perhaps nothing moves any more."""
         self._leave_if_drained()
         if self._still:
             self._tell_waiting()
-        if not self.flights:
-            self.on_landed()
 
     # Bodies -----------------------------------------------------------------------------------
 
@@ -875,20 +884,21 @@ class Pass:
                     self._save_result_here(flight, *self._completed(call, record, flight, value))
             except BaseException as error:  # noqa: BLE001  # raised in the caller, if there still is one
                 flight.error = error
-            flight.over = True
-            if not self.home.soon(come_home):
-                self._land(flight)
-
-        def come_home() -> None:
-            over.set()
-            if flight.gone:
-                self._end_of_gone(call, record, flight, unsettled)
+            if flight.end_in_thread():
+                self.home.soon(over.set)
+            else:
+                self._end_alone_in_thread(call, record, flight, unsettled)
 
         threads.submit(work)
         if limit is not None:
             await begun.wait()
             limit.release()
-        await over.wait()
+        try:
+            await over.wait()
+        except asyncio.CancelledError:
+            if flight.record is None or self._is_ending:
+                raise
+            # The result was there first, and a replay will have it: so has the caller (A8).
         if flight.error is not None:
             raise _explain_thread(flight.error)
         if not unsettled:
@@ -909,30 +919,25 @@ class Pass:
         if self.feed.watched:
             self.feed.emit(Saved(record, live=True))
 
-    def _end_of_gone(self, call: Call[Any], record: TaskRecord, flight: Flight, unsettled: list[Any]) -> None:
-        """A thread's body has ended, and its caller had left before."""
-        if not unsettled:
-            self._land(flight)
-        elif self.home.is_asyncio:
-            finishing = asyncio.ensure_future(self._finish_alone(call, record, flight, unsettled[0]))
-            _finishing.add(finishing)
-            finishing.add_done_callback(_finishing.discard)
-        else:
+    def _end_alone_in_thread(
+        self, call: Call[Any], record: TaskRecord, flight: Flight, unsettled: list[Any]
+    ) -> None:
+        """A body's thread has ended after its caller had left, and perhaps the event loop, too."""
+        try:
+            if unsettled:
+                self.home.run(lambda: self._finish_alone(call, record, flight, unsettled[0]))
+        except BaseException as error:  # noqa: BLE001  # recorded as the body's
+            flight.error = error
             if inspect.iscoroutine(unsettled[0]):
                 unsettled[0].close()
-            self._land(flight)
+        self._land(flight)
 
     async def _finish_alone(self, call: Call[Any], record: TaskRecord, flight: Flight, value: Any) -> None:
         current_scope.set(flight.scope)
-        try:
-            value = await value if inspect.isawaitable(value) else value
-            await self.subtasks_end(flight.scope)
-            flight.scope.closed = True
-            await self._save_result(flight, self._completed(call, record, flight, value))
-        except Exception as error:  # noqa: BLE001  # recorded below
-            flight.error = error
-        finally:
-            self._land(flight)
+        value = await value if inspect.isawaitable(value) else value
+        await self.subtasks_end(flight.scope)
+        flight.scope.closed = True
+        await self._save_result(flight, self._completed(call, record, flight, value))
 
     def _record_alone(self, flight: Flight) -> None:
         """How a body ended that outlived its call, when nothing is recorded yet and nobody else will."""
@@ -1037,10 +1042,13 @@ class Pass:
             except asyncio.CancelledError:
                 # The caller is cancelled between the end of the body and its commit: it gets no value
                 # now, so a replay must expect the same (A8).
-                if not self._is_ending:
-                    record.canceled = round(time.monotonic() - flight.began, 3)
-                    self.journal.amend(pending, (self._row(record, record.dumps_result(value)),))
+                canceled = record.copy(canceled=round(time.monotonic() - flight.began, 3))
+                amended = canceled.dumps_result(value)
+                if not self._is_ending and self.journal.amend(pending, (self._row(record, amended),)):
+                    record, text = canceled, amended
                 self._settle_now(pending)
+                if pending.done and pending.error is None:
+                    self._recorded(flight, record, value, text, bool(pending.refused))
                 raise
         refused = yield from self._settle(pending).__await__()
         self._recorded(flight, record, value, text, bool(refused))
@@ -1079,6 +1087,9 @@ class Pass:
         flight.leave()
         if isinstance(error, _Failed):
             raise error
+        if isinstance(error, GeneratorExit):  # the event loop is closed, and this is what is left of it
+            self._cut_short(flight, error)
+            raise error
         if isinstance(error, (anyio.get_cancelled_exc_class(), KeyboardInterrupt, RunInterrupted)):
             self._cut_short(flight, error)
             if isinstance(error, KeyboardInterrupt):
@@ -1097,8 +1108,7 @@ class Pass:
 
     def _cut_short(self, flight: Flight, error: BaseException) -> None:
         """The call was cancelled while its body ran. A thread goes on, and records its result when it comes."""
-        flight.gone = flight.in_thread and not flight.over and not flight.called_off
-        if not flight.gone:
+        if not flight.abandon():
             flight.scope.fail()
         if isinstance(error, KeyboardInterrupt):
             self.stop(Stop.INTERRUPT)
@@ -1384,6 +1394,9 @@ class Pass:
         self.memory.parked.extend(row for row in pending.rows if row.tag != "runs")
 
     def _remember(self, record: TaskRecord) -> None:
+        before = self.record(record.path)
+        if before is not None and before.rank % 2 and before.rank >= record.rank:
+            return  # a result is there, which nothing replaces, in the store either
         self.memory.records[record.path] = record.dumps()
         self._finality.note(record)
         if self.feed.watched:
@@ -1532,10 +1545,6 @@ class Pass:
 
     def _cancellation(self) -> BaseException:
         return asyncio.CancelledError() if self.home.is_asyncio else RunInterrupted()
-
-
-# The loop itself keeps only weak references to tasks.
-_finishing: set[asyncio.Future[None]] = set()
 
 
 def _is_line_of(record: TaskRecord, path: str) -> bool:

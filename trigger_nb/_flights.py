@@ -81,6 +81,18 @@ class Flight:
             self.called_off, self.queued, self.markable = self.called_off or self.queued, False, False
             return self.called_off
 
+    def abandon(self) -> bool:
+        """Its caller waits no more. Whether it goes on nevertheless, in its thread."""
+        with _landing:
+            self.gone = self.in_thread and not self.over and not self.called_off
+            return self.gone
+
+    def end_in_thread(self) -> bool:
+        """Its thread has ended. Whether its caller still waits."""
+        with _landing:
+            self.over = True
+            return not self.gone
+
     async def wait(self) -> None:
         """Until it has landed; on the loop."""
         import anyio

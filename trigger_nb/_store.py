@@ -137,6 +137,7 @@ class DiskStore:
         # Absolute from here on: a later `os.chdir` in the notebook must not move the store.
         expanded = os.path.expandvars(os.path.expanduser(directory))
         self._directory = Path(os.path.abspath(expanded))
+        self._values = self._directory / "values"
         self._cache = TextCache(self._directory)
 
     @property
@@ -187,7 +188,7 @@ class DiskStore:
                 self._explain(error, patience)
 
     def blobs(self, run_id: str) -> ValueFiles:
-        return ValueFiles(self._directory / "values", run_id)
+        return ValueFiles(self._values, run_id)
 
     def delete_blobs(self, run_id: str) -> None:
         self.blobs(run_id).delete()

@@ -24,8 +24,12 @@ class ValueFiles:
     """
 
     def __init__(self, root: Path, run_id: str) -> None:
+        self._root = root
         self._run_id = run_id
-        self._folder = root / _folder_name(run_id)
+
+    @property
+    def _folder(self) -> Path:
+        return self._root / _folder_name(self._run_id)
 
     def put(self, data: bytes) -> str:
         """Keep `data` durably and return its name: its SHA-256 in hexadecimal."""
