@@ -179,7 +179,10 @@ def test_on_error_may_just_look(world):
         world.note((str(error), task.attempt))
 
     job = job_of(
-        world, world.failing("body", OSError("1"), OSError("2"), OSError("3")), retry=2, on_error=world.body(handler)
+        world,
+        world.failing("body", OSError("1"), OSError("2"), OSError("3")),
+        retry=2,
+        on_error=world.body(handler),
     )
     assert str(world.fail(job)) == "2"
     assert world.take() == ["body", ("1", 1), "body", ("2", 2)]
@@ -187,7 +190,9 @@ def test_on_error_may_just_look(world):
 
 def test_on_error_may_replace_the_error(world):
     """A2: a returned exception takes its place; what it raises does too."""
-    job = job_of(world, world.failing("body", OSError("1")), on_error=world.body(lambda error: KeyError("other")))
+    job = job_of(
+        world, world.failing("body", OSError("1")), on_error=world.body(lambda error: KeyError("other"))
+    )
     assert world.fail(job).args == ("other",)
 
     def raises(error):
@@ -221,7 +226,9 @@ def test_on_error_may_say_when(world):
 
 def test_on_error_cannot_ask_for_ever(world):
     """A2: RetryAt is capped where there is no policy."""
-    job = job_of(world, world.failing("body", *[OSError(str(n)) for n in range(500)]), on_error=lambda e: RetryAt(1))
+    job = job_of(
+        world, world.failing("body", *[OSError(str(n)) for n in range(500)]), on_error=lambda e: RetryAt(1)
+    )
     assert isinstance(world.fail(job), OSError)
     assert len(world.take()) == 100
 
@@ -301,7 +308,9 @@ def test_waits_inside_do_not_count(world):
         def parent(io):
             yield io.wait("wait", days=3)
             return (
-                yield io.run_task("child", world.failing("child", OSError("1")), retry=Retry(limit=2, min_timeout=3600))
+                yield io.run_task(
+                    "child", world.failing("child", OSError("1")), retry=Retry(limit=2, min_timeout=3600)
+                )
             )
 
         return (yield io.run_task("parent", world.body(parent), timeout=30))

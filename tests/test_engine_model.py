@@ -74,7 +74,9 @@ class Disturbance:
 
 
 disturbances = st.lists(
-    st.builds(Disturbance, st.integers(1, 12), st.sampled_from(["refused", "taken", "cancel"]), st.booleans()),
+    st.builds(
+        Disturbance, st.integers(1, 12), st.sampled_from(["refused", "taken", "cancel"]), st.booleans()
+    ),
     max_size=5,
 )
 

@@ -46,7 +46,9 @@ class Notebook:
         self.world = world
         self.module = types.ModuleType("cells_of_a_test")
 
-    def define(self, *, first=1, second=2, child=3, parent=4, first_options="", parent_options="", **job_options):
+    def define(
+        self, *, first=1, second=2, child=3, parent=4, first_options="", parent_options="", **job_options
+    ):
         source = textwrap.dedent(CELL).format(
             async_="async " if self.world.is_async else "",
             await_="await " if self.world.is_async else "",
@@ -164,7 +166,9 @@ def test_the_option_of_a_task_is_over_the_jobs_and_the_clients(world, cells):
     world.run(cells.define())
     world.take()
     assert seen(world, cells.define(first=10, on_change="keep"))[2] == []
-    assert seen(world, cells.define(first=10, on_change="keep", first_options=', on_change="only"'))[2] == ["first"]
+    assert seen(world, cells.define(first=10, on_change="keep", first_options=', on_change="only"'))[2] == [
+        "first"
+    ]
     assert seen(world, cells.define(first=11))[2] == EVERYTHING
 
 

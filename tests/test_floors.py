@@ -31,6 +31,8 @@ FLOORS = [
     "_still.py _store.py _task.py _values.py view/model.py",  # 4
     "_call.py _commit.py _lease.py view/icons.py view/text.py",  # 5
     "view/html.py",
+    "_ledger.py",
+    "_changes.py",
     "_engine.py view/table.py",  # 6
     "view/notebook.py",
     "_io.py view/__init__.py",  # 7

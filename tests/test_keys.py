@@ -48,7 +48,10 @@ def meaning(key):
     """What a key means: text in NFC, parts with their types."""
     if isinstance(key, str):
         return ("text", unicodedata.normalize("NFC", key))
-    return ("tuple", *((type(part), str(part) if isinstance(part, Decimal) else repr(part)) for part in nfc(key)))
+    return (
+        "tuple",
+        *((type(part), str(part) if isinstance(part, Decimal) else repr(part)) for part in nfc(key)),
+    )
 
 
 def nfc(key):
@@ -116,7 +119,8 @@ def test_a_path_names_a_scope():
 
 
 @pytest.mark.parametrize(
-    "key", ["", (), [], None, 1, 1.5, b"a", {"a": 1}, (None,), ((1,),), (float("nan"),), ("a", object()), "\ud800"]
+    "key",
+    ["", (), [], None, 1, 1.5, b"a", {"a": 1}, (None,), ((1,),), (float("nan"),), ("a", object()), "\ud800"],
 )
 def test_anything_else_is_refused_and_says_what_a_key_is(key):
     """I2: the message says what a key is, and what this one was."""

@@ -122,7 +122,10 @@ class Stage:
 
 
 CELLS = [
-    (status, operation) for operation, row in OPERATIONS.items() for status in row if status != RunStatus.PENDING
+    (status, operation)
+    for operation, row in OPERATIONS.items()
+    for status in row
+    if status != RunStatus.PENDING
 ]
 
 
@@ -360,7 +363,9 @@ async def test_a_task_that_is_never_awaited_warns_with_its_place(tmp_path):
 
     @world.client.job
     async def job(payload, io):
-        with pytest.warns(RuntimeWarning, match=r"'forgotten' was never awaited.*test_operations\.py, line \d+"):
+        with pytest.warns(
+            RuntimeWarning, match=r"'forgotten' was never awaited.*test_operations\.py, line \d+"
+        ):
             io.run_task("forgotten", world.noting("forgotten"))
 
     await job.run()

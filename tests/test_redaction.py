@@ -18,7 +18,15 @@ def faces(run, tmp_path):
     """Everything a person can see of a run."""
     model = run.model()
     page = run.export_html(tmp_path / "run.html").read_text(encoding="utf-8")
-    return [run.tree(), html.live(model), html.final(model), page, text.summary(model), repr(run), repr(run.tasks)]
+    return [
+        run.tree(),
+        html.live(model),
+        html.final(model),
+        page,
+        text.summary(model),
+        repr(run),
+        repr(run.tasks),
+    ]
 
 
 @pytest.mark.anyio

@@ -198,7 +198,8 @@ def test_a_threads_context_carries_the_scope(world):
         def in_pool(io):
             with ThreadPoolExecutor(2) as pool:
                 jobs = [
-                    pool.submit(contextvars.copy_context().run, io.run_task, f"t{n}", world.noting(n)) for n in range(2)
+                    pool.submit(contextvars.copy_context().run, io.run_task, f"t{n}", world.noting(n))
+                    for n in range(2)
                 ]
                 return [each.result() for each in jobs]
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from tests.worlds import Gate, World, until
-from trigger_nb import Reason, RunStatus, TaskStatus, _engine, _values
+from trigger_nb import Reason, RunStatus, TaskStatus, _ledger, _values
 from trigger_nb._flights import flights
 from trigger_nb.errors import RunLostError, StoreBusyError, StoreError
 
@@ -189,7 +189,9 @@ def test_others_in_flight_finish_and_are_kept(world, fault):
 
 
 @pytest.mark.parametrize(
-    "moment", ["error", "countdown", "wait", "log", "parallel"], ids=lambda moment: f"the {moment}'s commit fails"
+    "moment",
+    ["error", "countdown", "wait", "log", "parallel"],
+    ids=lambda moment: f"the {moment}'s commit fails",
 )
 def test_whatever_commit_fails_nothing_is_raised_from_io(world, fault, moment):
     """A9: not from an error's, a countdown's, a wait's, a log line's, a fan-out's commit either."""
@@ -229,14 +231,16 @@ def test_whatever_commit_fails_nothing_is_raised_from_io(world, fault, moment):
 
 def test_a_busy_store_is_waited_for(world, monkeypatch):
     """S1, A9: another process holds the database for a while; nobody notices but the clock."""
-    monkeypatch.setattr(_engine, "THREAD_PATIENCE", 20.0)
+    monkeypatch.setattr(_ledger, "THREAD_PATIENCE", 20.0)
     released = []
 
     @world.job
     def job(payload, io):
         def body():
             other = sqlite3.connect(
-                world.client.runtime.store.directory / "cache.db", check_same_thread=False, isolation_level=None
+                world.client.runtime.store.directory / "cache.db",
+                check_same_thread=False,
+                isolation_level=None,
             )
             other.execute("BEGIN IMMEDIATE")
 
@@ -256,7 +260,7 @@ def test_a_busy_store_is_waited_for(world, monkeypatch):
 
 def test_a_store_that_stays_busy_interrupts_the_run(world, monkeypatch):
     """A9: after long patience; the value is parked, and written by the next pass."""
-    monkeypatch.setattr(_engine, "THREAD_PATIENCE", 0.05)
+    monkeypatch.setattr(_ledger, "THREAD_PATIENCE", 0.05)
     import trigger_nb._runtime as runtime
 
     monkeypatch.setattr(runtime, "START_PATIENCE", 0.05)
@@ -267,7 +271,9 @@ def test_a_store_that_stays_busy_interrupts_the_run(world, monkeypatch):
         def body():
             world.note("body")
             other = sqlite3.connect(
-                world.client.runtime.store.directory / "cache.db", check_same_thread=False, isolation_level=None
+                world.client.runtime.store.directory / "cache.db",
+                check_same_thread=False,
+                isolation_level=None,
             )
             other.execute("BEGIN IMMEDIATE")
             held.append(other)

@@ -128,7 +128,9 @@ async def test_retries_and_waits(world):
     @world.client.job
     async def job(payload, io):
         await io.wait("wait", days=3)
-        return await io.run_task("task", world.failing("task", OSError("1"), OSError("2")), retry=Retry(limit=3))
+        return await io.run_task(
+            "task", world.failing("task", OSError("1"), OSError("2")), retry=Retry(limit=3)
+        )
 
     assert await job.run() == "task"
     assert world.clock.time() - start > 3 * 24 * 3600

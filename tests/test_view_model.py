@@ -55,7 +55,12 @@ def states(view: RunModel) -> dict[str, State]:
 PATHS = ["a", "b", "c", "a/x", "a/y", "a/x/1", "b/z", "~(k,~i1)", "~.log"]
 records = st.builds(
     lambda path, status, started, forced, kind, form, error: TaskRecord(
-        path=path, status=status, started=started, forced=forced, form=form, error=error,
+        path=path,
+        status=status,
+        started=started,
+        forced=forced,
+        form=form,
+        error=error,
         kind="log" if "~." in path else kind,
     ),
     st.sampled_from(PATHS),

@@ -10,12 +10,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
-import itertools
 import json
 import logging
 import time
 import warnings
-from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -29,25 +27,26 @@ import anyio.lowlevel
 from . import _codec
 from ._bodies import Signature, bind_body, bind_run, is_async, signature_of
 from ._call import MISS, Call, Memory, Settings, Stop, show_place
+from ._changes import Changes
 from ._clock import to_seconds, to_timestamp
 from ._codec import Encoded, Unstored
 from ._codec._base import loads
 from ._crashpoints import point
 from ._executors import Home, call_in_thread, threads
 from ._feed import Feed, Hinted, Saved, SavedRun, Seen
-from ._fingerprint import Fingerprints, differs, reference, resolve
-from ._flights import Flight, FlightKey, flights, marking
+from ._flights import Flight, FlightKey, flights
 from ._forget import Finality, forget, open_again, to_be_said_again
 from ._interrupt import calls_user_code
-from ._keys import ancestors, display_key, is_within, parent_path
+from ._keys import display_key, is_within, parent_path
+from ._ledger import Ledger
 from ._origins import comes_from_subtask, mark_origin, origins
-from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus, opening, plain_head
+from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
 from ._redact import check_redact, redact, scrub, scrub_error
 from ._scope import Scope, TimeLimit, current_scope
 from ._still import Still, Why
 from ._store import Row
 from ._task import OnChange, Task, describe
-from ._values import PatientBlobs, dump, dump_unstored
+from ._values import dump, dump_unstored
 from .errors import (
     CorruptRecordError,
     DuplicateKeyError,
@@ -56,7 +55,6 @@ from .errors import (
     NotStorableError,
     RunInterrupted,
     ScopeClosedError,
-    StoreBusyError,
     StoreError,
     TaskCrashedError,
     TaskTimeoutError,
@@ -67,7 +65,7 @@ from .retry import RetryAt, SkipRetrying, policy
 
 if TYPE_CHECKING:
     from ._clock import Clock
-    from ._commit import GroupCommit, Pending
+    from ._commit import GroupCommit
     from ._store import Store
 
 T = TypeVar("T")
@@ -75,8 +73,6 @@ T = TypeVar("T")
 logger = logging.getLogger("trigger_nb")
 
 CRASHES_ALLOWED = 3
-LOOP_PATIENCE = 0.05  # how long a commit may hold the loop when another process writes, in seconds
-THREAD_PATIENCE = 30.0  # and how long it is tried in a thread before it is a failure of the store
 RETRY_AT_LIMIT = 100  # attempts that `on_error` may ask for when the task has no retry policy
 SLOW_GAP = 1.0  # code between tasks that takes this long is hinted at, in seconds (R10)
 
@@ -99,23 +95,26 @@ class Pass:
     """One pass of the run function. Lives on the loop; `replay` may also be called from its threads."""
 
     def __init__(
-        self, *, run: RunRecord, records: dict[str, str], store: Store, journal: GroupCommit, clock: Clock,
+        self, *, run: RunRecord, store: Store, journal: GroupCommit, clock: Clock,
         feed: Feed, home: Home, settings: Settings, memory: Memory,
         make_io: Callable[[Scope, bool], Any], run_was_completed: bool = False,
         is_lost: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
         self.run = run
-        self.store = store
         self.journal = journal
         self.clock = clock
         self.feed = feed
         self.home = home
         self.settings = settings
         self.memory = memory
-        self.blobs = PatientBlobs(store.blobs(run.id), memory.parked_values)
         self.root = Scope(self)
+        self._finality = Finality(self._read_records, run.ended_by, run_completed=run_was_completed)
+        self.ledger = Ledger(
+            run=run, store=store, journal=journal, memory=memory, feed=feed, note=self._finality.note,
+            fail=self._fail_of_ours, on_fault=self._on_store_fault,
+        )  # fmt: skip
+        self.changes = Changes(self.ledger)
         self.reasons: dict[str, Reason] = {}
-        self.changes: dict[str, str] = {}
         self.hints: list[str] = []
         self.misuse: UsageError | None = None  # the first; it fails the run even when swallowed (I4)
         self.stopped: Stop | None = None
@@ -131,46 +130,17 @@ class Pass:
         self.on_landed: Callable[[], None] = lambda: None  # a body of this pass ended after the pass did
         self.calls: set[Call[Any]] = set()  # being performed now
         self.flights: set[Flight] = set()  # bodies running now, each in the process-wide table too
-        # The texts of the stored records by path. Parsed when asked for: a replay hands out what it
-        # parsed, so nothing may keep it.
-        self._records = records
-        self._parents = {parent_path(path) for path in records if "/" in path}
-        self._prefix = run.id + "/"
         self._directory = str(store.directory)
         self._make_io = make_io
-        self._fingerprints = Fingerprints()
-        self._changed: set[str] | None = None  # see `_around_changed`
-        self.first_ordinal = (run.passes << 32) + 1  # greater in every later pass
-        self._ordinals = itertools.count(self.first_ordinal)
-        self._finality = Finality(self.records, run.ended_by, run_completed=run_was_completed)
         self._still = Still()
         self._thread_calls: set[anyio.CancelScope] = set()  # under trio: what nobody else can cancel
-        self._loose: list[Pending] = []  # rows that ride with the next commit
-        # By the id of a body's code, which is kept alive here: its fingerprint, and how its records begin.
-        self._heads: dict[int, tuple[str, str, Any]] = {}
-        self._references: dict[int, tuple[Any, str]] = {}  # by the id of a body's code: the body, its name
         self._closed_to_new = False  # superseded: what runs may end, nothing new begins (I7)
         self._idle_since = 0.0
         self._idle_at = ""
 
-    # What is stored ---------------------------------------------------------------------------
-
-    def record(self, path: str) -> TaskRecord | None:
-        """The record of a task as it is now."""
-        text = self._records.get(path)
-        if text is None:
-            return None
-        record = TaskRecord.loads(text)
-        record.path = path
-        return record
-
-    def records(self) -> list[TaskRecord]:
-        """All records of the run as they are now."""
-        return [record for path in list(self._records) if (record := self.record(path)) is not None]
-
     def records_with_running(self) -> list[TaskRecord]:
-        """The same with the bodies that run and are too young to be recorded, for whoever looks on."""
-        found = {record.path: record for record in self.records()}
+        """All records of the run as they are now, with the bodies that run and are too young to be recorded, for whoever looks on."""
+        found = {record.path: record for record in self.ledger.records()}
         for flight in list(self.flights):
             begun, known = flight.attempt, found.get(flight.path)
             # A thread that was left behind is older than what is recorded of the attempts after it.
@@ -179,17 +149,15 @@ class Pass:
                 found[flight.path] = begun.copy()
         return list(found.values())
 
+    def _read_records(self) -> list[TaskRecord]:
+        return self.ledger.records()
+
     def sightings(self) -> dict[str, Seen]:
         """What was met in this pass, and why its body was called or not (R7)."""
-        return {path: Seen(path, reason, self.changes.get(path, "")) for path, reason in self.reasons.items()}
-
-    def counts(self) -> dict[str, int]:
-        """How many tasks there are of each status. Read off the texts: parsing all would cost more."""
-        tasks = [text for path, text in self._records.items() if "~." not in path]  # "~.": a log line
-        others = [text for text in tasks if text.startswith('{"status":"')]
-        found = Counter(text[11 : text.index('"', 11)] for text in others)
-        found[TaskStatus.COMPLETED] += len(tasks) - len(others)
-        return dict(+found)
+        return {
+            path: Seen(path, reason, self.changes.found.get(path, ""))
+            for path, reason in self.reasons.items()
+        }
 
     # Replay -----------------------------------------------------------------------------------
 
@@ -209,10 +177,10 @@ class Pass:
             if now - self._idle_since >= SLOW_GAP:
                 self._notice_gap(call, now - self._idle_since)
             self._idle_since, self._idle_at = now, segment
-        text = self._records.get(path)
+        text = self.ledger.texts.get(path)
         if text is None:
             return MISS
-        if text.startswith(head := self._plain_head(call)) and path not in self._parents:
+        if text.startswith(head := self.changes.head(call)) and path not in self.changes.parents:
             if self.feed.watched:
                 self._saw(path, Reason.REPLAYED)
             else:
@@ -226,26 +194,12 @@ class Pass:
             or record.kind == "parallel"
         ):
             return MISS
-        if self._difference(call, record) and self._on_change(call) != "keep":
+        if self.changes.difference(call, record) and self._on_change(call) != "keep":
             return MISS
         value = self._stored_value(call, record)
         if value is not MISS:
             self._saw(path, Reason.REPLAYED)
         return value
-
-    def _plain_head(self, call: Call[Any]) -> str:
-        """How the record's text begins when there is nothing to do but to hand out its plain value."""
-        body, options = call.body, call.options
-        if body is None or (options and ("codec" in options or "returns" in options)):
-            return "-"
-        code = self._fingerprints.of(body) if call.kind == "task" else ""
-        # Functions of one decorator share their code, and differ in what they return.
-        source = body if getattr(body, "__dict__", None) else getattr(body, "__code__", body)
-        known = self._heads.get(id(source))
-        if known is None or known[0] != code:
-            typed = signature_of(body).returns is not None
-            known = self._heads[id(source)] = (code, "-" if typed else opening(code), source)
-        return plain_head(known[1], self._inputs(call) if call.args or options else "")
 
     def _refuse(self, call: Call[Any]) -> NoReturn:
         cut_short = any(scope.failed for scope in call.scope.outward())
@@ -266,49 +220,6 @@ class Pass:
                 "That code runs at every pass: make it a task, and it runs once"
             )
 
-    def _difference(self, call: Call[Any], record: TaskRecord) -> str:
-        """What differs from the stored fingerprints: "" or some of "code", "params", "codec", "subtask"."""
-        found: list[str] = []
-        body = call.body
-        if (
-            body is not None
-            and record.code
-            and record.code != (now := self._fingerprints.of(body))
-            and differs(record.code, now)
-        ):
-            found.append("code")
-        if record.inputs and (inputs := self._inputs(call)) != record.inputs and inputs:
-            found.append("params")
-        if record.codec != call.options.get("codec", ""):
-            found.append("codec")
-        if call.path in self._parents and call.path in self._around_changed():
-            found.append("subtask")
-        if not found:
-            return ""
-        self.changes[call.path] = text = ", ".join(found)
-        return text
-
-    def _inputs(self, call: Call[Any]) -> str:
-        params = call.options.get("params", call.args)
-        return _codec.fingerprint_inputs(params) if params != () else ""
-
-    def _around_changed(self) -> set[str]:
-        """Paths of the tasks around stored ones whose code is another now: their replay would hide it.
-
-        Looked for once a pass. A task that keeps its result by an option of its own does not count.
-        """
-        if self._changed is None:
-            self._changed = set()
-            for path, text in list(self._records.items()):
-                if "/" not in path or '"body":' not in text or (record := self.record(path)) is None:
-                    continue
-                body = resolve(record.body)
-                if body is not None and differs(record.code, self._fingerprints.of(body)):
-                    self.changes[path] = "code"
-                    if record.on_change != "keep":
-                        self._changed.update(ancestors(path))
-        return self._changed
-
     def _on_change(self, call: Call[Any]) -> OnChange:
         return call.options.get("on_change", self.settings.on_change)
 
@@ -323,7 +234,7 @@ class Pass:
             return data
         if form != "unstored":
             try:
-                return _codec.load(form, data, self.blobs, returns)
+                return _codec.load(form, data, self.ledger.blobs, returns)
             except CorruptRecordError as error:
                 lost = {"type": "value", "path": "$", "reason": str(error)}
         else:
@@ -343,7 +254,7 @@ class Pass:
     def _saw(self, path: str, reason: Reason) -> None:
         self.reasons[path] = reason
         if self.feed.watched:
-            self.feed.emit(Seen(path, reason, self.changes.get(path, "")))
+            self.feed.emit(Seen(path, reason, self.changes.found.get(path, "")))
         if not self.root.flights:
             self._idle_since = time.monotonic()
 
@@ -397,7 +308,7 @@ class Pass:
         flight = flights.get(self._flight_key(call.path))
         if self._is_ending or isinstance(error, RunInterrupted) or _is_timed_out(call.scope):
             if record is not None and record.status == TaskStatus.RUNNING and flight is None:
-                self._save_with_next(record.copy(status=TaskStatus.PENDING, interrupted=True))
+                self.ledger.save_with_next(record.copy(status=TaskStatus.PENDING, interrupted=True))
             return
         if record is not None and (record.canceled is not None or record.status == TaskStatus.COMPLETED):
             return  # as expected, or it has its result
@@ -405,25 +316,25 @@ class Pass:
             flight.canceled = seconds
         record = record or self._blank(call)
         self.reopen_canceled(call.path)
-        self._save_now(
+        self.ledger.save_now(
             record.copy(
                 status=TaskStatus.CANCELED,
                 canceled=seconds,
-                ended=next(self._ordinals),
+                ended=next(self.ledger.ordinals),
                 ended_at=self._now(),
             )
         )
 
     def reopen_canceled(self, path: str) -> None:
         """What was cancelled because the body around it was has no say of its own in the next pass."""
-        for inner, text in list(self._records.items()):
+        for inner, text in list(self.ledger.texts.items()):
             if (
                 '"status":"CANCELED"' in text[:40]
                 and is_within(inner, path)
-                and (record := self.record(inner)) is not None
-                and record.ended >= self.first_ordinal
+                and (record := self.ledger.record(inner)) is not None
+                and record.ended >= self.ledger.first_ordinal
             ):
-                self._save_with_next(
+                self.ledger.save_with_next(
                     record.copy(
                         status=TaskStatus.PENDING, interrupted=True, canceled=None, ended=0, ended_at=None
                     )
@@ -451,7 +362,7 @@ class Pass:
         return value if value is not MISS else await self._by_record(call)
 
     def _by_record(self, call: Call[Any]) -> Awaitable[Any]:
-        record = self.record(call.path)
+        record = self.ledger.record(call.path)
         if record is None:
             return self._attempts(call, self._blank(call), Reason.NEW)
         match record.status:
@@ -497,7 +408,7 @@ class Pass:
         flight.scope.adopted = True
         await flight.wait()
         if flight.record is not None:
-            self._remember(flight.record)
+            self.ledger.remember(flight.record)
             return self._stored_value(call, flight.record)
         if isinstance(flight.error, Exception):
             raise _Failed(flight.error, flight.scope)
@@ -509,9 +420,11 @@ class Pass:
             await self._expect_cancellation(record)
         if record.error is not None and self._finality.is_final(record):
             raise self._raised_again(call, record)
-        if self._difference(call, record) and (on_change := self._on_change(call)) != "keep":
+        if self.changes.difference(call, record) and (on_change := self._on_change(call)) != "keep":
             await self._forget_changed(call, record, on_change)
-            return await self._attempts(call, self._blank(call, self.record(call.path)), Reason.CHANGED)
+            return await self._attempts(
+                call, self._blank(call, self.ledger.record(call.path)), Reason.CHANGED
+            )
         value = self._stored_value(call, record)
         if value is MISS:  # lost, and the user said that it may be repeated
             return await self._attempts(call, self._blank(call, open_again(record)), Reason.LOST_VALUE)
@@ -522,17 +435,19 @@ class Pass:
         """R6: the changed task runs again; with "rerun" also what first started after it ended."""
         record.path = call.path
         fresh = [open_again(record)]
-        if call.path in self._parents:
-            fresh += [to_be_said_again(each) for each in self.records() if _is_line_of(each, call.path)]
+        if call.path in self.changes.parents:
+            fresh += [
+                to_be_said_again(each) for each in self.ledger.records() if _is_line_of(each, call.path)
+            ]
         if on_change == "rerun":
-            records = {each.path: each for each in self.records()}
+            records = {each.path: each for each in self.ledger.records()}
             within = {path for path in records if is_within(path, call.path)}
             fresh += [
                 each
                 for each in forget(records, call.path)
                 if each.path != call.path and each.path not in within and each.path not in self.reasons
             ]
-        await self._save_all(fresh)
+        await self.ledger.save_all(fresh)
 
     def _raised_again(self, call: Call[Any], record: TaskRecord) -> BaseException:
         self._saw(call.path, Reason.REPLAYED)
@@ -550,7 +465,7 @@ class Pass:
         a time limit of the user's that nobody caught. Were that final, the run could never get any further."""
         return (
             self.run.last_ending == RunStatus.FAILED
-            and record.ended < self.first_ordinal
+            and record.ended < self.ledger.first_ordinal
             and not self._finality.is_final(record)
         )
 
@@ -569,9 +484,9 @@ class Pass:
         """Whether something in the body began or ended after its start: then it is not what killed the process."""
         return any(
             is_within(path, crashed.path)
-            and (record := self.record(path)) is not None
+            and (record := self.ledger.record(path)) is not None
             and max(record.began, record.ended) > crashed.began
-            for path in list(self._records)
+            for path in list(self.ledger.texts)
         )
 
     async def _resume_wait(self, call: Call[Any], record: TaskRecord) -> Any:
@@ -597,11 +512,11 @@ class Pass:
         if call.kind not in {"task", "own"}:
             record.kind = call.kind
         if call.body is not None and call.kind == "task":
-            record.code = self._fingerprints.of(call.body)
-            if name := self._reference(call.body):
+            record.code = self.changes.code_of(call.body)
+            if name := self.changes.reference(call.body):
                 record.body = name
         if call.args or "params" in options:
-            record.inputs = self._inputs(call)
+            record.inputs = self.changes.inputs(call)
             record.params = _codec.preview(options.get("params", call.args))
         if options or self.settings.redact:
             self._describe(record, call)
@@ -615,18 +530,8 @@ class Pass:
     def _first_start(self, earlier: TaskRecord | None) -> int:
         """R9 goes by when a task *first* started; one that was forgotten on purpose starts anew."""
         if earlier is None or not earlier.started or (earlier.forced and not earlier.settled):
-            return next(self._ordinals)
+            return next(self.ledger.ordinals)
         return earlier.started
-
-    def _reference(self, body: Any) -> str:
-        """Where to find the body again by name; worked out once for each piece of code."""
-        code = getattr(body, "__code__", None)
-        if code is None:
-            return reference(body)
-        known = self._references.get(id(code))
-        if known is None or known[0] is not body:
-            known = self._references[id(code)] = (body, reference(body))
-        return known[1]
 
     def _describe(self, record: TaskRecord, call: Call[Any]) -> None:
         options = call.options
@@ -714,7 +619,7 @@ class Pass:
 
     async def _count_down(self, call: Call[Any], record: TaskRecord, until: float) -> None:
         call.record = waiting = record.copy(status=TaskStatus.WAITING, next_at=until)
-        await self._save(waiting)
+        await self.ledger.save(waiting)
         await self._pause(call.path, until, "wait" if waiting.error is None else "retry")
 
     def _check_open(self, call: Call[Any]) -> None:
@@ -951,10 +856,10 @@ class Pass:
             ended = flight.attempt.copy(
                 status=TaskStatus.ERRORED,
                 error=data,
-                ended=next(self._ordinals),
+                ended=next(self.ledger.ordinals),
                 ended_at=self._now(),
             )
-        self._save_now(ended)
+        self.ledger.save_now(ended)
 
     async def subtasks_end(self, scope: Scope) -> None:
         """A6: the end of a scope is not committed while a subtask in it is in flight."""
@@ -986,7 +891,9 @@ class Pass:
         """The record of a body that returned, and its value's text."""
         point("task:body-ended")
         flight.markable = False  # What is about to be committed says more than that it began.
-        done = record.copy(status=TaskStatus.COMPLETED, ended=next(self._ordinals), ended_at=self._now())
+        done = record.copy(
+            status=TaskStatus.COMPLETED, ended=next(self.ledger.ordinals), ended_at=self._now()
+        )
         if flight.canceled is not None:
             done.canceled = flight.canceled
         if flight.late is not None:
@@ -1000,7 +907,7 @@ class Pass:
 
     def _encoded(self, call: Call[Any], record: TaskRecord, value: Any) -> Encoded:
         try:
-            return dump(value, self.blobs, signed=call.options.get("codec") == "pickle")
+            return dump(value, self.ledger.blobs, signed=call.options.get("codec") == "pickle")
         except NotStorableError as error:
             # S4: what was done is not done again because its result cannot be kept.
             self.memory.live[call.path, record.generation] = value
@@ -1028,11 +935,11 @@ class Pass:
         record, value = completed
         text = record.dumps_result(value)
         try:
-            self.blobs.check()
+            self.ledger.blobs.check()
         except StoreError as error:
-            self.memory.parked.append(self._row(record, text))
+            self.memory.parked.append(self.ledger.row(record, text))
             yield from self._fail_of_ours(error).__await__()
-        pending = self.journal.enqueue((self._row(record, text),))
+        pending = self.ledger.journal.enqueue((self.ledger.row(record, text),))
         if flight.host is not self.main or len(self.flights) > 1:
             try:
                 if self.home.is_asyncio:
@@ -1044,22 +951,24 @@ class Pass:
                 # now, so a replay must expect the same (A8).
                 canceled = record.copy(canceled=round(time.monotonic() - flight.began, 3))
                 amended = canceled.dumps_result(value)
-                if not self._is_ending and self.journal.amend(pending, (self._row(record, amended),)):
+                if not self._is_ending and self.ledger.journal.amend(
+                    pending, (self.ledger.row(record, amended),)
+                ):
                     record, text = canceled, amended
-                self._settle_now(pending)
+                self.ledger.settle_now(pending)
                 if pending.done and pending.error is None:
                     self._recorded(flight, record, value, text, bool(pending.refused))
                 raise
-        refused = yield from self._settle(pending).__await__()
+        refused = yield from self.ledger.settle(pending).__await__()
         self._recorded(flight, record, value, text, bool(refused))
 
     def _save_result_here(self, flight: Flight, record: TaskRecord, value: str) -> None:
         """Commit a result in the body's own thread, so that a blocked loop delays no record (C6)."""
         text = record.dumps_result(value)
-        row = self._row(record, text)
+        row = self.ledger.row(record, text)
         try:
-            self.blobs.check()
-            refused = self.journal.commit((row,), patience=THREAD_PATIENCE)
+            self.ledger.blobs.check()
+            refused = self.ledger.commit_in_thread(row)
         except StoreError as error:
             self.memory.parked.append(row)
             self.home.soon(partial(self.stop, Stop.STORE, error))
@@ -1069,7 +978,7 @@ class Pass:
     def _recorded(self, flight: Flight, record: TaskRecord, value: str, text: str, refused: bool) -> None:
         if refused:
             # C5: the first committed result of a (path, generation) wins, also from another kernel.
-            text = self._stored_text(record.path) or text
+            text = self.ledger.stored_text(record.path) or text
             path, record = record.path, TaskRecord.loads(text)
             record.path = path
         else:
@@ -1169,7 +1078,7 @@ class Pass:
         ended = record.copy(
             status=TaskStatus.ERRORED,
             error=data,
-            ended=next(self._ordinals),
+            ended=next(self.ledger.ordinals),
             ended_at=self._now(),
         )
         if (left_behind := flights.get(self._flight_key(call.path))) is not None:
@@ -1181,9 +1090,9 @@ class Pass:
             self.hint(
                 f"{flying} subtask(s) of the failed task {call.path!r} are still running and will be recorded"
             )
-        elif await self._save(ended):
+        elif await self.ledger.save(ended):
             # A thread's result came in at the same moment, and a result is never lost.
-            winner = self.record(call.path)
+            winner = self.ledger.record(call.path)
             assert winner is not None
             return self._stored_value(call, winner)
         raise error
@@ -1192,7 +1101,7 @@ class Pass:
         """The last body in the scope of a failed one has ended: now that end is committed, too (A6)."""
         if scope.deferred is not None and not any(call.flying for call in scope.flights or ()):
             ended, scope.deferred = scope.deferred, None
-            self._save_now(ended.copy(ended=next(self._ordinals)))
+            self.ledger.save_now(ended.copy(ended=next(self.ledger.ordinals)))
 
     def run_error_data(self, error: BaseException, origins: Iterable[str]) -> dict[str, Any]:
         """The error that a run ends in, as it is kept. What its tasks hide of it is hidden here, too."""
@@ -1200,7 +1109,7 @@ class Pass:
         if self.settings.redact:
             scrub_error(self.settings.redact, [self.run.payload], data)
         for path in origins:
-            record = self.record(path)
+            record = self.ledger.record(path)
             told = record.error if record is not None else None
             if told is not None and "shown" in told and told.get("message") == data.get("message"):
                 data["shown"], data["traceback"] = told["shown"], told.get("traceback", [])
@@ -1218,7 +1127,7 @@ class Pass:
 
     async def _wait(self, call: Call[Any]) -> None:
         """W1: one absolute deadline, stored once."""
-        record = self.record(call.path)
+        record = self.ledger.record(call.path)
         if record is not None and record.next_at is not None:
             self._saw(call.path, Reason.INTERRUPTED)
             if record.canceled is not None:
@@ -1236,10 +1145,10 @@ class Pass:
             until = call.deadline(self.clock.time())
             call.record = record = record.copy(status=TaskStatus.WAITING, next_at=until)
             if until > self.clock.time():
-                await self._save(record)
+                await self.ledger.save(record)
         await self._pause(call.path, record.next_at or 0.0, "wait")
-        await self._save(
-            record.copy(status=TaskStatus.COMPLETED, ended=next(self._ordinals), ended_at=self._now())
+        await self.ledger.save(
+            record.copy(status=TaskStatus.COMPLETED, ended=next(self.ledger.ordinals), ended_at=self._now())
         )
 
     async def _pause(self, path: str, until: float, why: Why) -> None:
@@ -1275,8 +1184,8 @@ class Pass:
         """End a wait or a countdown now, also one that this pass has not come to yet."""
         if self._still.wake(path):
             return
-        if (record := self.record(path)) is not None and record.status == TaskStatus.WAITING:
-            self._save_with_next(record.copy(next_at=self.clock.time()))
+        if (record := self.ledger.record(path)) is not None and record.status == TaskStatus.WAITING:
+            self.ledger.save_with_next(record.copy(next_at=self.clock.time()))
 
     def _tell_waiting(self) -> None:
         """Keep the run's status true: it is WAITING while all that moves in it waits."""
@@ -1288,7 +1197,7 @@ class Pass:
             return
         self.run.status, self.run.reason = status, reason
         if reason:
-            self._loose.append(self.journal.enqueue((run_row(self.run),)))
+            self.ledger.ride_along(run_row(self.run))
         if self.feed.watched:
             self.feed.emit(SavedRun(self.run.copy()))
 
@@ -1296,7 +1205,7 @@ class Pass:
 
     async def _walk(self, call: Call[Any]) -> Any:
         """A node whose children are its result: it is walked in every pass, they are replayed (C2)."""
-        earlier = self.record(call.path)
+        earlier = self.ledger.record(call.path)
         if earlier is not None and earlier.canceled is not None:
             await self._expect_cancellation(earlier)
         done = earlier is not None and earlier.status == TaskStatus.COMPLETED
@@ -1318,16 +1227,16 @@ class Pass:
             current_scope.reset(token)
             scope.closed = True
         if not done:
-            await self._save(
+            await self.ledger.save(
                 record.copy(
                     status=TaskStatus.COMPLETED,
-                    ended=next(self._ordinals),
+                    ended=next(self.ledger.ordinals),
                     ended_at=self._now(),
                 )
             )
         return value
 
-    # Records ----------------------------------------------------------------------------------
+    # Small things -----------------------------------------------------------------------------
 
     def _now(self) -> float:
         """The time for a record, to the millisecond."""
@@ -1336,100 +1245,8 @@ class Pass:
     def _flight_key(self, path: str) -> FlightKey:
         return (self._directory, self.run.id, path)
 
-    def _row(self, record: TaskRecord, text: str) -> Row:
-        return Row(self._prefix + record.path, self.run.id, text, record.rank)
-
-    async def _save(self, record: TaskRecord) -> bool:
-        """Commit a record other than a result; whether the store holds one that wins instead."""
-        with marking:
-            flight = flights.get(self._flight_key(record.path))
-            if flight is not None:
-                flight.markable = False
-        text = record.dumps()
-        refused = await self._settle(self.journal.enqueue((self._row(record, text),)))
-        if refused:
-            self.memory.records[record.path] = self._stored_text(record.path) or text
-            return True
-        self._remember(record)
-        return False
-
-    def _stored_text(self, path: str) -> str | None:
-        try:
-            return self.store.get(self._prefix + path)
-        except StoreError:
-            logger.warning("task %r of run %s could not be read", path, self.run.id, exc_info=True)
-            return None
-
-    async def _save_all(self, records: Iterable[TaskRecord]) -> None:
-        records = list(records)
-        rows = [self._row(record, record.dumps()) for record in records]
-        await self._settle(self.journal.enqueue(rows))
-        for record in records:
-            self._remember(record)
-
-    def _save_now(self, record: TaskRecord) -> None:
-        """Commit without an `await`: on the way out of a cancellation."""
-        self._save_with_next(record)
-        self.flush()
-
-    def _save_with_next(self, record: TaskRecord) -> None:
-        """Let a record ride with the next commit."""
-        self._loose.append(self.journal.enqueue((self._row(record, record.dumps()),)))
-        self._remember(record)
-
-    def flush(self, patience: float = LOOP_PATIENCE) -> None:
-        """Commit what rides along. What the store does not take is kept for the next try."""
-        loose, self._loose = self._loose, []
-        for pending in loose:
-            try:
-                self.journal.settle(pending, patience=patience)
-            except StoreError as error:
-                logger.warning("rows of run %s are not written yet", self.run.id, exc_info=True)
-                self.park(pending)
-                if not isinstance(error, StoreBusyError):
-                    self.stop(Stop.STORE, error)
-
-    def park(self, pending: Pending) -> None:
-        """Keep rows for the next pass; the run's own is written by then as it is then."""
-        self.memory.parked.extend(row for row in pending.rows if row.tag != "runs")
-
-    def _remember(self, record: TaskRecord) -> None:
-        before = self.record(record.path)
-        if before is not None and before.rank % 2 and before.rank >= record.rank:
-            return  # a result is there, which nothing replaces, in the store either
-        self.memory.records[record.path] = record.dumps()
-        self._finality.note(record)
-        if self.feed.watched:
-            self.feed.emit(Saved(record.copy()))
-
-    def mark_started(self, record: TaskRecord) -> None:
-        """The body has run a while: record that it began. On the watch's thread."""
-        marked = record.copy(began=next(self._ordinals))
-        self.journal.commit((self._row(marked, marked.dumps()),), patience=LOOP_PATIENCE)
-
-    async def _settle(self, pending: Pending) -> frozenset[Row]:
-        """Commit on the loop; when another process keeps the database, go on trying in a thread.
-
-        Returns the rows for which the store holds one that wins.
-        """
-        try:
-            try:
-                return self.journal.settle(pending, patience=LOOP_PATIENCE)
-            except StoreBusyError:
-                return await self._settle_in_thread(pending)
-        except StoreError as error:
-            self.park(pending)
-            await self._fail_of_ours(error)
-
-    async def _settle_in_thread(self, pending: Pending) -> frozenset[Row]:
-        refused: list[frozenset[Row]] = []
-
-        def commit() -> None:
-            refused.append(self.journal.commit(pending.rows, patience=THREAD_PATIENCE))
-
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(commit)
-        return refused[0]
+    def _on_store_fault(self, error: StoreError) -> None:
+        self.stop(Stop.STORE, error)
 
     async def _fail_of_ours(self, error: StoreError) -> NoReturn:
         """A9: a fault of the store is never raised from `io`. The call waits for the end of the pass."""
@@ -1438,23 +1255,6 @@ class Pass:
             await anyio.sleep_forever()
         raise self._cancellation()
 
-    async def write_rows(self, rows: list[Row]) -> None:
-        """Commit rows that are no task's; a failing store ends the pass, not the call (A9)."""
-        await self._settle(self.journal.enqueue(rows))
-
-    async def read_value(self, key: str) -> tuple[Any] | None:
-        """The value in a row that is no task's, in a tuple; None when there is none."""
-        try:
-            text = self.store.get(key)
-        except StoreError as error:
-            await self._fail_of_ours(error)
-        data: dict[str, Any] = loads(text) if text is not None else {}
-        return (_codec.decode(data["form"], data["value"], self.blobs),) if data else None
-
-    def _settle_now(self, pending: Pending) -> None:
-        self._loose.append(pending)
-        self.flush()
-
     def log(self, scope: Scope, level: str, message: str, data: Any = None) -> None:
         """A line in the tree. It rides with the next commit and is not repeated on replay."""
         name = hashlib.sha256(f"{level}:{message}".encode("utf-8", "replace")).hexdigest()[:12]
@@ -1462,12 +1262,12 @@ class Pass:
             scope.logged = {}
         count = scope.logged[name] = scope.logged.get(name, 0) + 1
         path = f"{scope.prefix}~.{name}.{count}"
-        earlier = self.record(path)
+        earlier = self.ledger.record(path)
         if earlier is not None and not earlier.forced:
             self._saw(path, Reason.REPLAYED)
             return
         now = self._now()
-        ordinal = next(self._ordinals)
+        ordinal = next(self.ledger.ordinals)
         record = TaskRecord(
             path=path, kind="log", style="minimal", name=message, level=level, started=ordinal, ended=ordinal,
             started_at=now, ended_at=now,
@@ -1476,7 +1276,7 @@ class Pass:
             record.data = redact(self.settings.redact, _codec.preview(data))
         if earlier is not None:
             record.generation = earlier.generation + 1
-        self._save_with_next(record)
+        self.ledger.save_with_next(record)
         self._saw(path, Reason.NEW)
 
     def hint(self, text: str) -> None:

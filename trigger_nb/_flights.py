@@ -168,7 +168,7 @@ class _Watch:
                     continue
                 flight.marked = True
                 try:
-                    flight.owner.mark_started(flight.attempt)
+                    flight.owner.ledger.mark_started(flight.attempt)
                 except StoreError:
                     # Not worth failing the body for: the end's own commit will say what is wrong.
                     logger.warning("the start of task %r could not be recorded", flight.path, exc_info=True)

@@ -379,7 +379,7 @@ class KeyValues:
         """Keep a value under that name."""
 
         async def body() -> None:
-            form, text = _codec.encode(value, self._owner.blobs)
+            form, text = _codec.encode(value, self._owner.ledger.blobs)
             await self._write(name, f'{{"form":"{form}","value":{text}}}')
 
         return self._task(sys._getframe(1), key, body, "set", name)
@@ -409,10 +409,10 @@ class KeyValues:
         )
 
     async def _find(self, name: str) -> tuple[Any] | None:
-        return await self._owner.read_value(f"{self._place}/{name}")
+        return await self._owner.ledger.read_value(f"{self._place}/{name}")
 
     async def _write(self, name: str, text: str) -> None:
-        await self._owner.write_rows([Row(f"{self._place}/{name}", self._place, text)])
+        await self._owner.ledger.write_rows([Row(f"{self._place}/{name}", self._place, text)])
 
 
 async def _settle_all(calls: list[Call[Any]]) -> list[Any]:

@@ -130,7 +130,7 @@ class Runtime:
         """All task records of a run as they are now; `running`: with those of bodies not recorded yet."""
         execution = self.executions.get(run_id)
         if execution is not None and execution.pass_ is not None:
-            return execution.pass_.records_with_running() if running else execution.pass_.records()
+            return execution.pass_.records_with_running() if running else execution.pass_.ledger.records()
         prefix = len(run_id) + 1
         found: list[TaskRecord] = []
         for key, text in self.store.select(run_id):
@@ -300,7 +300,7 @@ class Execution:
         assert self._home is not None
         host = self.work.host(self)
         self.pass_ = Pass(
-            run=run, records=memory.records, store=runtime.store, journal=runtime.journal, clock=runtime.clock,
+            run=run, store=runtime.store, journal=runtime.journal, clock=runtime.clock,
             feed=self.feed, home=self._home, settings=self.work.settings, memory=memory,
             make_io=lambda scope, blocking: BlockingIo(Io(scope, host)) if blocking else Io(scope, host),
             run_was_completed=was_completed, is_lost=lambda: runtime.is_lost(run.id),
@@ -481,7 +481,7 @@ class Execution:
         if noteworthy or run.finished_at is None:  # a full replay does not make a run last longer
             run.finished_at = round(self.runtime.clock.time(), 3)
         run.hints = list(pass_.hints)
-        run.counts = pass_.counts()
+        run.counts = pass_.ledger.counts()
         run.holder = None
         self.outcome = Outcome(ending.error)
         if not isinstance(ending.error, RunLostError):
@@ -497,7 +497,7 @@ class Execution:
 
     def _write_ending(self, pass_: Pass, run: RunRecord) -> None:
         try:
-            pass_.flush(START_PATIENCE)
+            pass_.ledger.flush(START_PATIENCE)
             self.runtime.save_run(run)
         except StoreError as error:
             # A9: what is known stays in memory, and whoever awaits the run hears of the store.
@@ -515,7 +515,9 @@ class Execution:
         """Give the lease back once nothing of the run moves in this kernel."""
         runtime, run_id = self.runtime, self.run.id
         directory = str(runtime.store.directory)
-        if run_id not in runtime.executions and not any(key[:2] == (directory, run_id) for key in list(flights)):
+        if run_id not in runtime.executions and not any(
+            key[:2] == (directory, run_id) for key in list(flights)
+        ):
             runtime.release_lease(run_id)
             runtime.memory(run_id).records = {}
 

@@ -304,7 +304,10 @@ class _Page:
         """An error with its notes, traceback, causes and members, tolerant of what is missing."""
         told = markup_block(error_line(error, 2000), 2000).replace("&#10;", "<br>")
         parts = [f'<span class="tnb-bad">{told}</span>']
-        parts += [f"<div>{markup(note, 1000)}</div>" for note in _list((error.get("shown") or error).get("notes"))[:10]]
+        parts += [
+            f"<div>{markup(note, 1000)}</div>"
+            for note in _list((error.get("shown") or error).get("notes"))[:10]
+        ]
         if lines := _list(error.get("traceback")):
             text = "\n".join(str(line).rstrip("\n") for line in lines[-200:])
             parts.append(

@@ -1,0 +1,204 @@
+"""The records of one run as this kernel knows them, and their way to the store."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from . import _codec
+from ._codec._base import loads
+from ._feed import Feed, Saved
+from ._flights import flights, marking
+from ._records import RunRecord, TaskRecord, TaskStatus
+from ._store import Row
+from ._values import PatientBlobs
+from .errors import StoreBusyError, StoreError
+
+if TYPE_CHECKING:
+    from ._call import Memory
+    from ._commit import GroupCommit, Pending
+    from ._store import Store
+
+logger = logging.getLogger("trigger_nb")
+
+LOOP_PATIENCE = 0.05  # how long a commit may hold the loop when another process writes, in seconds
+THREAD_PATIENCE = 30.0  # and how long it is tried in a thread before it is a failure of the store
+
+
+class Ledger:
+    """One pass's view of what is stored of its run.
+
+    What is recorded goes into `texts` and to whoever looks on; on the loop it is committed together
+    with what others have queued. A fault of the store is never raised from here (A9): `fail` does
+    not return, and `on_fault` ends the pass.
+    """
+
+    def __init__(
+        self, *, run: RunRecord, store: Store, journal: GroupCommit, memory: Memory, feed: Feed,
+        note: Callable[[TaskRecord], None], fail: Callable[[StoreError], Awaitable[Any]],
+        on_fault: Callable[[StoreError], None],
+    ) -> None:  # fmt: skip
+        self.journal = journal
+        self.memory = memory
+        self.feed = feed
+        self.blobs = PatientBlobs(store.blobs(run.id), memory.parked_values)
+        # By path. Parsed when asked for: a replay hands out what it parsed, so nothing may keep it.
+        # Read here, written through `memory`, which has the texts of the pass that is under way: a body
+        # of an earlier pass must be seen in that one.
+        self.texts = memory.records
+        self.first_ordinal = (run.passes << 32) + 1  # greater in every later pass
+        self.ordinals = itertools.count(self.first_ordinal)
+        self._store = store
+        self._run_id = run.id
+        self._prefix = run.id + "/"
+        self._directory = str(store.directory)
+        self._note = note
+        self._fail = fail
+        self._on_fault = on_fault
+        self._loose: list[Pending] = []  # rows that ride with the next commit
+
+    def record(self, path: str) -> TaskRecord | None:
+        """The record of a task as it is now."""
+        text = self.texts.get(path)
+        if text is None:
+            return None
+        record = TaskRecord.loads(text)
+        record.path = path
+        return record
+
+    def records(self) -> list[TaskRecord]:
+        """All records of the run as they are now."""
+        return [record for path in list(self.texts) if (record := self.record(path)) is not None]
+
+    def counts(self) -> dict[str, int]:
+        """How many tasks there are of each status. Read off the texts: parsing all would cost more."""
+        tasks = [text for path, text in self.texts.items() if "~." not in path]  # "~.": a log line
+        others = [text for text in tasks if text.startswith('{"status":"')]
+        found = Counter(text[11 : text.index('"', 11)] for text in others)
+        found[TaskStatus.COMPLETED] += len(tasks) - len(others)
+        return dict(+found)
+
+    def row(self, record: TaskRecord, text: str) -> Row:
+        return Row(self._prefix + record.path, self._run_id, text, record.rank)
+
+    async def save(self, record: TaskRecord) -> bool:
+        """Commit a record other than a result; whether the store holds one that wins instead."""
+        with marking:
+            flight = flights.get((self._directory, self._run_id, record.path))
+            if flight is not None:
+                flight.markable = False
+        text = record.dumps()
+        refused = await self.settle(self.journal.enqueue((self.row(record, text),)))
+        if refused:
+            self.memory.records[record.path] = self.stored_text(record.path) or text
+            return True
+        self.remember(record)
+        return False
+
+    def stored_text(self, path: str) -> str | None:
+        try:
+            return self._store.get(self._prefix + path)
+        except StoreError:
+            logger.warning("task %r of run %s could not be read", path, self._run_id, exc_info=True)
+            return None
+
+    async def save_all(self, records: Iterable[TaskRecord]) -> None:
+        records = list(records)
+        rows = [self.row(record, record.dumps()) for record in records]
+        await self.settle(self.journal.enqueue(rows))
+        for record in records:
+            self.remember(record)
+
+    def save_now(self, record: TaskRecord) -> None:
+        """Commit without an `await`: on the way out of a cancellation."""
+        self.save_with_next(record)
+        self.flush()
+
+    def save_with_next(self, record: TaskRecord) -> None:
+        """Let a record ride with the next commit."""
+        self._loose.append(self.journal.enqueue((self.row(record, record.dumps()),)))
+        self.remember(record)
+
+    def flush(self, patience: float = LOOP_PATIENCE) -> None:
+        """Commit what rides along. What the store does not take is kept for the next try."""
+        loose, self._loose = self._loose, []
+        for pending in loose:
+            try:
+                self.journal.settle(pending, patience=patience)
+            except StoreError as error:
+                logger.warning("rows of run %s are not written yet", self._run_id, exc_info=True)
+                self.park(pending)
+                if not isinstance(error, StoreBusyError):
+                    self._on_fault(error)
+
+    def park(self, pending: Pending) -> None:
+        """Keep rows for the next pass; the run's own is written by then as it is then."""
+        self.memory.parked.extend(row for row in pending.rows if row.tag != "runs")
+
+    def remember(self, record: TaskRecord) -> None:
+        before = self.record(record.path)
+        if before is not None and before.rank % 2 and before.rank >= record.rank:
+            return  # a result is there, which nothing replaces, in the store either
+        self.memory.records[record.path] = record.dumps()
+        self._note(record)
+        if self.feed.watched:
+            self.feed.emit(Saved(record.copy()))
+
+    def mark_started(self, record: TaskRecord) -> None:
+        """The body has run a while: record that it began. On the watch's thread."""
+        marked = record.copy(began=next(self.ordinals))
+        self.journal.commit((self.row(marked, marked.dumps()),), patience=LOOP_PATIENCE)
+
+    async def settle(self, pending: Pending) -> frozenset[Row]:
+        """Commit on the loop; when another process keeps the database, go on trying in a thread.
+
+        Returns the rows for which the store holds one that wins.
+        """
+        try:
+            try:
+                return self.journal.settle(pending, patience=LOOP_PATIENCE)
+            except StoreBusyError:
+                return await self._settle_in_thread(pending)
+        except StoreError as error:
+            self.park(pending)
+            return await self._fail(error)
+
+    async def _settle_in_thread(self, pending: Pending) -> frozenset[Row]:
+        refused: list[frozenset[Row]] = []
+
+        def commit() -> None:
+            refused.append(self.journal.commit(pending.rows, patience=THREAD_PATIENCE))
+
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(commit)
+        return refused[0]
+
+    async def write_rows(self, rows: list[Row]) -> None:
+        """Commit rows that are no task's; a failing store ends the pass, not the call (A9)."""
+        await self.settle(self.journal.enqueue(rows))
+
+    async def read_value(self, key: str) -> tuple[Any] | None:
+        """The value in a row that is no task's, in a tuple; None when there is none."""
+        try:
+            text = self._store.get(key)
+        except StoreError as error:
+            return await self._fail(error)
+        data: dict[str, Any] = loads(text) if text is not None else {}
+        return (_codec.decode(data["form"], data["value"], self.blobs),) if data else None
+
+    def settle_now(self, pending: Pending) -> None:
+        self._loose.append(pending)
+        self.flush()
+
+    def ride_along(self, row: Row) -> None:
+        """Let a row that is no task's go with the next commit."""
+        self._loose.append(self.journal.enqueue((row,)))
+
+    def commit_in_thread(self, row: Row) -> bool:
+        """Commit a row on a body's own thread; whether the store holds one that wins. Raises `StoreError`."""
+        return bool(self.journal.commit((row,), patience=THREAD_PATIENCE))
