@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from tests.worlds import World, drive, exhaust
 from trigger_nb import Retry
+from trigger_nb._call import Stop
 from trigger_nb._flights import flights
 from trigger_nb.errors import RunCanceledError, StoreError
 
@@ -162,7 +163,8 @@ class Program:
             if struck and disturbance.kind == "taken":
                 raise StoreError("taken")
             if struck and now == disturbance.commit:
-                self.world.client.runs()[0].cancel()
+                for execution in list(self.world.client.runtime.executions.values()):
+                    execution.stop(Stop.CANCEL)
             return refused
 
         store.commit = commit

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from trigger_nb import TriggerClient, _crashpoints, _flights
-from trigger_nb._engine import Pass
+from trigger_nb._ledger import Ledger
 
 pytestmark = pytest.mark.anyio
 
@@ -17,7 +17,7 @@ def marked(monkeypatch):
     """The paths of the tasks whose start was written down, where every body counts as a long one."""
     paths = []
     monkeypatch.setattr(_flights, "MARK_AFTER", 0)
-    monkeypatch.setattr(Pass, "mark_started", lambda self, record: paths.append(record.path))
+    monkeypatch.setattr(Ledger, "mark_started", lambda self, record: paths.append(record.path))
     monkeypatch.setattr(_flights.watch, "_look", lambda: None)  # only the tests look, and when they choose
     yield paths
     _crashpoints.disarm()

@@ -153,7 +153,7 @@ def test_it_reads_well_with_every_style_stripped():
     assert lines[-3:] == [
         "run.retry() Run what failed again and keep the rest, as running the cell again does",
         "run.rerun_from('charge') Run charge and what started after it again",
-        "run = client.run('run_1') Take hold of this run, if no name has it",
+        "run = job.client.run('run_1') Take hold of this run, if no name has it",
     ]
 
 

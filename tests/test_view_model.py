@@ -298,7 +298,7 @@ def test_an_ended_run_says_what_to_type(status, again):
     """D4: the line to type for each action."""
     view = RunModel(run(status, ended_by=["b'c"]), [task("a", status="ERRORED"), task("b'c", 2, "ERRORED")])
     codes = [action.code for action in view.actions()]
-    assert codes == [again, 'run.rerun_from("b\'c")', "run = client.run('run_1')"]
+    assert codes == [again, 'run.rerun_from("b\'c")', "run = job.client.run('run_1')"]
 
 
 def test_failures_that_ended_the_run_come_first():

@@ -73,10 +73,10 @@ def test_the_tree_as_a_whole():
         "└─ ✘ bad                                                                  250 ms\n"
         "     CardError: declined\n"
         "     today\n"
-        "  run.retry()                Run what failed again and keep the rest, "
+        "  run.retry()                    Run what failed again and keep the rest, "
         "as running the cell again does\n"
-        "  run.rerun_from('bad')      Run bad and what started after it again\n"
-        "  run = client.run('run_1')  Take hold of this run, if no name has it"
+        "  run.rerun_from('bad')          Run bad and what started after it again\n"
+        "  run = job.client.run('run_1')  Take hold of this run, if no name has it"
     )
 
 
@@ -257,7 +257,7 @@ def test_the_table_of_runs():
     lines = table.as_text(runs, T + 60).splitlines()
     assert [line.split("  ")[0] for line in lines[1:]] == ["✔", "◷", "○"]
     assert "10 tasks, 1 failed" in lines[1]
-    assert "WAITING (wait) test" in lines[2]
+    assert "WAITING test" in lines[2]
     assert "1 min" in lines[2]
     assert lines[3].endswith("run_3")
     assert table.as_text([], T) == "no runs"

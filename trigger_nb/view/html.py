@@ -17,7 +17,18 @@ from typing import Any, cast
 from .._records import RunStatus
 from . import icons
 from .escape import markup, markup_block, preview, safe_url
-from .model import SYMBOLS, Property, Row, RunModel, Shown, State, error_line, run_state, value_text
+from .model import (
+    SYMBOLS,
+    Property,
+    Row,
+    RunModel,
+    Shown,
+    State,
+    error_line,
+    run_state,
+    status_text,
+    value_text,
+)
 from .text import by_state, counts, error_told, error_told_below, marks, progress_text
 from .words import duration, moment, plural
 
@@ -91,13 +102,12 @@ class _Page:
     def head(self) -> Iterator[str]:
         model, run = self._model, self._model.run
         state = run_state(run)
-        said = run.status + (f" ({run.reason})" if run.reason else "")
         elapsed = model.elapsed
         yield (
             f'<div class="tnb-h">{self._shape(state)} <b class="tnb-t">{markup(model.title)}</b> '
             f"{_code(model.job_and_version)}"
             f'{_mark("test run") if run.is_test else ""}<span class="tnb-x"> · </span>'
-            f'<span class="tnb-w tnb-w-{icons.state_name(state)}">{markup(said, 60)}</span>'
+            f'<span class="tnb-w tnb-w-{icons.state_name(state)}">{markup(status_text(run), 60)}</span>'
             f"{_sep(duration(elapsed), 'tnb-el') if elapsed is not None else ''}</div>"
         )
         yield self._bar()

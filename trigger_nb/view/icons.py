@@ -29,7 +29,7 @@ _STATES = {
     State.CANCELED: "<circle cx='8' cy='8' r='6.5'/><path d='M3.6 12.4l8.8-8.8'/>",
     State.UNFINISHED: "<circle cx='8' cy='8' r='6.5'/><path d='M8 1.5a6.5 6.5 0 0 0 0 13z' fill='#000'/>",
     State.NOT_REACHED: "<circle cx='8' cy='8' r='6.5' stroke-dasharray='1.6 2.48'/>",
-    State.LOG: "<path d='M6 4.5L9.5 8 6 11.5'/>",
+    State.LOG: "<circle cx='8' cy='8' r='2.25' fill='#000'/>",
 }
 
 _NAMES = {

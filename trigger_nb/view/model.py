@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
+from keyword import iskeyword
 from typing import Any, cast
 
 from .._clock import Clock, SystemClock
@@ -87,6 +88,11 @@ _ENDED = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED, R
 def run_state(record: RunRecord) -> State:
     """The state whose shape and colour stand for the run's status."""
     return _RUN_STATES.get(record.status, State.PENDING)
+
+
+def status_text(record: RunRecord) -> str:
+    """The run's status, with its reason where the status alone does not tell: `WAITING (paused)`."""
+    return record.status + (f" ({record.reason})" if record.reason not in ("", "wait") else "")
 
 
 @dataclass(slots=True)
@@ -626,7 +632,10 @@ class RunModel:
 
     def actions(self) -> list[Action]:
         """What can be done about the run as it stands, with the line to type."""
-        handle = Action("Take hold of this run, if no name has it", f"run = client.run({self.run.id!r})")
+        # By way of the job, whose name mostly is its id: not every notebook makes a client of its own.
+        job = self.run.job
+        client = f"{job}.client" if job.isidentifier() and not iskeyword(job) else "client"
+        handle = Action("Take hold of this run, if no name has it", f"run = {client}.run({self.run.id!r})")
         if self.run.status == RunStatus.FAILED:
             again = Action(
                 "Run what failed again and keep the rest, as running the cell again does", "run.retry()"

@@ -8,7 +8,7 @@ from .._records import RunRecord, RunStatus
 from . import icons
 from .escape import columns, fit, markup, visible
 from .html import shape, stylesheet
-from .model import SYMBOLS, run_state
+from .model import SYMBOLS, run_state, status_text
 from .words import duration, minute, plural
 
 _TITLES = ("", "Job", "Payload", "Status", "Started", "Duration", "Tasks", "Run")
@@ -49,9 +49,7 @@ def _cells(run: RunRecord, now: float) -> list[str]:
     return [
         visible(f"{run.name or run.job} {run.version if run.version != '0' else ''}".strip(), 60),
         visible(run.payload_preview, 80),
-        visible(
-            run.status + (f" ({run.reason})" if run.reason else "") + (" test" if run.is_test else ""), 40
-        ),
+        visible(status_text(run) + (" test" if run.is_test else ""), 40),
         minute(started) if started is not None else "",
         took,
         _counts(run),

@@ -7,7 +7,19 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .escape import columns, fit, visible
-from .model import SYMBOLS, Property, Row, RunModel, Shown, State, Tally, error_line, run_state, value_text
+from .model import (
+    SYMBOLS,
+    Property,
+    Row,
+    RunModel,
+    Shown,
+    State,
+    Tally,
+    error_line,
+    run_state,
+    status_text,
+    value_text,
+)
 from .words import duration, moment, plural, remaining
 
 
@@ -28,7 +40,7 @@ def excerpt(model: RunModel, *, width: int = 100, rows: int = 40) -> str:
 
 def summary(model: RunModel) -> str:
     """One line about the run: name, status, time, counts."""
-    parts = [_title(model), _status(model)]
+    parts = [_title(model), visible(status_text(model.run), 60)]
     if (elapsed := model.elapsed) is not None:
         parts.append(duration(elapsed))
     parts.append(counts(model.tally))
@@ -96,14 +108,10 @@ def _title(model: RunModel) -> str:
     return f"{SYMBOLS[run_state(model.run)]} {visible(model.title, 80)}"
 
 
-def _status(model: RunModel) -> str:
-    return model.run.status + (f" ({visible(model.run.reason, 40)})" if model.run.reason else "")
-
-
 def _head(model: RunModel, width: int) -> Iterator[str]:
     run = model.run
     elapsed = [duration(model.elapsed)] if model.elapsed is not None else []
-    yield fit(" · ".join([_title(model), _status(model), *elapsed]), width)
+    yield fit(" · ".join([_title(model), visible(status_text(model.run), 60), *elapsed]), width)
     yield "  " + counts(model.tally)
     about = [visible(model.job_and_version, 80), visible(run.id, 80)]
     if run.is_test:
