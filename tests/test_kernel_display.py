@@ -119,7 +119,7 @@ def test_a_started_run_is_shown_once_wherever_it_stands_in_the_cell(kernel):
     assert "COMPLETED" in kernel.run("print(run.tree())").printed
 
 
-def test_shown_again_it_is_live_and_the_earlier_one_stands_still(kernel):
+def test_shown_again_it_is_live_and_the_earlier_one_refers_to_it(kernel):
     kernel.run("""
         @client.job
         async def moved(payload, io):
@@ -133,10 +133,12 @@ def test_shown_again_it_is_live_and_the_earlier_one_stands_still(kernel):
     first = kernel.run("run = moved.start()").check()
     second = kernel.run("run").check()
     ids = [
-        cell.messages and display_messages(cell)[0]["content"]["transient"]["display_id"]
+        cell.messages and display_messages(cell)[-1]["content"]["transient"]["display_id"]
         for cell in (first, second)
     ]
     assert ids[0] != ids[1]
+    (*_, left) = (m for m in kernel.updates() if m["content"]["transient"]["display_id"] == ids[0])
+    assert left["content"]["data"]["text/plain"].endswith("the tree is where the run was last shown")
     before = len(kernel.updates())
     for n in range(2):
         kernel.signal(f"go moved {n}")

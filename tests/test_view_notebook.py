@@ -101,6 +101,28 @@ async def test_each_display_has_its_own_id(stage):
     other.close()
 
 
+async def test_a_display_that_hands_over_does_not_look_stuck(stage):
+    view, model, feed, screen = stage
+    view.show()
+    view.hand_over()
+    drawn, _, is_update = screen.drawn[-1]
+    assert is_update
+    assert drawn["text/plain"] == "job · run_1 · the tree is where the run was last shown"
+    assert "the tree is where the run was last shown" in drawn["text/html"]
+    for event in done("a"):
+        feed.emit(event)
+    view.flush()
+    assert "✔ a" not in screen.text
+
+
+async def test_a_display_of_a_run_that_ended_keeps_its_tree_when_it_hands_over(stage):
+    view, _, feed, screen = stage
+    view.show()
+    feed.emit(SavedRun(run("COMPLETED")))
+    view.hand_over()
+    assert "COMPLETED" in screen.drawn[-1][0]["text/plain"]
+
+
 async def test_a_batch_of_events_is_one_drawing(stage):
     view, _, feed, screen = stage
     view.show()

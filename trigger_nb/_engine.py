@@ -690,9 +690,9 @@ class Pass:
 
     def _land(self, flight: Flight) -> None:
         self.flights.discard(flight)
-        flight.land()
         if flight.gone:
             self._record_alone(flight)
+        flight.land()
         if (around := flight.scope.parent) is not None and around.deferred is not None:
             self._save_deferred(around)
         if flight.gone:  # on its thread

@@ -111,6 +111,9 @@ class Runtime:
         self.views: dict[str, Any] = {}  # what shows a run in this kernel, kept for the floors above
         self.home: Home | None = None  # the loop that runs were last started on
         self._leases: dict[str, _lease.Lease] = {}
+        # Held while a run is begun, and while it is given up: a body that outlived its pass does
+        # that in its own thread.
+        self.guard = threading.Lock()
 
     # Records ----------------------------------------------------------------------------------
 
@@ -190,8 +193,13 @@ class Runtime:
             living.join(work, run.code)
             return living
         execution = Execution(self, work, run)
-        execution.begin()
-        self.executions[run.id] = execution
+        with self.guard:
+            self.executions[run.id] = execution
+        try:
+            execution.begin()
+        except BaseException:
+            del self.executions[run.id]
+            raise
         return execution
 
     def check_no_circle(self, waiting: str, awaited: str) -> None:
@@ -515,9 +523,11 @@ class Execution:
         """Give the lease back once nothing of the run moves in this kernel."""
         runtime, run_id = self.runtime, self.run.id
         directory = str(runtime.store.directory)
-        if run_id not in runtime.executions and not any(
-            key[:2] == (directory, run_id) for key in list(flights)
-        ):
+        with runtime.guard:
+            if run_id in runtime.executions or any(
+                key[:2] == (directory, run_id) for key in list(flights)
+            ):
+                return
             runtime.release_lease(run_id)
             runtime.memory(run_id).records = {}
 

@@ -474,10 +474,10 @@ class Run:
         self._began = began
 
     def show_in(self, view: NotebookView) -> None:
-        """Show the tree under the cell that is running; an earlier one of this run stands still."""
+        """Show the tree under the cell that is running; an earlier one of this run refers to it."""
         earlier = self._runtime.views.pop(self._id, None)
         if earlier is not None:
-            earlier.close()
+            earlier.hand_over()
         self._runtime.views[self._id] = self._view = view
         self._shown_in = _cell_number()
         view.show()

@@ -29,7 +29,7 @@ from .model import (
     status_text,
     value_text,
 )
-from .text import by_state, counts, error_told, error_told_below, marks, progress_text
+from .text import by_state, counts, error_told, error_told_below, marks, moved_line, progress_text
 from .words import duration, moment, plural
 
 # Where the final HTML of a huge run ends. Details go first, then rows; what is left out is counted.
@@ -49,6 +49,12 @@ def final(model: RunModel, *, rows: int = 300, fold: int = 100) -> str:
     return page.wrapped(
         [*page.head(), *page.failures(), *page.rows(model.root), *page.output(), *page.actions()]
     )
+
+
+def moved(model: RunModel) -> str:
+    """What stands in place of a run under way that is shown elsewhere from here on."""
+    line = markup(moved_line(model), 250)
+    return f'<div class="tnb"><style>{stylesheet()}</style><div class="tnb-a">{line}</div></div>'
 
 
 def page(model: RunModel, title: str = "") -> str:

@@ -99,6 +99,18 @@ class NotebookView:
             took = time.perf_counter() - began
             self._next_draw = self._loop.time() + max(_INTERVAL, took * (1 / _SHARE - 1))
 
+    def hand_over(self) -> None:
+        """Stop following: another display shows the run from here on. Half a run would seem to be stuck."""
+        self.flush()
+        self.close()
+        if self._model.ended:
+            return
+        try:
+            drawn = {"text/html": html.moved(self._model), "text/plain": text.moved_line(self._model)}
+            self._publish(drawn, self._display_id, True)
+        except Exception:  # noqa: BLE001  # as in `flush`
+            self._report()
+
     def close(self) -> None:
         """Stop following. What is displayed stays."""
         if self._subscription is not None:
@@ -143,8 +155,9 @@ class NotebookView:
         self._schedule(max(_SLOW_TICK if far else _TICK, self._next_draw - self._loop.time()))
 
     def _draw(self) -> None:
-        if self._subscription is not None:
-            self._model.apply(self._subscription.take())
+        if self._subscription is None:  # Closed: a clock that had gone on would draw half a run again.
+            return
+        self._model.apply(self._subscription.take())
         drawn = bundle(self._model)
         if drawn == self._drawn:
             return
