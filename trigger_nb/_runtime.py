@@ -524,9 +524,7 @@ class Execution:
         runtime, run_id = self.runtime, self.run.id
         directory = str(runtime.store.directory)
         with runtime.guard:
-            if run_id in runtime.executions or any(
-                key[:2] == (directory, run_id) for key in list(flights)
-            ):
+            if run_id in runtime.executions or any(key[:2] == (directory, run_id) for key in list(flights)):
                 return
             runtime.release_lease(run_id)
             runtime.memory(run_id).records = {}

@@ -49,7 +49,9 @@ def summary(model: RunModel) -> str:
 
 def moved_line(model: RunModel) -> str:
     """What stands in place of a run under way that is shown elsewhere from here on."""
-    return f"{visible(model.title, 80)} · {visible(model.run.id, 60)} · the tree is where the run was last shown"
+    return (
+        f"{visible(model.title, 80)} · {visible(model.run.id, 60)} · the tree is where the run was last shown"
+    )
 
 
 def counts(tally: Tally) -> str:
