@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -872,3 +873,103 @@ async def test_a_loop_that_shuts_down_is_no_wish_of_the_code(tmp_path):
     assert status == RunStatus.INTERRUPTED
     assert set(tasks.values()) == {TaskStatus.PENDING}
     assert set(tasks) == {"parent", "parent/one", "parent/two", "three"}
+
+
+# --- Threads and loops --------------------------------------------------------------------------------
+
+
+async def test_a_blocked_loop_delays_no_record(world):
+    """C6: a thread body's result is committed by its own thread."""
+    seen = []
+
+    def body():
+        return "done"
+
+    @world.client.job
+    async def job(payload, io):
+        task = asyncio.ensure_future(io.run_task("body", body))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        store, give_up = world.client.runtime.store, time.monotonic() + 20
+        while store.get(f"{run.id}/body") is None:  # the loop stands still
+            assert time.monotonic() < give_up
+        seen.append(task.done())
+        return await task
+
+    run = job.start()
+    assert await run == "done"
+    assert seen == [False]
+
+
+def test_a_result_that_comes_after_the_loop_has_closed_is_kept(tmp_path):
+    """A5: each `run_sync` has a loop of its own; the thread's result does not need it."""
+    world = World(tmp_path / "store")
+    gate = Gate()
+
+    def charge():
+        world.note("charge")
+        gate.pass_through()
+        return "charged"
+
+    @world.client.job
+    async def job(payload, io):
+        return await io.run_task("charge", charge, timeout=0.01)
+
+    assert isinstance(world.fail(job), TaskTimeoutError)
+    gate.open()
+    give_up = time.monotonic() + 20
+    while flights:
+        assert time.monotonic() < give_up
+        time.sleep(0.001)
+    assert world.run(job) == "charged"
+    assert world.take() == ["charge"]
+    world.new_kernel()
+
+
+def test_a_thread_that_uses_io_after_the_loop_has_closed_is_interrupted(tmp_path):
+    """W3: there is nobody left to run its subtask; the next pass runs the body again."""
+    world = World(tmp_path / "store")
+    gate = Gate()
+
+    def parent(io):
+        world.note("parent")
+        gate.pass_through()
+        return io.run_task("child", world.noting("child"))
+
+    @world.client.job
+    async def job(payload, io):
+        return await io.run_task("parent", parent, timeout=timeouts.pop(0))
+
+    timeouts = [0.01, 20]
+    assert isinstance(world.fail(job), TaskTimeoutError)
+    gate.open()
+    give_up = time.monotonic() + 20
+    while flights:
+        assert time.monotonic() < give_up
+        time.sleep(0.001)
+    assert world.take() == ["parent"]
+    assert world.run(job) == "child"
+    assert world.take() == ["parent", "child"]
+    world.new_kernel()
+
+
+async def test_a_run_that_is_started_while_it_stops_begins_once_more(world):
+    """I7: the cell was interrupted and run again at once; there are never two passes."""
+    gate = Gate()
+    passes = []
+
+    @world.client.job
+    async def job(payload, io):
+        passes.append(1)
+        if len(passes) == 1:
+            await io.run_task("slow", asyncio.sleep, 3600)
+        return await io.run_task("after", gate.pass_through_async)
+
+    run = job.start()
+    await until(lambda: flights)
+    run.cancel()
+    again = job.start()
+    gate.open()
+    assert await again is None
+    assert again.status == RunStatus.COMPLETED
+    assert len(passes) == 2

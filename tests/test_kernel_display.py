@@ -148,6 +148,22 @@ def test_shown_again_it_is_live_and_the_earlier_one_refers_to_it(kernel):
     assert {m["content"]["transient"]["display_id"] for m in after} == {ids[1]}
 
 
+def test_a_run_that_is_run_twice_in_a_cell_shows_both_endings(kernel):
+    cell = kernel.run("""
+        @client.job
+        async def twice(payload, io):
+            return await io.run_task("a", lambda: 1)
+        await twice.run()
+        await twice.run()
+    """).check()
+    drawn = {m["content"]["transient"]["display_id"]: m for m in display_messages(cell)}
+    first, second = [m["content"]["data"]["text/plain"] for m in drawn.values()]
+    assert "COMPLETED" in first
+    assert "replayed" not in first
+    assert "COMPLETED" in second
+    assert "1 replayed" in second
+
+
 def test_a_failed_run_shows_the_lines_to_type(kernel):
     kernel.run("""
         @client.job

@@ -1048,3 +1048,19 @@ async def test_a_handler_may_start_the_run_again(tmp_path):
     with pytest.raises(OSError, match="not yet"):
         await job.run()
     assert await again[0] == "done"
+
+
+def test_a_run_lasts_as_long_as_its_passes(world):
+    """D2: a run taken up again days later has not lasted for days."""
+    fails = [OSError("down")]
+
+    @world.job
+    def job(payload, io):
+        yield io.wait("wait", 30)
+        return (yield io.run_task("body", world.failing("body", *fails)))
+
+    world.fail(job)
+    world.clock.advance(3 * 86_400)
+    world.run(job)
+    assert 30 <= world.last(job).model().elapsed < 60
+    assert "30 s" in repr(world.client.runs())

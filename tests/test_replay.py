@@ -9,13 +9,14 @@ import decimal
 import enum
 import logging
 import pathlib
+import time
 import uuid
 from collections import namedtuple
 
 import pytest
 from pydantic import BaseModel
 
-from trigger_nb import Property, Reason, RunStatus, TaskStatus, TriggerClient, invoke_trigger
+from trigger_nb import Property, Reason, RunStatus, TaskStatus, TriggerClient, _engine, invoke_trigger
 from trigger_nb.errors import DuplicateKeyError, InvalidKeyError, InvalidPayloadError, RunStateError
 
 
@@ -695,3 +696,38 @@ def test_logging_is_not_touched(world, caplog):
     with caplog.at_level(logging.WARNING):
         world.run(plain_job(world))
     assert caplog.records == []
+
+
+# --- R10: code between tasks ----------------------------------------------------------------------------
+
+
+def test_slow_code_between_tasks_gets_a_hint(world, monkeypatch):
+    """R10: it runs at every pass; the hint names the tasks around it and the line."""
+    monkeypatch.setattr(_engine, "SLOW_GAP", 0.02)
+
+    @world.job
+    def job(payload, io):
+        yield io.run_task("before", world.noting("before"))
+        time.sleep(0.05)
+        yield io.run_task("after", world.noting("after"))
+
+    world.run(job)
+    world.run(job)
+    (hint,) = [each for each in world.last(job)._record.hints if "went by" in each]
+    assert "task 'before' and" in hint
+    assert "test_replay.py, line" in hint
+
+
+def test_waiting_is_no_slow_code(world, monkeypatch):
+    """R10: time in a body or a wait is not between tasks."""
+    monkeypatch.setattr(_engine, "SLOW_GAP", 0.02)
+
+    @world.job
+    def job(payload, io):
+        yield io.run_task("before", world.noting("before"))
+        yield io.run_task("slow", world.body(lambda: time.sleep(0.05)))
+        yield io.wait("wait", days=1)
+        yield io.run_task("after", world.noting("after"))
+
+    world.run(job)
+    assert [each for each in world.last(job)._record.hints if "went by" in each] == []

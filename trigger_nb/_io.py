@@ -448,7 +448,8 @@ def _deadline(
         return f"wait until {until.isoformat(sep=' ', timespec='seconds')}", lambda _now: end
     try:
         length = to_seconds(timedelta(**given) if duration is None else duration, "the duration of io.wait")
-        name = f"wait {length:g} s" if length < 120 else f"wait {timedelta(seconds=round(length))}"
+        named = " ".join(f"{number:g} {unit}" for unit, number in given.items())
+        name = f"wait {named}" if named else f"wait {timedelta(seconds=length)}"
     except (TypeError, ValueError, OverflowError) as error:  # not a number, or beyond what a date can be
         raise InvalidOptionError(f"the duration of io.wait makes no time: {error}") from None
     return name, lambda now: now + length

@@ -111,6 +111,15 @@ def display_key(segment: str) -> str:
     return _plain(segment)
 
 
+def display_path(path: str) -> str:
+    """A path as a person would read it.
+
+    >>> display_path("parent/~(user,~i7)")
+    'parent/user · 7'
+    """
+    return "/".join(map(display_key, path.split("/")))
+
+
 def _plain(part: str) -> str:
     if part == "~s":
         return '""'

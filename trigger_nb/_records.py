@@ -220,6 +220,9 @@ class RunRecord(_Record):
     started_at: float | None = None
     finished_at: float | None = None
     passes: int = 0
+    # A run that was taken up again has lasted as long as its passes, not the days between them.
+    began_at: float | None = None  # when its last pass began
+    worked: float = 0.0  # seconds of the passes before that, or of all once it has ended
     last_ending: str = ""  # the status in which the pass before this one ended
     is_test: bool = False
     parent: str = ""  # run id of the parent run

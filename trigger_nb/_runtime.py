@@ -295,6 +295,7 @@ class Execution:
             run.__dict__.update(status=RunStatus.RUNNING, reason="", passes=run.passes + 1, hints=[])
             run.created_at = run.created_at or now
             run.started_at = run.started_at or now
+            run.began_at = now
             memory = runtime.memory(run.id)
             self._write_parked(memory)
             # In this order: what a body of an earlier pass writes from here on is newer than the store's.
@@ -357,8 +358,14 @@ class Execution:
             if self._rested is not None:
                 self._rested.set()
 
+    def _count_work(self) -> None:
+        """A pass has ended: its time is added to that of the run."""
+        if self.run.began_at is not None:
+            self.run.worked = round(self.run.worked + self.runtime.clock.time() - self.run.began_at, 3)
+
     def _turn_over(self) -> None:
         assert self._next is not None
+        self._count_work()
         (self.work, self.run.code), self._next = self._next, None
         self._revived = False
         then, self._then = self._then, None
@@ -488,6 +495,7 @@ class Execution:
             run.error = pass_.run_error_data(ending.error, run.ended_by)
         if noteworthy or run.finished_at is None:  # a full replay does not make a run last longer
             run.finished_at = round(self.runtime.clock.time(), 3)
+            self._count_work()
         run.hints = list(pass_.hints)
         run.counts = pass_.ledger.counts()
         run.holder = None

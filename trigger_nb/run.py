@@ -19,7 +19,7 @@ from ._clock import to_datetime
 from ._codec import Unstored
 from ._forget import forget, reset
 from ._interrupt import interruptible
-from ._keys import display_key, idempotency_key, is_within, last_segment, normal_key
+from ._keys import display_key, display_path, idempotency_key, is_within, last_segment, normal_key
 from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
 from ._runtime import Execution, Runtime, users_frames
 from ._scope import current_scope
@@ -290,13 +290,13 @@ class Run:
     def _what_failed(self, ended_by: list[str]) -> str:
         inner = [path for path in ended_by if not any(is_within(other, path) for other in ended_by)]
         if len(inner) > 1:
-            return (
-                f"{len(inner)} tasks failed ({', '.join(map(repr, inner[:3]))}{', ...' * (len(inner) > 3)})"
-            )
+            return f"{len(inner)} tasks failed ({', '.join(repr(display_path(path)) for path in inner[:3])}{', ...' * (len(inner) > 3)})"
         if not inner:
             return "Raised outside any task"
         attempts = next((r.attempt for r in self._runtime.task_records(self._id) if r.path == inner[0]), 1)
-        return f"Task {inner[0]!r} failed" + (f" after {attempts} attempts" if attempts > 1 else "")
+        return f"Task {display_path(inner[0])!r} failed" + (
+            f" after {attempts} attempts" if attempts > 1 else ""
+        )
 
     # Changing its course ----------------------------------------------------------------------
 

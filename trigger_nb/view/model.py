@@ -557,13 +557,8 @@ class RunModel:
 
     @property
     def elapsed(self) -> float | None:
-        """Seconds since the run started, until it finished or now."""
-        started, finished = self.run.started_at, self.run.finished_at
-        if started is None:
-            return None
-        if not self.ended:
-            return max(0.0, self.now - started)
-        return max(0.0, finished - started) if finished is not None else None
+        """Seconds that the run has lasted: its passes, without what lay between them."""
+        return run_seconds(self.run, None if self.ended else self.now)
 
     @property
     def failures(self) -> list[Row]:
@@ -747,6 +742,18 @@ def _named(rows: list[Row]) -> str:
         for row in rows[:3]
     )
     return names + (f" and {len(rows) - 3:,} more" if len(rows) > 3 else "")
+
+
+def run_seconds(run: RunRecord, now: float | None) -> float | None:
+    """Seconds that a run has lasted, or lasts until `now`; None when it has not begun or is cut off."""
+    if run.started_at is None:
+        return None
+    if now is not None:
+        began = run.began_at if run.began_at is not None else run.started_at
+        return max(0.0, run.worked + now - began)
+    if run.worked:
+        return run.worked
+    return max(0.0, run.finished_at - run.started_at) if run.finished_at is not None else None
 
 
 def error_line(error: Mapping[str, Any] | None, limit: int = 300) -> str:

@@ -100,8 +100,10 @@ class NotebookView:
             self._next_draw = self._loop.time() + max(_INTERVAL, took * (1 / _SHARE - 1))
 
     def hand_over(self) -> None:
-        """Stop following: another display shows the run from here on. Half a run would seem to be stuck."""
-        self.flush()
+        """Stop following: another display shows the run from here on. Half a run would seem to be stuck.
+
+        Not drawn before: events of a new pass may have come in, and the tree of an ended one stays.
+        """
         self.close()
         if self._model.ended:
             return

@@ -8,7 +8,7 @@ from .._records import RunRecord, RunStatus
 from . import icons
 from .escape import columns, fit, markup, visible
 from .html import shape, stylesheet
-from .model import SYMBOLS, run_state, status_text
+from .model import SYMBOLS, run_seconds, run_state, status_text
 from .words import duration, minute, plural
 
 _TITLES = ("", "Job", "Payload", "Status", "Started", "Duration", "Tasks", "Run")
@@ -44,8 +44,8 @@ def as_text(runs: Sequence[RunRecord], now: float, *, width: int = 120) -> str:
 
 def _cells(run: RunRecord, now: float) -> list[str]:
     started = run.started_at
-    finished = run.finished_at if run.status not in (RunStatus.RUNNING, RunStatus.WAITING) else now
-    took = duration(max(0.0, finished - started)) if started is not None and finished is not None else ""
+    lasted = run_seconds(run, now if run.status in (RunStatus.RUNNING, RunStatus.WAITING) else None)
+    took = "" if lasted is None else duration(lasted)
     return [
         visible(f"{run.name or run.job} {run.version if run.version != '0' else ''}".strip(), 60),
         visible(run.payload_preview, 80),
