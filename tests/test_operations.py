@@ -1052,12 +1052,12 @@ async def test_a_handler_may_start_the_run_again(tmp_path):
 
 def test_a_run_lasts_as_long_as_its_passes(world):
     """D2: a run taken up again days later has not lasted for days."""
-    fails = [OSError("down")]
+    body = world.failing("body", OSError("down"))
 
     @world.job
     def job(payload, io):
         yield io.wait("wait", 30)
-        return (yield io.run_task("body", world.failing("body", *fails)))
+        return (yield io.run_task("body", body))
 
     world.fail(job)
     world.clock.advance(3 * 86_400)
