@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.worlds import Gate, World, until
-from trigger_nb import Reason, Retry, RunStatus, TaskStatus
+from trigger_nb import Reason, Retry, RunStatus, TaskStatus, _flights
 from trigger_nb._flights import flights
 from trigger_nb.errors import RunInterruptedError, TaskTimeoutError
 
@@ -379,6 +379,33 @@ async def test_an_interrupted_threads_body_is_adopted(world):
     assert await run == "charged"
     assert run.task("charge").reason == Reason.ADOPTED
     assert world.take() == ["charge"]
+
+
+async def test_a_living_body_is_no_crash_however_often_it_is_met(world, monkeypatch):
+    """A5, A1: its start is recorded and has no end, and it lives: nothing has crashed."""
+    monkeypatch.setattr(_flights, "MARK_AFTER", 0.002)
+    gate = Gate()
+
+    def charge(task):
+        world.note(task.attempt)
+        gate.pass_through()
+        return "charged"
+
+    @world.client.job
+    async def job(payload, io):
+        return await io.run_task("charge", charge)
+
+    store = world.client.runtime.store
+    for _ in range(5):
+        run = job.start()
+        await until(lambda: run._execution.pass_.reasons or gate.reached.is_set())
+        await until(lambda: '"status":"RUNNING"' in (store.get(f"{run.id}/charge") or ""))
+        run.pause()
+        await failure(run)
+    run = job.start()
+    gate.open()
+    assert await run == "charged"
+    assert world.take() == [1]
 
 
 async def test_an_interrupted_async_body_runs_again(world):
