@@ -396,12 +396,16 @@ async def test_a_living_body_is_no_crash_however_often_it_is_met(world, monkeypa
         return await io.run_task("charge", charge)
 
     store = world.client.runtime.store
-    for _ in range(5):
+
+    async def begin_and_pause():
         run = job.start()
         await until(lambda: run._execution.pass_.reasons or gate.reached.is_set())
         await until(lambda: '"status":"RUNNING"' in (store.get(f"{run.id}/charge") or ""))
         run.pause()
         await failure(run)
+
+    for _ in range(5):
+        await begin_and_pause()
     run = job.start()
     gate.open()
     assert await run == "charged"
