@@ -10,7 +10,12 @@ import pytest
 
 from tests.worlds import Gate, World, until
 from trigger_nb import Reason, RunStatus, TaskStatus, _ledger, _values
+from trigger_nb._call import Memory
+from trigger_nb._feed import Feed
 from trigger_nb._flights import flights
+from trigger_nb._ledger import Ledger, begin
+from trigger_nb._records import RunRecord, TaskRecord
+from trigger_nb._store import Row
 from trigger_nb.errors import RunLostError, StoreBusyError, StoreError
 
 
@@ -334,7 +339,6 @@ def test_a_run_that_was_taken_over_starts_no_new_bodies(world, monkeypatch):
 
 def test_the_first_committed_result_wins(world):
     """C5: another kernel completed the task meanwhile; its value is what both see."""
-    from trigger_nb._store import Row
 
     @world.job
     def job(payload, io):
@@ -427,3 +431,34 @@ async def test_an_end_that_cannot_be_written_is_told(tmp_path, monkeypatch):
     assert run.status == RunStatus.COMPLETED
     assert run.task("task").status == TaskStatus.COMPLETED
     assert world.take() == ["task"]
+
+
+@pytest.mark.parametrize("moment", ["before the store is read", "after"])
+def test_what_an_earlier_pass_notes_late_replaces_no_result(tmp_path, moment):
+    """A9, R1: its call was cut short and says so, when the next pass has already written the parked result."""
+    world = World(tmp_path)
+    store = world.client.runtime.store
+    memory, run = Memory(), RunRecord(id="run_1", passes=1)
+
+    def ledger():
+        return Ledger(
+            run=run, store=store, journal=world.client.runtime.journal, memory=memory, feed=Feed(),
+            note=lambda record: None, fail=None, on_fault=None,
+        )  # fmt: skip
+
+    earlier = ledger()
+    late = TaskRecord(path="charge", status=TaskStatus.PENDING, interrupted=True)
+    store.commit([Row("run_1/charge", "run_1", '{"value":"charged"}', 1)])
+
+    class Reading:
+        def select(self, tag):
+            if moment == "before the store is read":
+                earlier.remember(late)
+            return store.select(tag)
+
+    begin(memory, "run_1", Reading())
+    now = ledger()
+    if moment == "after":
+        earlier.remember(late)
+    assert now.record("charge").status == TaskStatus.COMPLETED
+    world.new_kernel()

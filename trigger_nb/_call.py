@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ class Memory:
     # The texts of the tasks' records by path. One for all passes: what a body of an earlier pass
     # still writes must be seen by the one that is under way.
     records: dict[str, str] = field(default_factory=dict[str, str])
+    lock: threading.Lock = field(default_factory=threading.Lock)  # held to look there, then write
 
 
 class Call(Generic[T]):

@@ -1327,6 +1327,12 @@ class Pass:
             # cleanup, so only what is left behind after that is cancelled by itself.
             self.home.soon(lambda: self.home.soon(self._cancel_left_behind))
 
+    async def unwind(self, patience: float) -> None:
+        """After a stop: until the calls that it cut short have noted how they ended; not under trio."""
+        hosts = {call.host for call in self.calls if call.host is not None}
+        if self.stopped != Stop.ENDED and hosts:
+            await asyncio.wait(hosts, timeout=patience)
+
     def _cancel_left_behind(self) -> None:
         for host in {call.host for call in self.calls if call.host is not None}:
             if not host.cancelling():

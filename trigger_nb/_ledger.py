@@ -30,6 +30,23 @@ LOOP_PATIENCE = 0.05  # how long a commit may hold the loop when another process
 THREAD_PATIENCE = 30.0  # and how long it is tried in a thread before it is a failure of the store
 
 
+def begin(memory: Memory, run_id: str, store: Store) -> None:
+    """Read what is stored of a run. What a body of an earlier pass writes meanwhile is newer."""
+    fresh: dict[str, str] = {}
+    memory.records = fresh
+    stored = store.select(run_id)
+    with memory.lock:
+        for key, text in stored:
+            path = key[len(run_id) + 1 :]
+            if path not in fresh or _wins(TaskRecord.loads(text), TaskRecord.loads(fresh[path])):
+                fresh[path] = text
+
+
+def _wins(before: TaskRecord, after: TaskRecord) -> bool:
+    """Whether a record stays though another one comes: as in the store, which lets nothing replace a result."""
+    return before.rank % 2 == 1 and before.rank >= after.rank
+
+
 class Ledger:
     """One pass's view of what is stored of its run.
 
@@ -141,10 +158,11 @@ class Ledger:
         self.memory.parked.extend(row for row in pending.rows if row.tag != "runs")
 
     def remember(self, record: TaskRecord) -> None:
-        before = self.record(record.path)
-        if before is not None and before.rank % 2 and before.rank >= record.rank:
-            return  # a result is there, which nothing replaces, in the store either
-        self.memory.records[record.path] = record.dumps()
+        with self.memory.lock:
+            before = self.memory.records.get(record.path)
+            if before is not None and _wins(TaskRecord.loads(before), record):
+                return
+            self.memory.records[record.path] = record.dumps()
         self._note(record)
         if self.feed.watched:
             self.feed.emit(Saved(record.copy()))

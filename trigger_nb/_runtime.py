@@ -10,12 +10,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any
 
 import anyio
 
-from . import _lease
+from . import _lease, _ledger
 from ._blocking import BlockingIo
 from ._bodies import bind_run, is_async
 from ._call import Memory, Settings, Stop
@@ -298,11 +299,7 @@ class Execution:
             run.began_at = now
             memory = runtime.memory(run.id)
             self._write_parked(memory)
-            # In this order: what a body of an earlier pass writes from here on is newer than the store's.
-            memory.records = {}
-            prefix = len(run.id) + 1
-            for key, text in runtime.store.select(run.id):
-                memory.records.setdefault(key[prefix:], text)
+            _ledger.begin(memory, run.id, runtime.store)
         except BaseException:
             runtime.release_lease(run.id)
             raise
@@ -398,8 +395,10 @@ class Execution:
             pass_.stop(Stop.INTERRUPT)  # the event loop is shutting down: the end is still recorded
         finally:
             stopping.cancel()
+        give_up = monotonic() + GRACE
         if not main.done():
             await asyncio.wait({main}, timeout=GRACE)
+        await pass_.unwind(max(0.0, give_up - monotonic()))
 
     async def _run_inside(self, pass_: Pass) -> None:
         with anyio.CancelScope() as pass_.outer:
