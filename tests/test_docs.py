@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import trigger_nb
-from trigger_nb import _io, errors, filters, retry, run as run_module
+from trigger_nb import _io, _operations, errors, filters, retry, run as run_module
 from trigger_nb._task import Options
 from trigger_nb.client import TriggerClient
 from trigger_nb.job import JobOptions
@@ -144,9 +144,9 @@ def test_the_table_of_operations_is_that_of_the_code():
     }
     head = next(line for line in REFERENCE["run"].splitlines() if line.startswith("| | start"))
     operations = [cell.strip() for cell in head.split("|")[2:-1]]
-    assert operations == list(run_module.OPERATIONS)
+    assert operations == list(_operations.OPERATIONS)
     assert told == {
-        str(status): [str(run_module.OPERATIONS[operation][status]) for operation in operations]
+        str(status): [str(_operations.OPERATIONS[operation][status]) for operation in operations]
         for status in trigger_nb.RunStatus
     }
 

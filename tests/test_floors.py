@@ -27,7 +27,7 @@ FLOORS = [
     "_origins.py",
     "_codec/arrays.py _codec/classes.py _codec/exceptions.py _codec/frames.py _codec/signed.py",  # 2
     "_codec/json.py _codec/preview.py _codec/tables.py _records.py triggers.py",
-    "_codec/__init__.py _feed.py _flights.py _forget.py",  # 3
+    "_codec/__init__.py _feed.py _flights.py _forget.py _operations.py",  # 3
     "_still.py _store.py _task.py _values.py view/model.py",  # 4
     "_call.py _commit.py _lease.py view/icons.py view/text.py",  # 5
     "view/html.py",
@@ -38,7 +38,9 @@ FLOORS = [
     "_io.py view/__init__.py",  # 7
     "_blocking.py",  # 8
     "_runtime.py",
+    "_awaiting.py _taskinfo.py",
     "run.py",  # 9
+    "runs.py",
     "job.py",  # 10
     "client.py",  # 11
     "testing/clock.py",

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from tests.worlds import Gate, World, until
 from trigger_nb import RunStatus, TaskStatus, TriggerClient, event_trigger, invoke_trigger
+from trigger_nb._operations import OPERATIONS
 from trigger_nb._runtime import runtime_for
 from trigger_nb.errors import (
     InvalidOptionError,
@@ -25,7 +26,6 @@ from trigger_nb.errors import (
     TaskTimeoutError,
     UsageError,
 )
-from trigger_nb.run import OPERATIONS
 
 
 def again(world, job):

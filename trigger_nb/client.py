@@ -21,7 +21,8 @@ from ._task import OnChange, check_words
 from ._values import dump_or_describe
 from .errors import InvalidOptionError, NotFoundError
 from .job import Job, JobOptions, LogLevel, hashed
-from .run import Run, Runs
+from .run import Run
+from .runs import Runs
 from .triggers import Trigger
 
 Function = Callable[..., Any]

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from . import _codec
+from ._awaiting import RunCall
 from ._bodies import bind_run
 from ._call import Settings
 from ._clock import to_datetime, to_seconds
@@ -31,7 +32,8 @@ from .errors import (
     TriggerError,
     UsageError,
 )
-from .run import Run, RunCall, Runs
+from .run import Run
+from .runs import Runs
 from .triggers import InvokeTrigger, Trigger
 from .view.notebook import NotebookView, in_notebook
 
@@ -184,8 +186,9 @@ class Job(Generic[T]):
         Raises `InvalidPayloadError`, `RunLockedError`, and what the run ends in.
         """
 
-        def begin() -> Run:
-            return self._start(payload, run_id, fresh, is_test, on_change, display, awaited=True)
+        async def begin() -> Any:
+            run = self._start(payload, run_id, fresh, is_test, on_change, display, awaited=True)
+            return await run.result_of_cell()
 
         return RunCall(begin, self.id, self._name)
 

@@ -7,23 +7,23 @@ import difflib
 import sys
 import threading
 import unicodedata
-import warnings
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NoReturn, cast, overload
+from typing import Any, Literal, NoReturn, cast
 
 from . import _codec, _lease
+from ._awaiting import has_loop, in_cell
 from ._call import Stop
-from ._clock import to_datetime
 from ._codec import Unstored
 from ._forget import forget, reset
-from ._interrupt import interruptible
-from ._keys import display_key, display_path, idempotency_key, is_within, last_segment, normal_key
-from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
-from ._runtime import Execution, Runtime, users_frames
+from ._keys import display_path, is_within, normal_key
+from ._operations import OPERATIONS, Operation
+from ._records import RunRecord, RunStatus, TaskRecord, TaskStatus
+from ._runtime import Execution, Runtime
 from ._scope import current_scope
 from ._store import Row
+from ._taskinfo import TaskInfo, moment
 from .errors import (
     NotFoundError,
     RunInterrupted,
@@ -32,55 +32,9 @@ from .errors import (
     TriggerError,
     UsageError,
 )
-from .view import html, table, text
+from .view import html, text
 from .view.model import RunModel
 from .view.notebook import NotebookView, bundle
-
-Operation = Literal["start", "cancel", "pause", "resume", "retry", "rerun_from", "skip_wait", "delete"]
-
-_S = RunStatus
-# Status x operation -> the status it leads to, or why it makes no sense. The methods, the buttons,
-# the tests and the docs all read this table. "start" is running the cell again.
-OPERATIONS: dict[Operation, dict[RunStatus, RunStatus | str]] = {
-    "start": {
-        _S.PENDING: _S.RUNNING, _S.RUNNING: _S.RUNNING, _S.WAITING: _S.RUNNING, _S.COMPLETED: _S.RUNNING,
-        _S.FAILED: _S.RUNNING, _S.CANCELED: _S.RUNNING, _S.INTERRUPTED: _S.RUNNING,
-    },
-    "cancel": {
-        _S.PENDING: _S.CANCELED, _S.RUNNING: _S.CANCELED, _S.WAITING: _S.CANCELED,
-        _S.COMPLETED: "it has completed", _S.FAILED: _S.CANCELED, _S.CANCELED: _S.CANCELED,
-        _S.INTERRUPTED: _S.CANCELED,
-    },
-    "pause": {
-        _S.PENDING: _S.WAITING, _S.RUNNING: _S.WAITING, _S.WAITING: _S.WAITING,
-        _S.COMPLETED: "it has completed", _S.FAILED: "it has failed", _S.CANCELED: "it is canceled",
-        _S.INTERRUPTED: _S.WAITING,
-    },
-    "resume": {
-        _S.PENDING: _S.RUNNING, _S.RUNNING: _S.RUNNING, _S.WAITING: _S.RUNNING,
-        _S.COMPLETED: "it has completed; rerun_from(path) runs a part again",
-        _S.FAILED: "it has failed; retry() runs what failed again", _S.CANCELED: _S.RUNNING,
-        _S.INTERRUPTED: _S.RUNNING,
-    },
-    "retry": {
-        _S.PENDING: _S.RUNNING, _S.RUNNING: "it is under way", _S.WAITING: _S.RUNNING,
-        _S.COMPLETED: _S.RUNNING, _S.FAILED: _S.RUNNING, _S.CANCELED: _S.RUNNING, _S.INTERRUPTED: _S.RUNNING,
-    },
-    "rerun_from": {
-        _S.PENDING: _S.RUNNING, _S.RUNNING: _S.RUNNING, _S.WAITING: _S.RUNNING, _S.COMPLETED: _S.RUNNING,
-        _S.FAILED: _S.RUNNING, _S.CANCELED: _S.RUNNING, _S.INTERRUPTED: _S.RUNNING,
-    },
-    "skip_wait": {
-        _S.PENDING: "it has not begun", _S.RUNNING: _S.RUNNING, _S.WAITING: _S.WAITING,
-        _S.COMPLETED: "it has completed", _S.FAILED: _S.FAILED, _S.CANCELED: _S.CANCELED,
-        _S.INTERRUPTED: _S.INTERRUPTED,
-    },
-    "delete": {
-        _S.PENDING: _S.PENDING, _S.RUNNING: "it is under way; cancel() it first", _S.WAITING: _S.WAITING,
-        _S.COMPLETED: _S.COMPLETED, _S.FAILED: _S.FAILED, _S.CANCELED: _S.CANCELED,
-        _S.INTERRUPTED: _S.INTERRUPTED,
-    },
-}  # fmt: skip
 
 
 class Run:
@@ -157,13 +111,13 @@ class Run:
     @property
     def started_at(self) -> datetime | None:
         """When its first pass began, in UTC."""
-        return _moment(self._record.started_at)
+        return moment(self._record.started_at)
 
     @property
     def finished_at(self) -> datetime | None:
         """When its last pass ended, in UTC; None while one is under way."""
         record = self._record
-        return None if self._id in self._runtime.executions else _moment(record.finished_at)
+        return None if self._id in self._runtime.executions else moment(record.finished_at)
 
     @property
     def tasks(self) -> list[TaskInfo]:
@@ -194,7 +148,7 @@ class Run:
         Raises the error it FAILED with as itself, `RunCanceledError`, `RunInterruptedError`, or a
         `StoreError` when the store gave out.
         """
-        return _in_cell(self._result_or_leave)
+        return in_cell(self._result_or_leave)
 
     async def _result_or_leave(self) -> Any:
         """For whoever merely awaits the run: it goes on when the wait is cancelled (A7)."""
@@ -403,7 +357,7 @@ class Run:
     def _on_loop(self, begin: Callable[[], Execution]) -> Execution:
         """Call it on the loop that runs live on, from whatever thread this is."""
         home = self._runtime.home
-        if _has_loop() or (home is not None and home.thread == threading.get_ident() and not home.is_asyncio):
+        if has_loop() or (home is not None and home.thread == threading.get_ident() and not home.is_asyncio):
             return begin()
 
         async def call() -> Execution:
@@ -488,7 +442,7 @@ class Run:
         execution = self._runtime.executions.get(self._id)
         if self._runtime.run_record(self._id) is None:
             print(repr(self))  # noqa: T201  # it was deleted, and a cell ends in it
-        elif execution is not None and _has_loop():
+        elif execution is not None and has_loop():
             self._execution = execution
             self.show_in(NotebookView(self.model(), execution.feed, asyncio.get_running_loop()))
         else:
@@ -549,150 +503,6 @@ class Run:
         )
 
 
-class TaskInfo:
-    """What is known of one task of a run, at the moment it was asked for."""
-
-    def __init__(self, runtime: Runtime, run_id: str, record: TaskRecord, reason: Reason | None) -> None:
-        self._runtime = runtime
-        self._run_id = run_id
-        self._record = record
-        # Why its body was called in the pass seen last in this kernel, or was not; None when not met.
-        self.reason = reason
-        self.path = record.path
-        self.key = display_key(last_segment(record.path))
-        self.status = TaskStatus(record.status)
-        self.kind = record.kind
-        self.attempt = record.attempt
-        self.generation = record.generation
-        self.name = record.name or self.key
-        self.icon = record.icon
-        self.level = record.level
-        self.data = record.data
-        self.params = record.params
-        self.properties = record.properties
-        self.output_properties = record.output_properties
-        self.started_at = _moment(record.started_at)
-        self.ended_at = _moment(record.ended_at)
-        self.next_at = _moment(record.next_at)
-
-    @property
-    def idempotency_key(self) -> str:
-        """The token that the body hands to outside services."""
-        return idempotency_key(self._run_id, self.path, self.generation)
-
-    @property
-    def output(self) -> Any:
-        """The stored result; None when there is none yet."""
-        record = self._record
-        if record.status != TaskStatus.COMPLETED:
-            return None
-        if record.form == "unstored":
-            live = self._runtime.memory(self._run_id).live
-            lost = Unstored(record.path, record.value["type"], record.value["reason"])
-            return live.get((record.path, record.generation), lost)
-        return _codec.load(record.form, record.value, self._runtime.store.blobs(self._run_id))
-
-    @property
-    def error(self) -> BaseException | None:
-        """The error it ended in, or that its last attempt ended in."""
-        return None if self._record.error is None else _codec.decode_error(self._record.error)
-
-    @property
-    def duration(self) -> float | None:
-        """Seconds from its first start to its end; None while it has none."""
-        record = self._record
-        return None if record.ended_at is None else max(0.0, record.ended_at - record.started_at)
-
-    def __repr__(self) -> str:
-        why = f", {self.reason}" if self.reason else ""
-        return f"<task {self.path!r}: {self.status}{why}>"
-
-
-class RunCall:
-    """What `job.run(...)` gives: a run that starts when it is awaited."""
-
-    def __init__(self, begin: Callable[[], Run], job_id: str, job_name: str) -> None:
-        self._begin = begin
-        self._job_id = job_id
-        self._job_name = job_name  # in the user's code
-        self._steps: Generator[Any, Any, Any] | None = None
-        self._noticed = False
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        self._noticed = True
-        return _in_cell(self._begin_and_wait)
-
-    # With these it is a coroutine to asyncio: `create_task` and a task group's take it as it is.
-
-    def send(self, value: Any) -> Any:
-        return self._started().send(value)
-
-    def throw(self, *error: Any) -> Any:
-        if self._steps is None:  # cancelled before it has begun, so it never does
-            self._noticed = True
-            self._steps = _unbegun()
-        return self._steps.throw(*error)
-
-    def close(self) -> None:
-        self._noticed = True
-        if self._steps is not None:
-            self._steps.close()
-
-    def _started(self) -> Generator[Any, Any, Any]:
-        if self._steps is None:
-            self._steps = self.__await__()
-        return self._steps
-
-    async def _begin_and_wait(self) -> Any:
-        return await self._begin().result_of_cell()
-
-    def __repr__(self) -> str:
-        self._noticed = True
-        return (
-            f'<a run of job {self._job_id!r} that has not started: write "await" in front of it, '
-            f"await {self._job_name}.run(...), or use {self._job_name}.start(...)>"
-        )
-
-    def __del__(self) -> None:
-        if not self._noticed:
-            warnings.warn(
-                f"a run of job {self._job_id!r} was never awaited, so it did not start: write "
-                f"await {self._job_name}.run(...), or {self._job_name}.start(...)",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-
-
-class Runs(Sequence[Run]):
-    """Runs, newest first; shown as a table."""
-
-    def __init__(self, runs: list[Run]) -> None:
-        self._runs = runs
-
-    @overload
-    def __getitem__(self, index: int) -> Run: ...
-    @overload
-    def __getitem__(self, index: slice) -> Runs: ...
-    def __getitem__(self, index: int | slice) -> Run | Runs:
-        return Runs(self._runs[index]) if isinstance(index, slice) else self._runs[index]
-
-    def __len__(self) -> int:
-        return len(self._runs)
-
-    def _records(self) -> list[RunRecord]:
-        return [run._record.copy(status=run.status) for run in self._runs]  # pyright: ignore[reportPrivateUsage]
-
-    def _repr_html_(self) -> str:
-        return table.as_html(self._records(), self._now)
-
-    def __repr__(self) -> str:
-        return table.as_text(self._records(), self._now)
-
-    @property
-    def _now(self) -> float:
-        return self._runs[0]._runtime.clock.time() if self._runs else 0.0  # pyright: ignore[reportPrivateUsage]
-
-
 class _Leased:
     """Holds a run's lease while its records are changed from outside a pass."""
 
@@ -728,70 +538,11 @@ def _without_wait(record: TaskRecord, now: float) -> list[TaskRecord]:
     return [record.copy(next_at=now)]
 
 
-def _moment(timestamp: float | None) -> datetime | None:
-    return to_datetime(timestamp) if timestamp else None
-
-
 def _cell_number() -> int:
     """How many cells this kernel has run; -1 where there are no cells."""
     get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = get_ipython() if get_ipython is not None else None
     return getattr(shell, "execution_count", -1)
-
-
-class _Outcome(asyncio.Future[Any]):
-    """What a cell awaits. A future raises in the cell's own frame, so its traceback has none of ours.
-
-    Cancelling it cancels `work`, and it ends when that has: a cell that is interrupted ends when its
-    run has come to rest.
-    """
-
-    def __init__(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        super().__init__()
-        self._message: Any = None
-        self._work = asyncio.get_running_loop().create_task(self._do(work))
-        self._work.add_done_callback(self._end)
-
-    async def _do(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> tuple[Any, BaseException | None]:
-        with interruptible(self.cancel):
-            try:
-                return await work(), None
-            except BaseException as error:  # noqa: BLE001  # raised by whoever awaits
-                return None, error
-
-    def cancel(self, msg: Any | None = None) -> bool:
-        """Cancel the work; then this ends, too."""
-        self._message = msg
-        return self._work.cancel(msg)
-
-    def _end(self, work: asyncio.Task[tuple[Any, BaseException | None]]) -> None:
-        value, error = (None, asyncio.CancelledError()) if work.cancelled() else work.result()
-        if error is None:
-            self.set_result(value)
-        elif isinstance(error, asyncio.CancelledError):
-            # By its message whoever cancelled this knows his own, as anyio does. Without one there is
-            # room to say more.
-            super().cancel(self._message or next(iter(error.args), None))
-        else:
-            self.set_exception(error.with_traceback(users_frames(error.__traceback__)))
-
-
-def _in_cell(work: Callable[[], Coroutine[Any, Any, Any]]) -> Generator[Any, Any, Any]:
-    """What a cell's `await` goes through; under trio the work itself."""
-    return _Outcome(work).__await__() if _has_loop() else work().__await__()
-
-
-def _unbegun() -> Generator[Any, Any, Any]:
-    yield
-
-
-def _has_loop() -> bool:
-    """Whether asyncio is running on this thread."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 async def _bounded(rest: Any) -> None:

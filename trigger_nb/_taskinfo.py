@@ -1,0 +1,77 @@
+"""A task of a run, as its user looks at it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from . import _codec
+from ._clock import to_datetime
+from ._codec import Unstored
+from ._keys import display_key, idempotency_key, last_segment
+from ._records import Reason, TaskRecord, TaskStatus
+from ._runtime import Runtime
+
+
+def moment(timestamp: float | None) -> datetime | None:
+    """A stored time as people get it: in UTC, None while there is none."""
+    return to_datetime(timestamp) if timestamp else None
+
+
+class TaskInfo:
+    """What is known of one task of a run, at the moment it was asked for."""
+
+    def __init__(self, runtime: Runtime, run_id: str, record: TaskRecord, reason: Reason | None) -> None:
+        self._runtime = runtime
+        self._run_id = run_id
+        self._record = record
+        # Why its body was called in the pass seen last in this kernel, or was not; None when not met.
+        self.reason = reason
+        self.path = record.path
+        self.key = display_key(last_segment(record.path))
+        self.status = TaskStatus(record.status)
+        self.kind = record.kind
+        self.attempt = record.attempt
+        self.generation = record.generation
+        self.name = record.name or self.key
+        self.icon = record.icon
+        self.level = record.level
+        self.data = record.data
+        self.params = record.params
+        self.properties = record.properties
+        self.output_properties = record.output_properties
+        self.started_at = moment(record.started_at)
+        self.ended_at = moment(record.ended_at)
+        self.next_at = moment(record.next_at)
+
+    @property
+    def idempotency_key(self) -> str:
+        """The token that the body hands to outside services."""
+        return idempotency_key(self._run_id, self.path, self.generation)
+
+    @property
+    def output(self) -> Any:
+        """The stored result; None when there is none yet."""
+        record = self._record
+        if record.status != TaskStatus.COMPLETED:
+            return None
+        if record.form == "unstored":
+            live = self._runtime.memory(self._run_id).live
+            lost = Unstored(record.path, record.value["type"], record.value["reason"])
+            return live.get((record.path, record.generation), lost)
+        return _codec.load(record.form, record.value, self._runtime.store.blobs(self._run_id))
+
+    @property
+    def error(self) -> BaseException | None:
+        """The error it ended in, or that its last attempt ended in."""
+        return None if self._record.error is None else _codec.decode_error(self._record.error)
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from its first start to its end; None while it has none."""
+        record = self._record
+        return None if record.ended_at is None else max(0.0, record.ended_at - record.started_at)
+
+    def __repr__(self) -> str:
+        why = f", {self.reason}" if self.reason else ""
+        return f"<task {self.path!r}: {self.status}{why}>"
