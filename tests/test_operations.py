@@ -1004,7 +1004,7 @@ def test_a_tasks_row_says_what_it_is(world):
     world.run(job)
     task = world.last(job).tasks[0]
     assert (task.name, task.status, task.key) == ("Fetch user", TaskStatus.COMPLETED, "task")
-    assert repr(task) == "<task 'task': COMPLETED>"
+    assert repr(task) == "<task 'task': COMPLETED, new>"
 
 
 def test_jobs_that_start_each_other_in_a_circle_come_to_an_end(world):

@@ -464,8 +464,11 @@ async def test_a_failed_parents_end_is_committed_after_its_childrens(tmp_path):
     with pytest.raises(ValueError, match="parent"):
         await run
     assert "parent" not in {task.path for task in run.tasks}
+    finishing = "Still finishing: 1 subtask of 'parent', which has failed. What they return is kept."
+    assert finishing in run.model().hints()
     gate.open()
     await until(lambda: {"parent", "parent/slow"} <= {task.path for task in run.tasks})
+    assert finishing not in run.model().hints()
     assert run.task("parent").status == TaskStatus.ERRORED
     assert run.task("parent/slow").status == TaskStatus.COMPLETED
 

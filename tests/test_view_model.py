@@ -241,8 +241,8 @@ def test_everything_replayed_says_so_and_how_to_start_anew():
     view = model(
         [task("a"), task("a/b", 2)], status=RunStatus.COMPLETED, seen=seen("a", reason=Reason.REPLAYED)
     )
-    assert "Everything was replayed, from 2023-11-1" in said(view)
-    assert "fresh=True" in said(view)
+    assert "Everything was replayed; it ran on 2023-11-1" in said(view)
+    assert "`job.run(..., fresh=True)`" in said(view)
     view.apply([Saved(task("new", 3)), Seen("new", Reason.NEW)])
     assert "Everything" not in said(view)
 
@@ -280,6 +280,8 @@ def test_hints_of_the_engine_are_shown_once_and_go_with_the_pass():
     view = model(hints=["slow"])
     view.apply([Hinted("slow"), Hinted("slower")])
     assert view.hints() == ["slow", "slower"]
+    view.apply([Hinted("slow", over=True)])
+    assert view.hints() == ["slower"]
     view.apply([PassBegan(2)])
     assert view.hints() == []
     view.apply([Hinted(f"hint {at}") for at in range(1000)])

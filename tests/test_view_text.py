@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 
+import pytest
 from hypothesis import given, strategies as st
 
+from tests.worlds import Gate, until
+from trigger_nb import TriggerClient
 from trigger_nb._feed import Progressed, Seen
 from trigger_nb._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
 from trigger_nb.view import table, text
@@ -63,7 +66,7 @@ def test_the_tree_as_a_whole():
         "✘ My job · FAILED · 3.2 s\n"
         "  5 tasks: 3 completed, 1 failed, 1 not reached · 1 replayed\n"
         "  job 1.0 · run_1 · /s\n"
-        '  Changed, and replayed all the same: `fetch` (code). `run(...,\n    on_change="only")` runs it '
+        '  Changed, and replayed all the same: `fetch` (code). `job.run(...,\n    on_change="only")` runs it '
         'again, `on_change="rerun"` also what started\n    after.\n'
         "  1 task of an earlier pass not reached in this one, and kept.\n"
         "├─ ✔ Fetch user [fetch] · replayed · changed: code · User: u1             250 ms\n"
@@ -250,17 +253,36 @@ def test_moments_out_of_range_do_not_raise():
 
 def test_the_table_of_runs():
     runs = [
-        run(payload_preview='{"id": 7}', counts={"COMPLETED": 9, "ERRORED": 1}),
+        run(payload_preview='{"id": 7}', counts={"COMPLETED": 9, "ERRORED": 1, "INTERRUPTED": 2}),
         run("WAITING", id="run_2", reason="wait", finished_at=None, is_test=True),
         RunRecord(id="run_3", job="new"),
     ]
     lines = table.as_text(runs, T + 60).splitlines()
     assert [line.split("  ")[0] for line in lines[1:]] == ["✔", "◷", "○"]
-    assert "10 tasks, 1 failed" in lines[1]
+    assert "12 tasks, 1 failed, 2 unfinished" in lines[1]
     assert "WAITING test" in lines[2]
     assert "1 min" in lines[2]
     assert lines[3].endswith("run_3")
     assert table.as_text([], T) == "no runs"
+
+
+@pytest.mark.anyio
+async def test_the_table_counts_what_was_cut_short_as_the_tree_does(tmp_path):
+    """A7: a task whose pass was stopped is unfinished, not pending."""
+    client = TriggerClient("counts", dir=tmp_path, display=False)
+    gate = Gate()
+
+    @client.job
+    async def job(payload, io):
+        await io.run_task("a", lambda: {"interrupted": True})
+        await io.run_task("b", gate.pass_through_async)
+
+    run = job.start()
+    await until(gate.reached.is_set)
+    run.cancel()
+    await until(lambda: run.status == RunStatus.CANCELED)
+    assert "2 tasks, 1 unfinished" in repr(client.runs())
+    assert text.counts(run.model().tally) == "2 tasks: 1 completed, 1 unfinished"
 
 
 def test_the_table_cuts_payloads_first():

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 import anyio
 import anyio.lowlevel
 
-from . import _codec
+from . import _codec, _tee
 from ._bodies import Signature, bind_body, bind_run, is_async, signature_of
 from ._call import MISS, Call, Memory, Settings, Stop, show_place
 from ._changes import Changes
@@ -37,9 +37,10 @@ from ._feed import Feed, Hinted, Saved, SavedRun, Seen
 from ._flights import Flight, FlightKey, flights
 from ._forget import Finality, forget, open_again, to_be_said_again
 from ._interrupt import calls_user_code
-from ._keys import display_key, is_within, parent_path
+from ._keys import display_key, display_path, is_within, parent_path
 from ._ledger import Ledger
 from ._origins import comes_from_subtask, mark_origin, origins
+from ._prints import Prints
 from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
 from ._redact import check_redact, redact, scrub, scrub_error
 from ._scope import Scope, TimeLimit, current_scope
@@ -116,6 +117,7 @@ class Pass:
         self.changes = Changes(self.ledger)
         self.reasons: dict[str, Reason] = {}
         self.hints: list[str] = []
+        self._finishing: dict[str, str] = {}  # what is said of failed tasks whose subtasks still run
         self.misuse: UsageError | None = None  # the first; it fails the run even when swallowed (I4)
         self.stopped: Stop | None = None
         self.stop_error: TriggerError | None = None  # what `await run` raises for a stop of our own making
@@ -138,16 +140,23 @@ class Pass:
         self._idle_since = 0.0
         self._idle_at = ""
 
-    def records_with_running(self) -> list[TaskRecord]:
-        """All records of the run as they are now, with the bodies that run and are too young to be recorded, for whoever looks on."""
-        found = {record.path: record for record in self.ledger.records()}
+    def running(self) -> dict[str, TaskRecord]:
+        """By path, the bodies that run, with what is not recorded of them yet, for whoever looks on."""
+        found: dict[str, TaskRecord] = {}
         for flight in list(self.flights):
-            begun, known = flight.attempt, found.get(flight.path)
+            begun, known = flight.attempt, self.ledger.record(flight.path)
             # A thread that was left behind is older than what is recorded of the attempts after it.
             is_news = known is None or known.status == TaskStatus.PENDING or known.attempt < begun.attempt
-            if is_news and flight.record is None and not flight.queued:
+            if flight.record is not None or flight.queued:
+                continue
+            if is_news:
                 found[flight.path] = begun.copy()
-        return list(found.values())
+            elif known is not None and (known.status, known.attempt) == (TaskStatus.RUNNING, begun.attempt):
+                found[flight.path] = known
+            else:
+                continue
+            _note_prints(found[flight.path], flight.scope)
+        return found
 
     def _read_records(self) -> list[TaskRecord]:
         return self.ledger.records()
@@ -170,7 +179,9 @@ class Pass:
         seen = scope.seen
         path = call.path = scope.prefix + segment
         if segment in seen:
-            raise self.misused(DuplicateKeyError(path, show_place(seen[segment]), show_place(call.place)))
+            raise self.misused(
+                DuplicateKeyError(path, show_place(seen[segment]), show_place(call.place), display_path(path))
+            )
         seen[segment] = call.place
         if scope.parent is None:
             now = time.monotonic()
@@ -243,7 +254,9 @@ class Pass:
             lost = record.value
         if call.options.get("repeatable", self.settings.repeatable):
             return MISS
-        self.hint(f"the value of task {call.path!r} is not stored: {lost['reason'] or lost['type']}")
+        self.hint(
+            f"the value of task {display_path(call.path)!r} is not stored: {lost['reason'] or lost['type']}"
+        )
         return Unstored(call.path, lost["type"], lost["reason"])
 
     def _returns(self, call: Call[Any]) -> Any:
@@ -264,7 +277,7 @@ class Pass:
         """The result of a call that `replay` could not give."""
         scope = call.scope
         if scope.depth >= self.settings.max_depth:
-            raise self.misused(NestingError(call.path, self.settings.max_depth))
+            raise self.misused(NestingError(call.path, self.settings.max_depth, display_path(call.path)))
         if scope.flights is None:
             scope.flights = set()
         scope.flights.add(call)
@@ -572,20 +585,22 @@ class Pass:
         self._saw(call.path, reason)
         if "delay_until" in call.options and record.attempt == 1 and not record.crashes and failed is None:
             await self._delay(call, record)
+        prints: Prints | None = None
         while True:
             if failed is None:
                 self._check_open(call)
                 if self._closed_to_new:
                     await self._park(call)
                 try:
-                    return await self._attempt(call, record)
+                    return await self._attempt(call, record, prints)
                 except _Failed as failure:
                     failed = failure
-            error, scope = failed.error, failed.scope
+            error, scope, prints = failed.error, failed.scope, failed.scope.prints
             failed = None
             if self.stopped is not None or call.scope.closed:
                 return await self._end_alone(call, record, error, scope)
             error, next_at = await self._decide(call, record, error, scope)
+            _note_prints(record, scope)
             if not self._is_flying(call.path):
                 scope.fail()
             if next_at is None:
@@ -608,8 +623,8 @@ class Pass:
 
     def _crashed(self, record: TaskRecord) -> TaskCrashedError:
         return TaskCrashedError(
-            f"the process died {record.crashes} times in a row while the body of task {record.path!r} was running, "
-            "so it is not started once more by itself. When the cause is mended, run the cell again, or run.retry()."
+            f"the process died {record.crashes} times in a row while the body of task "
+            f"{display_path(record.path)!r} was running, so it is not started once more by itself. When the cause is mended, run the cell again, or run.retry()."
         )
 
     async def _delay(self, call: Call[Any], record: TaskRecord) -> None:
@@ -627,10 +642,12 @@ class Pass:
         if self.stopped is not None or call.scope.closed:
             raise self._cancellation()
 
-    def _attempt(self, call: Call[Any], record: TaskRecord) -> Awaitable[Any]:
-        """One call of the body, and its end."""
+    def _attempt(self, call: Call[Any], record: TaskRecord, prints: Prints | None) -> Awaitable[Any]:
+        """One call of the body, and its end. `prints` are those of the attempts before it."""
         call.record = record
         scope = Scope(self, call.path, call.scope)
+        if record.attempt > 1:
+            scope.prints = prints or Prints()
         timeout = self._timeout(call)
         if timeout is None:
             return self._fly(call, record, scope)
@@ -645,7 +662,7 @@ class Pass:
         finally:
             scope.limit = None
         error = TaskTimeoutError(
-            f"task {call.path!r} took longer than its timeout of {seconds:g} s (attempt {record.attempt})"
+            f"task {display_path(call.path)!r} took longer than its timeout of {seconds:g} s (attempt {record.attempt})"
         )
         raise _Failed(error, scope)
 
@@ -661,6 +678,8 @@ class Pass:
             value = await self._adopt(call, living)
             if value is not MISS:
                 return value
+        if scope.prints is not None:
+            scope.prints.attempt = record.attempt
         flight = Flight(key, self, scope, record)
         flight.host = call.host
         flights[flight.key] = flight
@@ -715,6 +734,7 @@ class Pass:
         signature = signature_of(call.body)
         in_thread = not signature.is_async and call.options.get("thread", True)
         args, named = self._arguments(call, signature, flight)
+        _tee.listen()
         point("task:begin")
         if in_thread:
             return await self._in_thread(call, record, flight, partial(call.body, *args, **named))
@@ -849,6 +869,7 @@ class Pass:
         if flight.record is not None or flight.scope.adopted or flight.canceled is not None or flight.late:
             return
         flight.scope.fail()
+        _note_prints(flight.attempt, flight.scope)
         error, ended = flight.error, flight.attempt.copy(status=TaskStatus.PENDING, interrupted=True)
         if isinstance(error, Exception):
             data = _codec.encode_error(error)
@@ -876,7 +897,8 @@ class Pass:
 
     def _warn_left_behind(self, call: Call[Any], scope: Scope) -> None:
         text = (
-            f"the body of {scope.path or 'the run'!r} returned while task {call.path!r} (started at "
+            f"the body of {display_path(scope.path) or 'the run'!r} returned while task "
+            f"{display_path(call.path)!r} (started at "
             f"{show_place(call.place)}) was running; its end is awaited. Await every task inside the body that starts it."
         )
         if text not in self.hints:
@@ -900,6 +922,7 @@ class Pass:
             done.error = flight.late
         if flight.task is not None and flight.task.output_properties:
             done.output_properties = describe(flight.task.output_properties)
+        _note_prints(done, flight.scope)
         form, text = self._encoded(call, done, value)
         if form:
             done.form = form
@@ -918,8 +941,8 @@ class Pass:
         if call.options.get("repeatable", self.settings.repeatable):
             return
         text = (
-            f"the value of task {call.path!r} cannot be stored ({error}). The task counts as done, and this kernel "
-            "keeps the value; a new one will not have it. Return plain data from the task (response.json() instead "
+            f"the value of task {display_path(call.path)!r} cannot be stored ({error}). The task counts as done, and this "
+            "kernel keeps the value; a new one will not have it. Return plain data from the task (response.json() instead "
             "of the response), teach the store with register_codec, or say repeatable=True to run it again then."
         )
         self.hint(text)
@@ -994,6 +1017,7 @@ class Pass:
     def _ended_badly(self, record: TaskRecord, flight: Flight, error: BaseException) -> NoReturn:
         """Sort what left a body: a cancellation, a mistake of the calling code, or an error of the attempt."""
         flight.leave()
+        _note_prints(record, flight.scope)
         if isinstance(error, _Failed):
             raise error
         if isinstance(error, GeneratorExit):  # the event loop is closed, and this is what is left of it
@@ -1062,7 +1086,7 @@ class Pass:
             if answer is None or isinstance(answer, (Exception, RetryAt, SkipRetrying)):
                 return answer
             raise InvalidOptionError(  # as every option that cannot be meant
-                f"on_error of task {call.path!r} returned {answer!r:.100}; it returns nothing, an exception that "
+                f"on_error of task {display_path(call.path)!r} returned {answer!r:.100}; it returns nothing, an exception that "
                 "replaces the error, RetryAt(when), or SkipRetrying()"
             )
         except UsageError as misuse:
@@ -1087,9 +1111,7 @@ class Pass:
         flying = sum(each.flying for each in scope.flights or ())
         if flying and scope is not call.scope:
             scope.deferred = ended
-            self.hint(
-                f"{flying} subtask(s) of the failed task {call.path!r} are still running and will be recorded"
-            )
+            self._hint_finishing(call.path, flying)
         elif await self.ledger.save(ended):
             # A thread's result came in at the same moment, and a result is never lost.
             winner = self.ledger.record(call.path)
@@ -1097,10 +1119,19 @@ class Pass:
             return self._stored_value(call, winner)
         raise error
 
+    def _hint_finishing(self, path: str, flying: int) -> None:
+        subtasks = "1 subtask" if flying == 1 else f"{flying} subtasks"
+        name = display_path(path)
+        self._finishing[path] = text = (
+            f"Still finishing: {subtasks} of {name!r}, which has failed. What they return is kept."
+        )
+        self.hint(text)
+
     def _save_deferred(self, scope: Scope) -> None:
         """The last body in the scope of a failed one has ended: now that end is committed, too (A6)."""
         if scope.deferred is not None and not any(call.flying for call in scope.flights or ()):
             ended, scope.deferred = scope.deferred, None
+            self._unhint(self._finishing.pop(ended.path, ""))
             self.ledger.save_now(ended.copy(ended=next(self.ledger.ordinals)))
 
     def run_error_data(self, error: BaseException, origins: Iterable[str]) -> dict[str, Any]:
@@ -1285,6 +1316,17 @@ class Pass:
             self.hints.append(text)
             self.feed.emit(Hinted(text))
 
+    def lasting_hints(self) -> list[str]:
+        """What the header still says when the run is opened again."""
+        passing = set(self._finishing.values())
+        return [text for text in self.hints if text not in passing]
+
+    def _unhint(self, text: str) -> None:
+        """It holds no longer."""
+        if text in self.hints:
+            self.hints.remove(text)
+            self.feed.emit(Hinted(text, over=True))
+
     # Stopping ---------------------------------------------------------------------------------
 
     def supersede(self) -> None:
@@ -1356,6 +1398,12 @@ class Pass:
 def _is_line_of(record: TaskRecord, path: str) -> bool:
     """Whether it is a log line of that task's own body."""
     return record.kind == "log" and parent_path(record.path) == path
+
+
+def _note_prints(record: TaskRecord, scope: Scope) -> None:
+    """Have the record tell what the body printed."""
+    if scope.prints is not None:
+        record.prints = scope.prints.pieces()
 
 
 def run_row(run: RunRecord) -> Row:

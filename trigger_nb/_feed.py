@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from ._prints import Prints
     from ._records import Reason, RunRecord, TaskRecord
 
 
@@ -54,10 +55,19 @@ class Progressed:
 
 
 @dataclass(frozen=True, slots=True)
+class Printed:
+    """A task's body has printed or logged something; `prints` is all of it, so far and from here on."""
+
+    path: str
+    prints: Prints
+
+
+@dataclass(frozen=True, slots=True)
 class Hinted:
-    """Something the run's header should say, such as slow code between tasks."""
+    """Something the run's header should say, such as slow code between tasks, until it is `over`."""
 
     text: str
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,7 @@ class PassBegan:
     number: int
 
 
-Event: TypeAlias = Saved | SavedRun | Seen | Progressed | Hinted | PassBegan
+Event: TypeAlias = Saved | SavedRun | Seen | Progressed | Printed | Hinted | PassBegan
 
 
 class Subscription:
@@ -77,14 +87,23 @@ class Subscription:
         self._feed = feed
         self._wake = wake
         self._events: deque[Event] = deque()
+        self._printing: set[str] = set()  # paths of the tasks of which a `Printed` waits to be taken
 
-    def take(self) -> list[Event]:
-        """All events since the last call, oldest first. May be called from any thread."""
+    def take(self, most: int | None = None) -> list[Event]:
+        """The events since the last call, oldest first, at most so many. May be called from any thread."""
         taken: list[Event] = []
         events = self._events
-        while events:
+        while events and len(taken) != most:
             taken.append(events.popleft())
+        for event in taken:
+            if isinstance(event, Printed):
+                self._printing.discard(event.path)
         return taken
+
+    @property
+    def pending(self) -> bool:
+        """Whether there are events to take. `wake` is not called again before they have been taken."""
+        return bool(self._events)
 
     def close(self) -> None:
         """Stop listening."""
@@ -92,6 +111,10 @@ class Subscription:
 
     def push(self, event: Event) -> None:
         """Called by the feed."""
+        if isinstance(event, Printed):
+            if event.path in self._printing:
+                return
+            self._printing.add(event.path)
         first = not self._events
         self._events.append(event)
         if first and self._wake is not None:

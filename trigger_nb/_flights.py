@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from . import _tee
 from ._executors import Home
 from .errors import StoreError
 
@@ -145,12 +146,15 @@ class _Watch:
         """A pass has ended."""
         with self._lock:
             self._passes.discard(owner)
+            if not self._passes and not flights:
+                _tee.stop()
 
     def _run(self) -> None:
         while True:
             time.sleep(MARK_AFTER / 2)
             with self._lock:
                 if not self._passes and not flights:
+                    _tee.stop()
                     self._thread = None
                     return
                 passes = list(self._passes)

@@ -14,7 +14,7 @@ from . import _codec
 from ._codec._base import loads
 from ._feed import Feed, Saved
 from ._flights import flights, marking
-from ._records import RunRecord, TaskRecord, TaskStatus
+from ._records import RunRecord, RunStatus, TaskRecord, TaskStatus
 from ._store import Row
 from ._values import PatientBlobs
 from .errors import StoreBusyError, StoreError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ._store import Store
 
 logger = logging.getLogger("trigger_nb")
+
+_PENDING = f'{{"status":"{TaskStatus.PENDING}"'
 
 LOOP_PATIENCE = 0.05  # how long a commit may hold the loop when another process writes, in seconds
 THREAD_PATIENCE = 30.0  # and how long it is tried in a thread before it is a failure of the store
@@ -93,11 +95,18 @@ class Ledger:
         return [record for path in list(self.texts) if (record := self.record(path)) is not None]
 
     def counts(self) -> dict[str, int]:
-        """How many tasks there are of each status. Read off the texts: parsing all would cost more."""
+        """How many tasks there are of each status, and INTERRUPTED: begun, and stopped with their pass.
+
+        Read off the texts: parsing all would cost more.
+        """
         tasks = [text for path, text in self.texts.items() if "~." not in path]  # "~.": a log line
         others = [text for text in tasks if text.startswith('{"status":"')]
         found = Counter(text[11 : text.index('"', 11)] for text in others)
         found[TaskStatus.COMPLETED] += len(tasks) - len(others)
+        pending = [TaskRecord.loads(text) for text in others if text.startswith(_PENDING)]
+        stopped = sum(record.interrupted and not record.forced for record in pending)
+        found[TaskStatus.PENDING] -= stopped
+        found[RunStatus.INTERRUPTED] += stopped
         return dict(+found)
 
     def row(self, record: TaskRecord, text: str) -> Row:

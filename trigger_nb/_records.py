@@ -158,6 +158,8 @@ class TaskRecord(_Record):
     properties: list[dict[str, Any]] = []  # noqa: RUF012  # a default, never changed in place
     output_properties: list[dict[str, Any]] = []  # noqa: RUF012
     redact: list[str] = []  # noqa: RUF012
+    # What the body printed and logged: pieces of [stream, text], see `_prints`. Left as it is by `redact`.
+    prints: list[list[str]] = []  # noqa: RUF012
     level: str = ""  # of a log line
     data: Any = None  # of a log line
 

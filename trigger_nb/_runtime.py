@@ -7,8 +7,9 @@ import inspect
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -107,6 +108,7 @@ class Runtime:
         self.jobs: dict[str, Any] = {}
         self.executions: dict[str, Execution] = {}  # runs under way in this kernel
         self.memories: dict[str, Memory] = {}
+        self.passes: dict[str, Pass] = {}  # the latest of each run here, for whoever asks why a task ran (R7)
         self.feeds: dict[str, Feed] = {}
         self.waits: dict[str, set[str]] = {}  # which runs a run is waiting for, to find circles
         self.views: dict[str, Any] = {}  # what shows a run in this kernel, kept for the floors above
@@ -132,16 +134,17 @@ class Runtime:
 
     def task_records(self, run_id: str, *, running: bool = False) -> list[TaskRecord]:
         """All task records of a run as they are now; `running`: with those of bodies not recorded yet."""
+        return list(self.each_task_record(run_id, running=running))
+
+    def each_task_record(self, run_id: str, *, running: bool = False) -> Iterator[TaskRecord]:
+        """As `task_records`: the records as they are now, each of them read when it is asked for."""
         execution = self.executions.get(run_id)
-        if execution is not None and execution.pass_ is not None:
-            return execution.pass_.records_with_running() if running else execution.pass_.ledger.records()
-        prefix = len(run_id) + 1
-        found: list[TaskRecord] = []
-        for key, text in self.store.select(run_id):
-            record = TaskRecord.loads(text)
-            record.path = key[prefix:]
-            found.append(record)
-        return found
+        if execution is None or execution.pass_ is None:
+            prefix = len(run_id) + 1
+            return _read((key[prefix:], text) for key, text in self.store.select(run_id))
+        begun = execution.pass_.running() if running else {}
+        stored = list(execution.pass_.ledger.texts.items())
+        return chain(begun.values(), _read(each for each in stored if each[0] not in begun))
 
     def save_run(self, run: RunRecord, rows: list[Row] | None = None) -> None:
         """Commit a run's record, with other rows in the same transaction."""
@@ -217,6 +220,13 @@ class Runtime:
             if each not in seen:
                 seen.add(each)
                 pending += self.waits.get(each, ())
+
+
+def _read(texts: Iterable[tuple[str, str]]) -> Iterator[TaskRecord]:
+    for path, text in texts:
+        record = TaskRecord.loads(text)
+        record.path = path
+        yield record
 
 
 _runtimes: dict[Path, Runtime] = {}
@@ -311,6 +321,7 @@ class Execution:
             make_io=lambda scope, blocking: BlockingIo(Io(scope, host)) if blocking else Io(scope, host),
             run_was_completed=was_completed, is_lost=lambda: runtime.is_lost(run.id),
         )  # fmt: skip
+        runtime.passes[run.id] = self.pass_
         self.feed.emit(PassBegan(run.passes))
         self.feed.emit(SavedRun(run.copy()))
 
@@ -495,7 +506,7 @@ class Execution:
         if noteworthy or run.finished_at is None:  # a full replay does not make a run last longer
             run.finished_at = round(self.runtime.clock.time(), 3)
             self._count_work()
-        run.hints = list(pass_.hints)
+        run.hints = pass_.lasting_hints()
         run.counts = pass_.ledger.counts()
         run.holder = None
         self.outcome = Outcome(ending.error)

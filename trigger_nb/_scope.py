@@ -11,6 +11,8 @@ from .errors import ScopeUnknownError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ._prints import Prints
+
 # Where in the user's code a call stands; its line is worked out only when somebody asks.
 Place = tuple[CodeType, int]
 
@@ -20,7 +22,7 @@ class Scope:
 
     __slots__ = (
         "adopted", "closed", "deferred", "depth", "emptied", "failed", "flights", "limit", "logged", "owner",
-        "parent", "path", "prefix", "seen",
+        "parent", "path", "prefix", "prints", "seen",
     )  # fmt: skip
 
     def __init__(self, owner: Any, path: str = "", parent: Scope | None = None) -> None:
@@ -40,6 +42,7 @@ class Scope:
         self.deferred: Any = None  # The record of the body's failed end, while subtasks are in flight.
         self.limit: TimeLimit | None = None  # The running time limit of this attempt, if it has one.
         self.logged: dict[str, int] | None = None  # How often each log line was met.
+        self.prints: Prints | None = None  # What the body has printed, made when it does.
 
     def fail(self) -> None:
         """The body has ended badly."""

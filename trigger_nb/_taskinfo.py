@@ -67,6 +67,11 @@ class TaskInfo:
         return None if self._record.error is None else _codec.decode_error(self._record.error)
 
     @property
+    def prints(self) -> str:
+        """What the body printed and logged, so far while it runs: of much, the beginning and the end."""
+        return "".join(text for _, text in self._record.prints)
+
+    @property
     def duration(self) -> float | None:
         """Seconds from its first start to its end; None while it has none."""
         record = self._record

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from urllib.parse import quote
 from . import _codec
 from ._clock import Clock, to_timestamp
 from ._records import RunRecord, RunStatus
+from ._runlist import RunQuery
 from ._runtime import Notification, Runtime, runtime_for
 from ._store import Row
 from ._task import OnChange, check_words
@@ -163,22 +165,11 @@ class TriggerClient:
         self, job: Job[Any] | str | None = None, status: RunStatus | str | None = None, limit: int = 50
     ) -> Runs:
         """The runs in the store, newest first, at most `limit`; shown as a table."""
+        if type(limit) is not int or limit < 0:
+            raise InvalidOptionError(f"limit is a whole number of runs; not {limit!r:.100}")
         job_id = job.id if isinstance(job, Job) else job
-        wanted = None if status is None else _status(status)
-        found: list[Run] = []
-        offset, page = 0, max(limit, 100)
-        while len(found) < limit:
-            rows = self.runtime.store.page("runs", page, offset)
-            for key, text in rows:
-                if job_id is not None and RunRecord.loads(text).job != job_id:
-                    continue
-                run = self.run(key.removeprefix("run/"))
-                if wanted is None or run.status == wanted:
-                    found.append(run)
-            if len(rows) < page:
-                break
-            offset += page
-        return Runs(found[:limit])
+        query = RunQuery(self.runtime, job_id, None if status is None else _status(status))
+        return Runs(list(islice(query.each(), limit)), query)
 
     def run(self, run_id: str) -> Run:
         """The run of that id. Raises `NotFoundError` when there is none."""
@@ -187,8 +178,7 @@ class TriggerClient:
             raise NotFoundError(
                 f"there is no run {run_id!r} in {self.dir}; client.runs() lists what there is"
             )
-        job = self.runtime.jobs.get(record.job)
-        return job.handle(run_id) if job is not None else Run(self.runtime, run_id)
+        return Run(self.runtime, run_id)
 
     def __repr__(self) -> str:
         return f"<TriggerClient {self.id!r} in {self.dir}>"

@@ -98,11 +98,11 @@ class InvalidKeyError(UsageError, ValueError):
 class DuplicateKeyError(UsageError):
     """A cache key was used twice in one scope; `path` and both `places` say where."""
 
-    def __init__(self, path: str, first: str, second: str) -> None:
+    def __init__(self, path: str, first: str, second: str, name: str = "") -> None:
         self.path = path
         self.places = (first, second)
         super().__init__(
-            f"the cache key of task {path!r} is used twice in one scope:\n"
+            f"the cache key of task {name or path!r} is used twice in one scope:\n"
             f"  first at {first}\n"
             f"  again at {second}\n"
             "Keys name the stored results, so each needs its own. In a loop, make the item part of "
@@ -114,11 +114,11 @@ class DuplicateKeyError(UsageError):
 class NestingError(UsageError):
     """Tasks are nested deeper than the client's `max_depth`."""
 
-    def __init__(self, path: str, max_depth: int) -> None:
+    def __init__(self, path: str, max_depth: int, name: str = "") -> None:
         self.path = path
         self.max_depth = max_depth
         super().__init__(
-            f"task {path!r} would be nested {max_depth + 1} levels deep, and {max_depth} is the limit. "
+            f"task {name or path!r} would be nested {max_depth + 1} levels deep, and {max_depth} is the limit. "
             "Start it from a shallower body, make part of the work a child run "
             "(io.invoke_and_wait), or raise the limit: TriggerClient(..., max_depth=...)."
         )

@@ -35,7 +35,7 @@ from .errors import (
 from .run import Run
 from .runs import Runs
 from .triggers import InvokeTrigger, Trigger
-from .view.notebook import NotebookView, in_notebook
+from .view.notebook import in_notebook
 
 T = TypeVar("T")
 
@@ -294,7 +294,7 @@ class Job(Generic[T]):
 
     def handle(self, run_id: str) -> Run:
         """A run of this job."""
-        return Run(self._runtime, run_id, self.restart)
+        return Run(self._runtime, run_id)
 
     def _begin(
         self, record: RunRecord, payload: Any, on_change: OnChange | None, *, display: bool, awaited: bool
@@ -304,10 +304,7 @@ class Job(Generic[T]):
         run = self.handle(record.id)
         run.follow(execution, began=execution is not living)
         if display and self.client.display and in_notebook():
-            view = NotebookView(
-                run.model(awaited=awaited), execution.feed, asyncio.get_running_loop(),
-            )  # fmt: skip
-            run.show_in(view)
+            run.show(awaited=awaited)
         return run
 
     def _current(self, record: RunRecord) -> RunRecord:

@@ -10,12 +10,13 @@ import unicodedata
 from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import _codec, _lease
 from ._awaiting import has_loop, in_cell
 from ._call import Stop
 from ._codec import Unstored
+from ._controls import RunControls
 from ._forget import forget, reset
 from ._keys import display_path, is_within, normal_key
 from ._operations import OPERATIONS, Operation
@@ -34,7 +35,10 @@ from .errors import (
 )
 from .view import html, text
 from .view.model import RunModel
-from .view.notebook import NotebookView, bundle
+from .view.notebook import RunDisplay, bundle, to_kernel
+
+if TYPE_CHECKING:
+    from .view.widget import LiveWidget
 
 
 class Run:
@@ -44,16 +48,12 @@ class Run:
     `print(run.tree())` gives the tree as text.
     """
 
-    def __init__(
-        self, runtime: Runtime, run_id: str, restart: Callable[[RunRecord], Execution] | None = None
-    ) -> None:
+    def __init__(self, runtime: Runtime, run_id: str) -> None:
         self._runtime = runtime
         self._id = run_id
-        self._restart = restart  # begins a pass, when the job is defined in this kernel
         self._execution = runtime.executions.get(run_id)
         self._began = False  # by this handle, and not by another one before
         self._shown_in = -1  # the cell in which starting it showed its tree
-        self._view: NotebookView | None = None
 
     # What it is -------------------------------------------------------------------------------
 
@@ -135,7 +135,7 @@ class Run:
         Raises `NotFoundError`, which names the paths that are close.
         """
         normal = _path(path)
-        for record in self._runtime.task_records(self._id):
+        for record in self._runtime.task_records(self._id, running=True):
             if record.path == normal:
                 return self._info(record)
         raise self._no_task(normal)
@@ -178,9 +178,7 @@ class Run:
         finally:
             if waiting is not None:
                 self._runtime.waits[waiting].discard(self._id)
-        view = self._runtime.views.get(self._id)
-        if view is not None:
-            view.flush()  # whichever cell shows it, the tree has come to rest when this one goes on
+        await self._settle_display(awaited=True)
         assert execution.outcome is not None
         error = execution.outcome.raised()
         if error is not None:
@@ -192,8 +190,7 @@ class Run:
         try:
             return await (self._result_or_interrupt() if self._began else self._result_or_leave())
         finally:
-            if self._view is not None:
-                self._view.flush()
+            await self._settle_display(awaited=False)
 
     async def _result_or_interrupt(self) -> Any:
         """For whoever began the run: cancelling the wait interrupts the run (A7)."""
@@ -317,6 +314,7 @@ class Run:
             runtime.store.delete(keys=["run/" + self._id], tags=[self._id, f"kv/run/{self._id}"], patience=5)
             runtime.store.delete_blobs(self._id)
         runtime.memories.pop(self._id, None)
+        runtime.passes.pop(self._id, None)
 
     def _allow(self, operation: Operation) -> RunStatus:
         """The status that the operation leads to; `RunStateError` when it makes no sense now."""
@@ -345,13 +343,14 @@ class Run:
         living = self._runtime.executions.get(self._id)
         if living is not None and not living.is_stopping:
             return self
-        if self._restart is None:
+        record = self._record
+        job = self._runtime.jobs.get(record.job)
+        if job is None:
             raise NotFoundError(
-                f"job {self._record.job!r} of run {self._id} is not defined in this kernel: run the cell "
+                f"job {record.job!r} of run {self._id} is not defined in this kernel: run the cell "
                 "that defines it, then try again"
             )
-        restart, record = self._restart, self._record
-        self._execution = self._on_loop(lambda: restart(record))
+        self._execution = self._on_loop(lambda: job.restart(record))
         return self
 
     def _on_loop(self, begin: Callable[[], Execution]) -> Execution:
@@ -408,18 +407,18 @@ class Run:
         )
         return target
 
-    def model(self, *, awaited: bool = False) -> RunModel:
+    def model(self, *, lazy: bool = False) -> RunModel:
         """The rows of the tree, for whoever draws them."""
-        pass_ = self._execution.pass_ if self._execution is not None else None
-        record = self._record.copy(status=self.status)
+        pass_ = self._runtime.passes.get(self._id)
+        record = self._current
         return RunModel(
             record,
-            self._runtime.task_records(self._id, running=True),
+            self._runtime.each_task_record(self._id, running=True),
             seen=None if pass_ is None else pass_.sightings(),
             hints=record.hints if pass_ is None else pass_.hints,
             store=str(self._runtime.store.directory),
-            awaited=awaited,
             clock=self._runtime.clock,
+            lazy=lazy,
         )
 
     def follow(self, execution: Execution, *, began: bool) -> None:
@@ -427,28 +426,65 @@ class Run:
         self._execution = execution
         self._began = began
 
-    def show_in(self, view: NotebookView) -> None:
-        """Show the tree under the cell that is running; an earlier one of this run refers to it."""
-        earlier = self._runtime.views.pop(self._id, None)
-        if earlier is not None:
-            earlier.hand_over()
-        self._runtime.views[self._id] = self._view = view
+    @property
+    def widget(self) -> LiveWidget:
+        """Its tree as an ipywidgets widget, to be put in a `VBox`, a `Tab` or an `Output` with others.
+
+        Shown by itself a run needs none of this: end a cell with the run. A widget that was asked for
+        stays live when the run has ended; a notebook file keeps no widgets.
+
+        Raises `UsageError` where no event loop is running.
+        """
+        display = self._display()
+        display.stay = True
+        return display.widget
+
+    def show(self, *, awaited: bool = False) -> None:
+        """Show its tree under the cell that is running; `awaited`: which waits for its end."""
+        display = self._display()
+        display.model.awaited = awaited
         self._shown_in = _cell_number()
-        view.show()
+        display.show()
+
+    def _display(self) -> RunDisplay:
+        """What shows it in this kernel: the same live widget, in however many places."""
+        display = self._runtime.views.get(self._id)
+        if display is None:
+            if not has_loop():
+                raise UsageError(
+                    f"run {self._id} is shown live where an event loop is running, as in a notebook; "
+                    "print(run.tree()) shows it anywhere"
+                )
+            views = self._runtime.views
+            display = views[self._id] = RunDisplay(
+                lambda: self.model(lazy=True), self._runtime.feed(self._id), asyncio.get_running_loop(),
+                RunControls(Run(self._runtime, self._id), self._runtime),
+                on_close=lambda: views.pop(self._id, None),
+            )  # fmt: skip
+        return display
+
+    async def _settle_display(self, *, awaited: bool) -> None:
+        """Whichever cell shows it, the tree has come to rest when this one goes on."""
+        display = self._runtime.views.get(self._id)
+        if display is None:
+            return
+        try:
+            await display.settle()
+        except asyncio.CancelledError:
+            display.flush()
+            raise
+        finally:
+            display.model.awaited = awaited and display.model.awaited
 
     def _ipython_display_(self) -> None:
-        if self._view is not None and self._shown_in == _cell_number():
+        if self._shown_in == _cell_number() != -1:
             return  # a cell that ends in job.start(...) shows one tree, not two
-        execution = self._runtime.executions.get(self._id)
         if self._runtime.run_record(self._id) is None:
             print(repr(self))  # noqa: T201  # it was deleted, and a cell ends in it
-        elif execution is not None and has_loop():
-            self._execution = execution
-            self.show_in(NotebookView(self.model(), execution.feed, asyncio.get_running_loop()))
+        elif has_loop():
+            self.show()
         else:
-            from IPython import display
-
-            cast("Any", display).publish_display_data(dict(bundle(self.model())))
+            to_kernel(bundle(self.model()))
 
     def __repr__(self) -> str:
         if self._runtime.run_record(self._id) is None:
@@ -461,6 +497,20 @@ class Run:
         )
 
     # Inside -----------------------------------------------------------------------------------
+
+    @property
+    def _exists(self) -> bool:
+        """Whether it is in the store: it may have been deleted."""
+        return self._runtime.run_record(self._id) is not None
+
+    @property
+    def _current(self) -> RunRecord:
+        """What is stored of it, with its status and the counts of its tasks as they are now."""
+        record = self._record.copy(status=self.status)
+        execution = self._runtime.executions.get(self._id)
+        if execution is not None and execution.pass_ is not None:
+            record.counts = execution.pass_.ledger.counts()
+        return record
 
     @property
     def _record(self) -> RunRecord:
@@ -489,10 +539,8 @@ class Run:
         return sorted(records.values(), key=lambda record: place(record.path))
 
     def _info(self, record: TaskRecord) -> TaskInfo:
-        execution = self._execution
-        reason = (
-            execution.pass_.reasons.get(record.path) if execution is not None and execution.pass_ else None
-        )
+        pass_ = self._runtime.passes.get(self._id)
+        reason = None if pass_ is None else pass_.reasons.get(record.path)
         return TaskInfo(self._runtime, self._id, record, reason)
 
     def _no_task(self, path: str) -> NotFoundError:

@@ -1,20 +1,25 @@
-"""Many runs at once."""
+"""Many runs at once, as their user holds them."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import overload
 
+from ._awaiting import has_loop
 from ._records import RunRecord
+from ._runlist import RunList, RunQuery
 from .run import Run
 from .view import table
+from .view.notebook import Bundle, in_notebook, to_kernel
 
 
 class Runs(Sequence[Run]):
-    """Runs, newest first; shown as a table."""
+    """Runs, newest first. In a notebook it shows as a list to look through and to act on; else as a table."""
 
-    def __init__(self, runs: list[Run]) -> None:
+    def __init__(self, runs: list[Run], query: RunQuery | None = None) -> None:
         self._runs = runs
+        self._query = query  # None of a part of them
 
     @overload
     def __getitem__(self, index: int) -> Run: ...
@@ -26,8 +31,17 @@ class Runs(Sequence[Run]):
     def __len__(self) -> int:
         return len(self._runs)
 
+    def _ipython_display_(self) -> None:
+        if self._query is not None and in_notebook() and has_loop():
+            RunList(self._query, asyncio.get_running_loop(), self._bundle).show()
+        else:
+            to_kernel(self._bundle())
+
+    def _bundle(self) -> Bundle:
+        return {"text/html": table.as_html(self._records(), self._now), "text/plain": repr(self)}
+
     def _records(self) -> list[RunRecord]:
-        return [run._record.copy(status=run.status) for run in self._runs]  # pyright: ignore[reportPrivateUsage]
+        return [run._current for run in self._runs if run._exists]
 
     def _repr_html_(self) -> str:
         return table.as_html(self._records(), self._now)

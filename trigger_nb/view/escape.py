@@ -64,16 +64,16 @@ def _written_out(match: re.Match[str]) -> str:
 
 def markup(text: Any, limit: int = 200) -> str:
     """`visible` text for HTML, in elements and in quoted attributes alike."""
-    return html.escape(visible(text, limit), quote=True)
+    return escaped(visible(text, limit))
 
 
-def markup_block(text: Any, limit: int = 10_000) -> str:
-    """`visible_block` text for a `<pre>`.
+def escaped(text: str) -> str:
+    """Text that is visible already, for HTML, in elements and in quoted attributes alike.
 
     Line breaks are written as `&#10;`: a blank line would end the HTML block in Markdown, which
     nbconvert makes of it.
     """
-    return html.escape(visible_block(text, limit), quote=True).replace("\n", "&#10;").replace("\t", "    ")
+    return html.escape(text, quote=True).replace("\n", "&#10;").replace("\t", "    ")
 
 
 def safe_url(url: Any) -> str | None:

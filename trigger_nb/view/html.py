@@ -7,19 +7,20 @@ Everything that comes from outside passes `markup` or `safe_url` (rule D5).
 
 from __future__ import annotations
 
-import html
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import chain, groupby, islice
 from pathlib import Path
-from typing import Any, cast
 
+from .._keys import ancestors
 from .._records import RunStatus
-from . import icons
-from .escape import markup, markup_block, preview, safe_url
+from . import details, icons
+from .escape import markup
+from .fields import DOT, error_html, field_list, property_html, value_html
 from .model import (
     SYMBOLS,
-    Property,
     Row,
     RunModel,
     Shown,
@@ -29,25 +30,41 @@ from .model import (
     status_text,
     value_text,
 )
-from .text import by_state, counts, error_told, error_told_below, marks, moved_line, progress_text
+from .text import counts, error_told, error_told_below, marks, more, moved_line, progress_text, tally_of
 from .words import duration, moment, plural
 
 # Where the final HTML of a huge run ends. Details go first, then rows; what is left out is counted.
 _DETAILS_UNTIL = 200_000
 _ROWS_UNTIL = 350_000
+_LARGE = 40  # rows from which on only what holds a failure is open
+_TOLD = 5  # failures that are told before the tree of a large run, and whose places are open
+_OPEN = 3  # of them, those with open details
+_FEW = 20  # children of one task that are all drawn
+_FEW_OF_MANY = 8  # the same in a large run
+_KEPT = 3  # of more, so many are drawn at least, however much alike they are
 
 
 def live(model: RunModel, *, rows: int = 40) -> str:
     """A run under way: a header, and what is running, failed or happened last."""
     page = _Page(model, model.excerpt(rows))
-    return page.wrapped([*page.head(), *page.plain_rows(model.root)])
+    return "".join(page.wrapped(page.head(), page.plain_rows(model.root)))
 
 
 def final(model: RunModel, *, rows: int = 300, fold: int = 100) -> str:
     """What remains of a run (rule D4): every task's details inside nested `<details>`."""
+    return "".join(final_parts(model, rows=rows, fold=fold))
+
+
+def final_parts(model: RunModel, *, rows: int = 300, fold: int = 100) -> Iterator[str]:
+    """`final` piece by piece, for whoever must not be held up: no step takes more than a few ms.
+
+    Nothing may be applied to the model in between.
+    """
     page = _Page(model, model.outline(rows=rows, fold=fold))
-    return page.wrapped(
-        [*page.head(), *page.failures(), *page.rows(model.root), *page.output(), *page.actions()]
+    yield ""
+    page.survey()
+    yield from page.wrapped(
+        page.head(), page.failures(), page.rows(model.root), page.output(), page.actions()
     )
 
 
@@ -92,16 +109,34 @@ class _Page:
         self._letters: set[str] = set()
         self._size = 0
         many = len(model.rows)
-        self._open_all = many <= 40
+        self._large = many > _LARGE
         # The more rows, the shorter each one's previews.
         self._preview = max(200, min(2000, 60_000 // max(1, many)))
-        # A failure that the job handled is told in its line, and that will do.
-        self._open_failures = 0 if model.run.status == RunStatus.COMPLETED else 3
+        self._told: list[Row] = []  # failures that come first
+        self._open: set[str] = set()  # paths
+        self._failed_inside: Counter[Row] = Counter()
+        self._span: tuple[float, float] | None = None  # what the bars of the rows stand for
 
-    def wrapped(self, parts: Iterable[str]) -> str:
-        body = "".join(parts)
-        style = f"<style>{stylesheet()}{icons.css(self._states, self._icons, self._letters)}</style>"
-        return f'<div class="tnb{" tnb-ics" if self._icons or self._letters else ""}">{style}{body}</div>'
+    def wrapped(self, *parts: Iterable[str]) -> Iterator[str]:
+        """The whole in one element. Which icons it takes is known when the rows are drawn."""
+        by_scope = self._shown.by_scope
+        rows = self._model.rows.values() if by_scope is None else chain.from_iterable(by_scope.values())
+        has_icons = any(row.record is not None and row.record.icon for row in rows)
+        yield f'<div class="tnb{" tnb-ics" if has_icons else ""}"><style>{stylesheet()}</style>'
+        for part in parts:
+            yield from part
+        yield f"<style>{icons.css(self._states, self._icons, self._letters)}</style></div>"
+
+    def survey(self) -> None:
+        """Find out what is to be told first, what is to be open, and when the rows ran."""
+        failures = (row for row in self._model.failures[:200] if not error_told_below(row))
+        self._told = list(islice(failures, _TOLD))
+        self._open = {path for row in self._told for path in ancestors(row.path)}
+        if self._model.run.status != RunStatus.COMPLETED:
+            # A failure that the job handled is told in its line, and that will do.
+            self._open.update(row.path for row in self._told[:_OPEN])
+        self._failed_inside = _failed_inside(self._model)
+        self._span = _span(self._model)
 
     # --- header -----------------------------------------------------------------------
 
@@ -112,7 +147,7 @@ class _Page:
         yield (
             f'<div class="tnb-h">{self._shape(state)} <b class="tnb-t">{markup(model.title)}</b> '
             f"{_code(model.job_and_version)}"
-            f'{_mark("test run") if run.is_test else ""}<span class="tnb-x"> · </span>'
+            f"{_mark('test run') if run.is_test else ''}{DOT}"
             f'<span class="tnb-w tnb-w-{icons.state_name(state)}">{markup(status_text(run), 60)}</span>'
             f"{_sep(duration(elapsed), 'tnb-el') if elapsed is not None else ''}</div>"
         )
@@ -122,7 +157,7 @@ class _Page:
             about.append(markup(moment(run.started_at)))
         if model.store:
             about.append(f"<code>{markup(model.store, 300)}</code>")
-        separated = '<span class="tnb-x"> · </span>'.join(f"<span>{part}</span>" for part in about)
+        separated = DOT.join(f"<span>{part}</span>" for part in about)
         yield f'<div class="tnb-a">{separated}</div>'
         for hint in model.hints():
             yield f'<div class="tnb-y">{_with_code(hint)}</div>'
@@ -148,11 +183,10 @@ class _Page:
         """What went wrong, before the tree: the run's own error, and failures deep in a large tree."""
         model = self._model
         if model.run.error is not None and not error_told(model.run.error, model.failures[:50]):
-            yield f'<div class="tnb-y tnb-y-bad">{self._error(model.run.error)}</div>'
-        if len(model.rows) <= 40:
-            return
-        rows = [row for row in model.failures[:200] if row.depth and not error_told_below(row)][:5]
-        for row in rows:
+            yield f'<div class="tnb-y tnb-y-bad">{error_html(details.error_data(model.run.error))}</div>'
+        for row in self._told if self._large else ():
+            if not row.depth:
+                continue
             yield (
                 f'<div class="tnb-y tnb-y-bad">{SYMBOLS[row.state]} {markup(row.name, 100)} '
                 f"<code>{markup(row.display_path, 120)}</code> — "
@@ -162,7 +196,7 @@ class _Page:
     def output(self) -> Iterator[str]:
         run = self._model.run
         if text := value_text(run.form, run.output, run.redact, self._preview):
-            yield f'<ul class="tnb-f"><li><b>Output</b> {_value(text)}</li></ul>'
+            yield f'<ul class="tnb-f tnb-out"><li><b>Output</b> {value_html(text)}</li></ul>'
 
     def actions(self) -> Iterator[str]:
         if actions := self._model.actions():
@@ -181,7 +215,7 @@ class _Page:
             return
         yield '<ul class="tnb-rows">'
         if rest:
-            yield f'<li class="tnb-u">{rest.rows:,} more: {markup(by_state(rest))}</li>'
+            yield f'<li class="tnb-u">{markup(more(rest))}</li>'
         for row in rows:
             yield f'<li class="{_row_class(row)}"><div class="tnb-r">{self._line(row)}</div>'
             yield from self.plain_rows(row)
@@ -189,34 +223,71 @@ class _Page:
         yield "</ul>"
 
     def rows(self, scope: Row) -> Iterator[str]:
-        """Rows with their details inside; in a folded group failures come first."""
+        """Rows with their details inside; what is much alike is folded, and the rest counted."""
         rows, rest = self._shown.of(scope)
         if not rows and not rest:
             return
-        if rest:
-            rows = sorted(rows, key=lambda row: row.state is not State.FAILED)
-        yield self._counted('<ul class="tnb-rows">')
-        for at, row in enumerate(rows):
+        yield '<ul class="tnb-rows">'
+        drawn = 0
+        for stretch, is_folded in self._stretches(rows):
             if self._size > _ROWS_UNTIL:
-                rest = scope.tally.without(rows[:at])
+                rest = scope.tally.without(rows[:drawn])
                 break
-            yield from self._row(row)
+            drawn += len(stretch)
+            yield from self._folded(stretch) if is_folded else self._rows(stretch)
         if rest:
-            yield f'<li class="tnb-u">… {rest.rows:,} more: {markup(by_state(rest))}</li>'
+            yield f'<li class="tnb-u">… {markup(more(rest))}, not listed</li>'
         yield "</ul>"
+
+    def _stretches(self, rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], bool]]:
+        """The rows of a scope in order, and whether to fold them: long stretches of the same are.
+
+        The first rows stay, to show what the others are like, and of failures more than of successes.
+        """
+        if len(rows) <= (_FEW_OF_MANY if self._large else _FEW):
+            yield rows, False
+            return
+        yield rows[:_KEPT], False
+        times = [took for row in rows if (took := row.duration(None)) is not None]
+        slow = 3 * sum(times) / max(1, len(times))
+        for event, stretch in groupby(rows[_KEPT:], key=lambda row: self._event(row, slow)):
+            alike = list(stretch)
+            shown = {"": 0, "failed": 2 * _KEPT}.get(event, len(alike))
+            if len(alike) - shown <= _KEPT:
+                shown = len(alike)
+            if shown:
+                yield alike[:shown], False
+            if alike[shown:]:
+                yield alike[shown:], True
+
+    def _event(self, row: Row, slow: float) -> str:
+        """What makes a row worth a look: "failed", or something else, or "" for nothing."""
+        if row.state is State.FAILED and not row.children:
+            return "failed"
+        if self._failed_inside[row] or row.changed or not row.stored or (row.duration(None) or 0.0) > slow:
+            return "other"
+        return "" if row.state in (State.COMPLETED, State.LOG, State.NOT_REACHED) else "other"
+
+    def _rows(self, rows: Iterable[Row]) -> Iterator[str]:
+        for row in rows:
+            yield from self._row(row)
+
+    def _folded(self, rows: Sequence[Row]) -> Iterator[str]:
+        yield (
+            '<li class="tnb-par"><details class="tnb-fold"><summary class="tnb-r tnb-u">'
+            f'<span class="tnb-v"></span>{markup(more(tally_of(rows)))}</summary><ul class="tnb-rows">'
+        )
+        yield from self._rows(rows)
+        yield "</ul></details></li>"
 
     def _row(self, row: Row) -> Iterator[str]:
         line = f'<summary class="tnb-r"><span class="tnb-v"></span>{self._line(row)}</summary>'
-        details = self._fields(row) if self._size < _DETAILS_UNTIL else ""
-        if row.children:
-            if details:
-                details = f'<details class="tnb-own"><summary>details</summary>{details}</details>'
-            is_open = self._open_all or _holds_failure(row)
-        else:
-            is_open = row.state is State.FAILED and self._open_failures > 0
-            self._open_failures -= is_open
+        told = self._fields(row) if self._size < _DETAILS_UNTIL else ""
+        if row.children and told:
+            told = f'<details class="tnb-own"><summary>details</summary>{told}</details>'
+        is_open = row.path in self._open or (bool(row.children) and not self._large)
         start = f'<li class="{_row_class(row)}"><details{" open" if is_open else ""}>'
-        yield self._counted(f"{start}{line}{details}")
+        yield self._counted(f"{start}{line}{told}")
         yield from self.rows(row)
         yield "</details></li>"
 
@@ -237,14 +308,19 @@ class _Page:
         ]
         if text := progress_text(row):
             parts.append(_progress_bar(row) + _mark(markup(text)))
-        parts += [self._property(given) for given in [*row.properties, *row.output_properties][:6]]
+        parts += [DOT + property_html(given) for given in details.judged(row, 6)]
         if row.error is not None and row.state is not State.NOT_REACHED and not error_told_below(row):
             parts.append(
                 f'<span class="tnb-e"><span class="tnb-x"> — </span>{markup(error_line(row.error))}</span>'
             )
         if row.children and row.tally.tasks:
-            parts.append(_mark(plural(row.tally.tasks, "subtask")))
+            failed = self._failed_inside[row]
+            parts.append(
+                _mark(plural(row.tally.tasks, "subtask") + (f", {failed:,} failed" if failed else ""))
+            )
         took = row.duration(self._now)
+        if self._span is not None:
+            parts.append(_when(row, took, *self._span))
         if took is not None:
             parts.append(_sep(duration(took), "tnb-d"))
         return " ".join(part for part in parts if part)
@@ -265,85 +341,10 @@ class _Page:
         name = icons.badge_name(letter)
         return f'<span class="tnb-g {name}" style="background:{colour}" title="{markup(given, 40)}"></span>'
 
-    @staticmethod
-    def _property(given: Property) -> str:
-        text = markup(given.text, 120)
-        if (url := safe_url(given.url)) is not None:
-            text = _link(url, text)
-        elif given.url:
-            text += f" ({markup(given.url, 120)})"
-        image = ""
-        if (source := safe_url(given.image_url)) is not None and not source.lower().startswith("mailto:"):
-            image = f'<img src="{html.escape(source)}" height="14" alt="" referrerpolicy="no-referrer"> '
-        label = f"<b>{markup(given.label, 60)}:</b>"
-        return f'<span class="tnb-p"><span class="tnb-x"> · </span>{image}{label} {text}</span>'
-
     # --- details of a row -------------------------------------------------------------
 
     def _fields(self, row: Row) -> str:
-        fields = "".join(f"<li><b>{label}</b> {value}</li>" for label, value in self._details(row) if value)
-        return f'<ul class="tnb-f">{fields}</ul>' if fields else ""
-
-    def _details(self, row: Row) -> Iterator[tuple[str, str]]:
-        record = row.record
-        if record is None:
-            yield "Path", f"<code>{markup(row.path, 400)}</code>"
-            return
-        if row.error is not None and not error_told_below(row):
-            yield "Error", f"<div>{self._error(row.error)}</div>"
-        yield "About", markup(record.description, 1000)
-        yield "Params", _value(preview(record.params, self._preview)) if record.params is not None else ""
-        yield "Output", _value(value_text(record.form, record.value, record.redact, self._preview))
-        yield "Data", _value(preview(record.data, self._preview)) if record.data is not None else ""
-        if given := [*row.properties, *row.output_properties][:40]:
-            yield "Properties", f"<div>{' '.join(map(self._property, given))}</div>"
-        yield "Status", self._why(row)
-        if row.next_at is not None:
-            yield "Until", markup(moment(row.next_at))
-        if record.started_at:
-            took = row.duration(self._now)
-            length = f", took {duration(took)}" if took is not None else ""
-            yield "Started", markup(moment(record.started_at) + length)
-        yield "Path", f"<code>{markup(row.path, 400)}</code>"
-        if record.kind == "task":
-            yield "Idempotency key", f"<code>{self._model.idempotency_key(row)}</code>"
-
-    def _why(self, row: Row) -> str:
-        said = [str(row.state), plural(row.attempt, "attempt") if row.attempt > 1 else "", row.reason or ""]
-        if row.changed:
-            said.append(f"changed since it was stored: {row.changed}")
-        if row.record is not None and row.record.crashes:
-            said.append(f"the process died under it {plural(row.record.crashes, 'time')}")
-        return markup(" · ".join(dict.fromkeys(part for part in said if part)))
-
-    def _error(self, error: Mapping[str, Any], depth: int = 0) -> str:
-        """An error with its notes, traceback, causes and members, tolerant of what is missing."""
-        told = markup_block(error_line(error, 2000), 2000).replace("&#10;", "<br>")
-        parts = [f'<span class="tnb-bad">{told}</span>']
-        parts += [
-            f"<div>{markup(note, 1000)}</div>"
-            for note in _list((error.get("shown") or error).get("notes"))[:10]
-        ]
-        if lines := _list(error.get("traceback")):
-            text = "\n".join(str(line).rstrip("\n") for line in lines[-200:])
-            parts.append(
-                f"<details><summary>Traceback</summary><pre>{markup_block(text[-6000:])}</pre></details>"
-            )
-        if depth < 3:
-            # As Python shows it: `raise ... from None` hides what was being handled.
-            context = None if error.get("suppress_context") else error.get("context")
-            for label, inner in [("Caused by", error.get("cause")), ("While handling", context)]:
-                if isinstance(inner, dict):
-                    parts.append(
-                        f"<div>{label}: {self._error(cast('dict[str, Any]', inner), depth + 1)}</div>"
-                    )
-                    break
-            members = [cast("dict[str, Any]", e) for e in _list(error.get("errors")) if isinstance(e, dict)]
-            if members:
-                lines = "".join(f"<li>{self._error(member, depth + 1)}</li>" for member in members[:10])
-                rest = f"<li>… {len(members) - 10:,} more</li>" if len(members) > 10 else ""
-                parts.append(f'<ul class="tnb-err">{lines}{rest}</ul>')
-        return "".join(parts)
+        return field_list(details.sections(self._model, row, self._preview))
 
 
 def shape(state: State) -> str:
@@ -361,8 +362,36 @@ def _row_class(row: Row) -> str:
     return " ".join(name for name in names if name)
 
 
-def _holds_failure(row: Row) -> bool:
-    return row.tally.states[State.FAILED] > 0 or any(_holds_failure(child) for child in row.children.values())
+def _failed_inside(model: RunModel) -> Counter[Row]:
+    """How many tasks have failed in each, at any depth; those that failed by a subtask do not count."""
+    inside: Counter[Row] = Counter()
+    for row in model.failures:
+        up = row.parent if not row.tally.states[State.FAILED] else None
+        while up is not None:
+            inside[up] += 1
+            up = up.parent
+    return inside
+
+
+def _span(model: RunModel) -> tuple[float, float] | None:
+    """When the tasks ran whose bodies this pass called, or all of them; as the first moment and a length."""
+    rows = [row for row in model.rows.values() if row.state is not State.LOG]
+    records = [row.record for row in rows if row.record is not None and row.record.started_at]
+    if len(records) < 2:
+        return None
+    start = min(record.started_at for record in records)
+    end = max(record.ended_at or record.started_at for record in records)
+    return (start, end - start) if end > start else None
+
+
+def _when(row: Row, took: float | None, start: float, length: float) -> str:
+    """When the row ran, as a bar; nothing where there are no styles."""
+    if row.record is None or took is None:
+        return ""
+    left = min(99.0, max(0.0, 100 * (row.record.started_at - start) / length))
+    width = min(100 - left, max(1.0, 100 * took / length))
+    name = icons.state_name(row.state) if row.kind != "wait" else "waiting"
+    return f'<span class="tnb-tl"><i class="tnb-b-{name}" style="left:{left:.1f}%;width:{width:.1f}%"></i></span>'
 
 
 def _progress_bar(row: Row) -> str:
@@ -378,21 +407,11 @@ def _code(text: str) -> str:
 
 
 def _mark(text: str, *, hot: bool = False) -> str:
-    return f'<span class="tnb-m{" tnb-m-hot" if hot else ""}"><span class="tnb-x"> · </span>{text}</span>'
+    return f'<span class="tnb-m{" tnb-m-hot" if hot else ""}">{DOT}{text}</span>'
 
 
 def _sep(text: str, name: str) -> str:
-    return f'<span class="tnb-x"> · </span><span class="{name}">{markup(text)}</span>'
-
-
-def _link(url: str, text: str) -> str:
-    return f'<a href="{html.escape(url)}" target="_blank" rel="noopener noreferrer">{text}</a>'
-
-
-def _value(text: str) -> str:
-    if not text:
-        return ""
-    return f"<pre>{markup_block(text)}</pre>" if "\n" in text else f"<code>{markup(text, 10_000)}</code>"
+    return f'{DOT}<span class="{name}">{markup(text)}</span>'
 
 
 def _with_code(text: str) -> str:
@@ -401,10 +420,6 @@ def _with_code(text: str) -> str:
     return "".join(
         f"<code>{markup(part, 500)}</code>" if at % 2 else markup(part, 1000) for at, part in enumerate(parts)
     )
-
-
-def _list(value: Any) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 @cache

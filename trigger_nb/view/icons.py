@@ -126,6 +126,11 @@ _BADGES = {
 _PLAIN_BADGE = "#7d8590"
 
 
+def names() -> list[str]:
+    """All that there is a picture for."""
+    return sorted(_NAMES)
+
+
 def known(icon: str) -> str:
     """The name under which an icon is drawn; "" for one that gets a badge."""
     name = _ALIASES.get(icon, icon)
@@ -159,7 +164,7 @@ def css(states: Collection[State], names: Collection[str] = (), letters: Collect
 
 
 def _rule(name: str, drawing: str) -> str:
-    svg = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><g {_LINE}>{drawing}</g></svg>"
+    svg = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16' {_LINE}>{drawing}</svg>"
     return f'.tnb .{name}{{--m:url("data:image/svg+xml,{quote(svg, safe=_SAFE)}")}}'
 
 

@@ -9,6 +9,7 @@ A model belongs to one thread: `apply` and the faces must not run at the same ti
 from __future__ import annotations
 
 import heapq
+import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from keyword import iskeyword
 from typing import Any, cast
 
 from .._clock import Clock, SystemClock
-from .._feed import Event, Hinted, Progressed, Saved, SavedRun, Seen
+from .._feed import Event, Hinted, Printed, Progressed, Saved, SavedRun, Seen
 from .._keys import display_key, idempotency_key, last_segment, parent_path
 from .._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
 from .._redact import redact
@@ -140,6 +141,7 @@ class Row:
 
     __slots__ = (
         "_counted",
+        "_counted_replayed",
         "_sorted",
         "children",
         "depth",
@@ -147,6 +149,7 @@ class Row:
         "order",
         "parent",
         "path",
+        "printed",
         "progress",
         "record",
         "seen",
@@ -162,12 +165,16 @@ class Row:
         self.seen: Seen | None = None  # in this pass
         self.implied = False  # met as part of a replayed parent, whose body was not called
         self.progress: Progressed | None = None
+        self.printed: Printed | None = None  # by a body that has not come to an end
         self.state = State.PENDING
         self.order = float("inf")
-        self.children: dict[str, Row] = {}
-        self.tally = Tally()  # of the direct children
-        self._sorted: list[Row] | None = []
-        self._counted: tuple[State, bool] | None = None
+        # Most rows have no children, and share that there are none: thousands of empty ones would
+        # have to be looked at in every garbage collection.
+        self.children: dict[str, Row] = _NO_CHILDREN
+        self.tally = _NO_TALLY  # of the direct children
+        self._sorted: list[Row] | None = None
+        self._counted: State | None = None  # as what it is in the tallies, ...
+        self._counted_replayed = False  # ... and whether as replayed
 
     @property
     def key(self) -> str:
@@ -243,6 +250,21 @@ class Row:
     def output_properties(self) -> list[Property]:
         return _properties(self.record.output_properties) if self.record is not None else []
 
+    @property
+    def prints(self) -> list[tuple[str, str]]:
+        """What the body printed and logged, so far while it runs: pieces of stream and text.
+
+        A stream is "out", "err", "log", or "note" for what is said of the others (see `_prints`).
+        """
+        if self.printed is not None:
+            pieces: Any = self.printed.prints.pieces()
+        else:
+            pieces = self.record.prints if self.record is not None else []
+        return [
+            (str(stream), visible_block(_COLOURS.sub("", str(text)), _PRINTS_UNTIL))
+            for stream, text in _pairs(pieces)
+        ]
+
     def duration(self, now: float | None) -> float | None:
         """Seconds from the first start to the end, or until `now` while it is under way."""
         record = self.record
@@ -259,6 +281,8 @@ class Row:
         return self._sorted
 
     def add(self, child: Row) -> None:
+        if self.children is _NO_CHILDREN:
+            self.children, self.tally, self._sorted = {}, Tally(), []
         self.children[child.path] = child
         if self._sorted is not None:
             self._sorted.append(child)
@@ -280,14 +304,44 @@ class Row:
     def count(self, total: Tally) -> None:
         """Bring the parent's tally and the run's up to the row's state."""
         assert self.parent is not None
-        counted = (self.state, self.replayed)
-        if counted == self._counted:
+        state, replayed = self.state, self.replayed
+        if state is self._counted and replayed == self._counted_replayed:
             return
         for tally in (self.parent.tally, total):
             if self._counted is not None:
-                tally.add(*self._counted, -1)
-            tally.add(*counted)
-        self._counted = counted
+                tally.add(self._counted, self._counted_replayed, -1)
+            tally.add(state, replayed)
+        self._counted, self._counted_replayed = state, replayed
+
+    def forget_pass(self) -> None:
+        """A new pass begins, which has not met it; its counts are brought up to that by the caller."""
+        self.seen = None
+        self.implied = False
+        self.progress = None
+        self.printed = None
+        if self.state is not State.LOG:
+            self.state = State.NOT_REACHED
+        self._counted, self._counted_replayed = self.state, False
+
+    def recount(self) -> None:
+        """Count the children anew."""
+        if self.children is not _NO_CHILDREN:
+            self.tally = Tally(Counter(child.state for child in self.children.values()))
+
+
+# As much as is kept of one task, and what it is cut into.
+_PRINTS_UNTIL = 20_000
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def _pairs(pieces: Any) -> list[list[Any]]:
+    """Stored pieces, tolerant of what older or foreign writers left."""
+    pairs = cast("list[Any]", pieces) if isinstance(pieces, list) else []
+    return [pair for pair in pairs if isinstance(pair, list) and len(cast("list[Any]", pair)) == 2]
+
+
+_NO_CHILDREN: dict[str, Row] = {}  # shared: never changed
+_NO_TALLY = Tally()
 
 
 def _position(row: Row) -> tuple[float, str]:
@@ -351,7 +405,8 @@ class RunModel:
     `records` are what is stored, `seen` what this kernel's latest pass has met so far, and None
     when this kernel made no pass. Every task that a pass meets must come as a `Seen` (those inside
     a replayed parent excepted, they go with it): the others are drawn as not reached. `store` says
-    where the records are. `awaited` is set while a cell waits for the run's end.
+    where the records are. `awaited` is set while a cell waits for the run's end. A `lazy` model takes
+    records and sightings in by and by, as `load` is called.
     """
 
     def __init__(
@@ -364,6 +419,7 @@ class RunModel:
         store: str = "",
         awaited: bool = False,
         clock: Clock | None = None,
+        lazy: bool = False,
     ) -> None:
         self.run = run
         self.root = Row("", None)
@@ -380,17 +436,42 @@ class RunModel:
         self._changed: dict[str, Row] = {}
         self._unstored: dict[str, Row] = {}
         self._recent: deque[Row] = deque(maxlen=_RECENT)
-        for record in records:
-            self._save(record)
-        for sighting in (seen or {}).values():
-            self._see(sighting)
-        self._recent.extend(heapq.nlargest(_RECENT, self.rows.values(), key=_end)[::-1])
+        self._backlog: Iterator[Event] | None = _backlog(records, dict(seen or {}))
+        if not lazy:
+            self.load(None)
+
+    def load(self, most: int | None) -> set[str] | None:
+        """Take in the next records that were there at the beginning, at most so many or all of them.
+
+        Returns the paths of their rows; None when there were none left.
+        """
+        if self._backlog is None:
+            return None
+        loaded: set[str] = set()
+        events = list(islice(self._backlog, most))
+        for event in events:
+            # What has happened since the beginning is newer.
+            if isinstance(event, Saved) and self._row(event.record.path).record is None:
+                loaded.add(self._save(event.record).path)
+            elif isinstance(event, Seen) and self._row(event.path).seen is None:
+                loaded.update(row.path for row in self._see(event))
+        if most is None or len(events) < most:
+            self._backlog = None
+            if not self._recent:
+                self._recent.extend(heapq.nlargest(_RECENT, self.rows.values(), key=_end)[::-1])
+        return loaded
+
+    @property
+    def loaded(self) -> bool:
+        """Whether all that was there at the beginning has been taken in."""
+        return self._backlog is None
 
     # --- what happens -----------------------------------------------------------------
 
     def apply(self, events: Iterable[Event]) -> set[str]:
         """Take in what happened. Returns the paths of rows that may look different, "" for the header."""
         touched: set[str] = set()
+        printed: set[str] = set()  # Apart: there is more in their details, and nothing else to see.
         for event in events:
             if isinstance(event, Saved):
                 rows = self._happened([self._save(event.record)])
@@ -399,10 +480,17 @@ class RunModel:
             elif isinstance(event, Progressed):
                 rows = [self._row(event.path)]
                 rows[0].progress = event
+            elif isinstance(event, Printed):
+                self._row(event.path).printed = event
+                printed.add(event.path)
+                continue
             elif isinstance(event, SavedRun):
                 rows = self._save_run(event.record)
             elif isinstance(event, Hinted):
-                self._hints[event.text] = None
+                if event.over:
+                    self._hints.pop(event.text, None)
+                else:
+                    self._hints[event.text] = None
                 rows = []
             else:
                 rows = self._begin_pass()
@@ -412,6 +500,7 @@ class RunModel:
                 while row.path and row.path not in touched:
                     touched.add(row.path)
                     row = row.parent or self.root  # noqa: PLW2901
+        touched |= printed
         return touched
 
     def _happened(self, rows: list[Row]) -> list[Row]:
@@ -421,6 +510,8 @@ class RunModel:
     def _save(self, record: TaskRecord) -> Row:
         row = self._row(record.path)
         row.record = record
+        if record.status != TaskStatus.RUNNING:
+            row.printed = None  # The record has it.
         self._place(row, float(record.started) or float("inf"))
         self._settle(row)
         return row
@@ -457,13 +548,15 @@ class RunModel:
         self._pass = True
         self._hints.clear()
         self._recent.clear()
-        for row in self.rows.values():
-            row.seen = None
-            row.implied = False
-            row.progress = None
-        for row in self.rows.values():
-            self._settle(row)
-        return list(self.rows.values())
+        for index in (self._active, self._failed, self._changed, self._unstored):
+            index.clear()
+        rows = list(self.rows.values())
+        for row in rows:
+            row.forget_pass()
+        for row in (self.root, *rows):
+            row.recount()
+        self.tally = Tally(Counter(row.state for row in rows))
+        return rows
 
     # --- keeping rows -----------------------------------------------------------------
 
@@ -550,6 +643,12 @@ class RunModel:
         return self.run.name or self.run.job or self.run.id
 
     @property
+    def _job(self) -> str:
+        """The name that the job has in the notebook: mostly its id; "" where that cannot be."""
+        job = self.run.job
+        return job if job.isidentifier() and not iskeyword(job) else ""
+
+    @property
     def job_and_version(self) -> str:
         """The job's id and version, without what the title says or nobody chose."""
         version = self.run.version if self.run.version != "0" else ""
@@ -577,10 +676,13 @@ class RunModel:
         """The token that the task's body was given for outside services (rule I6)."""
         return idempotency_key(self.run.id, row.path, row.record.generation if row.record else 0)
 
-    def hints(self) -> list[str]:
-        """What the header says beside the counts; code is between backticks."""
+    def hints(self, *, counting: bool = True) -> list[str]:
+        """What the header says beside the counts; code is between backticks.
+
+        Without `counting` it does not say how long a wait still lasts, which is soon untrue.
+        """
         own = [
-            *self._waiting_hint(),
+            *self._waiting_hint(counting=counting),
             *self._replayed_hint(),
             *self._changed_hint(),
             *self._not_reached_hint(),
@@ -589,7 +691,7 @@ class RunModel:
         left_out = len(engine) - _HINTS
         return [*own, *engine[:_HINTS], *([f"… and {left_out:,} more"] if left_out > 0 else [])]
 
-    def _waiting_hint(self) -> Iterator[str]:
+    def _waiting_hint(self, *, counting: bool) -> Iterator[str]:
         if self.run.status != RunStatus.WAITING:
             return
         if self.run.reason == "paused":
@@ -597,7 +699,8 @@ class RunModel:
             return
         if (when := self.next_at) is not None:
             what = "The next attempt begins" if self.run.reason == "retry" else "Waiting until"
-            yield f"{what} {moment(when)} ({remaining(when - self.now)})."
+            left = f" ({remaining(when - self.now)})" if counting else ""
+            yield f"{what} {moment(when)}{left}."
         if self.awaited:
             yield "`await` holds this cell until then; `.start(...)` in place of `.run(...)` leaves it free."
 
@@ -608,8 +711,8 @@ class RunModel:
                 row.record.ended_at for row in self.rows.values() if row.record is not None and row.replayed
             )
             last = max((end for end in ends if end), default=None)
-            since = f", from {moment(last)}" if last else ""
-            yield f"Everything was replayed{since}. `run(..., fresh=True)` starts anew."
+            when = f"; it ran on {moment(last)}" if last else ""
+            yield f"Everything was replayed{when}. {self._call('fresh=True')} starts anew."
 
     def _changed_hint(self) -> Iterator[str]:
         kept = [row for row in self._changed.values() if row.replayed]
@@ -617,9 +720,14 @@ class RunModel:
             them = "it" if len(kept) == 1 else "them"
             yield (
                 f"Changed, and replayed all the same: {_named(kept)}. "
-                f'`run(..., on_change="only")` runs {them} again, '
+                f"{self._call(_ONLY)} runs {them} again, "
                 '`on_change="rerun"` also what started after.'
             )
+
+    def _call(self, option: str) -> str:
+        """The call of the job with an option, as code."""
+        job = f"{self._job}." if self._job else ""
+        return f"`{job}run(..., {option})`"
 
     def _not_reached_hint(self) -> Iterator[str]:
         if self.ended and (left := self.tally.states[State.NOT_REACHED]):
@@ -627,9 +735,8 @@ class RunModel:
 
     def actions(self) -> list[Action]:
         """What can be done about the run as it stands, with the line to type."""
-        # By way of the job, whose name mostly is its id: not every notebook makes a client of its own.
-        job = self.run.job
-        client = f"{job}.client" if job.isidentifier() and not iskeyword(job) else "client"
+        # By way of the job: not every notebook makes a client of its own.
+        client = f"{self._job}.client" if self._job else "client"
         handle = Action("Take hold of this run, if no name has it", f"run = {client}.run({self.run.id!r})")
         if self.run.status == RunStatus.FAILED:
             again = Action(
@@ -701,6 +808,16 @@ class RunModel:
         return Shown.only(chosen.values())
 
 
+def _backlog(records: Iterable[TaskRecord], seen: dict[str, Seen]) -> Iterator[Event]:
+    """What is known at the beginning, as if it happened now."""
+    for record in records:
+        if (sighting := seen.pop(record.path, None)) is not None:
+            yield sighting
+        yield Saved(record)
+    yield from seen.values()
+
+
+_ONLY = 'on_change="only"'
 _RECENT = 30
 _HINTS = 6
 
@@ -771,7 +888,8 @@ def value_text(form: str, value: Any, redacted: list[str], limit: int) -> str:
     about = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
     if form == "unstored":
         reason = f": {about['reason']}" if about.get("reason") else ""
-        return f"{about.get('type', 'a value')}, which could not be stored{reason}"
+        where = f" at {about['path']}" if about.get("path", "$") != "$" else ""
+        return f"{about.get('type', 'a value')}{where}, which could not be stored{reason}"
     if form == "file":
         return f"{about.get('size', '?')} bytes, in a file beside the database"
     if form == "signed":

@@ -1,181 +1,198 @@
-"""A run under its cell: drawn when it starts, refreshed in place, left as static HTML at the end."""
+"""A run under its cells: live while it goes on, left as static HTML at the end (rule D4)."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import logging
 import sys
-import threading
-import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from uuid import uuid4
 
-from .._feed import Feed, Subscription
+from .._feed import Feed
 from .._records import RunStatus
 from . import html, text
 from .model import RunModel
+from .pump import Controls, Pump
 
-_log = logging.getLogger("trigger_nb")
+if TYPE_CHECKING:
+    from .widget import LiveWidget
 
-_INTERVAL = 0.1  # The shortest time between two drawings, in seconds.
-_SHARE = 0.1  # The largest share of the loop's time that drawing may take.
-_TICK = 1.0  # How often clocks in the display go on when nothing happens.
-_SLOW_TICK = 10.0  # The same while a wait has long to go.
+_REDRAW = 1.0  # The shortest time between two replacements of what stands beside the widget, in seconds.
 
-Bundle: TypeAlias = Mapping[str, str]  # MIME type -> text
-Publish: TypeAlias = Callable[[Bundle, str, bool], None]  # bundle, display id, whether it is an update
+Bundle: TypeAlias = Mapping[str, Any]  # MIME type -> data
+Publish: TypeAlias = Callable[
+    [Bundle, Mapping[str, Any], str, bool], None
+]  # and metadata, display id, update
 
 
 def in_notebook() -> bool:
     """Whether this is a Jupyter kernel. IPython is not imported to find out."""
-    get_ipython: Callable[[], Any] | None = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    shell = get_ipython() if get_ipython is not None else None
-    return getattr(shell, "kernel", None) is not None
+    return getattr(_shell(), "kernel", None) is not None
 
 
 def bundle(model: RunModel) -> Bundle:
-    """The run as it stands, for every kind of front end."""
+    """The run as it stands, without its widget, for every kind of front end."""
     if model.ended:
         return {"text/html": html.final(model), "text/plain": text.tree(model)}
     return {"text/html": html.live(model), "text/plain": text.excerpt(model)}
 
 
-class NotebookView:
-    """Keeps one display of a run up to date.
+class RunDisplay:
+    """The live widget of one run, in as many places as it was shown in.
 
-    Events may come from any thread; drawing happens on `loop`, at most ten times a second, and
-    takes at most a tenth of its time. A fault in drawing is logged once and never reaches the run.
+    When the run has COMPLETED or was CANCELED, static HTML takes its place everywhere; one that
+    FAILED or was INTERRUPTED keeps its buttons until the next cell is run. A notebook file keeps no
+    widgets, so that only the static HTML is there when it is opened again. `stay` keeps the widget
+    at the end: it is part of others.
 
     ```python
-    if in_notebook():
-        view = NotebookView(model, feed, asyncio.get_running_loop())
-        view.show()                     # in the cell that starts the run
-        ...
-        view.flush()                    # before the cell ends: the run's end is on the page
+    display = RunDisplay(lambda: model, feed, asyncio.get_running_loop(), controls)
+    display.show()                  # in the cell that starts the run
+    ...
+    await display.settle()          # before the cell ends: the run's end is on the page
     ```
     """
 
     def __init__(
-        self,
-        model: RunModel,
-        feed: Feed,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        publish: Publish | None = None,
-    ) -> None:
-        self._model = model
-        self._feed = feed
+        self, make_model: Callable[[], RunModel], feed: Feed, loop: asyncio.AbstractEventLoop,
+        controls: Controls, *, publish: Publish | None = None, on_close: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self.stay = False
         self._loop = loop
-        self._publish = publish or _to_kernel
-        self._display_id = f"trigger_nb-{uuid4().hex}"  # each display has its own
-        self._subscription: Subscription | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._drawn: Bundle | None = None
-        self._next_draw = 0.0  # by the loop's clock
-        self._faulty = False
-        # Held while drawing: `flush` may be called from any thread.
-        self._lock = threading.Lock()
-        # Drawing runs in an empty context. ipykernel keeps the cell that a message belongs to in a
-        # context variable, and an update must go out in the name of the cell that runs now: nbclient
-        # hears no other. Front ends find the output by its display id either way.
-        self._context = contextvars.Context()
+        self._publish = publish or to_kernel
+        self._on_close = on_close
+        self._widget: LiveWidget | None = None
+        self._places: list[str] = []  # display ids: each display has its own
+        self._beside: tuple[str, ...] = ()  # the run's status, for which the places were drawn last
+        self._redraw_at = 0.0  # when they may be drawn again, by the loop's clock
+        self._pump = Pump(make_model, feed, loop, controls, self._post, after_work=self._see_to_places)
+
+    @property
+    def model(self) -> RunModel:
+        """What is shown."""
+        return self._pump.model
+
+    @property
+    def widget(self) -> LiveWidget:
+        """The widget, made when it is first needed."""
+        if self._widget is None:
+            from .widget import LiveWidget
+
+            self._widget = LiveWidget("run", self._pump.first(), self._pump.receive)
+        return self._widget
 
     def show(self) -> None:
-        """Draw for the first time, as output of the cell that is running, and follow the feed."""
-        self._subscription = self._feed.subscribe(self._wake)
-        self.flush()
-        self._schedule(_TICK)
+        """Show the run in the cell that is running."""
+        self._pump.guarded(self._show)
+        self._pump.schedule(0.0)
 
     def flush(self) -> None:
-        """Draw now what has happened so far."""
-        with self._lock:
-            began = time.perf_counter()
-            try:
-                self._draw()
-            except Exception:  # noqa: BLE001  # a display never fails a run
-                self._report()
-            took = time.perf_counter() - began
-            self._next_draw = self._loop.time() + max(_INTERVAL, took * (1 / _SHARE - 1))
+        """Show now what has happened so far, all of it. May be called from any thread."""
+        self._pump.flush()
 
-    def hand_over(self) -> None:
-        """Stop following: another display shows the run from here on. Half a run would seem to be stuck.
+    async def settle(self) -> None:
+        """Like `flush`, in small steps between which the loop goes on."""
+        await self._pump.settle()
 
-        Not drawn before: events of a new pass may have come in, and the tree of an ended one stays.
-        """
-        self.close()
-        if self._model.ended:
-            return
-        try:
-            drawn = {"text/html": html.moved(self._model), "text/plain": text.moved_line(self._model)}
-            self._publish(drawn, self._display_id, True)
-        except Exception:  # noqa: BLE001  # as in `flush`
-            self._report()
+    def leave(self) -> None:
+        """Leave static HTML in all places, if the run has ended."""
+        if self.model.ended:
+            self._pump.guarded(self._leave)
 
     def close(self) -> None:
-        """Stop following. What is displayed stays."""
-        if self._subscription is not None:
-            self._subscription.close()
-            self._subscription = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Follow no more. What is displayed stays."""
+        if not self._pump.closed:
+            self._pump.close()
+            self._on_close()
 
-    def _wake(self) -> None:
-        """Events have come in. Called on whatever thread they came from."""
-        try:
-            self._loop.call_soon_threadsafe(self._woken, context=self._context)
-        except RuntimeError:  # The loop is closed; nobody is left to draw for.
+    # --- the places -------------------------------------------------------------------
+
+    @property
+    def _status(self) -> tuple[str, ...]:
+        return (self.model.run.status, self.model.run.reason)
+
+    def _post(self, message: dict[str, Any]) -> None:
+        self.widget.post(message)
+
+    def _show(self) -> None:
+        if self.model.ended:
+            self._pump.catch_up()  # its static HTML is shown, too, and must be whole
+        self._places.append(place := f"trigger_nb-{uuid4().hex}")
+        self._beside = self._status
+        self._put(place, False, live=True)
+        if self.model.ended:
+            with_next_cell(self.leave)
+
+    def _see_to_places(self) -> None:
+        """When the run's status has changed, so have the outputs that do without the widget."""
+        if self._status == self._beside:
+            return
+        wait = self._redraw_at - self._loop.time()
+        if wait > 0 and not self.model.ended:
+            self._pump.schedule(wait)
+            return
+        self._beside = self._status
+        self._redraw_at = self._loop.time() + _REDRAW
+        if self.model.run.status in (RunStatus.COMPLETED, RunStatus.CANCELED):
+            self._leave()
+            return
+        for place in self._places:
+            self._put(place, True, live=True)
+        if self.model.ended:
+            with_next_cell(self.leave)
+
+    def _leave(self) -> None:
+        self._pump.catch_up()
+        for place in self._places:
+            self._put(place, True, live=False)
+        self._places.clear()
+        if not self.stay:
+            if self._widget is not None:
+                self._widget.close()
             self.close()
 
-    def _woken(self) -> None:
-        self._schedule(self._next_draw - self._loop.time())
-
-    def _schedule(self, delay: float) -> None:
-        """Draw in so many seconds, or earlier if that is planned."""
-        if self._subscription is None:
-            return
-        when = self._loop.time() + max(0.0, delay)
-        if self._timer is not None:
-            if self._timer.when() <= when:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._due, context=self._context)
-
-    def _due(self) -> None:
-        self._timer = None
-        self.flush()
-        self._tick()
-
-    def _tick(self) -> None:
-        """Let the clocks in the display go on."""
-        model = self._model
-        if model.ended:
-            return
-        far = model.run.status == RunStatus.WAITING and (model.next_at or float("inf")) - model.now > 90
-        self._schedule(max(_SLOW_TICK if far else _TICK, self._next_draw - self._loop.time()))
-
-    def _draw(self) -> None:
-        if self._subscription is None:  # Closed: a clock that had gone on would draw half a run again.
-            return
-        self._model.apply(self._subscription.take())
-        drawn = bundle(self._model)
-        if drawn == self._drawn:
-            return
-        self._publish(drawn, self._display_id, self._drawn is not None)
-        self._drawn = drawn
-
-    def _report(self) -> None:
-        if not self._faulty:
-            self._faulty = True
-            _log.warning(
-                "the display of run %s failed; the run itself goes on", self._model.run.id, exc_info=True
-            )
+    def _put(self, place: str, update: bool, *, live: bool) -> None:
+        data, metadata = dict(bundle(self.model)), {}
+        if live:
+            widget, metadata = self.widget.bundle()
+            data = {**widget, **data}
+        self._publish(data, metadata, place, update)
 
 
-def _to_kernel(drawn: Bundle, display_id: str, update: bool) -> None:
+# --- the notebook around it -----------------------------------------------------------
+
+_with_next_cell: list[Callable[[], None]] = []
+
+
+def with_next_cell(leave: Callable[[], None]) -> None:
+    """Call it when the next cell is run: until then, what is shown keeps its buttons."""
+    events = getattr(_shell(), "events", None)
+    if events is None:
+        return
+    if not _with_next_cell:
+        events.register("pre_run_cell", _next_cell)
+    _with_next_cell.append(leave)
+
+
+def _next_cell(_info: object = None) -> None:
+    _shell().events.unregister("pre_run_cell", _next_cell)
+    leaving = list(_with_next_cell)
+    _with_next_cell.clear()
+    for leave in leaving:
+        leave()
+
+
+def _shell() -> Any:
+    get_ipython: Callable[[], Any] | None = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return get_ipython() if get_ipython is not None else None
+
+
+def to_kernel(
+    data: Bundle, metadata: Mapping[str, Any] | None = None, display_id: str = "", update: bool = False
+) -> None:
+    """Display data in the cell that is running, or in place of what has the display id."""
     from IPython import display
 
     publish = cast("Any", display).publish_display_data
-    publish(dict(drawn), transient={"display_id": display_id}, update=update)
+    transient = {"display_id": display_id} if display_id else {}
+    publish(dict(data), dict(metadata or {}), transient=transient, update=update)

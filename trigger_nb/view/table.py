@@ -13,7 +13,7 @@ from .words import duration, minute, plural
 
 _TITLES = ("", "Job", "Payload", "Status", "Started", "Duration", "Tasks", "Run")
 _NO_RUNS = "no runs"
-_WORDS = {"ERRORED": "failed"}  # as in the tree
+_WORDS = {"ERRORED": "failed", "INTERRUPTED": "unfinished"}  # as in the tree
 
 
 def as_html(runs: Sequence[RunRecord], now: float) -> str:
@@ -40,6 +40,12 @@ def as_text(runs: Sequence[RunRecord], now: float, *, width: int = 120) -> str:
     return "\n".join(
         "  ".join(_padded(cell, w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in table
     )
+
+
+def as_wire(run: RunRecord, now: float) -> dict[str, str]:
+    """A run as the live list takes it."""
+    names = ("job", "payload", "status", "started", "duration", "counts")
+    return {"id": run.id, "state": str(run_state(run)), **dict(zip(names, _cells(run, now), strict=False))}
 
 
 def _cells(run: RunRecord, now: float) -> list[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
+from .._records import Reason
 from .escape import columns, fit, visible
 from .model import (
     SYMBOLS,
@@ -71,24 +73,46 @@ def by_state(tally: Tally) -> str:
     return words
 
 
+def more(tally: Tally) -> str:
+    """Rows that are not shown where others are: `37 more completed`, `40 more: 38 completed, 2 failed`."""
+    states = tally.items()
+    if len(states) == 1 and states[0][0] is not State.LOG:
+        return by_state(tally).replace(" ", " more ", 1)
+    return f"{tally.rows:,} more: {by_state(tally)}"
+
+
+def tally_of(rows: Iterable[Row]) -> Tally:
+    """How many rows there are of each state."""
+    tally = Tally()
+    for row in rows:
+        tally.add(row.state, row.replayed)
+    return tally
+
+
 def marks(row: Row, now: float | None) -> list[str]:
     """What is to be said of a row beside its name: attempt, countdown, why it ran, what changed.
 
     Without `now` the countdown is a date: nobody is counting.
     """
-    said: list[str] = []
     if row.state is State.NOT_REACHED:
         return ["not reached"]
-    if row.attempt > 1:
-        said.append(f"attempt {row.attempt}")
-    if row.next_at is not None:
-        said.append(_countdown(row, row.next_at, now))
+    attempt = [f"attempt {row.attempt}"] if row.attempt > 1 else []
+    counting = [countdown(row, row.next_at, now)] if row.next_at is not None else []
+    return [*attempt, *counting, *standing_marks(row)]
+
+
+def standing_marks(row: Row) -> list[str]:
+    """The marks without attempt and countdown, which a face may show in places of their own."""
+    if row.state is State.NOT_REACHED:
+        return ["not reached"]
+    said: list[str] = []
     if row.state in (State.CANCELED, State.UNFINISHED):
         said.append(row.state)
-    if row.record is not None and row.record.forced and row.state is not State.LOG:
-        said.append("runs again")
-    if row.replayed or (row.reason not in (None, "new") and row.state is not State.LOG):
-        said.append(str(row.reason) if row.reason != "changed" else "run again")
+    if row.state is not State.LOG:
+        if row.record is not None and row.record.forced:
+            said.append("runs again")
+        if why := _WHY.get(told_reason(row) or "", ""):
+            said.append(why)
     if row.changed:
         said.append(f"changed: {row.changed}")
     if not row.stored:
@@ -96,7 +120,25 @@ def marks(row: Row, now: float | None) -> list[str]:
     return said
 
 
-def _countdown(row: Row, then: float, now: float | None) -> str:
+# Why the body was called, or was not (rule R7), where that is not as a matter of course.
+_WHY: Mapping[str, str] = {
+    Reason.REPLAYED: "replayed",
+    Reason.CHANGED: "run again",
+    Reason.RETRIED: "retried",
+    Reason.INTERRUPTED: "after an interruption",
+    Reason.FORCED: "run again",
+    Reason.LOST_VALUE: "lost value",
+    Reason.ADOPTED: "adopted",
+}
+
+
+def told_reason(row: Row) -> Reason | None:
+    """Why the body was called in this pass, or was not. A wait that was cut short just goes on: no word of it."""
+    return None if row.kind == "wait" and row.reason is Reason.INTERRUPTED else row.reason
+
+
+def countdown(row: Row, then: float, now: float | None) -> str:
+    """How long a wait or a retry pause still takes; a date without `now`."""
     if row.state is State.RETRYING:
         return f"next attempt {moment(then) if now is None else remaining(then - now)}"
     return f"until {moment(then)}" if now is None else remaining(then - now)
@@ -173,13 +215,21 @@ def error_told_below(row: Row) -> bool:
     """Whether the error is that of a failed subtask, which tells it already."""
     if not row.tally.states[State.FAILED]:
         return False
-    return error_told(row.error, (child for child in row.children.values() if child.state is State.FAILED))
+    failed = (child for child in row.children.values() if child.state is State.FAILED)
+    return error_told(row.error, islice(failed, _LOOKED_AT))
 
 
 def error_told(error: dict[str, Any] | None, rows: Iterable[Row]) -> bool:
     """Whether there is nothing to tell of an error, or one of the rows tells it."""
-    line = error_line(error)
-    return not line or any(error_line(row.error) == line for row in rows)
+    if not error:
+        return True
+    told = (row.error for row in rows)
+    return any(
+        other and all(other.get(part) == error.get(part) for part in ("type", "message")) for other in told
+    )
+
+
+_LOOKED_AT = 100  # This is asked whenever a row is drawn, and thousands may have failed in it.
 
 
 def _error(text: str, indent: str, width: int) -> Iterator[str]:

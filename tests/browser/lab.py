@@ -1,0 +1,264 @@
+"""A notebook in a real JupyterLab, in a real Chromium, as the person at the keyboard has it.
+
+```python
+def test_it_says_hello(lab):
+    lab.open(["print('hello')"])
+    lab.run_all().wait_idle()
+    expect(lab.output(0)).to_have_text("hello")
+```
+
+Cells are counted from 0. What waits, waits for a condition; how long at most is in `PATIENCE`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+import nbformat
+from nbformat.sign import NotebookNotary
+from playwright.sync_api import BrowserContext, Error, Locator, expect, sync_playwright
+
+from . import chromium
+from .server import TOKEN, Server
+
+PATIENCE = 20.0  # seconds; only a failing test waits that long
+FLAGS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+
+# For the beginning of a cell: bodies wait in `until("name")` for the test's `lab.signal("name")`.
+UNTIL = """\
+import asyncio, os
+
+async def until(name):
+    while not os.path.exists(name):
+        await asyncio.sleep(0.01)
+"""
+
+PANEL = "jupyterapp.shell.currentWidget"
+# A dialog that nobody expects would be waited for until the test's time is up.
+NO_DIALOG = """{
+  const dialog = document.querySelector('.jp-Dialog');
+  if (dialog) throw new Error('JupyterLab asks: ' + dialog.innerText);
+}"""
+# `void`: whoever awaited a command would wait for what it runs. So it is counted.
+COMMAND = """([command, args]) => {
+  window.labCommands = (window.labCommands ?? 0) + 1;
+  void jupyterapp.commands.execute(command, args).finally(() => { window.labCommands -= 1; });
+}"""
+IDLE = f"""() => {{
+  {NO_DIALOG}
+  const panel = {PANEL};
+  return !window.labCommands && panel?.context?.isReady
+    && panel.sessionContext.session?.kernel?.status === 'idle';
+}}"""
+OPENED = f"() => {{ {NO_DIALOG} return {PANEL}?.context?.isReady && {PANEL}.content?.widgets.length; }}"
+
+
+class Lab:
+    """One notebook in a page of its own, with a folder and a kernel of its own."""
+
+    def __init__(
+        self, server: Server, context: BrowserContext, name: str = "test", *, app: str = "lab"
+    ) -> None:
+        self.server = server
+        self.folder = server.new_folder(name)  # the working directory of the kernel
+        self.app = app  # "lab", or "notebook" for Notebook 7
+        self.console: list[str] = []  # what the browser's console says, and errors that nobody caught
+        self.page = context.new_page()
+        self.page.set_default_timeout(PATIENCE * 1000)
+        self.page.on("console", lambda message: self.console.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.console.append(f"uncaught: {error.stack or error}"))
+        self.page.on("dialog", lambda dialog: dialog.accept())  # "leave the page?"
+        self._path = self.folder / "notebook.ipynb"
+
+    def close(self) -> None:
+        self.page.close()
+        self.server.stop_kernels()
+
+    # The notebook ----------------------------------------------------------------------------------
+
+    def open(self, notebook: Sequence[str] | Path, *, kernel: bool = True, trusted: bool = False) -> Self:
+        """Open a copy of a notebook, or a new one with these cells.
+
+        Without a `kernel` it is opened as by someone who only reads it. Outputs that are in the file
+        are drawn with care unless it is `trusted`.
+        """
+        if isinstance(notebook, Path):
+            self._path = self.folder / notebook.name
+            if notebook != self._path:
+                shutil.copy(notebook, self._path)
+            content = nbformat.read(self._path, as_version=4)
+        else:
+            content = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in notebook])
+        # JupyterLab asks which kernel it should be when nothing tells it.
+        content.metadata = {"kernelspec": KERNEL} if kernel else {}
+        if trusted:
+            NotebookNotary(data_dir=str(self.server.home / "data")).sign(content)
+        nbformat.write(content, self._path)
+        if not kernel:
+            self.server.stop_kernels()
+        self.page.goto(f"{self._url()}?token={TOKEN}")
+        if not kernel:
+            self.page.locator(".jp-Dialog").get_by_role("button", name="No Kernel").click()
+        return self._opened(kernel)
+
+    def reload(self) -> Self:
+        """Load the page again, as after closing the browser: what was not saved is lost."""
+        self.page.reload()
+        return self._opened(kernel=True)
+
+    def save(self) -> nbformat.NotebookNode:
+        """Save the notebook; what is in the file then."""
+        self.page.evaluate(f"{PANEL}.context.save()")
+        return nbformat.read(self._path, as_version=4)
+
+    def _url(self) -> str:
+        path = self._path.relative_to(self.server.root).as_posix()
+        where = f"lab/workspaces/{uuid4().hex}/tree" if self.app == "lab" else "notebooks"
+        return f"{self.server.url}/{where}/{path}"
+
+    def _opened(self, kernel: bool) -> Self:
+        self.page.locator("#jupyterlab-splash").wait_for(state="detached")
+        self.page.wait_for_function(OPENED)
+        return self.wait_idle() if kernel else self
+
+    # Cells -----------------------------------------------------------------------------------------
+
+    def run_all(self) -> Self:
+        """Begin to run all cells."""
+        return self.command("notebook:run-all-cells")
+
+    def run_cell(self, cell: int) -> Self:
+        """Begin to run one cell."""
+        self.select(cell)
+        return self.command("notebook:run-cell")
+
+    def wait_idle(self) -> Self:
+        """Until the kernel has done all that it was asked for."""
+        self.page.wait_for_function(IDLE)
+        return self
+
+    def select(self, cell: int) -> Self:
+        """Make a cell the active one."""
+        self.page.evaluate(
+            f"cell => {{ {PANEL}.content.deselectAll(); {PANEL}.content.activeCellIndex = cell; }}", cell
+        )
+        return self
+
+    def edit(self, cell: int, source: str) -> Self:
+        """Write something else into a cell."""
+        self.page.evaluate(
+            f"([cell, source]) => {PANEL}.content.widgets[cell].model.sharedModel.setSource(source)",
+            [cell, source],
+        )
+        return self
+
+    def add(self, source: str) -> int:
+        """A new cell at the end; its number."""
+        self.page.evaluate(
+            f"source => {PANEL}.content.model.sharedModel.addCell({{ cell_type: 'code', source }})", source
+        )
+        return self.cell_count() - 1
+
+    def find(self, text: str) -> int:
+        """The number of the first cell with this text in it."""
+        sources = self.page.evaluate(
+            f"{PANEL}.content.widgets.map(cell => cell.model.sharedModel.getSource())"
+        )
+        return next(n for n, source in enumerate(sources) if text in source)
+
+    def cell_count(self) -> int:
+        return self.page.evaluate(f"{PANEL}.content.widgets.length")
+
+    def cell(self, cell: int) -> Locator:
+        return self.page.locator(f'.jp-Notebook .jp-Cell[data-windowed-list-index="{cell}"]')
+
+    def output(self, cell: int) -> Locator:
+        """The outputs of a cell, one or more."""
+        return self.cell(cell).locator(".jp-OutputArea-output")
+
+    def tree(self, cell: int) -> Locator:
+        """The run that is displayed under a cell."""
+        return self.output(cell).locator(".tnb")
+
+    # The kernel ------------------------------------------------------------------------------------
+
+    def restart_kernel(self) -> Self:
+        """All that was in its memory is gone; the outputs stay."""
+        self.page.evaluate(f"{PANEL}.sessionContext.restartKernel()")
+        return self.wait_idle()
+
+    def signal(self, name: str) -> Self:
+        """Let what waits in `until(name)` go on."""
+        (self.folder / name).touch()
+        return self
+
+    def interrupt(self) -> Self:
+        """As the stop button does."""
+        self.page.evaluate(f"{PANEL}.sessionContext.session.kernel.interrupt()")
+        return self
+
+    # The application -------------------------------------------------------------------------------
+
+    def command(self, name: str, **args: Any) -> Self:
+        """Begin a command of JupyterLab; `wait_idle` waits for its end."""
+        self.page.evaluate(COMMAND, [name, args])
+        return self
+
+    def command_mode(self) -> Self:
+        """In which letters are shortcuts: `b` makes a cell."""
+        self.page.evaluate("jupyterapp.commands.execute('notebook:enter-command-mode')")
+        return self
+
+    def light(self) -> Self:
+        return self._theme("light")
+
+    def dark(self) -> Self:
+        return self._theme("dark")
+
+    def _theme(self, scheme: Any) -> Self:
+        self.page.emulate_media(color_scheme=scheme)
+        is_light = str(scheme == "light").lower()
+        self.page.locator(f'body[data-jp-theme-light="{is_light}"]').wait_for(state="attached")
+        return self
+
+    def screenshot(self, file: Path) -> Path:
+        self.page.screenshot(path=file, timeout=5_000)
+        return file
+
+    def evidence(self) -> str:
+        """Where there is to see how it stands, for whoever wonders why a test has failed."""
+        console = self.folder / "console.log"
+        console.write_text("\n".join(self.console), encoding="utf-8")
+        try:
+            picture = str(self.screenshot(self.folder / "page.png"))
+        except Error as error:
+            picture = f"no picture: {error}"
+        return "\n".join([picture, str(console), str(self._path), str(self.server.home / "server.log")])
+
+
+@contextmanager
+def chromium_context(**options: Any) -> Iterator[BrowserContext]:
+    """A Chromium; pages of one context share its cache, so that JupyterLab is loaded fast."""
+    path = chromium.find()
+    if path is None:
+        raise FileNotFoundError(chromium.HELP)
+    expect.set_options(timeout=PATIENCE * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        try:
+            yield browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        finally:
+            browser.close()

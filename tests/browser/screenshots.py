@@ -1,0 +1,79 @@
+"""Takes the pictures of README and docs in a real JupyterLab: `python -m tests.browser.screenshots`."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import BrowserContext
+
+from .lab import Lab, chromium_context
+from .scenes import SCENES, Scene
+from .server import ROOT, Server, jupyter_server
+
+IMAGES = ROOT / "docs" / "images"
+HEIGHT = 1400
+FRAME = 100  # what JupyterLab needs beside the output
+MARGIN = 4
+# Where it was taken is of no interest, and belongs to whoever took it.
+MOVE_HOME = """(cell, [from, to]) => {
+  const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replaceAll(from, to);
+}"""
+HOME = "/home/ana/notebooks"
+
+
+def take(scene: Scene, server: Server, context: BrowserContext, images: Path) -> Iterator[Path]:
+    """The pictures of a scene, in each of its looks."""
+    lab = Lab(server, context, scene.name)
+    try:
+        lab.page.set_viewport_size({"width": scene.wide + FRAME, "height": HEIGHT})
+        lab.open(scene.cells)
+        lab.command("application:toggle-left-area").wait_idle()
+        lab.run_cell(0).wait_idle()
+        lab.run_cell(1)
+        scene.prepare(lab)
+        lab.select(0)
+        for look in scene.looks:
+            (lab.dark if look == "dark" else lab.light)()
+            name = scene.name if look == "light" else f"{scene.name}-{look}"
+            yield _picture(lab, scene, images / f"{name}.png")
+    except Exception as error:
+        error.add_note(lab.evidence())
+        raise
+    finally:
+        lab.close()
+
+
+def _picture(lab: Lab, scene: Scene, file: Path) -> Path:
+    cell, output = lab.cell(1), lab.output(1).first
+    cell.scroll_into_view_if_needed()
+    cell.evaluate(MOVE_HOME, [str(lab.folder), HOME])
+    above, below = (cell if scene.source else output).bounding_box(), output.bounding_box()
+    assert above is not None
+    assert below is not None
+    clip = {**above, "height": below["y"] + below["height"] + MARGIN - above["y"]}
+    lab.page.screenshot(path=file, clip=clip, animations="disabled")
+    return file
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.browser.screenshots", description=__doc__)
+    parser.add_argument("--to", type=Path, default=IMAGES, metavar="FOLDER", help="default: docs/images")
+    parser.add_argument("scenes", nargs="*", help="default: all")
+    given = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        jupyter_server(Path(directory)) as server,
+        chromium_context(device_scale_factor=1.5) as context,
+    ):
+        for scene in SCENES:
+            if not given.scenes or scene.name in given.scenes:
+                for file in take(scene, server, context, given.to):
+                    print(f"{file}  {file.stat().st_size / 1000:.0f} kB", flush=True)
+
+
+if __name__ == "__main__":
+    main()

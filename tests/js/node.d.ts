@@ -1,0 +1,10 @@
+// What the tests use of Node.js.
+
+declare module "node:test" {
+  export function test(name: string, body: () => void | Promise<void>): Promise<void>;
+}
+
+declare module "node:assert/strict" {
+  const assert: any;
+  export default assert;
+}

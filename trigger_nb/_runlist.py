@@ -1,0 +1,197 @@
+"""The runs of a store: found, newest first, and shown as a live list."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from ._controls import RunControls, why_no_job
+from ._records import RunRecord, RunStatus
+from ._runtime import Runtime
+from .errors import TriggerError, UsageError
+from .run import Run
+from .view import table
+from .view.notebook import Bundle, to_kernel, with_next_cell
+from .view.pump import Pump
+from .view.wire import Button, Wire
+
+if TYPE_CHECKING:
+    from .view.widget import LiveWidget
+
+_log = logging.getLogger("trigger_nb")
+
+_CHUNK = 200  # how many runs are read at a time
+_PAGE = 50  # how many runs are shown at a time
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuery:
+    """Which runs of a store: of one job or of any (None), in one status or in any."""
+
+    runtime: Runtime
+    job: str | None = None
+    status: RunStatus | None = None
+
+    def each(self) -> Iterator[Run]:
+        """The runs, newest first, read as they are asked for."""
+        offset = 0
+        while rows := self.runtime.store.page("runs", _CHUNK, offset):
+            for key, text in rows:
+                if self.job is None or RunRecord.loads(text).job == self.job:
+                    run = Run(self.runtime, key.removeprefix("run/"))
+                    if self.status is None or run.status == self.status:
+                        yield run
+            offset += _CHUNK
+
+    def within(self, job: str, status: str) -> RunQuery:
+        """The same runs, of one job or in one status only; "" does not restrict them."""
+        chosen = RunStatus(status) if status in set(RunStatus) else None
+        return RunQuery(self.runtime, job or self.job, chosen or self.status)
+
+    @property
+    def jobs(self) -> list[str]:
+        """The jobs that have runs."""
+        return sorted({run.job for run in self.each()})
+
+
+class RunList:
+    """A live list of runs under a cell, with the tree of the chosen one below it.
+
+    It keeps its buttons until the next cell is run; then the table stays as it was.
+    """
+
+    def __init__(
+        self, query: RunQuery, loop: asyncio.AbstractEventLoop, bundle: Callable[[], Bundle]
+    ) -> None:
+        self._query = query
+        self._runtime = query.runtime
+        self._loop = loop
+        self._bundle = bundle
+        self._place = f"trigger_nb-{uuid4().hex}"
+        self._open: Pump | None = None
+        self._open_run = ""
+        self._context = contextvars.Context()  # as in `Pump`
+        self.widget = _widget(self._receive)
+
+    def show(self) -> None:
+        """Show it in the cell that is running."""
+        data, metadata = self.widget.bundle()
+        to_kernel({**data, **self._bundle()}, metadata, self._place, False)
+        with_next_cell(self._leave)
+
+    def _leave(self) -> None:
+        self._close()
+        to_kernel(self._bundle(), {}, self._place, True)
+        self.widget.close()
+
+    # --- what the front end says ------------------------------------------------------
+
+    def _receive(self, message: Mapping[str, Any]) -> None:
+        """Called on whatever thread messages come on."""
+        try:
+            self._loop.call_soon_threadsafe(self._take, message, context=self._context)
+        except RuntimeError:  # the loop is closed
+            return
+
+    def _take(self, message: Mapping[str, Any]) -> None:
+        try:
+            self._answer(message)
+        except Exception:  # noqa: BLE001  # a display harms nobody
+            _log.warning("the list of runs could not answer %.200r", message, exc_info=True)
+
+    def _answer(self, message: Mapping[str, Any]) -> None:
+        match message:
+            case {"t": "page", "id": asked}:
+                self._reply(asked, lambda: {"page": self._page(message)})
+            case {"t": "do", "id": asked, "op": operation, "run": run_id}:
+                self._reply(asked, lambda: {"text": self._do(operation, run_id)})
+            case {"t": "open", "run": run_id}:
+                self._open_one(run_id)
+            case {"t": "in", "run": run_id, "message": inner} if run_id == self._open_run and self._open:
+                self._open.receive(inner)
+            case {"t": "close"}:
+                self._close()
+            case _:
+                pass
+
+    def _reply(self, asked: Any, work: Callable[[], Wire]) -> None:
+        try:
+            answer: Wire = {"ok": True, **work()}
+        except TriggerError as error:
+            answer = {"ok": False, "text": str(error)}
+        self.widget.post({"answers": [{"id": asked, **answer}]})
+
+    # --- pages ------------------------------------------------------------------------
+
+    def _page(self, message: Mapping[str, Any]) -> Wire:
+        query = self._query.within(str(message.get("job") or ""), str(message.get("status") or ""))
+        offset = max(0, int(message.get("offset") or 0))
+        runs = list(query.each())
+        now = self._runtime.clock.time()
+        shown = [run._current for run in islice(runs, offset, offset + _PAGE)]
+        return {
+            "rows": [{**table.as_wire(run, now), "actions": self._actions(run)} for run in shown],
+            "total": len(runs),
+            "offset": offset,
+            "jobs": self._query.jobs,
+            "statuses": [str(status) for status in RunStatus],
+        }
+
+    def _actions(self, run: RunRecord) -> list[Wire]:
+        controls = RunControls(Run(self._runtime, run.id), self._runtime)
+        again = Button("again", "Run again", why_no_job(self._runtime, run))
+        return [
+            controls.button("retry", run).wire(),
+            again.wire(),
+            controls.button("delete", run).wire(),
+        ]
+
+    def _do(self, operation: str, run_id: str) -> str:
+        """Take the action; what is to be said of it."""
+        run = Run(self._runtime, run_id)
+        match operation:
+            case "retry":
+                run.retry()
+            case "delete":
+                run.delete()
+            case "again":
+                return f"Started {self._again(run).id}"
+            case _:
+                raise UsageError(f"there is no action {operation!r}")
+        return ""
+
+    def _again(self, run: Run) -> Run:
+        job = self._runtime.jobs.get(run.job)
+        if job is None:
+            raise UsageError(f"job {run.job!r} is not defined in this kernel: run the cell that defines it")
+        return job.start(run.payload, fresh=True, display=False)
+
+    # --- the chosen one ---------------------------------------------------------------
+
+    def _open_one(self, run_id: str) -> None:
+        self._close()
+        run = Run(self._runtime, run_id)
+        self._open_run = run_id
+        self._open = Pump(
+            lambda: run.model(lazy=True), self._runtime.feed(run_id), self._loop,
+            RunControls(run, self._runtime),
+            lambda update: self.widget.post({"open": run_id, "update": update}),
+        )  # fmt: skip
+        self.widget.post({"open": run_id, "update": self._open.first()})
+
+    def _close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open, self._open_run = None, ""
+
+
+def _widget(receive: Callable[[dict[str, Any]], None]) -> LiveWidget:
+    from .view.widget import LiveWidget
+
+    return LiveWidget("runs", {}, receive)

@@ -1,0 +1,226 @@
+"""Keeps the live widget of one run up to date: when messages go out, and what is done with those that come in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from .._feed import Feed
+from ..errors import TriggerError
+from . import stream
+from .model import RunModel
+
+_log = logging.getLogger("trigger_nb")
+
+_INTERVAL = 0.05  # The shortest time between two messages, in seconds.
+_SHARE = 0.1  # The largest share of the loop's time that the display may take, ...
+_SHARE_OF_SNAPSHOT = 0.4  # ... and while somebody waits for the first rows.
+_UNHEARD = (1.0, 5.0)  # When everything is sent again to a front end that cannot be heard.
+_TAILS = (1.0, 4.0)  # How long after the last message its number is sent once more, and again.
+
+Message = Mapping[str, Any]
+
+
+class Controls(stream.Controls, Protocol):
+    """What the widget's buttons do."""
+
+    def do(self, operation: str, path: str | None) -> None:
+        """Take the action. Raises `TriggerError` when it makes no sense."""
+        ...
+
+    def scope_of_rerun(self, path: str) -> tuple[int, str]:
+        """How many tasks would run again from there, and which, in words."""
+        ...
+
+
+class Pump:
+    """Sends what happens in a run to `post`, and takes what the front end says.
+
+    Events may come from any thread, and so may what is received; all work is done on `loop`, bounded
+    each time, and takes a tenth of its time at most. Nothing is sent before a front end has said that
+    it is there. `after_work` is called whenever some work was done. A fault in any of it is logged
+    once and never reaches the run.
+    """
+
+    def __init__(
+        self, make_model: Callable[[], RunModel], feed: Feed, loop: asyncio.AbstractEventLoop,
+        controls: Controls, post: Callable[[dict[str, Any]], None], *,
+        after_work: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._loop = loop
+        self._controls = controls
+        self._post = post
+        self._after_work = after_work
+        self._send_at = 0.0  # when the next message may go out, by the loop's clock
+        self._heard = False  # whether a front end has said that it is there
+        self._flowing = False  # whether messages are sent
+        self._tails: list[float] = []  # how long from one to the next, of those still to be sent
+        self._tail_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._faulty = False
+        self.closed = False
+        # Held while working: `flush` may be called from any thread.
+        self._lock = threading.RLock()
+        # Work is done in an empty context. ipykernel keeps the cell that a message belongs to in a
+        # context variable, and an update must go out in the name of the cell that runs now: nbclient
+        # hears no other. Front ends find the output by its display id either way.
+        self._context = contextvars.Context()
+        # In this order: what is saved after the model is made comes as an event.
+        self._subscription = feed.subscribe(self._wake)
+        self.model = make_model()
+        self._stream = stream.Stream(self.model, self._subscription, controls)
+
+    def first(self) -> dict[str, Any]:
+        """What a front end has to show before it can ask."""
+        if not _hears_during_cells():
+            for delay in _UNHEARD:
+                self._loop.call_later(delay, self._speak_unheard, context=self._context)
+        return self._stream.first()
+
+    def flush(self) -> None:
+        """Send now what has happened so far, all of it."""
+        self.guarded(self._stream.catch_up)
+        self.guarded(self._work)
+
+    async def settle(self) -> None:
+        """Like `flush`, in small steps between which the loop goes on."""
+        while self.guarded(self._stream.take_in):  # noqa: ASYNC110  # nothing is waited for
+            await asyncio.sleep(0)
+        self.guarded(self._work)
+
+    def catch_up(self) -> None:
+        """Bring the model up to all that has happened."""
+        self._stream.catch_up()
+
+    def close(self) -> None:
+        """Follow no more."""
+        self.closed = True
+        self._subscription.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def guarded(self, work: Callable[[], Any]) -> Any:
+        """What `work` gives; None when it fails, for a display never fails a run."""
+        with self._lock:
+            if self.closed:
+                return None
+            try:
+                return work()
+            except Exception:  # noqa: BLE001  # whatever it is
+                return self._report()
+
+    def _report(self) -> None:
+        if not self._faulty:
+            self._faulty = True
+            _log.warning(
+                "the display of run %s failed; the run itself goes on", self.model.run.id, exc_info=True
+            )
+
+    # --- when -------------------------------------------------------------------------
+
+    def schedule(self, delay: float) -> None:
+        """Work in so many seconds, or earlier if that is planned."""
+        if self.closed:
+            return
+        when = self._loop.time() + max(0.0, delay)
+        if self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._due, context=self._context)
+
+    def _wake(self) -> None:
+        """Events have come in. Called on whatever thread they came from."""
+        self._call_on_loop(lambda: self.schedule(self._send_at - self._loop.time()))
+
+    def _call_on_loop(self, call: Callable[[], Any]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call, context=self._context)
+        except RuntimeError:  # The loop is closed; nobody is left to draw for.
+            self.close()
+
+    def _due(self) -> None:
+        self._timer = None
+        self.guarded(self._work)
+        if self._stream.pending if self._flowing else self._stream.to_take_in:
+            self.schedule(self._send_at - self._loop.time())
+        elif self._tails:
+            self._tail_due = True
+            self.schedule(self._tails.pop(0))
+
+    def _work(self) -> None:
+        began = time.perf_counter()
+        share = _SHARE
+        try:
+            if not self._flowing:
+                self._stream.take_in()
+            elif (message := self._stream.next()) is not None:
+                self._post(message)
+                self._tails, self._tail_due = list(_TAILS), False
+                share = _SHARE_OF_SNAPSHOT if message.get("more") else _SHARE
+            elif self._tail_due:
+                self._tail_due = False
+                self._post(self._stream.tail())
+        finally:
+            took = time.perf_counter() - began
+            self._send_at = self._loop.time() + max(_INTERVAL, took * (1 / share - 1))
+        self._after_work()
+
+    # --- what the front end says ------------------------------------------------------
+
+    def receive(self, message: Message) -> None:
+        """A front end says something. Called on whatever thread messages come on (rule D3)."""
+        self._call_on_loop(lambda: self.guarded(lambda: self._answer(message)))
+
+    def _answer(self, message: Message) -> None:
+        match message.get("t"):
+            case "hello":
+                self._heard = self._flowing = True
+                self._stream.hello(message.get("n", 0))
+            case "details":
+                self._stream.watch(message["i"], bool(message.get("on")))
+            case "do":
+                self._stream.answer({"id": message["id"], **self._do(message)})
+            case "ask":
+                self._stream.answer({"id": message["id"], **self._tell(message)})
+            case _:
+                return
+        self.schedule(0.0)
+
+    def _do(self, message: Message) -> dict[str, Any]:
+        try:
+            self._controls.do(message["op"], self._path(message))
+        except TriggerError as error:
+            return {"ok": False, "text": str(error)}
+        return {"ok": True}
+
+    def _tell(self, message: Message) -> dict[str, Any]:
+        try:
+            count, which = self._controls.scope_of_rerun(self._path(message) or "")
+        except TriggerError as error:
+            return {"ok": False, "text": str(error)}
+        return {"ok": True, "count": count, "text": which}
+
+    def _path(self, message: Message) -> str | None:
+        index = message.get("i")
+        return self._stream.path(index) if isinstance(index, int) else None
+
+    def _speak_unheard(self) -> None:
+        """Older kernels hear nothing while a cell awaits: whoever is there gets everything, unasked."""
+        if not self._heard:
+            self._flowing = True
+            self._stream.hello(-1)
+            self.schedule(0.0)
+
+
+def _hears_during_cells() -> bool:
+    """Whether messages of front ends reach this kernel while a cell awaits."""
+    kernel = sys.modules.get("ipykernel")
+    return tuple(getattr(kernel, "version_info", ())[:2]) >= (7, 4)

@@ -1,0 +1,47 @@
+// A button that says why it cannot be pressed.
+
+import { h, setAttribute, setText } from "./dom.js";
+
+/** Stays focusable when disabled, so that its reason can be read by keyboard and by pointer. */
+export class Button {
+  /**
+   * @param {string} label
+   * @param {() => void} act
+   * @param {{ class?: string, icon?: string }} [looks]  with an icon the label is only spoken
+   */
+  constructor(label, act, looks = {}) {
+    const icon = looks.icon && h("span", { class: `tnb-ic tnb-ic-${looks.icon}`, "aria-hidden": "true" });
+    this.text = h("span", {}, icon ? "" : label);
+    this.element = h(
+      "button",
+      { type: "button", class: `tnb-btn ${looks.class ?? ""}`.trim(), onclick: () => this.why || act() },
+      icon,
+      this.text,
+    );
+    this.why = "";
+    this.title = "";
+    if (icon) {
+      this.title = label;
+      setAttribute(this.element, "aria-label", label);
+      setAttribute(this.element, "title", label);
+    }
+  }
+
+  /** @param {string} label */
+  setLabel(label) {
+    setText(this.text, label);
+  }
+
+  /** @param {string} why  "" makes it ready to be pressed */
+  setWhy(why) {
+    this.why = why;
+    setAttribute(this.element, "aria-disabled", why ? "true" : null);
+    setAttribute(this.element, "aria-description", why || null);
+    setAttribute(this.element, "title", why || this.title || null);
+  }
+
+  /** @param {boolean} pressed */
+  setPressed(pressed) {
+    setAttribute(this.element, "aria-pressed", String(pressed));
+  }
+}

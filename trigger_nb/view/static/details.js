@@ -1,0 +1,222 @@
+// The details of the chosen row, and what can be done with it.
+
+import { Button } from "./button.js";
+import { h, setAttribute, setChildren, setShown, setText, shape, stateName } from "./dom.js";
+import { grouped, plural } from "./format.js";
+import { propertyElement } from "./tree.js";
+
+const DEEPEST_CAUSE = 6;
+
+/** @typedef {import("./store.js").Section} Section */
+
+/** The pane beside or below the tree. */
+export class DetailsPane {
+  /**
+   * @param {import("./store.js").Store} store
+   * @param {import("./outline.js").Outline} outline
+   * @param {import("./actions.js").Actions} actions
+   * @param {() => void} close
+   */
+  constructor(store, outline, actions, close) {
+    this.store = store;
+    this.outline = outline;
+    this.actions = actions;
+    /** Whose details the kernel sends. @type {number | null} */
+    this.watched = null;
+    /** @type {number | undefined} */
+    this.watchTimer = undefined;
+    /** Which row is drawn. @type {number | null} */
+    this.drawn = null;
+    /** @type {{ painted: string, element: HTMLElement }[]} */
+    this.sections = [];
+
+    this.shape = shape("pending");
+    this.name = h("b", { class: "tnb-t" });
+    this.skip = new Button("Skip wait", () => this.onRow((index) => void actions.order("skip_wait", index)));
+    this.rerun = new Button("Rerun from here", () => this.onRow((index) => void actions.askRerun(index)));
+    this.buttons = h("span", { class: "tnb-buttons" }, this.skip.element, this.rerun.element);
+    const closer = new Button("Close details", close, { icon: "close", class: "tnb-plain" });
+    const head = h("div", { class: "tnb-dh" }, this.shape, this.name, this.buttons, closer.element);
+    this.confirm = new Confirmation(actions, this.rerun.element);
+    this.note = h("div", { class: "tnb-note", role: "status", hidden: true });
+    this.list = h("ul", { class: "tnb-f" });
+    this.element = h(
+      "section",
+      { class: "tnb-details", hidden: true, "aria-label": "Details" },
+      head,
+      this.confirm.element,
+      this.note,
+      this.list,
+    );
+    this.element.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      if (actions.question) actions.dismiss();
+      else close();
+    });
+  }
+
+  render() {
+    const row = this.outline.detailed ? this.outline.activeRow() : null;
+    setShown(this.element, row !== null);
+    this.watch(row ? row.index : null);
+    if (!row) return;
+    if (this.drawn !== row.index) {
+      this.drawn = row.index;
+      this.sections = [];
+      this.element.scrollTop = 0;
+    }
+    setAttribute(this.element, "aria-label", `Details of ${row.name}`);
+    setAttribute(this.shape, "class", `tnb-s tnb-s-${stateName(row.state)}`);
+    setAttribute(this.shape, "title", row.state);
+    setText(this.name, row.name);
+    setAttribute(this.name, "title", row.name);
+    this.renderButtons(row);
+    this.confirm.render(row.index);
+    const note = this.actions.note?.index === row.index ? this.actions.note : null;
+    setText(this.note, note?.text ?? "");
+    this.note.classList.toggle("tnb-bad", note?.bad ?? false);
+    setShown(this.note, note !== null);
+    this.renderSections(this.store.details.get(row.index)?.sections ?? this.missing());
+  }
+
+  /** @param {import("./store.js").Row} row */
+  renderButtons(row) {
+    const offered = this.store.header.row_actions;
+    const isRunOnce = row.kind !== "log" && row.state !== "pending" && row.state !== "not reached";
+    this.renderButton(this.skip, "skip_wait", row, row.state === "waiting" ? offered["skip_wait"] : undefined);
+    this.renderButton(this.rerun, "rerun_from", row, isRunOnce ? offered["rerun_from"] : undefined);
+  }
+
+  /**
+   * @param {Button} button
+   * @param {string} op
+   * @param {import("./store.js").Row} row
+   * @param {import("./store.js").RowAction | undefined} offered
+   */
+  renderButton(button, op, row, offered) {
+    setShown(button.element, offered !== undefined);
+    if (!offered) return;
+    button.setLabel(offered.label);
+    button.setWhy(this.actions.reason(offered.why));
+    setAttribute(button.element, "aria-busy", this.actions.isWaiting(op, row.index) ? "true" : null);
+  }
+
+  /**
+   * Only a section that has changed is made anew: a text selected in another one stays so.
+   * @param {Section[]} sections
+   */
+  renderSections(sections) {
+    this.sections = sections.map((section, at) => {
+      const painted = JSON.stringify(section);
+      const before = this.sections[at];
+      return before?.painted === painted ? before : { painted, element: sectionElement(section) };
+    });
+    setChildren(this.list, this.sections.map(({ element }) => element));
+  }
+
+  /** @returns {Section[]} */
+  missing() {
+    return this.store.channel.live() ? [] : [{ label: "", text: "Details come from the kernel, which is not connected." }];
+  }
+
+  /** @param {(index: number) => void} act */
+  onRow(act) {
+    if (this.drawn !== null) act(this.drawn);
+  }
+
+  /** @param {number | null} index */
+  watch(index) {
+    if (index === this.watched) return;
+    if (this.watched !== null) this.store.unwatch(this.watched);
+    this.watched = index;
+    clearTimeout(this.watchTimer);
+    if (index === null) return;
+    // The first row is asked for at once, one that the keyboard runs over is not.
+    this.store.watch(index);
+  }
+}
+
+/** "Runs 12 tasks again": yes or no. */
+class Confirmation {
+  /**
+   * @param {import("./actions.js").Actions} actions
+   * @param {HTMLElement} opener  gets the focus back
+   */
+  constructor(actions, opener) {
+    this.actions = actions;
+    this.opener = opener;
+    this.text = h("span", {});
+    this.yes = new Button("", () => void actions.confirmRerun(), { class: "tnb-main" });
+    const no = new Button("Cancel", () => actions.dismiss());
+    const buttons = h("span", { class: "tnb-buttons" }, this.yes.element, no.element);
+    this.element = h("div", { class: "tnb-confirm", role: "alertdialog", hidden: true }, this.text, buttons);
+  }
+
+  /** @param {number} index */
+  render(index) {
+    const question = this.actions.question?.index === index ? this.actions.question : null;
+    const appears = question !== null && this.element.hidden;
+    if (!question && this.element.contains(document.activeElement)) this.opener.focus({ preventScroll: true });
+    setShown(this.element, question !== null);
+    if (!question) return;
+    setText(this.text, question.text);
+    setAttribute(this.element, "aria-label", question.text);
+    this.yes.setLabel(`Run ${plural(question.count, "task")} again`);
+    this.yes.setWhy(this.actions.reason(""));
+    if (appears) this.yes.element.focus({ preventScroll: true });
+  }
+}
+
+// --- sections ------------------------------------------------------------------------------------------------------
+
+/** @param {Section} section */
+function sectionElement(section) {
+  return h("li", {}, h("b", {}, section.label), h("div", {}, ...sectionContent(section)));
+}
+
+/**
+ * @param {Section} section
+ * @returns {Node[]}
+ */
+function sectionContent(section) {
+  if (section.error) return errorElements(section.error, 0);
+  if (section.properties) return section.properties.map((property) => propertyElement(property, false));
+  if (section.prints) return [printsElement(section.prints)];
+  if (section.pre !== undefined) return [h("pre", {}, section.pre)];
+  if (section.code !== undefined) return [h("code", {}, section.code)];
+  return [document.createTextNode(section.text ?? "")];
+}
+
+/**
+ * @param {[stream: string, text: string][]} prints
+ */
+function printsElement(prints) {
+  const pieces = prints.map(([stream, text]) =>
+    stream === "out" ? document.createTextNode(text) : h("span", { class: stream === "err" ? "tnb-warn" : "tnb-faint" }, text),
+  );
+  return h("pre", {}, ...pieces);
+}
+
+/**
+ * An error with its notes, traceback, causes and members.
+ * @param {import("./store.js").ErrorData} error
+ * @param {number} depth
+ * @returns {HTMLElement[]}
+ */
+export function errorElements(error, depth) {
+  const parts = [h("span", { class: "tnb-bad tnb-lines" }, error.line)];
+  for (const note of error.notes ?? []) parts.push(h("div", { class: "tnb-lines" }, note));
+  if (error.traceback) {
+    parts.push(h("details", {}, h("summary", {}, "Traceback"), h("pre", {}, error.traceback)));
+  }
+  if (depth >= DEEPEST_CAUSE) return parts;
+  for (const [label, cause] of error.causes ?? []) {
+    parts.push(h("div", { class: "tnb-cause" }, h("b", {}, `${label} `), ...errorElements(cause, depth + 1)));
+  }
+  for (const member of error.members ?? []) {
+    parts.push(h("div", { class: "tnb-cause" }, ...errorElements(member, depth + 1)));
+  }
+  if (error.more) parts.push(h("div", {}, `… ${grouped(error.more)} more`));
+  return parts;
+}

@@ -1,0 +1,92 @@
+// Times and numbers as people write them: the same words as view/words.py.
+
+const MINUTE = 60;
+const HOUR = 3600;
+const DAY = 86400;
+
+/**
+ * A whole number with its thousands set apart.
+ * @param {number} count
+ */
+export function grouped(count) {
+  return Math.round(count).toLocaleString("en-US");
+}
+
+/**
+ * @param {number} count
+ * @param {string} word
+ */
+export function plural(count, word) {
+  return `${grouped(count)} ${word}${count === 1 ? "" : "s"}`;
+}
+
+/**
+ * A length of time in two units at most: `4 ms`, `3.2 s`, `3 min 12 s`, `1 d 2 h`.
+ * @param {number} seconds
+ */
+export function duration(seconds) {
+  if (seconds < 0.0005) return "<1 ms";
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  return wholeDuration(seconds);
+}
+
+/**
+ * How long something has taken up to now, in whole seconds: tenths would flicker.
+ * @param {number} seconds
+ */
+export function ticking(seconds) {
+  return wholeDuration(Math.floor(Math.max(0, seconds)));
+}
+
+/** @param {number} seconds */
+function wholeDuration(seconds) {
+  const whole = Math.round(seconds);
+  if (whole < MINUTE) return `${whole} s`;
+  if (whole < HOUR) return twoUnits(whole, MINUTE, "min", 1, "s");
+  if (whole < DAY) return twoUnits(whole, HOUR, "h", MINUTE, "min");
+  return twoUnits(whole, DAY, "d", HOUR, "h");
+}
+
+/**
+ * @param {number} whole
+ * @param {number} large
+ * @param {string} name
+ * @param {number} small
+ * @param {string} smallName
+ */
+function twoUnits(whole, large, name, small, smallName) {
+  const rest = Math.floor((whole % large) / small);
+  return `${grouped(Math.floor(whole / large))} ${name}${rest ? ` ${rest} ${smallName}` : ""}`;
+}
+
+/**
+ * How far off an instant is: `in 1 min 30 s`, `in 5 s`, `now`.
+ * @param {number} seconds
+ */
+export function remaining(seconds) {
+  return seconds <= 0 ? "now" : `in ${wholeDuration(Math.ceil(seconds))}`;
+}
+
+/** The order in which states are told. */
+export const STATE_ORDER = [
+  "completed",
+  "failed",
+  "running",
+  "retrying",
+  "waiting",
+  "unfinished",
+  "canceled",
+  "pending",
+  "not reached",
+];
+
+/**
+ * `5 completed, 2 failed`: only what there is.
+ * @param {Record<string, number>} tally
+ */
+export function countsText(tally) {
+  return STATE_ORDER.filter((state) => tally[state] > 0)
+    .map((state) => `${grouped(tally[state])} ${state}`)
+    .join(", ");
+}

@@ -1,0 +1,135 @@
+// The head of a run: what it is, how it stands, what can be done with it.
+
+import { Button } from "./button.js";
+import { errorElements } from "./details.js";
+import { h, setAttribute, setChildren, setShown, setText, shape, stateName, withCode } from "./dom.js";
+import { STATE_ORDER, duration, ticking } from "./format.js";
+
+const OFFLINE = "Not connected to a kernel: this is the last state that was seen.";
+
+/** Title, status and clock; the bar; hints; the buttons of the run. */
+export class RunHeader {
+  /**
+   * @param {import("./store.js").Store} store
+   * @param {import("./actions.js").Actions} actions
+   * @param {HTMLElement} chips
+   */
+  constructor(store, actions, chips) {
+    this.store = store;
+    this.actions = actions;
+    /** By op. @type {Map<string, Button>} */
+    this.buttons = new Map();
+    /** By state. @type {Map<string, HTMLElement>} */
+    this.shares = new Map();
+    this.hintsPainted = "";
+    this.errorPainted = "";
+
+    this.shape = shape("pending");
+    this.title = h("b", { class: "tnb-t" });
+    this.job = h("code", { class: "tnb-k" });
+    this.test = h("span", { class: "tnb-m", hidden: true }, "test run");
+    this.status = h("span", { class: "tnb-w" });
+    this.elapsed = h("span", { class: "tnb-elapsed" });
+    this.buttonBox = h("span", { class: "tnb-buttons", role: "group", "aria-label": "Actions on the run" });
+    this.bar = h("div", { class: "tnb-bar", "aria-hidden": "true" });
+    this.note = h("div", { class: "tnb-note", role: "status", hidden: true });
+    this.offline = h("div", { class: "tnb-y", role: "status", hidden: true }, OFFLINE);
+    this.hints = h("div", {});
+    this.error = h("div", { class: "tnb-y tnb-y-bad", hidden: true });
+    this.head = h(
+      "div",
+      { class: "tnb-h" },
+      this.shape,
+      this.title,
+      this.job,
+      this.test,
+      this.status,
+      this.elapsed,
+      this.buttonBox,
+    );
+    this.element = h("div", {}, this.head, this.bar, chips, this.note, this.offline, this.hints, this.error);
+  }
+
+  render() {
+    const { header, channel } = this.store;
+    setAttribute(this.shape, "class", `tnb-s tnb-s-${stateName(header.state)}`);
+    setText(this.title, header.title);
+    setAttribute(this.title, "title", header.title);
+    setText(this.job, header.job);
+    setShown(this.test, header.test);
+    setText(this.status, header.status);
+    setAttribute(this.status, "class", `tnb-w tnb-w-${stateName(header.state)}`);
+    this.renderButtons(header.actions);
+    this.renderBar(header.tally, header.replayed);
+    this.renderNote();
+    setShown(this.offline, !channel.live());
+    this.renderHints(header.hints);
+    this.renderError(header.error);
+    this.tick();
+  }
+
+  tick() {
+    const elapsed = this.store.elapsed();
+    setText(this.elapsed, elapsed === null ? "" : this.store.header.ticking ? ticking(elapsed) : duration(elapsed));
+  }
+
+  /** @param {import("./store.js").Action[]} offered */
+  renderButtons(offered) {
+    const elements = offered.map(({ op, label, why, main }) => {
+      const button = this.buttons.get(op) ?? new Button(label, () => void this.actions.order(op));
+      this.buttons.set(op, button);
+      button.setLabel(label);
+      button.setWhy(this.actions.reason(why));
+      button.element.classList.toggle("tnb-main", Boolean(main));
+      setAttribute(button.element, "aria-busy", this.actions.isWaiting(op) ? "true" : null);
+      return button.element;
+    });
+    setChildren(this.buttonBox, elements);
+    setShown(this.buttonBox, elements.length > 0);
+  }
+
+  /**
+   * @param {Record<string, number>} tally
+   * @param {number} replayed
+   */
+  renderBar(tally, replayed) {
+    const old = Math.min(replayed, tally["completed"] ?? 0);
+    /** @type {Record<string, number>} */
+    const counts = { ...tally, completed: (tally["completed"] ?? 0) - old, replayed: old };
+    const total = STATE_ORDER.reduce((sum, state) => sum + (tally[state] ?? 0), 0);
+    const states = BAR_ORDER.filter((state) => counts[state] > 0);
+    const shares = states.map((state) => {
+      const share = this.shares.get(state) ?? h("i", { class: `tnb-b-${state}` });
+      this.shares.set(state, share);
+      share.style.width = `${((100 * counts[state]) / total).toFixed(2)}%`;
+      return share;
+    });
+    setChildren(this.bar, shares);
+  }
+
+  renderNote() {
+    const note = this.actions.note?.index === null ? this.actions.note : null;
+    setText(this.note, note?.text ?? "");
+    this.note.classList.toggle("tnb-bad", note?.bad ?? false);
+    setShown(this.note, note !== null);
+  }
+
+  /** @param {string[]} hints */
+  renderHints(hints) {
+    const painted = JSON.stringify(hints);
+    if (painted === this.hintsPainted) return;
+    this.hintsPainted = painted;
+    setChildren(this.hints, hints.map((hint) => h("div", { class: "tnb-y" }, ...withCode(hint))));
+  }
+
+  /** @param {import("./store.js").ErrorData | null} error */
+  renderError(error) {
+    const painted = JSON.stringify(error);
+    if (painted === this.errorPainted) return;
+    this.errorPainted = painted;
+    setChildren(this.error, error ? errorElements(error, 0) : []);
+    setShown(this.error, error !== null);
+  }
+}
+
+const BAR_ORDER = ["replayed", "completed", "failed", "running", "retrying", "waiting", "unfinished", "canceled"];

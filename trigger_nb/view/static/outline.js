@@ -1,0 +1,245 @@
+// What one view shows of a store: which rows are open, filtered and visible, and which one is chosen.
+
+/** @typedef {import("./store.js").Row} Row */
+
+const FOLDED_FROM = 50; // more children than this, and a scope starts folded
+const LARGE_RUN = 200; // more rows than this, and every scope below the first level does
+
+/** One line of the list. @typedef {{ row: Row, depth: number, position: number, siblings: number }} Line */
+
+/** The visible lines of a run, in order, made anew when rows, folding or filter have changed. */
+export class Outline {
+  /** @param {import("./store.js").Store} store */
+  constructor(store) {
+    this.store = store;
+    /** The index of the row that the keyboard is on. @type {number | null} */
+    this.active = null;
+    /** Whether the active row's details are shown. */
+    this.detailed = false;
+    this.text = "";
+    /** Show only these; all when empty. @type {Set<string>} */
+    this.states = new Set();
+    this.replayedOnly = false;
+    /** Keep the row that last became active in view. */
+    this.following = !store.header.ended;
+
+    /** What a person has folded (false) or unfolded (true), by index. @type {Map<number, boolean>} */
+    this.chosen = new Map();
+    /** The same while a filter is on. @type {Map<number, boolean>} */
+    this.chosenInFilter = new Map();
+    /** How many rows below a scope pass the filter, by index. @type {Map<number, number>} */
+    this.hitsBelow = new Map();
+    /** How many rows pass the filter. */
+    this.hits = 0;
+
+    /** @type {Line[]} */
+    this.made = [];
+    /** @type {Map<number, number>} */
+    this.places = new Map();
+    this.madeFor = -1;
+  }
+
+  get filtered() {
+    return this.text !== "" || this.states.size > 0 || this.replayedOnly;
+  }
+
+  /** @returns {Line[]} */
+  lines() {
+    if (this.madeFor !== this.store.version) this.make();
+    return this.made;
+  }
+
+  /**
+   * Where a row stands in the list; -1 when it is not visible.
+   * @param {number | null} index
+   */
+  place(index) {
+    this.lines();
+    return index === null ? -1 : (this.places.get(index) ?? -1);
+  }
+
+  /** @returns {Row | null} */
+  activeRow() {
+    return this.active === null ? null : (this.store.rows.byIndex.get(this.active) ?? null);
+  }
+
+  /** To be called after folding or filter have changed. */
+  changed() {
+    this.madeFor = -1;
+    this.store.notify();
+  }
+
+  // --- folding ---
+
+  /** @param {Row} row */
+  isOpen(row) {
+    if (row.children.length === 0) return false;
+    if (this.filtered) return this.chosenInFilter.get(row.index) ?? (this.hitsBelow.get(row.index) ?? 0) > 0;
+    return this.chosen.get(row.index) ?? this.startsOpen(row);
+  }
+
+  /** @param {Row} row */
+  startsOpen(row) {
+    if (row.children.length > FOLDED_FROM) return false;
+    return this.store.rows.size <= LARGE_RUN || row.parent === this.store.rows.root;
+  }
+
+  /**
+   * @param {Row} row
+   * @param {boolean} open
+   */
+  setOpen(row, open) {
+    if (row.children.length === 0 || this.isOpen(row) === open) return;
+    (this.filtered ? this.chosenInFilter : this.chosen).set(row.index, open);
+    this.changed();
+  }
+
+  /**
+   * Every scope, or those beside a row.
+   * @param {boolean} open
+   * @param {Row[]} [rows]
+   */
+  setAllOpen(open, rows) {
+    const choices = this.filtered ? this.chosenInFilter : this.chosen;
+    for (const row of rows ?? this.store.rows.byIndex.values()) {
+      if (row.parent && row.children.length) choices.set(row.index, open);
+    }
+    this.changed();
+  }
+
+  /**
+   * Opens what a row is folded into, and takes away a filter that hides it.
+   * @param {Row} row
+   */
+  reveal(row) {
+    if (this.place(row.index) >= 0) return;
+    if (this.filtered && !this.passes(row)) this.clearFilter();
+    const choices = this.filtered ? this.chosenInFilter : this.chosen;
+    for (let scope = row.parent; scope && scope.parent; scope = scope.parent) {
+      if (!this.isOpen(scope)) choices.set(scope.index, true);
+    }
+    this.changed();
+  }
+
+  // --- filter ---
+
+  /** @param {string} text */
+  setText(text) {
+    const wanted = text.trim().toLowerCase();
+    if (wanted === this.text) return;
+    this.text = wanted;
+    this.filterChanged();
+  }
+
+  /** @param {string} state  or "replayed" */
+  toggleState(state) {
+    if (state === "replayed") this.replayedOnly = !this.replayedOnly;
+    else if (!this.states.delete(state)) this.states.add(state);
+    this.filterChanged();
+  }
+
+  clearFilter() {
+    this.text = "";
+    this.states.clear();
+    this.replayedOnly = false;
+    this.filterChanged();
+  }
+
+  filterChanged() {
+    this.chosenInFilter.clear();
+    this.changed();
+  }
+
+  /** @param {Row} row */
+  passes(row) {
+    if (this.states.size && !this.states.has(row.state)) return false;
+    if (this.replayedOnly && !row.replayed) return false;
+    return !this.text || searchText(row).includes(this.text);
+  }
+
+  /**
+   * The next row that failed by itself, after the active one and around the end; scopes that failed with it are passed over.
+   * @returns {Row | null}
+   */
+  nextFailure() {
+    const failures = [...this.inOrder(this.store.rows.root)].filter(
+      (row) => row.state === "failed" && !row.below["failed"],
+    );
+    if (!failures.length) return null;
+    if (this.active === null) return failures[0];
+    let passed = false;
+    for (const row of this.inOrder(this.store.rows.root)) {
+      if (passed && row.state === "failed" && !row.below["failed"]) return row;
+      if (row.index === this.active) passed = true;
+    }
+    return failures[0];
+  }
+
+  /**
+   * @param {Row} scope
+   * @returns {Generator<Row>}
+   */
+  *inOrder(scope) {
+    for (const row of this.store.rows.sorted(scope)) {
+      yield row;
+      if (row.children.length) yield* this.inOrder(row);
+    }
+  }
+
+  // --- making the lines ---
+
+  make() {
+    this.madeFor = this.store.version;
+    this.made = [];
+    this.places = new Map();
+    this.hitsBelow.clear();
+    const root = this.store.rows.root;
+    this.hits = this.filtered ? this.countHits(root) : 0;
+    this.addLines(root, 0, !this.filtered);
+    this.made.forEach((line, place) => this.places.set(line.row.index, place));
+  }
+
+  /**
+   * @param {Row} scope
+   * @returns {number}
+   */
+  countHits(scope) {
+    let hits = 0;
+    for (const row of scope.children) {
+      if (row.children.length) hits += this.countHits(row);
+      if (this.passes(row)) hits += 1;
+    }
+    if (hits) this.hitsBelow.set(scope.index, hits);
+    return hits;
+  }
+
+  /**
+   * @param {Row} scope
+   * @param {number} depth
+   * @param {boolean} all  show every child: no filter, or the scope itself was what was looked for
+   */
+  addLines(scope, depth, all) {
+    let shown = this.store.rows.sorted(scope);
+    if (!all) shown = shown.filter((row) => this.hitsBelow.has(row.index) || this.passes(row));
+    shown.forEach((row, at) => {
+      this.made.push({ row, depth, position: at + 1, siblings: shown.length });
+      if (this.isOpen(row)) this.addLines(row, depth + 1, all || !this.hitsBelow.has(row.index));
+    });
+  }
+}
+
+/** @type {WeakMap<Row, { version: number, text: string }>} */
+const searchTexts = new WeakMap();
+
+/**
+ * What the filter looks into: name, key, error, properties and marks.
+ * @param {Row} row
+ */
+function searchText(row) {
+  const known = searchTexts.get(row);
+  if (known && known.version === row.version) return known.text;
+  const properties = row.properties.map(([label, text]) => `${label} ${text}`);
+  const text = [row.name, row.key, row.error, ...properties, ...row.marks].join("\n").toLowerCase();
+  searchTexts.set(row, { version: row.version, text });
+  return text;
+}

@@ -1,0 +1,222 @@
+// One run: its parts put together, and kept over what the notebook does to the page.
+
+import { Actions } from "./actions.js";
+import { DetailsPane } from "./details.js";
+import { h, setAttribute, setShown, setText } from "./dom.js";
+import { RunHeader } from "./header.js";
+import { Outline } from "./outline.js";
+import { Store, guarded } from "./store.js";
+import { mountTimelineAxis } from "./timeline.js";
+import { Toolbar } from "./toolbar.js";
+import { Tree, everyTick } from "./tree.js";
+
+/** @typedef {import("./store.js").Channel} Channel */
+
+const FAULT = "A fault of the display: what is shown may be old. The run is not affected.";
+
+/** @type {WeakMap<Channel, Shown>} */
+const shownRuns = new WeakMap();
+
+/**
+ * Shows a channel's run in an element. Where an earlier view of it has lost its place in the page, that view moves
+ * here with all that a person has done to it; else there is one more view.
+ * @param {Channel} channel
+ * @param {HTMLElement} element
+ * @returns {() => void}  to be called when the element goes away
+ */
+export function mountRun(channel, element) {
+  let shown = shownRuns.get(channel);
+  if (!shown) shownRuns.set(channel, (shown = new Shown(channel)));
+  return shown.show(element);
+}
+
+/** Ends all views of a channel's run. @param {Channel} channel */
+export function closeRun(channel) {
+  shownRuns.get(channel)?.close();
+  shownRuns.delete(channel);
+}
+
+/** The views of one run, over one store. */
+class Shown {
+  /** @param {Channel} channel */
+  constructor(channel) {
+    this.store = new Store(channel);
+    /** Where views belong; an element is kept as long as its notebook keeps it. @type {Map<HTMLElement, RunView>} */
+    this.places = new Map();
+    /** A view whose place was taken away. @type {RunView | null} */
+    this.spare = null;
+    this.stopTicking = everyTick(() => this.tick());
+  }
+
+  close() {
+    this.stopTicking();
+    this.store.close();
+    for (const view of this.places.values()) view.close();
+    this.spare?.close();
+  }
+
+  /** @param {HTMLElement} element */
+  show(element) {
+    this.place(element, this.spareView() ?? new RunView(this.store));
+    return () => this.leave(element);
+  }
+
+  /**
+   * @param {HTMLElement} element
+   * @param {RunView} view
+   */
+  place(element, view) {
+    this.places.set(element, view);
+    element.append(view.root);
+    view.appeared();
+  }
+
+  /** A view that is not in the page any more, taken out of its old place. */
+  spareView() {
+    const spare = this.spare;
+    this.spare = null;
+    if (spare) return spare;
+    for (const [element, view] of this.places) {
+      if (element.isConnected) continue;
+      // A notebook may bring an element back that it took out while it was scrolled away: see `tick`.
+      this.places.delete(element);
+      this.left.push(new WeakRef(element));
+      return view;
+    }
+    return null;
+  }
+
+  /** Elements whose view has moved on. @type {WeakRef<HTMLElement>[]} */
+  left = [];
+
+  /** @param {HTMLElement} element */
+  leave(element) {
+    const view = this.places.get(element);
+    if (!view) return;
+    this.places.delete(element);
+    this.spare?.close();
+    this.spare = view;
+  }
+
+  tick() {
+    this.left = this.left.filter((reference) => {
+      const element = reference.deref();
+      if (element?.isConnected && !element.childNodes.length) this.place(element, new RunView(this.store));
+      return element && !element.isConnected;
+    });
+    for (const view of this.places.values()) view.tick();
+  }
+}
+
+/** One view: header, tools, tree and details. */
+export class RunView {
+  /** @param {Store} store */
+  constructor(store) {
+    this.store = store;
+    this.outline = new Outline(store);
+    this.actions = new Actions(store);
+    this.tree = new Tree(store, this.outline);
+    this.toolbar = new Toolbar(store, this.outline, this.tree, (timed) => this.setTimed(timed));
+    this.header = new RunHeader(store, this.actions, this.toolbar.chipBox);
+    this.details = new DetailsPane(store, this.outline, this.actions, () => this.closeDetails());
+    /** @type {(() => void) | null} */
+    this.removeAxis = null;
+    this.wasEnded = store.header.ended;
+    this.closing = new AbortController();
+    /** What has the focus, should the notebook move us. @type {HTMLElement | null} */
+    this.focused = null;
+
+    this.axis = h("div", { class: "tnb-axis", hidden: true });
+    const list = h("div", { class: "tnb-list" }, this.axis, this.tree.element, this.tree.empty);
+    this.body = h("div", { class: "tnb-body" }, list, this.details.element);
+    this.output = h("pre", {});
+    this.outputBox = h("ul", { class: "tnb-f", hidden: true }, h("li", {}, h("b", {}, "Output"), this.output));
+    this.fault = h("div", { class: "tnb-y tnb-y-bad", role: "status", hidden: true }, FAULT);
+    this.root = h(
+      "div",
+      // JupyterLab's shortcuts are single letters: "b" makes a cell.
+      { class: "tnb tnb-live", role: "region", "data-lm-suppress-shortcuts": "true" },
+      this.header.element,
+      this.toolbar.element,
+      this.body,
+      this.outputBox,
+      this.fault,
+    );
+    this.listen();
+  }
+
+  listen() {
+    const { signal } = this.closing;
+    signal.addEventListener("abort", this.store.subscribe(() => this.render()));
+    this.root.addEventListener("focusin", (event) => (this.focused = /** @type {HTMLElement} */ (event.target)));
+    this.root.addEventListener("focusout", () => {
+      // Taken out of the page it has lost the focus too, but not by anyone's will.
+      setTimeout(() => {
+        if (this.root.isConnected && !this.root.contains(document.activeElement)) this.focused = null;
+      });
+    });
+    // Out of the page and back in: the browser has forgotten how far the list was scrolled.
+    const sizes = new ResizeObserver(() => this.render());
+    sizes.observe(this.root);
+    signal.addEventListener("abort", () => sizes.disconnect());
+    addEventListener("beforeprint", () => this.tree.setPrinting(true), { signal });
+    addEventListener("afterprint", () => this.tree.setPrinting(false), { signal });
+  }
+
+  close() {
+    this.closing.abort();
+    this.removeAxis?.();
+    this.details.watch(null);
+    this.root.remove();
+  }
+
+  /** The root has been put into the page, perhaps once more. */
+  appeared() {
+    this.render();
+    if (this.focused && !this.root.contains(document.activeElement)) this.focused.focus({ preventScroll: true });
+  }
+
+  render() {
+    if (!this.root.isConnected) return;
+    const drawn = guarded(() => this.draw());
+    setShown(this.fault, !drawn || this.store.faulty);
+  }
+
+  draw() {
+    const { ended, output, moved, title } = this.store.header;
+    setAttribute(this.root, "aria-label", `Run ${title}`);
+    if (this.wasEnded && !ended) this.outline.following = true;
+    this.wasEnded = ended;
+    this.header.render();
+    this.tree.render();
+    this.toolbar.render();
+    this.details.render();
+    this.body.classList.toggle("tnb-split", !this.details.element.hidden);
+    this.body.classList.toggle("tnb-scrolls", this.tree.scrolls);
+    setText(this.output, output);
+    setShown(this.outputBox, output !== "");
+    this.root.classList.toggle("tnb-moved", moved);
+  }
+
+  tick() {
+    if (!this.root.isConnected) return;
+    guarded(() => {
+      this.header.tick();
+      this.tree.tick();
+    });
+  }
+
+  /** @param {boolean} timed */
+  setTimed(timed) {
+    setShown(this.axis, timed);
+    this.removeAxis?.();
+    this.removeAxis = timed ? mountTimelineAxis(this.axis, this.store) : null;
+    this.tree.setTimed(timed);
+  }
+
+  closeDetails() {
+    this.outline.detailed = false;
+    this.tree.element.focus({ preventScroll: true });
+    this.store.notify();
+  }
+}

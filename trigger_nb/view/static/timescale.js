@@ -1,0 +1,218 @@
+// The scale of the timeline: where on it an instant lies, and the ticks of its axis.
+//
+// Time runs evenly but for stretches in which nothing worked (the days between two passes, a wait of an
+// hour): where they are much longer than all the rest, they are squeezed to a mark.
+
+import { duration } from "./format.js";
+
+/** @typedef {import("./store.js").Row} Row */
+/**
+ * A row from when to when; times are seconds since the run's base.
+ * @typedef {{ row: Row, from: number, to: number }} Span
+ */
+/**
+ * A stretch in which nothing worked. `waited`: something waited in it; else there was nothing at all.
+ * @typedef {{ from: number, to: number, waited: boolean }} Idle
+ */
+/**
+ * `places[k]` is where `times[k]` lies, in seconds without what is squeezed. The knots are the beginning,
+ * then the two ends of each gap. `full` is the whole width; `origin`, where the run began, is the axis's 0.
+ * @typedef {{ origin: number, times: number[], places: number[], gaps: Idle[], full: number }} TimeScale
+ */
+/**
+ * `at` is in percent of the width.
+ * @typedef {{ at: number, text: string, gap: boolean }} Tick
+ */
+
+const SHORTEST_GAP = 10; // seconds: shorter ones are never squeezed
+const MUCH_LONGER = 4; // times all that is not squeezed
+const GAP_SHARE = 0.06; // of the width, each
+const GAPS_SHARE = 0.3; // of the width, together
+const HEADROOM = 1.2; // while the run goes on: bars grow in it, and the scale need not change all the time
+
+const NICE_STEPS = [
+  ...[1, 2, 5, 10, 20, 50, 100, 200, 500].map((ms) => ms / 1000),
+  ...[1, 2, 5, 10, 15, 30],
+  ...[1, 2, 5, 10, 15, 30].map((minutes) => minutes * 60),
+  ...[1, 2, 3, 6, 12].map((hours) => hours * 3600),
+  ...[1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].map((days) => days * 86400),
+];
+
+/**
+ * Null of a row that has not begun.
+ * @param {Row} row
+ * @param {number} now
+ * @returns {Span | null}
+ */
+export function spanOf(row, now) {
+  const { start: from, duration: took } = row;
+  if (from === null || row.state === "pending") return null;
+  // What was stopped has no known end.
+  const to = took !== null ? from + took : row.ticking ? now : from;
+  return { row, from, to: Math.max(from, to) };
+}
+
+/**
+ * @param {Iterable<Row>} rows
+ * @param {number} now
+ */
+export function spansOf(rows, now) {
+  /** @type {Span[]} */
+  const spans = [];
+  for (const row of rows) {
+    const span = spanOf(row, now);
+    if (span) spans.push(span);
+  }
+  return spans;
+}
+
+/**
+ * Whether it is spent waiting: for a time, or for another attempt.
+ * @param {Row} row
+ */
+export function isWaiting(row) {
+  return row.kind === "wait" || row.state === "waiting" || row.state === "retrying";
+}
+
+/**
+ * The rows that have others in them than log lines.
+ * @param {Span[]} spans
+ */
+export function holdersOf(spans) {
+  return new Set(spans.filter(({ row }) => row.kind !== "log").map(({ row }) => row.parent));
+}
+
+/**
+ * @param {Span[]} spans
+ * @param {number} origin
+ * @param {boolean} ticking  whether the run goes on
+ * @param {TimeScale | null} before  the scale that is shown, whose width is kept while it fits
+ * @returns {TimeScale}
+ */
+export function timeScale(spans, origin, ticking = false, before = null) {
+  let first = origin;
+  let last = origin;
+  for (const { from, to } of spans) {
+    first = Math.min(first, from);
+    last = Math.max(last, to);
+  }
+  const gaps = squeezed(idleStretches(spans, origin), last - first);
+  const rest = gaps.reduce((left, gap) => left - (gap.to - gap.from), last - first);
+  const share = gaps.length ? Math.min(GAP_SHARE, GAPS_SHARE / gaps.length) : 0;
+  const width = (share * Math.max(rest, 0.001)) / (1 - share * gaps.length);
+  const times = [first];
+  const places = [0];
+  for (const { from, to } of gaps) {
+    const place = /** @type {number} */ (places.at(-1)) + from - /** @type {number} */ (times.at(-1));
+    times.push(from, to);
+    places.push(place, place + width);
+  }
+  const end = /** @type {number} */ (places.at(-1)) + last - /** @type {number} */ (times.at(-1));
+  return { origin, times, places, gaps, full: ticking ? roomFor(end, before) : Math.max(end, 0.001) };
+}
+
+/**
+ * @param {number} end
+ * @param {TimeScale | null} before
+ */
+function roomFor(end, before) {
+  const fits = before !== null && end <= before.full && before.full <= end * HEADROOM * HEADROOM;
+  return fits ? before.full : Math.max(end * HEADROOM, 0.1);
+}
+
+/**
+ * Where no task worked, and what has tasks in it was waiting for one that waited.
+ * @param {Span[]} spans
+ * @param {number} origin
+ * @returns {Idle[]}
+ */
+function idleStretches(spans, origin) {
+  /** @type {[at: number, by: number, kind: number][]} */
+  const edges = [[origin, 0, 0]];
+  const holders = holdersOf(spans);
+  for (const { row, from, to } of spans) {
+    // A row of several attempts may have waited for the next one for most of its time.
+    const kind = isWaiting(row) || row.attempt > 1 ? 1 : holders.has(row) ? 2 : 0;
+    edges.push([from, 1, kind], [to, -1, kind]);
+  }
+  edges.sort((a, b) => a[0] - b[0]);
+  /** @type {Idle[]} */
+  const idle = [];
+  const open = [0, 0, 0]; // how many rows work, wait, have others in them
+  for (let k = 0; k + 1 < edges.length; k++) {
+    const [from, by, kind] = edges[k];
+    const to = edges[k + 1][0];
+    open[kind] += by;
+    if (to > from && !open[0] && (open[1] || !open[2])) idle.push({ from, to, waited: open[1] > 0 });
+  }
+  return idle;
+}
+
+/**
+ * Those that are much longer than all that is left without them, in the order of time.
+ * @param {Idle[]} idle
+ * @param {number} span
+ */
+function squeezed(idle, span) {
+  const longest = idle
+    .filter(({ from, to }) => to - from >= SHORTEST_GAP)
+    .sort((a, b) => b.to - b.from - (a.to - a.from));
+  let rest = span;
+  let count = 0;
+  for (const [k, { from, to }] of longest.entries()) {
+    rest -= to - from;
+    if (to - from > MUCH_LONGER * rest) count = k + 1;
+  }
+  return longest.slice(0, count).sort((a, b) => a.from - b.from);
+}
+
+/**
+ * Where an instant lies, in percent of the width.
+ * @param {TimeScale} scale
+ * @param {number} time
+ */
+export function placeOf({ times, places, full }, time) {
+  let knot = 0;
+  for (let above = times.length; above - knot > 1; ) {
+    const middle = (knot + above) >> 1;
+    if (times[middle] <= time) knot = middle;
+    else above = middle;
+  }
+  const inGap = knot % 2 === 1;
+  const pace = inGap ? (places[knot + 1] - places[knot]) / (times[knot + 1] - times[knot]) : 1;
+  const place = places[knot] + (time - times[knot]) * pace;
+  return Math.min(100, Math.max(0, (place / full) * 100));
+}
+
+/**
+ * The ticks of an axis with room for `most` of them. After a gap they count from its end.
+ * @param {TimeScale} scale
+ * @param {number} most
+ * @returns {Tick[]}
+ */
+export function ticksOf({ origin, times, places, gaps, full }, most) {
+  const step = NICE_STEPS.find((nice) => full / nice <= most) ?? full;
+  /** @type {Tick[]} */
+  const ticks = [];
+  for (let knot = 0; knot < times.length; knot += 2) {
+    const zero = knot ? places[knot] : origin - times[0];
+    const end = (places[knot + 1] ?? full) * (1 + 1e-9);
+    // Where a gap ends, its mark stands instead of a tick.
+    for (let nth = knot ? 1 : Math.max(0, Math.ceil(-zero / step)); zero + nth * step <= end; nth++) {
+      ticks.push({ at: ((zero + nth * step) / full) * 100, text: (knot ? "+" : "") + tickText(nth * step), gap: false });
+    }
+    const gap = gaps[knot / 2];
+    if (gap) {
+      const at = ((places[knot + 1] + places[knot + 2]) / 2 / full) * 100;
+      ticks.push({ at, text: duration(gap.to - gap.from), gap: true });
+    }
+  }
+  return ticks;
+}
+
+/** @param {number} seconds */
+function tickText(seconds) {
+  const exact = Number(seconds.toFixed(3)); // 3 * 0.2 is a little more than 0.6
+  if (exact === 0) return "0";
+  return exact >= 1 && exact < 60 ? `${exact} s` : duration(exact);
+}

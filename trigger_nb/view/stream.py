@@ -1,0 +1,264 @@
+"""What happens in a run, as messages for the live widget.
+
+There is neither a loop nor a widget in here: whoever has them asks for the `next` message, as often
+as it may send one. However much has happened, the work for one message is bounded, and so is its
+size; the rest comes with the following ones. A snapshot is the same: all rows are as if changed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from .._feed import Subscription
+from .._records import RunRecord
+from . import details, wire
+from .model import Row, RunModel
+from .wire import Button, Wire
+
+_APPLYING = 0.004  # Seconds in which events are taken in for one message, ...
+_WRITING = 0.008  # ... and until which rows are written, both from the beginning of the work for it.
+_BATCH = 50  # How many events or rows go by between looks at the time.
+_FIRST_ROWS = 150  # A first picture is there at once; what it leaves out follows.
+_OPEN = 8  # How many rows can have open details that are kept up to date.
+_DETAILS_PAUSE = 0.4  # Seconds between two messages with the details of one row.
+
+
+class Controls(Protocol):
+    """What the widget can do to its run."""
+
+    def buttons(self, run: RunRecord) -> Iterable[Button]:
+        """The actions on the run, as it stands."""
+        ...
+
+    def row_buttons(self, run: RunRecord) -> Iterable[Button]:
+        """The actions on a task of it."""
+        ...
+
+
+class Stream:
+    """The messages of one run, in their order.
+
+    `next()` is what has changed since the message before, None when nothing has. A front end that
+    has missed one says which it has (`hello`), and gets everything again.
+    """
+
+    def __init__(self, model: RunModel, subscription: Subscription, controls: Controls) -> None:
+        self.model = model
+        self._subscription = subscription
+        self._controls = controls
+        run = model.run
+        self._base = round(run.started_at or run.created_at or model.now, 3)
+        self._number = 0
+        self._restarted = True  # the next message begins a snapshot
+        self._header: Wire = {}
+        self._clock: tuple[Any, ...] = ()  # what the run's clock was sent for
+        self._sent: dict[str, Wire] = {}  # by path: a row's fields, as they were sent last
+        # By path: a row's number. It is never another one's: an action may be on its way.
+        self._index: dict[str, int] = {}
+        self._paths: list[str] = []  # by number
+        self._dirty: dict[str, None] = {}  # paths of rows that may look different by now
+        self._open: dict[int, _OpenDetails] = {}
+        self._answers: list[Wire] = []
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is something to send at once, or to take in."""
+        return bool(self.to_take_in or self._dirty or self._answers or self._restarted)
+
+    @property
+    def to_take_in(self) -> bool:
+        """Whether something has happened that the model does not know yet."""
+        return self._subscription.pending or not self.model.loaded
+
+    def first(self) -> Wire:
+        """A first picture, which a front end has before it can ask: the header and some rows."""
+        self._restart()
+        message = self._message(_FIRST_ROWS)
+        assert message is not None
+        return message
+
+    def next(self) -> Wire | None:
+        """The next message; None when there is nothing to tell."""
+        self.take_in()
+        return self._message(None)
+
+    def tail(self) -> Wire:
+        """A message that says nothing: by its number a front end sees that it missed the one before."""
+        return {"n": self._count(), "now": round(self.model.now, 3)}
+
+    def catch_up(self) -> None:
+        """Take in all that has happened, for whoever draws the model; it may take its time."""
+        while self.take_in():
+            pass
+
+    def take_in(self) -> bool:
+        """Take in a little of what has happened; False when nothing was left."""
+        return self._take_in(time.perf_counter() + _APPLYING)
+
+    # --- what the front end says --------------------------------------------------------
+
+    def hello(self, number: int) -> None:
+        """A front end is there, and has all messages up to this number."""
+        if number != self._number:
+            self._restart()
+
+    def watch(self, index: int, on: bool) -> None:
+        """The details of a row are open, or are not any more."""
+        if not on:
+            self._open.pop(index, None)
+        elif 0 <= index < len(self._paths):
+            self._open.pop(index, None)
+            self._open[index] = _OpenDetails()
+            self._dirty[self._paths[index]] = None
+            while len(self._open) > _OPEN:
+                del self._open[next(iter(self._open))]
+
+    def answer(self, answer: Wire) -> None:
+        """Something for the next message: what has become of a request."""
+        self._answers.append(answer)
+
+    def path(self, index: int) -> str | None:
+        """The path of the row of that number."""
+        return self._paths[index] if 0 <= index < len(self._paths) else None
+
+    # --- inside -------------------------------------------------------------------------
+
+    def _take_in(self, until: float) -> bool:
+        """Whether there was anything."""
+        taken = False
+        while events := self._subscription.take(_BATCH):
+            taken = True
+            for path in self.model.apply(events):
+                self._dirty[path] = None
+            if time.perf_counter() > until:
+                return True
+        while (loaded := self.model.load(_BATCH)) is not None:
+            taken = True
+            for path in loaded:
+                self._dirty[path] = None
+            if time.perf_counter() > until:
+                return True
+        return taken
+
+    def _restart(self) -> None:
+        if not self.model.loaded:
+            self.model.load(_FIRST_ROWS)
+        self._restarted = True
+        self._header, self._clock = {}, ()
+        self._sent.clear()  # but a row keeps its number: a front end's request may be on its way
+        self._open.clear()
+        self._dirty = {"": None, **{row.path: None for row in self.model.root.walk()}}
+
+    def _message(self, most: int | None) -> Wire | None:
+        message: Wire = {}
+        if self._restarted:
+            message["reset"] = True
+        rows = self._rows(most)
+        if header := self._header_changes():
+            message["run"] = header
+        if rows:
+            message["rows"] = wire.packed(rows)
+        if opened := self._details():
+            message["details"] = opened
+        if self._answers:
+            message["answers"], self._answers = self._answers, []
+        if not message:
+            return None
+        if self._dirty or not self.model.loaded:
+            message["more"] = True
+        self._restarted = False
+        return {"n": self._count(), "now": round(self.model.now, 3), **message}
+
+    def _count(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _rows(self, most: int | None) -> list[Wire]:
+        """Changed rows, until the time is up. What a row is in goes before it."""
+        until = time.perf_counter() + _WRITING - _APPLYING
+        rows: list[Wire] = []
+        dirty = self._dirty
+        taken = 0
+        while dirty and (most is None or taken < most):
+            path = next(iter(dirty))
+            del dirty[path]
+            if path:
+                self._write(self.model.rows[path], rows)
+            taken += 1
+            if taken % _BATCH == 0 and time.perf_counter() > until:
+                break
+        return rows
+
+    def _write(self, row: Row, rows: list[Wire]) -> None:
+        path = row.path
+        fields = wire.row(row, self._base)
+        before = self._sent.get(path)
+        if before is None:
+            parent = row.parent
+            if parent is not None and parent.path and parent.path not in self._sent:
+                self._write(parent, rows)
+            index = self._number_of(path)
+            changed = dict(fields)
+            if parent is not None and parent.path:
+                changed["p"] = self._index[parent.path]
+        else:
+            index = self._index[path]
+            changed = wire.changes(before, fields)
+        self._sent[path] = fields
+        if (opened := self._open.get(index)) is not None:
+            opened.stale = True
+        if changed:
+            rows.append({"i": index, **changed})
+
+    def _number_of(self, path: str) -> int:
+        if path not in self._index:
+            self._index[path] = len(self._paths)
+            self._paths.append(path)
+        return self._index[path]
+
+    def _header_changes(self) -> Wire:
+        model = self.model
+        header = wire.header(
+            model, self._base, self._controls.buttons(model.run), self._controls.row_buttons(model.run)
+        )
+        changed = {name: value for name, value in header.items() if self._header.get(name, _UNSENT) != value}
+        self._header = header
+        run = model.run
+        clock = (run.status, run.reason, run.passes, run.worked, model.ended)
+        if clock != self._clock:
+            self._clock = clock
+            changed |= wire.clock(model)
+        return changed
+
+    def _details(self) -> Wire:
+        """The details of opened rows that have changed, by number."""
+        changed: Wire = {}
+        now = time.monotonic()
+        for index, opened in self._open.items():
+            if not opened.stale:
+                continue
+            if now < opened.next_at:
+                self._dirty[self._paths[index]] = None  # its turn comes
+                continue
+            told = details.as_json(details.sections(self.model, self.model.rows[self._paths[index]]))
+            opened.stale, opened.next_at = False, now + _DETAILS_PAUSE
+            if told != opened.sent:
+                opened.sent = told
+                changed[str(index)] = {"sections": told}
+        return changed
+
+
+class _OpenDetails:
+    """The details of a row that somebody looks at."""
+
+    __slots__ = ("next_at", "sent", "stale")
+
+    def __init__(self) -> None:
+        self.stale = True
+        self.next_at = 0.0  # when they may be sent again, by the monotonic clock
+        self.sent: list[Wire] = []
+
+
+_UNSENT: Any = object()

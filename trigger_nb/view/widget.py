@@ -1,0 +1,71 @@
+"""The live widgets: thin shells around what is sent to them. Imported when the first one is shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import anywidget
+import traitlets
+
+from . import icons
+from .html import stylesheet
+from .model import State
+
+_STATIC = Path(__file__).parent / "static"
+_STYLES = ("widget", "timeline", "runs")
+
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", re.MULTILINE)
+
+
+@cache
+def module() -> str:
+    """The front end as one module, each file after those it imports: a widget cannot import its neighbours."""
+    parts: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        if name in parts:
+            return
+        text = (_STATIC / f"{name}.js").read_text(encoding="utf-8")
+        for needed in _IMPORT.findall(text):
+            add(needed)
+        parts[name] = _EXPORT.sub("", _IMPORT.sub("", text))
+
+    add("widget")
+    return "\n".join(parts.values())
+
+
+@cache
+def styles() -> str:
+    """The styles of the static HTML, and what the widget has beyond it."""
+    parts = [(_STATIC / f"{name}.css").read_text(encoding="utf-8") for name in _STYLES]
+    return "\n".join([stylesheet(), icons.css(list(State), icons.names()), *parts])
+
+
+class LiveWidget(anywidget.AnyWidget):
+    """A widget that talks in messages. `first` is what there is to see before the first of them."""
+
+    _esm = module()
+    _css = styles()
+    kind = traitlets.Unicode("run").tag(sync=True)
+    first: traitlets.Dict[str, Any] = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, kind: str, first: dict[str, Any], receive: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__(kind=kind, first=first)  # pyright: ignore[reportUnknownMemberType]
+
+        def heard(_widget: object, message: dict[str, Any], _buffers: object) -> None:
+            receive(message)
+
+        self.on_msg(heard)  # pyright: ignore[reportUnknownMemberType]
+
+    def post(self, message: dict[str, Any]) -> None:
+        """Send a message to all front ends that show the widget."""
+        self.send(message)  # pyright: ignore[reportUnknownMemberType]
+
+    def bundle(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What shows the widget, as data by MIME type, and the metadata that some front ends need."""
+        return cast("Any", self)._repr_mimebundle_()

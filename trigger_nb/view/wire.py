@@ -1,0 +1,144 @@
+"""A run as it is sent to the live widget: small JSON, of which only what has changed is sent.
+
+The front end's side of it, with the meaning of each field, is `static/store.js`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from . import details, icons
+from .escape import visible
+from .model import Row, RunModel, State, error_line, run_state, status_text, value_text
+from .text import error_told, error_told_below, standing_marks
+from .words import moment
+
+Wire: TypeAlias = dict[str, Any]
+
+# What a field is when it is not sent.
+DEFAULTS: Wire = {
+    "p": -1, "n": "", "k": "", "s": "completed", "o": None, "t": None, "d": None, "w": None, "a": 1, "m": [],
+    "h": False, "r": False, "g": "", "P": [], "b": None, "e": "", "q": False, "l": "", "z": "task",
+}  # fmt: skip
+
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """An action that can be taken by hand, and why it makes no sense now ("": it does)."""
+
+    op: str
+    label: str
+    why: str = ""
+    main: bool = False  # the one that most people want now
+
+    def wire(self) -> Wire:
+        """As it is sent."""
+        return {"op": self.op, "label": self.label, "why": self.why, "main": self.main}
+
+
+def row(row: Row, base: float) -> Wire:
+    """The fields of a row that are not at their default, but for its index and its parent's.
+
+    Times are seconds since `base`.
+    """
+    record, state = row.record, row.state
+    fields: Wire = {"n": visible(row.name, 160)}
+    if state is not State.COMPLETED:
+        fields["s"] = str(state)
+    if row.order != float("inf"):
+        fields["o"] = int(row.order)
+    if record is not None:
+        if record.started_at:
+            fields["t"] = round(record.started_at - base, 3)
+        if record.kind != "task":
+            fields["z"] = record.kind
+        if record.icon:
+            fields["g"] = icons.known(record.icon) or list(icons.badge(record.icon))
+        if record.properties or record.output_properties:
+            fields["P"] = [details.property_json(each) for each in details.judged(row, 6)]
+        if record.attempt > 1:
+            fields["a"] = record.attempt
+        if record.level not in ("", "info", "log"):
+            fields["l"] = visible(record.level, 20)
+        if record.display_key or state is not State.LOG:
+            key = row.key
+            if key and key != row.name:
+                fields["k"] = visible(key, 100)
+    if (took := row.duration(None)) is not None:
+        fields["d"] = round(took, 3)
+    if (then := row.next_at) is not None:
+        fields["w"] = round(then - base, 3)
+    if (marks := standing_marks(row)) and state is not State.NOT_REACHED:
+        fields["m"] = [visible(mark, 120) for mark in marks]
+        if row.changed or not row.stored:
+            fields["h"] = True
+    if row.replayed:
+        fields["r"] = True
+    if row.progress is not None and state is State.RUNNING:
+        text = visible(row.progress.text, 80) if row.progress.text else ""
+        fields["b"] = [row.progress.done, row.progress.total, text]
+    if row.error is not None and state is not State.NOT_REACHED and not error_told_below(row):
+        fields["e"] = visible(error_line(row.error), 240)
+    if row.minimal or state is State.LOG:
+        fields["q"] = True
+    return fields
+
+
+def changes(before: Wire, after: Wire) -> Wire:
+    """What makes `after` of `before`: fields that went back to their default are sent as that."""
+    changed = {name: value for name, value in after.items() if name not in before or before[name] != value}
+    for name in before:
+        if name not in after:
+            changed[name] = DEFAULTS[name]
+    return changed
+
+
+def packed(rows: Iterable[Wire]) -> list[list[Any]]:
+    """Rows in groups of the same fields: the fields' names, then the values of each row."""
+    groups: list[list[Any]] = []
+    names: list[str] = []
+    for fields in rows:
+        if names != (names := list(fields)) or not groups:
+            groups.append([names])
+        groups[-1].append(list(fields.values()))
+    return groups
+
+
+def header(model: RunModel, base: float, buttons: Iterable[Button], row_buttons: Iterable[Button]) -> Wire:
+    """The run itself, but for its clock."""
+    run = model.run
+    told = error_told(run.error, model.failures[:50])
+    return {
+        "title": visible(model.title, 120),
+        "job": visible(model.job_and_version, 120),
+        "id": visible(run.id, 80),
+        "status": visible(status_text(run), 60),
+        "state": str(run_state(run)),
+        "test": bool(run.is_test),
+        "base": base,
+        "started": run.started_at,
+        "began": visible(moment(run.started_at), 60) if run.started_at else "",
+        "ended": model.ended,
+        "passes": run.passes,
+        "tally": {**dict(model.tally.items()), "replayed": model.tally.replayed},
+        "next": model.next_at,
+        "store": visible(model.store, 300),
+        "hints": [visible(hint, 1000) for hint in model.hints(counting=False)],
+        "error": None if told or run.error is None else details.error_json(details.error_data(run.error)),
+        "output": value_text(run.form, run.output, run.redact, 1000),
+        "actions": [button.wire() for button in buttons],
+        "row_actions": {button.op: button.wire() for button in row_buttons},
+    }
+
+
+def clock(model: RunModel) -> Wire:
+    """How long the run has lasted, at which time, and whether that goes on."""
+    elapsed = model.elapsed
+    return {
+        "elapsed": None if elapsed is None else round(elapsed, 3),
+        "at": round(model.now, 3),
+        "ticking": not model.ended,
+    }
