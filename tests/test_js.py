@@ -26,7 +26,7 @@ def node() -> str:
 
 
 def test_what_is_computed_in_the_front_end() -> None:
-    """Issue 3, Timeline: critical path, scale and ticks; each case is told by name when it fails."""
+    """Issue 3, Timeline and Runs list: each case is told by name when it fails."""
     files = sorted(str(file) for file in TESTS.glob("*.test.mjs"))
     assert files
     # No package.json calls the modules ES modules: Node.js (20.19, 22.7 and later) tells by their syntax.

@@ -152,8 +152,15 @@ def test_a_body_in_a_thread_is_adopted_by_the_next_run(kernel, job):
     """).check()
     interrupted(kernel, f"await {name}.run()", during=name)
     assert status_of(kernel, name) == "'INTERRUPTED'"
-    again = kernel.submit(f"await {name}.run()")
-    kernel.pump(lambda: "adopted" in str(again.messages))
+    again = kernel.submit(f"""
+        async def adopted():
+            while all(task.reason != "adopted" for task in {name}.runs()[0].tasks):
+                await asyncio.sleep(0.01)
+            effect("adopted by {name}")
+        watching = asyncio.create_task(adopted())
+        await {name}.run()
+    """)
+    kernel.until_effect(f"adopted by {name}")
     kernel.signal(f"go {name}")
     assert again.end().check().result == "42"
     assert [each for each in kernel.effects if each.startswith(name)] == [name, f"{name} ended"]

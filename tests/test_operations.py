@@ -985,6 +985,34 @@ def test_a_deleted_run_says_so(world):
     assert "deleted" in repr(run)
 
 
+@pytest.mark.anyio
+async def test_its_widget_is_one_wherever_it_is_asked_for(tmp_path):
+    """D1; marimo asks for `_display_`."""
+    world = World(tmp_path)
+
+    @world.client.job
+    async def job(payload, io):
+        return await io.run_task("task", lambda: 1)
+
+    run = job.start()
+    assert run.widget is run.widget
+    assert run._display_() is run.widget
+    assert world.client.run(run.id).widget is run.widget
+    await run
+    assert run.widget is world.client.run(run.id).widget, "it stays when the run has ended"
+    world.new_kernel()
+
+
+def test_a_widget_needs_a_running_loop(world):
+    @world.job
+    def job(payload, io):
+        yield io.run_task("task", lambda: 1)
+
+    world.run(job)
+    with pytest.raises(UsageError, match=r"print\(run.tree\(\)\)"):
+        _ = world.last(job).widget
+
+
 def test_two_clients_of_one_id_share_their_runtime(tmp_path):
     """Section 3: the same store, jobs and live runs."""
     from trigger_nb import TriggerClient

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import json
 
+from tests.views import Clock, T
 from trigger_nb._feed import Seen
 from trigger_nb._keys import idempotency_key
 from trigger_nb._records import Reason, RunRecord, TaskRecord, TaskStatus
 from trigger_nb.view import details
 from trigger_nb.view.model import RunModel
 from trigger_nb.view.words import moment
-
-T = 1_700_000_000.0
-
-
-class Clock:
-    def time(self) -> float:
-        return T + 100
-
-    async def sleep_until(self, when: float) -> None:
-        raise NotImplementedError
 
 
 def told(record: TaskRecord, *others: TaskRecord, seen: Seen | None = None):

@@ -3,103 +3,15 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings, strategies as st
 
+from tests.views import Clock, Page, T, run, task
 from trigger_nb._feed import Progressed, Seen
 from trigger_nb._keys import idempotency_key
-from trigger_nb._records import Reason, RunRecord, TaskRecord, TaskStatus
-from trigger_nb.view import html, table
-from trigger_nb.view.model import RunModel
-
-T = 1_700_000_000.0
-
-TAGS = {
-    *("div", "span", "b", "i", "code", "pre", "ul", "li", "a", "img", "details", "summary", "style", "br"),
-    *("table", "thead", "tbody", "tr", "th", "td", "html", "head", "body", "meta", "title"),
-}
-ATTRIBUTES = {
-    *("class", "style", "title", "open", "href", "target", "rel", "src", "height", "alt", "referrerpolicy"),
-    *("lang", "charset", "name", "content"),
-}
-VOID = {"br", "img", "meta"}
-
-
-class Clock:
-    def time(self) -> float:
-        return T + 100
-
-    async def sleep_until(self, when: float) -> None:
-        raise NotImplementedError
-
-
-class Page(HTMLParser):
-    """Reads HTML as a browser would, keeps its text, and refuses what we never write."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.text = ""
-        self.links: list[str] = []
-        self.counts: dict[str, int] = {}
-        self._open: list[str] = []
-        self.feed(source)
-        self.close()
-        assert self._open == [], "every element is closed"
-
-    def handle_starttag(self, tag, attrs):
-        assert tag in TAGS, tag
-        self.counts[tag] = self.counts.get(tag, 0) + 1
-        for name, value in attrs:
-            assert name in ATTRIBUTES, name
-            if name in ("href", "src"):
-                assert re.match(r"(https?://|mailto:)", value, re.IGNORECASE), value
-                self.links.append(value)
-            if name == "style":
-                assert re.fullmatch(r"((left:[\d.]+%;)?width:[\d.]+%|background:#[0-9a-f]{6})", value), value
-        if tag not in VOID:
-            self._open.append(tag)
-        if tag in ("div", "li", "summary"):
-            self.text += "\n"
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        if self._open[-1:] != ["style"]:
-            self.text += data
-
-    def handle_comment(self, data):
-        raise AssertionError("a comment")
-
-    def unknown_decl(self, data):
-        raise AssertionError("a declaration")
-
-    handle_pi = unknown_decl
-
-    @property
-    def lines(self) -> list[str]:
-        return [" ".join(line.split()) for line in self.text.splitlines() if line.strip()]
-
-
-def task(path: str, started: int = 1, status: str = TaskStatus.COMPLETED, **fields) -> TaskRecord:
-    ended_at = T + started + 0.25 if status not in (TaskStatus.RUNNING, TaskStatus.WAITING) else None
-    given = {"started_at": T + started, "ended_at": ended_at, **fields}
-    return TaskRecord(path=path, started=started, status=status, **given)
-
-
-def run(status: str = "COMPLETED", **fields) -> RunRecord:
-    given = {
-        "id": "run_1",
-        "job": "job",
-        "name": "My job",
-        "version": "1.0",
-        "started_at": T,
-        "finished_at": T + 3.2,
-    }
-    return RunRecord(**{**given, "status": status, **fields})
-
+from trigger_nb._records import Reason
+from trigger_nb.view import html, icons
+from trigger_nb.view.model import RunModel, State
 
 ERROR = {
     "module": "shop",
@@ -226,85 +138,6 @@ def test_progress():
         Page(html.live(model))
 
 
-# --- hostile text ---------------------------------------------------------------------------------
-
-ATTACKS = [
-    "<script>alert(1)</script>",
-    "</style><script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "' onmouseover='alert(1)",
-    "javascript:alert(1)",
-    "https://x.org/\"onclick='1'",
-    "--><!-- ]]>",
-    "`<b>`",
-    "&lt;script&gt;&#x3c;",
-    "\u202e\u2066\x1b[31m\x00\ud800",
-    "</pre></details></li></ul></div>",
-    "</title><script>",
-]
-hostile = st.one_of(st.sampled_from(ATTACKS), st.text(max_size=20))
-
-
-@given(st.lists(hostile, min_size=20, max_size=20))
-@settings(max_examples=150)
-def test_nothing_hostile_gets_out_of_its_text(texts):
-    """D5: all text is escaped, attributes and URLs too."""
-    a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u = texts
-    key = h.replace("~", "~0").replace("/", "~1").replace("\ud800", "") or "x"  # a key is no half of a pair
-    properties = [
-        {"label": a, "text": b, "url": c, "image_url": d},
-        {"label": e, "text": f, "url": "https://" + g},
-    ]
-    error = {
-        "type": h,
-        "message": i,
-        "notes": [j],
-        "traceback": [k],
-        "cause": {"type": m},
-        "errors": [{"message": n}],
-    }
-    common = {
-        "properties": properties,
-        "icon": o,
-        "name": p,
-        "params": {q: r},
-        "description": s,
-        "display_key": t,
-    }
-    records = [
-        task("a", 1, "ERRORED", error=error, **common),
-        task("b", 2, output_properties=properties, value={u: a}, **common),
-        task("c", 3, form="unstored", value={"type": b, "reason": c}, style=d),
-        task("l", 4, kind="log", name=e, level=f, data=g),
-        task(f"a/{key}", 5),
-    ]
-    record = run(
-        "FAILED",
-        id=a.replace("\ud800", ""),
-        name=b,
-        job=c,
-        version=d,
-        reason=e,
-        error=error,
-        output={f: g},
-        hints=[h],
-        is_test=True,
-    )
-    model = RunModel(
-        record, records, seen={"b": Seen("b", Reason.REPLAYED, i)}, hints=[j], store=k, clock=Clock()
-    )
-    model.apply([Progressed("a", 1, 2, m)])
-    record.payload_preview = n
-    sources = [html.final(model), html.live(model), html.page(model, o), table.as_html([record], T)]
-    for source in sources:
-        page = Page(source)
-        assert "<script" not in source.lower()
-        assert not re.search("[\u202a-\u202e\u2066-\u2069\x00\x1b]", source)
-        assert source.encode()
-        assert "\n\n" not in source, "a blank line would end the HTML in Markdown"
-        assert "script" not in page.counts
-
-
 def test_good_links_are_links():
     record = task(
         "a",
@@ -354,22 +187,89 @@ def test_ten_thousand_tasks_stay_within_bounds(levels):
     assert Page(live).counts["li"] < 60
 
 
-def test_hostile_sizes_stay_within_bounds():
-    """A 1 MB string anywhere is cut."""
-    long = "é<" * 500_000
-    properties = [{"label": long, "text": long, "url": "https://" + long}] * 50
-    model = many(300, properties=properties, params=long, value=long, icon=long, description=long)
-    model.run.name = model.run.id = long
-    model.run.error = {
-        "type": long,
-        "message": long,
-        "notes": [long] * 50,
-        "traceback": [long],
-        "errors": [{"type": long}] * 99,
-    }
+def test_what_is_much_alike_is_folded_and_counted():
+    """D4: failures, changed, unstored and slow ones stay where they are; the others are folded around them."""
+    records = [task(f"t{at:02}", at + 1, name=f"n{at:02}") for at in range(60)]
+    records[10] = task("t10", 11, "ERRORED", name="n10", error=ERROR)
+    records[20] = task("t20", 21, name="n20", form="unstored", value={"type": "X"})
+    records[30].ended_at += 9
+    records[40] = task("t40/deep", 41, "ERRORED", error=ERROR)
+    records.append(task("t40", 41, name="n40"))
+    model = RunModel(run("FAILED"), records, clock=Clock())
     source = html.final(model)
-    Page(source)
-    assert len(source.encode()) < 1_500_000
+    lines = [re.match("[✔✘] (n..)|([0-9]+ more completed)|", line)[0] for line in Page(source).lines]
+    names = [f"✔ n{at:02}" for at in range(60)]
+    names[10] = "✘ n10"
+    assert [line for line in lines if line] == [
+        *names[:3], "7 more completed", *names[3:11], "9 more completed", *names[11:21], "9 more completed",
+        *names[21:31], "9 more completed", *names[31:41], "19 more completed", *names[41:],
+    ]  # fmt: skip
+    assert "✔ n40 t40 · 1 subtask, 1 failed · 250 ms" in Page(source).lines
+
+
+def test_hundreds_of_failures_are_folded_too():
+    records = [
+        task(f"t{at}", at + 1, "ERRORED", error={"type": "E", "message": f"no {at}"}) for at in range(90)
+    ]
+    source = html.final(RunModel(run("FAILED"), records))
+    assert "81 more failed" in source
+    assert source.count("no 89") == 2, "its row and its details are there"
+
+
+def test_a_group_that_holds_failures_says_how_many_and_is_open():
+    """D4: in a large run what holds none of the first failures is closed."""
+    records = [
+        task(f"g{at % 6}/t{at}", at + 1, "ERRORED" if at in (6, 7) else "COMPLETED") for at in range(60)
+    ]
+    source = html.final(RunModel(run("FAILED"), records))
+    page = Page(source)
+    assert sum("10 subtasks, 1 failed" in line for line in page.lines) == 2
+    assert sum(line.endswith("10 subtasks") for line in page.lines) == 4
+    opened = re.findall(r'<details open><summary class="tnb-r">.*?<span class="tnb-n">(.*?)</span>', source)
+    assert opened == ["g0", "t6", "g1", "t7"]
+
+
+def test_each_row_shows_when_it_ran():
+    """D4: a bar, which is nothing where there are no styles."""
+    records = [task("a", 1), task("b", 2), task("w", 3, kind="wait"), task("~.1", 4, kind="log")]
+    records[2].ended_at = T + 5
+    source = html.final(RunModel(run(), records))
+    assert re.findall(r'tnb-b-(\w+)" style="left:(.*?)%;width:(.*?)%"', source) == [
+        ("completed", "0.0", "6.2"),
+        ("completed", "25.0", "6.2"),
+        ("waiting", "50.0", "50.0"),
+    ]
+    for without in (html.live(RunModel(run("RUNNING"), records)), html.final(RunModel(run(), records[:1]))):
+        assert 'style="left:' not in without, "a run under way, and one task alone, have no timeline"
+
+
+def test_it_can_be_drawn_part_by_part():
+    """No part is large, so whoever must not be held up can stop between them."""
+    model = many(3000, params={"text": "x" * 300})
+    parts = list(html.final_parts(model))
+    assert "".join(parts) == html.final(model)
+    assert len(parts) > 30
+    assert max(map(len, parts)) < 15_000
+
+
+def test_what_a_body_printed():
+    prints = [["out", "one\n"], ["err", "two\n"], ["note", "— attempt 2 —\n"]]
+    source = html.final(RunModel(run(), [task("a", prints=prints)]))
+    printed = re.search("<pre>(.*?)</pre>", source)[1]
+    assert printed == (
+        'one&#10;<span class="tnb-o-err">two&#10;</span><span class="tnb-o-note">— attempt 2 —&#10;</span>'
+    )
+
+
+def test_icons():
+    """Pictures for common names, badges for services and for unknown names."""
+    names = "user mail clock database code globe credit-card message file search bolt robot git"
+    assert all(icons.known(name) == name for name in names.split())
+    badges = {name: icons.badge(name) for name in ("slack", "github", "resend", "stripe", "openai", "sql")}
+    assert len(set(badges.values())) == 6
+    assert icons.badge("trello")[0] == "T"
+    assert {icons.badge(name)[0] for name in ("", " ", "\u202e", "\x1b", "\ud800")} == {"?"}
+    assert len(icons.css(list(State), icons.names())) < 15_000, "it is sent with each widget"
 
 
 def test_a_page_stands_alone():

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from tests.front import Front
 from tests.test_view_model import Clock, T, events, run, seen, task
 from trigger_nb._feed import Feed, PassBegan, Progressed, Saved, SavedRun, Seen
 from trigger_nb._records import Reason, RunStatus, TaskStatus
-from trigger_nb.view import stream as stream_module, wire
+from trigger_nb.view import stream as stream_module
 from trigger_nb.view.model import RunModel
 from trigger_nb.view.stream import Stream
 from trigger_nb.view.wire import Button
@@ -28,43 +29,19 @@ class Controls:
         return [Button("rerun_from", "Rerun from here")]
 
 
-class Front:
-    """What a front end knows: it takes messages as `static/store.js` does."""
+class StreamFront(Front):
+    """A front end beside its stream."""
 
     def __init__(self, stream: Stream) -> None:
+        super().__init__()
         self.stream = stream
-        self.number = 0
-        self.run: dict[str, Any] = {}
-        self.rows: dict[int, dict[str, Any]] = {}
-        self.details: dict[str, Any] = {}
-        self.answers: list[dict[str, Any]] = []
-        self.missed = False
-
-    def take(self, message: dict[str, Any]) -> None:
-        message = json.loads(json.dumps(message, allow_nan=False))
-        if message.get("reset"):
-            self.rows.clear()
-            self.missed = False
-        elif message["n"] != self.number + 1:
-            self.missed = True
-        if not self.missed:
-            self.number = message["n"]
-        self.run |= message.get("run", {})
-        for names, *rows in message.get("rows", []):
-            for values in rows:
-                fields = dict(zip(names, values, strict=True))
-                known = self.rows.setdefault(fields["i"], dict(wire.DEFAULTS))
-                known |= fields
-                assert self.missed or known["p"] == -1 or known["p"] in self.rows, "parents come first"
-        self.details |= message.get("details", {})
-        self.answers += message.get("answers", [])
 
     def read(self) -> None:
         while (message := self.stream.next()) is not None:
             self.take(message)
 
     @property
-    def tree(self) -> dict[str, dict[str, Any]]:
+    def tree(self) -> dict[str | None, dict[str, Any]]:
         """The rows by path, without their numbers."""
         without = ("i", "p")
         return {
@@ -73,16 +50,16 @@ class Front:
         }
 
 
-def stage(records=(), *, lazy: bool = True, **options) -> tuple[Feed, Stream, Front]:
+def stage(records=(), *, lazy: bool = True, **options) -> tuple[Feed, Stream, StreamFront]:
     feed = Feed()
     model = RunModel(run(), iter(records), clock=Clock(), lazy=lazy, **options)
     stream = Stream(model, feed.subscribe(), Controls())
-    return feed, stream, Front(stream)
+    return feed, stream, StreamFront(stream)
 
 
-def fresh(stream: Stream) -> Front:
+def fresh(stream: Stream) -> StreamFront:
     """A front end that gets everything from the beginning."""
-    front = Front(stream)
+    front = StreamFront(stream)
     stream.hello(-1)
     front.read()
     return front

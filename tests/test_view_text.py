@@ -3,46 +3,20 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.views import Clock, T, run, task
 from tests.worlds import Gate, until
 from trigger_nb import TriggerClient
 from trigger_nb._feed import Progressed, Seen
-from trigger_nb._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
+from trigger_nb._records import Reason, RunRecord, RunStatus, TaskStatus
 from trigger_nb.view import table, text
 from trigger_nb.view.escape import columns, fit, preview, safe_url, visible, visible_block
-from trigger_nb.view.model import RunModel
+from trigger_nb.view.model import Row, RunModel, State, Tally
 from trigger_nb.view.words import duration, moment
-
-T = 1_700_000_000.0
-
-
-class Clock:
-    def time(self) -> float:
-        return T + 100
-
-    async def sleep_until(self, when: float) -> None:
-        raise NotImplementedError
-
-
-def task(path: str, started: int = 1, status: str = TaskStatus.COMPLETED, **fields) -> TaskRecord:
-    ended_at = T + started + 0.25 if status not in (TaskStatus.RUNNING, TaskStatus.WAITING) else None
-    given = {"started_at": T + started, "ended_at": ended_at, **fields}
-    return TaskRecord(path=path, started=started, status=status, **given)
-
-
-def run(status: str = RunStatus.COMPLETED, **fields) -> RunRecord:
-    given = {
-        "id": "run_1",
-        "job": "job",
-        "name": "My job",
-        "version": "1.0",
-        "started_at": T,
-        "finished_at": T + 3.2,
-    }
-    return RunRecord(**{**given, "status": status, **fields})
 
 
 def test_the_tree_as_a_whole():
@@ -106,6 +80,25 @@ def test_an_error_is_told_where_it_arose():
     error = {"type": "E", "message": "once"}
     records = [task("p", 1, "ERRORED", error=error), task("p/c", 2, "ERRORED", error=error)]
     assert text.tree(RunModel(run("FAILED", error=error), records)).count("E: once") == 1
+
+
+def test_whether_a_subtask_tells_the_error_is_found_out_at_once(monkeypatch):
+    """It is asked whenever a row is drawn: not all of thousands that failed are looked at."""
+    records = [
+        task(f"p/t{at}", at + 1, "ERRORED", error={"type": "E", "message": str(at)}) for at in range(5000)
+    ]
+    model = RunModel(run("FAILED"), [task("p", 1, "ERRORED", error={"type": "MapError"}), *records])
+    looked_at: list[Row] = []
+    error_of = Row.error.fget
+    monkeypatch.setattr(Row, "error", property(lambda row: looked_at.append(row) or error_of(row)))
+    assert not text.error_told_below(model.rows["p"])
+    assert len(looked_at) < 200
+
+
+def test_rows_that_are_not_shown_are_counted():
+    assert text.more(Tally(Counter({State.COMPLETED: 3}), 2)) == "3 more completed · 2 replayed"
+    assert text.more(Tally(Counter({State.COMPLETED: 3, State.FAILED: 1}))) == "4 more: 3 completed, 1 failed"
+    assert text.more(Tally(Counter({State.LOG: 3}))) == "3 more: 3 log lines"
 
 
 def test_large_groups_are_folded_and_failures_are_not():

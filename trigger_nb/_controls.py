@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 from . import _lease
 from ._forget import forget
-from ._keys import display_path
+from ._keys import ancestors, display_path
 from ._operations import OPERATIONS, Operation
 from ._records import RunRecord, RunStatus
 from ._runtime import Runtime
 from .errors import UsageError
+from .view.escape import visible
 from .view.wire import Button
 from .view.words import plural
 
@@ -50,7 +51,7 @@ class RunControls:
 
     def buttons(self, run: RunRecord) -> list[Button]:
         """The actions on the run: it can be paused or resumed, never both."""
-        stands = run.reason == "paused" or run.status in (RunStatus.INTERRUPTED, RunStatus.CANCELED)
+        stands = self._stands(run)
         return [
             self.button("resume" if stands else "pause", run, main=stands),
             self.button("cancel", run),
@@ -73,17 +74,26 @@ class RunControls:
 
     def scope_of_rerun(self, path: str) -> tuple[int, str]:
         """How many tasks `rerun_from` would run again, and which, for whoever is about to do it."""
-        records = {record.path: record for record in self._runtime.task_records(self._run.id)}
+        records = {record.path: record for record in self._runtime.task_records(self._run.id, running=True)}
         if path not in records:
             raise UsageError("it has not begun, so there is nothing to run again")
-        again = [record for record in forget(records, path) if record.forced and record.kind != "log"]
-        names = [display_path(path), *(display_path(r.path) for r in again if r.path != path)]
-        rest = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-        return len(again), f"Runs {plural(len(again), 'task')} again: {', '.join(names[:3])}{rest}"
+        forgotten = {record.path for record in forget(records, path) if record.kind != "log"}
+        around = {each for inner in forgotten for each in ancestors(inner) if each in records}
+        again = sorted(forgotten | around, key=lambda each: (each != path, records[each].started))
+        names = ", ".join(visible(display_path(each), 60) for each in again[:3])
+        rest = f" and {len(again) - 3:,} more" if len(again) > 3 else ""
+        return len(again), f"Runs {plural(len(again), 'task')} again: {names}{rest}"
 
     def button(self, operation: Operation, run: RunRecord, *, main: bool = False) -> Button:
         why = self._why_not(operation, run)
         return Button(operation, _LABELS[operation], why, main and not why)
+
+    def _stands(self, run: RunRecord) -> bool:
+        """Whether nothing happens before somebody says so. A wait is over only where a kernel drives it."""
+        status = RunStatus(run.status)
+        if status == RunStatus.WAITING and run.reason != "paused":
+            return run.id not in self._runtime.executions and not self._is_driven_elsewhere(run, status)
+        return run.reason == "paused" or status in (RunStatus.INTERRUPTED, RunStatus.CANCELED)
 
     def _why_not(self, operation: Operation, run: RunRecord) -> str:
         """ "" when it makes sense."""

@@ -486,6 +486,10 @@ class Run:
         else:
             to_kernel(bundle(self.model()))
 
+    def _display_(self) -> LiveWidget:
+        """As `_ipython_display_`, for marimo."""
+        return self.widget
+
     def __repr__(self) -> str:
         if self._runtime.run_record(self._id) is None:
             return f"<Run {self._id}: deleted>"

@@ -114,10 +114,13 @@ class Lab:
             self.page.locator(".jp-Dialog").get_by_role("button", name="No Kernel").click()
         return self._opened(kernel)
 
-    def reload(self) -> Self:
-        """Load the page again, as after closing the browser: what was not saved is lost."""
+    def reload(self, *, idle: bool = True) -> Self:
+        """Load the page again, as after closing the browser: what was not saved is lost.
+
+        Not `idle`: while a cell still runs.
+        """
         self.page.reload()
-        return self._opened(kernel=True)
+        return self._opened(kernel=idle)
 
     def save(self) -> nbformat.NotebookNode:
         """Save the notebook; what is in the file then."""
@@ -192,6 +195,14 @@ class Lab:
     def tree(self, cell: int) -> Locator:
         """The run that is displayed under a cell."""
         return self.output(cell).locator(".tnb")
+
+    def live(self, cell: int) -> Locator:
+        """The same, if it is the widget."""
+        return self.output(cell).locator(".tnb-live")
+
+    def static(self, cell: int) -> Locator:
+        """The same, if it is what remains of it."""
+        return self.output(cell).locator(".tnb:not(.tnb-live)")
 
     # The kernel ------------------------------------------------------------------------------------
 

@@ -16,11 +16,17 @@ from .server import ROOT, Server, jupyter_server
 IMAGES = ROOT / "docs" / "images"
 HEIGHT = 1400
 FRAME = 100  # what JupyterLab needs beside the output
-MARGIN = 4
-# Where it was taken is of no interest, and belongs to whoever took it.
+# Where it was taken is of no interest, and belongs to whoever took it. The widget goes on writing it.
 MOVE_HOME = """(cell, [from, to]) => {
-  const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
-  while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replaceAll(from, to);
+  const move = () => {
+    const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const text = texts.currentNode;
+      if (text.data.includes(from)) text.data = text.data.replaceAll(from, to);
+    }
+  };
+  move();
+  new MutationObserver(move).observe(cell, { childList: true, characterData: true, subtree: true });
 }"""
 HOME = "/home/ana/notebooks"
 
@@ -35,6 +41,7 @@ def take(scene: Scene, server: Server, context: BrowserContext, images: Path) ->
         lab.run_cell(0).wait_idle()
         lab.run_cell(1)
         scene.prepare(lab)
+        lab.cell(1).evaluate(MOVE_HOME, [str(lab.folder), HOME])
         lab.select(0)
         for look in scene.looks:
             (lab.dark if look == "dark" else lab.light)()
@@ -50,11 +57,10 @@ def take(scene: Scene, server: Server, context: BrowserContext, images: Path) ->
 def _picture(lab: Lab, scene: Scene, file: Path) -> Path:
     cell, output = lab.cell(1), lab.output(1).first
     cell.scroll_into_view_if_needed()
-    cell.evaluate(MOVE_HOME, [str(lab.folder), HOME])
     above, below = (cell if scene.source else output).bounding_box(), output.bounding_box()
     assert above is not None
     assert below is not None
-    clip = {**above, "height": below["y"] + below["height"] + MARGIN - above["y"]}
+    clip = {**above, "height": below["y"] + below["height"] - above["y"]}
     lab.page.screenshot(path=file, clip=clip, animations="disabled")
     return file
 

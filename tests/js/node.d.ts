@@ -1,7 +1,7 @@
 // What the tests use of Node.js.
 
 declare module "node:test" {
-  export function test(name: string, body: () => void | Promise<void>): Promise<void>;
+  export function test(name: string, body: (context: any) => void | Promise<void>): Promise<void>;
 }
 
 declare module "node:assert/strict" {

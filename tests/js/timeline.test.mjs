@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { RowSet } from "../../trigger_nb/view/static/store.js";
+import { RowSet } from "../../trigger_nb/view/static/rows.js";
 import { criticalPath } from "../../trigger_nb/view/static/timeline.js";
 import { placeOf, spansOf, ticksOf, timeScale } from "../../trigger_nb/view/static/timescale.js";
 
@@ -224,6 +224,11 @@ test("so is a long wait in which nothing else worked, also inside a task that ho
   assert.deepEqual(alone.gaps, [{ from: 2, to: 3602, waited: true }]);
   const held = scaleOf([task("parent", 0, 3604, { in: [task("a", 0, 2), wait, task("b", 3602, 2)] })]);
   assert.deepEqual(held.gaps, alone.gaps);
+});
+
+test("so is the pause before another attempt", () => {
+  const scale = scaleOf([task("a", 0, 2), task("flaky", 2, 3600, { a: 2 }), task("b", 3602, 2)]);
+  assert.deepEqual(scale.gaps, [{ from: 2, to: 3602, waited: true }]);
 });
 
 test("what is at work is never squeezed, a short pause neither", () => {

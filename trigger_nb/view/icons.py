@@ -140,7 +140,8 @@ def known(icon: str) -> str:
 def badge(icon: str) -> tuple[str, str]:
     """The letter and the colour for an icon that has no picture."""
     name = _ALIASES.get(icon, icon)
-    return _BADGES.get(name) or (name[:1].upper()[:1] or "?", _PLAIN_BADGE)
+    letter = name[:1].upper()[:1]
+    return _BADGES.get(name) or (letter if letter.strip() and letter.isprintable() else "?", _PLAIN_BADGE)
 
 
 def badge_name(letter: str) -> str:

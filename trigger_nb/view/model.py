@@ -855,7 +855,7 @@ def _choose(chosen: dict[str, Row], rows: Iterable[Row], limit: int) -> None:
 
 def _named(rows: list[Row]) -> str:
     names = ", ".join(
-        f"`{visible(row.display_path, 60)}`" + (f" ({row.changed})" if row.changed else "")
+        f"`{visible(row.display_path, 60)}`" + (f" ({visible(row.changed, 100)})" if row.changed else "")
         for row in rows[:3]
     )
     return names + (f" and {len(rows) - 3:,} more" if len(rows) > 3 else "")

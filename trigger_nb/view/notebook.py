@@ -23,6 +23,7 @@ Bundle: TypeAlias = Mapping[str, Any]  # MIME type -> data
 Publish: TypeAlias = Callable[
     [Bundle, Mapping[str, Any], str, bool], None
 ]  # and metadata, display id, update
+_NOTHING: tuple[Bundle, Bundle] = ({}, {})
 
 
 def in_notebook() -> bool:
@@ -96,8 +97,7 @@ class RunDisplay:
 
     def leave(self) -> None:
         """Leave static HTML in all places, if the run has ended."""
-        if self.model.ended:
-            self._pump.guarded(self._leave)
+        self._pump.guarded(self._leave_if_ended)
 
     def close(self) -> None:
         """Follow no more. What is displayed stays."""
@@ -117,9 +117,11 @@ class RunDisplay:
     def _show(self) -> None:
         if self.model.ended:
             self._pump.catch_up()  # its static HTML is shown, too, and must be whole
-        self._places.append(place := f"trigger_nb-{uuid4().hex}")
-        self._beside = self._status
+        if not self._places:
+            self._beside = self._status
+        place = f"trigger_nb-{uuid4().hex}"
         self._put(place, False, live=True)
+        self._places.append(place)
         if self.model.ended:
             with_next_cell(self.leave)
 
@@ -127,22 +129,28 @@ class RunDisplay:
         """When the run's status has changed, so have the outputs that do without the widget."""
         if self._status == self._beside:
             return
+        if self.model.ended:
+            self._pump.catch_up()  # what remains must be whole; and it may have been taken up again just now
         wait = self._redraw_at - self._loop.time()
         if wait > 0 and not self.model.ended:
             self._pump.schedule(wait)
             return
-        self._beside = self._status
         self._redraw_at = self._loop.time() + _REDRAW
         if self.model.run.status in (RunStatus.COMPLETED, RunStatus.CANCELED):
             self._leave()
-            return
-        for place in self._places:
-            self._put(place, True, live=True)
+        else:
+            for place in self._places:
+                self._put(place, True, live=True)
+            if self.model.ended:
+                with_next_cell(self.leave)
+        self._beside = self._status  # after all that can fail: then it is tried again
+
+    def _leave_if_ended(self) -> None:
+        self._pump.catch_up()
         if self.model.ended:
-            with_next_cell(self.leave)
+            self._leave()
 
     def _leave(self) -> None:
-        self._pump.catch_up()
         for place in self._places:
             self._put(place, True, live=False)
         self._places.clear()
@@ -152,11 +160,11 @@ class RunDisplay:
             self.close()
 
     def _put(self, place: str, update: bool, *, live: bool) -> None:
-        data, metadata = dict(bundle(self.model)), {}
-        if live:
-            widget, metadata = self.widget.bundle()
-            data = {**widget, **data}
-        self._publish(data, metadata, place, update)
+        widget, metadata = (self._pump.guarded(self._widget_bundle) if live else None) or _NOTHING
+        self._publish({**widget, **bundle(self.model)}, metadata, place, update)
+
+    def _widget_bundle(self) -> tuple[Bundle, Bundle]:
+        return self.widget.bundle()
 
 
 # --- the notebook around it -----------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from .._feed import Feed
 from ..errors import TriggerError
 from . import stream
+from .escape import visible
 from .model import RunModel
 
 _log = logging.getLogger("trigger_nb")
@@ -44,8 +45,8 @@ class Pump:
 
     Events may come from any thread, and so may what is received; all work is done on `loop`, bounded
     each time, and takes a tenth of its time at most. Nothing is sent before a front end has said that
-    it is there. `after_work` is called whenever some work was done. A fault in any of it is logged
-    once and never reaches the run.
+    it is there. `after_work` is called whenever some work was done, even if that failed. A fault in any
+    of it is logged once and never reaches the run.
     """
 
     def __init__(
@@ -74,25 +75,25 @@ class Pump:
         # In this order: what is saved after the model is made comes as an event.
         self._subscription = feed.subscribe(self._wake)
         self.model = make_model()
-        self._stream = stream.Stream(self.model, self._subscription, controls)
+        self._stream = stream.Stream(self.model, self._subscription, controls, self._report)
 
     def first(self) -> dict[str, Any]:
         """What a front end has to show before it can ask."""
         if not _hears_during_cells():
             for delay in _UNHEARD:
-                self._loop.call_later(delay, self._speak_unheard, context=self._context)
+                self._loop.call_later(delay, lambda: self.guarded(self._speak_unheard), context=self._context)
         return self._stream.first()
 
     def flush(self) -> None:
         """Send now what has happened so far, all of it."""
         self.guarded(self._stream.catch_up)
-        self.guarded(self._work)
+        self._work()
 
     async def settle(self) -> None:
         """Like `flush`, in small steps between which the loop goes on."""
         while self.guarded(self._stream.take_in):  # noqa: ASYNC110  # nothing is waited for
             await asyncio.sleep(0)
-        self.guarded(self._work)
+        self._work()
 
     def catch_up(self) -> None:
         """Bring the model up to all that has happened."""
@@ -126,7 +127,10 @@ class Pump:
     # --- when -------------------------------------------------------------------------
 
     def schedule(self, delay: float) -> None:
-        """Work in so many seconds, or earlier if that is planned."""
+        """Work in so many seconds, or earlier if that is planned. May be called from any thread."""
+        self._call_on_loop(lambda: self._plan(delay))
+
+    def _plan(self, delay: float) -> None:
         if self.closed:
             return
         when = self._loop.time() + max(0.0, delay)
@@ -138,7 +142,7 @@ class Pump:
 
     def _wake(self) -> None:
         """Events have come in. Called on whatever thread they came from."""
-        self._call_on_loop(lambda: self.schedule(self._send_at - self._loop.time()))
+        self._call_on_loop(lambda: self._plan(self._send_at - self._loop.time()))
 
     def _call_on_loop(self, call: Callable[[], Any]) -> None:
         try:
@@ -148,30 +152,33 @@ class Pump:
 
     def _due(self) -> None:
         self._timer = None
-        self.guarded(self._work)
+        self._work()
         if self._stream.pending if self._flowing else self._stream.to_take_in:
-            self.schedule(self._send_at - self._loop.time())
+            self._plan(self._send_at - self._loop.time())
         elif self._tails:
             self._tail_due = True
-            self.schedule(self._tails.pop(0))
+            self._plan(self._tails.pop(0))
 
     def _work(self) -> None:
+        self.guarded(self._send)
+        self.guarded(self._after_work)
+
+    def _send(self) -> None:
         began = time.perf_counter()
         share = _SHARE
         try:
             if not self._flowing:
                 self._stream.take_in()
             elif (message := self._stream.next()) is not None:
-                self._post(message)
                 self._tails, self._tail_due = list(_TAILS), False
                 share = _SHARE_OF_SNAPSHOT if message.get("more") else _SHARE
+                self._post(message)
             elif self._tail_due:
                 self._tail_due = False
                 self._post(self._stream.tail())
         finally:
             took = time.perf_counter() - began
             self._send_at = self._loop.time() + max(_INTERVAL, took * (1 / share - 1))
-        self._after_work()
 
     # --- what the front end says ------------------------------------------------------
 
@@ -180,33 +187,38 @@ class Pump:
         self._call_on_loop(lambda: self.guarded(lambda: self._answer(message)))
 
     def _answer(self, message: Message) -> None:
-        match message.get("t"):
-            case "hello":
+        match message:
+            case {"t": "hello"}:
                 self._heard = self._flowing = True
                 self._stream.hello(message.get("n", 0))
-            case "details":
-                self._stream.watch(message["i"], bool(message.get("on")))
-            case "do":
-                self._stream.answer({"id": message["id"], **self._do(message)})
-            case "ask":
-                self._stream.answer({"id": message["id"], **self._tell(message)})
+            case {"t": "details", "i": int(index)}:
+                self._stream.watch(index, bool(message.get("on")))
+            case {"t": "do", "id": str(request)}:
+                self._stream.answer({"id": request, **self._outcome(lambda: self._do(message))})
+            case {"t": "ask", "id": str(request)}:
+                self._stream.answer({"id": request, **self._outcome(lambda: self._tell(message))})
             case _:
                 return
-        self.schedule(0.0)
+        self._plan(0.0)
+
+    def _outcome(self, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What to answer: whoever has asked must not wait for ever."""
+        try:
+            return {"ok": True, **act()}
+        except TriggerError as error:
+            text = str(error)
+        except Exception as error:  # noqa: BLE001  # whatever it is
+            self._report()
+            text = f"{type(error).__name__}: {error}"
+        return {"ok": False, "text": visible(text, 1000)}
 
     def _do(self, message: Message) -> dict[str, Any]:
-        try:
-            self._controls.do(message["op"], self._path(message))
-        except TriggerError as error:
-            return {"ok": False, "text": str(error)}
-        return {"ok": True}
+        self._controls.do(message.get("op", ""), self._path(message))
+        return {}
 
     def _tell(self, message: Message) -> dict[str, Any]:
-        try:
-            count, which = self._controls.scope_of_rerun(self._path(message) or "")
-        except TriggerError as error:
-            return {"ok": False, "text": str(error)}
-        return {"ok": True, "count": count, "text": which}
+        count, which = self._controls.scope_of_rerun(self._path(message) or "")
+        return {"count": count, "text": which}
 
     def _path(self, message: Message) -> str | None:
         index = message.get("i")
@@ -217,7 +229,7 @@ class Pump:
         if not self._heard:
             self._flowing = True
             self._stream.hello(-1)
-            self.schedule(0.0)
+            self._plan(0.0)
 
 
 def _hears_during_cells() -> bool:

@@ -8,12 +8,13 @@ size; the rest comes with the following ones. A snapshot is the same: all rows a
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, TypeVar
 
 from .._feed import Subscription
 from .._records import RunRecord
 from . import details, wire
+from .escape import visible
 from .model import Row, RunModel
 from .wire import Button, Wire
 
@@ -23,6 +24,9 @@ _BATCH = 50  # How many events or rows go by between looks at the time.
 _FIRST_ROWS = 150  # A first picture is there at once; what it leaves out follows.
 _OPEN = 8  # How many rows can have open details that are kept up to date.
 _DETAILS_PAUSE = 0.4  # Seconds between two messages with the details of one row.
+_NOT_DRAWN = "This cannot be shown; the kernel's log says why."
+
+_T = TypeVar("_T")
 
 
 class Controls(Protocol):
@@ -44,10 +48,14 @@ class Stream:
     has missed one says which it has (`hello`), and gets everything again.
     """
 
-    def __init__(self, model: RunModel, subscription: Subscription, controls: Controls) -> None:
+    def __init__(
+        self, model: RunModel, subscription: Subscription, controls: Controls,
+        report: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
         self.model = model
         self._subscription = subscription
         self._controls = controls
+        self._report = report  # called while a fault is handled that keeps one row from being drawn
         run = model.run
         self._base = round(run.started_at or run.created_at or model.now, 3)
         self._number = 0
@@ -152,6 +160,13 @@ class Stream:
         self._dirty = {"": None, **{row.path: None for row in self.model.root.walk()}}
 
     def _message(self, most: int | None) -> Wire | None:
+        try:
+            return self._made(most)
+        except Exception:
+            self._restart()  # what was to go out with it has not
+            raise
+
+    def _made(self, most: int | None) -> Wire | None:
         message: Wire = {}
         if self._restarted:
             message["reset"] = True
@@ -193,7 +208,7 @@ class Stream:
 
     def _write(self, row: Row, rows: list[Wire]) -> None:
         path = row.path
-        fields = wire.row(row, self._base)
+        fields = self._drawn(lambda: wire.row(row, self._base), {"n": visible(path, 160), "e": _NOT_DRAWN})
         before = self._sent.get(path)
         if before is None:
             parent = row.parent
@@ -242,12 +257,24 @@ class Stream:
             if now < opened.next_at:
                 self._dirty[self._paths[index]] = None  # its turn comes
                 continue
-            told = details.as_json(details.sections(self.model, self.model.rows[self._paths[index]]))
+            row = self.model.rows[self._paths[index]]
+            told = self._drawn(
+                lambda row=row: details.as_json(details.sections(self.model, row)),
+                [{"label": "Details", "text": _NOT_DRAWN}],
+            )
             opened.stale, opened.next_at = False, now + _DETAILS_PAUSE
             if told != opened.sent:
                 opened.sent = told
                 changed[str(index)] = {"sections": told}
         return changed
+
+    def _drawn(self, draw: Callable[[], _T], instead: _T) -> _T:
+        """A fault in one row must not keep the others away."""
+        try:
+            return draw()
+        except Exception:  # noqa: BLE001  # whatever it is
+            self._report()
+            return instead
 
 
 class _OpenDetails:

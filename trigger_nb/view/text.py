@@ -114,7 +114,7 @@ def standing_marks(row: Row) -> list[str]:
         if why := _WHY.get(told_reason(row) or "", ""):
             said.append(why)
     if row.changed:
-        said.append(f"changed: {row.changed}")
+        said.append(f"changed: {visible(row.changed, 100)}")
     if not row.stored:
         said.append("value not stored")
     return said

@@ -62,6 +62,12 @@ class LiveWidget(anywidget.AnyWidget):
 
         self.on_msg(heard)  # pyright: ignore[reportUnknownMemberType]
 
+    def close(self) -> None:
+        """Close it, and its layout, which nothing else would."""
+        layout = cast("Any", self).layout
+        cast("Any", super()).close()
+        layout.close()
+
     def post(self, message: dict[str, Any]) -> None:
         """Send a message to all front ends that show the widget."""
         self.send(message)  # pyright: ignore[reportUnknownMemberType]

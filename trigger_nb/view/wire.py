@@ -5,12 +5,13 @@ The front end's side of it, with the meaning of each field, is `static/store.js`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from . import details, icons
-from .escape import visible
+from .escape import visible, visible_block
 from .model import Row, RunModel, State, error_line, run_state, status_text, value_text
 from .text import error_told, error_told_below, standing_marks
 from .words import moment
@@ -22,7 +23,6 @@ DEFAULTS: Wire = {
     "p": -1, "n": "", "k": "", "s": "completed", "o": None, "t": None, "d": None, "w": None, "a": 1, "m": [],
     "h": False, "r": False, "g": "", "P": [], "b": None, "e": "", "q": False, "l": "", "z": "task",
 }  # fmt: skip
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,21 @@ def row(row: Row, base: float) -> Wire:
         fields["r"] = True
     if row.progress is not None and state is State.RUNNING:
         text = visible(row.progress.text, 80) if row.progress.text else ""
-        fields["b"] = [row.progress.done, row.progress.total, text]
+        fields["b"] = [_number(row.progress.done) or 0, _number(row.progress.total), text]
     if row.error is not None and state is not State.NOT_REACHED and not error_told_below(row):
         fields["e"] = visible(error_line(row.error), 240)
     if row.minimal or state is State.LOG:
         fields["q"] = True
     return fields
+
+
+def _number(value: Any) -> float | None:
+    """A number as JSON has it, which knows no infinity; None of what is none, whatever users pass."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def changes(before: Wire, after: Wire) -> Wire:
@@ -128,7 +137,7 @@ def header(model: RunModel, base: float, buttons: Iterable[Button], row_buttons:
         "store": visible(model.store, 300),
         "hints": [visible(hint, 1000) for hint in model.hints(counting=False)],
         "error": None if told or run.error is None else details.error_json(details.error_data(run.error)),
-        "output": value_text(run.form, run.output, run.redact, 1000),
+        "output": visible_block(value_text(run.form, run.output, run.redact, 1000), 2000),
         "actions": [button.wire() for button in buttons],
         "row_actions": {button.op: button.wire() for button in row_buttons},
     }

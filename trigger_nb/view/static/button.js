@@ -37,7 +37,7 @@ export class Button {
     this.why = why;
     setAttribute(this.element, "aria-disabled", why ? "true" : null);
     setAttribute(this.element, "aria-description", why || null);
-    setAttribute(this.element, "title", why || this.title || null);
+    setAttribute(this.element, "title", [this.title, why].filter(Boolean).join(": ") || null);
   }
 
   /** @param {boolean} pressed */

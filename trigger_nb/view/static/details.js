@@ -3,7 +3,7 @@
 import { Button } from "./button.js";
 import { h, setAttribute, setChildren, setShown, setText, shape, stateName } from "./dom.js";
 import { grouped, plural } from "./format.js";
-import { propertyElement } from "./tree.js";
+import { propertyElement } from "./row.js";
 
 const DEEPEST_CAUSE = 6;
 

@@ -80,13 +80,3 @@ export const STATE_ORDER = [
   "pending",
   "not reached",
 ];
-
-/**
- * `5 completed, 2 failed`: only what there is.
- * @param {Record<string, number>} tally
- */
-export function countsText(tally) {
-  return STATE_ORDER.filter((state) => tally[state] > 0)
-    .map((state) => `${grouped(tally[state])} ${state}`)
-    .join(", ");
-}

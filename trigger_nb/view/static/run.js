@@ -45,6 +45,8 @@ class Shown {
     this.places = new Map();
     /** A view whose place was taken away. @type {RunView | null} */
     this.spare = null;
+    /** Elements whose view has moved on. @type {WeakRef<HTMLElement>[]} */
+    this.left = [];
     this.stopTicking = everyTick(() => this.tick());
   }
 
@@ -86,9 +88,6 @@ class Shown {
     return null;
   }
 
-  /** Elements whose view has moved on. @type {WeakRef<HTMLElement>[]} */
-  left = [];
-
   /** @param {HTMLElement} element */
   leave(element) {
     const view = this.places.get(element);
@@ -109,7 +108,7 @@ class Shown {
 }
 
 /** One view: header, tools, tree and details. */
-export class RunView {
+class RunView {
   /** @param {Store} store */
   constructor(store) {
     this.store = store;
@@ -156,7 +155,11 @@ export class RunView {
       });
     });
     // Out of the page and back in: the browser has forgotten how far the list was scrolled.
-    const sizes = new ResizeObserver(() => this.render());
+    let width = 0;
+    const sizes = new ResizeObserver(([entry]) => {
+      if (entry.contentRect.width !== width) this.render();
+      width = entry.contentRect.width;
+    });
     sizes.observe(this.root);
     signal.addEventListener("abort", () => sizes.disconnect());
     addEventListener("beforeprint", () => this.tree.setPrinting(true), { signal });
@@ -173,6 +176,7 @@ export class RunView {
   /** The root has been put into the page, perhaps once more. */
   appeared() {
     this.render();
+    this.store.notify(); // the notebook may move us once more, which takes the list back to its top
     if (this.focused && !this.root.contains(document.activeElement)) this.focused.focus({ preventScroll: true });
   }
 
@@ -183,7 +187,7 @@ export class RunView {
   }
 
   draw() {
-    const { ended, output, moved, title } = this.store.header;
+    const { ended, output, title } = this.store.header;
     setAttribute(this.root, "aria-label", `Run ${title}`);
     if (this.wasEnded && !ended) this.outline.following = true;
     this.wasEnded = ended;
@@ -195,7 +199,6 @@ export class RunView {
     this.body.classList.toggle("tnb-scrolls", this.tree.scrolls);
     setText(this.output, output);
     setShown(this.outputBox, output !== "");
-    this.root.classList.toggle("tnb-moved", moved);
   }
 
   tick() {

@@ -120,9 +120,17 @@ export class RunList {
     const answer = await loading;
     if (loading !== this.loading) return;
     this.loading = null;
-    if (answer.page) this.page = answer.page;
-    else this.note = answer.text || "The runs could not be read.";
-    this.notify();
+    const { page } = answer;
+    if (!page) {
+      this.say(answer.text || "The runs could not be read.");
+    } else if (!page.rows.length && page.total && offset) {
+      // The runs of this page have been deleted.
+      this.offset = Math.floor((page.total - 1) / PAGE_SIZE) * PAGE_SIZE;
+      void this.load();
+    } else {
+      this.page = page;
+      this.notify();
+    }
   }
 
   /** To be called every now and then: runs go on. A busy kernel is not asked again and again. */

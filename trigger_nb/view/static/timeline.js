@@ -330,11 +330,16 @@ class TimelineAxis {
     this.timeline = timeline;
     this.width = 0;
     this.drawn = "";
+    /** A bar's cell, by which the ticks stand. @type {HTMLElement | null} */
+    this.cell = null;
     this.says = h("span", { class: "tnb-axis-says" });
     this.ticks = h("span", { class: "tnb-axis-ticks", "aria-hidden": "true" });
     element.classList.add("tnb-axis");
     element.append(this.says, this.ticks);
-    this.sizes = new ResizeObserver(() => this.draw());
+    this.sizes = new ResizeObserver(() => {
+      this.align();
+      this.draw();
+    });
     this.sizes.observe(element);
     timeline.add(this);
   }
@@ -346,32 +351,37 @@ class TimelineAxis {
   }
 
   draw() {
-    this.align();
+    if (!this.cell?.hasChildNodes() || !this.cell.isConnected) this.findCell();
     const { path, scale, store } = this.timeline;
     setText(this.says, pathText(path, scale, store.header.ticking));
     setAttribute(this.says, "title", this.says.textContent);
-    const drawn = JSON.stringify([scale.full, scale.places, scale.origin, scale.times, this.width]);
+    const drawn = JSON.stringify([scale, this.width]);
     if (drawn === this.drawn) return;
     this.drawn = drawn;
     const ticks = ticksOf(scale, this.width / TICK_WIDTH);
     setChildren(this.ticks, withRoom(ticks, this.width).map(tickElement));
-    const root = /** @type {HTMLElement} */ (this.element.closest(".tnb") ?? this.element.parentElement);
-    root?.style.setProperty("--tnb-grid", gridOf(ticks, scale));
+    this.view()?.style.setProperty("--tnb-grid", gridOf(ticks, scale));
   }
 
-  /** The ticks stand above the bars, wherever the list's own layout and scroll bar have put these. */
+  /** The view of the run that the axis belongs to. */
+  view() {
+    return /** @type {HTMLElement | null} */ (this.element.closest(".tnb"));
+  }
+
+  findCell() {
+    if (this.cell) this.sizes.unobserve(this.cell);
+    this.cell = [...this.timeline.bars.keys()].find((cell) => cell.isConnected && this.view()?.contains(cell)) ?? null;
+    if (this.cell) this.sizes.observe(this.cell);
+  }
+
+  /** The ticks stand above the bars, wherever the list's layout and its scroll bar have put these. */
   align() {
-    const cell = [...this.timeline.bars.keys()].find((bar) => bar.offsetParent && this.isBeside(bar));
-    if (!cell) return;
-    const place = cell.getBoundingClientRect();
+    if (!this.cell) return;
+    const place = this.cell.getBoundingClientRect();
+    if (!place.width) return;
     this.width = place.width;
     setStyle(this.ticks, "left", `${(place.left - this.element.getBoundingClientRect().left).toFixed(1)}px`);
     setStyle(this.ticks, "width", `${place.width.toFixed(1)}px`);
-  }
-
-  /** @param {HTMLElement} bar */
-  isBeside(bar) {
-    return this.element.closest(".tnb") === bar.closest(".tnb");
   }
 }
 

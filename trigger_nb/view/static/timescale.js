@@ -96,7 +96,7 @@ export function timeScale(spans, origin, ticking = false, before = null) {
     first = Math.min(first, from);
     last = Math.max(last, to);
   }
-  const gaps = squeezed(idleStretches(spans, origin), last - first);
+  const gaps = squeezed(idleStretches(spans, first, last), last - first);
   const rest = gaps.reduce((left, gap) => left - (gap.to - gap.from), last - first);
   const share = gaps.length ? Math.min(GAP_SHARE, GAPS_SHARE / gaps.length) : 0;
   const width = (share * Math.max(rest, 0.001)) / (1 - share * gaps.length);
@@ -121,31 +121,58 @@ function roomFor(end, before) {
 }
 
 /**
- * Where no task worked, and what has tasks in it was waiting for one that waited.
+ * Where no task worked, and what has tasks in it was waiting for one that waited. Short ones are left out.
  * @param {Span[]} spans
- * @param {number} origin
+ * @param {number} first
+ * @param {number} last
  * @returns {Idle[]}
  */
-function idleStretches(spans, origin) {
-  /** @type {[at: number, by: number, kind: number][]} */
-  const edges = [[origin, 0, 0]];
+function idleStretches(spans, first, last) {
   const holders = holdersOf(spans);
+  // A row of several attempts may have waited for the next one for most of its time.
+  const mayWait = (/** @type {Row} */ row) => isWaiting(row) || row.attempt > 1;
+  const works = spans.filter(({ row }) => !mayWait(row) && !holders.has(row));
+  const free = between(works, first, last);
+  if (!free.length) return [];
+  /** @type {[at: number, by: number, kind: 0 | 1 | 2][]} */
+  const edges = [];
+  for (const [from, to] of free) edges.push([from, -1, 0], [to, 1, 0]);
   for (const { row, from, to } of spans) {
-    // A row of several attempts may have waited for the next one for most of its time.
-    const kind = isWaiting(row) || row.attempt > 1 ? 1 : holders.has(row) ? 2 : 0;
-    edges.push([from, 1, kind], [to, -1, kind]);
+    if (mayWait(row)) edges.push([from, 1, 1], [to, -1, 1]);
+    else if (holders.has(row)) edges.push([from, 1, 2], [to, -1, 2]);
   }
   edges.sort((a, b) => a[0] - b[0]);
   /** @type {Idle[]} */
   const idle = [];
-  const open = [0, 0, 0]; // how many rows work, wait, have others in them
+  const open = [1, 0, 0]; // whether anything works; how many rows wait, and have others in them
   for (let k = 0; k + 1 < edges.length; k++) {
     const [from, by, kind] = edges[k];
     const to = edges[k + 1][0];
     open[kind] += by;
-    if (to > from && !open[0] && (open[1] || !open[2])) idle.push({ from, to, waited: open[1] > 0 });
+    const isIdle = !open[0] && (open[1] || !open[2]);
+    if (isIdle && to - from >= SHORTEST_GAP) idle.push({ from, to, waited: open[1] > 0 });
   }
   return idle;
+}
+
+/**
+ * The stretches that are in none of the spans, without short ones.
+ * @param {Span[]} spans
+ * @param {number} first
+ * @param {number} last
+ */
+function between(spans, first, last) {
+  // With both sorted, a stretch is free when as many spans have ended before it as had begun.
+  const starts = Float64Array.from(spans, ({ from }) => from).sort();
+  const ends = Float64Array.from(spans, ({ to }) => to).sort();
+  /** @type {[from: number, to: number][]} */
+  const free = [];
+  for (let k = 0; k <= spans.length; k++) {
+    const from = k ? ends[k - 1] : first;
+    const to = k < spans.length ? starts[k] : last;
+    if (to - from >= SHORTEST_GAP) free.push([from, to]);
+  }
+  return free;
 }
 
 /**
@@ -154,9 +181,7 @@ function idleStretches(spans, origin) {
  * @param {number} span
  */
 function squeezed(idle, span) {
-  const longest = idle
-    .filter(({ from, to }) => to - from >= SHORTEST_GAP)
-    .sort((a, b) => b.to - b.from - (a.to - a.from));
+  const longest = [...idle].sort((a, b) => b.to - b.from - (a.to - a.from));
   let rest = span;
   let count = 0;
   for (const [k, { from, to }] of longest.entries()) {

@@ -72,7 +72,7 @@ export class Toolbar {
     /** @type {Record<string, number>} */
     const counts = { ...header.tally, replayed: header.replayed };
     const isShown = (/** @type {string} */ state) =>
-      counts[state] > 0 || this.isChosen(state) || (state === "running" && header.ticking && !header.ended);
+      counts[state] > 0 || this.isChosen(state) || (state === "running" && header.state === state);
     const chips = [...STATE_ORDER, "replayed"].filter(isShown).map((state) => {
       const chip = this.chips.get(state) ?? new Chip(state, () => this.outline.toggleState(state));
       this.chips.set(state, chip);

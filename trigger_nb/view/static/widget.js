@@ -3,8 +3,8 @@
 import { closeRun, mountRun } from "./run.js";
 import { closeRuns, mountRuns } from "./runs.js";
 
-/** What is used of anywidget's model. */
 /**
+ * What is used of anywidget's model.
  * @typedef {object} Model
  * @property {(name: string) => any} get
  * @property {(message: unknown) => void} send

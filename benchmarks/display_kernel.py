@@ -1,0 +1,251 @@
+"""The kernel's side of `python -m benchmarks display`: three displays of a run that is made up.
+
+A driver emits a run's events, at their times, without the engine: so only the display is measured. Each
+function is awaited in a cell and returns its figures; the page notes its own meanwhile (`display.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from html import escape
+from typing import Any
+
+from trigger_nb._feed import Event, Feed, Saved, Seen
+from trigger_nb._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
+from trigger_nb.view import pump
+from trigger_nb.view.model import RunModel
+from trigger_nb.view.notebook import RunDisplay
+from trigger_nb.view.wire import Button
+
+LAST = "all is done"  # what the page looks for: the last thing that happens
+AT_ONCE = 50
+SETTLED = 3.0  # seconds after which nothing comes any more, and nothing is done in the kernel
+STEP = 0.005
+
+
+@dataclass
+class Figures:
+    """Seconds, those of clocks since the epoch."""
+
+    shown_at: float = 0.0
+    last_at: float = 0.0
+    cpu: float = 0.0  # of the main thread
+    stretch: float = 0.0  # of the main thread, the longest one at a time
+    clicked_at: list[float] = field(default_factory=list[float])
+    snapshot_at: float = 0.0
+
+
+class Run:
+    """Tasks in three levels, and the events of a pass that runs them all."""
+
+    def __init__(self, tasks: int) -> None:
+        self.began = time.time()
+        self.record = RunRecord(
+            id="run_benchmark", status=RunStatus.RUNNING, job="benchmark", name="Benchmark", version="1",
+            created_at=self.began, started_at=self.began, began_at=self.began, passes=2,
+        )  # fmt: skip
+        self.last = self._task("finish", 1, name="Finish", status=TaskStatus.RUNNING)
+        self.inner: list[TaskRecord] = []
+        self.leaves: list[TaskRecord] = []
+        for group in range(10):
+            self.inner.append(self._task(f"group-{group}", len(self.inner) + 2, status=TaskStatus.RUNNING))
+            for page in range(10):
+                path = f"group-{group}/page-{page}"
+                self.inner.append(self._task(path, len(self.inner) + 2, status=TaskStatus.RUNNING))
+        pages = [record.path for record in self.inner if "/" in record.path]
+        for number in range(tasks - len(self.inner) - 1):
+            path = f"{pages[number % len(pages)]}/item-{number}"
+            self.leaves.append(
+                self._task(path, len(self.inner) + number + 2, name=f"Fetch item {number}", icon="globe")
+            )
+
+    def _task(self, path: str, ordinal: int, **fields: Any) -> TaskRecord:
+        kept: dict[str, Any] = {"status": TaskStatus.PENDING, "started": ordinal, "started_at": self.began}
+        return TaskRecord(path=path, **kept | fields)
+
+    def model(self) -> RunModel:
+        """As it stands in the store when the pass begins."""
+        records = [self.last, *self.inner, *self.leaves]
+        seen = {record.path: Seen(record.path, Reason.FORCED) for record in records}
+        store = "/home/ana/notebooks/.trigger_nb/benchmark"
+        return RunModel(self.record, records, seen=seen, store=store, awaited=True, lazy=True)
+
+    def events(self, updates: int) -> Iterator[Event]:
+        """So many updates: a task starts, or a task has ended; some fifty are under way at a time."""
+        dice = random.Random(0)
+        waiting, running = list[TaskRecord](), list[TaskRecord]()
+        for _ in range(updates - 1):
+            now = time.time()
+            if not waiting:
+                waiting = dice.sample(self.leaves, len(self.leaves))
+            if len(running) < AT_ONCE or dice.random() < 0.5:
+                running.append(record := waiting.pop().copy(status=TaskStatus.RUNNING, started_at=now))
+                yield Saved(record, live=True)
+            else:
+                record = running.pop(dice.randrange(len(running)))
+                yield Saved(record.copy(status=TaskStatus.COMPLETED, ended_at=now))
+        yield Saved(
+            self.last.copy(
+                status=TaskStatus.COMPLETED,
+                ended_at=time.time(),
+                output_properties=[{"label": "State", "text": LAST}],
+            )
+        )
+
+
+async def drive(updates: int, rate: float, update: Callable[[], Any]) -> float:
+    """Call `update` so many times, so many a second; the main thread's time in it, and until all is settled."""
+    before, began = time.thread_time(), time.perf_counter()
+    done = 0
+    while done < updates:
+        due = min(updates, int((time.perf_counter() - began) * rate))
+        while done < due:
+            update()
+            done += 1
+        await asyncio.sleep(STEP)
+    await asyncio.sleep(SETTLED)
+    return time.thread_time() - before
+
+
+async def without(tasks: int, rate: float, seconds: float) -> float:
+    """The driver alone: what the kernel does when nobody looks."""
+    updates = int(rate * seconds)
+    feed, events = Feed(), Run(tasks).events(updates)
+    return await drive(updates, rate, lambda: feed.emit(next(events)))
+
+
+# The displays --------------------------------------------------------------------------------------
+
+
+class Clicks:
+    """Stands in for a run's actions; a click is noted and does nothing."""
+
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+
+    def buttons(self, run: RunRecord) -> list[Button]:
+        return [Button("pause", "Pause")]
+
+    def row_buttons(self, run: RunRecord) -> list[Button]:
+        return []
+
+    def do(self, operation: str, path: str | None) -> None:
+        self._figures.clicked_at.append(time.time())
+
+    def scope_of_rerun(self, path: str) -> tuple[int, str]:
+        return 0, ""
+
+
+async def ours(tasks: int, rate: float, seconds: float) -> dict[str, Any]:
+    """The widget of a run."""
+    base = await without(tasks, rate, seconds)
+    figures, feed, run = Figures(), Feed(), Run(tasks)
+    _watch_stretches(figures)
+    updates = int(rate * seconds)
+    events = run.events(updates)
+    cpu, figures.shown_at = time.thread_time(), time.time()
+    display = RunDisplay(run.model, feed, asyncio.get_running_loop(), Clicks(figures))
+    display.show()
+    cpu = time.thread_time() - cpu
+
+    def update() -> None:
+        feed.emit(next(events))
+        figures.last_at = time.time()
+
+    figures.cpu = cpu + await drive(updates, rate, update) - base
+    figures.snapshot_at = time.time()
+    display._pump.receive({"t": "hello", "n": 0})
+    await asyncio.sleep(SETTLED)
+    display.close()
+    return asdict(figures)
+
+
+def _watch_stretches(figures: Figures) -> None:
+    """Note how long the display holds the main thread at a time."""
+    guarded = pump.Pump.guarded
+
+    def timed(self: pump.Pump, work: Callable[[], Any]) -> Any:
+        before = time.thread_time()
+        try:
+            return guarded(self, work)
+        finally:
+            figures.stretch = max(figures.stretch, time.thread_time() - before)
+
+    pump.Pump.guarded = timed
+
+
+async def plain_widgets(nodes: int, rate: float, seconds: float) -> dict[str, Any]:
+    """A tree of plain ipywidgets: a box of boxes of HTML, one set a node and update."""
+    import ipywidgets
+
+    def show() -> Callable[[int, str], None]:
+        rows = [ipywidgets.HTML(f"○ Fetch item {n}") for n in range(nodes)]
+        groups = [ipywidgets.VBox(rows[n : n + 10]) for n in range(0, nodes, 10)]
+        _display(ipywidgets.VBox([button, *groups]))
+
+        def set_one(number: int, text: str) -> None:
+            rows[number].value = text
+
+        return set_one
+
+    figures = Figures()
+    button = ipywidgets.Button(description="Pause")
+    button.on_click(lambda _: figures.clicked_at.append(time.time()))
+    return await _other(figures, nodes, rate, seconds, show)
+
+
+async def one_html(nodes: int, rate: float, seconds: float) -> dict[str, Any]:
+    """One HTML widget, drawn anew at each update."""
+    import ipywidgets
+
+    def show() -> Callable[[int, str], None]:
+        texts = [f"○ Fetch item {n}" for n in range(nodes)]
+        widget = ipywidgets.HTML(_drawn(texts))
+        _display(ipywidgets.VBox([button, widget]))
+
+        def set_one(number: int, text: str) -> None:
+            texts[number] = text
+            widget.value = _drawn(texts)
+
+        return set_one
+
+    figures = Figures()
+    button = ipywidgets.Button(description="Pause")
+    button.on_click(lambda _: figures.clicked_at.append(time.time()))
+    return await _other(figures, nodes, rate, seconds, show)
+
+
+async def _other(
+    figures: Figures, nodes: int, rate: float, seconds: float, show: Callable[[], Callable[[int, str], None]]
+) -> dict[str, Any]:
+    updates, done = int(rate * seconds), 0
+    base = await drive(updates, rate, lambda: None)
+    cpu, figures.shown_at = time.thread_time(), time.time()
+    set_one = show()
+    cpu = time.thread_time() - cpu
+
+    def update() -> None:
+        nonlocal done
+        before = time.thread_time()
+        done += 1
+        text = LAST if done == updates else ("●", "✔")[done // nodes % 2] + f" Fetch item {done}"
+        set_one(done % nodes, text)
+        figures.last_at = time.time()
+        figures.stretch = max(figures.stretch, time.thread_time() - before)
+
+    figures.cpu = cpu + await drive(updates, rate, update) - base
+    return asdict(figures)
+
+
+def _drawn(texts: list[str]) -> str:
+    return "".join(f"<div class='node'>{escape(text)}</div>" for text in texts)
+
+
+def _display(widget: object) -> None:
+    from IPython.display import display
+
+    display(widget)

@@ -1,0 +1,229 @@
+// The rows of a run as a tree, kept up to date by what the kernel tells of each.
+
+/** @typedef {"" | string | [letter: string, colour: string]} Icon */
+/** @typedef {[label: string, text: string, url?: string, image?: string]} Property */
+/** @typedef {[done: number, total: number | null, text: string]} Progress */
+/**
+ * A row as it travels: short names, and only what differs (see FIELDS).
+ * @typedef {{ i: number, p?: number, [field: string]: unknown }} WireRow
+ */
+
+/** One task, wait, log line or scope. Times are seconds since `header.base`. */
+export class Row {
+  /** @param {number} index */
+  constructor(index) {
+    this.index = index;
+    /** @type {Row | null} */
+    this.parent = null;
+    /** In the order of display once `RowSet.sorted` has been asked. @type {Row[]} */
+    this.children = [];
+    this.unsorted = false;
+    /** How many of the rows below are in which state. @type {Record<string, number>} */
+    this.below = {};
+    /** Goes up with each change of the row or of a count below it. */
+    this.version = 0;
+
+    this.name = "";
+    this.key = "";
+    this.state = "completed";
+    /** @type {number | null} */
+    this.order = null;
+    /** @type {number | null} */
+    this.start = null;
+    /** @type {number | null} */
+    this.duration = null;
+    /** End of the wait, or the next attempt. @type {number | null} */
+    this.until = null;
+    this.attempt = 1;
+    /** @type {string[]} */
+    this.marks = [];
+    this.hot = false;
+    this.replayed = false;
+    /** @type {Icon} */
+    this.icon = "";
+    /** @type {Property[]} */
+    this.properties = [];
+    /** @type {Progress | null} */
+    this.progress = null;
+    this.error = "";
+    this.quiet = false;
+    this.level = "";
+    this.kind = "task";
+  }
+
+  /** 0 for a row of the run itself. */
+  get depth() {
+    let depth = 0;
+    for (let row = this.parent; row && row.parent; row = row.parent) depth += 1;
+    return depth;
+  }
+
+  /** Whether its clock goes on. */
+  get ticking() {
+    return this.duration === null && this.start !== null && ACTIVE.has(this.state);
+  }
+}
+
+const ACTIVE = new Set(["running", "retrying", "waiting"]);
+
+/** @type {Record<string, Exclude<keyof Row, "depth" | "ticking">>} */
+const FIELDS = {
+  n: "name",
+  k: "key",
+  s: "state",
+  o: "order",
+  t: "start",
+  d: "duration",
+  w: "until",
+  a: "attempt",
+  m: "marks",
+  h: "hot",
+  r: "replayed",
+  g: "icon",
+  P: "properties",
+  b: "progress",
+  e: "error",
+  q: "quiet",
+  l: "level",
+  z: "kind",
+};
+
+/**
+ * Rows travel in groups of the same fields: the fields' names, then the values of each row.
+ * @param {(WireRow | [names: string[], ...rows: unknown[][]])[]} groups
+ * @returns {Generator<WireRow>}
+ */
+export function* unpacked(groups) {
+  for (const group of groups) {
+    if (!Array.isArray(group)) {
+      yield group;
+      continue;
+    }
+    const [names, ...rows] = group;
+    for (const values of rows) {
+      yield /** @type {WireRow} */ (Object.fromEntries(names.map((name, at) => [name, values[at]])));
+    }
+  }
+}
+
+/** The tree of rows. */
+export class RowSet {
+  constructor() {
+    this.root = new Row(-1);
+    /** @type {Map<number, Row>} */
+    this.byIndex = new Map([[-1, this.root]]);
+    /** The row that last began or became active. @type {Row | null} */
+    this.lastActive = null;
+    /** Whether any row has had an icon: then all keep room for one. */
+    this.hasIcons = false;
+  }
+
+  /** How many rows there are. */
+  get size() {
+    return this.byIndex.size - 1;
+  }
+
+  /**
+   * A row's children in the order of display.
+   * @param {Row} scope
+   */
+  sorted(scope) {
+    if (scope.unsorted) {
+      scope.children.sort(beforeSibling);
+      scope.unsorted = false;
+    }
+    return scope.children;
+  }
+
+  /**
+   * Takes over what is told of a row.
+   * @param {WireRow} wire
+   */
+  put(wire) {
+    const known = this.byIndex.get(wire.i);
+    const row = known ?? this.added(wire.i, wire.p ?? -1);
+    // A row that was put in for a lost parent is told where it belongs only when it comes itself.
+    if (known && wire.p !== undefined) this.moved(known, this.byIndex.get(wire.p) ?? this.added(wire.p, -1));
+    const state = row.state;
+    const order = row.order;
+    for (const name in wire) {
+      const field = FIELDS[name];
+      if (field) /** @type {any} */ (row)[field] = wire[name];
+    }
+    if (row.icon) this.hasIcons = true;
+    if (row.order !== order && row.parent) row.parent.unsorted = true;
+    if (row.state !== state) {
+      this.count(row, state, -1);
+      this.count(row, row.state, 1);
+    }
+    if (!known || (row.state !== state && ACTIVE.has(row.state))) this.noteActive(row);
+    row.version += 1;
+  }
+
+  /**
+   * @param {number} index
+   * @param {number} parentIndex
+   * @returns {Row}
+   */
+  added(index, parentIndex) {
+    const row = new Row(index);
+    this.byIndex.set(index, row);
+    const parent = this.byIndex.get(parentIndex) ?? this.added(parentIndex, -1);
+    this.attach(row, parent);
+    this.count(row, row.state, 1);
+    return row;
+  }
+
+  /**
+   * @param {Row} row
+   * @param {Row} parent
+   */
+  moved(row, parent) {
+    if (!row.parent || row.parent === parent || row === parent) return;
+    const tally = { ...row.below };
+    tally[row.state] = (tally[row.state] ?? 0) + 1;
+    for (const state in tally) this.count(row, state, -tally[state]);
+    row.parent.children.splice(row.parent.children.indexOf(row), 1);
+    this.attach(row, parent);
+    for (const state in tally) this.count(row, state, tally[state]);
+  }
+
+  /**
+   * @param {Row} row
+   * @param {Row} parent
+   */
+  attach(row, parent) {
+    row.parent = parent;
+    const last = parent.children.at(-1);
+    if (last && beforeSibling(last, row) > 0) parent.unsorted = true;
+    parent.children.push(row);
+  }
+
+  /**
+   * @param {Row} row
+   * @param {string} state
+   * @param {number} by
+   */
+  count(row, state, by) {
+    for (let scope = row.parent; scope; scope = scope.parent) {
+      scope.below[state] = (scope.below[state] ?? 0) + by;
+      scope.version += 1;
+    }
+  }
+
+  /** @param {Row} row */
+  noteActive(row) {
+    if (row.state !== "pending" && row.state !== "not reached") this.lastActive = row;
+  }
+}
+
+/**
+ * @param {Row} a
+ * @param {Row} b
+ */
+function beforeSibling(a, b) {
+  if (a.order === b.order) return a.index - b.index;
+  if (a.order === null) return 1;
+  if (b.order === null) return -1;
+  return a.order - b.order || a.index - b.index;
+}
