@@ -116,7 +116,8 @@ def measure(kind: str, load: Load, server: Server, context: BrowserContext) -> M
         printed = lab.output(1).filter(has_text='"shown_at"')
         printed.wait_for(timeout=1000 * (3 * load.seconds + PATIENCE))
         _until(lambda: lab.page.evaluate("bench.last"), PATIENCE)
-        return _figures(json.loads(printed.inner_text()), lab.page.evaluate("bench"), load)
+        print(lab.output(1).all_inner_texts(), lab.page.evaluate('[bench.painted,bench.last,bench.tasks]'))  # DEBUG
+        return _figures(json.loads(printed.inner_text().splitlines()[-1]), lab.page.evaluate("bench"), load)
     except Error as error:
         error.add_note("The cell says:\n" + "\n".join(lab.output(1).all_inner_texts()))
         raise
@@ -130,6 +131,7 @@ def _click(page: Page, seconds: float) -> None:
     button.wait_for(timeout=1000 * (seconds + PATIENCE))
     with suppress(Error):  # a page that is too busy for it is measured all the same
         page.get_by_role("button", name="Unfold all").click(timeout=1000)
+        page.get_by_role("tree").press("Home", timeout=1000)  # to where the last state will be
     for _ in range(CLICKS):
         page.wait_for_timeout(1000 * seconds / (CLICKS + 2))
         with suppress(Error):

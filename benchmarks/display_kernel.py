@@ -161,7 +161,15 @@ async def ours(tasks: int, rate: float, seconds: float) -> dict[str, Any]:
     display._pump.receive({"t": "hello", "n": 0})
     await asyncio.sleep(SETTLED)
     display.close()
+    print(sorted(DEBUG)[-8:])
+    print([(g, round(t1-t0,4), round(at-figures.shown_at,2)) for (a,g,t0,at),(b,_,t1,_2) in zip(GC[::2],GC[1::2]) if t1-t0>.004])
     return asdict(figures)
+DEBUG=[]
+import gc
+GC=[]
+def _gc(phase, info):
+    GC.append((phase, info["generation"], time.thread_time(), time.time()))
+gc.callbacks.append(_gc)
 
 
 def _watch_stretches(figures: Figures) -> None:
@@ -174,6 +182,7 @@ def _watch_stretches(figures: Figures) -> None:
             return guarded(self, work)
         finally:
             figures.stretch = max(figures.stretch, time.thread_time() - before)
+            DEBUG.append((time.thread_time() - before, getattr(work,'__qualname__',str(work)), time.time()-figures.shown_at))
 
     pump.Pump.guarded = timed
 

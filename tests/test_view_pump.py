@@ -149,6 +149,29 @@ def test_a_tenth_of_the_time_at_most(stage):
     assert len(stage.front.rows) == 1000
 
 
+def test_a_backlog_is_no_reason_to_take_more(stage, monkeypatch):
+    """D1: only while somebody waits for the first rows."""
+    stage.opens()
+    stage.loop.advance(60)
+    stage.posted.clear()
+    monkeypatch.setattr("trigger_nb.view.stream.time", Ticking())
+    stage.takes = 0.02
+    stage.happens(*(f"t{at}" for at in range(2000)))
+    began = stage.loop.now
+    stage.loop.advance(3)
+    assert sum("more" in message for _, message in stage.posted) > 10
+    assert stage.takes * len(stage.posted) <= 0.1 * (stage.loop.now - began) + stage.takes
+
+
+def test_whoever_waits_for_the_first_rows_gets_them_soon(monkeypatch):
+    stage = Stage(monkeypatch, [task(f"t{at}", at + 1) for at in range(2000)])
+    monkeypatch.setattr("trigger_nb.view.stream.time", Ticking())
+    stage.takes = 0.02
+    stage.opens()
+    stage.loop.advance(1)
+    assert len(stage.posted) >= 15
+
+
 def test_the_first_change_after_a_pause_is_sent_at_once(stage):
     stage.opens()
     stage.loop.advance(60)

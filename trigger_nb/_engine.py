@@ -143,7 +143,10 @@ class Pass:
     def running(self) -> dict[str, TaskRecord]:
         """By path, the bodies that run, with what is not recorded of them yet, for whoever looks on."""
         found: dict[str, TaskRecord] = {}
-        for flight in list(self.flights):
+        run = self._flight_key("")[:2]
+        for flight in list(flights.values()):  # also those of earlier passes, which this one adopts (A5)
+            if flight.key[:2] != run:
+                continue
             begun, known = flight.attempt, self.ledger.record(flight.path)
             # A thread that was left behind is older than what is recorded of the attempts after it.
             is_news = known is None or known.status == TaskStatus.PENDING or known.attempt < begun.attempt

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import logging
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from uuid import uuid4
 
 from .._feed import Feed
 from .._records import RunStatus
+from ..errors import TriggerError
 from . import html, text
 from .model import RunModel
 from .pump import Controls, Pump
@@ -17,7 +21,10 @@ from .pump import Controls, Pump
 if TYPE_CHECKING:
     from .widget import LiveWidget
 
+_log = logging.getLogger("trigger_nb")
+
 _REDRAW = 1.0  # The shortest time between two replacements of what stands beside the widget, in seconds.
+_KEPT = 20  # How many widgets of runs that are over are kept, for pages that come back.
 
 Bundle: TypeAlias = Mapping[str, Any]  # MIME type -> data
 Publish: TypeAlias = Callable[
@@ -63,10 +70,14 @@ class RunDisplay:
         self._publish = publish or to_kernel
         self._on_close = on_close
         self._widget: LiveWidget | None = None
+        self._pages = 0  # how many have said that they show it
         self._places: list[str] = []  # display ids: each display has its own
         self._beside: tuple[str, ...] = ()  # the run's status, for which the places were drawn last
         self._redraw_at = 0.0  # when they may be drawn again, by the loop's clock
-        self._pump = Pump(make_model, feed, loop, controls, self._post, after_work=self._see_to_places)
+        self._make_pump = lambda: Pump(
+            make_model, feed, loop, controls, self._post, after_work=self._see_to_places
+        )
+        self._pump = self._make_pump()
 
     @property
     def model(self) -> RunModel:
@@ -75,11 +86,11 @@ class RunDisplay:
 
     @property
     def widget(self) -> LiveWidget:
-        """The widget, made when it is first needed."""
-        if self._widget is None:
+        """The widget, made when it is first needed, and anew when someone has closed it."""
+        if self._widget is None or self._widget.comm is None:
             from .widget import LiveWidget
 
-            self._widget = LiveWidget("run", self._pump.first(), self._pump.receive)
+            self._widget = LiveWidget("run", self._pump.first(), self._receive)
         return self._widget
 
     def show(self) -> None:
@@ -104,6 +115,34 @@ class RunDisplay:
         if not self._pump.closed:
             self._pump.close()
             self._on_close()
+
+    # --- pages that come back ---------------------------------------------------------
+
+    # A page that is loaded again knows the widget from its notebook file and nothing of display ids:
+    # there it stays the widget for good, and would show an error if that were closed at the end.
+
+    def _receive(self, message: Mapping[str, Any]) -> None:
+        """A front end says something. Called on whatever thread messages come on (rule D3)."""
+        is_new = message.get("t") == "hello" and bool(message.get("new"))
+        self._pages += is_new
+        if not self._pump.closed:
+            self._pump.receive(message)
+        elif is_new:
+            self._loop.call_soon_threadsafe(self._revive, message, context=contextvars.Context())
+
+    def _revive(self, hello: Mapping[str, Any]) -> None:
+        try:
+            self._pump = self._make_pump()
+        except TriggerError:
+            _log.warning("a page shows a run that is not there any more", exc_info=True)
+        else:
+            self._pump.receive(hello)
+
+    def drop(self) -> None:
+        """Let go of all."""
+        self._pump.close()
+        if self._widget is not None:
+            self._widget.close()
 
     # --- the places -------------------------------------------------------------------
 
@@ -154,10 +193,13 @@ class RunDisplay:
         for place in self._places:
             self._put(place, True, live=False)
         self._places.clear()
-        if not self.stay:
-            if self._widget is not None:
-                self._widget.close()
-            self.close()
+        if self.stay:
+            return
+        if self._pages < 2:
+            self._pump.close()
+        if self not in _kept:
+            self._on_close()
+            _keep(self)
 
     def _put(self, place: str, update: bool, *, live: bool) -> None:
         widget, metadata = (self._pump.guarded(self._widget_bundle) if live else None) or _NOTHING
@@ -165,6 +207,15 @@ class RunDisplay:
 
     def _widget_bundle(self) -> tuple[Bundle, Bundle]:
         return self.widget.bundle()
+
+
+_kept: deque[RunDisplay] = deque()
+
+
+def _keep(display: RunDisplay) -> None:
+    _kept.append(display)
+    if len(_kept) > _KEPT:
+        _kept.popleft().drop()
 
 
 # --- the notebook around it -----------------------------------------------------------

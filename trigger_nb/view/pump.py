@@ -61,6 +61,7 @@ class Pump:
         self._send_at = 0.0  # when the next message may go out, by the loop's clock
         self._heard = False  # whether a front end has said that it is there
         self._flowing = False  # whether messages are sent
+        self._in_snapshot = False  # whether somebody waits for the first rows
         self._tails: list[float] = []  # how long from one to the next, of those still to be sent
         self._tail_due = False
         self._timer: asyncio.TimerHandle | None = None
@@ -82,7 +83,9 @@ class Pump:
         if not _hears_during_cells():
             for delay in _UNHEARD:
                 self._loop.call_later(delay, lambda: self.guarded(self._speak_unheard), context=self._context)
-        return self._stream.first()
+        picture = self._stream.first()
+        self._in_snapshot = "more" in picture
+        return picture
 
     def flush(self) -> None:
         """Send now what has happened so far, all of it."""
@@ -171,7 +174,8 @@ class Pump:
                 self._stream.take_in()
             elif (message := self._stream.next()) is not None:
                 self._tails, self._tail_due = list(_TAILS), False
-                share = _SHARE_OF_SNAPSHOT if message.get("more") else _SHARE
+                self._in_snapshot = "more" in message and (self._in_snapshot or "reset" in message)
+                share = _SHARE_OF_SNAPSHOT if self._in_snapshot else _SHARE
                 self._post(message)
             elif self._tail_due:
                 self._tail_due = False

@@ -6,10 +6,9 @@ import { paintBar } from "./timeline.js";
 
 const DEEPEST_INDENT = 14;
 
-/** The elements of one row. They stay while the row is in view, and only what differs is written. */
+/** The elements of one row. They stay with it while it is in view, and only what differs is written. */
 export class RowElement {
-  /** @param {string} id */
-  constructor(id) {
+  constructor() {
     this.fold = h("span", { class: "tnb-chev" });
     this.shape = shape("pending");
     this.icon = h("span", { class: "tnb-i0" });
@@ -27,7 +26,7 @@ export class RowElement {
     this.cell = h("span", { class: "tnb-cell" });
     const texts = [this.name, this.key, this.counts, this.marks, this.countdown, this.progress, this.progressText];
     this.left = h("span", { class: "tnb-left" }, this.fold, this.shape, this.icon, ...texts, this.properties, this.error);
-    this.element = h("div", { class: "tnb-row", role: "treeitem", id }, this.left, this.cell, this.took);
+    this.element = h("div", { class: "tnb-row", role: "treeitem" }, this.left, this.cell, this.took);
     /** What it was painted from. */
     this.painted = "";
     this.iconPainted = "";
@@ -51,6 +50,7 @@ export class RowElement {
     if (painted !== this.painted || row !== this.row) {
       this.painted = painted;
       this.row = row;
+      setAttribute(this.element, "id", tree.prefix + row.index);
       this.paintPlace(line, isOpen, isActive, isDetailed);
       this.paintTexts(row, isOpen);
     }

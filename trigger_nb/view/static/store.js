@@ -305,8 +305,10 @@ export class Store {
       }, wait);
       return;
     }
+    // The kernel counts the pages: one that was loaded again cannot be reached by replacing outputs.
+    const isNew = this.lastHello === -Infinity;
     this.lastHello = Date.now();
-    this.send({ t: "hello", n: this.applied });
+    this.send({ t: "hello", n: this.applied, ...(isNew && { new: true }) });
   }
 
   /**

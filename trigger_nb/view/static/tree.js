@@ -150,9 +150,12 @@ export class Tree {
     const last = Math.min(lines.length, Math.ceil((top + viewHeight) / ROW_HEIGHT) + OVERSCAN);
     /** @type {Map<number, RowElement>} */
     const shown = new Map();
-    for (const line of lines.slice(first, last)) {
+    const visible = lines.slice(first, last);
+    const stay = new Set(visible.map(({ row }) => row.index));
+    const free = [...this.shown].filter(([index]) => !stay.has(index)).map(([, drawn]) => drawn);
+    for (const line of visible) {
       const index = line.row.index;
-      const drawn = this.shown.get(index) ?? new RowElement(this.prefix + index);
+      const drawn = this.shown.get(index) ?? free.pop() ?? new RowElement();
       drawn.paint(line, this);
       shown.set(index, drawn);
     }
