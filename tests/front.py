@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -174,18 +175,18 @@ class Loop:
     def time(self) -> float:
         return self.now
 
-    def call_soon_threadsafe(self, call: Callable[[], Any], context: Any = None) -> None:
+    def call_soon_threadsafe(self, call: Callable[..., Any], *args: Any, context: Any = None) -> None:
         if self.closed:
             raise RuntimeError("Event loop is closed")
-        self._soon.append(call)
+        self._soon.append(partial(call, *args))
 
-    def call_at(self, when: float, call: Callable[[], Any], context: Any = None) -> Timer:
-        timer = Timer(self, when, call)
+    def call_at(self, when: float, call: Callable[..., Any], *args: Any, context: Any = None) -> Timer:
+        timer = Timer(self, when, partial(call, *args))
         self.timers.append(timer)
         return timer
 
-    def call_later(self, delay: float, call: Callable[[], Any], context: Any = None) -> Timer:
-        return self.call_at(self.now + delay, call)
+    def call_later(self, delay: float, call: Callable[..., Any], *args: Any, context: Any = None) -> Timer:
+        return self.call_at(self.now + delay, call, *args)
 
     def turn(self) -> None:
         """Do what is to be done now."""

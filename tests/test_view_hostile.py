@@ -107,7 +107,6 @@ def html_of(texts: list[str]) -> list[str]:
         html.final(model),
         html.live(model),
         html.page(model, texts[7]),
-        html.moved(model),
         table.as_html([record], T),
     ]
 
@@ -118,7 +117,6 @@ def text_of(texts: list[str], width: int) -> list[str]:
         text.tree(model, width=width),
         text.excerpt(model, width=width),
         text.summary(model),
-        text.moved_line(model),
         table.as_text([record], T, width=width),
     ]
 

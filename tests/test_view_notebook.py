@@ -1,231 +1,514 @@
-"""The display of a run in a notebook: refreshed in place, bounded, and never a danger to the run."""
+"""The places of a run in a notebook: live while it goes on, static HTML when it is over (rule D4)."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import subprocess
 import sys
-import textwrap
 import threading
-from pathlib import Path
+from collections import deque
+from types import SimpleNamespace
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
-from trigger_nb._feed import Feed, Saved, SavedRun, Seen
-from trigger_nb._records import Reason, RunRecord, RunStatus, TaskRecord
-from trigger_nb.view import html, text
+from tests.front import WIDGET, Front, Loop
+from tests.test_view_model import Clock, run, task
+from tests.test_view_pump import Controls
+from trigger_nb._feed import Feed, PassBegan, Saved, SavedRun, Seen
+from trigger_nb._records import Reason, RunStatus
+from trigger_nb.errors import NotFoundError
+from trigger_nb.view import html, notebook, text
 from trigger_nb.view.model import RunModel
-from trigger_nb.view.notebook import NotebookView, in_notebook
+from trigger_nb.view.notebook import RunDisplay, in_notebook
 
-pytestmark = pytest.mark.anyio
-
-ROOT = Path(__file__).parents[1]
-T = 1_700_000_000.0
-
-
-class Clock:
-    """It stands still, so that nothing but events changes what is drawn."""
-
-    def time(self) -> float:
-        return T + 5
-
-    async def sleep_until(self, when: float) -> None:
-        raise NotImplementedError
+LIVE = {WIDGET, "text/html", "text/plain"}
+STATIC = {"text/html", "text/plain"}
+KEEPS_BUTTONS = [RunStatus.FAILED, RunStatus.INTERRUPTED]
+IS_OVER = [RunStatus.COMPLETED, RunStatus.CANCELED]
 
 
-class Screen:
-    """Takes what is published."""
+class Widget:
+    """What is sent to a live widget."""
 
-    def __init__(self) -> None:
-        self.drawn: list[tuple[dict[str, str], str, bool]] = []
-        self.changed = asyncio.Event()
-        self.loop = asyncio.get_running_loop()
+    def __init__(self, kind, first, receive) -> None:
+        self.kind = kind
+        self.receive = receive
+        self.front = Front()
+        self.front.take(first)
+        self.comm: object = "open"
         self.fault: Exception | None = None
 
-    def __call__(self, bundle, display_id, update) -> None:
+    def loaded(self) -> None:
+        """A page draws it for the first time."""
+        self.receive({"t": "hello", "n": self.front.number, "new": True})
+
+    def post(self, message) -> None:
+        assert self.comm
         if self.fault is not None:
             raise self.fault
-        self.drawn.append((dict(bundle), display_id, update))
-        self.loop.call_soon_threadsafe(self.changed.set)
+        self.front.take(message)
 
-    @property
-    def text(self) -> str:
-        return self.drawn[-1][0]["text/plain"]
+    def bundle(self):
+        if self.fault is not None:
+            raise self.fault
+        return {WIDGET: {"model_id": str(id(self))}, "text/plain": "LiveWidget()"}, {WIDGET: {"colab": 1}}
 
-    async def shows(self, what: str) -> None:
-        async with asyncio.timeout(20):
-            while what not in self.text:
-                self.changed.clear()
-                await self.changed.wait()
+    def close(self) -> None:
+        self.comm = None
 
 
-def run(status: str, **fields) -> RunRecord:
-    return RunRecord(id="run_1", job="job", status=status, started_at=T, **fields)
+class Page:
+    """A notebook's page: what stands at each display id, and the cells that are run."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, dict] = {}
+        self.published: list[tuple[str, dict, dict, bool]] = []
+        self.fault: Exception | None = None
+        self._callbacks: list = []
+        self.events = SimpleNamespace(
+            register=lambda _event, callback: self._callbacks.append(callback),
+            unregister=lambda _event, callback: self._callbacks.remove(callback),
+        )
+
+    def publish(self, data, metadata, display_id, update) -> None:
+        if self.fault is not None:
+            raise self.fault
+        assert update == (display_id in self.places), "shown once, then updated"
+        self.published.append((display_id, dict(data), dict(metadata), update))
+        self.places[display_id] = dict(data)
+
+    def run_next_cell(self) -> None:
+        for callback in list(self._callbacks):
+            callback()
+
+    def kinds(self) -> list[set[str]]:
+        return [set(data) for data in self.places.values()]
+
+    def texts(self) -> list[str]:
+        return [data["text/plain"] for data in self.places.values()]
 
 
-def done(path: str, started: int = 1) -> list[Seen | Saved]:
-    record = TaskRecord(path=path, started=started, started_at=T, ended_at=T + 1)
-    return [Seen(path, Reason.NEW), Saved(record)]
+class Stage:
+    """A run with a display on a page."""
+
+    def __init__(self, status: str = RunStatus.RUNNING, records=()) -> None:
+        self.loop = Loop()
+        self.page = Page()
+        self.feed = Feed()
+        self.closed = 0
+        self.records = list(records)
+        self.fault: Exception | None = None
+        self.status = status
+        self.display = RunDisplay(
+            self.model, self.feed, self.loop, Controls(), publish=self.page.publish, on_close=self.on_close,
+        )  # fmt: skip
+
+    def model(self) -> RunModel:
+        if self.fault is not None:
+            raise self.fault
+        return RunModel(run(self.status), iter(self.records), clock=Clock(), lazy=True)
+
+    def on_close(self) -> None:
+        self.closed += 1
+
+    def show(self) -> Widget:
+        """Show it; the widget."""
+        self.display.show()
+        self.loop.turn()
+        return self.display.widget
+
+    def opens(self) -> Widget:
+        """Show it to a front end that says so."""
+        widget = self.show()
+        widget.loaded()
+        self.loop.turn()
+        return widget
+
+    def becomes(self, status, **fields) -> None:
+        self.feed.emit(SavedRun(run(status, **fields)))
+        self.loop.advance(0.1)
+
+
+@pytest.fixture(autouse=True)
+def around(monkeypatch):
+    """No notebook but the stage's, and a widget that notes what it is sent."""
+    pytest.importorskip("anywidget")
+    import trigger_nb.view.widget  # noqa: F401  # to be replaced in
+
+    monkeypatch.setattr("trigger_nb.view.widget.LiveWidget", Widget)
+    monkeypatch.setattr(notebook, "_with_next_cell", [])
+    monkeypatch.setattr(notebook, "_kept", deque())
+    monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace(version_info=(7, 4, 0)))
 
 
 @pytest.fixture
-async def stage():
-    """A model, its feed and a screen, with a view on them."""
-    model, feed, screen = RunModel(run("RUNNING"), clock=Clock()), Feed(), Screen()
-    view = NotebookView(model, feed, asyncio.get_running_loop(), publish=screen)
-    yield view, model, feed, screen
-    view.close()
+def stage(monkeypatch):
+    stage = Stage()
+    monkeypatch.setattr(notebook, "_shell", lambda: stage.page)
+    return stage
 
 
-async def test_it_is_drawn_once_and_then_updated_in_place(stage):
-    view, _, feed, screen = stage
-    view.show()
-    for event in done("a"):
-        feed.emit(event)
-    await screen.shows("✔ a")
-    ids = {display_id for _, display_id, _ in screen.drawn}
-    assert len(ids) == 1
-    assert [update for *_, update in screen.drawn] == [False, *[True] * (len(screen.drawn) - 1)]
-    assert set(screen.drawn[-1][0]) == {"text/html", "text/plain"}
+# --- while it goes on ---------------------------------------------------------------------------------
 
 
-async def test_each_display_has_its_own_id(stage):
-    view, model, feed, screen = stage
-    other = NotebookView(model, feed, asyncio.get_running_loop(), publish=screen)
-    view.show()
-    other.show()
-    assert len({display_id for _, display_id, _ in screen.drawn}) == 2
-    other.close()
+def test_the_widget_and_two_that_do_without_are_shown_at_once(stage):
+    """D4: beside the widget the same bundle carries `text/html` and `text/plain`."""
+    widget = stage.show()
+    ((_, data, metadata, update),) = stage.page.published
+    assert not update
+    assert set(data) == LIVE
+    assert data["text/plain"] == text.excerpt(stage.display.model), "the run's, not the widget's"
+    assert data["text/html"] == html.live(stage.display.model)
+    assert metadata == {WIDGET: {"colab": 1}}
+    assert widget.front.run["title"] == "job", "there is a picture before the first message"
 
 
-async def test_a_display_that_hands_over_does_not_look_stuck(stage):
-    view, model, feed, screen = stage
-    view.show()
-    view.hand_over()
-    drawn, _, is_update = screen.drawn[-1]
-    assert is_update
-    assert drawn["text/plain"] == "job · run_1 · the tree is where the run was last shown"
-    assert "the tree is where the run was last shown" in drawn["text/html"]
-    for event in done("a"):
-        feed.emit(event)
-    view.flush()
-    assert "✔ a" not in screen.text
+def test_what_happens_goes_to_the_widget_and_not_into_the_page(stage):
+    """D4: the bundle is sent again at changes of the run's status only."""
+    widget = stage.opens()
+    for at in range(100):
+        stage.feed.emit(Saved(task(f"t{at}", at + 1)))
+        stage.loop.advance(0.05)
+    assert len(widget.front.rows) == 100
+    assert len(stage.page.published) == 1
 
 
-async def test_a_display_of_a_run_that_ended_keeps_its_tree_when_it_hands_over(stage):
-    view, _, feed, screen = stage
-    view.show()
-    feed.emit(SavedRun(run("COMPLETED")))
-    view.flush()
-    feed.emit(SavedRun(run("RUNNING")))  # the next pass, which the other display shows
-    view.hand_over()
-    assert "COMPLETED" in screen.text
+def test_each_change_of_the_status_is_drawn(stage):
+    stage.opens()
+    stage.loop.advance(5)
+    for status, reason, said in [("WAITING", "wait", "WAITING"), ("RUNNING", "", "RUNNING"),
+                                 ("WAITING", "paused", "WAITING (paused)")]:  # fmt: skip
+        stage.becomes(status, reason=reason)
+        stage.loop.advance(2)
+        assert said in stage.page.texts()[0]
+    assert len(stage.page.published) == 4
+    assert stage.page.kinds() == [LIVE]
 
 
-async def test_a_batch_of_events_is_one_drawing(stage):
-    view, _, feed, screen = stage
-    view.show()
+def test_the_bundle_is_sent_once_a_second_at_most(stage):
+    """Each one makes the front end draw everything anew."""
+    stage.opens()
+    for _ in range(50):
+        stage.becomes("WAITING", reason="retry")
+        stage.becomes("RUNNING")
+    stage.becomes("WAITING", reason="paused")
+    assert len(stage.page.published) <= 12
+    stage.loop.advance(2)
+    assert "paused" in stage.page.texts()[0], "the last one is drawn in any case"
+
+
+@pytest.mark.parametrize("status", [*KEEPS_BUTTONS, *IS_OVER])
+def test_the_end_is_drawn_at_once(stage, status):
+    stage.opens()
+    stage.becomes("WAITING", reason="retry")
+    stage.feed.emit(SavedRun(run(status)))
+    stage.loop.advance(0.05)
+    assert status in stage.page.texts()[0]
+
+
+def test_status_changes_are_drawn_for_nobody_too(stage):
+    """Where no front end can speak, and in the file, there is the HTML."""
+    stage.show()
+    stage.becomes("WAITING", reason="paused")
+    assert "paused" in stage.page.texts()[0]
+
+
+def test_all_places_are_live(stage):
+    """Any number of views of one run, each with a display id of its own."""
+    first = stage.opens()
+    assert stage.show() is first
+    stage.loop.advance(2)
+    assert len(stage.page.places) == 2
+    assert len({data[WIDGET]["model_id"] for data in stage.page.places.values()}) == 1
+    stage.becomes("WAITING", reason="paused")
+    assert all("paused" in each for each in stage.page.texts())
+    stage.becomes("COMPLETED")
+    assert stage.page.kinds() == [STATIC, STATIC]
+
+
+def test_a_new_place_does_not_hide_a_change_from_the_others(stage):
+    stage.opens()
+    stage.becomes("WAITING", reason="retry")
+    stage.becomes("RUNNING")  # less than a second after it
+    stage.becomes("WAITING", reason="paused")
+    stage.show()
+    stage.loop.advance(2)
+    assert ["paused" in each for each in stage.page.texts()] == [True, True]
+
+
+def test_a_cell_that_waits_is_told_so(stage):
+    """W2."""
+    stage.display.model.awaited = True
+    stage.opens()
+    stage.becomes("WAITING", reason="wait")
+    assert "holds this cell" in stage.page.texts()[0]
+
+
+# --- when it is over ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", IS_OVER)
+def test_static_html_takes_its_place_when_it_is_over(stage, status):
+    """D4: when a run is COMPLETED or CANCELED its outputs are replaced once by the final static HTML."""
+    widget = stage.opens()
+    stage.feed.emit(Seen("a", Reason.NEW))
+    stage.feed.emit(Saved(task("a")))
+    stage.becomes(status, worked=4.0)
+    assert stage.page.kinds() == [STATIC]
+    model = stage.display.model
+    (left,) = stage.page.places.values()
+    assert left == {"text/html": html.final(model), "text/plain": text.tree(model)}
+    assert "a" in model.rows
+    assert widget.front.run["ended"], "the widget's last message"
+    assert stage.closed == 1
+    assert not stage.feed.watched
+    assert stage.loop.timers == []
+
+
+@pytest.mark.parametrize("status", KEEPS_BUTTONS)
+def test_buttons_stay_until_the_next_cell(stage, status):
+    """D4: a FAILED or INTERRUPTED one keeps its buttons until the next cell is run."""
+    stage.opens()
+    stage.becomes(status)
+    assert stage.page.kinds() == [LIVE]
+    assert "run.re" in stage.page.texts()[0], "with the line to type, for whoever has no widget"
+    stage.page.run_next_cell()
+    assert stage.page.kinds() == [STATIC]
+    assert stage.closed == 1
+    assert not stage.feed.watched
+    published = len(stage.page.published)
+    stage.page.run_next_cell()
+    assert len(stage.page.published) == published
+
+
+def test_one_that_is_taken_up_again_stays_live(stage):
+    """Retried by its button: the next cell takes nothing away."""
+    widget = stage.opens()
+    stage.becomes("FAILED")
+    stage.feed.emit(PassBegan(2))
+    stage.feed.emit(SavedRun(run("RUNNING")))
+    stage.page.run_next_cell()  # before that was drawn
+    assert stage.page.kinds() == [LIVE]
+    stage.loop.advance(2)
+    assert widget.front.run["status"] == "RUNNING"
+    assert "RUNNING" in stage.page.texts()[0]
+    stage.becomes("FAILED")
+    stage.becomes("FAILED")
+    stage.page.run_next_cell()
+    assert stage.page.kinds() == [STATIC]
+
+
+def test_one_that_is_taken_up_again_at_once_is_not_left_for_good(stage):
+    widget = stage.opens()
+    stage.feed.emit(SavedRun(run("COMPLETED")))
+    for at in range(200):
+        stage.feed.emit(Saved(task(f"t{at}", at + 1)))
+    stage.feed.emit(PassBegan(2))
+    stage.feed.emit(SavedRun(run("RUNNING")))
+    stage.loop.advance(2)
+    assert stage.page.kinds() == [LIVE]
+    assert widget.front.run["status"] == "RUNNING"
+
+
+@pytest.mark.parametrize("status", [*KEEPS_BUTTONS, *IS_OVER])
+def test_a_run_that_has_ended_is_shown_with_its_buttons_until_the_next_cell(monkeypatch, status):
+    """D4: `run` in a cell shows the live widget again."""
+    stage = Stage(status, [task(f"t{at}", at + 1) for at in range(300)])
+    monkeypatch.setattr(notebook, "_shell", lambda: stage.page)
+    widget = stage.opens()
+    stage.loop.advance(5)
+    assert stage.page.kinds() == [LIVE]
+    assert "300 tasks" in stage.page.texts()[0], "what stands beside the widget is whole"
+    assert len(widget.front.rows) == 300
+    stage.page.run_next_cell()
+    assert stage.page.kinds() == [STATIC]
+
+
+def test_a_widget_that_is_part_of_others_stays(stage):
+    """Issue 3: it can be put in a `VBox`."""
+    stage.display.stay = True
+    widget = stage.opens()
+    stage.becomes("COMPLETED")
+    assert stage.page.kinds() == [STATIC], "the run's own places are left as always"
+    assert widget.front.run["ended"]
+    assert stage.closed == 0
+    stage.feed.emit(PassBegan(2))
+    stage.becomes("RUNNING")
+    assert widget.front.run["status"] == "RUNNING"
+    assert not widget.front.run["ended"]
+
+
+def test_what_replays_thousands_is_whole_when_it_ends(stage):
+    stage.opens()
     for at in range(5000):
-        for event in done(f"t{at}", at + 1):
-            feed.emit(event)
-    await screen.shows("5,000 completed")
-    assert len(screen.drawn) == 2
+        stage.feed.emit(Seen(f"t{at}", Reason.REPLAYED))
+        stage.feed.emit(Saved(task(f"t{at}", at + 1)))
+    stage.feed.emit(SavedRun(run("COMPLETED")))
+    stage.display.flush()
+    assert "5,000 tasks" in stage.page.texts()[0]
+    assert stage.page.kinds() == [STATIC]
 
 
-async def test_events_may_come_from_any_thread(stage):
-    view, _, feed, screen = stage
-    view.show()
-    threads = [
-        threading.Thread(target=lambda at=at: [feed.emit(event) for event in done(f"t{at}")])
-        for at in range(20)
-    ]
-    for thread in threads:
-        thread.start()
-    await screen.shows("20 completed")
-    for thread in threads:
-        thread.join()
+@pytest.mark.anyio
+async def test_settled_the_end_is_on_the_page_before_the_cell_ends(stage):
+    stage.opens()
+    stage.feed.emit(SavedRun(run("COMPLETED")))
+    await stage.display.settle()
+    assert stage.page.kinds() == [STATIC]
+    await stage.display.settle()
+    assert len(stage.page.published) == 2
 
 
-async def test_the_end_is_drawn_by_flush_before_the_cell_ends(stage):
-    """D4: at the end the outputs are replaced by the final static HTML, once."""
-    view, model, feed, screen = stage
-    view.show()
-    feed.emit(SavedRun(run("COMPLETED", finished_at=T + 4)))
-    view.flush()
-    assert screen.drawn[-1][0] == {"text/html": html.final(model), "text/plain": text.tree(model)}
-    assert len(screen.drawn) == 2
-    view.flush()
-    view.flush()
-    assert len(screen.drawn) == 2, "nothing has changed"
+# --- pages that come back -----------------------------------------------------------------------------
 
 
-async def test_a_run_taken_up_again_is_drawn_again(stage):
-    view, _, feed, screen = stage
-    view.show()
-    feed.emit(SavedRun(run("FAILED")))
-    await screen.shows("FAILED")
-    feed.emit(SavedRun(run("RUNNING")))
-    await screen.shows("RUNNING")
-    feed.emit(SavedRun(run("COMPLETED")))
-    await screen.shows("COMPLETED")
+def test_a_page_loaded_again_is_told_of_the_end(stage):
+    """It knows the widget from the notebook file, and no display id: no static HTML can reach it."""
+    widget = stage.opens()
+    widget.loaded()
+    stage.becomes("COMPLETED")
+    assert widget.comm
+    stage.feed.emit(PassBegan(2))
+    stage.becomes("RUNNING")
+    assert widget.front.run["status"] == "RUNNING", "and of what comes after it"
 
 
-async def test_clocks_go_on_while_nothing_happens():
-    clock = Clock()
-    model, screen = RunModel(run("RUNNING"), clock=clock), Screen()
-    view = NotebookView(model, Feed(), asyncio.get_running_loop(), publish=screen)
-    view.show()
-    clock.time = lambda: T + 65
-    await screen.shows("1 min 5 s")
-    view.close()
+def test_a_page_that_comes_back_later_gets_the_run_as_it_is_then(stage):
+    widget = stage.opens()
+    stage.becomes("COMPLETED")
+    assert not stage.feed.watched
+    stage.records.append(task("a"))
+    widget.front.__init__()
+    widget.loaded()
+    widget.loaded()
+    stage.loop.advance(1)
+    assert widget.front.row("a") is not None
+    stage.display.drop()
+    assert not stage.feed.watched, "there was one new pump only"
+    assert widget.comm is None
 
 
-async def test_a_fault_in_drawing_is_logged_once_and_harms_nobody(stage, caplog):
-    view, _, feed, screen = stage
-    screen.fault = OSError("the front end is gone")
-    with caplog.at_level(logging.WARNING, "trigger_nb"):
-        view.show()
-        for _ in range(3):
-            feed.emit(SavedRun(run("FAILED")))
-            view.flush()
-    assert [record.message for record in caplog.records] == [
-        "the display of run run_1 failed; the run itself goes on"
-    ]
-    screen.fault = None
-    view.flush()
-    assert "FAILED" in screen.text, "it recovers when the front end does"
+def test_a_page_of_a_run_that_was_deleted_harms_nobody(stage, caplog):
+    widget = stage.opens()
+    stage.becomes("COMPLETED")
+    stage.fault = NotFoundError("there is no run 'run_1'")
+    widget.loaded()
+    stage.loop.advance(1)
+    assert "not there any more" in caplog.records[0].message
 
 
-async def test_drawing_takes_a_tenth_of_the_time_at_most(stage):
-    """A slow front end is drawn to less often."""
-    view, *_ = stage
-    loop = asyncio.get_running_loop()
-    view._draw = lambda: __import__("time").sleep(0.05)
-    before = loop.time()
-    view.flush()
-    assert view._next_draw - before >= 0.5
+def test_widgets_are_not_kept_for_ever(monkeypatch):
+    stages = [Stage() for _ in range(notebook._KEPT + 2)]
+    widgets = [stage.opens() for stage in stages]
+    for stage in stages:
+        stage.becomes("COMPLETED")
+    assert [bool(widget.comm) for widget in widgets] == [False] * 2 + [True] * notebook._KEPT
 
 
-async def test_closed_it_follows_no_more(stage):
-    view, _, feed, screen = stage
-    view.show()
-    view.close()
-    assert not feed.watched
-    view.close()
-    assert len(screen.drawn) == 1
+@pytest.mark.parametrize(
+    "message", [None, [], "hello", {}, {"t": "hello", "new": []}, {"t": ["hello"]}], ids=repr
+)
+def test_malformed_messages_harm_nobody(stage, message, caplog):
+    widget = stage.opens()
+    widget.receive(message)
+    stage.becomes("COMPLETED")
+    widget.receive(message)
+    stage.loop.advance(1)
+    assert stage.page.kinds() == [STATIC]
+    assert caplog.records == []
 
 
-def test_events_after_the_loop_has_closed_harm_nobody():
-    loop = asyncio.new_event_loop()
-    feed = Feed()
-    view = NotebookView(RunModel(run("RUNNING")), feed, loop, publish=lambda *_: None)
-    view.show()
-    loop.close()
-    feed.emit(SavedRun(run(RunStatus.COMPLETED)))
-    assert not feed.watched
+def test_a_widget_that_someone_closed_is_made_anew(stage):
+    """As `Widget.close_all()` does."""
+    widget = stage.opens()
+    widget.close()
+    stage.feed.emit(Saved(task("a")))
+    stage.loop.advance(1)
+    assert stage.show() is not widget
+    assert stage.display.widget.front.row("a") is not None
+    stage.becomes("COMPLETED")
+    assert stage.page.kinds() == [STATIC, STATIC]
+
+
+def test_closed_it_follows_no_more(stage):
+    stage.opens()
+    stage.display.close()
+    stage.display.close()
+    assert stage.closed == 1
+    stage.becomes("COMPLETED")
+    stage.display.leave()
+    assert stage.page.kinds() == [LIVE]
+
+
+# --- faults -------------------------------------------------------------------------------------------
+
+
+def logged(caplog) -> list[str]:
+    return [record.message for record in caplog.records]
+
+
+FAILED = ["the display of run run_1 failed; the run itself goes on"]
+
+
+def test_a_front_end_that_is_gone_harms_nobody_and_may_come_back(stage, caplog):
+    """D1: a rendering error never fails a run. It is logged once."""
+    stage.opens()
+    stage.page.fault = OSError("the front end is gone")
+    for _ in range(3):
+        stage.becomes("WAITING", reason="retry")
+        stage.becomes("FAILED")
+    assert logged(caplog) == FAILED
+    stage.page.fault = None
+    stage.loop.advance(10)
+    assert "FAILED" in stage.page.texts()[0], "it is tried again when nothing more happens, too"
+
+
+def test_a_widget_that_fails_leaves_what_does_without_it(stage, caplog):
+    widget = stage.opens()
+    widget.fault = OSError("the comm is closed")
+    stage.feed.emit(Saved(task("a")))
+    stage.becomes("FAILED")
+    assert stage.page.kinds() == [STATIC]
+    assert "FAILED" in stage.page.texts()[0]
+    assert logged(caplog) == FAILED
+
+
+def test_without_a_widget_there_is_the_html(stage, monkeypatch, caplog):
+    """A package may be missing, or its version be wrong."""
+    monkeypatch.setattr("trigger_nb.view.widget.LiveWidget", lambda *_: 1 / 0)
+    stage.display.show()
+    assert stage.page.kinds() == [STATIC]
+    stage.becomes("COMPLETED")
+    assert "COMPLETED" in stage.page.texts()[0]
+    assert logged(caplog) == FAILED
+
+
+@pytest.mark.parametrize(("module", "name"), [(html, "live"), (text, "excerpt")])
+def test_html_that_cannot_be_drawn_harms_nobody(stage, monkeypatch, caplog, module, name):
+    monkeypatch.setattr(module, name, lambda *_: 1 / 0)
+    stage.display.show()
+    stage.becomes("WAITING", reason="paused")
+    assert stage.page.places == {}
+    assert logged(caplog) == FAILED
+    monkeypatch.undo()
+    stage.display.show()
+    assert stage.page.kinds() == [LIVE]
+
+
+def test_a_display_can_be_asked_for_on_any_thread(stage):
+    """A cell of a subshell runs on a thread of its own."""
+    thread = threading.Thread(target=stage.display.show)
+    thread.start()
+    thread.join()
+    assert stage.loop.timers == [], "timers belong to the loop's thread"
+    stage.loop.turn()
+    assert stage.page.kinds() == [LIVE]
+
+
+def test_events_after_the_loop_has_closed_harm_nobody(stage):
+    stage.show()
+    stage.loop.closed = True
+    stage.feed.emit(SavedRun(run("COMPLETED")))
+    assert not stage.feed.watched
 
 
 def test_outside_a_notebook_ipython_is_not_even_imported():
@@ -238,44 +521,51 @@ def test_outside_a_notebook_ipython_is_not_even_imported():
     assert not in_notebook()
 
 
-def test_in_a_kernel_a_run_that_ends_in_a_later_cell_ends_on_the_page_of_its_own():
-    """An update finds its output by display id, whichever cell is running when it is sent."""
-    first = """
-        import asyncio
-        from trigger_nb._feed import Feed, Saved, SavedRun, Seen
-        from trigger_nb._records import Reason, RunRecord, TaskRecord
-        from trigger_nb.view.model import RunModel
-        from trigger_nb.view.notebook import NotebookView, in_notebook
+# --- with a real widget -------------------------------------------------------------------------------
 
-        def run(status):
-            return RunRecord(id="run_1", job="job", status=status, started_at=1.0)
 
-        feed = Feed()
-        view = NotebookView(RunModel(run("RUNNING")), feed, asyncio.get_running_loop())
-        view.show()
-        go = asyncio.Event()
+def test_a_real_widget_has_the_picture_and_what_it_takes_to_draw_it(stage, monkeypatch):
+    """Without a kernel its comm goes nowhere; all else is as it is with one."""
+    monkeypatch.undo()
+    monkeypatch.setattr(notebook, "_shell", lambda: stage.page)
+    widget = stage.show()
+    state = widget.get_state()
+    assert state["kind"] == "run"
+    assert state["first"]["run"]["title"] == "job"
+    assert state["first"]["n"] == 1
+    for part in ("_esm", "_css"):
+        assert len(state[part]) > 10_000
+    assert 'from "./' not in state["_esm"], "one module, that imports nothing"
+    (data,) = stage.page.places.values()
+    assert data[WIDGET]["model_id"] == widget.model_id
 
-        async def background():
-            await go.wait()
-            feed.emit(Seen("a", Reason.NEW))
-            feed.emit(Saved(TaskRecord(path="a", started=1)))
-            feed.emit(SavedRun(run("COMPLETED")))
 
-        going = asyncio.create_task(background())
-        print(in_notebook())
-    """
-    second = """
-        go.set()
-        await going
-        while view._timer is not None or view._model.run.status != "COMPLETED":
-            await asyncio.sleep(0.05)
-    """
-    cells = [nbformat.v4.new_code_cell(textwrap.dedent(source)) for source in (first, second)]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(ROOT)}}).execute()
-    display, printed = sorted(cells[0].outputs, key=lambda output: output.output_type)
-    assert printed.text == "True\n"
-    assert "✔ job · COMPLETED" in display.data["text/plain"]
-    assert "✔ a" in display.data["text/plain"]
-    assert "<details" in display.data["text/html"]
-    assert cells[1].outputs == []
+def test_a_widget_that_is_closed_leaves_nothing_behind(stage, monkeypatch):
+    """ipywidgets keeps all that are not closed, their layouts too, for as long as the kernel lives."""
+    monkeypatch.undo()
+    monkeypatch.setattr(notebook, "_shell", lambda: stage.page)
+    from ipywidgets.widgets.widget import _instances
+
+    before = dict(_instances)
+    widget = stage.show()
+    assert len(_instances) > len(before)
+    stage.becomes("COMPLETED")
+    stage.display.drop()
+    assert _instances == before
+    assert widget.comm is None
+    widget.post({"n": 7})  # a message that was on its way
+
+
+def test_a_real_widget_hears(stage, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(notebook, "_shell", lambda: stage.page)
+    widget = stage.show()
+    sent = []
+    monkeypatch.setattr(widget, "send", sent.append)
+    widget._handle_custom_msg({"t": "hello", "n": -1}, [])
+    stage.feed.emit(Saved(task("a")))
+    stage.loop.advance(1)
+    front = Front()
+    for message in sent:
+        front.take(message)
+    assert front.row("a") is not None

@@ -124,7 +124,7 @@ class Call(Generic[T]):
         return f"io.run_task({display_key(self.segment)!r}, ...)"
 
     def __repr__(self) -> str:
-        return f'<a task that has not started: write "await" in front of it: await io.run_task({self.segment!r}, ...)>'
+        return f'<a task that has not started: write "await" in front of it: await io.run_task({display_key(self.segment)!r}, ...)>'
 
     def __del__(self) -> None:
         if not self.awaited:

@@ -260,7 +260,7 @@ class Pass:
         self.hint(
             f"the value of task {display_path(call.path)!r} is not stored: {lost['reason'] or lost['type']}"
         )
-        return Unstored(call.path, lost["type"], lost["reason"])
+        return Unstored(display_path(call.path), lost["type"], lost["reason"])
 
     def _returns(self, call: Call[Any]) -> Any:
         if "returns" in call.options:

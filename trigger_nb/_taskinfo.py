@@ -8,7 +8,7 @@ from typing import Any
 from . import _codec
 from ._clock import to_datetime
 from ._codec import Unstored
-from ._keys import display_key, idempotency_key, last_segment
+from ._keys import display_key, display_path, idempotency_key, last_segment
 from ._records import Reason, TaskRecord, TaskStatus
 from ._runtime import Runtime
 
@@ -57,7 +57,7 @@ class TaskInfo:
             return None
         if record.form == "unstored":
             live = self._runtime.memory(self._run_id).live
-            lost = Unstored(record.path, record.value["type"], record.value["reason"])
+            lost = Unstored(display_path(record.path), record.value["type"], record.value["reason"])
             return live.get((record.path, record.generation), lost)
         return _codec.load(record.form, record.value, self._runtime.store.blobs(self._run_id))
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from nbconvert import HTMLExporter, MarkdownExporter
 from playwright.sync_api import expect
 
-from .lab import Lab
 from .letter import AWAIT, JOB, START, STEPS, failing, row, steps
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -149,6 +149,20 @@ def test_after_a_reload_in_the_middle_of_a_run_the_tree_is_live_again(lab, code)
     expect(lab.live(1)).to_contain_text("COMPLETED")
 
 
+def test_a_page_that_is_closed_in_the_middle_of_a_run_finds_its_end_when_it_is_opened_again(lab):
+    """D1, D4: the run does not need it, and its widget is still there."""
+    lab.open([JOB, START]).run_all().wait_idle()
+    expect(row(lab.live(1), "running, Look up the address")).to_be_visible()
+    lab.save()
+    lab.page.goto("about:blank")
+    for step in STEPS:
+        lab.signal(step)
+    lab.open(lab.folder / "notebook.ipynb", trusted=True)
+    expect(lab.live(1)).to_contain_text("COMPLETED")
+    expect(row(lab.live(1), "completed, Post it")).to_be_visible()
+    assert steps(lab) == list(STEPS)
+
+
 def test_after_a_restart_the_cell_replays_what_was_done_in_one_tree(lab):
     """R1, D4: no step runs twice."""
     lab.open([JOB, AWAIT]).run_all().signal("address").signal("write").signal("post").wait_idle()
@@ -171,3 +185,109 @@ def test_after_a_restart_the_old_tree_says_that_its_kernel_is_gone(lab):
     lab.signal("address").run_all().wait_idle()
     expect(row(lab.live(1), "running, Write the letter")).to_be_visible()
     expect(lab.tree(1)).to_have_count(1)
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_what_was_saved_is_readable_when_it_is_opened_again(lab, kernel):
+    """D4: a COMPLETED run, and a FAILED one after the next cell was run; nowhere an error of a widget."""
+    lab.open(saved_notebook(lab), kernel=kernel)
+    expect(lab.static(1)).to_contain_text("COMPLETED")
+    expect(lab.static(1)).to_contain_text("Post it")
+    expect(lab.static(2)).to_contain_text("FAILED")
+    expect(lab.static(2)).to_contain_text("write failed")
+    expect(lab.static(2)).to_contain_text("run.retry()")
+    expect(lab.page.locator("body")).not_to_contain_text("Error displaying widget")
+
+
+def test_nbconvert_keeps_what_was_saved(lab):
+    """D4: to HTML and to Markdown."""
+    saved = saved_notebook(lab)
+    page, _ = HTMLExporter().from_filename(str(saved))
+    document, _ = MarkdownExporter().from_filename(str(saved))
+    for text in (page, document):
+        assert "COMPLETED" in text
+        assert "FAILED" in text
+        assert "write failed" in text
+        assert "Write the letter" in text
+        assert "widget" not in text.split("Write to Ana", 1)[1].split("</body>")[0]
+    lab.page.set_content(page)
+    expect(lab.page.locator(".tnb")).to_have_count(2)
+    expect(lab.page.get_by_text("write failed").first).to_be_visible()
+
+
+def saved_notebook(lab):
+    """A notebook file with a COMPLETED run in cell 1 and a FAILED one in cell 2."""
+    fails = 'run = letter.start({"to": "Ben"}); await run'
+    lab.signal("address").signal("write").signal("post").open([JOB, AWAIT]).run_all().wait_idle()
+    with failing(lab, "write"):
+        lab.run_cell(lab.add(fails)).wait_idle()
+    lab.run_cell(lab.add("1 + 1")).wait_idle().save()
+    return lab.folder / "notebook.ipynb"
+
+
+# What goes wrong -------------------------------------------------------------------------------------
+
+
+def test_a_dropped_message_is_noticed_and_healed(lab):
+    """D1: the server drops messages when there are too many; here it is the next one, whenever the test says so."""
+    lossy = """
+display = run._display()
+post = display.widget.post
+
+def lossy(message):
+    if os.path.exists("drop") and ("rows" in message or "run" in message):
+        os.rename("drop", "dropped")
+    else:
+        post(message)
+
+display.widget.post = lossy
+"""
+    lab.open([JOB, START, lossy]).run_all().wait_idle()
+    expect(row(lab.live(1), "running, Look up the address")).to_be_visible()
+
+    lab.signal("drop").signal("address")
+    expect(row(lab.live(1), "running, Write the letter")).to_be_visible()
+    assert (lab.folder / "dropped").exists()
+
+    lab.signal("drop")
+    with failing(lab, "write"):
+        expect(lab.live(1)).to_contain_text("FAILED")
+    assert not (lab.folder / "drop").exists()
+    expect(lab.live(1).get_by_role("button", name="Retry")).to_be_enabled()
+
+
+def test_a_fault_in_the_front_end_is_told_and_leaves_the_run_alone(lab):
+    """D1: rubbish in place of rows, as any fault of ours would be met."""
+    rubbish = 'run._display().widget.post({"n": 1_000_000, "rows": 7, "run": {"hints": 7}})'
+    lab.open([JOB, START]).run_all().wait_idle()
+    expect(row(lab.live(1), "running, Look up the address")).to_be_visible()
+    lab.run_cell(lab.add(rubbish)).wait_idle()
+    expect(lab.live(1).get_by_text("A fault of the display")).to_be_visible()
+
+    for step in STEPS:
+        lab.signal(step)
+    expect(lab.static(1)).to_contain_text("COMPLETED")
+    expect(lab.static(1)).to_contain_text("3 completed")
+
+
+def test_a_fault_of_the_display_in_the_kernel_leaves_the_run_alone(lab):
+    """D1: a warning says it, once."""
+    broken = "from trigger_nb.view import wire\nwire.row = None"
+    for step in STEPS:
+        lab.signal(step)
+    lab.open([JOB, broken, "await letter.run()"]).run_all().wait_idle()
+    expect(lab.output(2).last).to_have_text("'posted'")
+    assert steps(lab) == list(STEPS)
+
+
+def test_a_closed_widget_leaves_the_run_alone_and_run_shows_it_again(lab):
+    """D1: as by whoever tidies up all widgets of a notebook."""
+    lab.open([JOB, START, "import ipywidgets\nipywidgets.Widget.close_all()"]).run_all().wait_idle()
+    again = lab.add("run")
+    lab.signal("address").run_cell(again).wait_idle()
+    expect(row(lab.live(again), "running, Write the letter")).to_be_visible()
+
+    lab.signal("write").signal("post")
+    for cell in (1, again):
+        expect(lab.static(cell)).to_contain_text("COMPLETED")
+    assert steps(lab) == list(STEPS)

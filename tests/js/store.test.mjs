@@ -57,9 +57,12 @@ const shown = (outline) => outline.lines().map(({ row, depth }) => "-".repeat(de
 
 // --- messages ------------------------------------------------------------------------------------------------------
 
-test("it says hello with the number of the picture that it began with", () => {
+test("it says hello once as a new page, with the number of the picture that it began with", () => {
   const kernel = new Kernel({ n: 7, now: 1, rows: [] });
   new Store(kernel);
+  assert.deepEqual(kernel.taken(), [{ t: "hello", n: 7, new: true }]);
+  mock.timers.tick(1000);
+  kernel.setLive(true);
   assert.deepEqual(kernel.taken(), [{ t: "hello", n: 7 }]);
 });
 
@@ -247,6 +250,7 @@ test("a filter looks into name, key, error, properties and marks, and follows wh
     { i: 3, n: "d", P: [["label", "x1"]] }, { i: 4, n: "e", m: ["x1"] }, { i: 5, n: "f" },
   ]); // prettier-ignore
   outline.setText("x1");
+  assert.equal(shown(outline), "by name x1 b c d e");
   assert.equal(outline.hits, 5);
   kernel.post({ rows: [{ i: 5, e: "x1" }, { i: 2, e: "" }] });
   assert.equal(shown(outline), "by name x1 b d e f");

@@ -30,7 +30,7 @@ from .model import (
     status_text,
     value_text,
 )
-from .text import counts, error_told, error_told_below, marks, more, moved_line, progress_text, tally_of
+from .text import counts, error_told, error_told_below, marks, more, progress_text, tally_of
 from .words import duration, moment, plural
 
 # Where the final HTML of a huge run ends. Details go first, then rows; what is left out is counted.
@@ -66,12 +66,6 @@ def final_parts(model: RunModel, *, rows: int = 300, fold: int = 100) -> Iterato
     yield from page.wrapped(
         page.head(), page.failures(), page.rows(model.root), page.output(), page.actions()
     )
-
-
-def moved(model: RunModel) -> str:
-    """What stands in place of a run under way that is shown elsewhere from here on."""
-    line = markup(moved_line(model), 250)
-    return f'<div class="tnb"><style>{stylesheet()}</style><div class="tnb-a">{line}</div></div>'
 
 
 def page(model: RunModel, title: str = "") -> str:
@@ -423,8 +417,8 @@ def _with_code(text: str) -> str:
 
 
 @cache
-def stylesheet() -> str:
-    """The styles, on one line: a blank line would end the HTML in Markdown."""
-    text = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+def stylesheet(name: str = "style.css") -> str:
+    """The styles of a file, on one line: a blank line would end the HTML in Markdown."""
+    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     return re.sub(r"\s*([{};,>])\s*", r"\1", re.sub(r"\s+", " ", text)).strip()

@@ -123,7 +123,7 @@ class RunDisplay:
 
     def _receive(self, message: Mapping[str, Any]) -> None:
         """A front end says something. Called on whatever thread messages come on (rule D3)."""
-        is_new = message.get("t") == "hello" and bool(message.get("new"))
+        is_new = isinstance(message, dict) and message.get("t") == "hello" and bool(message.get("new"))
         self._pages += is_new
         if not self._pump.closed:
             self._pump.receive(message)
@@ -132,7 +132,8 @@ class RunDisplay:
 
     def _revive(self, hello: Mapping[str, Any]) -> None:
         try:
-            self._pump = self._make_pump()
+            if self._pump.closed:  # no other page came first
+                self._pump = self._make_pump()
         except TriggerError:
             _log.warning("a page shows a run that is not there any more", exc_info=True)
         else:
@@ -199,7 +200,10 @@ class RunDisplay:
             self._pump.close()
         if self not in _kept:
             self._on_close()
-            _keep(self)
+            if self._pages:
+                _keep(self)
+            else:  # as when a notebook is run by a program: nobody will come back
+                self.drop()
 
     def _put(self, place: str, update: bool, *, live: bool) -> None:
         widget, metadata = (self._pump.guarded(self._widget_bundle) if live else None) or _NOTHING

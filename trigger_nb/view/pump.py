@@ -81,8 +81,7 @@ class Pump:
     def first(self) -> dict[str, Any]:
         """What a front end has to show before it can ask."""
         if not _hears_during_cells():
-            for delay in _UNHEARD:
-                self._loop.call_later(delay, lambda: self.guarded(self._speak_unheard), context=self._context)
+            self._call_on_loop(self._plan_to_speak_unheard)
         picture = self._stream.first()
         self._in_snapshot = "more" in picture
         return picture
@@ -227,6 +226,10 @@ class Pump:
     def _path(self, message: Message) -> str | None:
         index = message.get("i")
         return self._stream.path(index) if isinstance(index, int) else None
+
+    def _plan_to_speak_unheard(self) -> None:
+        for delay in _UNHEARD:
+            self._loop.call_later(delay, self.guarded, self._speak_unheard, context=self._context)
 
     def _speak_unheard(self) -> None:
         """Older kernels hear nothing while a cell awaits: whoever is there gets everything, unasked."""

@@ -49,13 +49,6 @@ def summary(model: RunModel) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def moved_line(model: RunModel) -> str:
-    """What stands in place of a run under way that is shown elsewhere from here on."""
-    return (
-        f"{visible(model.title, 80)} · {visible(model.run.id, 60)} · the tree is where the run was last shown"
-    )
-
-
 def counts(tally: Tally) -> str:
     """`7 tasks: 5 completed, 2 failed · 4 replayed`."""
     if not tally.tasks:

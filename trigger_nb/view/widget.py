@@ -19,12 +19,16 @@ _STATIC = Path(__file__).parent / "static"
 _STYLES = ("widget", "timeline", "runs")
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
+_COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/)\n", re.MULTILINE | re.DOTALL)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", re.MULTILINE)
 
 
 @cache
 def module() -> str:
-    """The front end as one module, each file after those it imports: a widget cannot import its neighbours."""
+    """The front end as one module, each file after those it imports: a widget cannot import its neighbours.
+
+    Without comments: each widget sends it.
+    """
     parts: dict[str, str] = {}
 
     def add(name: str) -> None:
@@ -33,7 +37,7 @@ def module() -> str:
         text = (_STATIC / f"{name}.js").read_text(encoding="utf-8")
         for needed in _IMPORT.findall(text):
             add(needed)
-        parts[name] = _EXPORT.sub("", _IMPORT.sub("", text))
+        parts[name] = _EXPORT.sub("", _COMMENT.sub("", _IMPORT.sub("", text)))
 
     add("widget")
     return "\n".join(parts.values())
@@ -42,7 +46,7 @@ def module() -> str:
 @cache
 def styles() -> str:
     """The styles of the static HTML, and what the widget has beyond it."""
-    parts = [(_STATIC / f"{name}.css").read_text(encoding="utf-8") for name in _STYLES]
+    parts = [stylesheet(f"static/{name}.css") for name in _STYLES]
     return "\n".join([stylesheet(), icons.css(list(State), icons.names()), *parts])
 
 
@@ -63,7 +67,12 @@ class LiveWidget(anywidget.AnyWidget):
         self.on_msg(heard)  # pyright: ignore[reportUnknownMemberType]
 
     def close(self) -> None:
-        """Close it, and its layout, which nothing else would."""
+        """Close it, and its layout, which nothing else would.
+
+        nbclient stores the last state of closed widgets, too, with the notebook: none of this one's is left.
+        """
+        with self.hold_sync():
+            self._esm, self._css, self.first = "export default {}", "", {}
         layout = cast("Any", self).layout
         cast("Any", super()).close()
         layout.close()

@@ -6,6 +6,7 @@ import { grouped, plural } from "./format.js";
 import { propertyElement } from "./row.js";
 
 const DEEPEST_CAUSE = 6;
+const PATIENCE = 400; // ms without an answer, after which what is known here is shown
 
 /** @typedef {import("./store.js").Section} Section */
 
@@ -23,10 +24,9 @@ export class DetailsPane {
     this.actions = actions;
     /** Whose details the kernel sends. @type {number | null} */
     this.watched = null;
-    /** @type {number | undefined} */
-    this.watchTimer = undefined;
     /** Which row is drawn. @type {number | null} */
     this.drawn = null;
+    this.drawnAt = 0;
     /** @type {{ painted: string, element: HTMLElement }[]} */
     this.sections = [];
 
@@ -58,11 +58,14 @@ export class DetailsPane {
 
   render() {
     const row = this.outline.detailed ? this.outline.activeRow() : null;
+    const appears = row !== null && this.element.hidden;
     setShown(this.element, row !== null);
     this.watch(row ? row.index : null);
     if (!row) return;
     if (this.drawn !== row.index) {
       this.drawn = row.index;
+      this.drawnAt = Date.now();
+      setTimeout(() => this.store.notify(), PATIENCE);
       this.sections = [];
       this.element.scrollTop = 0;
     }
@@ -77,7 +80,8 @@ export class DetailsPane {
     setText(this.note, note?.text ?? "");
     this.note.classList.toggle("tnb-bad", note?.bad ?? false);
     setShown(this.note, note !== null);
-    this.renderSections(this.store.details.get(row.index)?.sections ?? this.missing());
+    this.renderSections(this.store.details.get(row.index)?.sections ?? this.known(row));
+    if (appears) this.bringIntoView();
   }
 
   /** @param {import("./store.js").Row} row */
@@ -115,9 +119,30 @@ export class DetailsPane {
     setChildren(this.list, this.sections.map(({ element }) => element));
   }
 
-  /** @returns {Section[]} */
-  missing() {
-    return this.store.channel.live() ? [] : [{ label: "", text: "Details come from the kernel, which is not connected." }];
+  /**
+   * What is known here, as long as the kernel does not tell.
+   * @param {import("./store.js").Row} row
+   * @returns {Section[]}
+   */
+  known(row) {
+    const isLive = this.store.channel.live();
+    if (isLive && Date.now() - this.drawnAt < PATIENCE) return [];
+    const status = [row.state, row.attempt > 1 && plural(row.attempt, "attempt"), ...row.marks];
+    const sections = [
+      { label: "Error", text: row.error },
+      { label: "Properties", properties: row.properties },
+      { label: "Status", text: [...new Set(status)].filter(Boolean).join(" · ") },
+      { label: "Key", code: row.key },
+      { label: "", text: isLive ? "The kernel is busy; the rest comes as soon as it is free." : "The rest is in the kernel, which is not connected." },
+    ];
+    return sections.filter(({ text, code, properties }) => text || code || properties?.length);
+  }
+
+  /** Below the tree it may open where nobody looks. */
+  bringIntoView() {
+    const list = this.element.previousElementSibling;
+    const isBelow = list && this.element.getBoundingClientRect().top >= list.getBoundingClientRect().bottom - 1;
+    if (isBelow) this.element.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {(index: number) => void} act */
@@ -130,10 +155,7 @@ export class DetailsPane {
     if (index === this.watched) return;
     if (this.watched !== null) this.store.unwatch(this.watched);
     this.watched = index;
-    clearTimeout(this.watchTimer);
-    if (index === null) return;
-    // The first row is asked for at once, one that the keyboard runs over is not.
-    this.store.watch(index);
+    if (index !== null) this.store.watch(index);
   }
 }
 
