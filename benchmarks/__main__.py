@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: prints the table of docs/benchmarks.md."""
+"""`python -m benchmarks`: prints the tables of docs/benchmarks.md; that of the display is `display`."""
 
 from __future__ import annotations
 
@@ -60,12 +60,18 @@ def surroundings() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["display"]:
+        from . import display  # it needs a browser, which nothing else here does
+
+        display.main(words[1:])
+        return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--pairs", type=int, default=15, help="pairs a row (default: %(default)s)")
     parser.add_argument("--tasks", type=int, nargs="+", default=[1000, 5000], help="tasks of a run")
     parser.add_argument("--quick", action="store_true", help="5 pairs, 200 and 1,000 tasks")
     parser.add_argument("--only", default="", metavar="TEXT", help='rows with this in "cost of / beside"')
-    given = parser.parse_args(arguments)
+    given = parser.parse_args(words)
     pairs, sizes = (5, [200, 1000]) if given.quick else (given.pairs, given.tasks)
 
     print(surroundings())

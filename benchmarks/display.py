@@ -148,7 +148,7 @@ def _until(holds: Callable[[], Any], seconds: float) -> None:
 def _figures(kernel: dict[str, Any], page: dict[str, Any], load: Load) -> Measured:
     painted, last = page["painted"], page["last"]
     snapshot_at = kernel["snapshot_at"] or float("inf")
-    live = [size for at, size in page["frames"] if painted < at < min(snapshot_at, kernel["last_at"] + 2)]
+    live = [size for at, size in page["frames"] if painted < at < snapshot_at]
     tasks = [took for at, took in page["tasks"] if at + took > kernel["shown_at"] and at < snapshot_at]
     clicks = [
         handled - min(clicked, key=lambda at: abs(handled - at))

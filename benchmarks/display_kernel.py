@@ -24,7 +24,7 @@ from trigger_nb.view.wire import Button
 
 LAST = "all is done"  # what the page looks for: the last thing that happens
 AT_ONCE = 50
-SETTLED = 3.0  # seconds after which nothing comes any more, and nothing is done in the kernel
+SETTLED = 2.0  # seconds after which nothing comes any more, and nothing is done in the kernel
 STEP = 0.005
 
 

@@ -1,4 +1,4 @@
-"""The tree under a cell in its first form: HTML refreshed in place, then static for good (D4)."""
+"""What stands under a cell beside the live widget, and what remains of a run (D4)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter, MarkdownExporter
 
+from tests.front import WIDGET
 from tests.kernels import ROOT, Kernel, kernel_in
 
 
@@ -29,7 +30,8 @@ def display_messages(cell) -> list[dict]:
     return [m for m in cell.messages if m["msg_type"] in ("display_data", "update_display_data")]
 
 
-def test_one_display_is_refreshed_in_place_and_left_as_static_html(kernel):
+def test_one_display_is_live_and_left_as_static_html(kernel):
+    """D4: beside the widget there are `text/html` and `text/plain`; these remain."""
     kernel.run("""
         @client.job(name="Several steps")
         async def steps(payload, io):
@@ -42,10 +44,12 @@ def test_one_display_is_refreshed_in_place_and_left_as_static_html(kernel):
             return "the output"
     """).check()
     cell = kernel.submit(f"await steps.run({str(kernel.home / 'go steps')!r})")
-    kernel.pump(lambda: any("first" in m["content"]["data"]["text/html"] for m in display_messages(cell)))
-    (shown, *_updates) = display_messages(cell)
+    kernel.until_effect("steps first")
+    (shown,) = display_messages(cell)
     assert shown["msg_type"] == "display_data"
-    assert "RUNNING" in display_messages(cell)[-1]["content"]["data"]["text/html"]
+    assert set(shown["content"]["data"]) == {WIDGET, "text/html", "text/plain"}
+    assert "RUNNING" in shown["content"]["data"]["text/html"]
+    assert "RUNNING" in shown["content"]["data"]["text/plain"]
     kernel.signal("go steps")
     ended = cell.end().check()
     assert ended.result == "'the output'"
@@ -62,31 +66,32 @@ def test_one_display_is_refreshed_in_place_and_left_as_static_html(kernel):
     assert "✔ The first <step>" in left["text/plain"]
 
 
-def test_updates_are_bounded_however_much_happens(kernel):
-    """At most ten a second; prints share the server's limit of messages with them."""
+def test_the_place_is_drawn_again_for_no_task(kernel):
+    """D4: the bundle is sent again at changes of the run's status alone, and each is small."""
     kernel.run("""
         @client.job
         async def many(payload, io):
             for n in range(3000):
                 await io.run_task(("n", n), asyncio.sleep, 0)
     """).check()
-    cell = kernel.run("begun = time.monotonic(); await many.run(); print(time.monotonic() - begun)").check()
-    took = float(cell.printed)
-    updates = [m for m in cell.messages if m["msg_type"] == "update_display_data"]
-    assert 1 <= len(updates) <= 10 * took + 3
-    assert max(len(m["content"]["data"]["text/html"]) for m in updates[:-1] or updates) < 100_000
+    cell = kernel.run("await many.run()").check()
+    shown, left = display_messages(cell)
+    assert len(shown["content"]["data"]["text/html"]) < 100_000
+    assert len(left["content"]["data"]["text/html"]) < 400_000
     assert "3,000 completed" in cell.tree
 
 
 def test_what_runs_in_the_background_is_followed_while_no_cell_runs(kernel):
+    """The status that a reader without the widget sees is never an old one."""
     kernel.run("""
         @client.job
         async def aside(payload, io):
             def body(n):
                 until(f"go aside {n}")
                 return n
-            for n in range(3):
+            for n in range(2):
                 await io.run_task(("n", n), body, n)
+                await io.wait(("wait", n), seconds=0.5)
     """).check()
     cell = kernel.run("aside.start()").check()
     assert cell.result is None, "a cell that ends in job.start(...) shows one tree, not two"
@@ -100,9 +105,10 @@ def test_what_runs_in_the_background_is_followed_while_no_cell_runs(kernel):
             if m["content"]["transient"]["display_id"] == display_id
         )
 
-    for n in range(3):
-        kernel.signal(f"go aside {n}")
-        kernel.pump(lambda n=n: drawn(f"{n + 1} completed"))
+    kernel.signal("go aside 0")
+    kernel.pump(lambda: drawn("WAITING"))
+    kernel.pump(lambda: drawn("RUNNING"))
+    kernel.signal("go aside 1")
     kernel.pump(lambda: drawn("✔ aside · COMPLETED"))
 
 
@@ -119,33 +125,28 @@ def test_a_started_run_is_shown_once_wherever_it_stands_in_the_cell(kernel):
     assert "COMPLETED" in kernel.run("print(run.tree())").printed
 
 
-def test_shown_again_it_is_live_and_the_earlier_one_refers_to_it(kernel):
+def test_shown_twice_it_is_the_same_widget_and_both_places_are_left(kernel):
+    """Any number of views of one run."""
     kernel.run("""
         @client.job
-        async def moved(payload, io):
-            def body(n):
-                until(f"go moved {n}")
-                return n
-            for n in range(2):
-                await io.run_task(("n", n), body, n)
-            return "moved"
+        async def seen_twice(payload, io):
+            return await io.run_task("a", until, "go seen twice")
     """).check()
-    first = kernel.run("run = moved.start()").check()
-    second = kernel.run("run").check()
-    ids = [
-        cell.messages and display_messages(cell)[-1]["content"]["transient"]["display_id"]
-        for cell in (first, second)
+    shown = [
+        display_messages(kernel.run(code).check())[-1]["content"]
+        for code in ("run = seen_twice.start()", "run")
     ]
-    assert ids[0] != ids[1]
-    (*_, left) = (m for m in kernel.updates() if m["content"]["transient"]["display_id"] == ids[0])
-    assert left["content"]["data"]["text/plain"].endswith("the tree is where the run was last shown")
+    ids = {content["transient"]["display_id"] for content in shown}
+    assert len(ids) == 2
+    assert shown[0]["data"][WIDGET] == shown[1]["data"][WIDGET]
     before = len(kernel.updates())
-    for n in range(2):
-        kernel.signal(f"go moved {n}")
-    assert kernel.run("await run").check().result == "'moved'"
+    kernel.signal("go seen twice")
+    kernel.run("await run").check()
     after = kernel.updates()[before:]
-    assert "COMPLETED" in after[-1]["content"]["data"]["text/plain"]
-    assert {m["content"]["transient"]["display_id"] for m in after} == {ids[1]}
+    assert {m["content"]["transient"]["display_id"] for m in after} == ids
+    for message in after:
+        assert set(message["content"]["data"]) == {"text/html", "text/plain"}
+        assert "COMPLETED" in message["content"]["data"]["text/plain"]
 
 
 def test_a_run_that_is_run_twice_in_a_cell_shows_both_endings(kernel):
@@ -253,18 +254,26 @@ def test_the_list_of_runs_is_a_table(kernel):
         "@client.job\nasync def listed(payload, io): return 1\nawait listed.run({'id': '<7>'})"
     ).check()
     cell = kernel.run("listed.runs()").check()
-    (shown,) = [m["content"]["data"] for m in cell.messages if m["msg_type"] == "execute_result"]
+    (shown,) = cell.displays
     assert "<table>" in shown["text/html"]
     assert "&lt;7&gt;" in shown["text/html"]
     assert "COMPLETED" in shown["text/plain"]
 
 
-@pytest.mark.parametrize("function", ["html.live", "html.final", "text.tree", "text.excerpt"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        *("view.html.live", "view.html.final", "view.text.tree", "view.text.excerpt", "view.wire.row"),
+        *("view.wire.header", "view.stream.Stream", "view.widget.LiveWidget", "view.notebook.to_kernel"),
+        *("run.RunModel", "run.RunDisplay", "run.RunControls"),
+    ],
+)
 def test_a_fault_in_drawing_harms_no_run(kernel, function):
     """D1: a rendering error never fails a run."""
-    module, name = function.split(".")
+    module, name = function.rsplit(".", 1)
     kernel.run(f"""
-        import trigger_nb.view.{module} as module
+        import trigger_nb.view.widget
+        import trigger_nb.{module} as module
 
         @client.job
         async def harmed(payload, io):
@@ -330,6 +339,7 @@ CELLS = [
     "run = saved.start(run_id='in-the-background')",
     "await run",
     "client.runs()",
+    "'the last cell'",
 ]
 
 

@@ -181,6 +181,7 @@ def test_ten_thousand_tasks_stay_within_bounds(levels):
     assert page.counts["li"] < 4000
     assert all(f"name {at * 997 + 5} " in page.text for at in range(11))
     assert "name 4321 " in page.text, "the slowest one"
+    assert page.text.count("raise CardError") >= 11, "what failed has its details"
     assert re.search(r"… \d,\d\d\d more completed, not listed", page.text) or levels == 3
     live = html.live(model)
     assert len(live.encode()) < 60_000

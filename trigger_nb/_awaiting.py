@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, TypeVar
 
 from ._interrupt import interruptible
 from ._runtime import users_frames
 
+T = TypeVar("T")
 
-class RunCall:
-    """What `job.run(...)` gives: a run that starts when it is awaited."""
 
-    def __init__(self, begin: Callable[[], Coroutine[Any, Any, Any]], job_id: str, job_name: str) -> None:
+class CellCall(Coroutine[Any, Any, T]):
+    """What `job.run(...)` and `client.send_event(...)` give: they start when it is awaited."""
+
+    def __init__(self, begin: Callable[[], Coroutine[Any, Any, T]], what: str, lines: str) -> None:
         self._begin = begin
-        self._job_id = job_id
-        self._job_name = job_name  # in the user's code
-        self._steps: Generator[Any, Any, Any] | None = None
+        self._what = what
+        self._lines = lines  # to be typed
+        self._steps: Generator[Any, Any, T] | None = None
         self._noticed = False
 
-    def __await__(self) -> Generator[Any, Any, Any]:
+    def __await__(self) -> Generator[Any, Any, T]:
         self._noticed = True
         return in_cell(self._begin_and_wait)
 
@@ -41,26 +43,22 @@ class RunCall:
         if self._steps is not None:
             self._steps.close()
 
-    def _started(self) -> Generator[Any, Any, Any]:
+    def _started(self) -> Generator[Any, Any, T]:
         if self._steps is None:
             self._steps = self.__await__()
         return self._steps
 
-    async def _begin_and_wait(self) -> Any:
+    async def _begin_and_wait(self) -> T:
         return await self._begin()
 
     def __repr__(self) -> str:
         self._noticed = True
-        return (
-            f'<a run of job {self._job_id!r} that has not started: write "await" in front of it, '
-            f"await {self._job_name}.run(...), or use {self._job_name}.start(...)>"
-        )
+        return f'<{self._what} that has not started: write "await" in front of it, {self._lines}>'
 
     def __del__(self) -> None:
         if not self._noticed:
             warnings.warn(
-                f"a run of job {self._job_id!r} was never awaited, so it did not start: write "
-                f"await {self._job_name}.run(...), or {self._job_name}.start(...)",
+                f"{self._what} was never awaited, so it did not start: write {self._lines}",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -26,7 +26,7 @@ import anyio.lowlevel
 
 from . import _codec, _tee
 from ._bodies import Signature, bind_body, bind_run, is_async, signature_of
-from ._call import MISS, Call, Memory, Settings, Stop, show_place
+from ._call import MISS, SAID, Call, Memory, Settings, Stop, show_place
 from ._changes import Changes
 from ._clock import to_seconds, to_timestamp
 from ._codec import Encoded, Unstored
@@ -67,6 +67,7 @@ from .retry import RetryAt, SkipRetrying, policy
 if TYPE_CHECKING:
     from ._clock import Clock
     from ._commit import GroupCommit
+    from ._scope import Place
     from ._store import Store
 
 T = TypeVar("T")
@@ -180,11 +181,10 @@ class Pass:
             self._refuse(call)
         segment = call.segment
         seen = scope.seen
-        path = call.path = scope.prefix + segment
+        path = scope.prefix + segment
         if segment in seen:
-            raise self.misused(
-                DuplicateKeyError(path, show_place(seen[segment]), show_place(call.place), display_path(path))
-            )
+            raise self.misused(_met_twice(call, path, seen[segment]))
+        call.path = path
         seen[segment] = call.place
         if scope.parent is None:
             now = time.monotonic()
@@ -752,6 +752,8 @@ class Pass:
 
     def awaited(self, value: T, whose: str) -> T:
         """What a coroutine function returned; one `await` forgotten, and a task in it would never run."""
+        if value is SAID:
+            return cast("T", None)
         if isinstance(value, Call):
             call = cast("Call[Any]", value)
             call.awaited = True  # said here, and not once more by a warning
@@ -1289,8 +1291,9 @@ class Pass:
             await anyio.sleep_forever()
         raise self._cancellation()
 
-    def log(self, scope: Scope, level: str, message: str, data: Any = None) -> None:
+    def log(self, scope: Scope, level: str, message: object, data: Any = None) -> None:
         """A line in the tree. It rides with the next commit and is not repeated on replay."""
+        message = _text(message)
         name = hashlib.sha256(f"{level}:{message}".encode("utf-8", "replace")).hexdigest()[:12]
         if scope.logged is None:
             scope.logged = {}
@@ -1398,9 +1401,27 @@ class Pass:
         return asyncio.CancelledError() if self.home.is_asyncio else RunInterrupted()
 
 
+def _met_twice(call: Call[Any], path: str, first: Place) -> UsageError:
+    name = display_path(path)
+    if call.path:
+        return UsageError(
+            f"the task {name!r}, called at {show_place(call.place)}, is awaited twice; a call is awaited once. Keep "
+            f"what that gives: result = await io.run_task({display_key(call.segment)!r}, ...)"
+        )
+    return DuplicateKeyError(path, show_place(first), show_place(call.place), name)
+
+
 def _is_line_of(record: TaskRecord, path: str) -> bool:
     """Whether it is a log line of that task's own body."""
     return record.kind == "log" and parent_path(record.path) == path
+
+
+def _text(message: object) -> str:
+    """What a log line says: one that cannot be told fails no run."""
+    try:
+        return str(message)
+    except Exception:  # noqa: BLE001  # of the user's object
+        return str(_codec.preview(message))
 
 
 def _note_prints(record: TaskRecord, scope: Scope) -> None:

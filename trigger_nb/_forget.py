@@ -19,12 +19,12 @@ def forget(records: Records, path: str) -> list[TaskRecord]:
 
     "After" goes by stored ordinals: a sibling that overlapped the task keeps its result, and so do
     the other items of a `parallel` or `map` that it is in. Completed tasks around whatever is
-    forgotten are opened: their bodies run again, their other children stay.
+    forgotten are opened: their bodies run again, their other children stay. A task without a record has
+    no result to forget and nothing after it, only what is in it.
     """
-    target = records[path]
-    chosen = {path, *(other for other in records if is_within(other, path))}
+    chosen = {other for other in records if other == path or is_within(other, path)}
     after: set[str] = set()
-    if end := target.settled or target.ended:
+    if path in records and (end := records[path].settled or records[path].ended):
         kept_apart = _other_items(records, path)
         after = {
             other

@@ -8,19 +8,19 @@ import sys
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast, get_origin, overload
 
 import anyio
 
 from . import _codec
 from ._bodies import signature_of
-from ._call import Call
+from ._call import SAID, Call, Said
 from ._clock import to_datetime, to_seconds, to_timestamp
 from ._engine import Pass
 from ._keys import normal_key
 from ._scope import Scope, current_scope, resolve_scope
 from ._store import Row
-from ._task import Options, PlainOptions, check_words
+from ._task import Options, PlainOptions, check_choices
 from .errors import InvalidOptionError, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ Item = TypeVar("Item")
 
 _KNOWN_OPTIONS = frozenset([*PlainOptions.__annotations__, *Options.__annotations__])
 _LEVELS = ("debug", "info", "warning", "error")
+_TYPING = frozenset({"typing", "typing_extensions"})  # where the kinds of annotations are
 
 
 class ChildRun(Protocol):
@@ -309,36 +310,37 @@ class Io:
 
 
 class Logger:
-    """Log lines of one scope."""
+    """Log lines of one scope. What a call gives may be awaited, and need not be."""
 
     def __init__(self, owner: Pass, scope: Scope, level: str) -> None:
         self._owner = owner
         self._scope = scope
         self._least = _LEVELS.index(level)
 
-    def _log(self, level: str, message: object, data: Any) -> None:
+    def _log(self, level: str, message: object, data: Any) -> Said:
         if _LEVELS.index(level) >= self._least:
-            self._owner.log(self._scope, level, str(message), data)
+            self._owner.log(self._scope, level, message, data)
+        return SAID
 
-    def debug(self, message: object, data: Any = None) -> None:
+    def debug(self, message: object, data: Any = None) -> Said:
         """A line of level "debug"."""
-        self._log("debug", message, data)
+        return self._log("debug", message, data)
 
-    def info(self, message: object, data: Any = None) -> None:
+    def info(self, message: object, data: Any = None) -> Said:
         """A line of level "info"."""
-        self._log("info", message, data)
+        return self._log("info", message, data)
 
     log = info
 
-    def warning(self, message: object, data: Any = None) -> None:
+    def warning(self, message: object, data: Any = None) -> Said:
         """A line of level "warning"."""
-        self._log("warning", message, data)
+        return self._log("warning", message, data)
 
     warn = warning
 
-    def error(self, message: object, data: Any = None) -> None:
+    def error(self, message: object, data: Any = None) -> Said:
         """A line of level "error"."""
-        self._log("error", message, data)
+        return self._log("error", message, data)
 
 
 class Stores:
@@ -465,10 +467,19 @@ def _arity(body: Callable[..., Any]) -> int:
 def _check_options(options: Mapping[str, Any]) -> None:
     if not options.keys() <= _KNOWN_OPTIONS:
         _refuse_options(options)
-    check_words(options)
+    check_choices(options)
     handler = options.get("on_error")
     if handler is not None and not callable(handler):
         raise InvalidOptionError(f"on_error is a function, on_error(error, task, io); not {handler!r:.100}")
+    if (returns := options.get("returns")) is not None and not _is_type(returns):
+        raise InvalidOptionError(
+            f"returns is a class, or a type such as list[User], itself and not its name; not {returns!r:.100}"
+        )
+
+
+def _is_type(value: object) -> bool:
+    """Whether it is what can be written as an annotation, but for text."""
+    return isinstance(value, type) or get_origin(value) is not None or type(value).__module__ in _TYPING
 
 
 def _refuse_options(options: Mapping[str, Any]) -> NoReturn:

@@ -70,14 +70,18 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "codec": ("pickle",),
     "log_level": ("debug", "info", "warning", "error"),
 }
+_FLAGS = ("thread", "repeatable", "enabled", "display")
 
 
-def check_words(options: Mapping[str, Any]) -> None:
-    """Refuse an option that is not one of its words; of a task, a job, a client or a start."""
+def check_choices(options: Mapping[str, Any]) -> None:
+    """Refuse an option that is not what it can be chosen from; of a task, a job, a client or a start."""
     for name, words in _WORDS.items():
         if name in options and (given := options[name]) is not None and given not in words:
             known = " or ".join([", ".join(map(_quoted, words[:-1])), _quoted(words[-1])][len(words) == 1 :])
             raise InvalidOptionError(f"{name} is {known}; not {given!r:.100}")
+    for name in _FLAGS:
+        if name in options and type(given := options[name]) is not bool:
+            raise InvalidOptionError(f"{name} is True or False; not {given!r:.100}")
 
 
 def _quoted(word: str) -> str:
@@ -113,7 +117,7 @@ class Task:
 
     def __init__(
         self, run_id: str, path: str, generation: int, attempt: int, feed: Feed, scope: Scope,
-        log: Callable[[Scope, str, str, Any], None],
+        log: Callable[[Scope, str, object, Any], None],
     ) -> None:  # fmt: skip
         self.run_id = run_id
         self.path = path
@@ -146,7 +150,7 @@ class Task:
         if self._feed.watched:
             self._feed.emit(Progressed(self.path, done, total, text))
 
-    def log(self, message: str, data: Any = None, level: str = "info") -> None:
+    def log(self, message: object, data: Any = None, level: str = "info") -> None:
         """Add a line under this task; it is not repeated on replay."""
         self._log(self._scope, level, message, data)
 

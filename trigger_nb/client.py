@@ -14,14 +14,15 @@ from typing import Any, overload
 from urllib.parse import quote
 
 from . import _codec
+from ._awaiting import CellCall
 from ._clock import Clock, to_timestamp
 from ._records import RunRecord, RunStatus
 from ._runlist import RunQuery
 from ._runtime import Notification, Runtime, runtime_for
 from ._store import Row
-from ._task import OnChange, check_words
+from ._task import OnChange, check_choices
 from ._values import dump_or_describe
-from .errors import InvalidOptionError, NotFoundError
+from .errors import InvalidOptionError, InvalidPayloadError, NotFoundError, NotStorableError
 from .job import Job, JobOptions, LogLevel, hashed
 from .run import Run
 from .runs import Runs
@@ -61,15 +62,14 @@ class TriggerClient:
             raise InvalidOptionError(f"a client's id is text, and not empty; got {id!r}")
         if type(max_depth) is not int or max_depth < 1:
             raise InvalidOptionError(f"max_depth is a whole number of 1 or more; not {max_depth!r:.100}")
-        check_words({"on_change": on_change})
+        check_choices({"on_change": on_change, "repeatable": repeatable, "display": display})
         self.id = id
         self.max_depth = max_depth
         self.on_change: OnChange = on_change
         self.repeatable = repeatable
         self.display = display
-        place = Path(dir or os.environ.get("TRIGGER_NB_DIR") or ".trigger_nb").expanduser()
         # Absolute from here on: a later os.chdir in a cell must not lead to another store.
-        self.dir = place.absolute() / _folder(id)
+        self.dir = _place(dir).absolute() / _folder(id)
         self._clock = clock
 
     @property
@@ -130,11 +130,11 @@ class TriggerClient:
 
     # Events -----------------------------------------------------------------------------------
 
-    async def send_event(
+    def send_event(
         self, name: str, payload: Any = None, *, id: str | None = None, context: Any = None,
         source: str | None = None, timestamp: datetime | None = None, is_test: bool = False,
         fresh: bool = False,
-    ) -> Event:  # fmt: skip
+    ) -> CellCall[Event]:  # fmt: skip
         """Start a run in every enabled job whose trigger matches; the event, with its `runs`.
 
         The same event id never starts a second run of a job. Without an id it comes from name and
@@ -142,9 +142,19 @@ class TriggerClient:
 
         Raises `InvalidPayloadError` when the payload does not fit a job's schema; then no run starts.
         """
+
+        async def send() -> Event:
+            return self._send(name, payload, id, context, source, timestamp, is_test, fresh)
+
+        return CellCall(send, f"the sending of event {name!r:.100}", "await client.send_event(...)")
+
+    def _send(
+        self, name: str, payload: Any, id: str | None, context: Any, source: str | None,
+        timestamp: datetime | None, is_test: bool, fresh: bool,
+    ) -> Event:  # fmt: skip
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
             raise InvalidOptionError(f'an event\'s name is text, such as "new.user"; not {name!r:.100}')
-        event_id = id or hashed("evt_", name, _codec.canonical(payload))
+        event_id = id or _event_id(name, payload)
         sent_at = self.runtime.clock.time() if timestamp is None else to_timestamp(timestamp, "timestamp")
         data: dict[str, Any] = {"id": event_id, "name": name, "timestamp": round(sent_at, 3)}
         data |= {key: value for key, value in (("context", context), ("source", source)) if value is not None}
@@ -182,6 +192,29 @@ class TriggerClient:
 
     def __repr__(self) -> str:
         return f"<TriggerClient {self.id!r} in {self.dir}>"
+
+
+def _event_id(name: str, payload: Any) -> str:
+    """I1: the same name and payload are the same event."""
+    try:
+        return hashed("evt_", name, _codec.canonical(payload))
+    except NotStorableError as error:
+        raise InvalidPayloadError(
+            f"the payload of event {name!r} holds something that cannot name it, {error}. Pass plain data, or "
+            "name the event: send_event(..., id=...)"
+        ) from None
+
+
+def _place(given: str | os.PathLike[str] | None) -> Path:
+    """The folder that the store's folder is made in."""
+    place = Path(given or os.environ.get("TRIGGER_NB_DIR") or ".trigger_nb")
+    try:
+        return place.expanduser()
+    except RuntimeError:
+        name = "TRIGGER_NB_DIR" if given is None else "dir"
+        raise InvalidOptionError(
+            f"{name} is {str(place)!r}, and no home folder is known for {place.parts[0]!r}: write the path in full"
+        ) from None
 
 
 def _folder(id: str) -> str:

@@ -13,16 +13,16 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from . import _codec
-from ._awaiting import RunCall
+from ._awaiting import CellCall
 from ._bodies import bind_run
 from ._call import Settings
 from ._clock import to_datetime, to_seconds
 from ._fingerprint import Fingerprints
 from ._records import RunRecord, RunStatus
 from ._redact import check_redact, redact
-from ._runtime import Execution, Notification, Runtime, Work
+from ._runtime import Execution, Notification, Runtime, Work, users_frames
 from ._scope import current_scope
-from ._task import OnChange, check_words
+from ._task import OnChange, check_choices
 from ._values import dump_or_describe
 from .errors import (
     InvalidOptionError,
@@ -136,9 +136,10 @@ class JobOptions:
                 and not (isinstance(value, _KINDS[name][0]) and value != "")
             ):
                 raise InvalidOptionError(f"{name} of a job is {_KINDS[name][1]}; not {value!r:.100}")
-        check_words(given)
         check_redact(given.get("redact") or ())
-        return {name: value for name, value in given.items() if value is not None}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        check_choices(chosen)
+        return chosen
 
 
 _KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
@@ -175,7 +176,7 @@ class Job(Generic[T]):
     def run(
         self, payload: Any = None, *, run_id: str | None = None, fresh: bool = False, is_test: bool = False,
         on_change: OnChange | None = None, display: bool = True,
-    ) -> RunCall:  # fmt: skip
+    ) -> CellCall[Any]:  # fmt: skip
         """Run the job, and wait for its output: `output = await job.run(payload)`.
 
         The same payload is the same run: what it has completed is replayed. `fresh=True` starts a
@@ -190,7 +191,8 @@ class Job(Generic[T]):
             run = self._start(payload, run_id, fresh, is_test, on_change, display, awaited=True)
             return await run.result_of_cell()
 
-        return RunCall(begin, self.id, self._name)
+        lines = f"await {self._name}.run(...), or {self._name}.start(...)"
+        return CellCall(begin, f"a run of job {self.id!r}", lines)
 
     def start(
         self, payload: Any = None, *, run_id: str | None = None, fresh: bool = False, is_test: bool = False,
@@ -224,12 +226,18 @@ class Job(Generic[T]):
                 f"write await {self._name}.run(...) instead"
             )
 
-        async def main() -> Any:
-            return await self.run(
-                payload, run_id=run_id, fresh=fresh, is_test=is_test, on_change=on_change, display=False
-            )
+        async def main() -> tuple[Any, Exception | None]:
+            try:
+                return await self.run(
+                    payload, run_id=run_id, fresh=fresh, is_test=is_test, on_change=on_change, display=False
+                ), None
+            except Exception as error:  # noqa: BLE001  # raised below, without the event loop's frames
+                return None, error
 
-        return asyncio.run(main())
+        output, error = asyncio.run(main())
+        if error is not None:
+            raise error.with_traceback(users_frames(error.__traceback__))
+        return output
 
     def runs(self, status: RunStatus | str | None = None, limit: int = 50) -> Runs:
         """Its runs, newest first."""
@@ -268,7 +276,7 @@ class Job(Generic[T]):
         display: bool, *, awaited: bool, event: dict[str, Any] | None = None, parent: str = "",
         parent_task: str = "",
     ) -> Run:  # fmt: skip
-        check_words({"on_change": on_change})
+        check_choices({"on_change": on_change})
         if run_id is not None and not (isinstance(run_id, str) and run_id):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
             raise InvalidOptionError(f'run_id is text, such as "import-2024-05"; not {run_id!r:.100}')
         value = self.trigger.parse(payload)

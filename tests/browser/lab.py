@@ -249,6 +249,10 @@ class Lab:
         self.page.screenshot(path=file, timeout=5_000)
         return file
 
+    def complaints(self) -> list[str]:
+        """What the browser's console has of errors and warnings."""
+        return [said for said in self.console if said.startswith(("error:", "warning:", "uncaught:"))]
+
     def evidence(self) -> str:
         """Where there is to see how it stands, for whoever wonders why a test has failed."""
         console = self.folder / "console.log"

@@ -194,3 +194,17 @@ test("runs under way are read again soon, others seldom, a busy kernel not twice
     assert.equal(since(9000), 1);
   }
 });
+
+test("a kernel that takes long for a page is asked less often", async () => {
+  const kernel = kernelOf(3, "running");
+  const list = new RunList(kernel);
+  list.loadedAt -= 500; // when it was asked
+  await kernel.page(kernel.last("page"));
+  const asked = kernel.sent.length;
+  list.loadedAt = Date.now() - 9000;
+  list.refresh();
+  assert.equal(kernel.sent.length, asked);
+  list.loadedAt = Date.now() - 12_000;
+  list.refresh();
+  assert.equal(kernel.sent.length, asked + 1);
+});

@@ -33,8 +33,10 @@ from .model import (
 from .text import counts, error_told, error_told_below, marks, more, progress_text, tally_of
 from .words import duration, moment, plural
 
-# Where the final HTML of a huge run ends. Details go first, then rows; what is left out is counted.
-_DETAILS_UNTIL = 200_000
+# Where the final HTML of a huge run ends. Details go first, those of failures last of them, then rows;
+# what is left out is counted.
+_DETAILS_UNTIL = 100_000
+_FAILURES_UNTIL = 250_000
 _ROWS_UNTIL = 350_000
 _LARGE = 40  # rows from which on only what holds a failure is open
 _TOLD = 5  # failures that are told before the tree of a large run, and whose places are open
@@ -276,7 +278,8 @@ class _Page:
 
     def _row(self, row: Row) -> Iterator[str]:
         line = f'<summary class="tnb-r"><span class="tnb-v"></span>{self._line(row)}</summary>'
-        told = self._fields(row) if self._size < _DETAILS_UNTIL else ""
+        until = _FAILURES_UNTIL if row.state is State.FAILED else _DETAILS_UNTIL
+        told = self._fields(row) if self._size < until else ""
         if row.children and told:
             told = f'<details class="tnb-own"><summary>details</summary>{told}</details>'
         is_open = row.path in self._open or (bool(row.children) and not self._large)

@@ -854,9 +854,10 @@ def _choose(chosen: dict[str, Row], rows: Iterable[Row], limit: int) -> None:
 
 
 def _named(rows: list[Row]) -> str:
+    first = heapq.nsmallest(3, rows, key=_position)
     names = ", ".join(
         f"`{visible(row.display_path, 60)}`" + (f" ({visible(row.changed, 100)})" if row.changed else "")
-        for row in rows[:3]
+        for row in first
     )
     return names + (f" and {len(rows) - 3:,} more" if len(rows) > 3 else "")
 

@@ -1,6 +1,6 @@
 """A run as it is sent to the live widget: small JSON, of which only what has changed is sent.
 
-The front end's side of it, with the meaning of each field, is `static/store.js`.
+The front end's side of it, with the meaning of each field, is `static/rows.js` and `static/store.js`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from .._records import RunStatus
 from . import details, icons
 from .escape import visible, visible_block
 from .model import Row, RunModel, State, error_line, run_state, status_text, value_text
@@ -133,7 +134,7 @@ def header(model: RunModel, base: float, buttons: Iterable[Button], row_buttons:
         "ended": model.ended,
         "passes": run.passes,
         "tally": {**dict(model.tally.items()), "replayed": model.tally.replayed},
-        "next": model.next_at,
+        "next": model.next_at if run.status == RunStatus.WAITING else None,
         "store": visible(model.store, 300),
         "hints": [visible(hint, 1000) for hint in model.hints(counting=False)],
         "error": None if told or run.error is None else details.error_json(details.error_data(run.error)),

@@ -5,6 +5,8 @@ import { h, setAttribute, setChildren, setShown, setText, shape, stateName } fro
 import { grouped, plural } from "./format.js";
 import { propertyElement } from "./row.js";
 
+const BUSY_REST = "The kernel is busy; the rest comes as soon as it is free.";
+const UNCONNECTED_REST = "The rest is in the kernel, which is not connected.";
 const DEEPEST_CAUSE = 6;
 const PATIENCE = 400; // ms without an answer, after which what is known here is shown
 
@@ -36,14 +38,14 @@ export class DetailsPane {
     this.rerun = new Button("Rerun from here", () => this.onRow((index) => void actions.askRerun(index)));
     this.buttons = h("span", { class: "tnb-buttons" }, this.skip.element, this.rerun.element);
     const closer = new Button("Close details", close, { icon: "close", class: "tnb-plain" });
-    const head = h("div", { class: "tnb-dh" }, this.shape, this.name, this.buttons, closer.element);
+    this.head = h("div", { class: "tnb-dh" }, this.shape, this.name, this.buttons, closer.element);
     this.confirm = new Confirmation(actions, this.rerun.element);
     this.note = h("div", { class: "tnb-note", role: "status", hidden: true });
     this.list = h("ul", { class: "tnb-f" });
     this.element = h(
       "section",
       { class: "tnb-details", hidden: true, "aria-label": "Details" },
-      head,
+      this.head,
       this.confirm.element,
       this.note,
       this.list,
@@ -90,6 +92,7 @@ export class DetailsPane {
     const isRunOnce = row.kind !== "log" && row.state !== "pending" && row.state !== "not reached";
     this.renderButton(this.skip, "skip_wait", row, row.state === "waiting" ? offered["skip_wait"] : undefined);
     this.renderButton(this.rerun, "rerun_from", row, isRunOnce ? offered["rerun_from"] : undefined);
+    this.head.classList.toggle("tnb-dh-two", !this.skip.element.hidden && !this.rerun.element.hidden);
   }
 
   /**
@@ -133,7 +136,7 @@ export class DetailsPane {
       { label: "Properties", properties: row.properties },
       { label: "Status", text: [...new Set(status)].filter(Boolean).join(" · ") },
       { label: "Key", code: row.key },
-      { label: "", text: isLive ? "The kernel is busy; the rest comes as soon as it is free." : "The rest is in the kernel, which is not connected." },
+      { label: "", text: isLive ? BUSY_REST : UNCONNECTED_REST },
     ];
     return sections.filter(({ text, code, properties }) => text || code || properties?.length);
   }
@@ -214,9 +217,10 @@ function sectionContent(section) {
  * @param {[stream: string, text: string][]} prints
  */
 function printsElement(prints) {
-  const pieces = prints.map(([stream, text]) =>
-    stream === "out" ? document.createTextNode(text) : h("span", { class: stream === "err" ? "tnb-warn" : "tnb-faint" }, text),
-  );
+  const pieces = prints.map(([stream, text]) => {
+    if (stream === "out") return document.createTextNode(text);
+    return h("span", { class: stream === "err" ? "tnb-warn" : "tnb-faint" }, text);
+  });
   return h("pre", {}, ...pieces);
 }
 

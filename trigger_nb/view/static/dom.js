@@ -136,6 +136,17 @@ export function iconElement(icon) {
 }
 
 /**
+ * JupyterLab's shortcuts are single letters ("b" makes a cell), and most of them ask for nothing but an element that
+ * has the focus: each that gets it must say itself that it takes none.
+ * @param {HTMLElement} root
+ */
+export function keepShortcutsAway(root) {
+  root.addEventListener("focusin", ({ target }) => {
+    if (target instanceof Element) setAttribute(target, "data-lm-suppress-shortcuts", "true");
+  });
+}
+
+/**
  * A sentence with what stands between backticks as code.
  * @param {string} text
  * @returns {Node[]}

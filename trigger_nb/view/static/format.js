@@ -3,13 +3,14 @@
 const MINUTE = 60;
 const HOUR = 3600;
 const DAY = 86400;
+const WHOLE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 
 /**
  * A whole number with its thousands set apart.
  * @param {number} count
  */
 export function grouped(count) {
-  return Math.round(count).toLocaleString("en-US");
+  return WHOLE.format(count);
 }
 
 /**

@@ -28,7 +28,7 @@ export class RunHeader {
     this.title = h("b", { class: "tnb-t" });
     this.job = h("code", { class: "tnb-k" });
     this.test = h("span", { class: "tnb-m", hidden: true }, "test run");
-    this.status = h("span", { class: "tnb-w" });
+    this.status = h("span", { class: "tnb-w", role: "status" });
     this.elapsed = h("span", { class: "tnb-elapsed" });
     this.buttonBox = h("span", { class: "tnb-buttons", role: "group", "aria-label": "Actions on the run" });
     this.bar = h("div", { class: "tnb-bar", "aria-hidden": "true" });

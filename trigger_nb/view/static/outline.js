@@ -158,21 +158,22 @@ export class Outline {
   }
 
   /**
-   * The next row that failed by itself, after the active one and around the end; scopes that failed with it are passed over.
+   * The next row that failed by itself, after the active one and around the end; scopes that failed with it are
+   * passed over.
    * @returns {Row | null}
    */
   nextFailure() {
-    const failures = [...this.inOrder(this.store.rows.root)].filter(
-      (row) => row.state === "failed" && !row.below["failed"],
-    );
-    if (!failures.length) return null;
-    if (this.active === null) return failures[0];
-    let passed = false;
+    /** @type {Row | null} */
+    let first = null;
+    let isPast = false;
     for (const row of this.inOrder(this.store.rows.root)) {
-      if (passed && row.state === "failed" && !row.below["failed"]) return row;
-      if (row.index === this.active) passed = true;
+      if (row.state === "failed" && !row.below["failed"]) {
+        if (isPast) return row;
+        first ??= row;
+      }
+      if (row.index === this.active) isPast = true;
     }
-    return failures[0];
+    return first;
   }
 
   /**

@@ -25,7 +25,8 @@ export class RowElement {
     this.took = h("span", { class: "tnb-d" });
     this.cell = h("span", { class: "tnb-cell" });
     const texts = [this.name, this.key, this.counts, this.marks, this.countdown, this.progress, this.progressText];
-    this.left = h("span", { class: "tnb-left" }, this.fold, this.shape, this.icon, ...texts, this.properties, this.error);
+    const ends = [this.properties, this.error];
+    this.left = h("span", { class: "tnb-left" }, this.fold, this.shape, this.icon, ...texts, ...ends);
     this.element = h("div", { class: "tnb-row", role: "treeitem" }, this.left, this.cell, this.took);
     /** What it was painted from. */
     this.painted = "";
@@ -145,9 +146,10 @@ export class RowElement {
     const painted = states.map((state) => `${state} ${row.below[state]}`).join();
     if (painted === this.countsPainted) return;
     this.countsPainted = painted;
-    const counts = states.map((state) =>
-      h("span", { class: "tnb-count", title: `${grouped(row.below[state])} ${state}` }, shape(state), grouped(row.below[state])),
-    );
+    const counts = states.map((state) => {
+      const count = grouped(row.below[state]);
+      return h("span", { class: "tnb-count", title: `${count} ${state}` }, shape(state), count);
+    });
     setChildren(this.counts, counts);
   }
 

@@ -2,7 +2,7 @@
 
 import { Actions } from "./actions.js";
 import { DetailsPane } from "./details.js";
-import { h, setAttribute, setShown, setText } from "./dom.js";
+import { h, keepShortcutsAway, setAttribute, setShown, setText } from "./dom.js";
 import { RunHeader } from "./header.js";
 import { Outline } from "./outline.js";
 import { Store, guarded } from "./store.js";
@@ -133,8 +133,7 @@ class RunView {
     this.fault = h("div", { class: "tnb-y tnb-y-bad", role: "status", hidden: true }, FAULT);
     this.root = h(
       "div",
-      // JupyterLab's shortcuts are single letters: "b" makes a cell.
-      { class: "tnb tnb-live", role: "region", "data-lm-suppress-shortcuts": "true" },
+      { class: "tnb tnb-live", role: "region" },
       this.header.element,
       this.toolbar.element,
       this.body,
@@ -146,6 +145,7 @@ class RunView {
 
   listen() {
     const { signal } = this.closing;
+    keepShortcutsAway(this.root);
     signal.addEventListener("abort", this.store.subscribe(() => this.render()));
     this.root.addEventListener("focusin", (event) => (this.focused = /** @type {HTMLElement} */ (event.target)));
     this.root.addEventListener("focusout", () => {
@@ -191,8 +191,8 @@ class RunView {
     setAttribute(this.root, "aria-label", `Run ${title}`);
     if (this.wasEnded && !ended) this.outline.following = true;
     this.wasEnded = ended;
+    this.tree.render(); // first: it reads the layout, which the others then change
     this.header.render();
-    this.tree.render();
     this.toolbar.render();
     this.details.render();
     this.body.classList.toggle("tnb-split", !this.details.element.hidden);

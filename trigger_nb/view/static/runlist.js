@@ -27,6 +27,7 @@ import { BUSY, BUSY_AFTER } from "./actions.js";
 export const PAGE_SIZE = 50;
 const REFRESH_MOVING = 2000; // ms: while a run of the page is under way
 const REFRESH_RESTING = 10_000;
+const REFRESH_SHARE = 20; // the time that an answer took, times this, is the least pause after it
 const UNDER_WAY = new Set(["running", "retrying", "waiting", "pending"]);
 
 /** The list, shared by all views of it. */
@@ -54,6 +55,8 @@ export class RunList {
     this.asked = new Map();
     this.count = 0;
     this.loadedAt = 0;
+    /** How long the kernel took for the last page, in milliseconds. */
+    this.took = 0;
     /** The last question for a page, while it has no answer. @type {Promise<ListAnswer> | null} */
     this.loading = null;
     this.stopListening = channel.listen(
@@ -120,6 +123,7 @@ export class RunList {
     const answer = await loading;
     if (loading !== this.loading) return;
     this.loading = null;
+    this.took = Date.now() - this.loadedAt;
     const { page } = answer;
     if (!page) {
       this.say(answer.text || "The runs could not be read.");
@@ -133,10 +137,10 @@ export class RunList {
     }
   }
 
-  /** To be called every now and then: runs go on. A busy kernel is not asked again and again. */
+  /** To be called every now and then: runs go on. A kernel that is busy, or has many runs to read, is asked less often. */
   refresh() {
     const isMoving = !this.loading && this.page?.rows.some((run) => UNDER_WAY.has(run.state));
-    const pause = isMoving ? REFRESH_MOVING : REFRESH_RESTING;
+    const pause = Math.max(isMoving ? REFRESH_MOVING : REFRESH_RESTING, REFRESH_SHARE * this.took);
     if (this.channel.live() && Date.now() - this.loadedAt >= pause) this.load();
   }
 

@@ -2,7 +2,7 @@
 
 import { UNCONNECTED } from "./actions.js";
 import { Button } from "./button.js";
-import { h, setAttribute, setChildren, setShown, setText, shape, stateName } from "./dom.js";
+import { h, keepShortcutsAway, setAttribute, setChildren, setShown, setText, shape, stateName } from "./dom.js";
 import { grouped, plural } from "./format.js";
 import { closeRun, mountRun } from "./run.js";
 import { PAGE_SIZE, RunList } from "./runlist.js";
@@ -78,13 +78,14 @@ class RunsView {
     this.below = h("section", { class: "tnb-runs-below", hidden: true }, this.closer.element, this.place);
     this.root = h(
       "div",
-      { class: "tnb tnb-live tnb-runs", "data-lm-suppress-shortcuts": "true" },
+      { class: "tnb tnb-live tnb-runs" },
       this.tools,
       this.note,
       this.scroller,
       this.empty,
       this.below,
     );
+    keepShortcutsAway(this.root);
     this.body.addEventListener("click", (event) => this.clicked(event));
     this.body.addEventListener("keydown", (event) => this.pressed(event));
     this.body.addEventListener("focusin", (event) => this.focused(event));

@@ -221,6 +221,12 @@ export class Store {
   receive(update) {
     const applied = guarded(() => this.apply(update));
     if (!applied || update.reset) this.faulty = !applied;
+    if (!applied && !update.reset) {
+      // As good as lost. Not so a snapshot: the next one would hardly be better.
+      this.applied = 0;
+      this.missed = true;
+      this.hello();
+    }
     this.notify();
   }
 

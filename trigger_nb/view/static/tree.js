@@ -163,7 +163,8 @@ export class Tree {
     setChildren(this.window, [...shown.values()].map((drawn) => drawn.element));
     this.window.style.transform = `translateY(${first * ROW_HEIGHT}px)`;
     const active = this.outline.active;
-    setAttribute(this.element, "aria-activedescendant", active !== null && shown.has(active) ? this.prefix + active : null);
+    const isShown = active !== null && shown.has(active);
+    setAttribute(this.element, "aria-activedescendant", isShown ? this.prefix + active : null);
   }
 
   /** @param {number} lines */
