@@ -165,7 +165,10 @@ async def ours(tasks: int, rate: float, seconds: float) -> dict[str, Any]:
     figures.cpu = cpu + await drive(count, rate, update) - base
     figures.snapshot_at = time.time()
     display._pump.receive({"t": "hello", "n": 0})
-    await asyncio.sleep(SETTLED)
+    await asyncio.sleep(STEP)
+    while display._pump._stream.pending:
+        await asyncio.sleep(STEP)
+    await asyncio.sleep(SETTLED)  # the page has it, too
     display.close()
     return asdict(figures)
 

@@ -56,8 +56,8 @@ class Front:
         assert self.missed or row["p"] == -1 or row["p"] in self.rows, "parents come first"
 
     def row(self, name: str) -> dict[str, Any] | None:
-        """The first row of that name."""
-        return next((row for row in self.rows.values() if row["n"] == name), None)
+        """The first row of that name or key."""
+        return next((row for row in self.rows.values() if name in (row["n"], row["k"])), None)
 
     @property
     def states(self) -> dict[str, str]:
@@ -84,6 +84,7 @@ class KernelFront(Front):
         self.received: list[dict[str, Any]] = []  # all updates that came, in order
         self.lose: set[int] = set()
         self.closed = False
+        self._known = False  # to the kernel
         self._at = since
         self._ids = count(1)
 
@@ -139,7 +140,9 @@ class KernelFront(Front):
         send_comm(self.kernel, "comm_msg", {"comm_id": self.model_id, "data": data})
 
     def hello(self) -> None:
-        self.send({"t": "hello", "n": self.number})
+        """That it is there, and what it has."""
+        self.send({"t": "hello", "n": self.number, **({} if self._known else {"new": True})})
+        self._known = True
 
     def press(self, op: str, name: str = "") -> dict[str, Any]:
         """Press a button, of the run or of a row; the answer."""
@@ -157,10 +160,10 @@ class KernelFront(Front):
         return next(answer for answer in self.answers if answer["id"] == request)
 
 
-def send_comm(kernel: Kernel, kind: str, content: dict[str, Any]) -> None:
+def send_comm(kernel: Kernel, kind: str, content: dict[str, Any], **parts: Any) -> None:
     """Send a message of a comm to the kernel, as front ends do: on the shell channel."""
     client = kernel.client
-    client.shell_channel.send(client.session.msg(kind, content))
+    client.shell_channel.send(client.session.msg(kind, content, **parts))
 
 
 class Loop:

@@ -296,6 +296,28 @@ def test_the_first_few_are_named_in_their_order(tmp_path):
 
 
 @pytest.mark.anyio
+async def test_what_failed_around_it_is_counted_too(tmp_path):
+    """Its body is called again, to come to the task."""
+    world = World(tmp_path)
+
+    @world.client.job
+    async def job(payload, io):
+        async def parent(io):
+            world.note("parent")
+            await io.run_task("child", world.failing("child", ValueError("once")))
+
+        await io.run_task("parent", parent)
+
+    run = job.start()
+    await outcome(run)
+    said = controls_of(run)[0].scope_of_rerun("parent/child")
+    assert said == (2, "Runs 2 tasks again: parent/child, parent")
+    world.take()
+    await run.rerun_from("parent/child")
+    assert world.take() == ["parent", "child"]
+
+
+@pytest.mark.anyio
 async def test_a_task_that_runs_can_be_run_again(tmp_path):
     """It has no record yet."""
     world, gate = World(tmp_path), Gate()

@@ -669,9 +669,13 @@ async def test_a_race_lost_in_a_thread_replays_as_it_was(world):
 
     @world.client.job
     async def job(payload, io):
+        racer = asyncio.ensure_future(io.run_task("slow", slow))
+        winner = asyncio.ensure_future(until(gate.reached.is_set))  # not before the thread has begun
+        await asyncio.wait({racer, winner}, return_when=asyncio.FIRST_COMPLETED)
+        racer.cancel()
         try:
-            return await asyncio.wait_for(io.run_task("slow", slow), 0.05)
-        except TimeoutError:
+            return await racer
+        except asyncio.CancelledError:
             return await io.run_task("fallback", world.noting("fallback"))
 
     assert await job.run() == "fallback"

@@ -203,6 +203,26 @@ def test_calling_a_job_is_a_type_error_that_names_run(kernel):
     assert "await called.run(payload)" in error.message
 
 
+def test_an_event_that_does_not_fit_is_told_without_our_frames(kernel):
+    kernel.run("""
+        from pydantic import BaseModel
+        from trigger_nb import event_trigger
+
+        class Order(BaseModel):
+            number: int
+
+        @client.job(trigger=event_trigger("order", schema=Order))
+        async def taking(payload, io):
+            pass
+    """).check()
+    for code in ("await client.send_event('order', {})", "await client.send_event('order', object())"):
+        refused = kernel.run(code)
+        assert refused.error == "InvalidPayloadError"
+        assert shown(refused.traceback) == []
+    forgotten = kernel.run("client.send_event('order', {'number': 1})").check()
+    assert 'write "await" in front of it, await client.send_event(...)' in forgotten.result
+
+
 def test_run_sync_says_to_use_await(kernel):
     """In a cell a loop is running, whether the cell awaits something or not."""
     kernel.run("@client.job\nasync def blocking(payload, io): return 1").check()

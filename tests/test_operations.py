@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import pickle
+import traceback
 import uuid
 import warnings
 
@@ -196,6 +197,74 @@ async def test_rerun_from_a_run_under_way_ends_the_pass_first(tmp_path):
     assert await run == "done"
     assert stage.world.take() == ["first", "first"]
     assert run.task("first").generation == 1
+
+
+@pytest.mark.anyio
+async def test_rerun_from_a_body_that_runs(tmp_path):
+    """R9, I7: also before its start is recorded: it ends first, and then runs again."""
+    stage = Stage(tmp_path)
+    run = await stage.bring(RunStatus.RUNNING)
+    assert run.skip_wait("gate") is run  # nothing waits there
+    run.rerun_from("gate")
+    stage.gate.open()
+    assert await run == "done"
+    assert (run.task("gate").generation, run.task("gate").reason) == (1, "forced")
+    assert stage.world.take() == ["first"]
+
+
+@pytest.mark.anyio
+async def test_rerun_from_a_body_that_ends_without_a_record(tmp_path):
+    """R9, I4: a misuse is never recorded, so there is nothing to forget; the run goes on with its next pass."""
+    world, gate, slips = World(tmp_path), Gate(), [1]
+
+    async def body(io):
+        await gate.pass_through_async()
+        if slips:
+            await io.run_task(slips.pop(), None)
+
+    @world.client.job
+    async def job(payload, io):
+        await io.run_task("body", body)
+        return "done"
+
+    run = job.start()
+    await until(gate.reached.is_set)
+    run.rerun_from("body")
+    gate.open()
+    assert await run == "done"
+
+
+@pytest.mark.anyio
+async def test_rerun_from_a_body_that_an_earlier_pass_left_running(tmp_path):
+    """R9, A5: it has not ended, so there is nothing to forget: a second one never starts, its result is taken."""
+    world, gate, passes = World(tmp_path), Gate(), []
+    world.clock._autojump = False
+
+    def body():
+        world.note("body")
+        gate.pass_through()
+        return 1
+
+    @world.client.job
+    async def job(payload, io, ctx):
+        passes.append(ctx.run.pass_number)
+        if ctx.run.pass_number > 1:
+            await io.wait("wait", days=1)
+        return await io.run_task("body", body)
+
+    run = job.start()
+    await until(gate.reached.is_set)
+    run.pause()
+    await outcome(run)
+    run.resume()
+    await until(lambda: world.clock.deadlines)
+    assert run.task("body").status == TaskStatus.RUNNING
+    run.rerun_from("body")
+    await until(lambda: passes[-1] == 3)
+    run.skip_wait("wait")
+    gate.open()
+    assert await run == 1
+    assert world.calls == ["body"]
 
 
 @pytest.mark.anyio
@@ -402,6 +471,23 @@ async def test_run_sync_inside_a_loop_says_await(tmp_path):
         job.run_sync()
 
 
+def test_an_error_of_run_sync_has_the_users_frames(world):
+    """Section 3: our frames are cut, and those of the loop that `run_sync` makes; one says where it was called."""
+
+    def fetch():
+        raise KeyError("u1")
+
+    @world.job
+    def job(payload, io):
+        yield io.run_task("fetch", world.body(fetch))
+
+    frames = traceback.extract_tb(world.fail(job).__traceback__)
+    ours = [frame.name for frame in frames if "trigger_nb" in frame.filename]
+    assert ours == ["run_sync"]
+    assert [frame.name for frame in frames if "asyncio" in frame.filename] == []
+    assert "fetch" in [frame.name for frame in frames]
+
+
 def test_start_without_a_loop_says_run_sync(world):
     """Section 3: in a script there is none."""
 
@@ -507,6 +593,46 @@ def test_log_lines_are_not_repeated(world):
         ("warning", "from the task", None),
     ]
     assert [task.path for task in world.last(job).tasks] == ["task"]
+
+
+def test_a_log_line_that_cannot_be_told_fails_no_run(world):
+    """Reference: plain calls; whatever is said, and whatever is said with it."""
+
+    class Mute:
+        def __str__(self):
+            raise ValueError("I say nothing")
+
+        __repr__ = __str__
+
+    @world.job
+    def job(payload, io):
+        def body(task):
+            task.log(Mute(), Mute())
+
+        io.logger.info(Mute(), {"who": Mute()})
+        yield io.run_task("task", world.body(body))
+
+    for _ in range(2):
+        world.run(job)
+    lines = world.last(job).logs
+    assert len(lines) == 2
+    assert all("Mute" in line.name for line in lines)
+
+
+def test_a_log_call_may_be_awaited(world):
+    """Reference: it needs no `await`; one that is there all the same does nothing."""
+
+    @world.job
+    def job(payload, io):
+        yield io.logger.info("awaited")
+        returned = yield io.run_task("task", world.body(lambda io: io.logger.info("returned")))
+        failed = yield io.try_(world.failing("x", ValueError()), lambda _: io.logger.warning("failed"))
+        assert (returned, failed) == (None, None)
+        return io.logger.info("the end")
+
+    for _ in range(2):
+        assert world.run(job) is None
+    assert [line.name for line in world.last(job).logs] == ["awaited", "returned", "failed", "the end"]
 
 
 def test_the_log_level_is_the_jobs(world):
@@ -858,6 +984,19 @@ def test_an_event_that_does_not_fit_starts_nothing(world):
     assert len(world.client.runs()) == 0
 
 
+def test_a_payload_that_cannot_name_its_event_says_what_to_do(world):
+    """I1: an object without a stored form; with an id of its own the event starts what listens."""
+
+    @world.job(trigger=event_trigger("new.user"))
+    def job(payload, io):
+        return type(payload).__name__
+
+    with pytest.raises(InvalidPayloadError, match=r"object .* Pass plain data, or name the event: .*id="):
+        send(world, "new.user", object())
+    assert send(world, "new.user", object(), id="evt_1")[1] == ["object"]
+    assert len(job.runs()) == 1
+
+
 def test_a_run_can_send_events(world):
     """Reference: `io.send_event` is a task: on replay nothing is sent."""
     listener = listening(world)
@@ -912,6 +1051,11 @@ async def yields_too(payload, io):
         (lambda client, job: job.run_sync(run_id=5), "run_id is text"),
         (lambda client, job: asyncio.run(client.send_event(None)), "an event's name is text"),
         (lambda client, job: type(client)("x", max_depth="5"), "max_depth is a whole number"),
+        (lambda client, job: type(client)("x", repeatable="x"), "repeatable is True or False; not 'x'"),
+        (lambda client, job: type(client)("x", display=0), "display is True or False; not 0"),
+        (lambda client, job: type(client)("x", dir="~nobody-here/x"), "no home folder .* '~nobody-here'"),
+        (lambda client, job: client.job(enabled="no"), "enabled is True or False; not 'no'"),
+        (lambda client, job: client.job(repeatable="no"), "repeatable is True or False; not 'no'"),
         (lambda client, job: job.run_sync("on_error"), "on_error is a function"),
         (lambda client, job: job.run_sync("long"), "makes no time"),
         (lambda client, job: job.run_sync("retries"), "'retry'"),

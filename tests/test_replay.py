@@ -16,8 +16,15 @@ from collections import namedtuple
 import pytest
 from pydantic import BaseModel
 
+from tests.worlds import World
 from trigger_nb import Property, Reason, RunStatus, TaskStatus, TriggerClient, _engine, invoke_trigger
-from trigger_nb.errors import DuplicateKeyError, InvalidKeyError, InvalidPayloadError, RunStateError
+from trigger_nb.errors import (
+    DuplicateKeyError,
+    InvalidKeyError,
+    InvalidPayloadError,
+    RunStateError,
+    UsageError,
+)
 
 
 def reasons(run):
@@ -545,6 +552,23 @@ def test_a_key_twice_in_a_scope_is_refused_with_both_places(world):
     lines = [int(place.rpartition("line ")[2]) for place in error.places]
     assert lines[1] == lines[0] + 1
     assert all(__file__ in place for place in error.places)
+    assert world.calls == [1]
+
+
+@pytest.mark.anyio
+async def test_a_call_that_is_awaited_twice_is_refused(tmp_path):
+    """I4: it is one call, at one place: the message says so, and how to use its result twice."""
+    world = World(tmp_path)
+
+    @world.client.job
+    async def job(payload, io):
+        call = io.run_task("once", world.noting(1))
+        return await call, await call
+
+    with pytest.raises(
+        UsageError, match=r"'once', called at .*test_replay.py, line \d+, is awaited twice.*result ="
+    ):
+        await job.run()
     assert world.calls == [1]
 
 

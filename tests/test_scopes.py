@@ -284,6 +284,10 @@ def test_a_def_body_on_the_loop_cannot_block_it(world):
         ({"timeout": "1"}, "timeout"),
         ({"delay_until": 3}, "delay_until"),
         ({"properties": [("a", 1)]}, "Property"),
+        ({"returns": "User"}, "a type such as list[User], itself and not its name; not 'User'"),
+        ({"returns": 5}, "returns is a class"),
+        ({"thread": "no"}, "thread is True or False; not 'no'"),
+        ({"repeatable": "x"}, "repeatable is True or False; not 'x'"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused_before_the_body_runs(world, options, words):

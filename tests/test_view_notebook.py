@@ -12,7 +12,7 @@ import pytest
 
 from tests.front import WIDGET, Front, Loop
 from tests.test_view_model import Clock, run, task
-from tests.test_view_pump import Controls
+from tests.test_view_pump import Controls, Ticking
 from trigger_nb._feed import Feed, PassBegan, Saved, SavedRun, Seen
 from trigger_nb._records import Reason, RunStatus
 from trigger_nb.errors import NotFoundError
@@ -297,8 +297,10 @@ def test_one_that_is_taken_up_again_stays_live(stage):
     assert stage.page.kinds() == [STATIC]
 
 
-def test_one_that_is_taken_up_again_at_once_is_not_left_for_good(stage):
+def test_one_that_is_taken_up_again_at_once_is_not_left_for_good(stage, monkeypatch):
+    """What has happened since is not known yet when the end is."""
     widget = stage.opens()
+    monkeypatch.setattr("trigger_nb.view.stream.time", Ticking())
     stage.feed.emit(SavedRun(run("COMPLETED")))
     for at in range(200):
         stage.feed.emit(Saved(task(f"t{at}", at + 1)))
@@ -361,6 +363,49 @@ async def test_settled_the_end_is_on_the_page_before_the_cell_ends(stage):
 # --- pages that come back -----------------------------------------------------------------------------
 
 
+@pytest.fixture
+def large(stage, monkeypatch):
+    """A run that is being left: each step of drawing what remains is one of the loop's."""
+    monkeypatch.setattr(notebook, "_STEP", 0.0)
+    large = Stage(records=[task(f"task-{n}", n + 1) for n in range(60)])
+    monkeypatch.setattr(notebook, "_shell", lambda: large.page)
+    large.opens()
+    large.loop.advance(1.0)
+    large.becomes(RunStatus.COMPLETED)
+    assert large.display.leaving
+    assert large.page.kinds() == [LIVE]
+    return large
+
+
+def test_what_remains_of_a_large_run_is_drawn_in_small_steps(large):
+    """D1: the display never holds the loop for long; what happens meanwhile waits."""
+    large.feed.emit(Saved(task("late", 99)))
+    large.loop.advance(10.0)
+    assert not large.display.leaving
+    assert large.page.kinds() == [STATIC]
+    assert "60 completed" in large.page.texts()[0]
+    assert large.closed == 1
+
+
+def test_drawing_in_small_steps_is_ended_by_whoever_cannot_wait(large):
+    large.display.flush()
+    assert not large.display.leaving
+    assert large.page.kinds() == [STATIC]
+    large.loop.advance(10.0)
+    assert len([data for data in large.page.published if set(data[1]) == STATIC]) == 1
+
+
+def test_a_fault_between_two_steps_leaves_what_was_there(large, monkeypatch, caplog):
+    def broken(_model):
+        raise RuntimeError("nothing is drawn")
+
+    monkeypatch.setattr(text, "tree", broken)
+    large.loop.advance(10.0)
+    assert not large.display.leaving
+    assert large.page.kinds() == [LIVE]
+    assert len(logged(caplog)) == 1
+
+
 def test_a_page_loaded_again_is_told_of_the_end(stage):
     """It knows the widget from the notebook file, and no display id: no static HTML can reach it."""
     widget = stage.opens()
@@ -394,6 +439,13 @@ def test_a_page_of_a_run_that_was_deleted_harms_nobody(stage, caplog):
     widget.loaded()
     stage.loop.advance(1)
     assert "not there any more" in caplog.records[0].message
+
+
+def test_a_widget_that_no_page_shows_goes_with_the_run(stage):
+    """As when a program runs a notebook."""
+    widget = stage.show()
+    stage.becomes("COMPLETED")
+    assert widget.comm is None
 
 
 def test_widgets_are_not_kept_for_ever(monkeypatch):

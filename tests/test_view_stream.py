@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -256,6 +257,22 @@ def test_progress_and_the_end_of_it():
     feed.emit(Saved(task("a")))
     front.read()
     assert front.rows[0]["b"] is None
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "sent"),
+    [
+        *((3, None, [3, None, ""]), (0.5, 1, [0.5, 1, ""]), (Decimal("1.5"), True, [1.5, 1, ""])),
+        *((float("nan"), float("inf"), [0, None, ""]), ("many", object(), [0, None, ""])),
+    ],
+    ids=repr,
+)
+def test_progress_is_what_users_call_it_and_numbers_on_the_wire(done, total, sent):
+    feed, stream, front = stage([task("a", 1, TaskStatus.RUNNING)], seen=seen("a"))
+    front.take(stream.first())
+    feed.emit(Progressed("a", done, total, None))
+    front.read()
+    assert front.rows[0]["b"] == sent
 
 
 def test_the_clock_is_sent_when_it_changes_its_course():

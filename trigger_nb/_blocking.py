@@ -9,7 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ._call import MISS, Call
+from ._call import MISS, SAID, Call
 from ._executors import Home, threads
 from ._io import Io, KeyValues, Logger, Stores
 from .errors import RunInterrupted, UsageError
@@ -47,7 +47,8 @@ class BlockingIo:
         try:
             return body()
         except Exception as error:  # noqa: BLE001  # that is what it is for
-            return on_error(error)
+            answer = on_error(error)
+            return None if answer is SAID else answer
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._io, name)

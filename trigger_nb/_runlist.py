@@ -7,7 +7,6 @@ import contextvars
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -40,24 +39,28 @@ class RunQuery:
 
     def each(self) -> Iterator[Run]:
         """The runs, newest first, read as they are asked for."""
+        return (Run(self.runtime, record.id) for record in self.records() if self.matches(record))
+
+    def records(self) -> Iterator[RunRecord]:
+        """What is stored of all runs, newest first, whether they match or not."""
         offset = 0
         while rows := self.runtime.store.page("runs", _CHUNK, offset):
             for key, text in rows:
-                if self.job is None or RunRecord.loads(text).job == self.job:
-                    run = Run(self.runtime, key.removeprefix("run/"))
-                    if self.status is None or run.status == self.status:
-                        yield run
+                record = RunRecord.loads(text)
+                record.id = key.removeprefix("run/")
+                yield record
             offset += _CHUNK
+
+    def matches(self, record: RunRecord) -> bool:
+        """Whether a run is one of these."""
+        if self.job is not None and record.job != self.job:
+            return False
+        return self.status is None or Run(self.runtime, record.id).status == self.status
 
     def within(self, job: str, status: str) -> RunQuery:
         """The same runs, of one job or in one status only; "" does not restrict them."""
         chosen = RunStatus(status) if status in set(RunStatus) else None
         return RunQuery(self.runtime, job or self.job, chosen or self.status)
-
-    @property
-    def jobs(self) -> list[str]:
-        """The jobs that have runs."""
-        return sorted({run.job for run in self.each()})
 
 
 class RunList:
@@ -132,14 +135,15 @@ class RunList:
     def _page(self, message: Mapping[str, Any]) -> Wire:
         query = self._query.within(str(message.get("job") or ""), str(message.get("status") or ""))
         offset = max(0, int(message.get("offset") or 0))
-        runs = list(query.each())
+        among = [record for record in self._query.records() if self._query.matches(record)]
+        found = [record.id for record in among if query.matches(record)]
         now = self._runtime.clock.time()
-        shown = [run._current for run in islice(runs, offset, offset + _PAGE)]
+        shown = [Run(self._runtime, run_id)._current for run_id in found[offset : offset + _PAGE]]
         return {
             "rows": [{**table.as_wire(run, now), "actions": self._actions(run)} for run in shown],
-            "total": len(runs),
+            "total": len(found),
             "offset": offset,
-            "jobs": self._query.jobs,
+            "jobs": sorted({record.job for record in among}),
             "statuses": [str(status) for status in RunStatus],
         }
 

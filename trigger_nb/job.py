@@ -235,9 +235,12 @@ class Job(Generic[T]):
                 return None, error
 
         output, error = asyncio.run(main())
-        if error is not None:
+        if error is None:
+            return output
+        try:
             raise error.with_traceback(users_frames(error.__traceback__))
-        return output
+        finally:
+            del error  # it refers to this frame
 
     def runs(self, status: RunStatus | str | None = None, limit: int = 50) -> Runs:
         """Its runs, newest first."""

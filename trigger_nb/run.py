@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import logging
 import sys
 import threading
 import unicodedata
@@ -39,6 +40,8 @@ from .view.notebook import RunDisplay, bundle, to_kernel
 
 if TYPE_CHECKING:
     from .view.widget import LiveWidget
+
+_log = logging.getLogger("trigger_nb")
 
 
 class Run:
@@ -441,14 +444,23 @@ class Run:
 
     def show(self, *, awaited: bool = False) -> None:
         """Show its tree under the cell that is running; `awaited`: which waits for its end."""
-        display = self._display()
-        display.model.awaited = awaited
         self._shown_in = _cell_number()
+        try:
+            display = self._display()
+        except UsageError:
+            raise
+        except Exception:  # noqa: BLE001  # a display never fails a run (rule D1)
+            _log.warning("run %s cannot be shown; the run itself goes on", self._id, exc_info=True)
+            return
+        display.model.awaited = awaited
         display.show()
 
     def _display(self) -> RunDisplay:
         """What shows it in this kernel: the same live widget, in however many places."""
         display = self._runtime.views.get(self._id)
+        if display is not None and display.leaving:  # as soon as it has left, another one is needed
+            display.flush()
+            display = self._runtime.views.get(self._id)
         if display is None:
             if not has_loop():
                 raise UsageError(

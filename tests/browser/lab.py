@@ -26,7 +26,7 @@ from playwright.sync_api import BrowserContext, Error, Locator, expect, sync_pla
 from . import chromium
 from .server import TOKEN, Server
 
-PATIENCE = 20.0  # seconds; only a failing test waits that long
+PATIENCE = 30.0  # seconds; only a failing test waits that long
 FLAGS = [
     "--disable-gpu",
     "--disable-quic",
@@ -250,8 +250,9 @@ class Lab:
         return file
 
     def complaints(self) -> list[str]:
-        """What the browser's console has of errors and warnings."""
-        return [said for said in self.console if said.startswith(("error:", "warning:", "uncaught:"))]
+        """What the browser's console has of errors and warnings, but for what JupyterLab says of a restart."""
+        bad = [said for said in self.console if said.startswith(("error:", "warning:", "uncaught:"))]
+        return [said for said in bad if not said.startswith("warning: Connection lost, reconnecting")]
 
     def evidence(self) -> str:
         """Where there is to see how it stands, for whoever wonders why a test has failed."""

@@ -142,6 +142,14 @@ def test_what_runs_grows_by_itself(page):
     expect(bar(page, "long")).to_have_class("tnb-span tnb-span-running tnb-span-critical")
 
 
+def test_what_has_not_begun_has_no_bar(page):
+    """Issue 3, Timeline: neither does what is to be run once more."""
+    show_timeline(page, {}, [*ROWS, {"i": 5, "n": "later", "s": "pending", "t": 3, "d": 1}], now=1010)
+    expect(bar(page, "fetch")).to_be_visible()
+    expect(bar(page, "later")).to_have_count(0)
+    expect(page.get_by_role("treeitem", name="later").locator(".tnb-cell i")).to_be_hidden()
+
+
 def test_the_tree_has_no_bars(page):
     """Issue 3, Timeline: a second view of the same rows."""
     show_timeline(page, {}, ROWS, now=1010)

@@ -6,8 +6,9 @@ import asyncio
 import contextvars
 import logging
 import sys
+import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from uuid import uuid4
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("trigger_nb")
 
+_STEP = 0.008  # How long drawing what remains may hold the loop at a time, in seconds, ...
+_REST = 0.02  # ... and how long it then lets go of it.
 _REDRAW = 1.0  # The shortest time between two replacements of what stands beside the widget, in seconds.
 _KEPT = 20  # How many widgets of runs that are over are kept, for pages that come back.
 
@@ -40,9 +43,25 @@ def in_notebook() -> bool:
 
 def bundle(model: RunModel) -> Bundle:
     """The run as it stands, without its widget, for every kind of front end."""
-    if model.ended:
-        return {"text/html": html.final(model), "text/plain": text.tree(model)}
-    return {"text/html": html.live(model), "text/plain": text.excerpt(model)}
+    if not model.ended:
+        return {"text/html": html.live(model), "text/plain": text.excerpt(model)}
+    drawing = _drawing(model)
+    while True:
+        try:
+            next(drawing)
+        except StopIteration as done:
+            return done.value
+
+
+def _drawing(model: RunModel) -> Generator[None, None, Bundle]:
+    """What remains of a run, drawn in steps of a few ms. Nothing may be applied to the model meanwhile."""
+    parts: list[str] = []
+    for part in html.final_parts(model):
+        parts.append(part)
+        yield
+    plain = text.tree(model)
+    yield
+    return {"text/html": "".join(parts), "text/plain": plain}
 
 
 class RunDisplay:
@@ -74,6 +93,7 @@ class RunDisplay:
         self._places: list[str] = []  # display ids: each display has its own
         self._beside: tuple[str, ...] = ()  # the run's status, for which the places were drawn last
         self._redraw_at = 0.0  # when they may be drawn again, by the loop's clock
+        self._drawing: Generator[None, None, Bundle] | None = None  # of what remains; the pump is held
         self._make_pump = lambda: Pump(
             make_model, feed, loop, controls, self._post, after_work=self._see_to_places
         )
@@ -100,11 +120,24 @@ class RunDisplay:
 
     def flush(self) -> None:
         """Show now what has happened so far, all of it. May be called from any thread."""
+        self._pump.guarded(lambda: self._draw(None))
         self._pump.flush()
+        self._pump.guarded(lambda: self._draw(None))
 
     async def settle(self) -> None:
         """Like `flush`, in small steps between which the loop goes on."""
+        await self._drawn()
         await self._pump.settle()
+        await self._drawn()
+
+    async def _drawn(self) -> None:
+        while self.leaving:  # noqa: ASYNC110  # it is a matter of milliseconds
+            await asyncio.sleep(_REST)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether what remains of the run is being drawn."""
+        return self._drawing is not None
 
     def leave(self) -> None:
         """Leave static HTML in all places, if the run has ended."""
@@ -160,7 +193,7 @@ class RunDisplay:
         if not self._places:
             self._beside = self._status
         place = f"trigger_nb-{uuid4().hex}"
-        self._put(place, False, live=True)
+        self._put(place, False)
         self._places.append(place)
         if self.model.ended:
             with_next_cell(self.leave)
@@ -180,19 +213,48 @@ class RunDisplay:
             self._leave()
         else:
             for place in self._places:
-                self._put(place, True, live=True)
+                self._put(place, True)
             if self.model.ended:
                 with_next_cell(self.leave)
         self._beside = self._status  # after all that can fail: then it is tried again
 
     def _leave_if_ended(self) -> None:
         self._pump.catch_up()
-        if self.model.ended:
+        if self.model.ended and not self.leaving:
             self._leave()
+        self._draw(None)
 
     def _leave(self) -> None:
+        self._pump.hold()
+        self._drawing = _drawing(self.model)
+        self._draw(_STEP)
+
+    def _draw(self, seconds: float | None) -> None:
+        """Go on drawing what remains, for so many seconds or to the end."""
+        until = None if seconds is None else time.perf_counter() + seconds
+        while self._drawing is not None:
+            try:
+                next(self._drawing)
+            except StopIteration as done:
+                self._stop_drawing()
+                self._left(done.value)
+            except BaseException:
+                self._stop_drawing()
+                raise
+            else:
+                if until is not None and time.perf_counter() > until:
+                    self._loop.call_later(
+                        _REST, self._pump.guarded, lambda: self._draw(_STEP), context=contextvars.Context()
+                    )
+                    return
+
+    def _stop_drawing(self) -> None:
+        self._drawing = None
+        self._pump.release()
+
+    def _left(self, remains: Bundle) -> None:
         for place in self._places:
-            self._put(place, True, live=False)
+            self._publish(remains, {}, place, True)
         self._places.clear()
         if self.stay:
             return
@@ -205,8 +267,8 @@ class RunDisplay:
             else:  # as when a notebook is run by a program: nobody will come back
                 self.drop()
 
-    def _put(self, place: str, update: bool, *, live: bool) -> None:
-        widget, metadata = (self._pump.guarded(self._widget_bundle) if live else None) or _NOTHING
+    def _put(self, place: str, update: bool) -> None:
+        widget, metadata = self._pump.guarded(self._widget_bundle) or _NOTHING
         self._publish({**widget, **bundle(self.model)}, metadata, place, update)
 
     def _widget_bundle(self) -> tuple[Bundle, Bundle]:

@@ -64,6 +64,7 @@ class Pump:
         self._in_snapshot = False  # whether somebody waits for the first rows
         self._tails: list[float] = []  # how long from one to the next, of those still to be sent
         self._tail_due = False
+        self._held = False  # whether the model has to stay as it is
         self._timer: asyncio.TimerHandle | None = None
         self._faulty = False
         self.closed = False
@@ -88,18 +89,28 @@ class Pump:
 
     def flush(self) -> None:
         """Send now what has happened so far, all of it."""
-        self.guarded(self._stream.catch_up)
+        self.guarded(self.catch_up)
         self._work()
 
     async def settle(self) -> None:
         """Like `flush`, in small steps between which the loop goes on."""
-        while self.guarded(self._stream.take_in):  # noqa: ASYNC110  # nothing is waited for
+        while not self._held and self.guarded(self._stream.take_in):  # noqa: ASYNC110  # nothing is waited for
             await asyncio.sleep(0)
         self._work()
 
     def catch_up(self) -> None:
         """Bring the model up to all that has happened."""
-        self._stream.catch_up()
+        if not self._held:
+            self._stream.catch_up()
+
+    def hold(self) -> None:
+        """Leave the model as it is, and send nothing, until `release`."""
+        self._held = True
+
+    def release(self) -> None:
+        """Go on."""
+        self._held = False
+        self.schedule(0.0)
 
     def close(self) -> None:
         """Follow no more."""
@@ -155,6 +166,8 @@ class Pump:
     def _due(self) -> None:
         self._timer = None
         self._work()
+        if self._held:
+            return
         if self._stream.pending if self._flowing else self._stream.to_take_in:
             self._plan(self._send_at - self._loop.time())
         elif self._tails:
@@ -162,6 +175,8 @@ class Pump:
             self._plan(self._tails.pop(0))
 
     def _work(self) -> None:
+        if self._held:
+            return
         self.guarded(self._send)
         self.guarded(self._after_work)
 

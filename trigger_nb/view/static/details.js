@@ -90,7 +90,8 @@ export class DetailsPane {
   renderButtons(row) {
     const offered = this.store.header.row_actions;
     const isRunOnce = row.kind !== "log" && row.state !== "pending" && row.state !== "not reached";
-    this.renderButton(this.skip, "skip_wait", row, row.state === "waiting" ? offered["skip_wait"] : undefined);
+    const isWait = row.state === "waiting" || row.state === "retrying";
+    this.renderButton(this.skip, "skip_wait", row, isWait ? offered["skip_wait"] : undefined);
     this.renderButton(this.rerun, "rerun_from", row, isRunOnce ? offered["rerun_from"] : undefined);
     this.head.classList.toggle("tnb-dh-two", !this.skip.element.hidden && !this.rerun.element.hidden);
   }

@@ -60,7 +60,7 @@ export class RunHeader {
     setText(this.status, header.status);
     setAttribute(this.status, "class", `tnb-w tnb-w-${stateName(header.state)}`);
     this.renderButtons(header.actions);
-    this.renderBar(header.tally, header.replayed);
+    this.renderBar(header.tally);
     this.renderNote();
     setShown(this.offline, !channel.live());
     this.renderHints(header.hints);
@@ -88,12 +88,9 @@ export class RunHeader {
     setShown(this.buttonBox, elements.length > 0);
   }
 
-  /**
-   * @param {Record<string, number>} tally
-   * @param {number} replayed
-   */
-  renderBar(tally, replayed) {
-    const old = Math.min(replayed, tally["completed"] ?? 0);
+  /** @param {Record<string, number>} tally */
+  renderBar(tally) {
+    const old = Math.min(tally["replayed"] ?? 0, tally["completed"] ?? 0);
     /** @type {Record<string, number>} */
     const counts = { ...tally, completed: (tally["completed"] ?? 0) - old, replayed: old };
     const total = STATE_ORDER.reduce((sum, state) => sum + (tally[state] ?? 0), 0);

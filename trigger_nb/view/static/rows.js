@@ -213,8 +213,18 @@ export class RowSet {
 
   /** @param {Row} row */
   noteActive(row) {
-    if (row.state !== "pending" && row.state !== "not reached") this.lastActive = row;
+    if (row.state === "pending" || row.state === "not reached") return;
+    if (!this.lastActive || !beganBefore(row, this.lastActive)) this.lastActive = row;
   }
+}
+
+/**
+ * Rows of one message come in any order.
+ * @param {Row} a
+ * @param {Row} b
+ */
+function beganBefore(a, b) {
+  return (a.start ?? 0) - (b.start ?? 0) < 0 || (a.start === b.start && (a.order ?? Infinity) < (b.order ?? Infinity));
 }
 
 /**

@@ -46,8 +46,7 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {boolean} ended
  * @property {string} began      date of the start, as text
  * @property {number} passes
- * @property {Record<string, number>} tally  all rows by state
- * @property {number} replayed
+ * @property {Record<string, number>} tally  all rows by state, and how many were replayed
  * @property {string} store
  * @property {string[]} hints
  * @property {ErrorData | null} error
@@ -112,7 +111,6 @@ const EMPTY_HEADER = {
   began: "",
   passes: 1,
   tally: {},
-  replayed: 0,
   store: "",
   hints: [],
   error: null,

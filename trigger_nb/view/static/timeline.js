@@ -238,7 +238,8 @@ class Timeline {
     const bar = /** @type {HTMLElement} */ (cell.firstElementChild ?? cell.appendChild(h("i")));
     const label = /** @type {HTMLElement} */ (bar.nextElementSibling ?? cell.appendChild(h("span", { class: "tnb-when" })));
     const span = spanOf(row, this.store.sinceBase());
-    setShown(cell, span !== null);
+    setShown(bar, span !== null);
+    setShown(label, span !== null);
     if (!span) return;
     const left = placeOf(this.scale, span.from);
     const right = placeOf(this.scale, span.to);

@@ -69,8 +69,7 @@ export class Toolbar {
 
   /** @param {import("./store.js").Header} header */
   renderChips(header) {
-    /** @type {Record<string, number>} */
-    const counts = { ...header.tally, replayed: header.replayed };
+    const counts = header.tally;
     const isShown = (/** @type {string} */ state) =>
       counts[state] > 0 || this.isChosen(state) || (state === "running" && header.state === state);
     const chips = [...STATE_ORDER, "replayed"].filter(isShown).map((state) => {

@@ -28,6 +28,8 @@ export class Tree {
     /** @type {Map<number, RowElement>} */
     this.shown = new Map();
     this.lastJump = 0;
+    /** Whether a jump was put off, as the last one was a moment ago. */
+    this.jumpIsDue = false;
     /** How far the list is scrolled: kept here, as a browser forgets it when it is taken out of the page. */
     this.top = 0;
     /** Whether there are more rows than fit. */
@@ -52,7 +54,6 @@ export class Tree {
     }
     element.addEventListener("click", (event) => this.clicked(event));
     element.addEventListener("dblclick", (event) => this.toggle(this.rowAt(event)));
-    element.addEventListener("focus", () => this.focused());
   }
 
   // --- what a person does ---
@@ -82,12 +83,6 @@ export class Tree {
   /** @param {import("./store.js").Row | null} row */
   toggle(row) {
     if (row) this.outline.setOpen(row, !this.outline.isOpen(row));
-  }
-
-  focused() {
-    if (this.outline.activeRow() || !this.element.matches(":focus-visible")) return;
-    const [first] = this.outline.lines();
-    if (first) this.choose(first.row);
   }
 
   /**
@@ -182,13 +177,15 @@ export class Tree {
   scrollTarget(top, viewHeight) {
     const wanted = this.outline.place(this.wanted);
     this.wanted = null;
+    this.jumpIsDue = false;
     if (wanted >= 0) return towards(wanted, top, viewHeight);
     if (!this.outline.following) return top;
     const place = this.followedPlace();
     if (place < 0) return top;
     const target = inView(place, top, viewHeight);
     const isFar = Math.abs(target - top) > 4 * ROW_HEIGHT;
-    if (isFar && Date.now() - this.lastJump < FOLLOW_PAUSE) return top;
+    this.jumpIsDue = isFar && Date.now() - this.lastJump < FOLLOW_PAUSE;
+    if (this.jumpIsDue) return top;
     if (isFar) this.lastJump = Date.now();
     return target;
   }
@@ -211,7 +208,7 @@ export class Tree {
   /** Clocks go on by themselves between two messages. */
   tick() {
     // Moved within the page, it stands at its top again, and nothing has told so.
-    if (isElsewhere(this.element, this.top)) this.render();
+    if (isElsewhere(this.element, this.top) || this.jumpIsDue) this.render();
     for (const drawn of this.shown.values()) drawn.paintClock(this.store);
   }
 }

@@ -1,0 +1,97 @@
+"""The timeline of a run in the notebook. What it draws of which rows, `test_alone.py` holds in detail."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Locator, expect
+
+from .lab import UNTIL
+from .letter import row
+
+JOB = (
+    UNTIL
+    + """
+from trigger_nb import job
+
+async def takes(seconds):
+    await asyncio.sleep(seconds)
+
+async def sources(io):
+    await asyncio.gather(
+        io.run_task("orders", takes, 0.8),
+        io.run_task("visits", takes, 0.2),
+    )
+
+@job(name="Weekly report")
+async def report(payload, io):
+    await io.run_task("sign in", takes, 0.2)
+    await io.run_task("sources", sources)
+    await io.wait("settle", seconds=0.5)
+    await io.run_task("write", until, "written")
+
+run = report.start()
+"""
+)
+
+
+def bar(run: Locator, told: str) -> Locator:
+    return row(run, told).locator(".tnb-span")
+
+
+def box(run: Locator, told: str) -> tuple[float, float]:
+    """Where a bar begins and ends, in pixels."""
+    found = bar(run, told).bounding_box()
+    assert found is not None
+    return found["x"], found["x"] + found["width"]
+
+
+def test_the_same_rows_are_bars_over_time_with_the_critical_path_marked(lab):
+    """D2: tasks side by side, waits hatched; what runs grows without a message; choosing a row works in both."""
+    run = lab.open([JOB]).run_all().wait_idle().live(0)
+    expect(row(run, "running, write")).to_be_visible()
+    run.get_by_role("button", name="Timeline").click()
+    expect(run.get_by_text("critical path: 4 tasks")).to_be_visible()
+
+    assert box(run, "completed, sign in")[1] <= box(run, "completed, orders")[0] + 1
+    orders, visits = box(run, "completed, orders"), box(run, "completed, visits")
+    assert abs(orders[0] - visits[0]) < 0.2 * (orders[1] - orders[0])
+    assert visits[1] < orders[1]
+    wait = box(run, "completed, wait")
+    assert orders[1] <= wait[0] + 1
+    assert wait[1] <= box(run, "running, write")[0] + 1
+
+    line = "bar => getComputedStyle(bar, '::after').height"
+    for told in ("sign in", "sources", "orders", "wait", "write"):
+        assert bar(run, told).evaluate(line) == "2px"
+    assert bar(run, "visits").evaluate("bar => getComputedStyle(bar, '::after').content") == "none"
+    hatched = "bar => getComputedStyle(bar).backgroundImage.includes('repeating-linear-gradient')"
+    assert bar(run, "wait").evaluate(hatched)
+    assert not bar(run, "orders").evaluate(hatched)
+
+    row(run, "completed, orders").click()
+    expect(row(run, "completed, orders")).to_contain_text("took 8")
+    expect(run.get_by_role("region", name="Details of orders")).to_be_visible()
+    lab.page.keyboard.press("Escape")
+    share = "bar => bar.getBoundingClientRect().width / bar.parentElement.getBoundingClientRect().width"
+    before = bar(run, "write").evaluate(share)
+    lab.page.wait_for_function(
+        f"([bar, before]) => ({share})(bar) > before", arg=[bar(run, "write").element_handle(), before]
+    )
+
+    run.get_by_role("button", name="Tree", exact=True).click()
+    expect(run.locator(".tnb-span")).to_have_count(0)
+    expect(row(run, "completed, orders")).to_have_attribute("aria-selected", "true")
+    assert lab.complaints() == []
+
+
+def test_what_was_replayed_is_faint_and_not_on_the_critical_path(lab):
+    """D2: the path is through what this pass did itself."""
+    run = lab.open([JOB]).run_all().wait_idle().live(0)
+    expect(row(run, "running, write")).to_be_visible()
+    lab.restart_kernel().run_all().wait_idle()
+    expect(row(run, "completed, orders, replayed")).to_be_visible()
+    run.get_by_role("button", name="Timeline").click()
+    expect(run.get_by_text("critical path: 1 task,")).to_be_visible()
+    opacity = "bar => Number(getComputedStyle(bar).opacity)"
+    assert bar(run, "orders").evaluate(opacity) < 0.7
+    assert bar(run, "write").evaluate(opacity) == 1
+    assert lab.complaints() == []
