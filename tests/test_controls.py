@@ -299,12 +299,13 @@ def test_the_first_few_are_named_in_their_order(tmp_path):
 async def test_what_failed_around_it_is_counted_too(tmp_path):
     """Its body is called again, to come to the task."""
     world = World(tmp_path)
+    child = world.failing("child", ValueError("once"))
 
     @world.client.job
     async def job(payload, io):
         async def parent(io):
             world.note("parent")
-            await io.run_task("child", world.failing("child", ValueError("once")))
+            await io.run_task("child", child)
 
         await io.run_task("parent", parent)
 

@@ -283,6 +283,30 @@ async def test_a_timed_out_threads_body_is_adopted_by_the_next_attempt(world):
     assert world.take() == []
 
 
+async def test_a_timed_out_threads_result_is_the_next_attempts(world):
+    """A5: it came while the next attempt was counted down to, and a completed effect is never repeated."""
+    world.clock._autojump = False
+    gate = Gate()
+
+    def charge():
+        world.note("charge")
+        gate.pass_through()
+        return "charged"
+
+    @world.client.job
+    async def job(payload, io):
+        return await io.run_task("charge", charge, timeout=0.01, retry=Retry(limit=3, min_timeout=60))
+
+    run = job.start()
+    await until(lambda: world.clock.deadlines)
+    gate.open()
+    assert await run == "charged", "though nobody turns the clock"
+    assert world.take() == ["charge"]
+    world.new_kernel()
+    assert await world.client.job(job.fn).run() == "charged"
+    assert world.take() == []
+
+
 async def test_a_timed_out_threads_body_may_go_on_using_io(world):
     """A5, A6: it is alive and adopted, so its subtasks are its own."""
     gate = Gate()

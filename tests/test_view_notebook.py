@@ -254,10 +254,11 @@ def test_static_html_takes_its_place_when_it_is_over(stage, status):
     stage.feed.emit(Saved(task("a")))
     stage.becomes(status, worked=4.0)
     assert stage.page.kinds() == [STATIC]
-    model = stage.display.model
+    record = run(status, worked=4.0)
+    model = RunModel(record, [task("a")], seen={"a": Seen("a", Reason.NEW)}, clock=Clock())
     (left,) = stage.page.places.values()
     assert left == {"text/html": html.final(model), "text/plain": text.tree(model)}
-    assert "a" in model.rows
+    assert not stage.display.model.rows, "kept for a page that comes back, without what is large"
     assert widget.front.run["ended"], "the widget's last message"
     assert stage.closed == 1
     assert not stage.feed.watched
@@ -430,6 +431,21 @@ def test_a_page_that_comes_back_later_gets_the_run_as_it_is_then(stage):
     stage.display.drop()
     assert not stage.feed.watched, "there was one new pump only"
     assert widget.comm is None
+
+
+def test_a_row_keeps_its_number_when_a_page_comes_back(stage):
+    """An action that is on its way must not hit another row."""
+    stage.feed.emit(Seen("b", Reason.NEW))
+    stage.feed.emit(Saved(task("b", 2)))
+    widget = stage.opens()
+    stage.loop.advance(1.0)
+    (number,) = widget.front.rows
+    stage.becomes(RunStatus.COMPLETED)
+    stage.records = [task("a", 1), task("b", 2)]
+    widget.loaded()
+    stage.loop.advance(1.0)
+    assert widget.front.rows[number]["n"] == "b"
+    assert len(widget.front.rows) == 2
 
 
 def test_a_page_of_a_run_that_was_deleted_harms_nobody(stage, caplog):

@@ -637,8 +637,9 @@ class Pass:
 
     async def _count_down(self, call: Call[Any], record: TaskRecord, until: float) -> None:
         call.record = waiting = record.copy(status=TaskStatus.WAITING, next_at=until)
-        await self.ledger.save(waiting)
-        await self._pause(call.path, until, "wait" if waiting.error is None else "retry")
+        has_result = await self.ledger.save(waiting)
+        if not has_result:
+            await self._pause(call.path, until, "wait" if waiting.error is None else "retry")
 
     def _check_open(self, call: Call[Any]) -> None:
         """A new body may start only where the pass and the scope are still open (I7, A6)."""
@@ -681,6 +682,8 @@ class Pass:
             value = await self._adopt(call, living)
             if value is not MISS:
                 return value
+        if record.attempt > 1 and (late := self._result_of_earlier(record)) is not None:
+            return self._stored_value(call, late)
         if scope.prints is not None:
             scope.prints.attempt = record.attempt
         flight = Flight(key, self, scope, record)
@@ -710,6 +713,13 @@ class Pass:
         assert flight.record is not None
         return self._stored_value(call, flight.record)
 
+    def _result_of_earlier(self, record: TaskRecord) -> TaskRecord | None:
+        """What a thread brought home that timed out, and ended before the next attempt began (A5)."""
+        found = self.ledger.record(record.path)
+        if found is None or (found.status, found.generation) != (TaskStatus.COMPLETED, record.generation):
+            return None
+        return found
+
     def _land(self, flight: Flight) -> None:
         self.flights.discard(flight)
         if flight.gone:
@@ -718,14 +728,18 @@ class Pass:
         if (around := flight.scope.parent) is not None and around.deferred is not None:
             self._save_deferred(around)
         if flight.gone:  # on its thread
-            self.home.soon(self._look_around)
+            self.home.soon(partial(self._look_around, flight))
         else:
-            self._look_around()
+            self._look_around(flight)
         if not self.flights:
             self.on_landed()
 
-    def _look_around(self) -> None:
+    def _look_around(self, landed: Flight) -> None:
         """A body has ended: perhaps nothing moves any more."""
+        if landed.gone and landed.record is not None:
+            self._still.wake(
+                landed.path
+            )  # the next attempt takes its result, and is counted down to no longer
         self._leave_if_drained()
         if self._still:
             self._tell_waiting()

@@ -13,11 +13,11 @@ from uuid import uuid4
 from ._controls import RunControls, why_no_job
 from ._records import RunRecord, RunStatus
 from ._runtime import Runtime
-from .errors import TriggerError, UsageError
+from .errors import UsageError
 from .run import Run
 from .view import table
 from .view.notebook import Bundle, to_kernel, with_next_cell
-from .view.pump import Pump
+from .view.pump import Pump, outcome
 from .view.wire import Button, Wire
 
 if TYPE_CHECKING:
@@ -106,7 +106,11 @@ class RunList:
         try:
             self._answer(message)
         except Exception:  # noqa: BLE001  # a display harms nobody
-            _log.warning("the list of runs could not answer %.200r", message, exc_info=True)
+            self._report()
+
+    @staticmethod
+    def _report() -> None:
+        _log.warning("the list of runs failed", exc_info=True)
 
     def _answer(self, message: Mapping[str, Any]) -> None:
         match message:
@@ -124,11 +128,7 @@ class RunList:
                 pass
 
     def _reply(self, asked: Any, work: Callable[[], Wire]) -> None:
-        try:
-            answer: Wire = {"ok": True, **work()}
-        except TriggerError as error:
-            answer = {"ok": False, "text": str(error)}
-        self.widget.post({"answers": [{"id": asked, **answer}]})
+        self.widget.post({"answers": [{"id": asked, **outcome(work, self._report)}]})
 
     # --- pages ------------------------------------------------------------------------
 

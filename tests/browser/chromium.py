@@ -73,9 +73,8 @@ def _with_apt() -> None:
         return
     print("Installing Chromium with apt-get (once) ...", flush=True)
     apt = [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
-    install = [*apt, "install", "-y", "--no-install-recommends", *PACKAGES]
-    if not _succeeds(*install) and _succeeds(*apt, "update"):  # the lists may be old, or missing
-        _succeeds(*install)
+    _succeeds(*apt, "update")  # the lists may be missing
+    _succeeds(*apt, "install", "-y", "--no-install-recommends", *PACKAGES)
 
 
 def _with_playwright() -> None:

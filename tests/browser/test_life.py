@@ -228,32 +228,58 @@ def saved_notebook(lab):
 # What goes wrong -------------------------------------------------------------------------------------
 
 
-def test_a_dropped_message_is_noticed_and_healed(lab):
-    """D1: the server drops messages when there are too many; here it is the next one, whenever the test says so."""
-    lossy = """
+LOSSY = """
 display = run._display()
 post = display.widget.post
 
 def lossy(message):
-    if os.path.exists("drop") and ("rows" in message or "run" in message):
-        os.rename("drop", "dropped")
+    wanted = [name for name in message if os.path.exists(f"drop {name}")]
+    if wanted:
+        os.remove(f"drop {wanted[0]}")
     else:
         post(message)
 
 display.widget.post = lossy
 """
-    lab.open([JOB, START, lossy]).run_all().wait_idle()
+
+
+def drop(lab, part):
+    """Lose the next message with this part, as the server loses some when there are too many."""
+    return lab.signal(f"drop {part}")
+
+
+def is_dropped(lab, part):
+    return not (lab.folder / f"drop {part}").exists()
+
+
+def test_a_dropped_message_is_noticed_and_healed(lab):
+    """D1: in the middle, and the last one of a run."""
+    lab.open([JOB, START, LOSSY]).run_all().wait_idle()
     expect(row(lab.live(1), "running, Look up the address")).to_be_visible()
 
-    lab.signal("drop").signal("address")
+    drop(lab, "rows").signal("address")
     expect(row(lab.live(1), "running, Write the letter")).to_be_visible()
-    assert (lab.folder / "dropped").exists()
+    assert is_dropped(lab, "rows")
 
-    lab.signal("drop")
+    drop(lab, "run")
     with failing(lab, "write"):
         expect(lab.live(1)).to_contain_text("FAILED")
-    assert not (lab.folder / "drop").exists()
+    assert is_dropped(lab, "run")
     expect(lab.live(1).get_by_role("button", name="Retry")).to_be_enabled()
+
+
+def test_a_dropped_answer_is_told_and_can_be_asked_for_again(lab):
+    """D1, D3: a button waits for no answer that does not come."""
+    lab.open([JOB, START, LOSSY]).run_all().wait_idle().signal("address")
+    run = lab.live(1)
+    row(run, "completed, Look up the address").click()
+    drop(lab, "answers")
+    run.get_by_role("button", name="Rerun from here").click()
+    expect(run.get_by_text("answer was lost on its way")).to_be_visible()
+    assert is_dropped(lab, "answers")
+
+    run.get_by_role("button", name="Rerun from here").click()
+    expect(run.get_by_role("button", name="Run 2 tasks again")).to_be_visible()
 
 
 def test_a_fault_in_the_front_end_leaves_the_run_alone(lab):

@@ -88,7 +88,7 @@ def standalone(body: str, title: str) -> str:
 _PAGE_CSS = (
     ":root{color-scheme:light dark}"
     "body{margin:24px auto;max-width:1100px;padding:0 16px;background:#fff;color:#1f2328}"
-    "@media(prefers-color-scheme:dark){body{background:#16181c;color:#d9dce1}}"
+    "@media(prefers-color-scheme:dark){body{background:#16181c;color:#d9dce1;--jp-ui-font-color2:#9aa1ab}}"
     "@media print{body{background:#fff;color:#000;margin:0}}"
 )
 

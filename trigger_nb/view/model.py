@@ -657,7 +657,7 @@ class RunModel:
     @property
     def elapsed(self) -> float | None:
         """Seconds that the run has lasted: its passes, without what lay between them."""
-        return run_seconds(self.run, None if self.ended else self.now)
+        return run_seconds(self.run, None if self.at_rest else self.now)
 
     @property
     def failures(self) -> list[Row]:

@@ -94,8 +94,9 @@ class RunDisplay:
         self._beside: tuple[str, ...] = ()  # the run's status, for which the places were drawn last
         self._redraw_at = 0.0  # when they may be drawn again, by the loop's clock
         self._drawing: Generator[None, None, Bundle] | None = None  # of what remains; the pump is held
+        paths: list[str] = []  # by number: of all rows that the widget has ever been sent
         self._make_pump = lambda: Pump(
-            make_model, feed, loop, controls, self._post, after_work=self._see_to_places
+            make_model, feed, loop, controls, self._post, after_work=self._see_to_places, paths=paths
         )
         self._pump = self._make_pump()
 

@@ -52,7 +52,7 @@ class Pump:
     def __init__(
         self, make_model: Callable[[], RunModel], feed: Feed, loop: asyncio.AbstractEventLoop,
         controls: Controls, post: Callable[[dict[str, Any]], None], *,
-        after_work: Callable[[], None] = lambda: None,
+        after_work: Callable[[], None] = lambda: None, paths: list[str] | None = None,
     ) -> None:  # fmt: skip
         self._loop = loop
         self._controls = controls
@@ -77,7 +77,7 @@ class Pump:
         # In this order: what is saved after the model is made comes as an event.
         self._subscription = feed.subscribe(self._wake)
         self.model = make_model()
-        self._stream = stream.Stream(self.model, self._subscription, controls, self._report)
+        self._stream = stream.Stream(self.model, self._subscription, controls, self._report, paths)
 
     def first(self) -> dict[str, Any]:
         """What a front end has to show before it can ask."""
@@ -113,8 +113,10 @@ class Pump:
         self.schedule(0.0)
 
     def close(self) -> None:
-        """Follow no more."""
+        """Follow no more. What is left of the model is the run's header: a large one is not kept for nothing."""
         self.closed = True
+        self.model = RunModel(self.model.run)
+        self._stream = stream.Stream(self.model, self._subscription, self._controls, self._report)
         self._subscription.close()
         if self._timer is not None:
             self._timer.cancel()
@@ -212,23 +214,12 @@ class Pump:
             case {"t": "details", "i": int(index)}:
                 self._stream.watch(index, bool(message.get("on")))
             case {"t": "do", "id": str(request)}:
-                self._stream.answer({"id": request, **self._outcome(lambda: self._do(message))})
+                self._stream.answer({"id": request, **outcome(lambda: self._do(message), self._report)})
             case {"t": "ask", "id": str(request)}:
-                self._stream.answer({"id": request, **self._outcome(lambda: self._tell(message))})
+                self._stream.answer({"id": request, **outcome(lambda: self._tell(message), self._report)})
             case _:
                 return
         self._plan(0.0)
-
-    def _outcome(self, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What to answer: whoever has asked must not wait for ever."""
-        try:
-            return {"ok": True, **act()}
-        except TriggerError as error:
-            text = str(error)
-        except Exception as error:  # noqa: BLE001  # whatever it is
-            self._report()
-            text = f"{type(error).__name__}: {error}"
-        return {"ok": False, "text": visible(text, 1000)}
 
     def _do(self, message: Message) -> dict[str, Any]:
         self._controls.do(message.get("op", ""), self._path(message))
@@ -252,6 +243,18 @@ class Pump:
             self._flowing = True
             self._stream.hello(-1)
             self._plan(0.0)
+
+
+def outcome(act: Callable[[], dict[str, Any]], report: Callable[[], object]) -> dict[str, Any]:
+    """What to answer to a request: whoever has asked must not wait for ever."""
+    try:
+        return {"ok": True, **act()}
+    except TriggerError as error:
+        text = str(error)
+    except Exception as error:  # noqa: BLE001  # whatever it is
+        report()
+        text = f"{type(error).__name__}: {error}"
+    return {"ok": False, "text": visible(text, 1000)}
 
 
 def _hears_during_cells() -> bool:

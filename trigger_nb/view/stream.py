@@ -50,7 +50,7 @@ class Stream:
 
     def __init__(
         self, model: RunModel, subscription: Subscription, controls: Controls,
-        report: Callable[[], None] = lambda: None,
+        report: Callable[[], None] = lambda: None, paths: list[str] | None = None,
     ) -> None:  # fmt: skip
         self.model = model
         self._subscription = subscription
@@ -63,9 +63,10 @@ class Stream:
         self._header: Wire = {}
         self._clock: tuple[Any, ...] = ()  # what the run's clock was sent for
         self._sent: dict[str, Wire] = {}  # by path: a row's fields, as they were sent last
-        # By path: a row's number. It is never another one's: an action may be on its way.
-        self._index: dict[str, int] = {}
-        self._paths: list[str] = []  # by number
+        # By path: a row's number. It is never another one's: an action may be on its way. So what shows
+        # the run after this one goes on with the same `paths`.
+        self._paths = [] if paths is None else paths  # by number
+        self._index = {path: number for number, path in enumerate(self._paths)}
         self._dirty: dict[str, None] = {}  # paths of rows that may look different by now
         self._open: dict[int, _OpenDetails] = {}
         self._answers: list[Wire] = []
@@ -116,7 +117,7 @@ class Stream:
         """The details of a row are open, or are not any more."""
         if not on:
             self._open.pop(index, None)
-        elif 0 <= index < len(self._paths):
+        elif self.path(index) in self.model.rows:
             self._open.pop(index, None)
             self._open[index] = _OpenDetails()
             self._dirty[self._paths[index]] = None

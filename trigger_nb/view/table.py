@@ -50,7 +50,8 @@ def as_wire(run: RunRecord, now: float) -> dict[str, str]:
 
 def _cells(run: RunRecord, now: float) -> list[str]:
     started = run.started_at
-    lasted = run_seconds(run, now if run.status in (RunStatus.RUNNING, RunStatus.WAITING) else None)
+    goes_on = run.status in (RunStatus.RUNNING, RunStatus.WAITING) and run.reason != "paused"
+    lasted = run_seconds(run, now if goes_on else None)
     took = "" if lasted is None else duration(lasted)
     return [
         visible(f"{run.name or run.job} {run.version if run.version != '0' else ''}".strip(), 60),

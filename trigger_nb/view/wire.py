@@ -150,5 +150,5 @@ def clock(model: RunModel) -> Wire:
     return {
         "elapsed": None if elapsed is None else round(elapsed, 3),
         "at": round(model.now, 3),
-        "ticking": not model.ended,
+        "ticking": not model.at_rest,
     }

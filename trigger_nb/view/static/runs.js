@@ -294,8 +294,8 @@ class RunRow {
     this.deletes = new Button("Delete", () => void list.order("delete", run), { class: "tnb-danger" });
     this.keeps = new Button("Keep", () => list.askDelete(null));
     const asked = h("div", { class: "tnb-confirm" }, this.question, h("span", { class: "tnb-buttons" }, this.deletes.element, this.keeps.element));
-    const cell = h("td", { role: "gridcell", colspan: COLUMNS.length }, asked);
-    this.asking = h("tr", { role: "row", "data-run": run, class: "tnb-runs-ask" }, cell);
+    this.askingCell = h("td", { role: "gridcell" }, asked);
+    this.asking = h("tr", { role: "row", "data-run": run, class: "tnb-runs-ask" }, this.askingCell);
     this.isAsking = false;
   }
 
@@ -324,6 +324,8 @@ class RunRow {
     }
     this.paintActions(line.actions, isActive);
     this.isAsking = list.deleting === run;
+    // A narrow list hides columns; one more than it shows would take room from the others.
+    if (this.isAsking) this.askingCell.colSpan = [...this.element.cells].filter((cell) => cell.getClientRects().length).length;
     const [tasks] = /^[\d,]+ tasks?/.exec(line.counts) ?? [];
     setText(this.question, `Delete ${run}${tasks ? ` with its ${tasks}` : ""}?`);
   }

@@ -93,6 +93,7 @@ export function guarded(work) {
 let faultTold = false;
 
 const HELLO_EVERY = 1000; // ms
+const LOST = "The kernel's answer was lost on its way. If it was not done, try again.";
 
 /** @type {Header} */
 const EMPTY_HEADER = {
@@ -154,6 +155,8 @@ export class Store {
     this.watched = new Map();
     /** @type {Map<string, (answer: Answer) => void>} */
     this.asked = new Map();
+    /** Those that had no answer when a snapshot was asked for. @type {string[]} */
+    this.askedBefore = [];
 
     if (channel.first) this.receive({ ...channel.first, reset: true });
     this.stopListening = channel.listen(
@@ -241,6 +244,7 @@ export class Store {
     if (!update.more) this.incoming = null;
     for (const [index, details] of Object.entries(update.details ?? {})) this.details.set(Number(index), details);
     for (const answer of update.answers ?? []) this.answered(answer);
+    if (update.reset) this.giveUpAnswers();
     if (update.reset) this.watchAgain();
     this.version += 1;
   }
@@ -272,6 +276,12 @@ export class Store {
   answered(answer) {
     this.asked.get(answer.id)?.(answer);
     this.asked.delete(answer.id);
+  }
+
+  /** The kernel takes messages in order: what was asked before the snapshot was has no answer to come. */
+  giveUpAnswers() {
+    for (const id of this.askedBefore) this.answered({ id, ok: false, text: LOST });
+    this.askedBefore = [];
   }
 
   liveChanged() {
@@ -311,6 +321,7 @@ export class Store {
     }
     // The kernel counts the pages: one that was loaded again cannot be reached by replacing outputs.
     const isNew = this.lastHello === -Infinity;
+    this.askedBefore = [...this.asked.keys()];
     this.lastHello = Date.now();
     this.send({ t: "hello", n: this.applied, ...(isNew && { new: true }) });
   }
