@@ -45,6 +45,7 @@ def test_one_display_is_live_and_left_as_static_html(kernel):
     """).check()
     cell = kernel.submit(f"await steps.run({str(kernel.home / 'go steps')!r})")
     kernel.until_effect("steps first")
+    kernel.pump(lambda: display_messages(cell))
     (shown,) = display_messages(cell)
     assert shown["msg_type"] == "display_data"
     assert set(shown["content"]["data"]) == {WIDGET, "text/html", "text/plain"}

@@ -9,9 +9,9 @@ import decimal
 import enum
 import logging
 import pathlib
-import time
 import uuid
 from collections import namedtuple
+from types import SimpleNamespace
 
 import pytest
 from pydantic import BaseModel
@@ -727,12 +727,12 @@ def test_logging_is_not_touched(world, caplog):
 
 def test_slow_code_between_tasks_gets_a_hint(world, monkeypatch):
     """R10: it runs at every pass; the hint names the tasks around it and the line."""
-    monkeypatch.setattr(_engine, "SLOW_GAP", 0.02)
+    monkeypatch.setattr(_engine, "time", SimpleNamespace(monotonic=world.clock.time))
 
     @world.job
     def job(payload, io):
         yield io.run_task("before", world.noting("before"))
-        time.sleep(0.05)
+        world.clock.advance(2)
         yield io.run_task("after", world.noting("after"))
 
     world.run(job)
@@ -744,12 +744,12 @@ def test_slow_code_between_tasks_gets_a_hint(world, monkeypatch):
 
 def test_waiting_is_no_slow_code(world, monkeypatch):
     """R10: time in a body or a wait is not between tasks."""
-    monkeypatch.setattr(_engine, "SLOW_GAP", 0.02)
+    monkeypatch.setattr(_engine, "time", SimpleNamespace(monotonic=world.clock.time))
 
     @world.job
     def job(payload, io):
         yield io.run_task("before", world.noting("before"))
-        yield io.run_task("slow", world.body(lambda: time.sleep(0.05)))
+        yield io.run_task("slow", world.body(lambda: world.clock.advance(2)))
         yield io.wait("wait", days=1)
         yield io.run_task("after", world.noting("after"))
 

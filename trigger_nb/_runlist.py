@@ -16,7 +16,7 @@ from ._runtime import Runtime
 from .errors import UsageError
 from .run import Run
 from .view import table
-from .view.notebook import Bundle, to_kernel, with_next_cell
+from .view.notebook import Bundle, keep, to_kernel, with_next_cell
 from .view.pump import Pump, outcome
 from .view.wire import Button, Wire
 
@@ -79,6 +79,7 @@ class RunList:
         self._place = f"trigger_nb-{uuid4().hex}"
         self._open: Pump | None = None
         self._open_run = ""
+        self._heard = False  # whether a page shows it
         self._context = contextvars.Context()  # as in `Pump`
         self.widget = _widget(self._receive)
 
@@ -91,12 +92,21 @@ class RunList:
     def _leave(self) -> None:
         self._close()
         to_kernel(self._bundle(), {}, self._place, True)
+        if self._heard:
+            keep(self)  # a page that was loaded again has nothing but the widget
+        else:
+            self.drop()
+
+    def drop(self) -> None:
+        """Let go of all."""
+        self._close()
         self.widget.close()
 
     # --- what the front end says ------------------------------------------------------
 
     def _receive(self, message: Mapping[str, Any]) -> None:
         """Called on whatever thread messages come on."""
+        self._heard = True
         try:
             self._loop.call_soon_threadsafe(self._take, message, context=self._context)
         except RuntimeError:  # the loop is closed

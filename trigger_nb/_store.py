@@ -109,7 +109,7 @@ class Store(Protocol):
 
 # One statement does the look-up, the fence and the write, and is a transaction of its own.
 _UPSERT = """
-INSERT INTO Cache(key, raw, tag, value, access_count, mode) VALUES (?1, 1, ?2, ?3, ?4, 1)
+INSERT INTO Cache(key, raw, tag, value, access_count, mode) VALUES (?, 1, ?, ?, ?, 1)
 ON CONFLICT(key, raw) DO UPDATE
 SET value = excluded.value, access_count = excluded.access_count, mode = 1, filename = NULL
 WHERE excluded.access_count > access_count
@@ -121,7 +121,7 @@ _TEXT = "CASE WHEN raw = 1 AND mode = 1 AND typeof(value) = 'text' THEN value EN
 _GET = f"SELECT key, {_TEXT} FROM Cache WHERE key = ? AND raw = 1"
 _SELECT = f"SELECT key, {_TEXT} FROM Cache WHERE tag = ? ORDER BY rowid"
 _PAGE = f"SELECT key, {_TEXT} FROM Cache WHERE tag = ? ORDER BY rowid DESC LIMIT ? OFFSET ?"
-_PICKLED = "SELECT count(*) FROM Cache WHERE (raw = 0 OR mode = 4) AND (key = ?1 OR tag = ?1)"
+_PICKLED = "SELECT count(*) FROM Cache WHERE (raw = 0 OR mode = 4) AND ? IN (key, tag)"
 
 _NOTHING_REFUSED: frozenset[Row] = frozenset()
 

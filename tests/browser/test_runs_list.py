@@ -153,6 +153,20 @@ def test_run_again(lab):
     assert steps(lab).count("address") == 3
 
 
+def test_a_double_click_starts_one_run(lab):
+    """I1: the second click would start another one, or the one that has moved to this place by then."""
+    runs = listed(lab)
+    mouse = lab.page.mouse
+    button(line(runs, '"Ana"'), "Run again").click()
+    expect(lines(runs)).to_have_count(4)
+    button(line(runs, '"Ben"'), "Run again").hover()
+    mouse.down(click_count=2)
+    mouse.up(click_count=2)
+    button(lines(runs).first, "Run again").press("Enter")
+    expect(line(runs, '"Ana"')).to_have_count(3)
+    expect(line(runs, '"Ben"')).to_have_count(1)
+
+
 def test_delete_asks_first(lab):
     """D3: a run that is under way is not deleted."""
     runs = listed(lab)
@@ -204,6 +218,17 @@ def test_after_the_next_cell_it_is_a_static_table(lab):
     expect(lab.live(1)).to_have_count(0)
     [output] = lab.save().cells[1].outputs
     assert set(output.data) == {"text/html", "text/plain"}
+
+
+def test_after_a_reload_the_list_stays_what_it_is(lab):
+    """D4: its outputs cannot be replaced any more, so it keeps its widget."""
+    listed(lab)
+    lab.save()
+    lab.reload()
+    expect(lines(lab.live(1))).to_have_count(3)
+    lab.run_cell(lab.add("1 + 1")).wait_idle()
+    lab.live(1).get_by_label("Job").select_option("bill")
+    expect(lines(lab.live(1))).to_have_count(1)
 
 
 def test_an_empty_store_says_so(lab):

@@ -9,7 +9,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 from uuid import uuid4
 
 from .._feed import Feed
@@ -264,7 +264,7 @@ class RunDisplay:
         if self not in _kept:
             self._on_close()
             if self._pages:
-                _keep(self)
+                keep(self)
             else:  # as when a notebook is run by a program: nobody will come back
                 self.drop()
 
@@ -276,10 +276,19 @@ class RunDisplay:
         return self.widget.bundle()
 
 
-_kept: deque[RunDisplay] = deque()
+class Kept(Protocol):
+    """What stays behind its widget."""
+
+    def drop(self) -> None:
+        """Let go of all."""
+        ...
 
 
-def _keep(display: RunDisplay) -> None:
+_kept: deque[Kept] = deque()
+
+
+def keep(display: Kept) -> None:
+    """Keep it for pages that come back, until there are many newer ones."""
     _kept.append(display)
     if len(_kept) > _KEPT:
         _kept.popleft().drop()

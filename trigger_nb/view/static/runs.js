@@ -284,6 +284,8 @@ class RunRow {
     this.duration = h("span");
     this.counts = h("span");
     this.actions = h("span", { class: "tnb-buttons" });
+    // The second of two quick clicks would order once more, and of the run that has moved to this place.
+    this.actions.addEventListener("click", (event) => event.detail > 1 && event.stopPropagation(), true);
     const cells = [this.shape, this.job, this.payload, this.status, this.started, this.duration, this.counts, h("code", {}, run), this.actions];
     this.element = h(
       "tr",

@@ -247,9 +247,9 @@ class Timeline {
     setStyle(bar, "width", `${(right - left).toFixed(2)}%`);
     setAttribute(bar, "class", this.look(row));
     setText(label, whenText(span, this.scale.origin));
-    // Beside the bar, where there is more room.
-    setAttribute(label, "class", left > 100 - right ? "tnb-when tnb-when-before" : "tnb-when");
-    setStyle(label, "--at", `${(left > 100 - right ? 100 - left : right).toFixed(2)}%`);
+    const [side, at] = placeBeside(left, right);
+    setAttribute(label, "class", side);
+    setStyle(label, "--at", `${at.toFixed(2)}%`);
   }
 
   /** @param {Row} row */
@@ -277,6 +277,19 @@ class Timeline {
  */
 function setStyle(element, name, value) {
   if (element.style.getPropertyValue(name) !== value) element.style.setProperty(name, value);
+}
+
+const ROOM = 35; // percent of the width
+
+/**
+ * Where what is said of a bar stands: beside it, where there is more room; over its end where there is none.
+ * @param {number} left
+ * @param {number} right
+ * @returns {[classes: string, at: number]}
+ */
+function placeBeside(left, right) {
+  if (Math.max(left, 100 - right) < ROOM) return ["tnb-when tnb-when-before", 100 - right];
+  return left > 100 - right ? ["tnb-when tnb-when-before", 100 - left] : ["tnb-when", right];
 }
 
 /**
