@@ -13,6 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from trigger_nb.view import wire
+from trigger_nb.view.model import State
 
 if TYPE_CHECKING:
     from tests.kernels import Kernel
@@ -51,6 +52,8 @@ class Front:
         self.answers += message.get("answers", [])
 
     def _put(self, fields: dict[str, Any]) -> None:
+        if "s" in fields:
+            fields["s"] = str(list(State)[fields["s"]])
         row = self.rows.setdefault(fields["i"], dict(wire.DEFAULTS))
         row |= fields
         assert self.missed or row["p"] == -1 or row["p"] in self.rows, "parents come first"

@@ -307,6 +307,25 @@ async def test_a_timed_out_threads_result_is_the_next_attempts(world):
     assert world.take() == []
 
 
+async def test_a_threads_result_is_noted_by_one_at_a_time(world):
+    """A5: the loop looks at what is known of a task and then writes; no result may come in between."""
+    gate = Gate()
+
+    @world.client.job
+    async def job(payload, io):
+        await io.run_task("charge", gate.pass_through)
+
+    run = job.start()
+    await until(gate.reached.is_set)
+    runtime = world.client.runtime
+    with runtime.memory(run.id).lock:
+        gate.open()
+        await until(lambda: '"ended"' in (runtime.store.get(f"{run.id}/charge") or ""))
+        await asyncio.sleep(0.05)  # room for a mistake, which nothing tells
+        assert flights, "its thread waits for whoever looks"
+    await run
+
+
 async def test_a_timed_out_threads_body_may_go_on_using_io(world):
     """A5, A6: it is alive and adopted, so its subtasks are its own."""
     gate = Gate()

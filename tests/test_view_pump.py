@@ -54,7 +54,7 @@ class Stage:
         self.takes = 0.0  # seconds that each posting takes
         self.fault: Exception | None = None
         self.worked = 0
-        monkeypatch.setattr(pump_module, "time", SimpleNamespace(perf_counter=self.loop.time))
+        monkeypatch.setattr(pump_module, "time", SimpleNamespace(thread_time=self.loop.time))
         self.pump = Pump(
             lambda: RunModel(run(), iter(records), clock=Clock(), lazy=True),
             self.feed, self.loop, self.controls, self.post, after_work=self.after_work,
@@ -380,11 +380,11 @@ class Ticking:
     def __init__(self) -> None:
         self._now = 0.0
 
-    def perf_counter(self) -> float:
+    def thread_time(self) -> float:
         self._now += 0.003
         return self._now
 
-    monotonic = perf_counter
+    monotonic = thread_time
 
 
 # --- what front ends say ------------------------------------------------------------------------------

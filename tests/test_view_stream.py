@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +15,8 @@ from tests.front import Front
 from tests.test_view_model import Clock, T, events, run, seen, task
 from trigger_nb._feed import Feed, PassBegan, Progressed, Saved, SavedRun, Seen
 from trigger_nb._records import Reason, RunStatus, TaskStatus
-from trigger_nb.view import stream as stream_module
-from trigger_nb.view.model import RunModel
+from trigger_nb.view import stream as stream_module, widget
+from trigger_nb.view.model import RunModel, State
 from trigger_nb.view.stream import Stream
 from trigger_nb.view.wire import Button
 
@@ -78,7 +80,7 @@ def test_first_there_is_a_picture_then_what_changes():
     front.read()
     feed.emit(Saved(task("b", 2)))
     message = stream.next()
-    assert message["rows"] == [[["i", "d", "s"], [1, 0.5, "completed"]]], "nothing but what has changed"
+    assert message["rows"] == [[["i", "d", "s"], [1, 0.5, 0]]], "nothing but what has changed"
     assert set(message["run"]) == {"tally"}
     assert stream.next() is None
 
@@ -152,6 +154,12 @@ def test_a_front_end_that_has_everything_gets_nothing_again():
     assert stream.next() is None
 
 
+def test_states_travel_as_their_place_which_both_sides_know():
+    text = (Path(widget.__file__).parent / "static" / "rows.js").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"export const ROW_STATES = (\[.*?\]);", text, re.DOTALL)
+    assert json.loads(listed.replace(",\n]", "\n]")) == [str(state) for state in State]
+
+
 # --- bounded ------------------------------------------------------------------------------------------
 
 
@@ -183,7 +191,7 @@ def test_the_work_for_one_message_is_bounded(monkeypatch):
     for record in many(5000):
         feed.emit(Saved(record))
     ticks = iter(range(10**9))
-    monkeypatch.setattr(stream_module.time, "perf_counter", lambda: next(ticks) * 0.002)
+    monkeypatch.setattr(stream_module.time, "thread_time", lambda: next(ticks) * 0.002)
     message = stream.next()
     assert message["more"]
     assert 0 < sum(len(group) - 1 for group in message["rows"]) < 1000

@@ -1027,7 +1027,8 @@ class Pass:
             # What the caller gets is decoded from the text, so that changing it changes no record (R2).
             record.value = _scan(value, 0)[0]
         flight.record = record
-        self.memory.records[record.path] = text
+        with self.memory.lock:  # in a thread: or the loop, just noting an attempt, would put that over it
+            self.memory.records[record.path] = text
         self._finality.note(record)
         point("task:recorded")
         if self.feed.watched:

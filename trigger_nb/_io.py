@@ -450,7 +450,9 @@ def _deadline(
         return f"wait until {until.isoformat(sep=' ', timespec='seconds')}", lambda _now: end
     try:
         length = to_seconds(timedelta(**given) if duration is None else duration, "the duration of io.wait")
-        named = " ".join(f"{number:g} {unit[: -1 if number == 1 else None]}" for unit, number in given.items())
+        named = " ".join(
+            f"{number:g} {unit[: -1 if number == 1 else None]}" for unit, number in given.items()
+        )
         name = f"wait {named}" if named else f"wait {timedelta(seconds=length)}"
     except (TypeError, ValueError, OverflowError) as error:  # not a number, or beyond what a date can be
         raise InvalidOptionError(f"the duration of io.wait makes no time: {error}") from None

@@ -7,7 +7,7 @@ import json
 import pytest
 from playwright.sync_api import Page, expect
 
-from trigger_nb.view import widget
+from trigger_nb.view import widget, wire
 
 SHOW = """async ({ module, kind, kernel }) => {
   const url = URL.createObjectURL(new Blob([module], { type: "text/javascript" }));
@@ -60,7 +60,7 @@ KERNEL_OF_RUNS = """
   if (message.t === "in" && message.message.t === "hello") {
     say({ open: message.run, update: { n: 1, reset: true, now: 1010, run: RUN, rows: ROWS } });
   }
-""".replace("RUN", json.dumps(RUN)).replace("ROWS", json.dumps(ROWS))
+""".replace("RUN", json.dumps(RUN)).replace("ROWS", json.dumps(wire.packed(ROWS)))
 
 
 @pytest.fixture
@@ -77,7 +77,8 @@ def show(page: Page, kind: str, kernel: str = "") -> None:
 
 def show_timeline(page: Page, run: dict[str, object], rows: list[dict[str, object]], now: float) -> None:
     page.evaluate(
-        "first => { window.first = first }", {"n": 1, "now": now, "run": {**RUN, **run}, "rows": rows}
+        "first => { window.first = first }",
+        {"n": 1, "now": now, "run": {**RUN, **run}, "rows": wire.packed([dict(row) for row in rows])},
     )
     show(page, "run")
     page.get_by_role("button", name="Timeline").click()

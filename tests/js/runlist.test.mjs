@@ -164,12 +164,12 @@ test("deleting the open run closes it; keeping it changes nothing", async () => 
   const kernel = kernelOf();
   const list = new RunList(kernel);
   list.open("run_1");
-  list.askDelete("run_1");
-  list.askDelete(null);
+  list.ask("delete", "run_1");
+  list.dismiss();
   assert.equal(kernel.last("do"), undefined);
-  list.askDelete("run_1");
+  list.ask("delete", "run_1");
   list.order("delete", "run_1");
-  assert.equal(list.deleting, null);
+  assert.equal(list.asking, null);
   assert.equal(list.opened.run, "run_1");
   await kernel.answer(kernel.last("do"));
   assert.equal(list.opened, null);

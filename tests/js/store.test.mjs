@@ -5,12 +5,21 @@ import { beforeEach, mock, test } from "node:test";
 
 import { duration, remaining, ticking } from "../../trigger_nb/view/static/format.js";
 import { Outline } from "../../trigger_nb/view/static/outline.js";
+import { ROW_STATES } from "../../trigger_nb/view/static/rows.js";
 import { Store } from "../../trigger_nb/view/static/store.js";
+
+/** An update as the kernel sends it, of one with plain rows. */
+const sent = ({ rows, ...update }) => ({ ...update, rows: rows?.map(packed) });
+const packed = (row) => {
+  if (!row) return row;
+  const wire = "s" in row ? { ...row, s: ROW_STATES.indexOf(row.s) } : row;
+  return [Object.keys(wire), Object.values(wire)];
+};
 
 /** A channel whose kernel is the test. */
 class Kernel {
   constructor(first = null) {
-    this.first = first;
+    this.first = first && sent(first);
     this.sent = [];
     this.isLive = true;
     this.n = first?.n ?? 0;
@@ -19,7 +28,7 @@ class Kernel {
     this.sent.push(message);
   }
   listen(onUpdate, onLive) {
-    this.post = (update) => onUpdate({ n: ++this.n, ...update });
+    this.post = (update) => onUpdate(sent({ n: ++this.n, ...update }));
     this.setLive = (live) => {
       this.isLive = live;
       onLive();

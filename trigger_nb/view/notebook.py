@@ -232,7 +232,7 @@ class RunDisplay:
 
     def _draw(self, seconds: float | None) -> None:
         """Go on drawing what remains, for so many seconds or to the end."""
-        until = None if seconds is None else time.perf_counter() + seconds
+        until = None if seconds is None else time.thread_time() + seconds
         while self._drawing is not None:
             try:
                 next(self._drawing)
@@ -243,7 +243,7 @@ class RunDisplay:
                 self._stop_drawing()
                 raise
             else:
-                if until is not None and time.perf_counter() > until:
+                if until is not None and time.thread_time() > until:
                     self._loop.call_later(
                         _REST, self._pump.guarded, lambda: self._draw(_STEP), context=contextvars.Context()
                     )

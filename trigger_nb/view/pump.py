@@ -183,7 +183,7 @@ class Pump:
         self.guarded(self._after_work)
 
     def _send(self) -> None:
-        began = time.perf_counter()
+        began = time.thread_time()
         share = _SHARE
         try:
             if not self._flowing:
@@ -197,7 +197,7 @@ class Pump:
                 self._tail_due = False
                 self._post(self._stream.tail())
         finally:
-            took = time.perf_counter() - began
+            took = time.thread_time() - began
             self._send_at = self._loop.time() + max(_INTERVAL, took * (1 / share - 1))
 
     # --- what the front end says ------------------------------------------------------

@@ -104,7 +104,7 @@ class Stream:
 
     def take_in(self) -> bool:
         """Take in a little of what has happened; False when nothing was left."""
-        return self._take_in(time.perf_counter() + _APPLYING)
+        return self._take_in(time.thread_time() + _APPLYING)
 
     # --- what the front end says --------------------------------------------------------
 
@@ -141,13 +141,13 @@ class Stream:
             taken = True
             for path in self.model.apply(events):
                 self._dirty[path] = None
-            if time.perf_counter() > until:
+            if time.thread_time() > until:
                 return True
         while (loaded := self.model.load(_BATCH)) is not None:
             taken = True
             for path in loaded:
                 self._dirty[path] = None
-            if time.perf_counter() > until:
+            if time.thread_time() > until:
                 return True
         return taken
 
@@ -193,7 +193,7 @@ class Stream:
 
     def _rows(self, most: int | None) -> list[Wire]:
         """Changed rows, until the time is up. What a row is in goes before it."""
-        until = time.perf_counter() + _WRITING - _APPLYING
+        until = time.thread_time() + _WRITING - _APPLYING
         rows: list[Wire] = []
         dirty = self._dirty
         taken = 0
@@ -203,7 +203,7 @@ class Stream:
             if path:
                 self._write(self.model.rows[path], rows)
             taken += 1
-            if taken % _BATCH == 0 and time.perf_counter() > until:
+            if taken % _BATCH == 0 and time.thread_time() > until:
                 break
         return rows
 

@@ -106,13 +106,21 @@ def changes(before: Wire, after: Wire) -> Wire:
     return changed
 
 
+_CODES = {str(state): code for code, state in enumerate(State)}
+
+
 def packed(rows: Iterable[Wire]) -> list[list[Any]]:
-    """Rows in groups of the same fields: the fields' names, then the values of each row."""
+    """Rows in groups of the same fields: the fields' names, then the values of each row.
+
+    A state is its place in `State`. It takes the rows over.
+    """
     groups: list[list[Any]] = []
     names: list[str] = []
     for fields in rows:
         if names != (names := list(fields)) or not groups:
             groups.append([names])
+        if "s" in fields:
+            fields["s"] = _CODES[fields["s"]]
         groups[-1].append(list(fields.values()))
     return groups
 

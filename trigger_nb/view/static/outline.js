@@ -20,6 +20,8 @@ export class Outline {
     /** Show only these; all when empty. @type {Set<string>} */
     this.states = new Set();
     this.replayedOnly = false;
+    /** Goes up with each change of the filter. */
+    this.filterVersion = 0;
     /** Keep the row that last became active in view. */
     this.following = !store.header.ended;
 
@@ -146,6 +148,7 @@ export class Outline {
   }
 
   filterChanged() {
+    this.filterVersion += 1;
     this.chosenInFilter.clear();
     this.changed();
   }

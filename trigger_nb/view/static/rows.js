@@ -7,6 +7,7 @@
  * A row as it travels: short names, and only what differs (see FIELDS).
  * @typedef {{ i: number, p?: number, [field: string]: unknown }} WireRow
  */
+/** @typedef {[names: string[], ...rows: unknown[][]]} PackedRows */
 
 /** One task, wait, log line or scope. Times are seconds since `header.base`. */
 export class Row {
@@ -88,20 +89,31 @@ const FIELDS = {
   z: "kind",
 };
 
+/** States travel as their place in here. */
+export const ROW_STATES = [
+  "completed",
+  "failed",
+  "running",
+  "retrying",
+  "waiting",
+  "pending",
+  "canceled",
+  "unfinished",
+  "not reached",
+  "log",
+];
+
 /**
  * Rows travel in groups of the same fields: the fields' names, then the values of each row.
- * @param {(WireRow | [names: string[], ...rows: unknown[][]])[]} groups
+ * @param {PackedRows[]} groups
  * @returns {Generator<WireRow>}
  */
 export function* unpacked(groups) {
-  for (const group of groups) {
-    if (!Array.isArray(group)) {
-      yield group;
-      continue;
-    }
-    const [names, ...rows] = group;
+  for (const [names, ...rows] of groups) {
     for (const values of rows) {
-      yield /** @type {WireRow} */ (Object.fromEntries(names.map((name, at) => [name, values[at]])));
+      const row = /** @type {WireRow} */ (Object.fromEntries(names.map((name, at) => [name, values[at]])));
+      if ("s" in row) row.s = ROW_STATES[/** @type {number} */ (row.s)];
+      yield row;
     }
   }
 }

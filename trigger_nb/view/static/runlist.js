@@ -42,8 +42,8 @@ export class RunList {
     this.offset = 0;
     /** The way to the run whose tree is shown. @type {RunChannel | null} */
     this.opened = null;
-    /** The run that is to be deleted, once that is confirmed. @type {string | null} */
-    this.deleting = null;
+    /** What is to be done to a run, once that is confirmed. @type {{ op: string, run: string } | null} */
+    this.asking = null;
     /** Orders without an answer yet: `op run`. @type {Set<string>} */
     this.ordered = new Set();
     /** What became of an order, where that is to be told. */
@@ -182,9 +182,19 @@ export class RunList {
     this.notify();
   }
 
-  /** @param {string | null} run  null: none is to be deleted after all */
-  askDelete(run) {
-    this.deleting = run;
+  /**
+   * Asks whether it is to be done.
+   * @param {string} op
+   * @param {string} run
+   */
+  ask(op, run) {
+    this.asking = { op, run };
+    this.notify();
+  }
+
+  /** It is not to be done after all. */
+  dismiss() {
+    this.asking = null;
     this.notify();
   }
 
@@ -196,7 +206,7 @@ export class RunList {
     const name = `${op} ${run}`;
     if (this.ordered.has(name)) return;
     this.ordered.add(name);
-    this.deleting = null;
+    this.asking = null;
     this.say("");
     const busy = setTimeout(() => this.say(BUSY), BUSY_AFTER);
     const answer = await this.request({ t: "do", op, run });

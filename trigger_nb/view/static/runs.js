@@ -246,9 +246,9 @@ class RunsView {
         row.press("delete");
         return true;
       case "Escape":
-        if (list.deleting === null && list.opened === null) return false;
-        if (list.deleting === null) list.shut();
-        else list.askDelete(null);
+        if (!list.asking && !list.opened) return false;
+        if (list.asking) list.dismiss();
+        else list.shut();
         this.focusActive();
         return true;
       case "PageDown":
@@ -293,9 +293,14 @@ class RunRow {
       ...cells.map((cell, at) => h("td", { role: "gridcell", class: `tnb-runs-${at}` }, cell)),
     );
     this.question = h("span");
-    this.deletes = new Button("Delete", () => void list.order("delete", run), { class: "tnb-danger" });
-    this.keeps = new Button("Keep", () => list.askDelete(null));
-    const asked = h("div", { class: "tnb-confirm" }, this.question, h("span", { class: "tnb-buttons" }, this.deletes.element, this.keeps.element));
+    /** By op: the button that means yes. @type {Record<string, Button>} */
+    this.yes = {
+      delete: new Button("Delete", () => void list.order("delete", run), { class: "tnb-danger" }),
+      again: new Button("Run again", () => void list.order("again", run), { class: "tnb-main" }),
+    };
+    this.no = new Button("Keep", () => list.dismiss());
+    const answers = [this.yes.delete, this.yes.again, this.no].map((button) => button.element);
+    const asked = h("div", { class: "tnb-confirm" }, this.question, h("span", { class: "tnb-buttons" }, ...answers));
     this.askingCell = h("td", { role: "gridcell" }, asked);
     this.asking = h("tr", { role: "row", "data-run": run, class: "tnb-runs-ask" }, this.askingCell);
     this.isAsking = false;
@@ -325,11 +330,15 @@ class RunRow {
       setAttribute(this[name], "title", line[name] || null);
     }
     this.paintActions(line.actions, isActive);
-    this.isAsking = list.deleting === run;
+    const asked = list.asking?.run === run ? list.asking.op : "";
+    this.isAsking = asked !== "";
     // A narrow list hides columns; one more than it shows would take room from the others.
     if (this.isAsking) this.askingCell.colSpan = [...this.element.cells].filter((cell) => cell.getClientRects().length).length;
-    const [tasks] = /^[\d,]+ tasks?/.exec(line.counts) ?? [];
-    setText(this.question, `Delete ${run}${tasks ? ` with its ${tasks}` : ""}?`);
+    const [tasks] = /^[\d,]+ tasks?/.exec(line.counts) ?? [""];
+    for (const op in this.yes) setShown(this.yes[op].element, op === asked);
+    this.no.setLabel(asked === "delete" ? "Keep" : "No");
+    // Both cannot be undone: a new run repeats what its tasks do to the outside.
+    setText(this.question, asked === "delete" ? `Delete ${run}${tasks && ` with its ${tasks}`}?` : `Run all tasks again, in a new run with the payload of ${run}?`);
   }
 
   /**
@@ -352,9 +361,9 @@ class RunRow {
 
   /** @param {string} op */
   act(op) {
-    if (op !== "delete") return void this.list.order(op, this.run);
-    this.list.askDelete(this.run);
-    this.keeps.element.focus();
+    if (!(op in this.yes)) return void this.list.order(op, this.run);
+    this.list.ask(op, this.run);
+    this.no.element.focus();
   }
 
   /** @param {string} op */

@@ -8,6 +8,7 @@ import { RowSet, unpacked } from "./rows.js";
 /** @typedef {import("./rows.js").Icon} Icon */
 /** @typedef {import("./rows.js").Property} Property */
 /** @typedef {import("./rows.js").WireRow} WireRow */
+/** @typedef {import("./rows.js").PackedRows} PackedRows */
 /** @typedef {{ op: string, label: string, why: string, main?: boolean }} Action */
 /** @typedef {{ label: string, why: string }} RowAction */
 /**
@@ -62,7 +63,7 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {boolean} [more]
  * @property {number} [now]
  * @property {Partial<Header>} [run]
- * @property {(WireRow | [names: string[], ...rows: unknown[][]])[]} [rows]
+ * @property {PackedRows[]} [rows]
  * @property {Record<string, Details>} [details]
  * @property {Answer[]} [answers]
  */

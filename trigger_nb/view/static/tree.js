@@ -35,6 +35,7 @@ export class Tree {
     /** Whether there are more rows than fit. */
     this.scrolls = false;
     this.printing = false;
+    this.filterVersion = 0;
     /** To be brought into view by the next frame. @type {number | null} */
     this.wanted = null;
 
@@ -126,6 +127,7 @@ export class Tree {
     setShown(element, lines.length > 0);
     element.classList.toggle("tnb-ics", store.rows.hasIcons);
     setAttribute(element, "aria-label", `Tasks of ${store.header.title}`);
+    if (this.filterVersion !== outline.filterVersion) this.showFromTop();
     const height = Math.min(lines.length, this.printing ? PRINTED : Infinity) * ROW_HEIGHT;
     this.sizer.style.height = `${height}px`;
     const viewHeight = this.printing ? height : element.clientHeight;
@@ -133,6 +135,13 @@ export class Tree {
     this.top = Math.max(0, Math.min(this.scrollTarget(this.top, viewHeight), height - viewHeight));
     if (isElsewhere(element, this.top)) element.scrollTop = this.top;
     this.renderWindow(lines, this.top, viewHeight);
+  }
+
+  /** What another filter leaves is read from its first row, or from the chosen one. */
+  showFromTop() {
+    this.filterVersion = this.outline.filterVersion;
+    this.top = 0;
+    this.wanted ??= this.outline.active;
   }
 
   /**
