@@ -155,8 +155,8 @@ def test_a_front_end_that_has_everything_gets_nothing_again():
 
 
 def test_states_travel_as_their_place_which_both_sides_know():
-    text = (Path(widget.__file__).parent / "static" / "rows.js").read_text(encoding="utf-8")
-    (listed,) = re.findall(r"export const ROW_STATES = (\[.*?\]);", text, re.DOTALL)
+    text = (Path(widget.__file__).parent / "static" / "dom.js").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"export const STATES = (\[.*?\]);", text, re.DOTALL)
     assert json.loads(listed.replace(",\n]", "\n]")) == [str(state) for state in State]
 
 

@@ -3,16 +3,16 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
+import { STATES } from "../../trigger_nb/view/static/dom.js";
 import { duration, remaining, ticking } from "../../trigger_nb/view/static/format.js";
 import { Outline } from "../../trigger_nb/view/static/outline.js";
-import { ROW_STATES } from "../../trigger_nb/view/static/rows.js";
 import { Store } from "../../trigger_nb/view/static/store.js";
 
-/** An update as the kernel sends it, of one with plain rows. */
+/** An update as the kernel sends it, of one with plain rows. @returns {any} */
 const sent = ({ rows, ...update }) => ({ ...update, rows: rows?.map(packed) });
 const packed = (row) => {
   if (!row) return row;
-  const wire = "s" in row ? { ...row, s: ROW_STATES.indexOf(row.s) } : row;
+  const wire = "s" in row ? { ...row, s: STATES.indexOf(row.s) } : row;
   return [Object.keys(wire), Object.values(wire)];
 };
 

@@ -99,17 +99,26 @@ export function link(url, text) {
   return h("a", { href, target: "_blank", rel: "noopener noreferrer" }, text);
 }
 
-const STATES = new Set(
-  "completed failed running retrying waiting pending canceled unfinished log not-reached".split(" "),
-);
+/** What a row can stand at. It travels as its place in here. */
+export const STATES = [
+  "completed",
+  "failed",
+  "running",
+  "retrying",
+  "waiting",
+  "pending",
+  "canceled",
+  "unfinished",
+  "not reached",
+  "log",
+];
 
 /**
  * A state as the end of a CSS class: `tnb-s-<this>`.
  * @param {string} state
  */
 export function stateName(state) {
-  const name = state.replace(/ /g, "-");
-  return STATES.has(name) ? name : "pending";
+  return STATES.includes(state) ? state.replace(" ", "-") : "pending";
 }
 
 /**

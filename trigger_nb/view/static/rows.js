@@ -1,5 +1,7 @@
 // The rows of a run as a tree, kept up to date by what the kernel tells of each.
 
+import { STATES } from "./dom.js";
+
 /** @typedef {"" | string | [letter: string, colour: string]} Icon */
 /** @typedef {[label: string, text: string, url?: string, image?: string]} Property */
 /** @typedef {[done: number, total: number | null, text: string]} Progress */
@@ -89,20 +91,6 @@ const FIELDS = {
   z: "kind",
 };
 
-/** States travel as their place in here. */
-export const ROW_STATES = [
-  "completed",
-  "failed",
-  "running",
-  "retrying",
-  "waiting",
-  "pending",
-  "canceled",
-  "unfinished",
-  "not reached",
-  "log",
-];
-
 /**
  * Rows travel in groups of the same fields: the fields' names, then the values of each row.
  * @param {PackedRows[]} groups
@@ -112,7 +100,7 @@ export function* unpacked(groups) {
   for (const [names, ...rows] of groups) {
     for (const values of rows) {
       const row = /** @type {WireRow} */ (Object.fromEntries(names.map((name, at) => [name, values[at]])));
-      if ("s" in row) row.s = ROW_STATES[/** @type {number} */ (row.s)];
+      if ("s" in row) row.s = STATES[/** @type {number} */ (row.s)];
       yield row;
     }
   }
