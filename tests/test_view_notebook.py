@@ -361,6 +361,30 @@ async def test_settled_the_end_is_on_the_page_before_the_cell_ends(stage):
     assert len(stage.page.published) == 2
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("status", KEEPS_BUTTONS)
+async def test_a_failed_run_that_no_page_shows_is_left_with_its_cell(stage, monkeypatch, status):
+    """D4: when a program runs the notebook there may be no next cell, and a file keeps no widgets."""
+    monkeypatch.setattr(notebook, "_UNSEEN", 0.0)
+    stage.show()
+    stage.feed.emit(SavedRun(run(status)))
+    await stage.display.settle()
+    assert stage.page.kinds() == [STATIC]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("version", [(7, 4, 0), (6, 29, 5)])
+async def test_a_failed_run_that_a_page_shows_or_may_show_keeps_its_buttons(stage, monkeypatch, version):
+    """D4; an older kernel does not hear its pages before the cell has ended."""
+    monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace(version_info=version))
+    widget = stage.show()
+    if version >= (7, 4):
+        widget.loaded()
+    stage.feed.emit(SavedRun(run(RunStatus.FAILED)))
+    await stage.display.settle()
+    assert stage.page.kinds() == [LIVE]
+
+
 # --- pages that come back -----------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from .._records import RunStatus
 from ..errors import TriggerError
 from . import html, text
 from .model import RunModel
-from .pump import Controls, Pump
+from .pump import Controls, Pump, hears_during_cells
 
 if TYPE_CHECKING:
     from .widget import LiveWidget
@@ -27,6 +27,7 @@ _log = logging.getLogger("trigger_nb")
 _STEP = 0.008  # How long drawing what remains may hold the loop at a time, in seconds, ...
 _REST = 0.02  # ... and how long it then lets go of it.
 _REDRAW = 1.0  # The shortest time between two replacements of what stands beside the widget, in seconds.
+_UNSEEN = 0.5  # How long a cell whose run has failed waits at its end for a page to show the buttons.
 _KEPT = 20  # How many widgets of runs that are over are kept, for pages that come back.
 
 Bundle: TypeAlias = Mapping[str, Any]  # MIME type -> data
@@ -130,6 +131,22 @@ class RunDisplay:
         await self._drawn()
         await self._pump.settle()
         await self._drawn()
+        if self._keeps_buttons and not await self._is_seen():
+            self.leave()
+
+    @property
+    def _keeps_buttons(self) -> bool:
+        return self.model.ended and bool(self._places)
+
+    async def _is_seen(self) -> bool:
+        """Whether a page shows the widget. When a program runs the notebook none does, and what the cell
+        leaves must be static HTML: there may be no next cell."""
+        if not hears_during_cells():
+            return True  # nobody knows
+        until = time.monotonic() + _UNSEEN
+        while not self._pages and time.monotonic() < until:  # noqa: ASYNC110  # pages speak when they like
+            await asyncio.sleep(_REST)
+        return self._pages > 0
 
     async def _drawn(self) -> None:
         while self.leaving:  # noqa: ASYNC110  # it is a matter of milliseconds

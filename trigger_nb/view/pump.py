@@ -81,7 +81,7 @@ class Pump:
 
     def first(self) -> dict[str, Any]:
         """What a front end has to show before it can ask."""
-        if not _hears_during_cells():
+        if not hears_during_cells():
             self._call_on_loop(self._plan_to_speak_unheard)
         picture = self._stream.first()
         self._in_snapshot = "more" in picture
@@ -257,7 +257,7 @@ def outcome(act: Callable[[], dict[str, Any]], report: Callable[[], object]) -> 
     return {"ok": False, "text": visible(text, 1000)}
 
 
-def _hears_during_cells() -> bool:
+def hears_during_cells() -> bool:
     """Whether messages of front ends reach this kernel while a cell awaits."""
     kernel = sys.modules.get("ipykernel")
     return tuple(getattr(kernel, "version_info", ())[:2]) >= (7, 4)
