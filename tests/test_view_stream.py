@@ -270,8 +270,11 @@ def test_progress_and_the_end_of_it():
 @pytest.mark.parametrize(
     ("done", "total", "sent"),
     [
-        *((3, None, [3, None, ""]), (0.5, 1, [0.5, 1, ""]), (Decimal("1.5"), True, [1.5, 1, ""])),
-        *((float("nan"), float("inf"), [0, None, ""]), ("many", object(), [0, None, ""])),
+        (3, None, [3, None, ""]),
+        (0.5, 1, [0.5, 1, ""]),
+        (Decimal("1.5"), True, [1.5, 1, ""]),
+        (float("nan"), float("inf"), [0, None, ""]),
+        pytest.param("many", object(), [0, None, ""], id="no numbers"),
     ],
     ids=repr,
 )
