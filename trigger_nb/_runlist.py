@@ -92,10 +92,9 @@ class RunList:
     def _leave(self) -> None:
         self._close()
         to_kernel(self._bundle(), {}, self._place, True)
-        if self._heard:
-            keep(self)  # a page that was loaded again has nothing but the widget
-        else:
-            self.drop()
+        if not self._heard:
+            self.widget.vacate()
+        keep(self)  # a page that was loaded again has nothing but the widget
 
     def drop(self) -> None:
         """Let go of all."""

@@ -251,8 +251,9 @@ class Lab:
 
     def complaints(self) -> list[str]:
         """What the browser's console has of errors and warnings, but for what JupyterLab says of a restart."""
+        its_own = ("warning: Connection lost, reconnecting", "error: Could not restore the debugger state")
         bad = [said for said in self.console if said.startswith(("error:", "warning:", "uncaught:"))]
-        return [said for said in bad if not said.startswith("warning: Connection lost, reconnecting")]
+        return [said for said in bad if not said.startswith(its_own)]
 
     def evidence(self) -> str:
         """Where there is to see how it stands, for whoever wonders why a test has failed."""

@@ -90,6 +90,7 @@ class RunDisplay:
         self._publish = publish or to_kernel
         self._on_close = on_close
         self._widget: LiveWidget | None = None
+        self._vacant = False  # whether the widget has nothing to show any more
         self._pages = 0  # how many have said that they show it
         self._places: list[str] = []  # display ids: each display has its own
         self._beside: tuple[str, ...] = ()  # the run's status, for which the places were drawn last
@@ -174,6 +175,8 @@ class RunDisplay:
 
     def _receive(self, message: Mapping[str, Any]) -> None:
         """A front end says something. Called on whatever thread messages come on (rule D3)."""
+        if self._vacant:  # the page has come too late: static HTML stands there
+            return
         is_new = isinstance(message, dict) and message.get("t") == "hello" and bool(message.get("new"))
         self._pages += is_new
         if not self._pump.closed:
@@ -280,10 +283,13 @@ class RunDisplay:
             self._pump.close()
         if self not in _kept:
             self._on_close()
-            if self._pages:
-                keep(self)
-            else:  # as when a notebook is run by a program: nobody will come back
-                self.drop()
+            if not self._pages and self._widget is not None:
+                # As when a notebook is run by a program. It is not closed at once: JupyterLab ends the
+                # subshell of a kind of comms with the last of them, and loses messages of one that has
+                # just been opened.
+                self._widget.vacate()
+                self._vacant = True
+            keep(self)
 
     def _put(self, place: str, update: bool) -> None:
         widget, metadata = self._pump.guarded(self._widget_bundle) or _NOTHING

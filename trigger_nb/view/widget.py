@@ -66,13 +66,13 @@ class LiveWidget(anywidget.AnyWidget):
 
         self.on_msg(heard)  # pyright: ignore[reportUnknownMemberType]
 
-    def close(self) -> None:
-        """Close it, and its layout, which nothing else would.
-
-        nbclient stores the last state of closed widgets, too, with the notebook: none of this one's is left.
-        """
+    def vacate(self) -> None:
+        """Leave nothing in its state, which nbclient stores with the notebook."""
         with self.hold_sync():
             self._esm, self._css, self.first = "export default {}", "", {}
+
+    def close(self) -> None:
+        """Close it, and its layout, which nothing else would."""
         layout = cast("Any", self).layout
         cast("Any", super()).close()
         layout.close()
