@@ -58,9 +58,18 @@ def test_killed_at(name, job, tmp_path, alone):
 
 @pytest.mark.parametrize("job", SEEDS)
 def test_it_finds_out_a_commit_after_the_return(job, tmp_path, alone):
-    """A commit that comes after its value was handed out is always one kill too late."""
+    """A commit that comes after its value was handed out is one kill too late.
+
+    On a busy machine the job may not have had its value yet when the commit is due: then the next
+    passage of the point is tried.
+    """
     seed, (mutant,) = SEEDS[job], mutants.MUTANTS
     # The first passage is the run's own record, the second the first task's.
-    assert not launch_once(tmp_path, "1", seed, crash_at="commit:before:2", mutant=mutant)
-    launch_once(tmp_path, "2", seed, mutant=mutant)
-    assert findings(tmp_path, alone, seed).repeated
+    for passage in (2, 3, 4, 5, 6):
+        folder = tmp_path / str(passage)
+        folder.mkdir()
+        assert not launch_once(folder, "1", seed, crash_at=f"commit:before:{passage}", mutant=mutant)
+        launch_once(folder, "2", seed, mutant=mutant)
+        if findings(folder, alone, seed).repeated:
+            return
+    pytest.fail("no body was called again whose result had been handed out")
