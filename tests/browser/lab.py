@@ -63,7 +63,12 @@ IDLE = f"""() => {{
   return !window.labCommands && panel?.context?.isReady
     && panel.sessionContext.session?.kernel?.status === 'idle';
 }}"""
-OPENED = f"() => {{ {NO_DIALOG} return {PANEL}?.context?.isReady && {PANEL}.content?.widgets.length; }}"
+# `jupyterapp` itself comes late: a page that is only beginning has neither it nor a splash yet.
+OPENED = f"""() => {{
+  {NO_DIALOG}
+  if (!window.jupyterapp) return false;
+  return {PANEL}?.context?.isReady && {PANEL}.content?.widgets.length;
+}}"""
 
 
 class Lab:
