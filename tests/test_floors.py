@@ -20,7 +20,8 @@ PACKAGE = ROOT / "trigger_nb"
 # are the design's floors, some of which are split here; where a file fits on several, it is on the lowest.
 FLOORS = [
     "errors.py",  # 0
-    "_bodies.py _bytecode.py _clock.py _crashpoints.py _executors.py _interrupt.py _prints.py _redact.py view/words.py",
+    "_redact.py",
+    "_bodies.py _bytecode.py _clock.py _crashpoints.py _executors.py _interrupt.py _prints.py view/words.py",
     "_scope.py view/escape.py",
     "_fingerprint.py _valuefiles.py view/values.py",
     "_codec/_base.py _keys.py filters.py retry.py",  # 1
@@ -39,14 +40,18 @@ FLOORS = [
     "view/notebook.py",
     "_io.py view/__init__.py",  # 7
     "_blocking.py",  # 8
-    "_runtime.py",
+    "_runtime.py integrations/_base.py integrations/_verdicts.py",
     "_awaiting.py _controls.py _taskinfo.py",
     "run.py",  # 9
     "_runlist.py",
     "runs.py",
+    "integrations/slack.py",
+    "integrations/__init__.py",
     "job.py",  # 10
     "client.py",  # 11
-    "testing/clock.py",
+    "testing/clock.py testing/services/_server.py",
+    "testing/services/slack.py",
+    "testing/services/__init__.py",
     "testing/__init__.py",  # 13
     "__init__.py",
 ]
@@ -59,6 +64,8 @@ ONLY_IN = {"diskcache": {"_store.py"}}
 LATE = {
     *("IPython", "anywidget", "ipywidgets", "pydantic", "tenacity"),
     *("cloudpickle", "httpx", "numpy", "pandas", "polars", "pyarrow", "requests", "trio"),
+    *("githubkit", "openai", "resend", "slack_sdk", "sqlalchemy", "stripe"),
+    *("pyairtable", "replicate", "sendgrid", "shopify", "supabase"),
 }
 # Files that are nothing without such a library, and are themselves imported late.
 MAY_IMPORT_EARLY = {

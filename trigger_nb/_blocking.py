@@ -15,6 +15,8 @@ from ._io import Io, KeyValues, Logger, Stores
 from .errors import RunInterrupted, UsageError
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from ._engine import Pass
 
 
@@ -50,10 +52,19 @@ class BlockingIo:
             answer = on_error(error)
             return None if answer is SAID else answer
 
+    def use(self, integration: Any) -> Any:
+        """The integration, bound to this run; its methods block."""
+        return integration.bind(self)
+
+    def _service_task(self, frame: FrameType, *args: Any, **options: Any) -> Any:
+        """As that of `Io`; the result."""
+        call = self._io._service_task(frame, *args, **options)
+        return wait_for(call, self._pass)
+
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._io, name)
         if name not in _METHODS:
-            return found
+            return self._io._integration(name, self)
+        found = getattr(self._io, name)
 
         def call(*args: Any, **options: Any) -> Any:
             return self._finish(found(*args, **options))
@@ -64,8 +75,11 @@ class BlockingIo:
         # The call's place is where the user called us, not where we have called `Io`.
         frame = sys._getframe(2)
         call.place = (frame.f_code, frame.f_lasti)
-        owner: Pass = self._io._pass  # pyright: ignore[reportPrivateUsage]
-        return wait_for(call, owner)
+        return wait_for(call, self._pass)
+
+    @property
+    def _pass(self) -> Pass:
+        return self._io._pass
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("`io` cannot be pickled: it belongs to this kernel")
@@ -74,7 +88,7 @@ class BlockingIo:
 _METHODS = frozenset(
     name
     for name, value in vars(Io).items()
-    if not name.startswith("_") and inspect.isfunction(value) and name != "try_"
+    if not name.startswith("_") and inspect.isfunction(value) and name not in {"try_", "use"}
 )
 
 

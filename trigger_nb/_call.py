@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from ._keys import display_key
 from ._store import Row
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._records import TaskRecord
     from ._scope import Place, Scope
     from ._task import OnChange, Options
+    from .retry import RetryAt, SkipRetrying
 
 T = TypeVar("T")
 
@@ -60,17 +61,29 @@ class Memory:
     lock: threading.Lock = field(default_factory=threading.Lock)  # held to look there, then write
 
 
+class Service(Protocol):
+    """What an integration adds to a task."""
+
+    def client(self) -> Any:
+        """The authenticated client, offered to the body beside `task` and `io`."""
+        ...
+
+    def judge(self, error: Exception, attempt: int) -> Exception | RetryAt | SkipRetrying | None:
+        """What is to be done about an error, when `on_error` says nothing; None: as `retry` says."""
+        ...
+
+
 class Call(Generic[T]):
     """A call of `io.run_task` that waits for its `await`."""
 
     __slots__ = (
-        "__weakref__", "args", "awaited", "body", "deadline", "flying", "host", "kind", "offers", "options",
-        "path", "place", "record", "scope", "segment", "steps",
+        "__weakref__", "args", "awaited", "body", "deadline", "flying", "host", "kind", "options", "path",
+        "place", "record", "scope", "segment", "service", "steps",
     )  # fmt: skip
 
     def __init__(
         self, scope: Scope, segment: str, body: Any, args: tuple[Any, ...], options: Options, place: Place,
-        kind: str = "task", offers: dict[str, Callable[[], Any]] | None = None,
+        kind: str = "task", service: Service | None = None,
         deadline: Callable[[float], float] | None = None,
     ) -> None:  # fmt: skip
         self.scope = scope
@@ -80,7 +93,7 @@ class Call(Generic[T]):
         self.options = options
         self.place = place
         self.kind = kind  # as in a record; "own" for a task whose body is of this package
-        self.offers = offers  # what an integration adds to `task` and `io`
+        self.service = service  # when it is an integration's
         self.deadline = deadline  # of a wait: from the time it begins to the time it ends
         self.awaited = False
         self.flying = False  # a body is running for it

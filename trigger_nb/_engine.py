@@ -42,7 +42,7 @@ from ._ledger import Ledger
 from ._origins import comes_from_subtask, mark_origin, origins
 from ._prints import Prints
 from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
-from ._redact import check_redact, redact, scrub, scrub_error
+from ._redact import check_redact, redact, scrub, scrub_error, secrets
 from ._scope import Scope, TimeLimit, current_scope
 from ._still import Still, Why
 from ._store import Row
@@ -553,7 +553,7 @@ class Pass:
         options = call.options
         for name in ("name", "icon", "style", "description", "display_key", "codec", "on_change"):
             if name in options:
-                setattr(record, name, str(options.get(name)))
+                setattr(record, name, secrets.hide(str(options.get(name))))
         if "properties" in options:
             record.properties = describe(options["properties"])
         patterns = [*self.settings.redact, *options.get("redact", ())]
@@ -783,14 +783,14 @@ class Pass:
         self, call: Call[Any], signature: Signature, flight: Flight
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Those of the call, with `task` and `io` where the body takes them."""
-        if call.args and call.offers is None and _OFFERED.isdisjoint(signature.names):
+        if call.args and call.service is None and _OFFERED.isdisjoint(signature.names):
             return call.args, {}  # Thousands of calls are like this, and need neither.
         task = flight.task = Task(
             self.run.id, call.path, flight.attempt.generation, flight.attempt.attempt, self.feed, flight.scope,
             self.log,
         )  # fmt: skip
         offers: dict[str, Callable[[], Any]] = {
-            **(call.offers or {}),
+            **({} if call.service is None else {"client": call.service.client}),
             "task": lambda: task,
             "io": lambda: self._make_io(flight.scope, not signature.is_async),
         }
@@ -1071,7 +1071,10 @@ class Pass:
     ) -> tuple[BaseException, float | None]:
         """Whether there is a next attempt, and when: `on_error` first (A2), then the retry policy (A1)."""
         now = self.clock.time()
+        secrets.hide_in_error(error)
         answer = await self._ask_handler(call, record, error, scope)
+        if answer is None and call.service is not None:
+            answer = call.service.judge(error, record.attempt)
         plan = policy(call.options.get("retry"))
         if isinstance(answer, SkipRetrying):
             return answer.error or error, None
@@ -1308,7 +1311,7 @@ class Pass:
 
     def log(self, scope: Scope, level: str, message: object, data: Any = None) -> None:
         """A line in the tree. It rides with the next commit and is not repeated on replay."""
-        message = _text(message)
+        message = secrets.hide(_text(message))
         name = hashlib.sha256(f"{level}:{message}".encode("utf-8", "replace")).hexdigest()[:12]
         if scope.logged is None:
             scope.logged = {}

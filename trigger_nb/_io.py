@@ -8,13 +8,13 @@ import sys
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast, get_origin, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar, cast, get_origin, overload
 
 import anyio
 
 from . import _codec
 from ._bodies import signature_of
-from ._call import SAID, Call, Said
+from ._call import SAID, Call, Said, Service
 from ._clock import to_datetime, to_seconds, to_timestamp
 from ._engine import Pass
 from ._keys import normal_key
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 Item = TypeVar("Item")
+Bound = TypeVar("Bound", bound="Bindable")
 
 _KNOWN_OPTIONS = frozenset([*PlainOptions.__annotations__, *Options.__annotations__])
 _LEVELS = ("debug", "info", "warning", "error")
@@ -42,6 +43,14 @@ class ChildRun(Protocol):
     @property
     def id(self) -> str: ...
     def __await__(self) -> Any: ...
+
+
+class Bindable(Protocol):
+    """An integration: what a run gets is a copy that is bound to its `io`."""
+
+    def bind(self, io: Any) -> Any:
+        """The copy."""
+        ...
 
 
 class Host(Protocol):
@@ -181,6 +190,37 @@ class Io:
         named: dict[str, Any] = {name: options.get(name, "") for name in ("name", "icon")}
         return self._task(frame, key, fan_out, kind="parallel", **named)
 
+    # Integrations -----------------------------------------------------------------------------
+
+    def use(self, integration: Bound) -> Bound:
+        """The integration, bound to this run: `await io.use(slack).post_message("key", ...)`.
+
+        As `io.slack`, for an editor that knows the type, and for one that the job was not given.
+        """
+        return integration.bind(self)
+
+    def _service_task(
+        self, frame: FrameType, key: Any, body: Callable[..., Any], args: tuple[Any, ...], options: Options,
+        service: Service, *, kind: Literal["task", "own"],
+    ) -> Call[Any]:  # fmt: skip
+        """A task of an integration, called in `frame`. For integrations, which offer it to their users."""
+        try:
+            _check_options(options)
+            scope = resolve_scope(self._scope)
+            place = (frame.f_code, frame.f_lasti)
+            return Call(scope, normal_key(key), body, args, options, place, kind, service)
+        except UsageError as error:
+            raise self._pass.misused(error)  # noqa: B904  # the same one
+
+    def _integration(self, name: str, io: Any) -> Any:
+        """The job's integration of that name, bound to `io`: this one, or the one that blocks."""
+        integrations: dict[str, Any] = self.__dict__["_host"].integrations if "_host" in self.__dict__ else {}
+        if name in integrations:
+            found = integrations[name]
+            return found.bind(io) if hasattr(found, "bind") else found
+        known = f"; its integrations are {', '.join(integrations)}" if integrations else ""
+        raise AttributeError(f"io has no method and the job no integration named {name!r}{known}")
+
     # Values that would differ at every pass --------------------------------------------------
 
     def random(self, key: Any, min: float = 0, max: float = 1, round: bool = False) -> Call[float]:
@@ -296,12 +336,7 @@ class Io:
         return self._scope.owner
 
     def __getattr__(self, name: str) -> Any:
-        integrations: dict[str, Any] = self.__dict__["_host"].integrations if "_host" in self.__dict__ else {}
-        if name in integrations:
-            found = integrations[name]
-            return found.bind(self) if hasattr(found, "bind") else found
-        known = f"; its integrations are {', '.join(integrations)}" if integrations else ""
-        raise AttributeError(f"io has no method and the job no integration named {name!r}{known}")
+        return self._integration(name, self)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

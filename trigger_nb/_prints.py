@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from itertools import groupby
 from operator import itemgetter
 
+from ._redact import secrets
+
 # What is kept of one task, in characters.
 FIRST = 4_000
 LAST = 12_000
@@ -65,7 +67,8 @@ class Prints:
             middle: list[Piece] = []
             if self._left_out:
                 middle = [["note", f"… {self._left_out:,} characters left out …\n"]]
-            return _joined([*self._first, *middle, *self._last, [self._stream, _left(self._line)]])
+            pieces = _joined([*self._first, *middle, *self._last, [self._stream, _left(self._line)]])
+        return [[stream, secrets.hide(text)] for stream, text in pieces]
 
     def _sort_in(self) -> None:
         if self._sorting:  # This is the finalizer. What it has added stays for the next time.

@@ -6,6 +6,8 @@ The value in the record stays whole, because a replay needs it; what is shown do
 from __future__ import annotations
 
 import functools
+import json
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias, cast
 
@@ -15,8 +17,84 @@ HIDDEN = "•••"
 # Shorter texts, such as "a" or "1", would be cut out of the middle of everything.
 _SHORTEST_SCRUBBED = 4
 
+# As short as a credential that is worth the name can be.
+_SHORTEST_SECRET = 6
+
 # What is hidden below a key or index; None: the whole of it.
 _Tree: TypeAlias = "dict[str, _Tree | None]"
+
+
+class Secrets:
+    """The credentials in use in this process: no text that is kept or shown has one of them in it.
+
+    Services repeat a credential in their errors, libraries in what they log. What a body *returns* is not
+    touched: a value is replayed as it was.
+    """
+
+    def __init__(self) -> None:
+        self._known: tuple[str, ...] = ()  # the longest first: one may be the beginning of another
+        self._lock = threading.Lock()
+
+    def add(self, secret: str) -> None:
+        """From now on, hide this text."""
+        if len(secret) < _SHORTEST_SECRET or secret in self._known:
+            return
+        with self._lock:
+            forms = {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+            self._known = tuple(sorted({*self._known, *forms}, key=len, reverse=True))
+
+    def hide(self, text: str) -> str:
+        """`text` without any of them."""
+        for secret in self._known:
+            if secret in text:
+                text = text.replace(secret, HIDDEN)
+        return text
+
+    def hide_in_bytes(self, data: bytes) -> bytes:
+        """As `hide`, for the body of a response."""
+        for secret in self._known:
+            data = data.replace(secret.encode(), HIDDEN.encode())
+        return data
+
+    def hide_in(self, data: Any) -> Any:
+        """A copy of plain JSON without any of them; `data` itself while none is known."""
+        if not self._known:
+            return data
+        if isinstance(data, str):
+            return self.hide(data)
+        if isinstance(data, dict):
+            items = cast("dict[str, Any]", data).items()
+            return {self.hide(key): self.hide_in(value) for key, value in items}
+        if isinstance(data, list):
+            return [self.hide_in(value) for value in cast("list[Any]", data)]
+        return data
+
+    def hide_in_error(self, error: BaseException) -> None:
+        """Take them out of what an error says. In place: it is the user's to catch, and shown when it is not."""
+        if not self._known:
+            return
+        seen: set[int] = set()
+        pending: list[BaseException | None] = [error]
+        while pending:
+            each = pending.pop()
+            if each is None or id(each) in seen:
+                continue
+            seen.add(id(each))
+            told = str(each)
+            if self.hide(told) != told:
+                each.args = tuple(self._hidden(argument) for argument in each.args)
+                for name, value in list(vars(each).items()):
+                    if isinstance(value, str) and self.hide(value) != value:
+                        setattr(each, name, self.hide(value))
+            pending += [each.__cause__, each.__context__]
+            if isinstance(each, BaseExceptionGroup):
+                pending += cast("BaseExceptionGroup[Any]", each).exceptions
+
+    def _hidden(self, argument: object) -> object:
+        return self.hide(argument) if isinstance(argument, str) else argument
+
+
+secrets = Secrets()
 
 
 def check_redact(patterns: object) -> list[str]:

@@ -180,10 +180,9 @@ class RunList:
         return ""
 
     def _again(self, run: Run) -> Run:
-        job = self._runtime.jobs.get(run.job)
-        if job is None:
-            raise UsageError(f"job {run.job!r} is not defined in this kernel: run the cell that defines it")
-        return job.start(run.payload, fresh=True, display=False)
+        if why := why_no_job(self._runtime, run._current):
+            raise UsageError(why)
+        return self._runtime.jobs[run.job].start(run.payload, fresh=True, display=False)
 
     # --- the chosen one ---------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from ._interrupt import calls_user_code
 from ._io import Host, Io
 from ._origins import related
 from ._records import RunRecord, RunStatus, TaskRecord
+from ._redact import secrets
 from ._scope import current_scope
 from ._store import DiskStore, Row, Store
 from ._values import dump_or_describe
@@ -438,6 +439,7 @@ class Execution:
             await pass_.subtasks_end(pass_.root)
             pass_.result = (output,)
         except BaseException as error:  # sorted in `_ending`
+            secrets.hide_in_error(error)
             pass_.failure = error
             if isinstance(error, KeyboardInterrupt):
                 pass_.stop(Stop.INTERRUPT)

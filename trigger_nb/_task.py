@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from ._feed import Progressed
 from ._keys import idempotency_key, last_segment
+from ._redact import secrets
 from .errors import InvalidOptionError
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def describe(properties: Properties | None) -> list[dict[str, Any]]:
                 f"properties are a mapping of label to text, or a list of Property(label, text); "
                 f"got {one!r:.100}"
             )
-        fields = {name: str(value) for name, value in asdict(one).items() if value is not None}
+        fields = {name: secrets.hide(str(value)) for name, value in asdict(one).items() if value is not None}
         described.append(fields)
     return described
 

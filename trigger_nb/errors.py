@@ -11,6 +11,8 @@ Exception
     │   ├── ScopeUnknownError        an `io` used where its scope cannot be told
     │   ├── SelfAwaitError           a run that waits for itself
     │   ├── InvalidOptionError       an option whose value cannot be meant
+    │   ├── MissingCredentialError   an integration that has no token, key or password
+    │   ├── MissingExtraError        an integration whose library is not installed
     │   └── InvalidFilterError       an event filter that is not well formed
     ├── InvalidPayloadError          a payload that does not fit the trigger's schema
     ├── NotStorableError             a value no codec can write (raised by the codec, see rule S4)
@@ -52,6 +54,8 @@ __all__ = [
     "InvalidKeyError",
     "InvalidOptionError",
     "InvalidPayloadError",
+    "MissingCredentialError",
+    "MissingExtraError",
     "NestingError",
     "NotFoundError",
     "NotStorableError",
@@ -138,6 +142,14 @@ class SelfAwaitError(UsageError):
 
 class InvalidOptionError(UsageError, ValueError):
     """An option has a value that cannot be meant, such as a naive datetime."""
+
+
+class MissingCredentialError(UsageError):
+    """An integration was used that has no credential; the message names the variable to set."""
+
+
+class MissingExtraError(UsageError, ImportError):
+    """An integration was used whose library is not installed; the message has the line that installs it."""
 
 
 class InvalidFilterError(UsageError, ValueError):

@@ -18,6 +18,7 @@ from ._bodies import bind_run
 from ._call import Settings
 from ._clock import to_datetime, to_seconds
 from ._fingerprint import Fingerprints
+from ._io import Io
 from ._records import RunRecord, RunStatus
 from ._redact import check_redact, redact
 from ._runtime import Execution, Notification, Runtime, Work, users_frames
@@ -136,10 +137,18 @@ class JobOptions:
                 and not (isinstance(value, _KINDS[name][0]) and value != "")
             ):
                 raise InvalidOptionError(f"{name} of a job is {_KINDS[name][1]}; not {value!r:.100}")
+        _check_integrations(given.get("integrations") or {})
         check_redact(given.get("redact") or ())
         chosen = {name: value for name, value in given.items() if value is not None}
         check_choices(chosen)
         return chosen
+
+
+def _check_integrations(integrations: Mapping[str, Any]) -> None:
+    for name in integrations:
+        if not (isinstance(name, str) and name.isidentifier()) or name.startswith("_") or hasattr(Io, name):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's mapping
+            taken = "io has a method of that name" if hasattr(Io, str(name)) else "it is written io.<name>"
+            raise InvalidOptionError(f"an integration of a job cannot be named {name!r}: {taken}")
 
 
 _KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {

@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple, cast, get_args
 from weakref import WeakValueDictionary
 
 from .._origins import ORIGINS
+from .._redact import secrets
 from ..errors import NotStorableError, TaskError, ValueNotStoredError
 from ._base import (
     TAG,
@@ -58,7 +59,7 @@ def encode_error(error: BaseException) -> dict[str, Any]:
     `traceback` the frames of the user's code, outermost first, one text each; `cause`, `context`
     and the members of a group, `errors`, have the same form.
     """
-    return _Errors().write(error)
+    return secrets.hide_in(_Errors().write(error))
 
 
 def decode_error(data: dict[str, Any]) -> BaseException:
@@ -573,7 +574,7 @@ _TRANSFER_HEADERS: Final = frozenset({"content-encoding", "transfer-encoding"})
 
 def _write_httpx_response(writer: Writer, response: Any) -> Any:
     try:
-        body = response.content
+        body = secrets.hide_in_bytes(response.content)
     except Exception:  # ResponseNotRead: a streamed one
         body = None
     try:
@@ -630,7 +631,8 @@ def _read_requests_request(reader: Reader, data: dict[str, Any]) -> Any:
 
 def _write_requests_response(writer: Writer, response: Any) -> Any:
     # Asking for the content of a streamed response would read it from the network.
-    body = response.content if getattr(response, "_content_consumed", False) else None
+    read = getattr(response, "_content_consumed", False)
+    body = secrets.hide_in_bytes(response.content) if read else None
     return {
         TAG: "error.requests.Response",
         "status": response.status_code,

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import date, time
 from typing import Any, cast
 
+from .._redact import secrets
 from ._base import Placeholder, Redacted, kind_of, secret_kind, type_name
 
 HIDDEN = "••••••"
@@ -96,6 +97,7 @@ class _Picture:
         return shown
 
     def _text(self, text: str) -> str:
+        text = secrets.hide(text)  # before it is cut: a part of one is too much, too
         room = max(min(_MAX_TEXT, self._left), 20)
         self._left -= min(len(text), room) + 2
         return text if len(text) <= room else f"{text[:room]}… ({len(text):,} characters)"

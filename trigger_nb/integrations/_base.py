@@ -1,0 +1,299 @@
+"""What every integration is made of: an authenticated client, and tasks that use it.
+
+An integration says how its client is made and which of the service's errors are worth another attempt;
+its methods are tasks. `docs/how-to/write-an-integration.md` builds one from nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import os
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, Self, TypeVar, cast, overload
+from weakref import WeakKeyDictionary
+
+from .._redact import secrets
+from ..errors import InvalidOptionError, MissingCredentialError, MissingExtraError, UsageError
+from ..retry import Retry, RetryAt, SkipRetrying, standard_backoff
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from .._call import Call
+    from .._task import Options, Properties
+
+ClientT = TypeVar("ClientT")
+T = TypeVar("T")
+
+
+class SecretText(Protocol):
+    """A `pydantic.SecretStr`, or what is made like it."""
+
+    def get_secret_value(self) -> str:
+        """The text."""
+        ...
+
+
+class Credential:
+    """A token, key or password: given, or read from an environment variable when it is used.
+
+    It is never shown, pickled or stored: whatever a run keeps or shows has "•••" in its place.
+
+    >>> Credential("Slack(token=...)", "xoxb-1234", "SLACK_BOT_TOKEN")
+    <credential: given>
+    """
+
+    def __init__(self, argument: str, given: str | SecretText | None, *variables: str) -> None:
+        if given is not None and not isinstance(given, str) and not hasattr(given, "get_secret_value"):
+            raise InvalidOptionError(f"{argument} takes text or a SecretStr, not {type(given).__name__}")
+        self._argument = argument  # how to pass it, for the message that it is missing
+        self._given = given
+        self._variables = variables
+
+    def read(self) -> str:
+        """The secret itself. Raises `MissingCredentialError`."""
+        found = self.find()
+        if found is None:
+            variable = self._variables[0]
+            raise MissingCredentialError(
+                f"no credential: pass {self._argument}, or set the environment variable "
+                f"{' or '.join(self._variables)} before the task runs; in a notebook, "
+                f'os.environ["{variable}"] = getpass.getpass("{variable}: ")'
+            )
+        return found
+
+    def find(self) -> str | None:
+        """The secret itself, or None where there is none."""
+        given = self._given
+        if given is None:
+            found = next(filter(None, map(os.environ.get, self._variables)), None)
+        else:
+            found = (given if isinstance(given, str) else given.get_secret_value()) or None
+        if found is not None:
+            secrets.add(found)
+        return found
+
+    def __repr__(self) -> str:
+        if self._given is not None:
+            return "<credential: given>"
+        return f"<credential: from {' or '.join(self._variables)}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a credential is not pickled: make the integration where it is used")
+
+
+class Integration(Generic[ClientT]):
+    """A service in jobs. Given to a job by name, `io.<name>` is a copy that is bound to the run.
+
+    A subclass sets the class's attributes, defines `open_client` and `should_retry`, and adds methods
+    that call `task`. Nothing is connected, and no library imported, before a task needs the client.
+    """
+
+    service: ClassVar[str]  # as people call it: "Slack"
+    icon: ClassVar[str]
+    extra: ClassVar[str] = ""  # the extra of trigger-nb that installs its library; "" for one of your own
+    retry: ClassVar[Retry] = standard_backoff
+    # An async client belongs to the event loop that it was first used on: each loop gets its own.
+    client_per_loop: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self._io: Any = None  # of the run that this copy is bound to
+        self._clients = _Clients[ClientT]()  # one for all copies
+
+    # What a subclass defines ------------------------------------------------------------------
+
+    def open_client(self) -> ClientT:
+        """A new client, authenticated, with its own retries switched off. Import the library here."""
+        raise NotImplementedError(f"{type(self).__name__}.open_client")
+
+    async def close_client(self, client: ClientT) -> None:
+        """Close what `open_client` opened, where the library asks for it."""
+
+    def should_retry(self, error: Exception) -> bool | RetryAt | None:
+        """Whether another attempt may end better.
+
+        False: no. True: yes, as `retry` says. `RetryAt`: yes, then; that is for a limit that says when
+        it is lifted. None: not an error of the service, so as the call's own `retry` says, and not at all
+        without one.
+        """
+
+    # What a run uses --------------------------------------------------------------------------
+
+    def bind(self, io: Any) -> Self:
+        """A copy whose methods are tasks of that run. `io.<name>` and `io.use(...)` do this."""
+        bound = copy.copy(self)
+        bound._io = io
+        return bound
+
+    @overload
+    def run_task(
+        self, key: Any, body: Callable[..., Awaitable[T]], *args: Any, **options: Unpack[Options]
+    ) -> Call[T]: ...
+    @overload
+    def run_task(
+        self, key: Any, body: Callable[..., T], *args: Any, **options: Unpack[Options]
+    ) -> Call[T]: ...
+    def run_task(self, key: Any, body: Callable[..., Any], *args: Any, **options: Any) -> Call[Any]:
+        """As `io.run_task`, for a body that uses the client.
+
+        ```
+        async def archive(channel, client):
+            return (await client.conversations_archive(channel=channel)).data
+
+        await io.slack.run_task("archive", archive, "C123")
+        ```
+
+        The body's parameters named `client`, `task` and `io` are filled; without `args`, up to three
+        other required ones get them by position, in that order. The icon, the retries and what to do about
+        errors are the service's unless the options say otherwise.
+        """
+        return self._submit(sys._getframe(1), key, body, args, cast("Options", options), "task")
+
+    def task(
+        self, key: Any, body: Callable[..., Any], params: Mapping[str, Any], *, name: str,
+        properties: Properties | None = None, task_options: Options | None = None,
+        returns: Any = None,
+    ) -> Call[Any]:  # fmt: skip
+        """A task for a method of this class: `body(params, client, task)`, or fewer after `params`.
+
+        Call it in the method itself, whose caller is then the place that messages name. Parameters that
+        are None are left out.
+        """
+        params = {name: value for name, value in params.items() if value is not None}
+        options: Options = {"name": name, "params": params, **(task_options or {})}
+        if properties:
+            options.setdefault("properties", properties)
+        if returns is not None:
+            options.setdefault("returns", returns)
+        return self._submit(sys._getframe(2), key, body, (params,), options, "own")
+
+    @property
+    def native(self) -> ClientT:
+        """The client itself, for use outside of tasks. What it does there is not recorded."""
+        key = _running_loop() if self.client_per_loop else _ANYWHERE
+        credentials = tuple(each.find() for each in vars(self).values() if isinstance(each, Credential))
+        return self._clients.get(key, credentials, self._open)
+
+    async def aclose(self) -> None:
+        """Close the client that was opened on this event loop, if one was."""
+        client = self._clients.pop(_running_loop() if self.client_per_loop else _ANYWHERE)
+        if client is not None:
+            await self.close_client(client)
+
+    @contextmanager
+    def needs_extra(self) -> Generator[None]:
+        """Around the import of its library: `MissingExtraError` says how to install it."""
+        try:
+            yield
+        except ModuleNotFoundError as error:
+            package = f"'trigger-nb[{self.extra}]'" if self.extra else error.name
+            raise MissingExtraError(
+                f"{self.service} needs a library that is not installed here ({error.name}): "
+                f"pip install {package}"
+            ) from None
+
+    def __repr__(self) -> str:
+        credentials = [f"{name.lstrip('_')}: {value!r}" for name, value in vars(self).items()
+                       if isinstance(value, Credential)]  # fmt: skip
+        return f"<{type(self).__name__} integration{', ' if credentials else ''}{', '.join(credentials)}>"
+
+    # How it is done ---------------------------------------------------------------------------
+
+    def _submit(
+        self,
+        frame: Any,
+        key: Any,
+        body: Callable[..., Any],
+        args: tuple[Any, ...],
+        options: Options,
+        kind: str,
+    ) -> Call[Any]:
+        if self._io is None:
+            raise UsageError(
+                f"this {type(self).__name__} is not bound to a run. In a job, write io.use(it), or give it to "
+                'the job, integrations={"'
+                + self.icon
+                + f'": it}}, and write io.{self.icon}; outside of a job, '
+                "use the client itself, .native"
+            )
+        defaults: Options = {"icon": self.icon, "retry": self.retry}
+        service = _Service(self, options.get("retry"))
+        return self._io._service_task(frame, key, body, args, {**defaults, **options}, service, kind=kind)
+
+    def _open(self) -> ClientT:
+        with self.needs_extra():
+            return self.open_client()
+
+
+class Methods(Generic[T]):
+    """A group of an integration's methods, as `io.resend.emails` is; `T` is the integration."""
+
+    def __init__(self, integration: T) -> None:
+        self._integration = integration
+
+
+class _Service:
+    """What one call's task gets of the integration."""
+
+    def __init__(self, integration: Integration[Any], retry: Any) -> None:
+        self._integration = integration
+        self._retry = retry  # the call's own; None: the integration's
+
+    def client(self) -> Any:
+        return self._integration.native
+
+    def judge(self, error: Exception, attempt: int) -> Exception | RetryAt | SkipRetrying | None:
+        if isinstance(error, UsageError):
+            return None
+        answer = self._integration.should_retry(error)
+        if answer is None:
+            return None if self._retry is not None else SkipRetrying()
+        if isinstance(answer, RetryAt):
+            # Being told to wait is no failure, so it counts against a limit only if the call has set one.
+            return None if self._is_last(attempt) else answer
+        return None if answer else SkipRetrying()
+
+    def _is_last(self, attempt: int) -> bool:
+        limit = self._retry.limit if isinstance(self._retry, Retry) else self._retry
+        return isinstance(limit, int) and attempt >= limit
+
+
+class _Anywhere:
+    """Stands for the event loop where there is none, or where it does not matter."""
+
+
+_ANYWHERE = _Anywhere()
+
+
+def _running_loop() -> Any:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return _ANYWHERE
+
+
+class _Clients(Generic[ClientT]):
+    """The open clients of one integration. Another credential gets another client."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: WeakKeyDictionary[Any, tuple[tuple[str | None, ...], ClientT]] = WeakKeyDictionary()
+
+    def get(self, key: Any, credentials: tuple[str | None, ...], make: Callable[[], ClientT]) -> ClientT:
+        with self._lock:
+            found = self._open.get(key)
+            if found is None or found[0] != credentials:
+                found = self._open[key] = (credentials, make())
+            return found[1]
+
+    def pop(self, key: Any) -> ClientT | None:
+        with self._lock:
+            found = self._open.pop(key, None)
+            return None if found is None else found[1]
+
+    def __repr__(self) -> str:
+        return f"<{len(self._open)} clients>"

@@ -1,0 +1,119 @@
+"""Slack, on its own SDK: `pip install 'trigger-nb[slack]'`.
+
+```python
+client.job(id="hello", integrations={"slack": Slack()})
+...
+await io.slack.post_message("say-hello", channel="C0123456789", text="Hello!")
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from .._task import Options, Property, Task
+from ..retry import RetryAt
+from ._base import Credential, Integration, SecretText
+from ._verdicts import by_status, is_connection_error, retry_after
+
+if TYPE_CHECKING:
+    from slack_sdk.web.async_client import AsyncWebClient
+
+    from .._call import Call
+
+# Slack answers 200 and names the error in the body. These pass by themselves; the others do not.
+_TRANSIENT = frozenset({"internal_error", "ratelimited", "rate_limited", "service_unavailable"})
+
+
+class Slack(Integration["AsyncWebClient"]):
+    """Slack's Web API. The client is `slack_sdk.web.async_client.AsyncWebClient`.
+
+    `token` is a bot's or a user's; without one, `SLACK_BOT_TOKEN` is read when it is needed.
+
+    **Retried**: 429 at the time that `Retry-After` gives (https://docs.slack.dev/apis/web-api/rate-limits);
+    `internal_error` and `service_unavailable`, which pass by themselves
+    (https://docs.slack.dev/reference/methods/chat.postMessage#errors); 5xx; broken connections. No other
+    error is: `invalid_auth`, `channel_not_found` and their like end the task at once.
+
+    Slack takes no idempotency key: when the kernel dies between Slack's answer and its record, or the
+    connection breaks after the message was taken, the next attempt posts it again.
+    """
+
+    service = "Slack"
+    icon = "slack"
+    extra = "slack"
+
+    def __init__(self, token: str | SecretText | None = None, *, base_url: str = "https://slack.com/api/"):
+        super().__init__()
+        self._token = Credential("Slack(token=...)", token, "SLACK_BOT_TOKEN")
+        self._base_url = base_url
+
+    def open_client(self) -> AsyncWebClient:
+        from slack_sdk.web.async_client import AsyncWebClient
+
+        return AsyncWebClient(self._token.read(), base_url=self._base_url, retry_handlers=[])
+
+    def should_retry(self, error: Exception) -> bool | RetryAt | None:
+        from slack_sdk.errors import SlackApiError
+
+        if isinstance(error, SlackApiError):
+            response = cast("Any", error).response
+            if _code(error) in _TRANSIENT:
+                return retry_after(response.headers) or True
+            return by_status(response.status_code, retry_after(response.headers))
+        return True if is_connection_error(error) else None
+
+    def post_message(
+        self, key: Any, *, channel: str, text: str | None = None, blocks: list[dict[str, Any]] | None = None,
+        thread_ts: str | None = None, task_options: Options | None = None, **more: Any,
+    ) -> Call[dict[str, Any]]:  # fmt: skip
+        """Post a message, `chat.postMessage`; Slack's answer, with the message's `ts` in it.
+
+        `channel` is a channel's id (or a name, for a bot that is in it). A bot that is not in the channel
+        joins it, if it is given by its id, and posts again. `more` is whatever else the method takes.
+        """
+        params = {"channel": channel, "text": text, "blocks": blocks, "thread_ts": thread_ts, **more}
+        return self.task(
+            key, _post_message, params, name="Post message", properties={"Channel": channel},
+            task_options=task_options,
+        )  # fmt: skip
+
+    def join_conversation(
+        self, key: Any, *, channel: str, task_options: Options | None = None
+    ) -> Call[dict[str, Any]]:
+        """Join a channel by its id, `conversations.join`; Slack's answer."""
+        return self.task(
+            key, _join_conversation, {"channel": channel}, name="Join channel",
+            properties={"Channel": channel}, task_options=task_options,
+        )  # fmt: skip
+
+
+# `client` is an AsyncWebClient, whose methods are typed in part only.
+
+
+async def _post_message(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
+    from slack_sdk.errors import SlackApiError
+
+    try:
+        answer = await client.chat_postMessage(**params)
+    except SlackApiError as error:
+        if _code(error) != "not_in_channel":
+            raise
+        await client.conversations_join(channel=params["channel"])
+        answer = await client.chat_postMessage(**params)
+    said: dict[str, Any] = answer.data
+    task.output_properties = [
+        Property("Message", said["ts"], url=f"https://slack.com/app_redirect?channel={said['channel']}"
+                                            f"&message_ts={said['ts']}")
+    ]  # fmt: skip
+    return said
+
+
+async def _join_conversation(params: dict[str, Any], client: Any) -> dict[str, Any]:
+    return (await client.conversations_join(**params)).data
+
+
+def _code(error: Any) -> str:
+    """The name that Slack has for an error."""
+    data: Any = error.response.data
+    return data.get("error", "") if hasattr(data, "get") else ""  # with 5xx it can be a page of HTML
