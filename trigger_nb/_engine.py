@@ -532,7 +532,8 @@ class Pass:
             if name := self.changes.reference(call.body):
                 record.body = name
         if call.args or "params" in options:
-            record.inputs = self.changes.inputs(call)
+            inputs = self.changes.inputs(call)
+            record.inputs = inputs if secrets.hide(inputs) == inputs else ""  # a short one is kept as it is
             record.params = _codec.preview(options.get("params", call.args))
         if options or self.settings.redact:
             self._describe(record, call)

@@ -5,6 +5,7 @@ The value in the record stays whole, because a replay needs it; what is shown do
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import threading
@@ -80,18 +81,21 @@ class Secrets:
             if each is None or id(each) in seen:
                 continue
             seen.add(id(each))
-            told = str(each)
-            if self.hide(told) != told:
-                each.args = tuple(self._hidden(argument) for argument in each.args)
-                for name, value in list(vars(each).items()):
-                    if isinstance(value, str) and self.hide(value) != value:
-                        setattr(each, name, self.hide(value))
+            with contextlib.suppress(
+                Exception
+            ):  # of the error's own making; its record is clean all the same
+                self._clean(each)
             pending += [each.__cause__, each.__context__]
             if isinstance(each, BaseExceptionGroup):
                 pending += cast("BaseExceptionGroup[Any]", each).exceptions
 
-    def _hidden(self, argument: object) -> object:
-        return self.hide(argument) if isinstance(argument, str) else argument
+    def _clean(self, error: BaseException) -> None:
+        hidden = tuple(self.hide_in(argument) for argument in error.args)
+        if hidden != error.args:
+            error.args = hidden
+        for name, value in list(vars(error).items()):
+            if isinstance(value, (str, list)) and self.hide_in(value) != value:
+                setattr(error, name, self.hide_in(value))
 
 
 secrets = Secrets()

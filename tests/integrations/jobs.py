@@ -8,7 +8,7 @@ from typing import Any
 from trigger_nb import Job
 from trigger_nb.testing import FakeClock
 
-BACKOFF = "backoff"  # after a delay that `retry` sets: by default between half a second and one
+BACKOFF = "backoff"  # after a delay that `retry` sets: between half a second and two
 
 
 async def attempts(job: Job[Any], payload: Any, clock: FakeClock) -> tuple[int, float | str | None]:
@@ -20,4 +20,4 @@ async def attempts(job: Job[Any], payload: Any, clock: FakeClock) -> tuple[int, 
     if task.attempt == 1:
         return 1, None
     delay = round(clock.time() - began, 3)
-    return task.attempt, BACKOFF if 0.5 <= delay <= 1 else delay
+    return task.attempt, BACKOFF if 0.5 <= delay <= 2 else delay

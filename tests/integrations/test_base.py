@@ -1,0 +1,407 @@
+"""What all integrations have in common: credentials, clients, retries, and the copy that a run gets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import subprocess
+import sys
+
+import pytest
+from pydantic import SecretStr
+
+from tests.integrations.jobs import BACKOFF, attempts
+from trigger_nb import Retry, RetryAt
+from trigger_nb.errors import InvalidOptionError, MissingCredentialError, MissingExtraError, UsageError
+from trigger_nb.integrations import Credential, Integration
+from trigger_nb.testing import check_integration
+
+pytestmark = pytest.mark.anyio
+
+KEY = "key-canary-0123456789"
+
+
+class AcmeError(Exception):
+    """The service's own error."""
+
+    def __init__(self, status):
+        super().__init__(f"status {status}")
+        self.status = status
+
+
+class AcmeClient:
+    """A client that has what it was opened with."""
+
+    def __init__(self, key):
+        self.key = key
+        self.closed = False
+
+
+class Acme(Integration[AcmeClient]):
+    """A service with one method."""
+
+    service = "Acme"
+    icon = "acme"
+
+    def __init__(self, key=None):
+        super().__init__()
+        self._key = Credential("Acme(key=...)", key, "ACME_KEY", "ACME_TOKEN")
+
+    def open_client(self):
+        return AcmeClient(self._key.read())
+
+    async def close_client(self, client):
+        client.closed = True
+
+    def should_retry(self, error):
+        if not isinstance(error, AcmeError):
+            return None
+        return RetryAt(30) if error.status == 429 else error.status >= 500
+
+    def order(self, key, *, item, note=None, task_options=None):
+        return self.task(
+            key,
+            _order,
+            {"item": item, "note": note},
+            name="Order",
+            properties={"Item": item},
+            task_options=task_options,
+        )
+
+
+def _order(params, client, task):
+    task.output_properties = {"Order": task.idempotency_key[:8]}
+    return {**params, "by": type(client).__name__}
+
+
+@pytest.fixture
+def acme():
+    return Acme(KEY)
+
+
+async def test_the_contract(acme):
+    await check_integration(acme, [lambda acme: acme.order("order", item="socks")])
+
+
+# The contract finds what is wrong ---------------------------------------------------------------
+
+
+class ShowsItsKey(Acme):
+    def __repr__(self):
+        return f"<Acme {self._key.read()}>"
+
+
+class ChangesItself(Acme):
+    def bind(self, io):
+        self._io = io
+        return self
+
+
+class HasNoIcon(Acme):
+    icon = ""
+
+
+class JudgesAll(Acme):
+    def should_retry(self, error):
+        return True
+
+
+class NamesNoVariable(Acme):
+    def open_client(self):
+        if self._key.find() is None:
+            raise KeyError("no key")
+        return AcmeClient(self._key.read())
+
+
+class Forgets(Acme):
+    def order(self, key, *, item):
+        async def order():
+            return {"item": item}
+
+        return order()
+
+
+class HasNoName(Acme):
+    def order(self, key, *, item):
+        return self.run_task(key, lambda client: {"item": item})
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        (ShowsItsKey, "is in its repr"),
+        (ChangesItself, "changes what it is called on"),
+        (HasNoIcon, "HasNoIcon.icon is text"),
+        (JudgesAll, "judges errors that are not the service's"),
+        (NamesNoVariable, "raises KeyError"),
+        (Forgets, "no task"),
+        (HasNoName, "has no name"),
+    ],
+)
+async def test_the_contract_finds_what_is_wrong(broken, told):
+    with pytest.raises(AssertionError, match=told):
+        await check_integration(broken(KEY), [lambda acme: acme.order("order", item="socks")])
+
+
+# Credentials --------------------------------------------------------------------------------------
+
+
+def test_a_credential_is_given_or_found(monkeypatch):
+    monkeypatch.setenv("ACME_TOKEN", "token-from-environment")
+    assert Credential("Acme(key=...)", "given-by-hand", "ACME_TOKEN").read() == "given-by-hand"
+    assert Credential("Acme(key=...)", SecretStr("given-as-secret"), "ACME_TOKEN").read() == "given-as-secret"
+    assert Credential("Acme(key=...)", None, "ACME_KEY", "ACME_TOKEN").read() == "token-from-environment"
+    assert Credential("Acme(key=...)", None, "ACME_KEY").find() is None
+
+
+def test_a_credential_is_neither_shown_nor_pickled():
+    credential = Credential("Acme(key=...)", KEY, "ACME_KEY")
+    assert KEY not in f"{credential} {credential!r}"
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(credential)
+
+
+def test_what_is_no_credential_is_refused():
+    with pytest.raises(InvalidOptionError, match=r"Acme\(key=...\) takes text or a SecretStr, not int"):
+        Acme(7)
+
+
+async def test_a_missing_credential_is_told_when_it_is_needed_and_not_before(client, monkeypatch):
+    """A replay needs no credential, a first pass says which variable to set; and the run goes on after it."""
+    monkeypatch.delenv("ACME_KEY", raising=False)
+
+    @client.job(integrations={"acme": Acme()})
+    async def shop(payload, io):
+        try:
+            return await io.acme.order("order", item="socks")
+        except Exception:
+            return "swallowed"
+
+    with pytest.raises(MissingCredentialError, match=r"Acme\(key=\.\.\.\).*ACME_KEY or ACME_TOKEN"):
+        await shop.run()
+    monkeypatch.setenv("ACME_KEY", KEY)
+    assert (await shop.run())["item"] == "socks"
+    monkeypatch.delenv("ACME_KEY")
+    assert (await shop.run())["item"] == "socks"
+
+
+async def test_another_credential_gets_another_client(monkeypatch):
+    acme = Acme()
+    monkeypatch.setenv("ACME_KEY", "first-credential")
+    first = acme.native
+    assert acme.native is first
+    monkeypatch.setenv("ACME_KEY", "second-credential")
+    assert (first.key, acme.native.key) == ("first-credential", "second-credential")
+
+
+# Clients ------------------------------------------------------------------------------------------
+
+
+def test_each_event_loop_has_a_client_of_its_own(acme):
+    """An async client's connections belong to the loop that they were made on."""
+
+    async def client():
+        assert acme.native is acme.bind(object()).native
+        return acme.native
+
+    assert asyncio.run(client()) is not asyncio.run(client())
+
+
+async def test_aclose_closes_the_client_of_this_loop(acme):
+    client = acme.native
+    await acme.aclose()
+    assert client.closed
+    assert acme.native is not client
+    await Acme(KEY).aclose()  # one that was never opened
+
+
+# In a run -----------------------------------------------------------------------------------------
+
+
+async def test_a_method_is_a_task(client, acme):
+    @client.job(integrations={"acme": acme})
+    async def shop(payload, io):
+        return await io.acme.order("order", item="socks")
+
+    assert await shop.run() == {"item": "socks", "by": "AcmeClient"}
+    task = client.runs()[0].task("order")
+    assert (task.name, task.icon, task.params) == ("Order", "acme", {"item": "socks"})
+    assert task.properties == [{"label": "Item", "text": "socks"}]
+    assert task.output_properties[0]["label"] == "Order"
+
+
+async def test_options_of_a_task_are_given_beside_the_parameters(client, acme):
+    @client.job(integrations={"acme": acme})
+    async def shop(payload, io):
+        options = {"name": "Buy socks", "icon": "star", "properties": {"For": "Ada"}}
+        return await io.acme.order("order", item="socks", task_options=options)
+
+    await shop.run()
+    task = client.runs()[0].task("order")
+    assert (task.name, task.icon, task.properties) == (
+        "Buy socks",
+        "star",
+        [{"label": "For", "text": "Ada"}],
+    )
+    with pytest.raises(InvalidOptionError, match="retries"):
+
+        @client.job(integrations={"acme": acme})
+        async def wrong(payload, io):
+            await io.acme.order("order", item="socks", task_options={"retries": 3})
+
+        await wrong.run()
+
+
+async def test_io_use_takes_one_that_the_job_was_not_given(client, acme):
+    @client.job
+    async def shop(payload, io):
+        return await io.use(acme).order("order", item="socks")
+
+    assert (await shop.run())["item"] == "socks"
+
+
+async def test_in_a_def_job_the_methods_block(client, acme):
+    @client.job(integrations={"acme": acme})
+    def shop(payload, io):
+        first = io.acme.order("a", item="socks")
+        second = io.use(acme).order("b", item="hat")
+        third = io.acme.run_task("c", lambda client: client.key[:3])
+        return [first["item"], second["item"], third]
+
+    assert await shop.run() == ["socks", "hat", "key"]
+
+
+async def test_in_a_body_the_task_is_a_subtask(client, acme):
+    """I3: an integration that is used in a body is of that body's scope."""
+
+    @client.job(integrations={"acme": acme})
+    async def shop(payload, io):
+        async def both(task, io):
+            return await io.acme.order("order", item="socks")
+
+        await io.acme.order("order", item="hat")
+        return await io.run_task("both", both)
+
+    await shop.run()
+    assert [task.path for task in client.runs()[0].tasks] == ["order", "both", "both/order"]
+
+
+async def test_a_place_is_the_users(client, acme):
+    """I4: both places of a key that is met twice are in the user's code."""
+
+    @client.job(integrations={"acme": acme})
+    async def shop(payload, io):
+        await io.acme.order("order", item="socks")
+        await io.acme.run_task("order", lambda client: None)
+
+    with pytest.raises(UsageError, match=r"(?s)test_base\.py.*test_base\.py"):
+        await shop.run()
+
+
+async def test_it_is_not_used_outside_of_a_run(acme):
+    with pytest.raises(UsageError, match=r'integrations=\{"acme": it\}.*\.native'):
+        acme.order("order", item="socks")
+
+
+@pytest.mark.parametrize("name", ["wait", "run_task", "not a name", "_hidden", "store"])
+def test_a_name_that_io_has_is_no_integrations(client, acme, name):
+    with pytest.raises(InvalidOptionError, match="cannot be named"):
+
+        @client.job(integrations={name: acme})
+        async def job(payload, io): ...
+
+
+# Errors -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def failing(client, acme):
+    """A job whose task fails as its payload says, then does not; `retry` too."""
+
+    @client.job(integrations={"acme": acme})
+    async def shop(payload, io):
+        async def fail(task):
+            if task.attempt <= payload["times"]:
+                raise AcmeError(payload["status"]) if payload["status"] else ZeroDivisionError
+
+        options = {} if payload["retry"] is None else {"retry": payload["retry"]}
+        await io.acme.run_task("order", fail, **options)
+
+    return shop
+
+
+@pytest.mark.parametrize(
+    ("status", "retry", "times", "expected"),
+    [
+        (503, None, 1, (2, BACKOFF)),
+        (404, None, 1, (1, None)),
+        (404, 3, 1, (1, None)),  # the service says that it is final
+        (429, None, 1, (2, 30)),
+        (429, 1, 1, (1, None)),  # the call says that there is one attempt
+        (429, 2, 1, (2, 30)),
+        (503, 1, 1, (1, None)),
+        (None, None, 1, (1, None)),  # an error of the user's own code
+        (None, 2, 1, (2, BACKOFF)),
+    ],
+)
+async def test_what_is_tried_again(failing, clock, status, retry, times, expected):
+    payload = {"status": status, "retry": retry, "times": times}
+    assert await attempts(failing, payload, clock) == expected
+
+
+async def test_to_be_told_to_wait_is_no_failure(failing, clock, client):
+    """A limit that is lifted later costs no attempt of the default policy, which has eight."""
+    await failing.run({"status": 429, "retry": None, "times": 20})
+    assert client.runs()[0].task("order").attempt == 21
+
+
+async def test_on_error_comes_first(client, acme):
+    @client.job(integrations={"acme": acme})
+    async def shop(payload, io):
+        async def fail(task):
+            if task.attempt == 1:
+                raise AcmeError(404)
+            return "found"
+
+        return await io.acme.run_task(
+            "order", fail, on_error=lambda error, task, io: RetryAt(5), retry=Retry()
+        )
+
+    assert await shop.run() == "found"
+
+
+# Libraries ------------------------------------------------------------------------------------------
+
+
+async def test_a_missing_library_is_told_with_the_line_that_installs_it(client):
+    class Needy(Acme):
+        extra = "acme"
+
+        def open_client(self):
+            import acme_sdk_that_is_not_there  # noqa: F401
+
+    @client.job(integrations={"acme": Needy(KEY)})
+    async def shop(payload, io):
+        await io.acme.order("order", item="socks")
+
+    with pytest.raises(MissingExtraError, match=r"pip install 'trigger-nb\[acme\]'"):
+        await shop.run()
+
+
+def test_no_sdk_is_imported_before_it_is_used():
+    """The base install has none of them: importing, and making each integration, needs none."""
+    code = """
+import sys
+before = set(sys.modules)
+import trigger_nb.integrations as all, trigger_nb.testing.services
+made = [kind() for kind in vars(all).values()
+        if isinstance(kind, type) and issubclass(kind, all.Integration) and kind is not all.Integration]
+assert len(made) >= 7, made
+sdks = {"aiohttp", "githubkit", "httpx", "httpx2", "openai", "pandas", "pyairtable", "pydantic", "replicate",
+        "requests", "resend", "sendgrid", "shopify", "slack_sdk", "sqlalchemy", "stripe", "supabase"}
+print(sorted(sdks & {name.partition(".")[0] for name in sys.modules}))
+"""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COV_")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert done.stdout.strip() == "[]"

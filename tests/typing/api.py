@@ -1,0 +1,32 @@
+"""What a type checker knows of the public names. Never run: `make check` has pyright read it."""
+
+from __future__ import annotations
+
+from typing import Any, assert_type
+
+from slack_sdk.web.async_client import AsyncWebClient
+
+from trigger_nb import Io
+from trigger_nb._call import Call
+from trigger_nb.integrations import Slack
+
+slack = Slack()
+
+
+async def look_up(user: str, client: AsyncWebClient) -> str:
+    return user
+
+
+def count(user: str, client: AsyncWebClient) -> int:
+    return 1
+
+
+async def run_function(io: Io) -> None:
+    assert_type(io.use(slack), Slack)
+    assert_type(slack.native, AsyncWebClient)
+    assert_type(io.use(slack).post_message("hello", channel="C1", text="Hello"), Call[dict[str, Any]])
+    assert_type(await io.use(slack).post_message("hello", channel="C1", text="Hello"), dict[str, Any])
+    assert_type(await io.use(slack).run_task("async", look_up, "U1"), str)
+    assert_type(await io.use(slack).run_task("plain", count, "U1"), int)
+    assert_type(await io.run_task("task", look_up, "U1"), str)
+    assert_type(await io.wait("wait", hours=3), None)
