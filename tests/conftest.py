@@ -7,6 +7,7 @@ import os
 import pytest
 from hypothesis import settings
 
+from tests.kernels import kernel_in
 from tests.worlds import KINDS, World
 
 # No test depends on timing, hypothesis's own deadline included. In CI each run tries the same examples.
@@ -32,3 +33,17 @@ def world(request, tmp_path):
     world = World(tmp_path / "store", request.param)
     yield world
     world.new_kernel()
+
+
+@pytest.fixture(scope="module")
+def one_kernel(tmp_path_factory):
+    """A real kernel that all tests of a file share."""
+    with kernel_in(tmp_path_factory.mktemp("kernel") / "nb") as kernel:
+        yield kernel
+
+
+@pytest.fixture
+def kernel(one_kernel):
+    """The same, ready for the cells of a test, which have a `client` to begin with."""
+    one_kernel.ready().run('client = TriggerClient("tests")').check()
+    return one_kernel

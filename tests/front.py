@@ -13,7 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from trigger_nb.view import wire
-from trigger_nb.view.model import State
+from trigger_nb.view.rows import State
 
 if TYPE_CHECKING:
     from tests.kernels import Kernel

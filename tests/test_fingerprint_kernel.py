@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
-from jupyter_client.manager import start_new_kernel
 
 from tests.edits import EDITS
 from trigger_nb._fingerprint import differs
 
-ROOT = Path(__file__).parents[1]
 FINGERPRINT = "__import__('importlib').import_module('trigger_nb._fingerprint').Fingerprints().of(body)"
-
-
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory):
-    env = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "IPYTHONDIR": str(tmp_path_factory.mktemp("ipython")),
-        "JUPYTER_RUNTIME_DIR": str(tmp_path_factory.mktemp("runtime")),
-    }
-    manager, client = start_new_kernel(
-        kernel_name="python3", env=env, cwd=str(tmp_path_factory.mktemp("work"))
-    )
-    yield client
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
 
 
 def run(kernel, cells: list[str]) -> str:
@@ -40,16 +20,16 @@ def run(kernel, cells: list[str]) -> str:
 
 
 def execute(kernel, cell: str, **expressions: str):
-    reply = kernel.execute(cell, user_expressions=expressions, reply=True, timeout=60)["content"]
+    reply = kernel.client.execute(cell, user_expressions=expressions, reply=True, timeout=60)["content"]
     assert reply["status"] == "ok", (cell, reply)
     return reply["user_expressions"]
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.name)
-def test_an_edited_cell_counts_or_does_not(edit, kernel):
+def test_an_edited_cell_counts_or_does_not(edit, one_kernel):
     before, after = edit.cells()
-    stored = run(kernel, ["%reset -f\n" + before[0], *before[1:]])
-    now = run(kernel, after)
+    stored = run(one_kernel, ["%reset -f\n" + before[0], *before[1:]])
+    now = run(one_kernel, after)
     assert stored
     assert now
     assert differs(stored, now) == (edit.verdict == "changed"), edit.why

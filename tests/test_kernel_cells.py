@@ -7,18 +7,6 @@ import pytest
 from tests.kernels import Kernel, cell, kernel_in
 
 
-@pytest.fixture(scope="module")
-def one_kernel(tmp_path_factory):
-    with kernel_in(tmp_path_factory.mktemp("cells") / "nb") as kernel:
-        yield kernel
-
-
-@pytest.fixture
-def kernel(one_kernel):
-    one_kernel.ready().run('client = TriggerClient("cells")').check()
-    return one_kernel
-
-
 def job(name: str, last: str = "bye", more: str = "", options: str = "") -> str:
     """A cell that defines a job of three tasks; `last` is what is edited."""
     return f"""
@@ -282,7 +270,7 @@ def test_a_client_of_the_same_id_has_the_same_store_jobs_and_live_runs(kernel):
             return await io.run_task("body", body)
 
         run = living.start(PAYLOAD)
-        other = TriggerClient("cells")
+        other = TriggerClient("tests")
     """.replace("PAYLOAD", repr(str(kernel.home / "go living")))
     ).check()
     assert kernel.run("other.dir == client.dir, living in other.jobs").result == "(True, True)"

@@ -11,19 +11,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter, MarkdownExporter
 
 from tests.front import WIDGET
-from tests.kernels import ROOT, Kernel, kernel_in
-
-
-@pytest.fixture(scope="module")
-def one_kernel(tmp_path_factory):
-    with kernel_in(tmp_path_factory.mktemp("display") / "nb") as kernel:
-        yield kernel
-
-
-@pytest.fixture
-def kernel(one_kernel):
-    one_kernel.ready().run('client = TriggerClient("display")').check()
-    return one_kernel
+from tests.kernels import ROOT, Kernel
 
 
 def display_messages(cell) -> list[dict]:

@@ -10,18 +10,6 @@ from tests.kernels import kernel_in
 NOT_SHOWN = ("trigger_nb/", "asyncio/", "concurrent/futures", "anyio/", "threading.py")
 
 
-@pytest.fixture(scope="module")
-def one_kernel(tmp_path_factory):
-    with kernel_in(tmp_path_factory.mktemp("errors") / "nb") as kernel:
-        yield kernel
-
-
-@pytest.fixture
-def kernel(one_kernel):
-    one_kernel.ready().run('client = TriggerClient("errors")').check()
-    return one_kernel
-
-
 def shown(traceback: str) -> list[str]:
     return [place for place in NOT_SHOWN if place in traceback]
 

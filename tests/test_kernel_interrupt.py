@@ -11,22 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernels import ROOT, Kernel, kernel_in
+from tests.kernels import ROOT, Kernel
 
 # A body would go on for a minute. A machine under load is given more time than a second.
 SOON = 4.0
-
-
-@pytest.fixture(scope="module")
-def one_kernel(tmp_path_factory):
-    with kernel_in(tmp_path_factory.mktemp("interrupt") / "nb") as kernel:
-        yield kernel
-
-
-@pytest.fixture
-def kernel(one_kernel):
-    one_kernel.ready().run('client = TriggerClient("interrupt")').check()
-    return one_kernel
 
 
 def interrupted(kernel: Kernel, code: str, during: str):

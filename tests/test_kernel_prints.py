@@ -7,16 +7,10 @@ import pytest
 from tests.kernels import kernel_in
 
 
-@pytest.fixture(scope="module")
-def one_kernel(tmp_path_factory):
-    with kernel_in(tmp_path_factory.mktemp("prints") / "nb") as kernel:
-        yield kernel
-
-
 @pytest.fixture
-def kernel(one_kernel):
-    one_kernel.ready().run('import logging, sys, warnings\nclient = TriggerClient("prints")').check()
-    return one_kernel
+def kernel(kernel):
+    kernel.run("import logging, sys, warnings").check()
+    return kernel
 
 
 def prints(kernel, name, path="task"):
@@ -197,7 +191,7 @@ def test_a_background_run_prints_while_other_cells_run(kernel):
 def test_a_crash_in_the_middle_of_a_body(tmp_path):
     """R3: what is committed is kept with its prints; the body that was cut short prints anew."""
     cells = """
-        client = TriggerClient("prints")
+        client = TriggerClient("tests")
 
         @client.job
         async def crashes(payload, io):

@@ -43,18 +43,6 @@ FAILS = """
 """
 
 
-@pytest.fixture(scope="module")
-def one_kernel(tmp_path_factory):
-    with kernel_in(tmp_path_factory.mktemp("widget") / "nb") as kernel:
-        yield kernel
-
-
-@pytest.fixture
-def kernel(one_kernel):
-    one_kernel.ready().run('client = TriggerClient("widget")').check()
-    return one_kernel
-
-
 def define(kernel: Kernel, job: str, name: str) -> None:
     kernel.run(job.format(name=name)).check()
 
@@ -301,7 +289,6 @@ def test_skip_wait_while_a_cell_awaits(kernel):
     front.until(status(front, "WAITING"))
     front.until(state(front, "wait", "waiting"))
     assert front.row("wait")["w"] > 3500
-    assert front.run["next"] is not None
     assert any("holds this cell" in hint for hint in front.run["hints"])
     assert front.press("skip_wait", "wait")["ok"]
     assert cell.end().check().result == "'done'"
@@ -532,7 +519,7 @@ def test_a_run_of_another_kernel_is_left_to_it(kernel, tmp_path):
     mine = show(kernel, "run = elsewhere.start()")
     mine.until(status(mine, "WAITING"))
     with kernel_in(kernel.directory, home=tmp_path / "other") as other:
-        other.run('client = TriggerClient("widget")').check()
+        other.run('client = TriggerClient("tests")').check()
         define(other, WAITS, "elsewhere")
         theirs = show(other, f"run = client.run({mine.run['id']!r})\nrun")
         theirs.until(state(theirs, "wait", "waiting"))

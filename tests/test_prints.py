@@ -20,7 +20,8 @@ from trigger_nb._feed import Feed, Printed, Saved
 from trigger_nb._flights import flights
 from trigger_nb._prints import FIRST, LAST, Prints
 from trigger_nb._records import RunRecord, TaskRecord
-from trigger_nb.view.model import RunModel, State
+from trigger_nb.view.model import RunModel
+from trigger_nb.view.rows import State
 
 
 def job_of(world, body, *args, **options):

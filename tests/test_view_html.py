@@ -11,7 +11,8 @@ from trigger_nb._feed import Progressed, Seen
 from trigger_nb._keys import idempotency_key
 from trigger_nb._records import Reason
 from trigger_nb.view import html, icons
-from trigger_nb.view.model import RunModel, State
+from trigger_nb.view.model import RunModel
+from trigger_nb.view.rows import State
 
 ERROR = {
     "module": "shop",

@@ -8,7 +8,9 @@ from hypothesis import given, settings, strategies as st
 from trigger_nb._feed import Hinted, PassBegan, Progressed, Saved, SavedRun, Seen
 from trigger_nb._keys import idempotency_key, normal_key
 from trigger_nb._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
-from trigger_nb.view.model import RunModel, State, error_line, value_text
+from trigger_nb.view.excerpt import latest, outline
+from trigger_nb.view.model import RunModel, error_line, value_text
+from trigger_nb.view.rows import State
 
 T = 1_700_000_000.0
 
@@ -114,7 +116,7 @@ def test_events_one_by_one_give_what_a_new_model_gives(happened, batch):
             path: (row.state, row.reason, row.changed, row.order, [c.path for c in row.ordered()], row.tally)
             for path, row in of.rows.items()
         }
-        indices = [set(index) for index in (of._active, of._failed, of._changed, of._unstored)]
+        indices = [set(index) for index in (of.active, of.failed, of.changed, of.unstored)]
         return rows, [row.path for row in of.root.ordered()], of.root.tally, of.tally, indices, of.hints()
 
     assert picture(view) == picture(fresh)
@@ -329,7 +331,7 @@ def thousands(count: int = 10_000) -> RunModel:
 
 def test_an_excerpt_shows_what_is_running_failed_and_last():
     view = thousands()
-    rows, rest = view.excerpt(40).of(view.root)
+    rows, rest = latest(view, rows=40).of(view.root)
     assert 30 <= len(rows) <= 40
     shown = {row.path for row in rows}
     assert {"t9997", "t9998", "t9999"} <= shown
@@ -340,7 +342,7 @@ def test_an_excerpt_shows_what_is_running_failed_and_last():
 
 def test_a_small_run_is_shown_whole():
     view = model([task(f"t{at}", at) for at in range(40)])
-    rows, rest = view.excerpt(40).of(view.root)
+    rows, rest = latest(view, rows=40).of(view.root)
     assert len(rows) == 40
     assert not rest
 
@@ -348,12 +350,12 @@ def test_a_small_run_is_shown_whole():
 def test_what_was_replayed_last_is_in_the_excerpt():
     view = model([task(f"t{at}", at) for at in range(1000)], seen={})
     view.apply([Seen(f"t{at}", Reason.REPLAYED) for at in range(600)])
-    assert "t599" in {row.path for row in view.excerpt(40).of(view.root)[0]}
+    assert "t599" in {row.path for row in latest(view, rows=40).of(view.root)[0]}
 
 
 def test_an_outline_is_bounded_and_holds_every_failure():
     view = thousands()
-    rows, rest = view.outline(rows=300, fold=100).of(view.root)
+    rows, rest = outline(view, rows=300, fold=100).of(view.root)
     assert len(rows) <= 300
     assert sum(row.state is State.FAILED for row in rows) == 10
     assert rest.states[State.FAILED] == 0
@@ -363,7 +365,7 @@ def test_an_outline_is_bounded_and_holds_every_failure():
 def test_an_outline_of_levels_goes_from_the_top_down():
     paths = [f"{a}/{b}/{c}" for a in range(10) for b in range(10) for c in range(10)]
     view = model([task(path, at + 1) for at, path in enumerate(paths)])
-    shown = view.outline(rows=60, fold=20)
+    shown = outline(view, rows=60, fold=20)
     assert [len(shown.of(view.root)[0]), len(shown.of(view.rows["0"])[0])] == [10, 10]
     assert shown.of(view.rows["9/9"]) == ([], view.rows["9/9"].tally)
 

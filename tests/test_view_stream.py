@@ -16,7 +16,8 @@ from tests.test_view_model import Clock, T, events, run, seen, task
 from trigger_nb._feed import Feed, PassBegan, Progressed, Saved, SavedRun, Seen
 from trigger_nb._records import Reason, RunStatus, TaskStatus
 from trigger_nb.view import stream as stream_module, widget
-from trigger_nb.view.model import RunModel, State
+from trigger_nb.view.model import RunModel
+from trigger_nb.view.rows import State
 from trigger_nb.view.stream import Stream
 from trigger_nb.view.wire import Button
 

@@ -15,7 +15,8 @@ from trigger_nb._feed import Progressed, Seen
 from trigger_nb._records import Reason, RunRecord, RunStatus, TaskStatus
 from trigger_nb.view import table, text
 from trigger_nb.view.escape import columns, fit, preview, safe_url, visible, visible_block
-from trigger_nb.view.model import Row, RunModel, State, Tally
+from trigger_nb.view.model import RunModel
+from trigger_nb.view.rows import Row, State, Tally
 from trigger_nb.view.words import duration, moment
 
 

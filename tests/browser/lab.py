@@ -13,7 +13,8 @@ Cells are counted from 0. What waits, waits for a condition; how long at most is
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -116,7 +117,9 @@ class Lab:
             self.server.stop_kernels()
         self.page.goto(f"{self._url()}?token={TOKEN}")
         if not kernel:
-            self.page.locator(".jp-Dialog").get_by_role("button", name="No Kernel").click()
+            dialog = self.page.locator(".jp-Dialog")
+            dialog.get_by_role("button", name="No Kernel").click()
+            dialog.wait_for(state="detached")
         return self._opened(kernel)
 
     def reload(self, *, idle: bool = True) -> Self:
@@ -269,6 +272,14 @@ class Lab:
         except Error as error:
             picture = f"no picture: {error}"
         return "\n".join([picture, str(console), str(self._path), str(self.server.home / "server.log")])
+
+
+def expect_equal(read: Callable[[], Any], wanted: Any) -> None:
+    """Wait until what is read is this: for what `expect` has no words for."""
+    deadline = time.monotonic() + PATIENCE
+    while (found := read()) != wanted and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert found == wanted, f"{found!r} is not {wanted!r}"
 
 
 @contextmanager

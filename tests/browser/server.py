@@ -99,8 +99,16 @@ def _url(process: subprocess.Popen[bytes], runtime: Path, log: Path) -> str:
     """Where it listens, which it writes down once it does. Raises what it said when it does not start."""
     told = runtime / f"jpserver-{process.pid}.json"
     deadline = time.monotonic() + STARTS_WITHIN
-    while not told.exists():
+    while not (written := _written(told)):
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"the Jupyter server did not start:\n{log.read_text()[-5000:]}")
         time.sleep(0.05)
-    return f"http://127.0.0.1:{json.loads(told.read_text())['port']}"
+    return f"http://127.0.0.1:{written['port']}"
+
+
+def _written(file: Path) -> dict[str, Any]:
+    """What is in the file; nothing while it is not there, or not yet whole."""
+    try:
+        return json.loads(file.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}

@@ -202,8 +202,10 @@ def test_a_run_whose_job_is_not_defined_says_which_cell_to_run(lab):
 def test_a_busy_kernel_is_told_of_and_does_it_later(lab):
     """D3: a click is not lost."""
     begun(lab, START)
-    blocking = "import os, time\nwhile not os.path.exists('free'):\n    time.sleep(0.01)"
-    lab.run_cell(lab.add(blocking))
+    blocking = "import os, time\nprint('busy')\nwhile not os.path.exists('free'):\n    time.sleep(0.01)"
+    busy = lab.add(blocking)
+    lab.run_cell(busy)
+    expect(lab.output(busy)).to_have_text("busy")
     button(lab.live(1), "Cancel").click()
     expect(lab.live(1)).to_contain_text("The kernel is busy; this is done as soon as it is free.")
     lab.signal("free")

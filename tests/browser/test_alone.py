@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from trigger_nb.view import widget, wire
+
+from .lab import expect_equal
 
 SHOW = """async ({ module, kind, kernel }) => {
   const url = URL.createObjectURL(new Blob([module], { type: "text/javascript" }));
@@ -89,6 +91,12 @@ def bar(page: Page, name: str):
     return page.get_by_role("treeitem", name=name).locator(".tnb-span")
 
 
+def middle(place: Locator) -> float:
+    box = place.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2
+
+
 # --- timeline ---------------------------------------------------------------------------------------------------
 
 
@@ -117,8 +125,7 @@ def test_ticks_stand_above_what_they_name(page):
     page.locator(".tnb-tree").evaluate("tree => tree.scrollTop = 40 * 24")
     expect(bar(page, "task 40")).to_be_visible()
     begins = bar(page, "task 40").bounding_box()["x"]
-    box = tick.bounding_box()
-    assert box["x"] + box["width"] / 2 == pytest.approx(begins, abs=1.5)
+    expect_equal(lambda: middle(tick), pytest.approx(begins, abs=1.5))
 
 
 def test_start_and_duration_are_told_of_the_row_that_is_pointed_at(page):
@@ -241,7 +248,7 @@ def test_the_list_is_a_grid_for_assistive_technology(runs):
     expect(grid).to_have_attribute("aria-rowcount", "121")
     expect(run_row(runs, "run_9")).to_have_attribute("aria-rowindex", "11")
     expect(grid.get_by_role("columnheader")).to_have_count(9)
-    assert grid.locator('tr[tabindex="0"]').count() == 1
+    expect(grid.locator('tr[tabindex="0"]')).to_have_count(1)
     expect(grid.locator('button[tabindex="0"]')).to_have_count(3)
     expect(run_row(runs, "run_0")).to_contain_text("<b>bold</b>")
     expect(runs.locator("td b b")).to_have_count(0)

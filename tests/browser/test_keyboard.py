@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, expect
 
-from .lab import PANEL, UNTIL, Lab
+from .lab import PANEL, UNTIL, Lab, expect_equal
 from .letter import row
 
 JOB = (
@@ -130,8 +130,8 @@ def test_the_notebooks_shortcuts_are_not_triggered(lab, run):
         run.get_by_role("button", name="Timeline"),
         run.get_by_role("button", name="1 failed"),
     ]
-    before = state(lab)
-    assert before == [3, 1, "command", "a = 1"]
+    before = [3, 1, "command", "a = 1"]
+    expect_equal(lambda: state(lab), before)
     for place in places:
         place.focus()
         for key in [

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias, cast
 
 from .._records import TaskRecord, TaskStatus
 from .escape import preview, safe_url, visible, visible_block
-from .model import Property, Row, RunModel, State, error_line, value_text
+from .model import RunModel, error_line, value_text
+from .rows import Property, Row, State
 from .text import by_state, error_told_below, told_reason
 from .words import duration, moment, plural
 

@@ -18,18 +18,10 @@ from .._keys import ancestors
 from .._records import RunStatus
 from . import details, icons
 from .escape import markup
+from .excerpt import Shown, latest, outline
 from .fields import DOT, error_html, field_list, property_html, value_html
-from .model import (
-    SYMBOLS,
-    Row,
-    RunModel,
-    Shown,
-    State,
-    error_line,
-    run_state,
-    status_text,
-    value_text,
-)
+from .model import RunModel, error_line, run_state, status_text, value_text
+from .rows import SYMBOLS, Row, State
 from .text import counts, error_told, error_told_below, marks, more, progress_text, tally_of
 from .words import duration, moment, plural
 
@@ -48,7 +40,7 @@ _KEPT = 3  # of more, so many are drawn at least, however much alike they are
 
 def live(model: RunModel, *, rows: int = 40) -> str:
     """A run under way: a header, and what is running, failed or happened last."""
-    page = _Page(model, model.excerpt(rows))
+    page = _Page(model, latest(model, rows=rows))
     return "".join(page.wrapped(page.head(), page.plain_rows(model.root)))
 
 
@@ -62,7 +54,7 @@ def final_parts(model: RunModel, *, rows: int = 300, fold: int = 100) -> Iterato
 
     Nothing may be applied to the model in between.
     """
-    page = _Page(model, model.outline(rows=rows, fold=fold))
+    page = _Page(model, outline(model, rows=rows, fold=fold))
     yield ""
     page.survey()
     yield from page.wrapped(

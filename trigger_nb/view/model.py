@@ -9,60 +9,22 @@ A model belongs to one thread: `apply` and the faces must not run at the same ti
 from __future__ import annotations
 
 import heapq
-import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from itertools import islice
 from keyword import iskeyword
 from typing import Any, cast
 
 from .._clock import Clock, SystemClock
 from .._feed import Event, Hinted, Printed, Progressed, Saved, SavedRun, Seen
-from .._keys import display_key, idempotency_key, last_segment, parent_path
-from .._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
+from .._keys import idempotency_key, parent_path
+from .._records import RunRecord, RunStatus, TaskRecord, TaskStatus
 from .._redact import redact
 from .escape import preview, visible, visible_block
+from .rows import Row, State, Tally, position
 from .values import readable
 from .words import moment, plural, remaining
-
-
-class State(StrEnum):
-    """What a row shows of its task: the status, and where it stands in this pass."""
-
-    COMPLETED = "completed"
-    FAILED = "failed"
-    RUNNING = "running"
-    RETRYING = "retrying"  # waits for its next attempt
-    WAITING = "waiting"
-    PENDING = "pending"
-    CANCELED = "canceled"
-    UNFINISHED = "unfinished"  # its body began, and the run stopped before it came to an end
-    NOT_REACHED = "not reached"  # known from an earlier pass, not met in this one (rule R8)
-    LOG = "log"  # a log line; not counted as a task
-
-    @property
-    def active(self) -> bool:
-        """Whether something is under way or waited for."""
-        return self in _ACTIVE
-
-
-_ACTIVE = frozenset({State.RUNNING, State.RETRYING, State.WAITING})
-
-# Each has a shape of its own, so that nothing depends on colour.
-SYMBOLS: Mapping[State, str] = {
-    State.COMPLETED: "✔",
-    State.FAILED: "✘",
-    State.RUNNING: "●",
-    State.RETRYING: "↻",
-    State.WAITING: "◷",
-    State.PENDING: "○",
-    State.CANCELED: "⊘",
-    State.UNFINISHED: "◐",
-    State.NOT_REACHED: "◌",
-    State.LOG: "›",
-}
 
 _STATES: Mapping[str, State] = {
     TaskStatus.COMPLETED: State.COMPLETED,
@@ -96,307 +58,12 @@ def status_text(record: RunRecord) -> str:
     return record.status + (f" ({record.reason})" if record.reason not in ("", "wait") else "")
 
 
-@dataclass(slots=True)
-class Tally:
-    """How many rows there are of each state, and how many of them were replayed."""
-
-    states: Counter[State] = field(default_factory=Counter[State])
-    replayed: int = 0
-
-    def add(self, state: State, replayed: bool, times: int = 1) -> None:
-        self.states[state] += times
-        self.replayed += times * replayed
-
-    def without(self, rows: Iterable[Row]) -> Tally:
-        """The tally of the rest, when these rows are taken away."""
-        rest = Tally(Counter(self.states), self.replayed)
-        for row in rows:
-            rest.add(row.state, row.replayed, -1)
-        return rest
-
-    def __bool__(self) -> bool:
-        return self.rows > 0
-
-    @property
-    def tasks(self) -> int:
-        """All rows but log lines."""
-        return self.rows - self.states[State.LOG]
-
-    @property
-    def rows(self) -> int:
-        return sum(self.states.values())
-
-    def items(self) -> list[tuple[State, int]]:
-        """States that occur, in the order of `State`."""
-        return [(state, self.states[state]) for state in State if self.states[state] > 0]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Tally) and (self.items(), self.replayed) == (other.items(), other.replayed)
-
-    __hash__ = None  # type: ignore[assignment]  # it changes
-
-
-class Row:
-    """One task of the run, or the run itself (`path` is "")."""
-
-    __slots__ = (
-        "_counted",
-        "_counted_replayed",
-        "_sorted",
-        "children",
-        "depth",
-        "implied",
-        "order",
-        "parent",
-        "path",
-        "printed",
-        "progress",
-        "record",
-        "seen",
-        "state",
-        "tally",
-    )
-
-    def __init__(self, path: str, parent: Row | None) -> None:
-        self.path = path
-        self.parent = parent
-        self.depth: int = parent.depth + 1 if parent else -1  # 0 for the run's own tasks
-        self.record: TaskRecord | None = None  # None while only its subtasks are known
-        self.seen: Seen | None = None  # in this pass
-        self.implied = False  # met as part of a replayed parent, whose body was not called
-        self.progress: Progressed | None = None
-        self.printed: Printed | None = None  # by a body that has not come to an end
-        self.state = State.PENDING
-        self.order = float("inf")
-        # Most rows have no children, and share that there are none: thousands of empty ones would
-        # have to be looked at in every garbage collection.
-        self.children: dict[str, Row] = _NO_CHILDREN
-        self.tally = _NO_TALLY  # of the direct children
-        self._sorted: list[Row] | None = None
-        self._counted: State | None = None  # as what it is in the tallies, ...
-        self._counted_replayed = False  # ... and whether as replayed
-
-    @property
-    def key(self) -> str:
-        """The key to show: as given for display, else the cache key in plain text; "" of a log line."""
-        if self.record is not None and self.record.display_key:
-            return self.record.display_key
-        segment = last_segment(self.path)
-        return "" if segment.startswith("~.") else display_key(segment)
-
-    @property
-    def name(self) -> str:
-        """What to call it: its name, else its key."""
-        return (self.record.name if self.record is not None else "") or self.key or display_key(self.path)
-
-    @property
-    def display_path(self) -> str:
-        """The path for reading; methods of a run take `path`."""
-        return "/".join(display_key(segment) for segment in self.path.split("/"))
-
-    @property
-    def kind(self) -> str:
-        return self.record.kind if self.record is not None else "task"
-
-    @property
-    def minimal(self) -> bool:
-        """Whether it asked for a quiet row."""
-        return self.record is not None and self.record.style == "minimal"
-
-    @property
-    def reason(self) -> Reason | None:
-        """Why the body was called in this pass, or was not (rule R7); None when it was not met."""
-        if self.seen is not None:
-            return self.seen.reason
-        return Reason.REPLAYED if self.implied else None
-
-    @property
-    def replayed(self) -> bool:
-        """Whether it is a task whose stored result was taken."""
-        return self.reason is Reason.REPLAYED and self.state is not State.LOG
-
-    @property
-    def changed(self) -> str:
-        """What differs from when it was stored: "" or some of "code", "params", "codec", "subtask"."""
-        return self.seen.changed if self.seen is not None else ""
-
-    @property
-    def stored(self) -> bool:
-        """False for a completed task whose value could not be kept (rule S4)."""
-        return self.record is None or self.record.form != "unstored"
-
-    @property
-    def attempt(self) -> int:
-        return self.record.attempt if self.record is not None else 1
-
-    @property
-    def next_at(self) -> float | None:
-        """When the wait ends or the next attempt begins, while one is waited for."""
-        waits = self.state in (State.WAITING, State.RETRYING)
-        return self.record.next_at if waits and self.record is not None else None
-
-    @property
-    def error(self) -> dict[str, Any] | None:
-        """The stored error, as data, unless the task ended well after it."""
-        if self.record is None or self.record.status == TaskStatus.COMPLETED:
-            return None
-        return self.record.error
-
-    @property
-    def properties(self) -> list[Property]:
-        return _properties(self.record.properties) if self.record is not None else []
-
-    @property
-    def output_properties(self) -> list[Property]:
-        return _properties(self.record.output_properties) if self.record is not None else []
-
-    @property
-    def prints(self) -> list[tuple[str, str]]:
-        """What the body printed and logged, so far while it runs: pieces of stream and text.
-
-        A stream is "out", "err", "log", or "note" for what is said of the others (see `_prints`).
-        """
-        if self.printed is not None:
-            pieces: Any = self.printed.prints.pieces()
-        else:
-            pieces = self.record.prints if self.record is not None else []
-        return [
-            (str(stream), visible_block(_COLOURS.sub("", str(text)), _PRINTS_UNTIL))
-            for stream, text in _pairs(pieces)
-        ]
-
-    def duration(self, now: float | None) -> float | None:
-        """Seconds from the first start to the end, or until `now` while it is under way."""
-        record = self.record
-        if record is None or not record.started_at or self.state is State.LOG:
-            return None
-        if record.ended_at is not None and not self.state.active:
-            return max(0.0, record.ended_at - record.started_at)
-        return max(0.0, now - record.started_at) if self.state.active and now is not None else None
-
-    def ordered(self) -> list[Row]:
-        """The children in the order in which they first started. Not to be changed."""
-        if self._sorted is None:
-            self._sorted = sorted(self.children.values(), key=_position)
-        return self._sorted
-
-    def add(self, child: Row) -> None:
-        if self.children is _NO_CHILDREN:
-            self.children, self.tally, self._sorted = {}, Tally(), []
-        self.children[child.path] = child
-        if self._sorted is not None:
-            self._sorted.append(child)
-            self.moved(child)
-
-    def moved(self, child: Row) -> None:
-        """A child has another place now. At the end, where nearly all of them come, it costs nothing."""
-        ranks = self._sorted
-        if ranks and ranks[-1] is child and (len(ranks) == 1 or _position(ranks[-2]) <= _position(child)):
-            return
-        self._sorted = None
-
-    def walk(self) -> Iterator[Row]:
-        """All rows below, parents first, in order."""
-        for child in self.ordered():
-            yield child
-            yield from child.walk()
-
-    def count(self, total: Tally) -> None:
-        """Bring the parent's tally and the run's up to the row's state."""
-        assert self.parent is not None
-        state, replayed = self.state, self.replayed
-        if state is self._counted and replayed == self._counted_replayed:
-            return
-        for tally in (self.parent.tally, total):
-            if self._counted is not None:
-                tally.add(self._counted, self._counted_replayed, -1)
-            tally.add(state, replayed)
-        self._counted, self._counted_replayed = state, replayed
-
-    def forget_pass(self) -> None:
-        """A new pass begins, which has not met it; its counts are brought up to that by the caller."""
-        self.seen = None
-        self.implied = False
-        self.progress = None
-        self.printed = None
-        if self.state is not State.LOG:
-            self.state = State.NOT_REACHED
-        self._counted, self._counted_replayed = self.state, False
-
-    def recount(self) -> None:
-        """Count the children anew."""
-        if self.children is not _NO_CHILDREN:
-            self.tally = Tally(Counter(child.state for child in self.children.values()))
-
-
-# As much as is kept of one task, and what it is cut into.
-_PRINTS_UNTIL = 20_000
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def _pairs(pieces: Any) -> list[list[Any]]:
-    """Stored pieces, tolerant of what older or foreign writers left."""
-    pairs = cast("list[Any]", pieces) if isinstance(pieces, list) else []
-    return [pair for pair in pairs if isinstance(pair, list) and len(cast("list[Any]", pair)) == 2]
-
-
-_NO_CHILDREN: dict[str, Row] = {}  # shared: never changed
-_NO_TALLY = Tally()
-
-
-def _position(row: Row) -> tuple[float, str]:
-    return row.order, row.path
-
-
-@dataclass(frozen=True, slots=True)
-class Property:
-    """A label and its text; links as they were given, not yet judged."""
-
-    label: str
-    text: str
-    url: Any = None
-    image_url: Any = None
-
-
-def _properties(stored: Any) -> list[Property]:
-    """Stored properties, tolerant of what older or foreign writers left out."""
-    if not isinstance(stored, list):
-        return []
-    return [
-        Property(str(p.get("label", "")), str(p.get("text", "")), p.get("url"), p.get("image_url"))
-        for p in cast("list[Any]", stored)
-        if isinstance(p, dict)
-        for p in [cast("dict[str, Any]", p)]
-    ]
-
-
 @dataclass(frozen=True, slots=True)
 class Action:
     """Something to do about the run, and the line of code that does it."""
 
     label: str
     code: str
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Which rows to draw when there are too many: the chosen ones, and counts of the rest."""
-
-    by_scope: dict[str, list[Row]] | None  # None: all
-
-    @classmethod
-    def only(cls, rows: Iterable[Row]) -> Shown:
-        by_scope: dict[str, list[Row]] = {}
-        for row in sorted(rows, key=_position):
-            by_scope.setdefault(parent_path(row.path), []).append(row)
-        return cls(by_scope)
-
-    def of(self, scope: Row) -> tuple[list[Row], Tally]:
-        """The children of a scope to draw, in order, and the tally of those left out."""
-        if self.by_scope is None:
-            return scope.ordered(), Tally()
-        rows = self.by_scope.get(scope.path, [])
-        return rows, scope.tally.without(rows)
 
 
 class RunModel:
@@ -430,12 +97,12 @@ class RunModel:
         self._clock = clock or SystemClock()
         self._pass = seen is not None
         self._hints = dict.fromkeys(hints)
-        # What a face must find without walking all rows.
-        self._active: dict[str, Row] = {}
-        self._failed: dict[str, Row] = {}
-        self._changed: dict[str, Row] = {}
-        self._unstored: dict[str, Row] = {}
-        self._recent: deque[Row] = deque(maxlen=_RECENT)
+        # What a face must find without walking all rows, by path; not to be changed by it.
+        self.active: dict[str, Row] = {}
+        self.failed: dict[str, Row] = {}
+        self.changed: dict[str, Row] = {}
+        self.unstored: dict[str, Row] = {}
+        self.recent: deque[Row] = deque(maxlen=_RECENT)
         self._backlog: Iterator[Event] | None = _backlog(records, dict(seen or {}))
         if not lazy:
             self.load(None)
@@ -457,8 +124,8 @@ class RunModel:
                 loaded.update(row.path for row in self._see(event))
         if most is None or len(events) < most:
             self._backlog = None
-            if not self._recent:
-                self._recent.extend(heapq.nlargest(_RECENT, self.rows.values(), key=_end)[::-1])
+            if not self.recent:
+                self.recent.extend(heapq.nlargest(_RECENT, self.rows.values(), key=_end)[::-1])
         return loaded
 
     @property
@@ -504,7 +171,7 @@ class RunModel:
         return touched
 
     def _happened(self, rows: list[Row]) -> list[Row]:
-        self._recent.extend(rows)
+        self.recent.extend(rows)
         return rows
 
     def _save(self, record: TaskRecord) -> Row:
@@ -547,8 +214,8 @@ class RunModel:
     def _begin_pass(self) -> list[Row]:
         self._pass = True
         self._hints.clear()
-        self._recent.clear()
-        for index in (self._active, self._failed, self._changed, self._unstored):
+        self.recent.clear()
+        for index in (self.active, self.failed, self.changed, self.unstored):
             index.clear()
         rows = list(self.rows.values())
         for row in rows:
@@ -591,10 +258,10 @@ class RunModel:
         """Work out the row's state again and keep all counts and indices true."""
         row.state = state = self._state(row)
         row.count(self.tally)
-        _keep(self._active, row, state.active)
-        _keep(self._failed, row, state is State.FAILED)
-        _keep(self._changed, row, bool(row.changed))
-        _keep(self._unstored, row, not row.stored and state is State.COMPLETED)
+        _keep(self.active, row, state.active)
+        _keep(self.failed, row, state is State.FAILED)
+        _keep(self.changed, row, bool(row.changed))
+        _keep(self.unstored, row, not row.stored and state is State.COMPLETED)
 
     def _state(self, row: Row) -> State:
         record = row.record
@@ -662,14 +329,14 @@ class RunModel:
     @property
     def failures(self) -> list[Row]:
         """Failed rows, those that ended the run first."""
-        ended_by = [row for path in self.run.ended_by if (row := self._failed.get(path)) is not None]
+        ended_by = [row for path in self.run.ended_by if (row := self.failed.get(path)) is not None]
         first = set(self.run.ended_by)
-        return [*ended_by, *(row for path, row in self._failed.items() if path not in first)]
+        return [*ended_by, *(row for path, row in self.failed.items() if path not in first)]
 
     @property
     def next_at(self) -> float | None:
         """When the first of the waits and retry pauses is over."""
-        times = [row.next_at for row in self._active.values() if row.next_at is not None]
+        times = [row.next_at for row in self.active.values() if row.next_at is not None]
         return min(times, default=None)
 
     def idempotency_key(self, row: Row) -> str:
@@ -715,7 +382,7 @@ class RunModel:
             yield f"Everything was replayed{when}. {self._call('fresh=True')} starts anew."
 
     def _changed_hint(self) -> Iterator[str]:
-        kept = [row for row in self._changed.values() if row.replayed]
+        kept = [row for row in self.changed.values() if row.replayed]
         if kept:
             them = "it" if len(kept) == 1 else "them"
             yield (
@@ -749,7 +416,7 @@ class RunModel:
         if self.run.status == RunStatus.WAITING and self.run.reason == "paused":
             return [Action("Go on", "run.resume()"), Action("Cancel", "run.cancel()")]
         if self.run.status == RunStatus.WAITING:
-            waits = [row for row in self._active.values() if row.next_at is not None][:3]
+            waits = [row for row in self.active.values() if row.next_at is not None][:3]
             skips = [
                 Action(f"Skip the wait of {visible(row.name, 60)}", f"run.skip_wait({row.path!r})")
                 for row in waits
@@ -766,46 +433,6 @@ class RunModel:
             )
             for row in rows[:1]
         ]
-
-    # --- which rows, when there are too many -----------------------------------------
-
-    def excerpt(self, rows: int = 40) -> Shown:
-        """For a run under way: what is running, failed or happened last; the rest counted.
-
-        Costs the same however many tasks there are.
-        """
-        if len(self.rows) <= rows:
-            return Shown(None)
-        chosen: dict[str, Row] = {}
-        _choose(chosen, _last(self._active, rows // 2), rows)
-        _choose(chosen, _last(self._failed, rows // 4), rows)
-        _choose(chosen, reversed(self._recent), rows - rows // 4)
-        _choose(chosen, self.root.ordered()[:rows], rows)
-        return Shown.only(chosen.values())
-
-    def outline(self, *, rows: int, fold: int) -> Shown:
-        """For a run at rest: failures, what is under way, changed or slow; then from the top down.
-
-        At most about `rows` rows. A scope with more than `fold` children shows a few of them.
-        """
-        if len(self.rows) <= rows and all(
-            len(row.children) <= fold for row in (self.root, *self.rows.values())
-        ):
-            return Shown(None)
-        chosen: dict[str, Row] = {}
-        _choose(chosen, self.failures[: rows // 3], rows)
-        _choose(chosen, _last(self._active, rows // 8), rows)
-        _choose(chosen, [*_last(self._changed, rows // 16), *_last(self._unstored, rows // 16)], rows)
-        leaves = (row for row in self.rows.values() if not row.children and row.state is State.COMPLETED)
-        _choose(chosen, heapq.nlargest(min(10, rows // 10), leaves, key=_took), rows)
-        scopes = deque([self.root])
-        while scopes and len(chosen) < rows:
-            scope = scopes.popleft()
-            children = scope.ordered()
-            some = children if len(children) <= fold else [*children[:2], children[-1]]
-            _choose(chosen, some, rows)
-            scopes.extend(child for child in some if child.children)
-        return Shown.only(chosen.values())
 
 
 def _backlog(records: Iterable[TaskRecord], seen: dict[str, Seen]) -> Iterator[Event]:
@@ -833,28 +460,8 @@ def _end(row: Row) -> float:
     return (row.record.ended_at or 0.0) if row.record is not None else 0.0
 
 
-def _took(row: Row) -> float:
-    return row.duration(None) or 0.0
-
-
-def _last(rows: dict[str, Row], count: int) -> list[Row]:
-    """The entries that came last, last first."""
-    return list(islice(reversed(rows.values()), count))
-
-
-def _choose(chosen: dict[str, Row], rows: Iterable[Row], limit: int) -> None:
-    """Add rows and what they are in, up to the limit."""
-    for row in rows:
-        if len(chosen) >= limit:
-            return
-        up: Row | None = row
-        while up is not None and up.path and up.path not in chosen:
-            chosen[up.path] = up
-            up = up.parent
-
-
 def _named(rows: list[Row]) -> str:
-    first = heapq.nsmallest(3, rows, key=_position)
+    first = heapq.nsmallest(3, rows, key=position)
     names = ", ".join(
         f"`{visible(row.display_path, 60)}`" + (f" ({visible(row.changed, 100)})" if row.changed else "")
         for row in first

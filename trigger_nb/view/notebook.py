@@ -46,12 +46,7 @@ def bundle(model: RunModel) -> Bundle:
     """The run as it stands, without its widget, for every kind of front end."""
     if not model.ended:
         return {"text/html": html.live(model), "text/plain": text.excerpt(model)}
-    drawing = _drawing(model)
-    while True:
-        try:
-            next(drawing)
-        except StopIteration as done:
-            return done.value
+    return {"text/html": html.final(model), "text/plain": text.tree(model)}
 
 
 def _drawing(model: RunModel) -> Generator[None, None, Bundle]:

@@ -8,14 +8,15 @@ size; the rest comes with the following ones. A snapshot is the same: all rows a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 from .._feed import Subscription
 from .._records import RunRecord
 from . import details, wire
 from .escape import visible
-from .model import Row, RunModel
+from .model import RunModel
+from .rows import Row
 from .wire import Button, Wire
 
 _APPLYING = 0.004  # Seconds in which events are taken in for one message, ...
@@ -104,7 +105,14 @@ class Stream:
 
     def take_in(self) -> bool:
         """Take in a little of what has happened; False when nothing was left."""
-        return self._take_in(time.thread_time() + _APPLYING)
+        until = time.thread_time() + _APPLYING
+        taken = False
+        for paths in self._apply_batches():
+            taken = True
+            self._dirty |= dict.fromkeys(paths)
+            if time.thread_time() > until:
+                break
+        return taken
 
     # --- what the front end says --------------------------------------------------------
 
@@ -134,22 +142,12 @@ class Stream:
 
     # --- inside -------------------------------------------------------------------------
 
-    def _take_in(self, until: float) -> bool:
-        """Whether there was anything."""
-        taken = False
+    def _apply_batches(self) -> Iterator[Iterable[str]]:
+        """Apply what has happened and load what was there before, a batch at a time; the paths of its rows."""
         while events := self._subscription.take(_BATCH):
-            taken = True
-            for path in self.model.apply(events):
-                self._dirty[path] = None
-            if time.thread_time() > until:
-                return True
+            yield self.model.apply(events)
         while (loaded := self.model.load(_BATCH)) is not None:
-            taken = True
-            for path in loaded:
-                self._dirty[path] = None
-            if time.thread_time() > until:
-                return True
-        return taken
+            yield loaded
 
     def _restart(self) -> None:
         if not self.model.loaded:

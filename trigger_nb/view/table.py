@@ -8,7 +8,8 @@ from .._records import RunRecord, RunStatus
 from . import icons
 from .escape import columns, fit, markup, visible
 from .html import shape, stylesheet
-from .model import SYMBOLS, run_seconds, run_state, status_text
+from .model import run_seconds, run_state, status_text
+from .rows import SYMBOLS
 from .words import duration, minute, plural
 
 _TITLES = ("", "Job", "Payload", "Status", "Started", "Duration", "Tasks", "Run")

@@ -9,19 +9,9 @@ from typing import Any
 
 from .._records import Reason
 from .escape import columns, fit, visible
-from .model import (
-    SYMBOLS,
-    Property,
-    Row,
-    RunModel,
-    Shown,
-    State,
-    Tally,
-    error_line,
-    run_state,
-    status_text,
-    value_text,
-)
+from .excerpt import Shown, latest, outline
+from .model import RunModel, error_line, run_state, status_text, value_text
+from .rows import SYMBOLS, Property, Row, State, Tally
 from .words import duration, moment, plural, remaining
 
 
@@ -31,13 +21,13 @@ def tree(model: RunModel, *, width: int = 100, fold: int | None = 20, rows: int 
     A group of more than `fold` tasks is folded: failures, what is under way and a few others are
     shown, the rest counted. `rows` bounds the whole. `fold=None` shows every task.
     """
-    shown = Shown(None) if fold is None else model.outline(rows=rows, fold=fold)
+    shown = Shown(None) if fold is None else outline(model, rows=rows, fold=fold)
     return "\n".join([*_head(model, width), *_rows(model, model.root, shown, width), *_actions(model)])
 
 
 def excerpt(model: RunModel, *, width: int = 100, rows: int = 40) -> str:
     """A run under way: what is running, failed or happened last."""
-    return "\n".join([*_head(model, width), *_rows(model, model.root, model.excerpt(rows), width)])
+    return "\n".join([*_head(model, width), *_rows(model, model.root, latest(model, rows=rows), width)])
 
 
 def summary(model: RunModel) -> str:

@@ -13,7 +13,7 @@ import traitlets
 
 from . import icons
 from .html import stylesheet
-from .model import State
+from .rows import State
 
 _STATIC = Path(__file__).parent / "static"
 _STYLES = ("widget", "timeline", "runs")

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from .._records import RunStatus
 from . import details, icons
 from .escape import visible, visible_block
-from .model import Row, RunModel, State, error_line, run_state, status_text, value_text
+from .model import RunModel, error_line, run_state, status_text, value_text
+from .rows import Row, State
 from .text import error_told, error_told_below, standing_marks
 from .words import moment
 
@@ -140,9 +140,7 @@ def header(model: RunModel, base: float, buttons: Iterable[Button], row_buttons:
         "started": run.started_at,
         "began": visible(moment(run.started_at), 60) if run.started_at else "",
         "ended": model.ended,
-        "passes": run.passes,
         "tally": {**dict(model.tally.items()), "replayed": model.tally.replayed},
-        "next": model.next_at if run.status == RunStatus.WAITING else None,
         "store": visible(model.store, 300),
         "hints": [visible(hint, 1000) for hint in model.hints(counting=False)],
         "error": None if told or run.error is None else details.error_json(details.error_data(run.error)),

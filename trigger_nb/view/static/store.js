@@ -46,7 +46,6 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {boolean} ticking
  * @property {boolean} ended
  * @property {string} began      date of the start, as text
- * @property {number} passes
  * @property {Record<string, number>} tally  all rows by state, and how many were replayed
  * @property {string} store
  * @property {string[]} hints
@@ -111,7 +110,6 @@ const EMPTY_HEADER = {
   ticking: false,
   ended: false,
   began: "",
-  passes: 1,
   tally: {},
   store: "",
   hints: [],

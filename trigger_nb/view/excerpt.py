@@ -1,0 +1,94 @@
+"""Which rows of a run to draw when there are too many for all of them."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+from .._keys import parent_path
+from .model import RunModel
+from .rows import Row, State, Tally, position
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The rows to draw, and counts of the rest."""
+
+    by_scope: dict[str, list[Row]] | None  # None: all
+
+    @classmethod
+    def only(cls, rows: Iterable[Row]) -> Shown:
+        by_scope: dict[str, list[Row]] = {}
+        for row in sorted(rows, key=position):
+            by_scope.setdefault(parent_path(row.path), []).append(row)
+        return cls(by_scope)
+
+    def of(self, scope: Row) -> tuple[list[Row], Tally]:
+        """The children of a scope to draw, in order, and the tally of those left out."""
+        if self.by_scope is None:
+            return scope.ordered(), Tally()
+        rows = self.by_scope.get(scope.path, [])
+        return rows, scope.tally.without(rows)
+
+
+def latest(model: RunModel, *, rows: int) -> Shown:
+    """For a run under way: what is running, failed or happened last; the rest counted.
+
+    Costs the same however many tasks there are.
+    """
+    if len(model.rows) <= rows:
+        return Shown(None)
+    chosen: dict[str, Row] = {}
+    _choose(chosen, _last(model.active, rows // 2), rows)
+    _choose(chosen, _last(model.failed, rows // 4), rows)
+    _choose(chosen, reversed(model.recent), rows - rows // 4)
+    _choose(chosen, model.root.ordered()[:rows], rows)
+    return Shown.only(chosen.values())
+
+
+def outline(model: RunModel, *, rows: int, fold: int) -> Shown:
+    """For a run at rest: failures, what is under way, changed or slow; then from the top down.
+
+    At most about `rows` rows. A scope with more than `fold` children shows a few of them.
+    """
+    if len(model.rows) <= rows and all(
+        len(row.children) <= fold for row in (model.root, *model.rows.values())
+    ):
+        return Shown(None)
+    chosen: dict[str, Row] = {}
+    _choose(chosen, model.failures[: rows // 3], rows)
+    _choose(chosen, _last(model.active, rows // 8), rows)
+    _choose(chosen, [*_last(model.changed, rows // 16), *_last(model.unstored, rows // 16)], rows)
+    leaves = (row for row in model.rows.values() if not row.children and row.state is State.COMPLETED)
+    _choose(chosen, heapq.nlargest(min(10, rows // 10), leaves, key=_took), rows)
+    scopes = deque([model.root])
+    while scopes and len(chosen) < rows:
+        scope = scopes.popleft()
+        children = scope.ordered()
+        some = children if len(children) <= fold else [*children[:2], children[-1]]
+        _choose(chosen, some, rows)
+        scopes.extend(child for child in some if child.children)
+    return Shown.only(chosen.values())
+
+
+def _took(row: Row) -> float:
+    return row.duration(None) or 0.0
+
+
+def _last(rows: dict[str, Row], count: int) -> list[Row]:
+    """The entries that came last, last first."""
+    return list(islice(reversed(rows.values()), count))
+
+
+def _choose(chosen: dict[str, Row], rows: Iterable[Row], limit: int) -> None:
+    """Add rows and what they are in, up to the limit."""
+    for row in rows:
+        if len(chosen) >= limit:
+            return
+        up: Row | None = row
+        while up is not None and up.path and up.path not in chosen:
+            chosen[up.path] = up
+            up = up.parent

@@ -1,0 +1,327 @@
+"""The tasks of a run as rows: each with its state, in its place in the tree, and how many there are of which state."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, cast
+
+from .._feed import Printed, Progressed, Seen
+from .._keys import display_key, last_segment
+from .._records import Reason, TaskRecord, TaskStatus
+from .escape import visible_block
+
+
+class State(StrEnum):
+    """What a row shows of its task: the status, and where it stands in this pass."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    RUNNING = "running"
+    RETRYING = "retrying"  # waits for its next attempt
+    WAITING = "waiting"
+    PENDING = "pending"
+    CANCELED = "canceled"
+    UNFINISHED = "unfinished"  # its body began, and the run stopped before it came to an end
+    NOT_REACHED = "not reached"  # known from an earlier pass, not met in this one (rule R8)
+    LOG = "log"  # a log line; not counted as a task
+
+    @property
+    def active(self) -> bool:
+        """Whether something is under way or waited for."""
+        return self in _ACTIVE
+
+
+_ACTIVE = frozenset({State.RUNNING, State.RETRYING, State.WAITING})
+
+# Each has a shape of its own, so that nothing depends on colour.
+SYMBOLS: Mapping[State, str] = {
+    State.COMPLETED: "✔",
+    State.FAILED: "✘",
+    State.RUNNING: "●",
+    State.RETRYING: "↻",
+    State.WAITING: "◷",
+    State.PENDING: "○",
+    State.CANCELED: "⊘",
+    State.UNFINISHED: "◐",
+    State.NOT_REACHED: "◌",
+    State.LOG: "›",
+}
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many rows there are of each state, and how many of them were replayed."""
+
+    states: Counter[State] = field(default_factory=Counter[State])
+    replayed: int = 0
+
+    def add(self, state: State, replayed: bool, times: int = 1) -> None:
+        self.states[state] += times
+        self.replayed += times * replayed
+
+    def without(self, rows: Iterable[Row]) -> Tally:
+        """The tally of the rest, when these rows are taken away."""
+        rest = Tally(Counter(self.states), self.replayed)
+        for row in rows:
+            rest.add(row.state, row.replayed, -1)
+        return rest
+
+    def __bool__(self) -> bool:
+        return self.rows > 0
+
+    @property
+    def tasks(self) -> int:
+        """All rows but log lines."""
+        return self.rows - self.states[State.LOG]
+
+    @property
+    def rows(self) -> int:
+        return sum(self.states.values())
+
+    def items(self) -> list[tuple[State, int]]:
+        """States that occur, in the order of `State`."""
+        return [(state, self.states[state]) for state in State if self.states[state] > 0]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tally) and (self.items(), self.replayed) == (other.items(), other.replayed)
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+
+class Row:
+    """One task of the run, or the run itself (`path` is "")."""
+
+    __slots__ = (
+        "_counted",
+        "_counted_replayed",
+        "_sorted",
+        "children",
+        "depth",
+        "implied",
+        "order",
+        "parent",
+        "path",
+        "printed",
+        "progress",
+        "record",
+        "seen",
+        "state",
+        "tally",
+    )
+
+    def __init__(self, path: str, parent: Row | None) -> None:
+        self.path = path
+        self.parent = parent
+        self.depth: int = parent.depth + 1 if parent else -1  # 0 for the run's own tasks
+        self.record: TaskRecord | None = None  # None while only its subtasks are known
+        self.seen: Seen | None = None  # in this pass
+        self.implied = False  # met as part of a replayed parent, whose body was not called
+        self.progress: Progressed | None = None
+        self.printed: Printed | None = None  # by a body that has not come to an end
+        self.state = State.PENDING
+        self.order = float("inf")
+        # Most rows have no children, and share that there are none: thousands of empty ones would
+        # have to be looked at in every garbage collection.
+        self.children: dict[str, Row] = _NO_CHILDREN
+        self.tally = _NO_TALLY  # of the direct children
+        self._sorted: list[Row] | None = None
+        self._counted: State | None = None  # as what it is in the tallies, ...
+        self._counted_replayed = False  # ... and whether as replayed
+
+    @property
+    def key(self) -> str:
+        """The key to show: as given for display, else the cache key in plain text; "" of a log line."""
+        if self.record is not None and self.record.display_key:
+            return self.record.display_key
+        segment = last_segment(self.path)
+        return "" if segment.startswith("~.") else display_key(segment)
+
+    @property
+    def name(self) -> str:
+        """What to call it: its name, else its key."""
+        return (self.record.name if self.record is not None else "") or self.key or display_key(self.path)
+
+    @property
+    def display_path(self) -> str:
+        """The path for reading; methods of a run take `path`."""
+        return "/".join(display_key(segment) for segment in self.path.split("/"))
+
+    @property
+    def kind(self) -> str:
+        return self.record.kind if self.record is not None else "task"
+
+    @property
+    def minimal(self) -> bool:
+        """Whether it asked for a quiet row."""
+        return self.record is not None and self.record.style == "minimal"
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why the body was called in this pass, or was not (rule R7); None when it was not met."""
+        if self.seen is not None:
+            return self.seen.reason
+        return Reason.REPLAYED if self.implied else None
+
+    @property
+    def replayed(self) -> bool:
+        """Whether it is a task whose stored result was taken."""
+        return self.reason is Reason.REPLAYED and self.state is not State.LOG
+
+    @property
+    def changed(self) -> str:
+        """What differs from when it was stored: "" or some of "code", "params", "codec", "subtask"."""
+        return self.seen.changed if self.seen is not None else ""
+
+    @property
+    def stored(self) -> bool:
+        """False for a completed task whose value could not be kept (rule S4)."""
+        return self.record is None or self.record.form != "unstored"
+
+    @property
+    def attempt(self) -> int:
+        return self.record.attempt if self.record is not None else 1
+
+    @property
+    def next_at(self) -> float | None:
+        """When the wait ends or the next attempt begins, while one is waited for."""
+        waits = self.state in (State.WAITING, State.RETRYING)
+        return self.record.next_at if waits and self.record is not None else None
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """The stored error, as data, unless the task ended well after it."""
+        if self.record is None or self.record.status == TaskStatus.COMPLETED:
+            return None
+        return self.record.error
+
+    @property
+    def properties(self) -> list[Property]:
+        return _properties(self.record.properties) if self.record is not None else []
+
+    @property
+    def output_properties(self) -> list[Property]:
+        return _properties(self.record.output_properties) if self.record is not None else []
+
+    @property
+    def prints(self) -> list[tuple[str, str]]:
+        """What the body printed and logged, so far while it runs: pieces of stream and text.
+
+        A stream is "out", "err", "log", or "note" for what is said of the others (see `_prints`).
+        """
+        if self.printed is not None:
+            pieces: Any = self.printed.prints.pieces()
+        else:
+            pieces = self.record.prints if self.record is not None else []
+        return [
+            (str(stream), visible_block(_COLOURS.sub("", str(text)), _PRINTS_UNTIL))
+            for stream, text in _pairs(pieces)
+        ]
+
+    def duration(self, now: float | None) -> float | None:
+        """Seconds from the first start to the end, or until `now` while it is under way."""
+        record = self.record
+        if record is None or not record.started_at or self.state is State.LOG:
+            return None
+        if record.ended_at is not None and not self.state.active:
+            return max(0.0, record.ended_at - record.started_at)
+        return max(0.0, now - record.started_at) if self.state.active and now is not None else None
+
+    def ordered(self) -> list[Row]:
+        """The children in the order in which they first started. Not to be changed."""
+        if self._sorted is None:
+            self._sorted = sorted(self.children.values(), key=position)
+        return self._sorted
+
+    def add(self, child: Row) -> None:
+        if self.children is _NO_CHILDREN:
+            self.children, self.tally, self._sorted = {}, Tally(), []
+        self.children[child.path] = child
+        if self._sorted is not None:
+            self._sorted.append(child)
+            self.moved(child)
+
+    def moved(self, child: Row) -> None:
+        """A child has another place now. At the end, where nearly all of them come, it costs nothing."""
+        ranks = self._sorted
+        if ranks and ranks[-1] is child and (len(ranks) == 1 or position(ranks[-2]) <= position(child)):
+            return
+        self._sorted = None
+
+    def walk(self) -> Iterator[Row]:
+        """All rows below, parents first, in order."""
+        for child in self.ordered():
+            yield child
+            yield from child.walk()
+
+    def count(self, total: Tally) -> None:
+        """Bring the parent's tally and the run's up to the row's state."""
+        assert self.parent is not None
+        state, replayed = self.state, self.replayed
+        if state is self._counted and replayed == self._counted_replayed:
+            return
+        for tally in (self.parent.tally, total):
+            if self._counted is not None:
+                tally.add(self._counted, self._counted_replayed, -1)
+            tally.add(state, replayed)
+        self._counted, self._counted_replayed = state, replayed
+
+    def forget_pass(self) -> None:
+        """A new pass begins, which has not met it; its counts are brought up to that by the caller."""
+        self.seen = None
+        self.implied = False
+        self.progress = None
+        self.printed = None
+        if self.state is not State.LOG:
+            self.state = State.NOT_REACHED
+        self._counted, self._counted_replayed = self.state, False
+
+    def recount(self) -> None:
+        """Count the children anew."""
+        if self.children is not _NO_CHILDREN:
+            self.tally = Tally(Counter(child.state for child in self.children.values()))
+
+
+# As much as is kept of one task, and what it is cut into.
+_PRINTS_UNTIL = 20_000
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def _pairs(pieces: Any) -> list[list[Any]]:
+    """Stored pieces, tolerant of what older or foreign writers left."""
+    pairs = cast("list[Any]", pieces) if isinstance(pieces, list) else []
+    return [pair for pair in pairs if isinstance(pair, list) and len(cast("list[Any]", pair)) == 2]
+
+
+_NO_CHILDREN: dict[str, Row] = {}  # shared: never changed
+_NO_TALLY = Tally()
+
+
+def position(row: Row) -> tuple[float, str]:
+    """What rows are sorted by: when they first started."""
+    return row.order, row.path
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A label and its text; links as they were given, not yet judged."""
+
+    label: str
+    text: str
+    url: Any = None
+    image_url: Any = None
+
+
+def _properties(stored: Any) -> list[Property]:
+    """Stored properties, tolerant of what older or foreign writers left out."""
+    if not isinstance(stored, list):
+        return []
+    return [
+        Property(str(p.get("label", "")), str(p.get("text", "")), p.get("url"), p.get("image_url"))
+        for p in cast("list[Any]", stored)
+        if isinstance(p, dict)
+        for p in [cast("dict[str, Any]", p)]
+    ]
