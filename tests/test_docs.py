@@ -11,7 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
+import openai
 import pytest
+import resend.exceptions
+import sqlalchemy.exc
+import stripe
 
 import trigger_nb
 from trigger_nb import _io, _operations, errors, filters, integrations, retry, run as run_module
@@ -122,7 +127,9 @@ def test_every_part_of_retry_triggers_and_filters_is_in_its_page():
 
 def test_no_page_tells_of_what_is_not_there():
     told = "\n".join(page.read_text(encoding="utf-8") for page in PAGES if page.stem != "roadmap")
-    known = {kind.icon for kind in vars(integrations).values() if isinstance(kind, type) and hasattr(kind, "icon")}
+    known = {
+        kind.icon for kind in vars(integrations).values() if isinstance(kind, type) and hasattr(kind, "icon")
+    }
     known |= {"shop"}  # the one that a page builds
     assert [
         name
@@ -134,6 +141,8 @@ def test_no_page_tells_of_what_is_not_there():
 
 
 def is_error(name):
+    if any(hasattr(sdk, name) for sdk in (httpx, openai, resend.exceptions, sqlalchemy.exc, stripe)):
+        return True
     return hasattr(errors, name) or hasattr(builtins, name) or name in {"ValidationError", "CancelledError"}
 
 

@@ -29,9 +29,11 @@ FLOORS = [
     "_codec/arrays.py _codec/classes.py _codec/exceptions.py _codec/frames.py _codec/signed.py",  # 2
     "_codec/json.py _codec/preview.py _codec/tables.py _records.py triggers.py",
     "_codec/__init__.py _feed.py _forget.py _operations.py",  # 3
-    "_store.py _task.py _tee.py _values.py view/model.py",  # 4
-    "_call.py _commit.py _flights.py _lease.py view/icons.py view/text.py",  # 5
-    "_still.py view/details.py",
+    "_store.py _task.py _tee.py _values.py view/rows.py",  # 4
+    "_call.py _commit.py _flights.py _lease.py view/icons.py view/model.py",  # 5
+    "_still.py view/excerpt.py integrations/openai/_answers.py integrations/openai/_stream.py",
+    "view/text.py",
+    "view/details.py integrations/openai/_bodies.py",
     "view/fields.py view/wire.py",
     "view/html.py",
     "_ledger.py view/stream.py view/widget.py",
@@ -40,18 +42,26 @@ FLOORS = [
     "view/notebook.py",
     "_io.py view/__init__.py",  # 7
     "_blocking.py",  # 8
-    "_runtime.py integrations/_base.py integrations/_verdicts.py",
-    "_awaiting.py _controls.py _taskinfo.py",
-    "run.py",  # 9
-    "_runlist.py",
+    "_runtime.py integrations/_base.py integrations/_resend_client.py integrations/_verdicts.py",
+    "integrations/_http_exchange.py",
+    "integrations/_sql_errors.py integrations/_sql_query.py integrations/_sql_writes.py",
+    "_awaiting.py _controls.py _taskinfo.py integrations/_github_api.py integrations/openai/_methods.py",
+    "run.py integrations/_github_git.py integrations/openai/_assistants.py",  # 9
+    "_runlist.py integrations/_stripe_errors.py integrations/openai/__init__.py",
     "runs.py",
-    "integrations/slack.py",
+    "integrations/github.py integrations/resend.py integrations/slack.py integrations/stripe.py",
+    "integrations/airtable.py integrations/replicate.py integrations/sendgrid.py integrations/supabase.py",
+    "integrations/http.py integrations/sql.py",
     "integrations/__init__.py",
     "job.py",  # 10
     "client.py",  # 11
     "testing/clock.py testing/services/_server.py",
-    "testing/services/slack.py",
-    "testing/services/__init__.py",
+    "testing/services/github.py testing/services/openai.py testing/services/resend.py",
+    "testing/services/slack.py testing/services/stripe.py",
+    "testing/services/airtable.py testing/services/replicate.py",
+    "testing/services/sendgrid.py testing/services/supabase.py",
+    "testing/services/web.py",
+    "testing/services/__init__.py testing/_check_integration.py",
     "testing/__init__.py",  # 13
     "__init__.py",
 ]
@@ -65,7 +75,7 @@ LATE = {
     *("IPython", "anywidget", "ipywidgets", "pydantic", "tenacity"),
     *("cloudpickle", "httpx", "numpy", "pandas", "polars", "pyarrow", "requests", "trio"),
     *("githubkit", "openai", "resend", "slack_sdk", "sqlalchemy", "stripe"),
-    *("pyairtable", "replicate", "sendgrid", "shopify", "supabase"),
+    *("pyairtable", "replicate", "sendgrid", "supabase"),
 }
 # Files that are nothing without such a library, and are themselves imported late.
 MAY_IMPORT_EARLY = {

@@ -68,7 +68,7 @@ class Service(Protocol):
         """The authenticated client, offered to the body beside `task` and `io`."""
         ...
 
-    def judge(self, error: Exception, attempt: int) -> Exception | RetryAt | SkipRetrying | None:
+    def judge(self, error: Exception, attempt: int, now: float) -> Exception | RetryAt | SkipRetrying | None:
         """What is to be done about an error, when `on_error` says nothing; None: as `retry` says."""
         ...
 

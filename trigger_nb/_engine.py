@@ -1075,7 +1075,7 @@ class Pass:
         secrets.hide_in_error(error)
         answer = await self._ask_handler(call, record, error, scope)
         if answer is None and call.service is not None:
-            answer = call.service.judge(error, record.attempt)
+            answer = call.service.judge(error, record.attempt, now)
         plan = policy(call.options.get("retry"))
         if isinstance(answer, SkipRetrying):
             return answer.error or error, None

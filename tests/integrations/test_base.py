@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import pickle
 import subprocess
 import sys
+import weakref
+from datetime import UTC, datetime
 
 import pytest
 from pydantic import SecretStr
@@ -208,6 +211,19 @@ def test_each_event_loop_has_a_client_of_its_own(acme):
     assert asyncio.run(client()) is not asyncio.run(client())
 
 
+def test_the_client_of_a_closed_loop_goes_with_it(acme):
+    """A client refers to its loop: kept, it would keep both, with each `run_sync` one more."""
+
+    async def client():
+        acme.native.loop = asyncio.get_running_loop()
+        return weakref.ref(acme.native)
+
+    first = asyncio.run(client())
+    asyncio.run(client())
+    gc.collect()
+    assert first() is None
+
+
 async def test_aclose_closes_the_client_of_this_loop(acme):
     client = acme.native
     await acme.aclose()
@@ -354,6 +370,25 @@ async def test_to_be_told_to_wait_is_no_failure(failing, clock, client):
     """A limit that is lifted later costs no attempt of the default policy, which has eight."""
     await failing.run({"status": 429, "retry": None, "times": 20})
     assert client.runs()[0].task("order").attempt == 21
+
+
+@pytest.mark.parametrize("when", [0, datetime(2020, 1, 1, tzinfo=UTC)])
+async def test_a_limit_that_is_said_to_be_lifted_already_is_not_asked_again_at_once(
+    client, clock, acme, when, monkeypatch
+):
+    monkeypatch.setattr(Acme, "should_retry", lambda self, error: RetryAt(when))
+
+    @client.job(integrations={"acme": acme})
+    async def shop(payload, io):
+        async def fail(task):
+            if task.attempt < 4:
+                raise AcmeError(429)
+
+        await io.acme.run_task("order", fail)
+
+    began = clock.time()
+    await shop.run()
+    assert clock.time() == began + 3
 
 
 async def test_on_error_comes_first(client, acme):

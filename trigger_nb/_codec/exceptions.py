@@ -610,6 +610,15 @@ def _read_httpx_response(reader: Reader, data: dict[str, Any]) -> Any:
     return response
 
 
+def _write_githubkit_response(writer: Writer, response: Any) -> Any:
+    return {TAG: "error.githubkit.Response", "response": writer.write(response.raw_response)}
+
+
+def _read_githubkit_response(reader: Reader, data: dict[str, Any]) -> Any:
+    # Its errors hold the answer in a wrapper of githubkit's own, which can also parse it into a model.
+    return sys.modules["githubkit.response"].Response(reader.read(data["response"]), Any)
+
+
 def _write_requests_request(writer: Writer, request: Any) -> Any:
     headers = cast("Any", request.headers or {})
     url = re.sub(r"(//[^/@:]*):[^/@]*@", r"\1@", request.url or "")
@@ -725,6 +734,12 @@ def register() -> None:
     _part_writers[f"{__name__}._Input"] = _write_input
     _add_part("httpx.Request", "error.httpx.Request", _write_httpx_request, _read_httpx_request)
     _add_part("httpx.Response", "error.httpx.Response", _write_httpx_response, _read_httpx_response)
+    _add_part(
+        "githubkit.response.Response",
+        "error.githubkit.Response",
+        _write_githubkit_response,
+        _read_githubkit_response,
+    )
     _add_part(
         "requests.models.PreparedRequest",
         "error.requests.PreparedRequest",

@@ -13,13 +13,33 @@ Nothing here imports an SDK before a task needs it. Each SDK is an extra: `pip i
 
 from ._base import Credential, Integration, Methods
 from ._verdicts import by_status, is_connection_error, reset_at, retry_after
+from .airtable import Airtable
+from .github import GitHub
+from .http import HTTP
+from .openai import OpenAI
+from .replicate import Replicate
+from .resend import Resend
+from .sendgrid import SendGrid
 from .slack import Slack
+from .sql import SQL
+from .stripe import Stripe
+from .supabase import Supabase
 
 __all__ = [
+    "HTTP",
+    "SQL",
+    "Airtable",
     "Credential",
+    "GitHub",
     "Integration",
     "Methods",
+    "OpenAI",
+    "Replicate",
+    "Resend",
+    "SendGrid",
     "Slack",
+    "Stripe",
+    "Supabase",
     "by_status",
     "is_connection_error",
     "reset_at",

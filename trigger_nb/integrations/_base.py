@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .._call import Call
     from .._task import Options, Properties
 
+SHORTEST_DELAY = 1.0  # seconds, for a limit that says when it is lifted
+
 ClientT = TypeVar("ClientT")
 T = TypeVar("T")
 
@@ -156,12 +158,12 @@ class Integration(Generic[ClientT]):
     def task(
         self, key: Any, body: Callable[..., Any], params: Mapping[str, Any], *, name: str,
         properties: Properties | None = None, task_options: Options | None = None,
-        returns: Any = None,
+        returns: Any = None, retry: Retry | None = None,
     ) -> Call[Any]:  # fmt: skip
         """A task for a method of this class: `body(params, client, task)`, or fewer after `params`.
 
         Call it in the method itself, whose caller is then the place that messages name. Parameters that
-        are None are left out.
+        are None are left out. `retry` is the method's own policy, in place of the class's.
         """
         params = {name: value for name, value in params.items() if value is not None}
         options: Options = {"name": name, "params": params, **(task_options or {})}
@@ -169,7 +171,7 @@ class Integration(Generic[ClientT]):
             options.setdefault("properties", properties)
         if returns is not None:
             options.setdefault("returns", returns)
-        return self._submit(sys._getframe(2), key, body, (params,), options, "own")
+        return self._submit(sys._getframe(2), key, body, (params,), options, "own", retry)
 
     @property
     def native(self) -> ClientT:
@@ -211,6 +213,7 @@ class Integration(Generic[ClientT]):
         args: tuple[Any, ...],
         options: Options,
         kind: str,
+        retry: Retry | None = None,
     ) -> Call[Any]:
         if self._io is None:
             raise UsageError(
@@ -220,7 +223,7 @@ class Integration(Generic[ClientT]):
                 + f'": it}}, and write io.{self.icon}; outside of a job, '
                 "use the client itself, .native"
             )
-        defaults: Options = {"icon": self.icon, "retry": self.retry}
+        defaults: Options = {"icon": self.icon, "retry": retry or self.retry}
         service = _Service(self, options.get("retry"))
         return self._io._service_task(frame, key, body, args, {**defaults, **options}, service, kind=kind)
 
@@ -246,7 +249,7 @@ class _Service:
     def client(self) -> Any:
         return self._integration.native
 
-    def judge(self, error: Exception, attempt: int) -> Exception | RetryAt | SkipRetrying | None:
+    def judge(self, error: Exception, attempt: int, now: float) -> Exception | RetryAt | SkipRetrying | None:
         if isinstance(error, UsageError):
             return None
         answer = self._integration.should_retry(error)
@@ -254,12 +257,17 @@ class _Service:
             return None if self._retry is not None else SkipRetrying()
         if isinstance(answer, RetryAt):
             # Being told to wait is no failure, so it counts against a limit only if the call has set one.
-            return None if self._is_last(attempt) else answer
+            return None if self._is_last(attempt) else _not_at_once(answer, now)
         return None if answer else SkipRetrying()
 
     def _is_last(self, attempt: int) -> bool:
         limit = self._retry.limit if isinstance(self._retry, Retry) else self._retry
         return isinstance(limit, int) and attempt >= limit
+
+
+def _not_at_once(answer: RetryAt, now: float) -> RetryAt:
+    """A limit that is said to be lifted already is not, or the clocks differ."""
+    return answer if answer.due_at(now) >= now + SHORTEST_DELAY else RetryAt(SHORTEST_DELAY, answer.error)
 
 
 class _Anywhere:
@@ -285,6 +293,8 @@ class _Clients(Generic[ClientT]):
 
     def get(self, key: Any, credentials: tuple[str | None, ...], make: Callable[[], ClientT]) -> ClientT:
         with self._lock:
+            for loop in [each for each in self._open if each is not _ANYWHERE and each.is_closed()]:
+                del self._open[loop]  # its client refers to it, so neither would ever go
             found = self._open.get(key)
             if found is None or found[0] != credentials:
                 found = self._open[key] = (credentials, make())

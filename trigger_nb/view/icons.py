@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from urllib.parse import quote
 
-from .model import State
+from .rows import State
 
 _LINE = "fill='none' stroke='#000' stroke-width='1.5' stroke-linecap='round' stroke-linejoin='round'"
 
@@ -102,26 +102,31 @@ _ALIASES = {
     "git-branch": "git",
     "git-commit": "git",
     "hourglass": "clock",
+    "http": "globe",
     "image": "photo",
     "lightning": "bolt",
     "log": "terminal",
     "message-circle": "message",
     "parallel": "list",
-    "postgres": "sql",
+    "postgres": "database",
+    "sql": "database",
     "timer": "clock",
     "wait": "clock",
     "world": "globe",
     "zap": "bolt",
 }
 
-# A lettered badge in a colour of the service.
+# A lettered badge in a colour of the service. No two have one letter: not everybody sees the colours.
 _BADGES = {
+    "airtable": ("A", "#b8860b"),
     "github": ("G", "#57606a"),
     "openai": ("O", "#0f8a6d"),
+    "replicate": ("P", "#b3402a"),
     "resend": ("R", "#4b5563"),
-    "slack": ("S", "#7b3a7d"),
-    "sql": ("Q", "#2f6fb0"),
+    "sendgrid": ("@", "#1a82e2"),
+    "slack": ("#", "#7b3a7d"),
     "stripe": ("S", "#635bff"),
+    "supabase": ("B", "#218358"),
 }
 _PLAIN_BADGE = "#7d8590"
 

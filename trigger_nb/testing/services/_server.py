@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]  # names in lower case
     body: bytes
+    target: str = ""  # path and query as they came: `query` has one value of each name
 
     @cached_property
     def json(self) -> Any:
@@ -97,6 +99,7 @@ class Service:
 
     def __init__(self) -> None:
         self.requests: list[Request] = []  # all that came, in order
+        self.latency = 0.0  # seconds between what is done and the answer
         self._plan: list[Event] = []
         self._first_answers: dict[str, Any] = {}  # by idempotency key
         self._changed = threading.Condition(threading.RLock())
@@ -178,6 +181,8 @@ class Service:
             answer = self._outcome(event, request)
             self.requests.append(request)
             self._changed.notify_all()
+        if self.latency:
+            time.sleep(self.latency)
         if event == "hold":
             self._released.wait(PATIENCE)
         return None if event in ("drop", "refuse") else answer
@@ -235,6 +240,7 @@ def _handler_of(service: Service) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = PATIENCE
+        disable_nagle_algorithm = True  # or the body waits 40 ms for the headers to be acknowledged
 
         def answer(self) -> None:
             answer = service.handle(self.read())
@@ -269,6 +275,7 @@ def _handler_of(service: Service) -> type[BaseHTTPRequestHandler]:
                 query=dict(parse_qsl(url.query, keep_blank_values=True)),
                 headers=headers,
                 body=self._body(headers),
+                target=self.path,
             )
 
         def _body(self, headers: dict[str, str]) -> bytes:

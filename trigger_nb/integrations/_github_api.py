@@ -1,0 +1,144 @@
+"""GitHub's client, when its errors pass, and how its API is called: what all groups of methods share."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .._redact import secrets
+from .._task import Property, Task
+from ..retry import RetryAt
+from ._base import Credential, Integration, SecretText
+from ._verdicts import by_status, is_connection_error, reset_at, retry_after
+
+if TYPE_CHECKING:
+    import githubkit
+
+Answer: TypeAlias = dict[str, Any]  # what GitHub says, as it says it
+
+# Seconds. githubkit would wait for ever; GitHub itself gives a request up after ten.
+_TIMEOUT = 30.0
+
+# Seconds, for a limit that does not say when it is lifted: "wait for at least one minute".
+_UNTOLD = 60.0
+
+
+class GitHubApi(Integration["githubkit.GitHub[Any]"]):
+    """What `GitHub` is without its methods."""
+
+    service = "GitHub"
+    icon = "github"
+    extra = "github"
+
+    def __init__(
+        self, token: str | SecretText | None = None, *, base_url: str = "https://api.github.com"
+    ) -> None:
+        super().__init__()
+        self._token = Credential("GitHub(token=...)", token, "GITHUB_TOKEN", "GH_TOKEN")
+        self._base_url = base_url
+
+    def open_client(self) -> githubkit.GitHub[Any]:
+        import githubkit
+        import httpx
+
+        return githubkit.GitHub(
+            self._token.read(),
+            base_url=self._base_url,
+            timeout=_TIMEOUT,
+            # It opens a connection for each request: loading the certificates each time would take longer.
+            ssl_verify=httpx.create_ssl_context(),
+            auto_retry=False,
+            http_cache=False,
+            # GitHub says what it takes; the SDK's copy of that may be older.
+            rest_api_validate_body=False,
+        )
+
+    def should_retry(self, error: Exception) -> bool | RetryAt | None:
+        from githubkit.exception import GitHubException, RequestFailed
+
+        if isinstance(error, RequestFailed):
+            return _limit_lifted(error.response) or by_status(error.response.status_code)
+        cause = error.__cause__ or error if isinstance(error, GitHubException) else error
+        return True if is_connection_error(cause) else None
+
+    def _place(self, owner: str, repo: str, issue_number: int | None = None) -> list[Property]:
+        """What a task shows of where it works: the repository, and the issue."""
+        page = f"{_site(self._base_url)}/{owner}/{repo}"
+        shown = [Property("Repository", f"{owner}/{repo}", url=page)]
+        if issue_number is not None:
+            shown.append(Property("Issue", f"#{issue_number}", url=f"{page}/issues/{issue_number}"))
+        return shown
+
+    def _organization(self, org: str) -> list[Property]:
+        """As `_place`, for what belongs to an organization."""
+        return [Property("Organization", org, url=f"{_site(self._base_url)}/{org}")]
+
+
+def _site(base_url: str) -> str:
+    """Where people read what programs read at an address of the API."""
+    return base_url.rstrip("/").removesuffix("/api/v3").replace("://api.", "://", 1)
+
+
+def _limit_lifted(response: Any) -> RetryAt | None:
+    """When a rate limit is lifted, where one is the cause; a 403 can also be for want of a permission."""
+    if response.status_code not in (403, 429):
+        return None
+    if (told := retry_after(response.headers)) is not None:
+        return told
+    if response.headers.get("x-ratelimit-remaining") == "0":
+        told = reset_at(response.headers, "x-ratelimit-reset", "unix")
+        # A time that is past is one by another clock. To ask again at once would go on until it is right.
+        return told if told is not None and told.due_at(now := time.time()) > now else RetryAt(_UNTOLD)
+    is_limit = response.status_code == 429 or "secondary rate" in response.text
+    return RetryAt(_UNTOLD) if is_limit else None
+
+
+def request(operation: str, label: str = "", field: str = "") -> Callable[..., Awaitable[Any]]:
+    """A task's body that makes one call: `request("issues.get")` is `client.rest.issues.async_get(**params)`.
+
+    With the answer's `field` the row shows, under `label`, what came of it.
+    """
+    return partial(_request, operation, label, field)
+
+
+async def _request(
+    operation: str, label: str, field: str, params: dict[str, Any], client: Any, task: Task
+) -> Any:
+    from githubkit.exception import RequestFailed
+
+    group, _, name = operation.partition(".")
+    try:
+        response = await getattr(getattr(client.rest, group), f"async_{name}")(**params)
+    except RequestFailed as error:
+        error.args = (secrets.hide(_complaint(error.response)),)  # by itself it tells only the status
+        raise
+    answer = response.json() if response.content else None
+    task.output_properties = [*_result(answer, label, field), *_rate_limit(response.headers)]
+    return answer
+
+
+def _complaint(response: Any) -> str:
+    """What GitHub has against a request."""
+    try:
+        said = response.json()
+        details = [said["message"], *map(json.dumps, said.get("errors", ())), said.get("documentation_url")]
+    except (ValueError, KeyError, TypeError):  # with 5xx it can be a page of HTML
+        details = [response.text[:200]]
+    return f"{response.status_code}: {' '.join(filter(None, details))}"
+
+
+def _result(answer: Any, label: str, field: str) -> list[Property]:
+    if not label:
+        return []
+    number = f"#{answer[field]}" if field == "number" else str(answer[field])
+    return [Property(label, number, url=answer.get("html_url"))]
+
+
+def _rate_limit(headers: Any) -> list[Property]:
+    if "x-ratelimit-remaining" not in headers:
+        return []
+    left, limit = headers["x-ratelimit-remaining"], headers.get("x-ratelimit-limit", "?")
+    return [Property("Rate limit", f"{left} of {limit} left")]

@@ -1,0 +1,172 @@
+"""Writes that take effect once: a table in the user's database says which have been made.
+
+A row is written in the transaction of the write itself, so that there are both or neither. It holds what
+the write gave, which becomes the result of an attempt that finds it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
+
+from .. import _codec
+from ..errors import NotStorableError, ValueNotStoredError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine, Table
+
+T = TypeVar("T")
+
+WRITES = "trigger_nb_writes"  # the execution option of a connection that is going to write
+
+
+class Writes:
+    """The table, in whichever database it is asked for."""
+
+    def __init__(self, name: str, schema: str | None, *, create: bool) -> None:
+        self._name = name
+        self._schema = schema
+        self._create = create
+        self._lock = threading.Lock()
+        self._ready: WeakSet[Engine] = WeakSet()  # the databases that are known to have it
+
+    def once(self, engine: Engine, key: str, write: Callable[[Connection], T]) -> T:
+        """What `write(connection)` returns, or returned when it was made for this key."""
+        self._make_sure_of_table(engine)
+        while True:
+            try:
+                return self._attempt(engine, key, write)
+            except _TakenError:
+                continue  # by an attempt that has committed meanwhile: its row is there now
+
+    def forget(self, engine: Engine, older_than: timedelta) -> int:
+        """Delete the rows that are older; how many there were."""
+        self._make_sure_of_table(engine)
+        old = self._table.c.created_at < _now() - older_than
+        with writing(engine) as connection:
+            return connection.execute(self._table.delete().where(old)).rowcount
+
+    def _attempt(self, engine: Engine, key: str, write: Callable[[Connection], T]) -> T:
+        row = self._table.c.idempotency_key == key
+        with writing(engine) as connection:
+            found = connection.execute(self._table.select().where(row)).one_or_none()
+            if found is not None:
+                return _decode(found.result, self._name, key)
+            self._claim(connection, key)
+            value = write(connection)
+            connection.execute(self._table.update().where(row), {"result": _encode(value)})
+            return value
+
+    def _claim(self, connection: Connection, key: str) -> None:
+        """Insert the row before anything is written: whoever comes second waits here for the first's end."""
+        from sqlalchemy.exc import IntegrityError
+
+        try:
+            connection.execute(self._table.insert(), {"idempotency_key": key, "created_at": _now()})
+        except IntegrityError:
+            raise _TakenError from None
+
+    def _make_sure_of_table(self, engine: Engine) -> None:
+        from sqlalchemy import inspect
+        from sqlalchemy.exc import SQLAlchemyError
+
+        with self._lock:
+            if engine in self._ready or not self._create:
+                return
+            try:
+                with writing(engine) as connection:
+                    self._table.create(connection, checkfirst=True)
+            except SQLAlchemyError:
+                # Two can find it missing at once, and one of them then fails to create it.
+                if not inspect(engine).has_table(self._name, self._schema):
+                    raise
+            self._ready.add(engine)
+
+    @cached_property
+    def _table(self) -> Table:
+        from sqlalchemy import Column, DateTime, MetaData, String, Table, Text
+        from sqlalchemy.dialects.mysql import LONGTEXT
+
+        return Table(
+            self._name,
+            MetaData(),
+            Column("idempotency_key", String(64), primary_key=True),
+            Column("result", Text().with_variant(LONGTEXT(), "mysql", "mariadb")),
+            Column("created_at", DateTime(), nullable=False),  # UTC
+            schema=self._schema,
+        )
+
+
+class _TakenError(Exception):
+    """Another attempt has made the write."""
+
+
+@contextmanager
+def writing(engine: Engine) -> Generator[Connection]:
+    """A connection in a transaction, committed at the end."""
+    with engine.connect() as connection:
+        # The number of rows is not always asked for otherwise.
+        connection.execution_options(**{WRITES: True, "preserve_rowcount": True})
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Generator[Connection]:
+    """A connection in a transaction that cannot write, where the database knows such, and is rolled back."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execution_options(postgresql_readonly=True)
+        if engine.dialect.name != "sqlite":
+            yield connection
+            return
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+        try:
+            yield connection
+        finally:
+            connection.exec_driver_sql("PRAGMA query_only = OFF")
+
+
+def _now() -> datetime:
+    """In UTC, and without saying so: not every database keeps a time zone."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _encode(value: Any) -> str:
+    try:
+        form, text = _codec.encode(value, _Inline())
+    except NotStorableError as error:
+        error.add_note(
+            "Nothing was written: a transaction is committed together with its result, so that no attempt "
+            "makes it again. Return plain data, such as ids and counts."
+        )
+        raise
+    return json.dumps({"form": form, "text": text})
+
+
+def _decode(result: str | None, table: str, key: str) -> Any:
+    if result is None:
+        raise ValueNotStoredError(
+            f"this write was made before, and what it gave is not known: it committed by itself, before its "
+            f"transaction had ended, or it changed tables in a database that commits then, as MySQL does. "
+            f"To have it made again, delete the row {key!r} of {table}."
+        )
+    stored = json.loads(result)
+    return _codec.decode(stored["form"], json.loads(stored["text"]), _Inline())
+
+
+class _Inline:
+    """In place of files: bytes that are large stand in the text itself."""
+
+    def put(self, data: bytes) -> str:
+        return base64.b64encode(data).decode("ascii")
+
+    def get(self, name: str) -> bytes:
+        return base64.b64decode(name)

@@ -1,0 +1,325 @@
+"""Any service that speaks HTTP, on httpx: `pip install 'trigger-nb[http]'`.
+
+```python
+client.job(id="order", integrations={"acme": HTTP("https://api.acme.example", token="...")})
+...
+order = await io.acme.post("order", "/orders", json={"item": "socks"})
+order.body["id"]
+```
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .._redact import secrets
+from .._task import Options, Properties, Task
+from ..retry import RetryAt
+from ._base import Credential, Integration, SecretText
+from ._http_exchange import IDEMPOTENT, Exchange, content, download, is_private
+from ._verdicts import ResetFormat, by_status, is_connection_error, reset_at, retry_after
+
+if TYPE_CHECKING:
+    import httpx
+
+    from .._call import Call
+
+_HOME = "trigger_nb.home"  # of a request: the place that gets the credentials
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a service answered.
+
+    `body` is what the content type says: JSON's values, text, or bytes; None when there was none. Names of
+    `headers` are in lower case; those that hold a credential, such as set-cookie, are left out.
+
+    >>> Response(200, {"content-type": "application/json"}, {"id": 7}).body["id"]
+    7
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: Any = None
+
+
+@dataclass(frozen=True)
+class ResetHeaders:
+    """A service's own headers for its rate limit: requests allowed, requests left, and when it is lifted.
+
+    `format` is how that time is written: "unix" (seconds), "unix_milliseconds", "iso8601", or "duration",
+    which is "1m30.5s".
+
+    >>> ResetHeaders("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "unix").reset
+    'x-ratelimit-reset'
+    """
+
+    limit: str
+    remaining: str
+    reset: str
+    format: ResetFormat = "unix"
+
+
+class HTTP(Integration["httpx.AsyncClient"]):
+    """A service by its address. The client is `httpx.AsyncClient`.
+
+    `token` is sent as `Authorization: Bearer`. Values of `headers` may be a `SecretStr`; those of headers
+    that hold credentials by their name are kept secret anyway. All these go to the host of `base_url` only
+    (without one, to the host that a call names), and not to where that redirects to. Redirects are followed.
+    `timeout` is in seconds, for each step of a request. `client_options` go to `httpx.AsyncClient`: `auth`,
+    `verify`, `http2`.
+
+    With each request but GET, HEAD and OPTIONS goes the task's idempotency key, in `idempotency_header`
+    (https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/); None sends none.
+
+    **Retried**: 429 and 503 when `Retry-After` says (RFC 9110, section 10.2.3), or the service's own headers,
+    `rate_limit`, else after a delay; 408, 425, other 5xx, and broken connections. No other 4xx is. A POST or
+    PATCH without an idempotency key is not tried again when it may have been done (section 9.2.2): with 5xx,
+    a timeout, or a connection that broke after it was made.
+
+    A service that takes no notice of the key may do a POST twice: when it answers 5xx after it has done it,
+    when the connection breaks, or when the kernel dies between the answer and its record. Where that matters,
+    switch the header off, so that at least the first two end in an error.
+    """
+
+    service = "HTTP"
+    icon = "http"
+    extra = "http"
+
+    def __init__(
+        self, base_url: str = "", *, token: str | SecretText | None = None,
+        headers: Mapping[str, str | SecretText] | None = None, timeout: float | None = 30.0,
+        idempotency_header: str | None = "Idempotency-Key", rate_limit: ResetHeaders | None = None,
+        **client_options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self._token = Credential("HTTP(token=...)", token)
+        self._base_url = base_url
+        self._headers, self._private = _sorted(headers or {})
+        self._idempotency_header = idempotency_header
+        self._rate_limit = rate_limit
+        self._client_options: dict[str, Any] = {
+            "timeout": timeout,
+            "follow_redirects": True,
+            **client_options,
+        }
+
+    def open_client(self) -> httpx.AsyncClient:
+        import httpx
+
+        private = {name: credential.read() for name, credential in self._private.items()}
+        token = self._token.find()
+        if token is not None:
+            private["Authorization"] = f"Bearer {token}"
+        base = httpx.URL(self._base_url) if self._base_url else None
+        kept_home = {name.lower() for name in private}
+
+        async def keep_home(request: httpx.Request) -> None:
+            # Redirects pass here too, with what was noted when the first request did.
+            home: httpx.URL = request.extensions.setdefault(_HOME, base or request.url)
+            if not _is_at(home, request.url):
+                for name in [name for name in request.headers if name in kept_home or is_private(name)]:
+                    del request.headers[name]
+
+        client = httpx.AsyncClient(
+            base_url=self._base_url, headers={**self._headers, **private}, **self._client_options
+        )
+        client.event_hooks["request"].append(keep_home)
+        return client
+
+    async def close_client(self, client: httpx.AsyncClient) -> None:
+        await client.aclose()
+
+    def should_retry(self, error: Exception) -> bool | RetryAt | None:
+        import httpx
+
+        if isinstance(error, httpx.HTTPStatusError):
+            return self._judged(error.response)
+        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)):
+            return True
+        if isinstance(error, httpx.RequestError):
+            return is_connection_error(error) and self._may_be_sent_again(error.request)
+        if isinstance(error, httpx.InvalidURL):
+            return False
+        # The attempt took longer than the task's own `timeout`: what it sent is not known here.
+        return True if is_connection_error(error) and self._idempotency_header is not None else None
+
+    def request(
+        self, key: Any, method: str, url: str, *, params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None, json: Any = None, data: Mapping[str, Any] | None = None,
+        content: str | bytes | None = None, allow_status: Collection[int] = (),
+        task_options: Options | None = None,
+    ) -> Call[Response]:  # fmt: skip
+        """A request. `params` is its query; `json`, `data` (a form) or `content` its body.
+
+        `httpx.HTTPStatusError` when the status is not 2xx and not in `allow_status`.
+        """
+        given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
+        exchange = self._exchange(method, url, given, allow_status)
+        return self.task(
+            key, partial(_send, exchange=exchange, limits=self._rate_limit), exchange.params(),
+            name=exchange.method, properties={"URL": url}, task_options=task_options,
+        )  # fmt: skip
+
+    def get(
+        self, key: Any, url: str, *, params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None, allow_status: Collection[int] = (),
+        task_options: Options | None = None,
+    ) -> Call[Response]:  # fmt: skip
+        """As `request`, with the method GET."""
+        given = {"params": params, "headers": headers}
+        exchange = self._exchange("GET", url, given, allow_status)
+        return self.task(
+            key, partial(_send, exchange=exchange, limits=self._rate_limit), exchange.params(),
+            name=exchange.method, properties={"URL": url}, task_options=task_options,
+        )  # fmt: skip
+
+    def post(
+        self, key: Any, url: str, *, params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None, json: Any = None, data: Mapping[str, Any] | None = None,
+        content: str | bytes | None = None, allow_status: Collection[int] = (),
+        task_options: Options | None = None,
+    ) -> Call[Response]:  # fmt: skip
+        """As `request`, with the method POST."""
+        given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
+        exchange = self._exchange("POST", url, given, allow_status)
+        return self.task(
+            key, partial(_send, exchange=exchange, limits=self._rate_limit), exchange.params(),
+            name=exchange.method, properties={"URL": url}, task_options=task_options,
+        )  # fmt: skip
+
+    def put(
+        self, key: Any, url: str, *, params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None, json: Any = None, data: Mapping[str, Any] | None = None,
+        content: str | bytes | None = None, allow_status: Collection[int] = (),
+        task_options: Options | None = None,
+    ) -> Call[Response]:  # fmt: skip
+        """As `request`, with the method PUT."""
+        given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
+        exchange = self._exchange("PUT", url, given, allow_status)
+        return self.task(
+            key, partial(_send, exchange=exchange, limits=self._rate_limit), exchange.params(),
+            name=exchange.method, properties={"URL": url}, task_options=task_options,
+        )  # fmt: skip
+
+    def patch(
+        self, key: Any, url: str, *, params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None, json: Any = None, data: Mapping[str, Any] | None = None,
+        content: str | bytes | None = None, allow_status: Collection[int] = (),
+        task_options: Options | None = None,
+    ) -> Call[Response]:  # fmt: skip
+        """As `request`, with the method PATCH."""
+        given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
+        exchange = self._exchange("PATCH", url, given, allow_status)
+        return self.task(
+            key, partial(_send, exchange=exchange, limits=self._rate_limit), exchange.params(),
+            name=exchange.method, properties={"URL": url}, task_options=task_options,
+        )  # fmt: skip
+
+    def delete(
+        self, key: Any, url: str, *, params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None, json: Any = None, data: Mapping[str, Any] | None = None,
+        content: str | bytes | None = None, allow_status: Collection[int] = (),
+        task_options: Options | None = None,
+    ) -> Call[Response]:  # fmt: skip
+        """As `request`, with the method DELETE."""
+        given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
+        exchange = self._exchange("DELETE", url, given, allow_status)
+        return self.task(
+            key, partial(_send, exchange=exchange, limits=self._rate_limit), exchange.params(),
+            name=exchange.method, properties={"URL": url}, task_options=task_options,
+        )  # fmt: skip
+
+    def download(
+        self, key: Any, url: str, path: str | os.PathLike[str], *, params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None, task_options: Options | None = None,
+    ) -> Call[dict[str, Any]]:  # fmt: skip
+        """GET into a file, piece by piece: its `path`, its `size` in bytes, its `sha256`.
+
+        The file is there when all of it is, in place of one that was there before. A replay gives the same
+        answer, and does not look for the file.
+        """
+        exchange = self._exchange("GET", url, {"params": params, "headers": headers}, ())
+        target = os.path.abspath(os.path.expanduser(path))
+        return self.task(
+            key, partial(_download, exchange=exchange, path=target), {**exchange.params(), "path": target},
+            name="Download", properties={"URL": url, "File": os.path.basename(target)},
+            task_options=task_options,
+        )  # fmt: skip
+
+    def _exchange(
+        self, method: str, url: str, given: dict[str, Any], allow_status: Collection[int]
+    ) -> Exchange:
+        given = {name: value for name, value in given.items() if value is not None}
+        return Exchange(method.upper(), url, given, allow_status, self._idempotency_header)
+
+    def _judged(self, response: httpx.Response) -> bool | RetryAt:
+        lifted = retry_after(response.headers)
+        limits = self._rate_limit
+        if limits is not None:
+            lifted = lifted or reset_at(response.headers, limits.reset.lower(), limits.format)
+            if response.headers.get(limits.remaining) == "0" and lifted is not None:
+                return lifted  # some services answer 403 then
+        if response.status_code in (429, 503) and lifted is not None:
+            return lifted
+        again = by_status(response.status_code)
+        return again and (response.status_code < 500 or self._may_be_sent_again(response.request))
+
+    def _may_be_sent_again(self, request: httpx.Request) -> bool:
+        """Although it may have been done."""
+        header = self._idempotency_header
+        return request.method in IDEMPOTENT or (header is not None and header in request.headers)
+
+
+# Bodies -----------------------------------------------------------------------------------------
+
+
+async def _send(
+    params: dict[str, Any], client: httpx.AsyncClient, task: Task, *, exchange: Exchange,
+    limits: ResetHeaders | None,
+) -> Response:  # fmt: skip
+    response = await client.send(exchange.request(client, task))
+    task.output_properties = _told(response, limits)
+    exchange.check(response)
+    headers = {name: secrets.hide(value) for name, value in response.headers.items() if not is_private(name)}
+    return Response(response.status_code, headers, content(response))
+
+
+async def _download(
+    params: dict[str, Any], client: httpx.AsyncClient, task: Task, *, exchange: Exchange, path: str
+) -> dict[str, Any]:
+    file = await download(client, exchange, path, task)
+    task.output_properties = {"Size": f"{file['size']:,} bytes"}
+    return file
+
+
+def _told(response: httpx.Response, limits: ResetHeaders | None) -> Properties:
+    told: dict[str, object] = {"Status": f"{response.status_code} {response.reason_phrase}".strip()}
+    if limits is not None and (left := response.headers.get(limits.remaining)) is not None:
+        allowed = response.headers.get(limits.limit)
+        told["Requests left"] = left if allowed is None else f"{left} of {allowed}"
+    return told
+
+
+def _sorted(
+    headers: Mapping[str, str | SecretText],
+) -> tuple[dict[str, str], dict[str, Credential]]:
+    """Those that anyone may see, and those that hold a credential."""
+    plain: dict[str, str] = {}
+    private: dict[str, Credential] = {}
+    for name, value in headers.items():
+        if isinstance(value, str) and not is_private(name):
+            plain[name] = value
+        else:
+            private[name] = Credential(f"HTTP(headers={{{name!r}: ...}})", value)
+    return plain, private
+
+
+def _is_at(home: httpx.URL, url: httpx.URL) -> bool:
+    """Whether it is the same host, by a connection that is no less private."""
+    less = home.scheme == "https" and url.scheme != "https"
+    return (home.host, home.port) == (url.host, url.port) and not less

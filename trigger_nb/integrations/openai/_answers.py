@@ -1,0 +1,123 @@
+"""What is stored of OpenAI's answers, what is shown of them, and how they become the SDK's models again."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from ..._task import Property, Task
+
+if TYPE_CHECKING:
+    from openai import BaseModel
+
+# Stored beside the fields of the API, where the SDK's models have it as an attribute.
+_REQUEST_ID = "_request_id"
+
+_OFFICIAL = "https://api.openai.com/"
+# Where OpenAI's own pages show a thing, by how its id begins.
+_PAGES = {"file-": "storage/files/", "ftjob-": "finetune/", "resp_": "logs/"}
+
+
+# Stored is the JSON that the service sent, and not the model: the SDK's classes gain fields and move from
+# release to release, and compatible servers leave out what a class requires. The SDK builds its models of
+# any of this without a complaint, today's and next year's.
+
+
+def stored(model: BaseModel) -> dict[str, Any]:
+    """The JSON that one of the SDK's models was built of."""
+    data = model.to_dict(mode="json", warnings=False)
+    return noted(data, model._request_id) if hasattr(model, _REQUEST_ID) else data
+
+
+def noted(data: dict[str, Any], request_id: str | None) -> dict[str, Any]:
+    """An answer, with the id by which OpenAI knows the request."""
+    return {**data, _REQUEST_ID: request_id}
+
+
+@functools.cache
+def type_of(name: str) -> Any:
+    """The type, for `returns`, of a stored answer: `type_of("chat.ChatCompletion")` in `openai.types`.
+
+    Imports the SDK.
+    """
+    from pydantic import PlainValidator
+
+    module, _, name = f"openai.types.{name}".rpartition(".")
+    cls = getattr(importlib.import_module(module), name)
+    return Annotated[Any, PlainValidator(functools.partial(_built, cls))]
+
+
+def _built(cls: type[BaseModel], data: dict[str, Any]) -> Any:
+    model = cls.model_construct(**{name: value for name, value in data.items() if name != _REQUEST_ID})
+    if _REQUEST_ID in data:
+        model._request_id = data[_REQUEST_ID]
+    return model
+
+
+# -- what a row shows
+
+
+def show(task: Task, data: Mapping[str, Any], params: Mapping[str, Any], raw: Any, client: Any) -> None:
+    """Set a task's output properties from the answer and its headers."""
+    task.output_properties = [
+        *_about(data, str(client.base_url)),
+        *_tokens(data.get("usage") or {}),
+        *_model(data, params),
+        *_rate_limits(raw.headers),
+    ]
+
+
+def _about(data: Mapping[str, Any], base_url: str) -> list[Property]:
+    told: list[Property] = []
+    identity: str = data.get("id") or ""
+    page = next((page for start, page in _PAGES.items() if identity.startswith(start)), None)
+    if page is not None:
+        url = f"https://platform.openai.com/{page}{identity}" if base_url.startswith(_OFFICIAL) else None
+        told.append(Property("ID", identity, url=url))
+    if status := data.get("status"):
+        told.append(Property("Status", str(status)))
+    if reason := _finish_reason(data):
+        told.append(Property("Finish reason", reason))
+    told += [
+        Property(f"Image {number}", "open", url=image["url"])
+        for number, image in enumerate(_parts(data, "data"), 1)
+        if isinstance(image.get("url"), str)
+    ]
+    return told
+
+
+def _finish_reason(data: Mapping[str, Any]) -> str:
+    """Of every choice, each reason once."""
+    reasons = [choice.get("finish_reason") for choice in _parts(data, "choices")]
+    return ", ".join(dict.fromkeys(str(reason) for reason in reasons if reason))
+
+
+def _parts(data: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    found = cast("list[Any]", data.get(name) or [])
+    return [part for part in found if isinstance(part, dict)]
+
+
+def _tokens(usage: Mapping[str, Any]) -> list[Property]:
+    asked = usage.get("prompt_tokens", usage.get("input_tokens"))
+    answered = usage.get("completion_tokens", usage.get("output_tokens"))
+    total = usage.get("total_tokens")
+    if asked is not None and answered is not None and total is not None:
+        return [Property("Tokens", f"{asked:,} + {answered:,} = {total:,}")]
+    return [] if total is None else [Property("Tokens", f"{total:,}")]
+
+
+def _model(data: Mapping[str, Any], params: Mapping[str, Any]) -> list[Property]:
+    """The one that answered, where it has another name than what was asked for: a certain version of it."""
+    model = data.get("model")
+    return [Property("Answered by", str(model))] if model and model != params.get("model") else []
+
+
+def _rate_limits(headers: Mapping[str, str]) -> list[Property]:
+    """What is left of the limits, as far as the headers tell: -1 stands for nothing known."""
+    return [
+        Property(label, left)
+        for label, name in (("Requests left", "requests"), ("Tokens left", "tokens"))
+        if (left := headers.get(f"x-ratelimit-remaining-{name}")) and not left.startswith("-")
+    ]

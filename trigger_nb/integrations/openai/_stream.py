@@ -1,0 +1,160 @@
+"""Streamed answers: shown while they come, and put together as if they had come at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+from ..._task import Task
+
+# Seconds between two looks at a text that is being written.
+_PAUSE = 0.1
+_TAIL = 72  # characters of it
+
+# Texts that come whole, and with some servers in every chunk; all others come in pieces.
+_WHOLE = frozenset({"finish_reason", "id", "name", "role", "type"})
+
+
+async def read_chunks(raw: Any, task: Task) -> dict[str, Any]:
+    """The completion that the chunks of a stream make up."""
+    shown, completion = Shown(task), Completion()
+    async with raw.parse() as stream:
+        async for chunk in stream:
+            shown.add(completion.add(chunk.to_dict(warnings=False)))
+    if not completion.is_whole:
+        raise _cut_off(raw)
+    return completion.as_data()
+
+
+async def read_events(raw: Any, task: Task) -> dict[str, Any]:
+    """The response that the last event of a stream has in it."""
+    shown = Shown(task)
+    async with raw.parse() as stream:
+        async for event in stream:
+            if event.type == "response.output_text.delta":
+                shown.add(event.delta)
+            elif event.type in ("response.completed", "response.incomplete", "response.failed"):
+                return event.to_dict(mode="json", warnings=False)["response"]
+            elif event.type == "error":
+                raise failure(event.to_dict(warnings=False), raw)
+    raise _cut_off(raw)
+
+
+def failure(error: Mapping[str, Any], raw: Any) -> Exception:
+    """An error that came with the status 200, as the SDK words those that it finds itself."""
+    import openai
+
+    message = error.get("message") or "The response failed."
+    return openai.APIError(str(message), raw.http_request, body=dict(error))
+
+
+def _cut_off(raw: Any) -> Exception:
+    """A connection that broke where the SDK could not tell."""
+    import openai
+
+    return openai.APIConnectionError(message="The stream ended too early.", request=raw.http_request)
+
+
+class Shown:
+    """The progress of a task that receives text: how many pieces, and the end of the text so far."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._pieces = 0
+        self._tail = ""
+        self._due = 0.0
+
+    def add(self, text: str) -> None:
+        """Note the next piece, and show it if it is time."""
+        self._pieces += 1
+        self._tail = (self._tail + text)[-_TAIL:]
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + _PAUSE
+            self._task.progress(self._pieces, text=" ".join(self._tail.split()))
+
+
+class Completion:
+    """A completion that is put together of its chunks, a chat's or one of text.
+
+    Not by the SDK's own accumulator: it builds the whole message anew for every chunk, joins what some
+    compatible servers repeat ("assistantassistant"), and gives another class than an answer that is not
+    streamed.
+    """
+
+    def __init__(self) -> None:
+        self._fields: dict[str, Any] = {}  # all but the choices
+        self._choices: dict[int, dict[str, Any]] = {}
+
+    def add(self, chunk: Mapping[str, Any]) -> str:
+        """Put the next chunk to it; the text that came with it for the first choice."""
+        for name, value in chunk.items():
+            # `obfuscation` hides the length of a chunk, Azure's first one has empty fields.
+            if name not in ("choices", "obfuscation") and value not in (None, ""):
+                self._fields[name] = value
+        pieces: list[dict[str, Any]] = chunk.get("choices") or []
+        return "".join([self._add(piece) for piece in pieces])
+
+    def _add(self, piece: dict[str, Any]) -> str:
+        index: int = piece.get("index") or 0
+        choice = self._choices.setdefault(index, {"index": index})
+        delta: dict[str, Any] | None = piece.pop("delta", None)
+        _merge(choice, piece)
+        if delta is not None:
+            _merge(choice.setdefault("message", {}), delta)
+        return ((delta or {}).get("content") or piece.get("text") or "") if index == 0 else ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the server said of every choice why it ends there."""
+        return bool(self._choices) and all(
+            choice.get("finish_reason") is not None for choice in self._choices.values()
+        )
+
+    def as_data(self) -> dict[str, Any]:
+        """As the service would have sent it at once."""
+        choices = [self._choices[index] for index in sorted(self._choices)]
+        for message in (choice["message"] for choice in choices if "message" in choice):
+            message.pop("obfuscation", None)
+            for name, value in (("role", "assistant"), ("content", None), ("refusal", None)):
+                message.setdefault(name, value)
+            for call in message.get("tool_calls") or ():
+                call.pop("index", None)
+        kind: str = self._fields.get("object", "chat.completion")
+        return {**self._fields, "object": kind.removesuffix(".chunk"), "choices": choices}
+
+
+def _merge(whole: dict[str, Any], piece: Mapping[str, Any]) -> None:
+    for name, value in piece.items():
+        known = whole.get(name)
+        if value is None:
+            whole.setdefault(name, None)
+        elif isinstance(value, dict):
+            inner = cast("dict[str, Any]", known or {})
+            _merge(inner, cast("dict[str, Any]", value))
+            whole[name] = inner
+        elif isinstance(value, list):
+            items = cast("list[Any]", known or [])
+            _extend(items, cast("list[Any]", value))
+            whole[name] = items
+        elif isinstance(value, str) and isinstance(known, str):
+            whole[name] = (value or known) if name in _WHOLE else known + value
+        else:
+            whole[name] = value
+
+
+def _extend(whole: list[Any], pieces: list[Any]) -> None:
+    """Pieces that name an index belong to what has the same; others are further ones."""
+    for piece in pieces:
+        if not isinstance(piece, dict):
+            whole.append(piece)
+            continue
+        fields = cast("dict[str, Any]", piece)
+        index = fields.get("index")
+        begun: dict[str, Any] | None = None
+        if index is not None:
+            begun = next((one for one in whole if one.get("index") == index), None)
+        if begun is None:
+            whole.append(begun := {})
+        _merge(begun, fields)

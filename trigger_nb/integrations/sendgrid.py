@@ -1,0 +1,129 @@
+"""SendGrid, on its own SDK: `pip install 'trigger-nb[sendgrid]'`.
+
+```python
+client.job(id="welcome", integrations={"sendgrid": SendGrid()})
+...
+await io.sendgrid.send_email(
+    "welcome", from_email="team@example.com", to_emails="ana@example.com",
+    subject="Welcome", plain_text_content="Hello Ana",
+)
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .._task import Options, Task
+from ..retry import RetryAt
+from ._base import Credential, Integration, SecretText
+from ._verdicts import by_status, is_connection_error, reset_at
+
+if TYPE_CHECKING:
+    from .._call import Call
+
+_TIMEOUT = 60.0  # seconds; the SDK's own is none at all
+
+Address: TypeAlias = "str | tuple[str, str]"  # an address, or an address and a name
+
+
+class SendGrid(Integration[Any]):
+    """SendGrid's Web API v3. The client is `sendgrid.SendGridAPIClient`, and bodies run in threads.
+
+    `api_key`: without one, `SENDGRID_API_KEY` is read when it is needed. `base_url` is
+    "https://api.eu.sendgrid.com" for a subuser in the EU.
+
+    **Retried**: 429 when `X-RateLimit-Reset` says that the limit is lifted
+    (https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/rate-limits); 5xx
+    (https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/responses); broken
+    connections and timeouts. No other error is.
+
+    SendGrid takes no idempotency key: when the kernel dies between SendGrid's answer and its record, or the
+    connection breaks after the mail was taken, the next attempt sends it again. Where a second mail is worse
+    than none, say `task_options={"retry": 1}`.
+
+    In a body of your own do not pass `request_headers`: the SDK keeps them for all later calls.
+    """
+
+    service = "SendGrid"
+    icon = "sendgrid"
+    extra = "sendgrid"
+    client_per_loop = False
+
+    def __init__(
+        self, api_key: str | SecretText | None = None, *, base_url: str = "https://api.sendgrid.com"
+    ):
+        super().__init__()
+        self._api_key = Credential("SendGrid(api_key=...)", api_key, "SENDGRID_API_KEY")
+        self._base_url = base_url
+
+    def open_client(self) -> Any:
+        from sendgrid import SendGridAPIClient  # pyright: ignore[reportMissingTypeStubs]
+
+        client: Any = SendGridAPIClient(self._api_key.read(), host=self._base_url)
+        client.client.timeout = _TIMEOUT
+        return client
+
+    def should_retry(self, error: Exception) -> bool | RetryAt | None:
+        from http.client import HTTPException
+        from urllib.error import URLError
+
+        from python_http_client.exceptions import HTTPError
+
+        if isinstance(error, HTTPError):
+            refused: Any = error
+            return by_status(refused.status_code, reset_at(refused.headers, "x-ratelimit-reset", "unix"))
+        if isinstance(error, (URLError, HTTPException)):  # the SDK is on urllib
+            return True
+        return True if is_connection_error(error) else None
+
+    def send_email(
+        self, key: Any, *, from_email: Address, to_emails: Address | list[Address],
+        subject: str | None = None, plain_text_content: str | None = None,
+        html_content: str | None = None, task_options: Options | None = None, **more: Any,
+    ) -> Call[dict[str, Any]]:  # fmt: skip
+        """Send a mail, `POST /v3/mail/send`: `{"message_id": "..."}`, by which SendGrid's logs know it.
+
+        An address is text, or an address and a name. `more` is whatever else the body of the request takes,
+        as JSON: `template_id="d-..."`, `categories=["welcome"]`, `reply_to={"email": "help@example.com"}`.
+        """
+        mail = {
+            "from_email": from_email, "to_emails": to_emails, "subject": subject,
+            "plain_text_content": plain_text_content, "html_content": html_content,
+        }  # fmt: skip
+        properties = {"From": _shown(from_email), "To": _shown(to_emails)}
+        return self.task(
+            key, _send_email, {**mail, **more}, name="Send email",
+            properties=properties | ({"Subject": subject} if subject else {}), task_options=task_options,
+        )  # fmt: skip
+
+
+# What the SDK's `Mail` makes a request of; the rest of the parameters are in the request as they are.
+_OF_MAIL = ("from_email", "to_emails", "subject", "plain_text_content", "html_content")
+
+
+# `client` is a SendGridAPIClient, which has no types.
+
+
+def _send_email(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
+    from python_http_client.exceptions import HTTPError
+    from sendgrid.helpers.mail import Mail  # pyright: ignore[reportMissingTypeStubs]
+
+    named = {name: value for name, value in params.items() if name in _OF_MAIL}
+    others = {name: value for name, value in params.items() if name not in _OF_MAIL}
+    mail: Any = Mail(**named)
+    try:
+        answer = client.client.mail.send.post(request_body={**mail.get(), **others})
+    except HTTPError as error:
+        said: Any = error.body  # pyright: ignore[reportUnknownMemberType]  # the message has the status alone
+        error.add_note(f"SendGrid says: {said.decode(errors='replace')}")
+        raise
+    message_id = answer.headers.get("X-Message-Id")
+    task.output_properties = {"Message": message_id}
+    return {"message_id": message_id}
+
+
+def _shown(addresses: Address | list[Address]) -> str:
+    """Addresses without their names."""
+    each = addresses if isinstance(addresses, list) else [addresses]
+    return ", ".join(one if isinstance(one, str) else one[0] for one in each)

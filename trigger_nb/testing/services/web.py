@@ -1,0 +1,47 @@
+"""A service of nobody in particular: it says what it was asked, and keeps what it was told to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._server import Answer, Request, Service, route
+
+
+class FakeHTTP(Service):
+    """Any path. GET says what was asked; what else is asked for is done, once for each idempotency key.
+
+    `effects` lists what was done. `files` has bytes by path, to be had by GET.
+    """
+
+    def __init__(self, *, token: str | None = None) -> None:
+        super().__init__()
+        self.effects: list[dict[str, Any]] = []
+        self.files: dict[str, bytes] = {}
+        self._token = token  # the one that is let in; None: any, and none
+
+    @route("GET", "/{path*}")
+    def get(self, request: Request, path: str) -> Answer:
+        if path in self.files:
+            return Answer(200, self.files[path], {"Content-Type": "application/octet-stream"})
+        return Answer(200, {"path": request.path, "query": request.query})
+
+    @route("POST", "/{path*}")
+    @route("PUT", "/{path*}")
+    @route("PATCH", "/{path*}")
+    @route("DELETE", "/{path*}")
+    def do(self, request: Request, path: str) -> Answer:
+        def effect() -> dict[str, Any]:
+            is_json = "json" in request.headers.get("content-type", "")
+            sent = request.json if is_json else request.form
+            self.effects.append({"method": request.method, "path": request.path, "sent": sent})
+            return {"id": len(self.effects), **self.effects[-1]}
+
+        return Answer(201, self.once(request.idempotency_key, effect))
+
+    def refusal(self, request: Request) -> Answer | None:
+        if self._token is None or request.headers.get("authorization") == f"Bearer {self._token}":
+            return None
+        return Answer(401, {"error": "no valid token"}, {"WWW-Authenticate": "Bearer"})
+
+    def error(self, status: int, message: str) -> Answer:
+        return Answer(status, {"error": message}, {"Retry-After": "30"} if status == 429 else {})
