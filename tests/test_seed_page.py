@@ -1,7 +1,7 @@
 """Every sample of the page that the project began with, in Python: it behaves as the page says.
 
-The page is about Tasks: cached units of work in a run. Its database is SQLite here; the services that
-it calls by their SDKs (Stripe, Resend, GitHub, Slack) are servers on the loopback, called in tasks.
+The page is about Tasks: cached units of work in a run. Its database is SQLite here, by SQLAlchemy; the
+services that it calls (Stripe, Resend, GitHub, Slack) are servers on the loopback, called by their own SDKs.
 """
 
 from __future__ import annotations
@@ -9,20 +9,21 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
-import httpx
 import pytest
 from pydantic import BaseModel
+from sqlalchemy import text
+from sqlalchemy.exc import NoResultFound
+from stripe import StripeClient
 
-from tests.services import MailService, PaymentService
-from trigger_nb import Property, Retry, RunStatus, TaskStatus, TriggerClient, event_trigger
+from trigger_nb import Property, RunStatus, TaskStatus, TriggerClient, event_trigger
 from trigger_nb.errors import DuplicateKeyError, InvalidPayloadError, NestingError, RunInterruptedError
+from trigger_nb.integrations import SQL, GitHub, Resend, Slack
 from trigger_nb.testing import FakeClock
+from trigger_nb.testing.services import Answer, FakeGitHub, FakeResend, FakeSlack, FakeStripe, route
 
 pytestmark = pytest.mark.anyio
 
@@ -49,45 +50,45 @@ def calls():
 
 @pytest.fixture
 def users(tmp_path):
-    """The users table, and how to find a user in it."""
-    file = tmp_path / "users.db"
-    with closing(sqlite3.connect(file)) as table:
-        table.execute("CREATE TABLE users (id TEXT PRIMARY KEY, email TEXT NOT NULL, name TEXT NOT NULL)")
-        rows = [("u1", "ada@acme.inc", "Ada"), ("u2", "bob@acme.inc", "Bob")]
-        table.executemany("INSERT INTO users VALUES (?, ?, ?)", rows)
-        table.commit()
+    """How to find a user in the database: `prisma.user.findUniqueOrThrow`, between tasks."""
+    database = SQL(f"sqlite:///{tmp_path / 'users.db'}").native
+    with database.begin() as connection:
+        connection.execute(
+            text("CREATE TABLE users (id TEXT PRIMARY KEY, email TEXT NOT NULL, name TEXT NOT NULL)")
+        )
+        rows = [
+            {"id": "u1", "email": "ada@acme.inc", "name": "Ada"},
+            {"id": "u2", "email": "bob@acme.inc", "name": "Bob"},
+        ]
+        connection.execute(text("INSERT INTO users VALUES (:id, :email, :name)"), rows)
 
     def find_user(user_id):
-        with closing(sqlite3.connect(file)) as table:
-            row = table.execute("SELECT email, name FROM users WHERE id = ?", (user_id,)).fetchone()
-        if row is None:
-            raise LookupError(f"no user {user_id}")
-        return {"email": row[0], "name": row[1]}
+        with database.connect() as connection:
+            query = text("SELECT email, name FROM users WHERE id = :id")
+            return dict(connection.execute(query, {"id": user_id}).mappings().one())
 
-    return find_user
+    yield find_user
+    database.dispose()
 
 
 @pytest.fixture
 def mail():
-    with MailService() as service:
+    with FakeResend() as service:
         yield service
 
 
 @pytest.fixture
 def payments():
-    with PaymentService() as service:
+    with FakeStripe() as service:
         yield service
+
+
+def resend_of(mail):
+    return Resend("re_0123456789", base_url=mail.url)
 
 
 def welcome_email(name):
     return f"<h1>Welcome, {name}!</h1>"
-
-
-async def send_email(service, message):
-    async with httpx.AsyncClient() as http:
-        answer = await http.post(f"{service.url}/emails", json=message)
-    answer.raise_for_status()
-    return answer.json()
 
 
 # The first sample: a user, an e-mail, a wait, long running code ---------------------------------
@@ -100,19 +101,17 @@ def new_user_job(client, calls, users, mail):
 
     @client.job(
         id="new-user", name="Run when a new user signs up", version="1.0.0",
-        trigger=event_trigger("new.user", schema=NewUser),
+        trigger=event_trigger("new.user", schema=NewUser), integrations={"resend": resend_of(mail)},
     )  # fmt: skip
     async def new_user(payload, io, ctx):
         # This code runs twice: when the run starts, and once more in the pass after the wait.
         calls.append("before")
         user = users(payload.user_id)
-        await io.run_task(
-            "welcome-email",
-            send_email,
-            mail,
-            {"to": user["email"], "subject": "Welcome!", "html": welcome_email(user["name"])},
-            params={"to": user["email"]},
-        )
+        # This code runs once: the Resend integration makes a task of it, with the key "welcome-email".
+        await io.resend.send_email(
+            "welcome-email", to=user["email"], from_="jane@acme.inc", subject="Welcome!",
+            html=welcome_email(user["name"]),
+        )  # fmt: skip
         await io.wait("wait", 60 * 60 * 3)
         return await io.run_task("my-task", long_running_code, payload.user_id, name="My Task")
 
@@ -126,7 +125,7 @@ async def test_three_hours_pass_in_one_pass(client, calls, users, mail):
     assert await new_user_job(client, calls, users, mail).run({"user_id": "u1"}) == "done for u1"
     assert clock.time() == began + 3 * HOUR
     assert calls == ["before", "long running code"]
-    assert [message["to"] for message in mail.sent] == ["ada@acme.inc"]
+    assert [message["to"] for message in mail.emails] == ["ada@acme.inc"]
 
 
 async def test_code_before_the_wait_runs_twice_and_tasks_run_once(calls, users, mail):
@@ -141,7 +140,7 @@ async def test_code_before_the_wait_runs_twice_and_tasks_run_once(calls, users, 
     run.pause()
     with pytest.raises(RunInterruptedError):
         await run
-    assert (calls, len(mail.sent)) == (["before"], 1)
+    assert (calls, len(mail.emails)) == (["before"], 1)
 
     clock.advance(2 * HOUR)  # while nothing runs; an hour is left
     again = job.start({"user_id": "u1"})
@@ -153,7 +152,7 @@ async def test_code_before_the_wait_runs_twice_and_tasks_run_once(calls, users, 
     clock.advance(1)
     assert await again == "done for u1"
     assert calls == ["before", "before", "long running code"]
-    assert len(mail.sent) == 1
+    assert len(mail.emails) == 1
 
 
 async def test_a_completed_run_is_replayed(calls, users, mail):
@@ -163,7 +162,7 @@ async def test_a_completed_run_is_replayed(calls, users, mail):
     first = await job.run({"user_id": "u1"})
     assert await job.run({"user_id": "u1"}) == first
     assert calls == ["before", "long running code", "before"]
-    assert len(mail.sent) == 1
+    assert len(mail.emails) == 1
 
 
 async def test_the_job_is_what_it_was_defined_as(client, calls, users, mail):
@@ -181,12 +180,12 @@ async def test_an_event_starts_the_job_once(calls, users, mail):
     event = await client.send_event("new.user", {"user_id": "u2"})
     (run,) = event.runs
     assert await run == "done for u2"
-    assert [message["to"] for message in mail.sent] == ["bob@acme.inc"]
+    assert [message["to"] for message in mail.emails] == ["bob@acme.inc"]
     # The same cell again: the same event, so the same run (I1).
     again = await client.send_event("new.user", {"user_id": "u2"})
     assert [run.id for run in again.runs] == [run.id]
     await again.runs[0]
-    assert len(mail.sent) == 1
+    assert len(mail.emails) == 1
 
 
 async def test_another_event_starts_nothing(client, calls, users, mail):
@@ -248,10 +247,11 @@ async def test_how_a_task_is_shown(client):
 
 CUSTOMER_JOB = """
 import sys
-import httpx
+import stripe
 from trigger_nb import Retry, TriggerClient
 
 client = TriggerClient("shop", display=False)
+shop = stripe.StripeClient("sk_test_0123456789", base_addresses={{"api": sys.argv[1]}}, max_network_retries=0)
 
 {definition}
 
@@ -265,24 +265,18 @@ print(new_customer.run_sync()["id"])
 
 CREATE_CUSTOMER = {
     "async def": """
+import asyncio
+
 async def create_customer(task):
-    async with httpx.AsyncClient(base_url=sys.argv[1], timeout=60) as http:
-        answer = await http.post(
-            "/v1/customers",
-            json={"email": "eric@trigger.dev"},
-            headers={"Idempotency-Key": task.idempotency_key},
-        )
-    return answer.raise_for_status().json()
+    customer = await asyncio.to_thread(
+        shop.v1.customers.create, {"email": "eric@trigger.dev"}, {"idempotency_key": task.idempotency_key}
+    )
+    return customer.to_dict()
 """,
     "def": """
 def create_customer(task):
-    answer = httpx.post(
-        sys.argv[1] + "/v1/customers",
-        json={"email": "eric@trigger.dev"},
-        headers={"Idempotency-Key": task.idempotency_key},
-        timeout=60,
-    )
-    return answer.raise_for_status().json()
+    options = {"idempotency_key": task.idempotency_key}
+    return shop.v1.customers.create({"email": "eric@trigger.dev"}, options).to_dict()
 """,
 }
 
@@ -291,7 +285,7 @@ def create_customer(task):
 def test_the_service_sees_one_key_in_every_attempt_and_after_a_kill(body, payments, tmp_path):
     """I6: so its own deduplication makes one customer of four requests."""
     # Refused; done, but the answer is lost on the way; done, and the process is killed before the answer.
-    payments.plan += [500, "drop", "hold"]
+    payments.plan(500, "drop", "hold")
     script = tmp_path / "shop.py"
     script.write_text(CUSTOMER_JOB.format(definition=CREATE_CUSTOMER[body]))
 
@@ -302,13 +296,17 @@ def test_the_service_sees_one_key_in_every_attempt_and_after_a_kill(body, paymen
     payments.release()
     with process(script, payments.url) as second:
         assert second.communicate(timeout=60) == ("cus_1\n", "")
-    assert len(payments.keys) == 4
-    assert len(set(payments.keys)) == 1
+    assert len(payments.requests) == 4
+    assert len(keys_of(payments)) == 1
     assert [customer["email"] for customer in payments.customers] == ["eric@trigger.dev"]
 
     with process(script, payments.url) as third:  # its result is kept: nobody is asked
         assert third.communicate(timeout=60) == ("cus_1\n", "")
-    assert len(payments.keys) == 4
+    assert len(payments.requests) == 4
+
+
+def keys_of(service):
+    return {request.idempotency_key for request in service.requests}
 
 
 def process(script, *arguments):
@@ -325,12 +323,10 @@ def process(script, *arguments):
 
 async def test_every_task_has_a_key_of_its_own(client, payments):
     """The same task in another run, and another task in the same run, want another effect."""
+    shop = StripeClient("sk_test_0123456789", base_addresses={"api": payments.url}, max_network_retries=0)
 
-    async def create_customer(email, task):
-        async with httpx.AsyncClient(base_url=payments.url) as http:
-            headers = {"Idempotency-Key": task.idempotency_key}
-            answer = await http.post("/v1/customers", json={"email": email}, headers=headers)
-        return answer.raise_for_status().json()["id"]
+    def create_customer(email, task):
+        return shop.v1.customers.create({"email": email}, {"idempotency_key": task.idempotency_key}).id
 
     @client.job
     async def job(payload, io):
@@ -341,42 +337,70 @@ async def test_every_task_has_a_key_of_its_own(client, payments):
 
     assert await job.run("first") == ["cus_1", "cus_2"]
     assert await job.run("second") == ["cus_3", "cus_4"]
-    assert len(set(payments.keys)) == 4
+    assert len(keys_of(payments)) == 4
 
 
-# Tasks of integrations, written by hand --------------------------------------------------------
+# io.<integration>.run_task, and an integration's own functions ---------------------------------------
 
 
-async def test_a_services_client_is_handed_to_the_body(client, mail):
-    """`io.github.runTask(key, async (client, task) => ...)`, `io.slack.postMessage(key, {...})`: a retried
-    request, its icon, and the response's id as a property."""
-    mail.plan += [503, "answer"]
+class Boards(FakeGitHub):
+    """A GitHub that has project boards with cards, as it had when the page was written."""
 
-    async def post_message(service, channel, text, task):
-        sent = await send_email(service, {"channel": channel, "text": text})
-        task.output_properties = {"Message ID": sent["id"]}
-        return sent
+    def __init__(self):
+        super().__init__()
+        self.cards = []
 
-    @client.job(id="send-welcome-message", trigger=event_trigger("new.user"))
-    async def job(payload, io):
-        return await io.run_task(
-            "send-message",
-            post_message,
-            mail,
-            "#new",
-            f"New user {payload['user']['name']} signed up!",
-            params={"channel": "#new"},
-            name="Post message",
-            icon="slack",
-            retry=Retry(min_timeout=0),
-        )
+    @route("POST", "/projects/columns/{column}/cards")
+    def create_card(self, request, column):
+        self.cards.append({"id": len(self.cards) + 1, "column": column, **request.json})
+        return Answer(201, self.cards[-1])
 
-    (run,) = (await client.send_event("new.user", {"user": {"name": "Ada"}})).runs
-    assert await run == {"id": "mail_1"}
-    assert [message["text"] for message in mail.sent] == ["New user Ada signed up!"]
-    task = run.task("send-message")
-    assert (task.attempt, task.icon) == (2, "slack")
-    assert [(each["label"], each["text"]) for each in task.output_properties] == [("Message ID", "mail_1")]
+
+async def test_the_github_client_is_handed_to_the_body(client):
+    """`io.github.runTask(key, async (client, task) => ..., { name: "Create card" })`."""
+    with Boards() as boards:
+        github = GitHub("ghp_0123456789", base_url=boards.url)
+
+        @client.job(
+            id="create-project-card", name="Create Project Card", version="1.0.0",
+            trigger=event_trigger("new.user"), integrations={"github": github},
+        )  # fmt: skip
+        async def job(payload, io, ctx):
+            async def create_card(client, task):
+                note = f"New User {payload['user']['name']} signed up!"
+                card = await client.arequest("POST", "/projects/columns/7/cards", json={"note": note})
+                return card.json()
+
+            return await io.github.run_task("create-card", create_card, name="Create card")
+
+        boards.plan(502)
+        (run,) = (await client.send_event("new.user", {"user": {"name": "Ada"}})).runs
+        assert (await run)["note"] == "New User Ada signed up!"
+        assert await job.run(run_id=run.id) == await run
+        await github.aclose()
+    task = run.task("create-card")
+    assert (task.name, task.icon, task.attempt) == ("Create card", "github", 2)
+    assert [card["column"] for card in boards.cards] == ["7"]
+
+
+async def test_slacks_own_function_for_posting_a_message(client):
+    """`io.slack.postMessage("send-message", { channel, text })`."""
+    with FakeSlack() as workspace:
+        slack = Slack("xoxb-0123456789", base_url=f"{workspace.url}/api/")
+
+        @client.job(
+            id="send-welcome-message", name="Send welcome message", version="1.0.0",
+            trigger=event_trigger("new.user"), integrations={"slack": slack},
+        )  # fmt: skip
+        async def job(payload, io, ctx):
+            await io.slack.post_message(
+                "send-message", channel="C1", text=f"New user {payload['user']['name']} signed up!"
+            )
+
+        (run,) = (await client.send_event("new.user", {"user": {"name": "Ada"}})).runs
+        await run
+    assert [message["text"] for message in workspace.messages] == ["New user Ada signed up!"]
+    assert (run.task("send-message").icon, run.task("send-message").name) == ("slack", "Post message")
 
 
 # Subtasks --------------------------------------------------------------------------------------
@@ -480,17 +504,18 @@ async def test_five_levels(client, form):
 
 @pytest.fixture
 def send_welcome_email(users, mail, calls):
-    """`sendWelcomeEmail(cacheKey, io, userId)`."""
+    """`sendWelcomeEmail(cacheKey, io, resend, userId)`."""
 
     def fetch_user(user_id):
         calls.append(f"fetch {user_id}")
         return users(user_id)
 
-    async def send_welcome_email(cache_key, io, user_id):
+    async def send_welcome_email(cache_key, io, resend, user_id):
         async def body(io):
             user = await io.run_task("fetch-user", fetch_user, user_id)
             message = {"to": user["email"], "subject": "Welcome!", "html": welcome_email(user["name"])}
-            await io.run_task("📧", send_email, mail, message, params={"to": user["email"]})
+            message["from_"] = "eric@trigger.dev"
+            await resend.send_email("📧", **message)
 
         return await io.run_task(cache_key, body)
 
@@ -498,15 +523,21 @@ def send_welcome_email(users, mail, calls):
 
 
 async def test_a_shared_function_with_a_key_for_each_use(client, send_welcome_email, mail, calls):
-    @client.job(id="new-user", trigger=event_trigger("new.user", schema=NewUser))
+    @client.job(
+        id="new-user", trigger=event_trigger("new.user", schema=NewUser),
+        integrations={"resend": resend_of(mail)},
+    )  # fmt: skip
     async def job(payload, io):
-        await send_welcome_email("🫡", io, payload.user_id)
-        await send_welcome_email(("welcome", "u2"), io, "u2")
+        await send_welcome_email("🫡", io, io.resend, payload.user_id)
+        await send_welcome_email(("welcome", "u2"), io, io.resend, "u2")
 
     run = job.start({"user_id": "u1"})
     await run
     await job.run({"user_id": "u1"})
-    assert [message["html"] for message in mail.sent] == ["<h1>Welcome, Ada!</h1>", "<h1>Welcome, Bob!</h1>"]
+    assert [message["html"] for message in mail.emails] == [
+        "<h1>Welcome, Ada!</h1>",
+        "<h1>Welcome, Bob!</h1>",
+    ]
     assert calls == ["fetch u1", "fetch u2"]
     assert [task.path for task in run.tasks][:3] == ["🫡", "🫡/fetch-user", "🫡/📧"]
     assert run.task("🫡/📧").status == TaskStatus.COMPLETED
@@ -518,9 +549,9 @@ async def test_a_shared_function_with_the_same_key(client, send_welcome_email, m
     """A key has to be unique, "so the tasks are not accidentally reused": refused, with both places (I4)."""
 
     async def welcome(cache_key, io, user_id):
-        return await send_welcome_email(cache_key, io, user_id)
+        return await send_welcome_email(cache_key, io, io.resend, user_id)
 
-    @client.job
+    @client.job(integrations={"resend": resend_of(mail)})
     async def job(payload, io):
         if at_once:
             await asyncio.gather(welcome("🫡", io, "u1"), welcome("🫡", io, "u2"))
@@ -538,7 +569,7 @@ async def test_a_shared_function_with_the_same_key(client, send_welcome_email, m
     if at_once:  # one line of the shared function, met twice
         assert lines[0] == lines[1]
         assert "io.run_task(cache_key, body)" in source[lines[0] - 1]
-        assert len(mail.sent) <= 1
+        assert len(mail.emails) <= 1
     else:
         assert lines[1] == lines[0] + 1
         assert 'io.run_task("🫡"' in source[lines[0] - 1]
@@ -547,19 +578,26 @@ async def test_a_shared_function_with_the_same_key(client, send_welcome_email, m
 # Retryable, logged -----------------------------------------------------------------------------
 
 
-async def test_a_task_that_fails_is_tried_again_and_said_so(client, mail):
-    mail.plan += [500, 502, "answer"]
+async def test_a_task_that_fails_is_tried_again_and_said_so(mail):
+    client = TriggerClient("seed-page", display=False, clock=FakeClock())
+    mail.plan(500, 502)
 
-    @client.job
+    @client.job(integrations={"resend": resend_of(mail)})
     async def job(payload, io):
-        return await io.run_task(
-            "send", send_email, mail, {"to": "u1"}, params={}, retry=Retry(min_timeout=0)
-        )
+        await io.resend.send_email("send", to="ada@acme.inc", from_="jane@acme.inc", text="Hello")
 
     run = job.start()
-    assert await run == {"id": "mail_1"}
+    await run
     assert run.task("send").attempt == 3
-    assert len(mail.asked) == 3
+    assert len(mail.requests) == 3
+    assert len(mail.emails) == 1
+
+
+async def test_a_user_who_is_not_there_fails_the_run(client, calls, users, mail):
+    """`findUniqueOrThrow` throws."""
+    with pytest.raises(NoResultFound):
+        await new_user_job(client, calls, users, mail).run({"user_id": "u3"})
+    assert mail.emails == []
 
 
 async def until(condition):
