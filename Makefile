@@ -40,8 +40,9 @@ format: $(READY)  ## put the code into the form that `make check` asks for
 	@$(PY) -m ruff check --quiet --fix
 	@$(PY) -m ruff format --quiet
 
-crashtest: $(READY)  ## 200 random jobs, each killed at random moments and resumed (the long form of a test)
+crashtest: $(READY)  ## random jobs, and one over five services, killed at random moments and resumed
 	@$(PY) -m tests.crash --jobs 200
+	@$(PY) -m tests.integrations.crash --kills 100
 
 bench: $(READY)  ## the library's own cost beside that of diskcache and of plain sqlite3
 	@$(PY) -m benchmarks

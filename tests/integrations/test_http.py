@@ -212,6 +212,30 @@ async def test_a_timeout_is_tried_again(client, clock, service):
     await http.aclose()
 
 
+async def test_a_task_that_takes_too_long_is_tried_again(client, service, http):
+    @client.job(integrations={"http": http})
+    async def send(payload, io):
+        return (await io.http.post("send", "/orders", task_options={"timeout": 0.2})).status
+
+    service.plan("hold")
+    assert await send.run() == 201
+    assert send.runs()[0].task("send").attempt == 2
+    assert len(service.effects) == 1
+
+
+async def test_a_form_with_a_secret_and_one_with_a_word(client, service, http, tmp_path):
+    """S8: a credential among what is sent is not shown; a plain word under such a name is no credential."""
+
+    @client.job(integrations={"http": http})
+    async def sign_in(payload, io):
+        sent = {"client_secret": "canary-secret-1", "key": "colour"}
+        await io.http.post("sign-in", "/token", data=sent)
+
+    await sign_in.run()
+    assert sign_in.runs()[0].task("sign-in").params["data"] == {"client_secret": "•••", "key": "colour"}
+    assert service.effects[0]["sent"] == {"client_secret": "canary-secret-1", "key": "colour"}
+
+
 async def test_the_services_own_limit(client, clock, service):
     limits = ResetHeaders("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "unix")
     http = HTTP(service.url, token=TOKEN, rate_limit=limits)
@@ -232,6 +256,7 @@ async def test_the_services_own_limit(client, clock, service):
         {"label": "Status", "text": "200 OK"},
         {"label": "Requests left", "text": "59 of 60"},
     ]
+    await http.aclose()
 
 
 async def test_an_error_is_httpxs_own_and_says_what_the_service_said(job, service):

@@ -42,10 +42,9 @@ class Summary:
     def table(self) -> str:
         rows = [("jobs", self.runs), ("processes killed (SIGKILL)", self.kills)]
         for name, count in self.effects.items():
-            rows += [
-                (f"{name}: effects", count),
-                (f"{name}: requests repeated with the same key", self.repeated[name]),
-            ]
+            rows.append((f"{name}: effects", count))
+            if name in self.repeated:
+                rows.append((f"{name}: requests repeated with the same key", self.repeated[name]))
         rows += [("effects lost, or seen twice", len(self.faults)), ("seconds", round(self.seconds))]
         width = max(len(name) for name, _ in rows)
         return "\n".join(f"{name:{width}}  {number:>6,}" for name, number in rows)
