@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import logging
+
 import pytest
 
 from trigger_nb import TriggerClient
@@ -132,3 +135,28 @@ async def test_a_result_is_given_back_as_it_was(tmp_path):
         return await io.run_task("token", lambda: SECRET)
 
     assert [await give.run(), await give.run()] == [SECRET, SECRET]
+
+
+async def test_what_a_body_prints_and_logs_is_masked_where_it_goes_too(tmp_path, capsys):
+    """A cell's output is saved with the notebook, and SDKs log what they send."""
+    client = TriggerClient("masks", dir=tmp_path, display=False)
+    stream = io.StringIO()
+    logger = logging.getLogger("sdk")
+    logger.addHandler(handler := logging.StreamHandler(stream))
+
+    @client.job
+    async def talk(payload, io):
+        def body():
+            logger.warning("sending %s with %s", {"Authorization": SECRET}, SECRET)
+            logger.warning("plain %d", 7)
+            return print("key:", SECRET)
+
+        await io.run_task("talk", body)
+
+    try:
+        await talk.run()
+    finally:
+        logger.removeHandler(handler)
+    assert capsys.readouterr().out == f"key: {HIDDEN}\n"
+    assert stream.getvalue() == f"sending {{'Authorization': '{HIDDEN}'}} with {HIDDEN}\nplain 7\n"
+    assert "canary" not in client.runs()[0].task("talk").prints

@@ -7,6 +7,7 @@ or in which order: a logging handler, `redirect_stdout`, the captures of IPython
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
@@ -16,6 +17,7 @@ from weakref import WeakValueDictionary
 
 from ._feed import Printed
 from ._prints import Prints
+from ._redact import secrets
 from ._scope import current_scope
 
 if TYPE_CHECKING:
@@ -108,14 +110,16 @@ class _Tap:
         scope = _body()
         if scope is None:
             return self._write(text)
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # the stream may take it
+            return self._write(text)
+        shown = secrets.hide(text)  # what a cell prints is saved with the notebook
         try:
             _here.noting = True
-            written = self._write(text)
+            written = self._write(shown)
         finally:
             _here.noting = False
-        if isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # it took something else, too
-            _note(scope, self._name, text)
-        return written
+        _note(scope, self._name, shown)
+        return written if shown is text else len(text)
 
 
 def _own_write(stream: object) -> Any:
@@ -145,6 +149,8 @@ def _tap_logging() -> None:
 
     def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
         scope = _body()
+        if scope is not None:
+            _hide_secrets(record)
         line = _line(record) if scope is not None else None
         if scope is None or line is None:
             return before(self, record)
@@ -156,6 +162,14 @@ def _tap_logging() -> None:
             _here.noting = False
 
     _own_call_handlers = logging.Logger.callHandlers = call_handlers
+
+
+def _hide_secrets(record: logging.LogRecord) -> None:
+    """SDKs log headers and answers, and whose handlers get them is not ours to say."""
+    with contextlib.suppress(Exception):  # of a user's argument; logging itself says so
+        message = record.getMessage()
+        if (hidden := secrets.hide(message)) != message:
+            record.msg, record.args = hidden, None
 
 
 def _line(record: logging.LogRecord) -> str | None:

@@ -339,6 +339,24 @@ async def test_credentials_are_nowhere_in_the_store(client, tmp_path, service):
     await http.aclose()
 
 
+async def test_a_password_is_sent_and_not_shown(client, service):
+    """S8"""
+    service._token = None
+    http = HTTP(service.url, auth=("ana", KEY))
+
+    @client.job(integrations={"http": http})
+    async def send(payload, io):
+        await io.http.get("send", "/a")
+
+    service.plan("answer", Answer(400, {"error": f"no: {KEY}"}))
+    await send.run()
+    assert service.requests[0].headers["authorization"].startswith("Basic ")
+    with pytest.raises(httpx.HTTPStatusError) as caught:
+        await send.run(fresh=True)
+    assert KEY not in "".join(caught.value.__notes__)
+    await http.aclose()
+
+
 async def test_a_cookie_is_not_in_the_record(job, service):
     service.plan(Answer(200, {}, {"Set-Cookie": "session=1", "X-Plain": "1"}))
     answer = await job.run({})

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 IDEMPOTENT = _SAFE | {"PUT", "DELETE"}
 
-# Parameters of a query that hold credentials, beside those whose names say so as headers' names do.
+# Parameters that hold credentials, beside those whose names say so as headers' names do. Under these there
+# may be plain words too, which are shorter.
 _PRIVATE = frozenset({"auth", "key", "sig", "signature", "token", "x-amz-signature"})
+_LONGER_THAN_WORDS = 16
 
 _NOTED = 500  # characters of what a service says with an error
 _CHUNK = 256 * 1024
@@ -39,9 +41,11 @@ class Exchange:
 
     def __post_init__(self) -> None:
         # A service may repeat them, in a redirect or an error: they are kept out of all that is recorded.
-        query = parse_qsl(urlsplit(self.url).query)
-        for name, value in [*query, *_items(self.given.get("params")), *_items(self.given.get("headers"))]:
-            if is_private(name) and isinstance(value, str):
+        named: list[tuple[str, Any]] = [*parse_qsl(urlsplit(self.url).query)]
+        for part in ("params", "headers", "data", "json"):
+            named += _items(self.given.get(part))
+        for name, value in named:
+            if isinstance(value, str) and _is_secret(name, value):
                 secrets.add(value)
 
     def params(self) -> dict[str, Any]:
@@ -71,8 +75,15 @@ class Exchange:
 
 def is_private(name: str) -> bool:
     """Whether a header or parameter holds a credential, by its name."""
-    plain = name.lower().replace("_", "-")
-    return plain in _PRIVATE or _SENSITIVE.search(plain) is not None
+    return _plain(name) in _PRIVATE or _SENSITIVE.search(_plain(name)) is not None
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return is_private(name) and (_plain(name) not in _PRIVATE or len(value) >= _LONGER_THAN_WORDS)
+
+
+def _plain(name: str) -> str:
+    return str(name).lower().replace("_", "-")
 
 
 def content(response: Response) -> Any:

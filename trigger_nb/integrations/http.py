@@ -14,7 +14,7 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .._redact import secrets
 from .._task import Options, Properties, Task
@@ -68,18 +68,19 @@ class HTTP(Integration["httpx.AsyncClient"]):
     """A service by its address. The client is `httpx.AsyncClient`.
 
     `token` is sent as `Authorization: Bearer`. Values of `headers` may be a `SecretStr`; those of headers
-    that hold credentials by their name are kept secret anyway. All these go to the host of `base_url` only
-    (without one, to the host that a call names), and not to where that redirects to. Redirects are followed.
-    `timeout` is in seconds, for each step of a request. `client_options` go to `httpx.AsyncClient`: `auth`,
-    `verify`, `http2`.
+    that hold credentials by their name are kept secret anyway, as are such parameters of a call. The
+    credentials go to the host of `base_url` only (without one, to the host that a call names), and not to
+    where that redirects to. Redirects are followed. `timeout` is in seconds, for each step of a request.
+    `client_options` go to `httpx.AsyncClient`: `auth`, `verify`, `http2`.
 
     With each request but GET, HEAD and OPTIONS goes the task's idempotency key, in `idempotency_header`
     (https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/); None sends none.
 
     **Retried**: 429 and 503 when `Retry-After` says (RFC 9110, section 10.2.3), or the service's own headers,
-    `rate_limit`, else after a delay; 408, 425, other 5xx, and broken connections. No other 4xx is. A POST or
-    PATCH without an idempotency key is not tried again when it may have been done (section 9.2.2): with 5xx,
-    a timeout, or a connection that broke after it was made.
+    `rate_limit=ResetHeaders(...)` (of `trigger_nb.integrations.http`), else after a delay; 408, 425, other
+    5xx, and broken connections. No other 4xx is. A POST or PATCH without an idempotency key is not tried
+    again when it may have been done (section 9.2.2): with 5xx, a timeout, or a connection that broke after
+    it was made.
 
     A service that takes no notice of the key may do a POST twice: when it answers 5xx after it has done it,
     when the connection breaks, or when the kernel dies between the answer and its record. Where that matters,
@@ -111,7 +112,10 @@ class HTTP(Integration["httpx.AsyncClient"]):
     def open_client(self) -> httpx.AsyncClient:
         import httpx
 
-        private = {name: credential.read() for name, credential in self._private.items()}
+        auth = self._client_options.get("auth")
+        if isinstance(auth, tuple):
+            secrets.add(cast("tuple[str, str]", auth)[1])
+        private = {name: credential.find() or "" for name, credential in self._private.items()}
         token = self._token.find()
         if token is not None:
             private["Authorization"] = f"Bearer {token}"
@@ -154,8 +158,9 @@ class HTTP(Integration["httpx.AsyncClient"]):
         content: str | bytes | None = None, allow_status: Collection[int] = (),
         task_options: Options | None = None,
     ) -> Call[Response]:  # fmt: skip
-        """A request. `params` is its query; `json`, `data` (a form) or `content` its body.
+        """A request; the answer's `status`, `headers` and `body`: JSON's values, text or bytes.
 
+        `params` is the query, and `json`, `data` (a form) or `content` the body that is sent. Raises
         `httpx.HTTPStatusError` when the status is not 2xx and not in `allow_status`.
         """
         given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}

@@ -223,9 +223,9 @@ class SQL(Integration["Engine"]):
         self, key: Any, statement: str | Executable, parameters: Parameters | None = None, *,
         task_options: Options | None = None,
     ) -> Call[Written]:  # fmt: skip
-        """One write: how many rows it touched, and those that `RETURNING` gave. It takes effect exactly once.
+        """One write, which takes effect exactly once: its `row_count`, `rows` (of RETURNING), `primary_key`.
 
-        With a list of `parameters` the statement is executed for each of them, in one transaction.
+        `primary_key` is that of the row that a construct `insert(table)` has made. With a list of `parameters` the statement is executed for each of them, in one transaction.
         """
         query = Query(statement, parameters)
         return self.task(
