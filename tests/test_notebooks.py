@@ -10,11 +10,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import pytest
 
-from .kernels import kernel_in
+from .kernels import Cell, kernel_in
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -124,10 +125,120 @@ def test_a_changed_task_is_kept_until_its_change_is_asked_for(quickstart):
     assert "changed: code" in letters[1].tree
 
 
+# integrations --------------------------------------------------------------------------------------
+
+ONBOARD = "async def onboard(payload"  # its main cell
+
+
+class Integrations(NamedTuple):
+    first: list[tuple[str, Cell]]  # the notebook in one kernel
+    asked: dict[str, int]  # how many requests each service got of that
+    repeated: Cell  # the main cell once more
+    asked_by_then: dict[str, int]
+    second: list[tuple[str, Cell]]  # the notebook in another kernel
+    asked_in_second: dict[str, int]
+    bodies: list[str]  # what that called
+    keys: list[str]  # the credentials of both
+    said: str  # all that the kernels sent to the front end, before they were asked for the credentials
+    stored: bytes  # all that is in the folder afterwards
+
+
+@pytest.fixture(scope="module")
+def integrations(tmp_path_factory):
+    """The notebook of the integrations, run in one kernel and then in another."""
+    directory = tmp_path_factory.mktemp("integrations") / "notebooks"
+    with kernel_in(directory, SLACK_BOT_TOKEN="") as kernel:
+        first = run_all(kernel, "integrations.ipynb")
+        asked = value(kernel, "asked()")
+        repeated = kernel.run(next(source for source, _ in first if ONBOARD in source)).check()
+        asked_by_then = value(kernel, "asked()")
+        said = json.dumps(kernel.all_messages, default=str)
+        keys = [value(kernel, "KEY")]
+        kernel.restart()
+        kernel.run(COUNT_BODIES).check()
+        before = len(kernel.all_messages)
+        second = run_all(kernel, "integrations.ipynb")
+        said += json.dumps(kernel.all_messages[before:], default=str)
+        asked_in_second, bodies = value(kernel, "asked()"), value(kernel, "bodies")
+        keys.append(value(kernel, "KEY"))
+    stored = b"".join(file.read_bytes() for file in directory.rglob("*") if file.is_file())
+    return Integrations(
+        first, asked, repeated, asked_by_then, second, asked_in_second, bodies, keys, said, stored
+    )
+
+
+def value(kernel, expression):
+    return json.loads(kernel.run(f"import json; print(json.dumps({expression}))").check().printed)
+
+
+def test_a_job_over_five_services_retries_and_does_all_once(integrations):
+    """I6: what each service was asked, and what came of it."""
+    tree = of(integrations.first, ONBOARD).tree
+    assert "20 tasks: 20 completed" in tree
+    assert tree.count("attempt 2 · retried") == 2
+    [told] = of(integrations.first, "def made():")._content("execute_result")
+    rows = [line.strip("| ").split(" | ") for line in told["data"]["text/markdown"].splitlines()[2:]]
+    assert {name: (requests, effects) for name, requests, effects in rows} == {
+        "github": ("2", "2 issues"),
+        "openai": ("3", "3 letters"),
+        "resend": ("7", "6 e-mails"),  # one was refused
+        "slack": ("6", "4 messages, 1 channel joined"),  # one was refused
+        "stripe": ("6", "4 customers"),  # one was refused, and the answer to one was lost
+        "sql": ("", "3 writes"),
+    }
+
+
+def test_the_notebook_tells_of_one_idempotency_key_and_of_a_missing_credential(integrations):
+    """I6."""
+    told = of(integrations.first, 'print("keys:"').printed
+    assert re.fullmatch(r"2 requests, 1 customer\nkeys: \{'tnb_\w+'\}\n", told)
+    assert "SLACK_BOT_TOKEN" in of(integrations.first, "MissingCredentialError").printed
+
+
+def test_rows_show_what_came_of_them_with_links(integrations):
+    """D2."""
+    [shown] = of(integrations.first, ONBOARD).displays
+    for link in (
+        "github.com/acme/shop/issues/2",
+        "dashboard.stripe.com/test/customers/cus_",
+        "slack.com/app_",
+    ):
+        assert f'href="https://{link}' in shown["text/html"]
+    for text in ("Finish reason", "Tokens", "Rate limit", "Plan", "Subject"):
+        assert f"{text}:" in shown["text/html"]
+
+
+def test_the_main_cell_run_again_asks_no_service(integrations):
+    """R1."""
+    assert of(integrations.first, 'print("asked since:"').printed == "asked since: nobody\n"
+    assert "20 tasks: 20 completed · 20 replayed" in integrations.repeated.tree
+    assert integrations.repeated.result == of(integrations.first, ONBOARD).result
+    assert integrations.asked_by_then == integrations.asked
+
+
+def test_in_a_second_kernel_no_service_is_asked(integrations):
+    """R1, R2."""
+    assert (integrations.bodies, set(integrations.asked_in_second.values())) == ([], {0})
+    for (_, a), (_, b) in zip(integrations.first, integrations.second, strict=True):
+        assert a.result == b.result
+
+
+def test_credentials_are_in_no_output_and_in_no_file(integrations):
+    """S8: neither in what the front end is sent, which is what is saved, nor in the store."""
+    for key in integrations.keys:
+        assert len(key) > 40
+        assert key not in integrations.said
+        assert key.encode() not in integrations.stored
+    assert "cus_2" in integrations.said
+    assert b"cus_2" in integrations.stored
+
+
 # What is committed ---------------------------------------------------------------------------------
 
+ALL = ["quickstart.ipynb", "resume.ipynb", "integrations.ipynb"]
 
-@pytest.mark.parametrize("name", ["quickstart.ipynb", "resume.ipynb"])
+
+@pytest.mark.parametrize("name", ALL)
 def test_a_notebook_shows_its_outputs_to_those_who_have_no_kernel(name):
     cells = code_cells(name)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
@@ -141,7 +252,16 @@ def test_a_notebook_shows_its_outputs_to_those_who_have_no_kernel(name):
         assert failed == ("raises-exception" in cell.metadata.get("tags", []))
 
 
-@pytest.mark.parametrize("name", ["quickstart.ipynb", "resume.ipynb"])
+@pytest.mark.parametrize("name", ALL)
+def test_a_notebook_tells_nothing_of_where_it_was_run(name):
+    text = (NOTEBOOKS / name).read_text(encoding="utf-8")
+    assert set(re.findall(r"/(?:home|root|Users|tmp|opt|mnt|work)/[\w.-]+", text)) <= {"/home/ana"}
+    assert "127.0.0.1" not in text
+    assert '"application/vnd.jupyter.widget' not in text
+    assert not re.search(r"\b(?:xox[bp]-|sk_live_|sk_test_|sk-|ghp_|re_)\w{8}", text)
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_a_notebook_is_small_enough_to_be_shown(name):
     assert (NOTEBOOKS / name).stat().st_size < 500_000
 

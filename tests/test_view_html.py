@@ -269,6 +269,7 @@ def test_icons():
     assert all(icons.known(name) == name for name in names.split())
     badges = {name: icons.badge(name) for name in ("slack", "github", "resend", "stripe", "openai", "sql")}
     assert len(set(badges.values())) == 6
+    assert len({letter for letter, _ in icons._BADGES.values()}) == len(icons._BADGES)
     assert icons.badge("trello")[0] == "T"
     assert {icons.badge(name)[0] for name in ("", " ", "\u202e", "\x1b", "\ud800")} == {"?"}
     assert len(icons.css(list(State), icons.names())) < 15_000, "it is sent with each widget"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import nbformat
 from playwright.sync_api import expect
 
 from .lab import UNTIL, Lab
+from .server import ROOT
 
 SERVICES = """
 import asyncio, random
@@ -182,6 +184,14 @@ while waiting.status != "WAITING":
 """
 
 
+def in_notebook(name: str, text: str) -> tuple[str, str]:
+    """The cell of one of our notebooks that has this text, and before it all that it needs."""
+    cells = nbformat.read(ROOT / "notebooks" / name, as_version=4).cells
+    sources = [cell.source for cell in cells if cell.cell_type == "code"]
+    at = next(n for n, source in enumerate(sources) if text in source)
+    return "\n\n".join(sources[:at]), sources[at]
+
+
 class Scene(NamedTuple):
     """Cells, of which the second one is in the picture, and what is done before it is taken."""
 
@@ -215,6 +225,11 @@ def timeline(lab: Lab) -> None:
     lab.tree(1).get_by_role("button", name="Timeline").click()
 
 
+def integrations(lab: Lab) -> None:
+    lab.wait_idle()
+    expect(lab.tree(1)).to_contain_text("20 completed")
+
+
 def runs(lab: Lab) -> None:
     lab.wait_idle()
 
@@ -225,5 +240,12 @@ SCENES = (
     Scene("failed", (UNTIL + SERVICES + CHARGE, SUBSCRIBE), failed, looks=("light", "dark")),
     Scene("many", (UNTIL + SERVICES + COMPANIES, ENRICH), many),
     Scene("timeline", (UNTIL + SERVICES + REPORT, TIMELINE), timeline),
+    Scene(
+        "integrations",
+        in_notebook("integrations.ipynb", 'id="onboard"'),
+        integrations,
+        wide=1160,
+        source=False,
+    ),
     Scene("runs", (UNTIL + SERVICES + CHARGE + SEVERAL, "client.runs()"), runs),
 )

@@ -55,9 +55,10 @@ def take(scene: Scene, server: Server, context: BrowserContext, images: Path) ->
 
 
 def _picture(lab: Lab, scene: Scene, file: Path) -> Path:
-    cell, output = lab.cell(1), lab.output(1).first
-    cell.scroll_into_view_if_needed()
-    above, below = (cell if scene.source else output).bounding_box(), output.bounding_box()
+    output = lab.output(1).first
+    first = lab.cell(1) if scene.source else output
+    first.scroll_into_view_if_needed()
+    above, below = first.bounding_box(), output.bounding_box()
     assert above is not None
     assert below is not None
     clip = {**above, "height": below["y"] + below["height"] - above["y"]}
