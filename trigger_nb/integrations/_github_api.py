@@ -66,20 +66,21 @@ class GitHubApi(Integration["githubkit.GitHub[Any]"]):
 
     def _place(self, owner: str, repo: str, issue_number: int | None = None) -> list[Property]:
         """What a task shows of where it works: the repository, and the issue."""
-        page = f"{_site(self._base_url)}/{owner}/{repo}"
-        shown = [Property("Repository", f"{owner}/{repo}", url=page)]
+        shown = [Property("Repository", f"{owner}/{repo}", url=self._page(owner, repo))]
         if issue_number is not None:
-            shown.append(Property("Issue", f"#{issue_number}", url=f"{page}/issues/{issue_number}"))
+            page = self._page(owner, repo, "issues", str(issue_number))
+            shown.append(Property("Issue", f"#{issue_number}", url=page))
         return shown
 
     def _organization(self, org: str) -> list[Property]:
         """As `_place`, for what belongs to an organization."""
-        return [Property("Organization", org, url=f"{_site(self._base_url)}/{org}")]
+        return [Property("Organization", org, url=self._page(org))]
 
-
-def _site(base_url: str) -> str:
-    """Where people read what programs read at an address of the API."""
-    return base_url.rstrip("/").removesuffix("/api/v3").replace("://api.", "://", 1)
+    def _page(self, *parts: str) -> str | None:
+        """Where people read what programs read at the API's address; None where that is not known."""
+        address = self._base_url.rstrip("/")
+        site = address.removesuffix("/api/v3").replace("://api.", "://", 1)
+        return None if site == address else "/".join([site, *parts])
 
 
 def _limit_lifted(response: Any) -> RetryAt | None:
