@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from trigger_nb import TriggerClient
+from trigger_nb._codec.exceptions import decode_error, encode_error
 from trigger_nb._redact import HIDDEN, Secrets, secrets
 
 pytestmark = pytest.mark.anyio
@@ -76,6 +77,21 @@ def test_an_error_is_cleaned_in_place_and_all_that_belongs_to_it():
     assert (inner.told, inner.headers) == (HIDDEN, [HIDDEN])
     assert str(error.__cause__) == f"refused: {HIDDEN}"
     assert error.__notes__ == [f"with {HIDDEN}"]
+
+
+class Password(ValueError):
+    """Its name, and that of a field of its record, are what weak passwords are."""
+
+
+@pytest.mark.parametrize("word", ["Password", "message", "traceback", "ValueError"])
+def test_a_credential_that_is_a_word_does_not_break_the_record_of_an_error(word):
+    """R4: it is hidden in what the error says, and the error comes back as what it was."""
+    secrets.add(word)
+    data = encode_error(Password(f"wrong: {word}"))
+    error = decode_error(data)
+    assert type(error) is Password
+    assert error.args == (f"wrong: {HIDDEN}",)
+    assert data["message"] == f"wrong: {HIDDEN}"
 
 
 def test_one_that_cannot_be_cleaned_is_left():

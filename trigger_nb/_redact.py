@@ -46,10 +46,7 @@ class Secrets:
 
     def hide(self, text: str) -> str:
         """`text` without any of them."""
-        for secret in self._known:
-            if secret in text:
-                text = text.replace(secret, HIDDEN)
-        return text
+        return _without(self._known, text)
 
     def hide_in_bytes(self, data: bytes) -> bytes:
         """As `hide`, for the body of a response."""
@@ -57,18 +54,29 @@ class Secrets:
             data = data.replace(secret.encode(), HIDDEN.encode())
         return data
 
-    def hide_in(self, data: Any) -> Any:
-        """A copy of plain JSON without any of them; `data` itself while none is known."""
+    def hide_in(self, data: Any, names: frozenset[str] = frozenset()) -> Any:
+        """A copy of plain JSON without any of them; `data` itself while none is known.
+
+        Keys, and what stands under the keys `names`, are what the data is read by. A credential that is
+        a word, "postgres" or "message", may be in there by chance, and is left.
+        """
         if not self._known:
             return data
-        if isinstance(data, str):
-            return self.hide(data)
-        if isinstance(data, dict):
-            items = cast("dict[str, Any]", data).items()
-            return {self.hide(key): self.hide_in(value) for key, value in items}
-        if isinstance(data, list):
-            return [self.hide_in(value) for value in cast("list[Any]", data)]
-        return data
+        no_words = tuple(secret for secret in self._known if not secret.isalpha())
+
+        def hidden(data: Any, known: tuple[str, ...]) -> Any:
+            if isinstance(data, str):
+                return _without(known, data)
+            if isinstance(data, dict):
+                return {
+                    _without(no_words, key): hidden(value, no_words if key in names else known)
+                    for key, value in cast("dict[str, Any]", data).items()
+                }
+            if isinstance(data, list):
+                return [hidden(value, known) for value in cast("list[Any]", data)]
+            return data
+
+        return hidden(data, self._known)
 
     def hide_in_error(self, error: BaseException) -> None:
         """Take them out of what an error says. In place: it is the user's to catch, and shown when it is not."""
@@ -96,6 +104,13 @@ class Secrets:
         for name, value in list(vars(error).items()):
             if isinstance(value, (str, list)) and self.hide_in(value) != value:
                 setattr(error, name, self.hide_in(value))
+
+
+def _without(known: tuple[str, ...], text: str) -> str:
+    for secret in known:
+        if secret in text:
+            text = text.replace(secret, HIDDEN)
+    return text
 
 
 secrets = Secrets()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import weakref
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -125,6 +126,16 @@ class Forgets(Acme):
         return order()
 
 
+class ReadsWhatIsNotThere(Acme):
+    def should_retry(self, error):
+        return error.status >= 500
+
+
+class GivesWhatCannotBeStored(Acme):
+    def order(self, key, *, item):
+        return self.task(key, lambda params, client: client, {"item": item}, name="Order")
+
+
 class HasNoName(Acme):
     def order(self, key, *, item):
         return self.run_task(key, lambda client: {"item": item})
@@ -140,6 +151,8 @@ class HasNoName(Acme):
         (NamesNoVariable, "raises KeyError"),
         (Forgets, "no task"),
         (HasNoName, "has no name"),
+        (ReadsWhatIsNotThere, "look at the error's class first"),
+        (GivesWhatCannotBeStored, "cannot be stored"),
     ],
 )
 async def test_the_contract_finds_what_is_wrong(broken, told):
@@ -205,7 +218,7 @@ def test_each_event_loop_has_a_client_of_its_own(acme):
     """An async client's connections belong to the loop that they were made on."""
 
     async def client():
-        assert acme.native is acme.bind(object()).native
+        assert acme.native is acme.bind(None).native
         return acme.native
 
     assert asyncio.run(client()) is not asyncio.run(client())
@@ -230,6 +243,23 @@ async def test_aclose_closes_the_client_of_this_loop(acme):
     assert client.closed
     assert acme.native is not client
     await Acme(KEY).aclose()  # one that was never opened
+
+
+def test_run_sync_closes_the_clients_of_its_loop(client, acme):
+    """Which ends with it."""
+
+    @client.job(integrations={"acme": acme})
+    async def shop(payload, io):
+        return await io.acme.run_task("client", opened.append_and_name)
+
+    class Opened(list):
+        def append_and_name(self, client):
+            self.append(client)
+            return type(client).__name__
+
+    opened = Opened()
+    assert shop.run_sync() == "AcmeClient"
+    assert [each.closed for each in opened] == [True]
 
 
 # In a run -----------------------------------------------------------------------------------------
@@ -315,6 +345,49 @@ async def test_a_place_is_the_users(client, acme):
         await shop.run()
 
 
+async def test_a_place_is_the_users_through_methods_that_call_methods(client):
+    class Helped(Acme):
+        def order_two(self, key, *, items):
+            return [self.order((key, item), item=item) for item in items]
+
+    @client.job(integrations={"acme": Helped(KEY)})
+    async def shop(payload, io):
+        for order in io.acme.order_two("order", items=["socks", "socks"]):  # here, the user asks twice
+            await order
+
+    with pytest.raises(UsageError) as refused:
+        await shop.run()
+    lines = Path(__file__).read_text().splitlines()
+    assert all(
+        "the user asks twice" in lines[int(place.rpartition("line ")[2]) - 1]
+        for place in refused.value.places
+    )
+
+
+async def test_the_import_of_an_sdk_is_not_blamed_on_the_users_code(client, acme, monkeypatch):
+    """R10: a second between two tasks that went into an import of ours is no code to make a task of."""
+    seconds = [0.0]
+    monkeypatch.setattr("trigger_nb._engine.time.monotonic", lambda: seconds[0])
+
+    class Slow(Acme):
+        def order(self, key, *, item):
+            with self.needs_extra():
+                seconds[0] += 5
+            return super().order(key, item=item)
+
+    @client.job(integrations={"acme": Slow(KEY)})
+    async def shop(payload, io):
+        await io.acme.order("first", item="socks")
+        await io.acme.order("second", item="hat")
+        seconds[0] += payload
+        return await io.acme.order("third", item="gloves")
+
+    await shop.run(0)
+    await shop.run(2)
+    hints = [run.tree().count("went by between") for run in client.runs()]
+    assert hints == [1, 0]  # the newest first
+
+
 async def test_it_is_not_used_outside_of_a_run(acme):
     with pytest.raises(UsageError, match=r'integrations=\{"acme": it\}.*\.native'):
         acme.order("order", item="socks")
@@ -389,6 +462,21 @@ async def test_a_limit_that_is_said_to_be_lifted_already_is_not_asked_again_at_o
     began = clock.time()
     await shop.run()
     assert clock.time() == began + 3
+
+
+@pytest.mark.parametrize(("retry", "tried"), [(None, 1), (2, 2)])
+async def test_an_error_that_cannot_be_judged_is_an_error_like_others(
+    client, failing, monkeypatch, retry, tried
+):
+    """A9: a fault in `should_retry` takes neither the error's place nor its record."""
+    monkeypatch.setattr(Acme, "should_retry", lambda self, error: error.response.status >= 500)
+    with pytest.raises(AcmeError, match="503") as raised:
+        await failing.run({"status": 503, "retry": retry, "times": 9})
+    assert "Acme.should_retry could not tell whether to try again: AttributeError" in str(
+        raised.value.__notes__
+    )
+    task = client.runs()[0].task("order")
+    assert (task.status, task.attempt) == ("ERRORED", tried)
 
 
 async def test_on_error_comes_first(client, acme):

@@ -13,7 +13,7 @@ import resend as sdk
 from resend.exceptions import ResendError
 
 from tests.integrations.jobs import BACKOFF, attempts
-from trigger_nb.errors import MissingCredentialError
+from trigger_nb.errors import MissingCredentialError, TaskTimeoutError
 from trigger_nb.integrations import Resend
 from trigger_nb.testing import check_integration
 from trigger_nb.testing.services import Answer, FakeResend
@@ -241,6 +241,15 @@ async def test_no_answer_in_time_is_tried_again(clock, job, service, monkeypatch
     service.plan("hold", "hold")
     assert await attempts(job, {"task_options": {"retry": 2}}, clock) == (2, BACKOFF)
     assert len(service.emails) == 1
+
+
+async def test_a_task_whose_time_is_up_is_tried_again(client, job, service):
+    """A5: the next attempt waits for the request that is under way, and makes no second one."""
+    service.plan("hold")
+    with pytest.raises(TaskTimeoutError):
+        await job.run({"task_options": {"timeout": 0.2, "retry": 2}})
+    assert client.runs()[0].tasks[0].attempt == 2
+    assert len(service.requests) == 1
 
 
 async def test_a_mistake_in_a_call_is_not_tried_again(client, resend, service):

@@ -208,6 +208,12 @@ async def test_a_table_for_pandas(one):
     assert {"label": "Rows", "text": "2"} in task.output_properties
 
 
+async def test_a_statement_without_a_number_of_rows_shows_none(one):
+    job = one(lambda sql: sql.execute("create", "CREATE TABLE visits (id INTEGER)"))
+    assert (await job.run()).row_count == -1
+    assert "Rows" not in [each["label"] for each in job.runs()[0].task("create").output_properties]
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -505,6 +511,26 @@ async def test_a_table_of_another_name_that_is_there_already(client, sql, url):
         )
     assert await write.run() == 1
     assert not sa.inspect(sql.native).has_table("trigger_nb_tasks")
+    await bare.aclose()
+
+
+async def test_a_table_that_refuses_the_keys_is_an_error(client, sql, url):
+    """It looks like a write that another attempt has made: to look for its row would never end."""
+    with sql.native.begin() as connection:
+        connection.execute(
+            sa.text(
+                "CREATE TABLE done (idempotency_key VARCHAR(64) PRIMARY KEY, result TEXT, created_at TIMESTAMP, "
+                "owner TEXT NOT NULL)"
+            )
+        )
+    bare = SQL(url, table="done", create_table=False)
+
+    @client.job(integrations={"sql": bare})
+    async def write(payload, io):
+        return await io.sql.transaction("add", add, 1)
+
+    with pytest.raises(sa.exc.IntegrityError, match="owner"):
+        await write.run()
     await bare.aclose()
 
 

@@ -51,6 +51,9 @@ _MAX_PART = 64 * 1024
 _MAX_SHOWN = 4 * 1024
 _MAX_BODY = 31 * 1024
 
+# Under these keys there are names of classes and of kinds of values, by which an error is built again.
+_NAMES = frozenset({TAG, "adapter", "bases", "module", "of", "type"})
+
 
 def encode_error(error: BaseException) -> dict[str, Any]:
     """An error as plain JSON data. It never raises and never grows beyond a few hundred kilobytes.
@@ -59,7 +62,7 @@ def encode_error(error: BaseException) -> dict[str, Any]:
     `traceback` the frames of the user's code, outermost first, one text each; `cause`, `context`
     and the members of a group, `errors`, have the same form.
     """
-    return secrets.hide_in(_Errors().write(error))
+    return secrets.hide_in(_Errors().write(error), _NAMES)
 
 
 def decode_error(data: dict[str, Any]) -> BaseException:

@@ -11,6 +11,7 @@ import copy
 import os
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, Self, TypeVar, cast, overload
@@ -153,7 +154,7 @@ class Integration(Generic[ClientT]):
         other required ones get them by position, in that order. The icon, the retries and what to do about
         errors are the service's unless the options say otherwise.
         """
-        return self._submit(sys._getframe(1), key, body, args, cast("Options", options), "task")
+        return self._submit(key, body, args, cast("Options", options), "task")
 
     def task(
         self, key: Any, body: Callable[..., Any], params: Mapping[str, Any], *, name: str,
@@ -162,8 +163,7 @@ class Integration(Generic[ClientT]):
     ) -> Call[Any]:  # fmt: skip
         """A task for a method of this class: `body(params, client, task)`, or fewer after `params`.
 
-        Call it in the method itself, whose caller is then the place that messages name. Parameters that
-        are None are left out. `retry` is the method's own policy, in place of the class's.
+        Parameters that are None are left out. `retry` is the method's own policy, in place of the class's.
         """
         params = {name: value for name, value in params.items() if value is not None}
         options: Options = {"name": name, "params": params, **(task_options or {})}
@@ -171,7 +171,7 @@ class Integration(Generic[ClientT]):
             options.setdefault("properties", properties)
         if returns is not None:
             options.setdefault("returns", returns)
-        return self._submit(sys._getframe(2), key, body, (params,), options, "own", retry)
+        return self._submit(key, body, (params,), options, "own", retry)
 
     @property
     def native(self) -> ClientT:
@@ -189,6 +189,7 @@ class Integration(Generic[ClientT]):
     @contextmanager
     def needs_extra(self) -> Generator[None]:
         """Around the import of its library: `MissingExtraError` says how to install it."""
+        began = time.monotonic()
         try:
             yield
         except ModuleNotFoundError as error:
@@ -197,6 +198,9 @@ class Integration(Generic[ClientT]):
                 f"{self.service} needs a library that is not installed here ({error.name}): "
                 f"pip install {package}"
             ) from None
+        finally:
+            if self._io is not None:
+                self._io._excuse(time.monotonic() - began)
 
     def __repr__(self) -> str:
         credentials = [f"{name.lstrip('_')}: {value!r}" for name, value in vars(self).items()
@@ -207,7 +211,6 @@ class Integration(Generic[ClientT]):
 
     def _submit(
         self,
-        frame: Any,
         key: Any,
         body: Callable[..., Any],
         args: tuple[Any, ...],
@@ -225,7 +228,9 @@ class Integration(Generic[ClientT]):
             )
         defaults: Options = {"icon": self.icon, "retry": retry or self.retry}
         service = _Service(self, options.get("retry"))
-        return self._io._service_task(frame, key, body, args, {**defaults, **options}, service, kind=kind)
+        return self._io._service_task(
+            _users_frame(), key, body, args, {**defaults, **options}, service, kind=kind
+        )
 
     def _open(self) -> ClientT:
         with self.needs_extra():
@@ -237,6 +242,19 @@ class Methods(Generic[T]):
 
     def __init__(self, integration: T) -> None:
         self._integration = integration
+
+
+def retry_only(task_options: Options | None) -> Options:
+    """Of the options of a method that works by subtasks, what holds for each of them."""
+    return {"retry": task_options["retry"]} if task_options and "retry" in task_options else {}
+
+
+def _users_frame() -> Any:
+    """The frame that called the method: the first one out of here that is none of an integration's."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and isinstance(frame.f_locals.get("self"), (Integration, Methods)):
+        frame = frame.f_back
+    return frame
 
 
 class _Service:
@@ -252,13 +270,23 @@ class _Service:
     def judge(self, error: Exception, attempt: int, now: float) -> Exception | RetryAt | SkipRetrying | None:
         if isinstance(error, UsageError):
             return None
-        answer = self._integration.should_retry(error)
+        answer = self._should_retry(error)
         if answer is None:
             return None if self._retry is not None else SkipRetrying()
         if isinstance(answer, RetryAt):
             # Being told to wait is no failure, so it counts against a limit only if the call has set one.
             return None if self._is_last(attempt) else _not_at_once(answer, now)
         return None if answer else SkipRetrying()
+
+    def _should_retry(self, error: Exception) -> bool | RetryAt | None:
+        try:
+            return self._integration.should_retry(error)
+        except Exception as fault:  # noqa: BLE001  # an answer can be like none that it knows: it is still that error
+            name = type(self._integration).__name__
+            error.add_note(
+                f"{name}.should_retry could not tell whether to try again: {secrets.hide(repr(fault))}"
+            )
+            return None
 
     def _is_last(self, attempt: int) -> bool:
         limit = self._retry.limit if isinstance(self._retry, Retry) else self._retry

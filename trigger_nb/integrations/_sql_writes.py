@@ -21,6 +21,7 @@ from ..errors import NotStorableError, ValueNotStoredError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Table
+    from sqlalchemy.exc import IntegrityError
 
 T = TypeVar("T")
 
@@ -40,11 +41,14 @@ class Writes:
     def once(self, engine: Engine, key: str, write: Callable[[Connection], T]) -> T:
         """What `write(connection)` returns, or returned when it was made for this key."""
         self._make_sure_of_table(engine)
-        while True:
-            try:
-                return self._attempt(engine, key, write)
-            except _TakenError:
-                continue  # by an attempt that has committed meanwhile: its row is there now
+        try:
+            return self._attempt(engine, key, write)
+        except _TakenError:
+            pass  # by an attempt that has committed meanwhile: its row is there now
+        try:
+            return self._attempt(engine, key, write)
+        except _TakenError as refused:  # for another reason, in a table that the user has made
+            raise refused.reason from None
 
     def forget(self, engine: Engine, older_than: timedelta) -> int:
         """Delete the rows that are older; how many there were."""
@@ -70,8 +74,8 @@ class Writes:
 
         try:
             connection.execute(self._table.insert(), {"idempotency_key": key, "created_at": _now()})
-        except IntegrityError:
-            raise _TakenError from None
+        except IntegrityError as error:
+            raise _TakenError(error) from None
 
     def _make_sure_of_table(self, engine: Engine) -> None:
         from sqlalchemy import inspect
@@ -105,7 +109,10 @@ class Writes:
 
 
 class _TakenError(Exception):
-    """Another attempt has made the write."""
+    """Another attempt has made the write, it seems."""
+
+    def __init__(self, reason: IntegrityError) -> None:
+        self.reason = reason
 
 
 @contextmanager

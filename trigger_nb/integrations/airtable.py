@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._task import Options, Property, Task
 from ..retry import RetryAt
-from ._base import Credential, Integration, Methods, SecretText
+from ._base import Credential, Integration, Methods, SecretText, retry_only
 from ._verdicts import by_status, is_connection_error
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class Table(Methods[Airtable]):
         if len(records) <= _BATCH:
             return body
         airtable = self._integration
-        tried: Options = {"retry": task_options["retry"]} if task_options and "retry" in task_options else {}
+        tried = retry_only(task_options)
 
         async def run(params: dict[str, Any], io: Any, task: Task) -> list[Record]:
             bound = airtable.bind(io)

@@ -164,11 +164,7 @@ class HTTP(Integration["httpx.AsyncClient"]):
         `httpx.HTTPStatusError` when the status is not 2xx and not in `allow_status`.
         """
         given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
-        exchange = self._exchange(method, url, given, allow_status)
-        return self.task(
-            key, partial(_send, exchange=exchange, limits=self._rate_limit), exchange.params(),
-            name=exchange.method, properties={"URL": url}, task_options=task_options,
-        )  # fmt: skip
+        return self._call(key, method, url, given, allow_status, task_options)
 
     def get(
         self, key: Any, url: str, *, params: Mapping[str, Any] | None = None,
@@ -177,11 +173,7 @@ class HTTP(Integration["httpx.AsyncClient"]):
     ) -> Call[Response]:  # fmt: skip
         """As `request`, with the method GET."""
         given = {"params": params, "headers": headers}
-        exchange = self._exchange("GET", url, given, allow_status)
-        return self.task(
-            key, partial(_send, exchange=exchange, limits=self._rate_limit), exchange.params(),
-            name=exchange.method, properties={"URL": url}, task_options=task_options,
-        )  # fmt: skip
+        return self._call(key, "GET", url, given, allow_status, task_options)
 
     def post(
         self, key: Any, url: str, *, params: Mapping[str, Any] | None = None,
@@ -191,11 +183,7 @@ class HTTP(Integration["httpx.AsyncClient"]):
     ) -> Call[Response]:  # fmt: skip
         """As `request`, with the method POST."""
         given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
-        exchange = self._exchange("POST", url, given, allow_status)
-        return self.task(
-            key, partial(_send, exchange=exchange, limits=self._rate_limit), exchange.params(),
-            name=exchange.method, properties={"URL": url}, task_options=task_options,
-        )  # fmt: skip
+        return self._call(key, "POST", url, given, allow_status, task_options)
 
     def put(
         self, key: Any, url: str, *, params: Mapping[str, Any] | None = None,
@@ -205,11 +193,7 @@ class HTTP(Integration["httpx.AsyncClient"]):
     ) -> Call[Response]:  # fmt: skip
         """As `request`, with the method PUT."""
         given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
-        exchange = self._exchange("PUT", url, given, allow_status)
-        return self.task(
-            key, partial(_send, exchange=exchange, limits=self._rate_limit), exchange.params(),
-            name=exchange.method, properties={"URL": url}, task_options=task_options,
-        )  # fmt: skip
+        return self._call(key, "PUT", url, given, allow_status, task_options)
 
     def patch(
         self, key: Any, url: str, *, params: Mapping[str, Any] | None = None,
@@ -219,11 +203,7 @@ class HTTP(Integration["httpx.AsyncClient"]):
     ) -> Call[Response]:  # fmt: skip
         """As `request`, with the method PATCH."""
         given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
-        exchange = self._exchange("PATCH", url, given, allow_status)
-        return self.task(
-            key, partial(_send, exchange=exchange, limits=self._rate_limit), exchange.params(),
-            name=exchange.method, properties={"URL": url}, task_options=task_options,
-        )  # fmt: skip
+        return self._call(key, "PATCH", url, given, allow_status, task_options)
 
     def delete(
         self, key: Any, url: str, *, params: Mapping[str, Any] | None = None,
@@ -233,11 +213,7 @@ class HTTP(Integration["httpx.AsyncClient"]):
     ) -> Call[Response]:  # fmt: skip
         """As `request`, with the method DELETE."""
         given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
-        exchange = self._exchange("DELETE", url, given, allow_status)
-        return self.task(
-            key, partial(_send, exchange=exchange, limits=self._rate_limit), exchange.params(),
-            name=exchange.method, properties={"URL": url}, task_options=task_options,
-        )  # fmt: skip
+        return self._call(key, "DELETE", url, given, allow_status, task_options)
 
     def download(
         self, key: Any, url: str, path: str | os.PathLike[str], *, params: Mapping[str, Any] | None = None,
@@ -254,6 +230,16 @@ class HTTP(Integration["httpx.AsyncClient"]):
             key, partial(_download, exchange=exchange, path=target), {**exchange.params(), "path": target},
             name="Download", properties={"URL": url, "File": os.path.basename(target)},
             task_options=task_options,
+        )  # fmt: skip
+
+    def _call(
+        self, key: Any, method: str, url: str, given: dict[str, Any], allow_status: Collection[int],
+        task_options: Options | None,
+    ) -> Call[Response]:  # fmt: skip
+        exchange = self._exchange(method, url, given, allow_status)
+        return self.task(
+            key, partial(_send, exchange=exchange, limits=self._rate_limit), exchange.params(),
+            name=exchange.method, properties={"URL": url}, task_options=task_options,
         )  # fmt: skip
 
     def _exchange(

@@ -18,7 +18,7 @@ import anyio
 
 from .._task import Options, Property, Task
 from ..retry import RetryAt
-from ._base import Credential, Integration, Methods, SecretText
+from ._base import Credential, Integration, Methods, SecretText, retry_only
 from ._verdicts import by_status, is_connection_error
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _awaited(
     So a prediction is made once, whatever happens while it runs. One that was known to have failed when this
     attempt began is followed by another: that is what the attempt is for.
     """
-    tried: Options = {"retry": task_options["retry"]} if task_options and "retry" in task_options else {}
+    tried = retry_only(task_options)
 
     async def run(params: dict[str, Any], io: Any) -> Any:
         bound = replicate.bind(io)

@@ -39,8 +39,8 @@ class Resend(Integration[ResendClient]):
     **Retried** (https://resend.com/docs/api-reference/errors): `rate_limit_exceeded`, after the seconds that
     `retry-after` or `ratelimit-reset` give; `application_error`, `internal_server_error` and any other 5xx;
     `concurrent_idempotent_requests`, which says that an earlier attempt is still being worked on; broken
-    connections. No other error is: not `daily_quota_exceeded` and `monthly_quota_exceeded`, though they are
-    429 too, not `invalid_api_key`, `validation_error` and their like.
+    connections and timeouts. No other error is: not `daily_quota_exceeded` and `monthly_quota_exceeded`,
+    though they are 429 too, not `invalid_api_key`, `validation_error` and their like.
 
     The idempotency key goes with `emails.send` and `batch.send`, so that no attempt sends a second e-mail.
     Resend keeps it for 24 hours (https://resend.com/docs/dashboard/emails/idempotency-keys): an attempt that
@@ -67,7 +67,7 @@ class Resend(Integration[ResendClient]):
         from resend.exceptions import ResendError
 
         if not isinstance(error, ResendError):
-            return None
+            return True if is_connection_error(error) else None
         if error.error_type == _NOT_ANSWERED:
             return any(map(is_connection_error, _chain(error)))
         if error.error_type in _QUOTAS:
@@ -102,14 +102,8 @@ class Resend(Integration[ResendClient]):
         html: str | None = None, text: str | None = None, task_options: Options | None = None, **more: Any,
     ) -> Call[dict[str, Any]]:  # fmt: skip
         """Send an e-mail, as `emails.send` does."""
-        params = {"from": from_, "to": to, "subject": subject, "html": html, "text": text, **more}
-        return self.task(
-            key,
-            _send,
-            params,
-            name="Send email",
-            properties=_envelope(to, subject),
-            task_options=task_options,
+        return self.emails.send(
+            key, from_=from_, to=to, subject=subject, html=html, text=text, task_options=task_options, **more
         )
 
 

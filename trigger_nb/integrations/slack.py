@@ -60,7 +60,7 @@ class Slack(Integration["AsyncWebClient"]):
             response = cast("Any", error).response
             if _code(error) in _TRANSIENT:
                 return retry_after(response.headers) or True
-            return by_status(response.status_code, retry_after(response.headers))
+            return by_status(_status(response), retry_after(response.headers))
         return True if is_connection_error(error) else None
 
     def post_message(
@@ -114,6 +114,12 @@ async def _join_conversation(params: dict[str, Any], client: Any) -> dict[str, A
 
 
 def _code(error: Any) -> str:
-    """The name that Slack has for an error."""
-    data: Any = error.response.data
-    return data.get("error", "") if hasattr(data, "get") else ""  # with 5xx it can be a page of HTML
+    """The name that Slack has for an error; "" for an answer that is not Slack's, such as a page of HTML."""
+    data: Any = getattr(error.response, "data", None)
+    code: Any = data.get("error") if hasattr(data, "get") else None
+    return code if isinstance(code, str) else ""
+
+
+def _status(response: Any) -> int:
+    """With an answer that is no JSON, though it says so, the SDK hands out aiohttp's response."""
+    return response.status_code if hasattr(response, "status_code") else response.status

@@ -10,7 +10,6 @@ user = await io.sql.fetch_one("user", "SELECT email, name FROM users WHERE id = 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -256,7 +255,7 @@ class SQL(Integration["Engine"]):
             )
         # Not `task`, which is for bodies of ours: this one's code counts (R6).
         return self._submit(
-            sys._getframe(1), key, partial(_transact, body=body, writes=self._writes), args,
+            key, partial(_transact, body=body, writes=self._writes), args,
             {"name": "Transaction", **(task_options or {})}, "task",
         )  # fmt: skip
 
@@ -338,7 +337,7 @@ def _told(engine: Engine, rows: int | None) -> dict[str, object]:
     if not name and engine.dialect.name == "sqlite":
         name = "in memory"
     told: dict[str, object] = {"Database": name} if name else {}
-    return told if rows is None else {**told, "Rows": rows}
+    return told if rows is None or rows < 0 else {**told, "Rows": rows}  # -1: the database does not tell
 
 
 # The engine -------------------------------------------------------------------------------------

@@ -15,10 +15,12 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from .._redact import secrets
 from .._task import Options, Property, Task
 from ..retry import RetryAt
 from ._base import Credential, Integration, Methods, SecretText
 from ._stripe_errors import advice, verdict
+from ._verdicts import is_connection_error
 
 if TYPE_CHECKING:
     from stripe import StripeClient
@@ -67,8 +69,8 @@ class Stripe(Integration["StripeClient"]):
     **Retried**: 429, a rate limit or an object that is locked (https://docs.stripe.com/rate-limits). Other
     answers as their `Stripe-Should-Retry` says, and without it 409 (another request with the same key or on
     the same object is under way) and 5xx, unless Stripe says that it gave this answer before; connections
-    that could not be made or broke (https://docs.stripe.com/error-low-level). At the time that `Retry-After`
-    gives, where Stripe sends it, else with growing delays. No other error is: `CardError`,
+    that could not be made, broke or took too long (https://docs.stripe.com/error-low-level). At the time that
+    `Retry-After` gives, where Stripe sends it, else with growing delays. No other error is: `CardError`,
     `InvalidRequestError`, `AuthenticationError` and their like end the task at once.
     """
 
@@ -100,7 +102,9 @@ class Stripe(Integration["StripeClient"]):
     def should_retry(self, error: Exception) -> bool | RetryAt | None:
         import stripe
 
-        return verdict(error) if isinstance(error, stripe.StripeError) else None
+        if isinstance(error, stripe.StripeError):
+            return verdict(error)
+        return True if is_connection_error(error) else None
 
     @property
     def charges(self) -> Charges:
@@ -310,6 +314,7 @@ def _retrieve_subscription(params: dict[str, Any], client: Any, task: Task) -> d
 
 def _create_checkout_session(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
     session = _plain(_write(task, client.v1.checkout.sessions.create, params))
+    _keep_secret(session, "client_secret")
     # A session that is embedded in a page of one's own has no address.
     shown = [Property("Checkout", session["id"], url=session.get("url"))]
     if session.get("amount_total") is not None:
@@ -321,7 +326,9 @@ def _create_checkout_session(params: dict[str, Any], client: Any, task: Task) ->
 def _create_webhook_endpoint(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
     endpoint = _write(task, client.v1.webhook_endpoints.create, params)
     task.output_properties = [_link("Endpoint", endpoint, "webhooks")]
-    return _plain(endpoint)
+    created = _plain(endpoint)
+    _keep_secret(created, "secret")
+    return created
 
 
 def _update_webhook_endpoint(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
@@ -355,6 +362,12 @@ def _write(task: Task, method: Callable[..., Any], *args: Any) -> Any:
 def _plain(answer: Any) -> dict[str, Any]:
     """Stripe's answer as it was sent: the SDK's objects hold the key and are not made to be stored."""
     return json.loads(answer.last_response.body)
+
+
+def _keep_secret(answer: dict[str, Any], name: str) -> None:
+    """Have it hidden in what the task printed as well: the SDK logs whole answers when it is told to."""
+    if secret := answer.get(name):
+        secrets.add(secret)
 
 
 def _split(params: dict[str, Any], name: str) -> tuple[str, dict[str, Any]]:

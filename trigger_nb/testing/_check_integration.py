@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import tempfile
+import warnings
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,7 +90,7 @@ class _Check:
         raise AssertionError(f"a {self._name} that is bound to no run starts tasks")
 
     def is_copied_for_a_run(self) -> None:
-        bound = self._integration.bind(object())
+        bound = self._integration.bind(None)
         assert bound is not self._integration, f"{self._name}.bind changes what it is called on"
         assert type(bound) is type(self._integration), f"{self._name}.bind gives a {type(bound).__name__}"
         self.needs_a_run()
@@ -161,7 +162,13 @@ class _Check:
             assert named, f"the error of a missing {name} names no variable: {error}"
 
     def others_errors_are_left_alone(self) -> None:
-        answer = self._integration.should_retry(ZeroDivisionError("of the user's own"))
+        try:
+            answer = self._integration.should_retry(ZeroDivisionError("of the user's own"))
+        except Exception as error:
+            raise AssertionError(
+                f"{self._name}.should_retry is asked about every error that a body raises, also about a "
+                f"ZeroDivisionError, and then raises {error!r}: look at the error's class first"
+            ) from error
         assert answer is None, (
             f"{self._name}.should_retry judges errors that are not the service's: {answer!r}"
         )
@@ -169,7 +176,9 @@ class _Check:
     async def method(self, call: Callable[[Any], Awaitable[Any]]) -> None:
         """R1, R2: what a method returns is replayed, equal in value and type; and its row says what it is."""
         job = self._job(call)
-        first, began = await job.run(), self._clock.time()
+        with warnings.catch_warnings(action="ignore"):  # that a value cannot be stored is told below
+            first = await job.run()
+        began = self._clock.time()
         again = await job.run()
         assert type(again) is type(first), (
             f"a method of {self._name} gave {type(first)}, and later {type(again)}"
@@ -179,6 +188,8 @@ class _Check:
         tasks = job.runs()[0].tasks
         assert tasks, f"a method of {self._name} is no task of the run"
         task = tasks[0]
+        told = f"what a method of {self._name} returns cannot be stored, {first!r:.200}: return plain data"
+        assert task._record.form != "unstored", told
         assert task.status == TaskStatus.COMPLETED, f"a task of {self._name} is {task.status}"
         assert task.reason == Reason.REPLAYED, f"in the second pass a task of {self._name} was {task.reason}"
         assert task.name != task.key, f"the task {task.key!r} of {self._name} has no name"

@@ -197,7 +197,8 @@ class Service:
         try:
             refused = self.refusal(request)
             return self._routed(request) if refused is None else refused
-        except Exception:  # noqa: BLE001  # of a request that it does not expect; whoever sent it is told
+        except Exception:  # noqa: BLE001  # of a request that it does not expect
+            traceback.print_exc()  # not all services' errors have room for it
             return self.error(500, traceback.format_exc())
 
     def _routed(self, request: Request) -> Answer:
@@ -231,6 +232,7 @@ def _match(pattern: list[str], parts: list[str]) -> dict[str, str] | None:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 512  # with 5, the sixth of a `gather` connects anew a second later
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that was killed does not take its answer; nothing to tell."""
@@ -280,7 +282,11 @@ def _handler_of(service: Service) -> type[BaseHTTPRequestHandler]:
 
         def _body(self, headers: dict[str, str]) -> bytes:
             if headers.get("transfer-encoding") != "chunked":
-                return self.rfile.read(int(headers.get("content-length", 0)))
+                size = int(headers.get("content-length", 0))
+                body = self.rfile.read(size)
+                if len(body) < size:
+                    raise ConnectionError("who asked was killed in the middle of it")
+                return body
             pieces: list[bytes] = []
             while size := int(self.rfile.readline(), 16):
                 pieces.append(self.rfile.read(size))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 from ._server import Answer, Request, Service, route
 
@@ -42,6 +43,7 @@ class FakeSupabase(Service):
         rows = self.tables.setdefault(table, {})
         preferred = request.headers.get("prefer", "")
         given: list[dict[str, Any]] = request.json if request.body.startswith(b"[") else [request.json]
+        given = [{"id": str(uuid4()), **row} for row in given]  # the column's default
         known = [row for row in given if row["id"] in rows]
         if known and "resolution=" not in preferred:
             return self.error(409, "")
