@@ -19,6 +19,7 @@ POINTS = sorted(
         name
         for file in PACKAGE.rglob("*.py")
         for name in re.findall(r'\bpoint\("([^"]+)"\)', file.read_text("utf-8"))
+        if not name.startswith(("delete:", "shrink:"))  # no pass comes there: `test_housekeeping.py` does
     }
 )
 PASSAGES = (1, 2, 5, 11)  # in one process after the other, so that each begins with what is left

@@ -24,6 +24,7 @@ from trigger_nb._task import Options
 from trigger_nb.client import TriggerClient
 from trigger_nb.job import JobOptions
 from trigger_nb.view.rows import SYMBOLS
+from trigger_nb.view.store import Pruned, StoreInfo
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -105,8 +106,9 @@ def test_every_member_of_a_run_is_in_its_page():
 def test_every_part_of_a_client_is_in_its_page():
     assert missing(parameters(TriggerClient), REFERENCE["client"]) == []
     assert missing(members(TriggerClient), REFERENCE["client"].replace("client.", "")) == []
-    assert missing(parameters(TriggerClient.send_event), REFERENCE["client"]) == []
-    for kind in (trigger_nb.Event, trigger_nb.Notification):
+    for method in (TriggerClient.send_event, TriggerClient.runs, TriggerClient.prune):
+        assert missing(parameters(method), REFERENCE["client"]) == []
+    for kind in (trigger_nb.Event, trigger_nb.Notification, StoreInfo, Pruned):
         assert missing([field.name for field in dataclasses.fields(kind)], REFERENCE["client"]) == []
 
 

@@ -38,14 +38,15 @@ FLOORS = [
     "view/html.py",
     "_ledger.py view/stream.py view/widget.py",
     "_changes.py",
-    "_engine.py view/pump.py view/table.py",  # 6
+    "_engine.py view/pump.py view/store.py view/table.py",  # 6
     "view/notebook.py",
     "_io.py view/__init__.py",  # 7
     "_blocking.py",  # 8
     "_runtime.py integrations/_base.py integrations/_resend_client.py integrations/_verdicts.py",
     "integrations/_http_exchange.py",
     "integrations/_sql_errors.py integrations/_sql_query.py integrations/_sql_writes.py",
-    "_awaiting.py _controls.py _taskinfo.py integrations/_github_api.py integrations/openai/_methods.py",
+    "_awaiting.py _controls.py _diff.py _fork.py _housekeeping.py _taskinfo.py",
+    "integrations/_github_api.py integrations/openai/_methods.py",
     "run.py integrations/_github_git.py integrations/openai/_assistants.py",  # 9
     "_runlist.py integrations/_stripe_errors.py integrations/openai/__init__.py",
     "runs.py",

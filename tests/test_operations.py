@@ -51,6 +51,7 @@ class Stage:
         self.world.clock._autojump = False
         self.gate = Gate()
         self.act = "complete"
+        self.forks = []
         stage = self
 
         @self.world.client.job
@@ -109,6 +110,9 @@ class Stage:
                 return self.job.start()
             case "rerun_from":
                 return run.rerun_from("first")
+            case "fork":
+                self.forks.append(run.fork("first"))
+                return run
             case "skip_wait":
                 return run.skip_wait("wait" if self.act == "wait" else "first")
             case _:
@@ -117,9 +121,10 @@ class Stage:
     async def finish(self, run):
         """Let what runs come to its end."""
         self.gate.open()
-        if run.id in run._runtime.executions:
-            run.cancel()
-            await outcome(run)
+        for each in (run, *self.forks):
+            if each.id in each._runtime.executions:
+                each.cancel()
+                await outcome(each)
 
 
 CELLS = [
@@ -137,9 +142,9 @@ async def test_every_operation_in_every_status(tmp_path, status, operation):
     stage = Stage(tmp_path)
     run = await stage.bring(status)
     expected = OPERATIONS[operation][status]
-    if (status, operation) == (RunStatus.WAITING, "delete"):
+    if status == RunStatus.WAITING and operation in ("delete", "fork"):
         with pytest.raises(RunStateError, match="under way"):  # a wait that this kernel waits for
-            run.delete()
+            stage.operate(run, operation)
         run.pause()
         await outcome(run)
     if not isinstance(expected, RunStatus):

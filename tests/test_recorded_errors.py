@@ -182,6 +182,31 @@ def test_retry_of_a_completed_run_runs_handled_errors_again(world):
     assert world.take() == ["primary"]
 
 
+def test_rerun_from_a_task_inside_one_whose_error_was_handled(world):
+    """R9: what is around it is opened, also when it ended in an error: its body runs again."""
+
+    @world.job
+    def job(payload, io):
+        def parent(io):
+            if (yield io.run_task("check", check)) == "bad":
+                raise OSError("bad")
+            return "good"
+
+        try:
+            return (yield io.run_task("parent", world.body(parent)))
+        except OSError:
+            return (yield io.run_task("else", world.noting("else")))
+
+    answers = ["bad", "fine"]
+    check = world.body(lambda: answers.pop(0))
+    assert world.run(job) == "else"
+
+    async def rerun():
+        return await job.runs()[0].rerun_from("parent/check")
+
+    assert asyncio.run(rerun()) == "good"
+
+
 def test_children_that_failed_together_all_run_again(world):
     """R5: two of three failed; the group that ended the run names both."""
 

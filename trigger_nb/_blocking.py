@@ -61,6 +61,9 @@ class BlockingIo:
         call = self._io._service_task(frame, *args, **options)
         return wait_for(call, self._pass)
 
+    def _excuse(self, seconds: float) -> None:
+        self._pass.excuse(seconds)
+
     def __getattr__(self, name: str) -> Any:
         if name not in _METHODS:
             return self._io._integration(name, self)

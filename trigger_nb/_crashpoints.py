@@ -1,7 +1,8 @@
-"""Named points around the commit at which a test can make the process die.
+"""Named points around the commit, and around the removal of runs, at which a test can make the process die.
 
 ```
 blob:before-rename -> blob:after-rename -> commit:before -> commit:within -> commit:after
+delete:before -> delete:rows -> delete:files -> shrink:within
 ```
 
 Unarmed, a point costs one look at a module global.

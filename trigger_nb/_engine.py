@@ -110,7 +110,9 @@ class Pass:
         self.settings = settings
         self.memory = memory
         self.root = Scope(self)
-        self._finality = Finality(self._read_records, run.ended_by, run_completed=run_was_completed)
+        self._finality = Finality(
+            self._read_records, run.ended_by, run_completed=run_was_completed, kept=run.kept
+        )
         self.ledger = Ledger(
             run=run, store=store, journal=journal, memory=memory, feed=feed, note=self._finality.note,
             fail=self._fail_of_ours, on_fault=self._on_store_fault,
@@ -233,6 +235,10 @@ class Pass:
                 f"{gap:.1f} s went by between task {display_key(self._idle_at)!r} and {show_place(call.place)}. "
                 "That code runs at every pass: make it a task, and it runs once"
             )
+
+    def excuse(self, seconds: float) -> None:
+        """So much of the time between tasks was ours: an SDK was imported."""
+        self._idle_since += seconds
 
     def _on_change(self, call: Call[Any]) -> OnChange:
         return call.options.get("on_change", self.settings.on_change)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Literal, NamedTuple
 
 from ._keys import ancestors, is_within, parent_path
 from ._records import TaskRecord, TaskStatus
 
 Records = Mapping[str, TaskRecord]
+
+# What a task is not called again in, unless it is opened: a handled error is a result, too.
+_ENDED = frozenset({TaskStatus.COMPLETED, TaskStatus.ERRORED})
 
 # Nodes whose children are independent of each other: forgetting one keeps the others.
 _FAN_OUT = frozenset({"parallel", "map"})
@@ -18,26 +21,26 @@ def forget(records: Records, path: str) -> list[TaskRecord]:
     """What the store must hold so that a task, all in it, and what first started after it ended run again.
 
     "After" goes by stored ordinals: a sibling that overlapped the task keeps its result, and so do
-    the other items of a `parallel` or `map` that it is in. Completed tasks around whatever is
-    forgotten are opened: their bodies run again, their other children stay. A task without a record has
+    the other items of a `parallel` or `map` that it is in. Tasks around whatever is forgotten that
+    have ended are opened: their bodies run again, their other children stay. A task without a record has
     no result to forget and nothing after it, only what is in it.
     """
     chosen = {other for other in records if other == path or is_within(other, path)}
     after: set[str] = set()
     if path in records and (end := records[path].settled or records[path].ended):
-        kept_apart = _other_items(records, path)
+        kept_apart = frozenset(_other_items(records, path))
         after = {
             other
             for other, record in records.items()
             if record.started > end
             and other not in chosen
-            and not any(other == k or is_within(other, k) for k in kept_apart)
+            and kept_apart.isdisjoint((other, *ancestors(other)))
         }
     return reset(records, chosen, after)
 
 
 def reset(records: Records, chosen: Iterable[str], after: Iterable[str] = ()) -> list[TaskRecord]:
-    """Records under which the chosen tasks and the completed ones around them run again.
+    """Records under which the chosen tasks and those around them run again.
 
     Those `after` them run again too, and may do so in another order than before. Log lines stay until
     they are said again.
@@ -51,9 +54,27 @@ def reset(records: Records, chosen: Iterable[str], after: Iterable[str] = ()) ->
         *(to_be_said_again(records[path]) for path in lines),
         *(
             open_again(records[path], forced=path in forced, moved=path in after)
-            for path in forced | {p for p in opened if records[p].status == TaskStatus.COMPLETED}
+            for path in forced | {p for p in opened if records[p].status in _ENDED}
         ),
     ]
+
+
+def to_retry(
+    records: Records, which: Literal["failed", "all"] | Collection[str]
+) -> tuple[list[str], list[str]]:
+    """Of the errors of a run, those to forget, and those to replay whatever rule R5 says.
+
+    `which` is what `Run.retry` takes, with paths in normal form.
+    """
+    errored = [path for path, record in records.items() if record.status == TaskStatus.ERRORED]
+    if which == "failed":
+        return [], []
+    if which == "all":
+        return errored, []
+    meant = frozenset(which)
+    chosen = [path for path in errored if not meant.isdisjoint((path, *ancestors(path)))]
+    apart = {*chosen, *(around for path in chosen for around in ancestors(path))}
+    return chosen, [path for path in errored if path not in apart]
 
 
 def to_be_said_again(line: TaskRecord) -> TaskRecord:
@@ -98,10 +119,12 @@ class Finality:
     """Whether a recorded error is replayed or its task runs again (rule R5)."""
 
     def __init__(
-        self, load: Callable[[], Iterable[TaskRecord]], ended_by: Iterable[str], *, run_completed: bool
-    ):
+        self, load: Callable[[], Iterable[TaskRecord]], ended_by: Iterable[str], *, run_completed: bool,
+        kept: Iterable[str] = (),
+    ):  # fmt: skip
         self._load = load
         self._ended_by = frozenset(ended_by)
+        self._kept = frozenset(kept)
         self._run_completed = run_completed
         self._told: dict[str, _Told] | None = None  # read when first needed: most runs have no error
         # By scope: its two tasks that began last, the very last first. None: to be worked out again.
@@ -117,8 +140,11 @@ class Finality:
         """Whether the error was handled by the code around it: then it is part of the story.
 
         It was handled when its scope completed, or when a task began after it in its scope or in
-        one around it. The errors that ended the run are not final, nor are those of a fan-out's items.
+        one around it. The errors that ended the run are not final, nor are those of a fan-out's items,
+        unless they are kept by request.
         """
+        if error.path in self._kept:
+            return True
         if error.path in self._ended_by:
             return False
         if self._told is None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar, cas
 
 import anyio
 
-from . import _codec
 from ._bodies import signature_of
 from ._call import SAID, Call, Said, Service
 from ._clock import to_datetime, to_seconds, to_timestamp
@@ -212,6 +211,9 @@ class Io:
         except UsageError as error:
             raise self._pass.misused(error)  # noqa: B904  # the same one
 
+    def _excuse(self, seconds: float) -> None:
+        self._pass.excuse(seconds)
+
     def _integration(self, name: str, io: Any) -> Any:
         """The job's integration of that name, bound to `io`: this one, or the one that blocks."""
         integrations: dict[str, Any] = self.__dict__["_host"].integrations if "_host" in self.__dict__ else {}
@@ -383,17 +385,19 @@ class Stores:
 
     def __init__(self, io: Io) -> None:
         run = io._pass.run
-        self.run = KeyValues(io, f"kv/run/{run.id}")
-        self.job = KeyValues(io, f"kv/job/{run.job}")
-        self.env = KeyValues(io, "kv/env")
+        self.run = KeyValues(io, f"kv/run/{run.id}", run.id)
+        # What outlives the run has its value files apart from the run's, which go with it.
+        self.job = KeyValues(io, f"kv/job/{run.job}", f"kv/job/{run.job}")
+        self.env = KeyValues(io, "kv/env", "kv/env")
 
 
 class KeyValues:
     """Small values by name. Each call is a task: the task's key first, then the value's."""
 
-    def __init__(self, io: Io, place: str) -> None:
+    def __init__(self, io: Io, place: str, files_of: str) -> None:
         self._io = io
         self._place = place
+        self._files_of = files_of
 
     def get(self, key: Any, name: str, default: Any = None) -> Call[Any]:
         """The value of that name, or `default`."""
@@ -416,7 +420,7 @@ class KeyValues:
         """Keep a value under that name."""
 
         async def body() -> None:
-            form, text = _codec.encode(value, self._owner.ledger.blobs)
+            form, text = await self._owner.ledger.encode_for(self._files_of, value)
             await self._write(name, f'{{"form":"{form}","value":{text}}}')
 
         return self._task(sys._getframe(1), key, body, "set", name)
@@ -446,7 +450,7 @@ class KeyValues:
         )
 
     async def _find(self, name: str) -> tuple[Any] | None:
-        return await self._owner.ledger.read_value(f"{self._place}/{name}")
+        return await self._owner.ledger.read_value(f"{self._place}/{name}", self._files_of)
 
     async def _write(self, name: str, text: str) -> None:
         await self._owner.ledger.write_rows([Row(f"{self._place}/{name}", self._place, text)])

@@ -160,3 +160,8 @@ def idempotency_key(run_id: str, path: str, generation: int) -> str:
     """
     token = f"{run_id}\0{path}\0{generation}".encode()
     return "tnb_" + hashlib.sha256(token).hexdigest()[:36]
+
+
+def hashed(prefix: str, *parts: str) -> str:
+    """An id made of its parts: the same parts give the same id."""
+    return prefix + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]

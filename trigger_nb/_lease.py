@@ -32,6 +32,8 @@ from .errors import RunLockedError, StoreError
 TIME_TO_LIVE = 60.0
 # How often a kernel beats: two beats in a row may fail.
 INTERVAL = TIME_TO_LIVE / 3
+# A heartbeat that is older is nobody's, in seconds.
+_LONG_DEAD = 86_400.0
 
 
 def acquire(
@@ -68,6 +70,17 @@ def is_held(store: Path, run_id: str, recorded: dict[str, Any]) -> bool:
         return _Lock(store, run_id).is_taken()
     beaten_at = float(_read(_beat_file(store, recorded)).get("at") or recorded.get("since") or 0.0)
     return time.time() - beaten_at < TIME_TO_LIVE
+
+
+def sweep(store: Path) -> None:
+    """Remove heartbeats of kernels that died long ago.
+
+    What was written to tell a kernel that another took over from it stays: it may only be asleep.
+    """
+    for path in (store / "leases").glob("*.beat"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _LONG_DEAD:
+                path.unlink()
 
 
 class Lease:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from . import _codec
-from ._codec._base import loads
+from ._codec._base import Blobs, loads
 from ._feed import Feed, Saved
 from ._flights import flights, marking
 from ._records import RunRecord, RunStatus, TaskRecord, TaskStatus
@@ -209,14 +209,24 @@ class Ledger:
         """Commit rows that are no task's; a failing store ends the pass, not the call (A9)."""
         await self.settle(self.journal.enqueue(rows))
 
-    async def read_value(self, key: str) -> tuple[Any] | None:
+    async def encode_for(self, owner: str, value: Any) -> _codec.Encoded:
+        """A value for a row that is no task's, its files among those of `owner`; as `write_rows`."""
+        try:
+            return _codec.encode(value, self._files_of(owner))
+        except StoreError as error:
+            return await self._fail(error)
+
+    async def read_value(self, key: str, owner: str) -> tuple[Any] | None:
         """The value in a row that is no task's, in a tuple; None when there is none."""
         try:
             text = self._store.get(key)
         except StoreError as error:
             return await self._fail(error)
         data: dict[str, Any] = loads(text) if text is not None else {}
-        return (_codec.decode(data["form"], data["value"], self.blobs),) if data else None
+        return (_codec.decode(data["form"], data["value"], self._files_of(owner)),) if data else None
+
+    def _files_of(self, owner: str) -> Blobs:
+        return self.blobs if owner == self._run_id else self._store.blobs(owner)
 
     def settle_now(self, pending: Pending) -> None:
         self._loose.append(pending)

@@ -6,7 +6,9 @@ from typing import Literal
 
 from ._records import RunStatus
 
-Operation = Literal["start", "cancel", "pause", "resume", "retry", "rerun_from", "skip_wait", "delete"]
+Operation = Literal[
+    "start", "cancel", "pause", "resume", "retry", "rerun_from", "fork", "skip_wait", "delete"
+]
 
 _S = RunStatus
 # Status x operation -> the status it leads to, or why it makes no sense. The methods, the buttons,
@@ -39,6 +41,11 @@ OPERATIONS: dict[Operation, dict[RunStatus, RunStatus | str]] = {
     "rerun_from": {
         _S.PENDING: _S.RUNNING, _S.RUNNING: _S.RUNNING, _S.WAITING: _S.RUNNING, _S.COMPLETED: _S.RUNNING,
         _S.FAILED: _S.RUNNING, _S.CANCELED: _S.RUNNING, _S.INTERRUPTED: _S.RUNNING,
+    },
+    "fork": {
+        _S.PENDING: _S.PENDING, _S.RUNNING: "it is under way; pause() it first", _S.WAITING: _S.WAITING,
+        _S.COMPLETED: _S.COMPLETED, _S.FAILED: _S.FAILED, _S.CANCELED: _S.CANCELED,
+        _S.INTERRUPTED: _S.INTERRUPTED,
     },
     "skip_wait": {
         _S.PENDING: "it has not begun", _S.RUNNING: _S.RUNNING, _S.WAITING: _S.WAITING,

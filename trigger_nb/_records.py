@@ -13,6 +13,10 @@ from json.encoder import encode_basestring_ascii
 from typing import Any, ClassVar, Self
 
 from ._codec._base import dumps, loads
+from .errors import InvalidOptionError
+
+# What keys of the store's rows begin with, and what its rows are tagged with, besides the ids of runs.
+RESERVED = frozenset({"run", "runs", "event", "events", "kv", "export", "deleted"})
 
 
 class TaskStatus(StrEnum):
@@ -218,6 +222,9 @@ class RunRecord(_Record):
     error: dict[str, Any] | None = None
     # Paths of the task errors that ended the last pass: they are not final and run again (R5).
     ended_by: list[str] = []  # noqa: RUF012
+    # Paths of errors that are replayed until the run comes to an end, though nothing may show that they
+    # were handled: `retry(which=[...])` has chosen others, or they were handled in the run it is a fork of.
+    kept: list[str] = []  # noqa: RUF012
     created_at: float = 0.0
     started_at: float | None = None
     finished_at: float | None = None
@@ -230,9 +237,21 @@ class RunRecord(_Record):
     parent: str = ""  # run id of the parent run
     parent_task: str = ""  # path of the task in the parent run
     depth: int = 0  # how many runs are above it, parent over parent
+    forked: dict[str, str] = {}  # noqa: RUF012  # of a fork: {"run", "path", "key"}, see `_fork`
     event: dict[str, Any] | None = None
     code: str = ""  # fingerprint of the run function in the last pass
     counts: dict[str, int] = {}  # noqa: RUF012  # tasks by status, for the table of runs
     holder: dict[str, Any] | None = None  # the kernel that drives it, see `_lease`
     hints: list[str] = []  # noqa: RUF012  # what the header says of the last pass
     redact: list[str] = []  # noqa: RUF012
+
+
+def check_run_id(run_id: object) -> None:
+    """Raise `InvalidOptionError` for what no run can be named by its user."""
+    if not isinstance(run_id, str) or not run_id:
+        raise InvalidOptionError(f'run_id is text, such as "import-2024-05"; not {run_id!r:.100}')
+    if "/" in run_id or run_id in RESERVED:
+        # Its rows would be taken for another run's, or the store's own, and be deleted with them.
+        raise InvalidOptionError(
+            f'run_id is text without "/", and not a word of the store\'s own; not {run_id!r:.100}'
+        )

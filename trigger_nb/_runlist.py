@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("trigger_nb")
 
-_CHUNK = 200  # how many runs are read at a time
 _PAGE = 50  # how many runs are shown at a time
 
 
@@ -39,17 +38,8 @@ class RunQuery:
 
     def each(self) -> Iterator[Run]:
         """The runs, newest first, read as they are asked for."""
-        return (Run(self.runtime, record.id) for record in self.records() if self.matches(record))
-
-    def records(self) -> Iterator[RunRecord]:
-        """What is stored of all runs, newest first, whether they match or not."""
-        offset = 0
-        while rows := self.runtime.store.page("runs", _CHUNK, offset):
-            for key, text in rows:
-                record = RunRecord.loads(text)
-                record.id = key.removeprefix("run/")
-                yield record
-            offset += _CHUNK
+        records = self.runtime.each_run_record()
+        return (Run(self.runtime, record.id) for record in records if self.matches(record))
 
     def matches(self, record: RunRecord) -> bool:
         """Whether a run is one of these."""
@@ -144,7 +134,7 @@ class RunList:
     def _page(self, message: Mapping[str, Any]) -> Wire:
         query = self._query.within(str(message.get("job") or ""), str(message.get("status") or ""))
         offset = max(0, int(message.get("offset") or 0))
-        among = [record for record in self._query.records() if self._query.matches(record)]
+        among = [record for record in self._runtime.each_run_record() if self._query.matches(record)]
         found = [record.id for record in among if query.matches(record)]
         now = self._runtime.clock.time()
         shown = [Run(self._runtime, run_id)._current for run_id in found[offset : offset + _PAGE]]

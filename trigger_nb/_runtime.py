@@ -50,6 +50,7 @@ logger = logging.getLogger("trigger_nb")
 # How long a stopped pass may take to unwind before its end is recorded without it, in seconds.
 GRACE = 1.0
 START_PATIENCE = 5.0
+_CHUNK = 200  # how many runs are read at a time
 
 
 @dataclass(slots=True)
@@ -132,6 +133,25 @@ class Runtime:
         record = RunRecord.loads(text)
         record.id = run_id
         return record
+
+    def each_run_record(self) -> Iterator[RunRecord]:
+        """What is stored of all runs, newest first, read as they are asked for."""
+        offset = 0
+        while rows := self.store.page("runs", _CHUNK, offset):
+            for key, text in rows:
+                record = RunRecord.loads(text)
+                record.id = key.removeprefix("run/")
+                yield record
+            offset += _CHUNK
+
+    def status_of(self, record: RunRecord) -> RunStatus:
+        """A run's status now: one that nobody drives any more is INTERRUPTED."""
+        status = RunStatus(record.status)
+        if status != RunStatus.RUNNING or record.id in self.executions:
+            return status
+        holder = record.holder
+        is_driven = holder is not None and _lease.is_held(self.store.directory, record.id, holder)
+        return status if is_driven else RunStatus.INTERRUPTED
 
     def task_records(self, run_id: str, *, running: bool = False) -> list[TaskRecord]:
         """All task records of a run as they are now; `running`: with those of bodies not recorded yet."""
@@ -502,6 +522,8 @@ class Execution:
             self._keep_output(ending.output)
         run.status, run.reason, run.last_ending = ending.status, ending.reason, ending.status
         run.error, run.ended_by = None, []
+        if ending.status in (RunStatus.COMPLETED, RunStatus.FAILED):
+            run.kept = []
         if ending.status == RunStatus.FAILED and ending.error is not None:
             run.ended_by = pass_.origins(ending.error)
             run.error = pass_.run_error_data(ending.error, run.ended_by)

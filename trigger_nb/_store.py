@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 import diskcache
 
 from ._crashpoints import point
-from ._valuefiles import ValueFiles
+from ._valuefiles import ValueFiles, file_size, size_of, sweep
 from .errors import CorruptRecordError, PickleRefusedError, StoreBusyError, StoreError
 
 if TYPE_CHECKING:
@@ -54,6 +54,18 @@ class Row(NamedTuple):
     tag: str
     text: str
     rank: int = 0
+
+
+class Size(NamedTuple):
+    """What a database takes up, in bytes."""
+
+    file: int
+    journal: int  # what is committed and not yet in the file, or has been
+    free: int  # held for rows to come, after others were deleted
+
+    @property
+    def total(self) -> int:
+        return self.file + self.journal
 
 
 class Store(Protocol):
@@ -88,18 +100,51 @@ class Store(Protocol):
         """
         ...
 
+    def search(self, tag: str, text: str) -> list[tuple[str, str]]:
+        """Key and text of the rows of a tag in whose text `text` stands, in the order first written."""
+        ...
+
+    def tally(self) -> dict[str, int]:
+        """How many rows there are of each tag."""
+        ...
+
+    def size_of(self, tags: Iterable[str]) -> int:
+        """About how many bytes the rows of these tags take up."""
+        ...
+
     def delete(
-        self, *, keys: Iterable[str] = (), tags: Iterable[str] = (), patience: float | None = None
-    ) -> None:
-        """Remove rows by key and by tag, in one transaction."""
+        self, *, keys: Iterable[str] = (), tags: Iterable[str] = (), write: Sequence[Row] = (),
+        patience: float | None = None,
+    ) -> None:  # fmt: skip
+        """Remove rows by key and by tag, and write others, in one transaction."""
+        ...
+
+    def size(self) -> Size:
+        """What the database takes up on the disk."""
+        ...
+
+    def shrink(self, *, patience: float | None = None) -> None:
+        """Give the space of deleted rows back to the disk; `StoreBusyError` when others are at work."""
         ...
 
     def blobs(self, run_id: str) -> Blobs:
         """The value files of one run."""
         ...
 
+    def blobs_size(self, run_id: str | None = None) -> int:
+        """How many bytes the value files of one run, or of all, take up."""
+        ...
+
     def delete_blobs(self, run_id: str) -> None:
         """Remove the value files of one run."""
+        ...
+
+    def share_blobs(self, run_id: str, other: str, names: Iterable[str]) -> None:
+        """Have another run hold value files of this one as well: each can be deleted on its own."""
+        ...
+
+    def sweep_blobs(self, owners: Iterable[str]) -> None:
+        """Remove value files that are nobody's of these, and old enough to be nobody's to come."""
         ...
 
     def close(self) -> None:
@@ -121,6 +166,9 @@ _TEXT = "CASE WHEN raw = 1 AND mode = 1 AND typeof(value) = 'text' THEN value EN
 _GET = f"SELECT key, {_TEXT} FROM Cache WHERE key = ? AND raw = 1"
 _SELECT = f"SELECT key, {_TEXT} FROM Cache WHERE tag = ? ORDER BY rowid"
 _PAGE = f"SELECT key, {_TEXT} FROM Cache WHERE tag = ? ORDER BY rowid DESC LIMIT ? OFFSET ?"
+_SEARCH = f"SELECT key, {_TEXT} FROM Cache WHERE tag = ? AND instr(value, ?) ORDER BY rowid"
+_TALLY = "SELECT tag, count(*) FROM Cache WHERE typeof(tag) = 'text' GROUP BY tag"
+_SIZE_OF = "SELECT total(length(value) + 2 * length(key) + 2 * length(tag)) FROM Cache WHERE tag = ?"
 _PICKLED = "SELECT count(*) FROM Cache WHERE (raw = 0 OR mode = 4) AND ? IN (key, tag)"
 
 _NOTHING_REFUSED: frozenset[Row] = frozenset()
@@ -154,6 +202,15 @@ class DiskStore:
     def page(self, tag: str, limit: int, offset: int = 0) -> list[tuple[str, str]]:
         return self._read(_PAGE, tag, limit, offset)
 
+    def search(self, tag: str, text: str) -> list[tuple[str, str]]:
+        return self._read(_SEARCH, tag, text)
+
+    def tally(self) -> dict[str, int]:
+        return dict(self._ask(_TALLY))
+
+    def size_of(self, tags: Iterable[str]) -> int:
+        return sum(int(size) for tag in tags for (size,) in self._ask(_SIZE_OF, tag))
+
     def commit(self, rows: Sequence[Row], *, patience: float | None = None) -> frozenset[Row]:
         point("commit:before")
         cache = self._cache
@@ -173,8 +230,9 @@ class DiskStore:
         return refused
 
     def delete(
-        self, *, keys: Iterable[str] = (), tags: Iterable[str] = (), patience: float | None = None
-    ) -> None:
+        self, *, keys: Iterable[str] = (), tags: Iterable[str] = (), write: Sequence[Row] = (),
+        patience: float | None = None,
+    ) -> None:  # fmt: skip
         connection = self._cache.connection()
         with connection.lock:
             try:
@@ -184,14 +242,42 @@ class DiskStore:
                         "DELETE FROM Cache WHERE key = ? AND raw = 1", [(key,) for key in keys]
                     )
                     connection.sql.executemany("DELETE FROM Cache WHERE tag = ?", [(tag,) for tag in tags])
+                    connection.sql.executemany(_UPSERT, write)
+            except sqlite3.Error as error:
+                self._explain(error, patience)
+
+    def size(self) -> Size:
+        free, page = (self._ask(f"PRAGMA {name}")[0][0] for name in ("freelist_count", "page_size"))
+        file, journal = (file_size(self._directory / name) for name in ("cache.db", "cache.db-wal"))
+        return Size(file, journal, free * page)
+
+    def shrink(self, *, patience: float | None = None) -> None:
+        connection = self._cache.connection()
+        with connection.lock:
+            try:
+                connection.set_patience(patience)
+                # Whole or not at all, whoever dies meanwhile; rows keep their order, since their rowid
+                # is a primary key. What it writes goes through the journal, which is then cut.
+                connection.sql.execute("VACUUM")
+                point("shrink:within")
+                connection.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             except sqlite3.Error as error:
                 self._explain(error, patience)
 
     def blobs(self, run_id: str) -> ValueFiles:
         return ValueFiles(self._values, run_id)
 
+    def blobs_size(self, run_id: str | None = None) -> int:
+        return size_of(self._values if run_id is None else self.blobs(run_id).folder)
+
     def delete_blobs(self, run_id: str) -> None:
         self.blobs(run_id).delete()
+
+    def share_blobs(self, run_id: str, other: str, names: Iterable[str]) -> None:
+        self.blobs(run_id).share(self.blobs(other), names)
+
+    def sweep_blobs(self, owners: Iterable[str]) -> None:
+        sweep(self._values, owners)
 
     def close(self) -> None:
         self._cache.close()
@@ -199,7 +285,17 @@ class DiskStore:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a store cannot be pickled: open it by its directory in the other process")
 
-    def _read(self, query: str, name: str, *more: int) -> list[tuple[str, str]]:
+    def _ask(self, query: str, *of: str) -> list[tuple[Any, ...]]:
+        """The answer to a query about the database, not about what is in its rows."""
+        self._cache.return_to_place()
+        connection = self._cache.connection()
+        with connection.lock:
+            try:
+                return connection.sql.execute(query, of).fetchall()
+            except sqlite3.Error as error:
+                self._explain(error, None)
+
+    def _read(self, query: str, name: str, *more: int | str) -> list[tuple[str, str]]:
         """The rows of a query about one key or tag, once all of them are known to be text."""
         self._cache.return_to_place()
         connection = self._cache.connection()

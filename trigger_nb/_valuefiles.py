@@ -8,10 +8,15 @@ import os
 import re
 import secrets
 import shutil
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from ._crashpoints import point
 from .errors import CorruptRecordError, StoreError
+
+# For how many seconds a file that no record speaks of is taken for one whose record is to come.
+LEFT_BEHIND = 3600.0
 
 _NAME = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -28,13 +33,14 @@ class ValueFiles:
         self._run_id = run_id
 
     @property
-    def _folder(self) -> Path:
+    def folder(self) -> Path:
+        """Where they are; it need not be there."""
         return self._root / _folder_name(self._run_id)
 
     def put(self, data: bytes) -> str:
         """Keep `data` durably and return its name: its SHA-256 in hexadecimal."""
         name = hashlib.sha256(data).hexdigest()
-        path = self._folder / name
+        path = self.folder / name
         try:
             if not _holds(path, data):
                 self._write(path, data)
@@ -50,7 +56,7 @@ class ValueFiles:
         """The bytes of that name; `CorruptRecordError` when they are missing or are not what was put."""
         if not _NAME.match(name):
             raise self._corrupt(f"its record names {name!r}, which no value file is called")
-        path = self._folder / name
+        path = self.folder / name
         try:
             data = path.read_bytes()
         except FileNotFoundError:
@@ -63,10 +69,38 @@ class ValueFiles:
             raise self._corrupt(f"the file {path} was changed or damaged (its SHA-256 is not its name)")
         return data
 
+    def share(self, other: ValueFiles, names: Iterable[str]) -> None:
+        """Have another run hold those of these names that there are, too, durably.
+
+        By a second name for the same file where the file system can, else by a copy: files never
+        change, and one is gone when the last of its runs is deleted.
+        """
+        try:
+            shared = [name for name in names if self._link(name, other)]
+            if shared:
+                _sync_directory(other.folder)
+        except OSError as error:
+            raise StoreError(
+                f"results of run {self._run_id!r} could not be copied for run {other._run_id!r}: {error}. Free "
+                "some space or make the directory writable, then try again."
+            ) from error
+
+    def _link(self, name: str, other: ValueFiles) -> bool:
+        source, target = self.folder / name, other.folder / name
+        if not source.exists():
+            return False
+        other._make_folder()
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.link(source, target)
+        except OSError:  # no links here, or no more of them
+            other.put(source.read_bytes())
+        return True
+
     def delete(self) -> None:
         """Remove all of them."""
         try:
-            shutil.rmtree(self._folder)
+            shutil.rmtree(self.folder)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -74,10 +108,13 @@ class ValueFiles:
                 f"the value files of run {self._run_id!r} could not be deleted: {error}"
             ) from error
 
+    def _make_folder(self) -> None:
+        if not self.folder.is_dir():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _sync_directory(self.folder.parent)
+
     def _write(self, path: Path, data: bytes) -> None:
-        if not self._folder.is_dir():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            _sync_directory(self._folder.parent)
+        self._make_folder()
         draft = path.with_name(f".{path.name[:16]}-{secrets.token_hex(8)}.draft")
         try:
             with draft.open("xb") as file:
@@ -90,7 +127,7 @@ class ValueFiles:
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
             raise
-        _sync_directory(self._folder)
+        _sync_directory(self.folder)
         point("blob:after-rename")
 
     def _corrupt(self, what: str) -> CorruptRecordError:
@@ -99,6 +136,58 @@ class ValueFiles:
             "value, and is not run again by itself: restore the file from a backup, or have the task run "
             "again with run.rerun_from(path), or by itself from now on with repeatable=True."
         )
+
+
+def size_of(folder: Path) -> int:
+    """How many bytes the files in a folder, and in those inside of it, take up."""
+    total = 0
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False):
+            total += size_of(Path(entry.path))
+        else:
+            total += file_size(Path(entry.path))
+    return total
+
+
+def file_size(path: Path) -> int:
+    """How many bytes a file takes up, which may be gone; its part of them where it has other names."""
+    try:
+        status = path.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return 0
+    return status.st_size // max(1, status.st_nlink)
+
+
+def sweep(root: Path, owners: Iterable[str]) -> None:
+    """Remove what a crash has left: folders that belong to none of `owners`, and drafts.
+
+    Only what has lain there for a while: a file is written before the row that speaks of it, so a
+    young one may belong to a run that is just about to be.
+    """
+    known = {_folder_name(owner) for owner in owners}
+    for folder in _entries(root):
+        if folder.name not in known and _has_lain(folder):
+            shutil.rmtree(folder.path, ignore_errors=True)
+        for file in _entries(Path(folder.path)):
+            if file.name.endswith(".draft") and _has_lain(file):
+                with contextlib.suppress(OSError):
+                    os.unlink(file.path)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _has_lain(entry: os.DirEntry[str]) -> bool:
+    # By the clock that gave the file its time.
+    try:
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime > LEFT_BEHIND
+    except FileNotFoundError:
+        return False
 
 
 def _folder_name(run_id: str) -> str:

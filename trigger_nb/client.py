@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, overload
 from urllib.parse import quote
 
-from . import _codec
+from . import _codec, _housekeeping
 from ._awaiting import CellCall
-from ._clock import Clock, to_timestamp
+from ._clock import Clock, to_seconds, to_timestamp
+from ._keys import hashed
 from ._records import RunRecord, RunStatus
 from ._runlist import RunQuery
 from ._runtime import Notification, Runtime, runtime_for
@@ -23,10 +24,11 @@ from ._store import Row
 from ._task import OnChange, check_choices
 from ._values import dump_or_describe
 from .errors import InvalidOptionError, InvalidPayloadError, NotFoundError, NotStorableError
-from .job import Job, JobOptions, LogLevel, hashed
+from .job import Job, JobOptions, LogLevel
 from .run import Run
 from .runs import Runs
 from .triggers import Trigger
+from .view.store import Pruned, StoreInfo
 
 Function = Callable[..., Any]
 
@@ -190,6 +192,48 @@ class TriggerClient:
             )
         return Run(self.runtime, run_id)
 
+    # Housekeeping -----------------------------------------------------------------------------
+
+    def info(self) -> StoreInfo:
+        """What the store holds and takes up: runs by status and by job, records, bytes. Shown as a table.
+
+        >>> client.info().runs
+        0
+        """
+        return _housekeeping.info(self.runtime)
+
+    def prune(
+        self, *, older_than: float | timedelta | None = None,
+        status: RunStatus | str | Iterable[RunStatus | str] | None = None, keep_last: int | None = None,
+        dry_run: bool = False,
+    ) -> Pruned:  # fmt: skip
+        """Remove runs for good, and give their space back to the disk; what was removed.
+
+        A run goes when all that is given holds: it was last used more than `older_than` ago (seconds or a
+        `timedelta`), it is in one of `status` (by default COMPLETED, FAILED or CANCELED: what is WAITING or
+        INTERRUPTED is to go on), and it is not among the `keep_last` newest of its job in those. A child run
+        goes with the run that began it. A run that a kernel drives never goes. `dry_run=True` removes nothing.
+
+        Raises `InvalidOptionError` when nothing is given, and `StoreError`; then another call goes on.
+
+        >>> client.prune(older_than=timedelta(days=30), keep_last=100).runs
+        ()
+        """
+        if older_than is None and status is None and keep_last is None:
+            raise InvalidOptionError(
+                "prune removes runs for good, so say which: older_than=timedelta(days=30), keep_last=100 of each "
+                'job, or status="FAILED"; dry_run=True only looks'
+            )
+        if keep_last is not None and (type(keep_last) is not int or keep_last < 0):
+            raise InvalidOptionError(f"keep_last is a whole number of runs; not {keep_last!r:.100}")
+        if type(dry_run) is not bool:
+            raise InvalidOptionError(f"dry_run is True or False; not {dry_run!r:.100}")
+        before = None
+        if older_than is not None:
+            before = self.runtime.clock.time() - to_seconds(older_than, "older_than")
+        rule = _housekeeping.Rule(_statuses(status), before, keep_last or 0)
+        return _housekeeping.prune(self.runtime, rule, dry_run=dry_run)
+
     def __repr__(self) -> str:
         return f"<TriggerClient {self.id!r} in {self.dir}>"
 
@@ -229,6 +273,16 @@ def _status(status: RunStatus | str) -> RunStatus:
     except ValueError:
         known = ", ".join(RunStatus)
         raise InvalidOptionError(f"a run's status is one of {known}; not {status!r}") from None
+
+
+def _statuses(given: RunStatus | str | Iterable[RunStatus | str] | None) -> tuple[RunStatus, ...]:
+    if given is None:
+        return _housekeeping.FINISHED
+    try:
+        named: list[Any] = [given] if isinstance(given, str) else list(given)
+    except TypeError:
+        named = [given]
+    return tuple(map(_status, named))
 
 
 _default: dict[str, TriggerClient] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import hashlib
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,7 +18,8 @@ from ._call import Settings
 from ._clock import to_datetime, to_seconds
 from ._fingerprint import Fingerprints
 from ._io import Io
-from ._records import RunRecord, RunStatus
+from ._keys import hashed
+from ._records import RunRecord, RunStatus, check_run_id
 from ._redact import check_redact, redact
 from ._runtime import Execution, Notification, Runtime, Work, users_frames
 from ._scope import current_scope
@@ -242,6 +242,8 @@ class Job(Generic[T]):
                 ), None
             except Exception as error:  # noqa: BLE001  # raised below, without the event loop's frames
                 return None, error
+            finally:
+                await self._close_clients()
 
         output, error = asyncio.run(main())
         if error is None:
@@ -250,6 +252,12 @@ class Job(Generic[T]):
             raise error.with_traceback(users_frames(error.__traceback__))
         finally:
             del error  # it refers to this frame
+
+    async def _close_clients(self) -> None:
+        """Those of its integrations belong to this event loop, which ends."""
+        for integration in self.options.integrations.values():
+            if hasattr(integration, "aclose"):
+                await integration.aclose()
 
     def runs(self, status: RunStatus | str | None = None, limit: int = 50) -> Runs:
         """Its runs, newest first."""
@@ -289,8 +297,8 @@ class Job(Generic[T]):
         parent_task: str = "",
     ) -> Run:  # fmt: skip
         check_choices({"on_change": on_change})
-        if run_id is not None and not (isinstance(run_id, str) and run_id):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
-            raise InvalidOptionError(f'run_id is text, such as "import-2024-05"; not {run_id!r:.100}')
+        if run_id is not None:
+            check_run_id(run_id)
         value = self.trigger.parse(payload)
         run_id = run_id or (self._new_id() if fresh else self._identity(value))
         record = self._runtime.run_record(run_id)
@@ -424,8 +432,3 @@ class _Host:
 
     async def send_event(self, name: str, payload: Any, **options: Any) -> Any:
         return await self._job.client.send_event(name, payload, **options)
-
-
-def hashed(prefix: str, *parts: str) -> str:
-    """An id made of its parts: the same parts give the same id."""
-    return prefix + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]

@@ -13,12 +13,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from . import _codec, _lease
+from . import _codec, _housekeeping
 from ._awaiting import has_loop, in_cell
 from ._call import Stop
 from ._codec import Unstored
 from ._controls import RunControls
-from ._forget import forget, reset
+from ._diff import RunDiff, compare
+from ._engine import run_row
+from ._forget import forget, reset, to_retry
+from ._fork import fork
 from ._keys import display_path, is_within, normal_key
 from ._operations import OPERATIONS, Operation
 from ._records import RunRecord, RunStatus, TaskRecord, TaskStatus
@@ -31,6 +34,7 @@ from .errors import (
     RunInterrupted,
     RunInterruptedError,
     RunStateError,
+    StoreError,
     TriggerError,
     UsageError,
 )
@@ -73,15 +77,7 @@ class Run:
     @property
     def status(self) -> RunStatus:
         """Its status now. A run whose kernel died is INTERRUPTED."""
-        record = self._record
-        status = RunStatus(record.status)
-        if (
-            status == RunStatus.RUNNING
-            and self._id not in self._runtime.executions
-            and not self._is_driven(record)
-        ):
-            return RunStatus.INTERRUPTED
-        return status
+        return self._runtime.status_of(self._record)
 
     @property
     def reason(self) -> str:
@@ -267,17 +263,47 @@ class Run:
         self._allow("resume")
         return self._begin()
 
-    def retry(self, which: Literal["failed", "all"] = "failed") -> Run:
+    def retry(self, which: Literal["failed", "all"] | Sequence[str | Sequence[Any]] = "failed") -> Run:
         """Run what failed again, in the same run; all that completed is kept.
 
-        `which="all"` also runs tasks again whose errors the code had handled.
+        `which="all"` also runs tasks again whose errors the code had handled. A list of paths,
+        `which=["import/page-3", "notify"]`, runs only those again, handled or not, with what failed in
+        them and the tasks around them: every other error is raised as it was, until the run comes to an end.
+
+        Raises `NotFoundError` for a path that is not there, `RunStateError` for a task that has not failed.
         """
         self._allow("retry")
-        if which == "all":
-            self._rewrite(lambda records: reset(records, _errored(records)))
-        elif which != "failed":
-            raise RunStateError(f'retry takes which="failed" or which="all", not {which!r}')
-        return self._begin()
+        if not which or (isinstance(which, str) and which not in ("failed", "all")):
+            raise RunStateError(
+                f'retry takes which="failed", which="all" or a list of paths, which=["fetch"]; not {which!r}'
+            )
+        chosen = which if isinstance(which, str) else self._failed_paths(which)
+        if chosen == "failed" and not self._record.kept:
+            return self._begin()
+
+        def apply() -> None:
+            run = self._record
+
+            def change(records: dict[str, TaskRecord]) -> list[TaskRecord]:
+                forgotten, run.kept = to_retry(records, chosen)
+                return reset(records, forgotten)
+
+            self._rewrite(change, run)
+
+        return self._once_more(apply)
+
+    def _failed_paths(self, paths: Sequence[str | Sequence[Any]]) -> list[str]:
+        statuses = {record.path: record.status for record in self._runtime.task_records(self._id)}
+        normal = [_path(path) for path in paths]
+        for path in normal:
+            if path not in statuses:
+                raise self._no_task(path)
+            if statuses[path] != TaskStatus.ERRORED:
+                raise RunStateError(
+                    f"task {path!r} of run {self._id} is {statuses[path]}: retry takes tasks that have failed; "
+                    "rerun_from(path) runs any task again"
+                )
+        return normal
 
     def rerun_from(self, path: str | Sequence[Any]) -> Run:
         """Run a task again, and every task that first started after it ended.
@@ -291,12 +317,46 @@ class Run:
         def apply() -> None:
             self._rewrite(lambda records: forget(records, normal))
 
-        execution = self._runtime.executions.get(self._id)
-        if execution is None:
-            apply()
-            return self._begin()
-        self._on_home(execution, lambda: execution.again(apply))
-        return self
+        return self._once_more(apply)
+
+    def fork(self, path: str | Sequence[Any], *, output: Any = ..., run_id: str | None = None) -> Run:
+        """A copy of the run up to a task, whose output is `output`, as a new run; this one stays as it is.
+
+        What had first started before the task ended is copied and replayed, never called. What came
+        after runs in the copy, with idempotency keys of its own. Without `output` the task itself runs
+        again. Values of `io.store.run` are copied as they are now.
+
+        The copy begins at once, as `rerun_from` does; in a script, where no event loop runs, it is PENDING
+        until `job.run_sync(fork.payload, run_id=fork.id)`. The same fork asked for again, as by running its
+        cell again, is the same run; `run_id` names another.
+
+            fork = run.fork("draft", output="Dear all, ...")
+            await fork
+            print(fork.diff(run))
+
+        Raises `NotFoundError` when the task is not there, or the job is not defined in this kernel,
+        `RunStateError` while the run is under way or when `run_id` is another run's, and
+        `NotStorableError` when the output cannot be stored; then nothing is made.
+        """
+        self._allow("fork")
+        normal = self.task(path).path
+        self._defined_job()
+        with self._leased() as runtime:
+            record = fork(runtime, self._record, normal, output, run_id)
+        made = Run(self._runtime, record.id)
+        made._try_to_begin()
+        return made
+
+    def diff(self, other: Run | str) -> RunDiff:
+        """In what tasks this run ("here") and another one, or the one of that id ("there"), differ.
+
+        A task is here or there only, or differs in status, output, error, params, code or duration (twice
+        as long, and by more than 0.1 s). It is true when there is a difference, and shows as a table.
+
+        Raises `NotFoundError` when there is no run of that id.
+        """
+        there = other if isinstance(other, Run) else Run(self._runtime, other)
+        return compare(self._current, self._ordered(), there._current, there._ordered())
 
     def skip_wait(self, path: str | Sequence[Any]) -> Run:
         """End a wait, or the pause before the next attempt, now."""
@@ -311,18 +371,25 @@ class Run:
         return self
 
     def delete(self) -> None:
-        """Remove the run with all it stored. It cannot be undone."""
+        """Remove the run with all it stored. It cannot be undone.
+
+        With it go the runs that it began as child runs, and the pages that `export_html` wrote of them and
+        that have not changed since. The space is used for runs to come; `client.prune` gives it back to the
+        disk.
+
+        Raises `RunStateError` when the run, or one that it began, is under way in this kernel;
+        `RunLockedError` when another kernel drives it.
+
+        >>> run = client.runs()[0]  # doctest: +SKIP
+        >>> run.delete()  # doctest: +SKIP
+        """
         self._allow("delete")
-        with self._leased() as runtime:
-            runtime.store.delete(keys=["run/" + self._id], tags=[self._id, f"kv/run/{self._id}"], patience=5)
-            runtime.store.delete_blobs(self._id)
-        runtime.memories.pop(self._id, None)
-        runtime.passes.pop(self._id, None)
+        _housekeeping.delete(self._runtime, self._record)
 
     def _allow(self, operation: Operation) -> RunStatus:
         """The status that the operation leads to; `RunStateError` when it makes no sense now."""
         status = self.status
-        if operation == "delete" and self._id in self._runtime.executions:
+        if operation in ("delete", "fork") and self._id in self._runtime.executions:
             status = RunStatus.RUNNING  # it may well wait, but something here waits for it
         after = OPERATIONS[operation][status]
         if not isinstance(after, RunStatus):
@@ -342,22 +409,47 @@ class Run:
                 runtime.save_run(record)
         return self
 
-    def _begin(self) -> Run:
-        living = self._runtime.executions.get(self._id)
-        if living is not None and not living.is_stopping:
-            return self
-        record = self._record
-        job = self._runtime.jobs.get(record.job)
-        if job is None:
-            raise NotFoundError(
-                f"job {record.job!r} of run {self._id} is not defined in this kernel: run the cell "
-                "that defines it, then try again"
-            )
-        self._execution = self._on_loop(lambda: job.restart(record))
+    def _once_more(self, change: Callable[[], None]) -> Run:
+        """Change what is stored and begin a pass on it; one that is under way ends first."""
+        execution = self._runtime.executions.get(self._id)
+        if execution is None:
+            change()
+            return self._begin()
+        self._on_home(execution, lambda: execution.again(change))
         return self
 
-    def _on_loop(self, begin: Callable[[], Execution]) -> Execution:
-        """Call it on the loop that runs live on, from whatever thread this is."""
+    def _begin(self) -> Run:
+        if not self._try_to_begin():
+            raise UsageError(
+                f"run {self._id} needs a running event loop to go on, as a notebook has one. In a script, use "
+                "run_sync(...) of its job, or call this inside of asyncio.run(...)"
+            )
+        return self
+
+    def _try_to_begin(self) -> bool:
+        """Begin a pass unless one is under way; False where no event loop runs for it to live on."""
+        living = self._runtime.executions.get(self._id)
+        if living is not None and not living.is_stopping:
+            return True
+        record, job = self._record, self._defined_job()
+        execution = self._on_loop(lambda: job.restart(record))
+        if execution is not None:
+            self._execution = execution
+        return execution is not None
+
+    def _defined_job(self) -> Any:
+        """Its job as it is in this kernel; `NotFoundError` when it is not defined here."""
+        job_id = self._record.job
+        job = self._runtime.jobs.get(job_id)
+        if job is None:
+            raise NotFoundError(
+                f"job {job_id!r} of run {self._id} is not defined in this kernel: run the cell "
+                "that defines it, then try again"
+            )
+        return job
+
+    def _on_loop(self, begin: Callable[[], Execution]) -> Execution | None:
+        """Call it on the loop that runs live on, from whatever thread this is; None where there is none."""
         home = self._runtime.home
         if has_loop() or (home is not None and home.thread == threading.get_ident() and not home.is_asyncio):
             return begin()
@@ -370,10 +462,7 @@ class Run:
                 return home.run(call)
         except RunInterrupted:  # that loop is closed
             pass
-        raise UsageError(
-            f"run {self._id} needs a running event loop to go on, as a notebook has one. In a script, use "
-            "run_sync(...) of its job, or call this inside of asyncio.run(...)"
-        )
+        return None
 
     def _on_home(self, execution: Execution, call: Callable[[], object]) -> None:
         if threading.get_ident() == execution.home.thread:
@@ -381,13 +470,17 @@ class Run:
         else:
             execution.home.soon(call)
 
-    def _rewrite(self, change: Callable[[dict[str, TaskRecord]], list[TaskRecord]]) -> None:
-        """Change stored records of a run that is not under way, in one commit."""
+    def _rewrite(
+        self, change: Callable[[dict[str, TaskRecord]], list[TaskRecord]], run: RunRecord | None = None
+    ) -> None:
+        """Change stored records of a run that is not under way, its own with them if given, in one commit."""
         records = {record.path: record for record in self._runtime.task_records(self._id)}
         rows = [
             Row(f"{self._id}/{record.path}", self._id, record.dumps(), record.rank)
             for record in change(records)
         ]
+        if run is not None:
+            rows.append(run_row(run))
         if not rows:
             return
         with self._leased() as runtime:
@@ -403,11 +496,18 @@ class Run:
         return text.tree(self.model(), width=width, fold=fold)
 
     def export_html(self, path: str | Path) -> Path:
-        """Write the run as one self-contained HTML page; the path written to."""
+        """Write the run as one self-contained HTML page; the path written to.
+
+        `delete` removes the page with the run, as long as nobody changed it.
+        """
         target = Path(path)
         target.write_text(
             html.page(self.model(), title=f"{self._record.name or self.job} · {self._id}"), encoding="utf-8"
         )
+        try:
+            _housekeeping.note_page(self._runtime, self._id, target)
+        except StoreError:  # the page is there, and that is what was asked for
+            _log.warning("run %s does not know of its page %s", self._id, target, exc_info=True)
         return target
 
     def model(self, *, lazy: bool = False) -> RunModel:
@@ -535,12 +635,6 @@ class Run:
             raise NotFoundError(f"there is no run {self._id!r} in {self._runtime.store.directory}")
         return record
 
-    def _is_driven(self, record: RunRecord) -> bool:
-        """Whether another kernel drives it now."""
-        return record.holder is not None and _lease.is_held(
-            self._runtime.store.directory, self._id, record.holder
-        )
-
     def _decoded(self, form: str, data: Any) -> Any:
         return _codec.load(form, data, self._runtime.store.blobs(self._id))
 
@@ -590,10 +684,6 @@ def _path(path: str | Sequence[Any]) -> str:
     if isinstance(path, list):
         return "/".join(normal_key(key) for key in path)  # pyright: ignore[reportUnknownVariableType]
     return normal_key(path)  # a tuple is one key
-
-
-def _errored(records: dict[str, TaskRecord]) -> list[str]:
-    return [path for path, record in records.items() if record.status == TaskStatus.ERRORED]
 
 
 def _without_wait(record: TaskRecord, now: float) -> list[TaskRecord]:

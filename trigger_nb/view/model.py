@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from .._clock import Clock, SystemClock
 from .._feed import Event, Hinted, Printed, Progressed, Saved, SavedRun, Seen
-from .._keys import idempotency_key, parent_path
+from .._keys import display_path, idempotency_key, parent_path
 from .._records import RunRecord, RunStatus, TaskRecord, TaskStatus
 from .._redact import redact
 from .escape import preview, visible, visible_block
@@ -349,6 +349,7 @@ class RunModel:
         Without `counting` it does not say how long a wait still lasts, which is soon untrue.
         """
         own = [
+            *self._fork_hint(),
             *self._waiting_hint(counting=counting),
             *self._replayed_hint(),
             *self._changed_hint(),
@@ -357,6 +358,10 @@ class RunModel:
         engine = list(dict.fromkeys([*self.run.hints, *self._hints]))
         left_out = len(engine) - _HINTS
         return [*own, *engine[:_HINTS], *([f"… and {left_out:,} more"] if left_out > 0 else [])]
+
+    def _fork_hint(self) -> Iterator[str]:
+        if self.run.forked:
+            yield f"A fork of run {self.run.forked['run']} at {display_path(self.run.forked['path'])!r}."
 
     def _waiting_hint(self, *, counting: bool) -> Iterator[str]:
         if self.run.status != RunStatus.WAITING:

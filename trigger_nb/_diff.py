@@ -1,0 +1,196 @@
+"""In what two runs differ, task by task."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, overload
+
+from ._codec._base import dumps_sorted
+from ._fingerprint import differs
+from ._keys import display_path
+from ._records import RunRecord, RunStatus, TaskRecord
+from .view.escape import columns, fit, markup, preview, visible
+from .view.html import stylesheet
+from .view.model import error_line, value_text
+from .view.words import duration, plural
+
+What = Literal["only here", "only there", "status", "output", "error", "duration", "code", "params"]
+
+# Durations differ when one is more than twice the other, and by more than so many seconds.
+_LONGER = 0.1
+_SHOWN = 200  # characters of a value, an error or the like
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing in which a task of two runs differs.
+
+    `what` is "only here", "only there", "status", "output", "error", "duration", "code" or "params"; `path` is
+    the task's, "" of the run itself. `here` and `there` say it for reading: bounded, redacted, "" where
+    there is nothing to say.
+    """
+
+    path: str
+    what: What
+    here: str = ""
+    there: str = ""
+
+    @property
+    def name(self) -> str:
+        """The path for reading."""
+        return display_path(self.path) if self.path else "the run itself"
+
+
+class RunDiff(Sequence[Difference]):
+    """In what two runs differ: a sequence of `Difference`, true when there is any; shown as a table."""
+
+    def __init__(self, here: str, there: str, differences: list[Difference]) -> None:
+        self.here = here  # the ids of the runs
+        self.there = there
+        self._differences = differences
+
+    @overload
+    def __getitem__(self, index: int) -> Difference: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Difference]: ...
+    def __getitem__(self, index: int | slice) -> Difference | list[Difference]:
+        return self._differences[index]
+
+    def __len__(self) -> int:
+        return len(self._differences)
+
+    def __repr__(self) -> str:
+        return "\n".join([self._headline(), *_lines([_TITLES, *map(_cells, self)] if self else [])])
+
+    def _repr_html_(self) -> str:
+        head = f'<div class="tnb-a">{markup(self._headline(), 400)}</div>'
+        table = ""
+        if self:
+            titles = "".join(f"<th>{title}</th>" for title in _TITLES)
+            table = (
+                f'<div class="tnb-wide"><table><thead><tr>{titles}</tr></thead>'
+                f"<tbody>{''.join(map(_html_row, self))}</tbody></table></div>"
+            )
+        return f'<div class="tnb"><style>{stylesheet()}</style>{head}{table}</div>'
+
+    def _headline(self) -> str:
+        tasks = len({each.path for each in self if each.path})
+        if not self:
+            found = "no difference"
+        elif not tasks:
+            found = "no task differs, but the run itself"
+        else:
+            found = f"{plural(tasks, 'task')} {'differs' if tasks == 1 else 'differ'}"
+        return f"{visible(self.here, 60)} (here) and {visible(self.there, 60)} (there): {found}"
+
+
+def compare(
+    here: RunRecord, mine: Iterable[TaskRecord], there: RunRecord, others: Iterable[TaskRecord]
+) -> RunDiff:
+    """In what two runs and their tasks differ: in the order of `mine`, then what is only there.
+
+    Log lines are left out.
+    """
+    ours = {record.path: record for record in mine if record.kind != "log"}
+    theirs = {record.path: record for record in others if record.kind != "log"}
+    found = list(_between(_as_task(here), _as_task(there)))
+    for path, record in ours.items():
+        if path in theirs:
+            found += _between(record, theirs[path])
+        else:
+            found.append(Difference(path, "only here", here=_status(record)))
+    found += [
+        Difference(path, "only there", there=_status(record))
+        for path, record in theirs.items()
+        if path not in ours
+    ]
+    return RunDiff(here.id, there.id, found)
+
+
+def _as_task(run: RunRecord) -> TaskRecord:
+    """What a run has in common with a task. Not its duration, which depends on what was replayed."""
+    completed = run.last_ending == RunStatus.COMPLETED
+    return TaskRecord(
+        path="", status=run.status, error=run.error, code=run.code, redact=run.redact,
+        form=run.form if completed else "", value=run.output if completed else None,
+        inputs=dumps_sorted([run.payload_form, run.payload]), params=run.payload_preview,
+    )  # fmt: skip
+
+
+def _between(a: TaskRecord, b: TaskRecord) -> Iterator[Difference]:
+    path = a.path
+    if a.status != b.status:
+        yield Difference(path, "status", _status(a), _status(b))
+    elif _stored(a) != _stored(b):
+        yield Difference(path, "output", _output(a), _output(b))
+    elif _told(a) != _told(b):
+        yield Difference(path, "error", error_line(a.error, _SHOWN), error_line(b.error, _SHOWN))
+    if a.inputs and b.inputs and a.inputs != b.inputs:
+        yield Difference(path, "params", _params(a), _params(b))
+    if differs(a.code, b.code):
+        yield Difference(path, "code")
+    if a.ended_at is not None and b.ended_at is not None:
+        short, long = sorted((_seconds(a), _seconds(b)))
+        if long > 2 * short and long - short > _LONGER:
+            yield Difference(path, "duration", duration(_seconds(a)), duration(_seconds(b)))
+
+
+def _stored(record: TaskRecord) -> str:
+    """The value in its stored form: of a file its checksum, which stands for what is in it."""
+    about = record.value["type"] if record.form == "unstored" else record.value
+    return dumps_sorted([record.form, about])
+
+
+def _told(record: TaskRecord) -> Any:
+    error = record.error or {}
+    return error.get("type"), error.get("message")
+
+
+def _status(record: TaskRecord) -> str:
+    error = error_line(record.error, _SHOWN)
+    return f"{record.status} · {error}" if error else str(record.status)
+
+
+def _output(record: TaskRecord) -> str:
+    return _on_one_line(value_text(record.form, record.value, record.redact, _SHOWN)) or "None"
+
+
+def _params(record: TaskRecord) -> str:
+    params = record.params  # of a run the preview of its payload
+    return params if isinstance(params, str) else _on_one_line(preview(params, _SHOWN))
+
+
+def _on_one_line(text: str) -> str:
+    """JSON without its line breaks: those in its texts are written out."""
+    return re.sub(r"\n *", " ", text)
+
+
+def _seconds(record: TaskRecord) -> float:
+    return max(0.0, (record.ended_at or 0.0) - record.started_at)
+
+
+# For the eye
+
+_TITLES = ("Task", "Differs in", "Here", "There")
+_WIDEST = 40  # columns of a cell as text
+
+
+def _cells(each: Difference) -> tuple[str, ...]:
+    return tuple(visible(cell, _SHOWN) for cell in (each.name, each.what, each.here, each.there))
+
+
+def _lines(table: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Aligned columns."""
+    cut = [[fit(cell, _WIDEST) for cell in cells] for cells in table]
+    widths = [max(map(columns, column)) for column in zip(*cut, strict=True)]
+    for cells in cut:
+        padded = (cell + " " * (width - columns(cell)) for cell, width in zip(cells, widths, strict=True))
+        yield "  ".join(padded).rstrip()
+
+
+def _html_row(each: Difference) -> str:
+    name, what, *sides = (markup(cell, _SHOWN) for cell in (each.name, each.what, each.here, each.there))
+    shown = "".join(f"<td>{f'<code>{side}</code>' if side else ''}</td>" for side in sides)
+    return f"<tr><td><b>{name}</b></td><td>{what}</td>{shown}</tr>"
