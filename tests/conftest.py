@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from tests.kernels import kernel_in
 from tests.worlds import KINDS, World
+from trigger_nb import _runtime
 
 # No test depends on timing, hypothesis's own deadline included. In CI each run tries the same examples.
 settings.register_profile("trigger_nb", deadline=None, derandomize="CI" in os.environ)
@@ -23,8 +24,11 @@ def anyio_backend():
 
 @pytest.fixture(autouse=True)
 def _stores_of_its_own(tmp_path, monkeypatch):
-    """Each test's stores are its own, and none is left in the checkout."""
+    """Each test's stores are its own, none is left in the checkout, and none keeps its files open after it."""
     monkeypatch.setenv("TRIGGER_NB_DIR", str(tmp_path / "stores"))
+    yield
+    for runtime in list(_runtime._runtimes.values()):
+        runtime.store.close()
 
 
 @pytest.fixture(params=KINDS)

@@ -77,7 +77,9 @@ class Launcher:
 
     def has_ended(self) -> bool:
         """Whether it has."""
-        return bool(select.select([self._process.stdout], [], [], 0)[0])
+        said = select.poll()  # `select` itself refuses descriptors from 1024 on
+        said.register(self._process.stdout, select.POLLIN)
+        return bool(said.poll(0))
 
     def wait(self) -> int:
         """How it ended: 0, or the signal, as from `os.waitpid`."""
