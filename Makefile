@@ -4,6 +4,9 @@
 
 PY := .venv/bin/python
 READY := .venv/.ready
+# Apart from the rest, for the libraries that we are measured beside bring a hundred packages with them.
+BENCH_PY := .venv-bench/bin/python
+BENCH_READY := .venv-bench/.ready
 # Pinned as the linters are. It runs on the Node.js that pyright brings.
 TYPESCRIPT := 5.9.3
 TYPESCRIPT_READY := .venv/.typescript-$(TYPESCRIPT)
@@ -44,25 +47,29 @@ crashtest: $(READY)  ## random jobs, and one over five services, killed at rando
 	@$(PY) -m tests.crash --jobs 200
 	@$(PY) -m tests.integrations.crash --kills 100
 
-bench: $(READY)  ## the library's own cost beside that of diskcache and of plain sqlite3
-	@$(PY) -m benchmarks
+bench: $(BENCH_READY)  ## what a task costs, beside plain sqlite3 and beside other libraries
+	@$(BENCH_PY) -m benchmarks
+	@echo
+	@$(BENCH_PY) -m benchmarks peers
 
 screenshots: $(READY)  ## the pictures of README and docs, made in a real JupyterLab
 	@$(PY) -m tests.browser.chromium
 	@$(PY) -m tests.browser.screenshots
 
 clean:  ## remove .venv, caches and builds; stores (.trigger_nb) are kept
-	@rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-bench build dist .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(READY): pyproject.toml
+$(READY): EXTRA := dev
+$(BENCH_READY): EXTRA := bench
+$(READY) $(BENCH_READY): pyproject.toml
 	@test -n "$(PYTHON)" || { \
 	  echo "No Python 3.11 or later was found that can make a virtual environment (looked for: $(CANDIDATES))."; \
 	  echo "Install one (on Debian and Ubuntu python3-venv too), or name it: make PYTHON=/path/to/python3.11"; \
 	  exit 1; }
-	@echo "Setting up .venv (once; it takes a minute or two) ..."
-	@"$(PYTHON)" -m venv .venv
-	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo "Setting up $(@D) (once; it takes a minute or two) ..."
+	@"$(PYTHON)" -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRA)]'
 	@touch $@
 
 $(TYPESCRIPT_READY): $(READY)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: prints the tables of docs/benchmarks.md; that of the display is `display`."""
+"""`python -m benchmarks`: the library's own cost. `peers` is beside other libraries, `display` the live tree."""
 
 from __future__ import annotations
 
@@ -65,6 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from . import display  # it needs a browser, which nothing else here does
 
         display.main(words[1:])
+        return
+    if words[:1] == ["peers"]:
+        from .peers import main as peers
+
+        peers.main(words[1:])
         return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--pairs", type=int, default=15, help="pairs a row (default: %(default)s)")

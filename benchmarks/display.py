@@ -88,6 +88,7 @@ FIGURES = {
     "last": Figure("last state visible after", "ms", 150, 1000),
     "task": Figure("browser: longest task", "ms", 100, 1000),
     "paint": Figure("first paint after", "ms", 500, 1000),
+    "heap": Figure("browser: memory of the page's scripts", "MB", None, 1e-6),
     "click": Figure("click to handler", "ms", 50, 1000),
 }
 Measured = dict[str, float | None]  # None: not seen, or there is no such thing
@@ -97,7 +98,7 @@ Measured = dict[str, float | None]  # None: not seen, or there is no such thing
 class Load:
     """How much is to be displayed."""
 
-    tasks: int
+    tasks: int  # or items of one map
     nodes: int  # of the other displays, which do not come to an end with as many
     rate: int
     seconds: float
@@ -108,7 +109,7 @@ def measure(kind: str, load: Load, server: Server, context: BrowserContext) -> M
     lab = Lab(server, context, kind)
     try:
         lab.page.add_init_script(COUNT)
-        size = load.tasks if kind == "ours" else load.nodes
+        size = load.tasks if kind in ("ours", "a_map") else load.nodes
         call = f"await display_kernel.{kind}({size}, {load.rate}, {load.seconds})"
         # To a file: the server drops what is printed, too, when a display sends more than it lets through.
         figures = lab.folder / "figures.json"
@@ -119,7 +120,8 @@ def measure(kind: str, load: Load, server: Server, context: BrowserContext) -> M
         _click(lab.page, load.seconds)
         _until(figures.exists, 3 * load.seconds + PATIENCE)
         _until(lambda: lab.page.evaluate("bench.last"), PATIENCE)
-        return _figures(json.loads(figures.read_text()), lab.page.evaluate("bench"), load)
+        heap = lab.page.evaluate("performance.memory.usedJSHeapSize")
+        return _figures(json.loads(figures.read_text()), lab.page.evaluate("bench"), load) | {"heap": heap}
     except (Error, FileNotFoundError) as error:
         error.add_note("The cell says:\n" + "\n".join(lab.output(1).all_inner_texts())[-3000:])
         raise
@@ -235,10 +237,16 @@ def main(arguments: Iterable[str]) -> None:
     parser.add_argument("--nodes", type=int, default=300, help="of the other displays (default: %(default)s)")
     parser.add_argument("--rate", type=int, default=2000, help="updates a second (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="default: %(default)s")
+    parser.add_argument(
+        "--items", type=int, help="instead: one map of so many items, all of which come meanwhile"
+    )
     parser.add_argument("--only", choices=tuple(NAMES), action="append", help="some of the displays")
     given = parser.parse_args(list(arguments))
     load = Load(given.tasks, given.nodes, given.rate, given.seconds)
-    found: dict[str, list[Measured]] = {kind: [] for kind in NAMES if kind in (given.only or NAMES)}
+    if given.items:
+        load = Load(given.items, 0, round(given.items / given.seconds), given.seconds)
+    only = ["ours"] if given.items else given.only or NAMES
+    found: dict[str, list[Measured]] = {kind: [] for kind in NAMES if kind in only}
     with (
         tempfile.TemporaryDirectory() as directory,
         jupyter_server(Path(directory)) as server,
@@ -246,10 +254,10 @@ def main(arguments: Iterable[str]) -> None:
     ):
         print(surroundings(context))
         print(
-            f"{load.tasks:,} tasks ({load.nodes} nodes beside), {load.rate:,} updates/s for {load.seconds:g} s, "
+            f"{load.tasks:,} {f'tasks ({load.nodes} nodes beside)' if load.nodes else 'items of a map'}, {load.rate:,} updates/s for {load.seconds:g} s, "
             f"{given.repeat} times: medians (least-greatest)\n"
         )
         for _ in range(given.repeat):
             for kind, measured in found.items():
-                measured.append(measure(kind, load, server, context))
+                measured.append(measure("a_map" if given.items else kind, load, server, context))
     print(table(found))

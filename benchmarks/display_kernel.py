@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any
 
-from trigger_nb._feed import Event, Feed, Saved, Seen
+from trigger_nb._feed import Event, Feed, Progressed, Saved, Seen
 from trigger_nb._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
 from trigger_nb.view import pump
 from trigger_nb.view.model import RunModel
@@ -97,6 +97,59 @@ class Run:
         yield (Saved(self.last.copy(**done)),)
 
 
+class MapRun:
+    """A run with one map of so many items, which all come while it is looked at."""
+
+    def __init__(self, items: int) -> None:
+        self.began = time.time()
+        self.record = RunRecord(
+            id="run_benchmark", status=RunStatus.RUNNING, job="benchmark", name="Benchmark", version="1",
+            created_at=self.began, started_at=self.began, began_at=self.began, passes=1,
+        )  # fmt: skip
+        running = {"status": TaskStatus.RUNNING, "started_at": self.began}
+        self.last = TaskRecord(path="finish", name="Finish", started=1, **running)
+        self.node = TaskRecord(path="embed", kind="map", name="Embed", started=2, **running)
+        self._items = items
+        self._stored: dict[str, TaskRecord] = {}  # as the store would have it
+
+    def model(self) -> RunModel:
+        records = [self.last, self.node]
+        seen = {record.path: Seen(record.path, Reason.NEW) for record in records}
+        store = "/home/ana/notebooks/.trigger_nb/benchmark"
+        return RunModel(self.record, records, seen=seen, store=store, lazy=True, read=self._stored.get)
+
+    def updates(self, count: int) -> Iterator[tuple[Event, ...]]:
+        """Each time an item ends, one in two hundred badly, and another one begins."""
+        under_way: list[TaskRecord] = []
+        told_at = failed = 0.0
+        for number in range(count - 1):
+            now = time.time()
+            path = f"embed/~(#,{number * 7919 % 1_000_003:020x})"
+            begun = TaskRecord(
+                path=path, status=TaskStatus.RUNNING, started=number + 3, started_at=now, name=f"Text {number:,}",
+                code="c" * 22, body="__main__:embed", params=[f"the text of item {number}"],
+            )  # fmt: skip
+            under_way.append(begun)
+            events: list[Event] = [Seen(path, Reason.NEW), Saved(begun, live=True)]
+            if len(under_way) > AT_ONCE:
+                ended = under_way.pop(0)
+                how: dict[str, Any] = {"status": TaskStatus.COMPLETED, "value": [0.5] * 20}
+                if number % 200 == 0:
+                    error = {"type": "ValueError", "message": f"item {number} has no text"}
+                    how = {"status": TaskStatus.ERRORED, "error": error}
+                    failed += 1
+                events.append(Saved(ended.copy(ended_at=now, **how)))
+            if now - told_at >= 0.1:
+                told_at = now
+                speed = number / max(0.1, now - self.began)
+                ends_at = now + (self._items - number) / max(speed, 1)
+                events.append(Progressed("embed", number, self._items, None, int(failed), speed, ends_at))
+            yield tuple(events)
+        state = [{"label": "State", "text": LAST}]
+        done = {"status": TaskStatus.COMPLETED, "ended_at": time.time(), "output_properties": state}
+        yield (Saved(self.last.copy(**done)),)
+
+
 async def drive(count: int, rate: float, update: Callable[[], Any]) -> float:
     """Call `update` so many times, so many a second; the main thread's time from the first to when all is settled."""
     before, began = time.thread_time(), time.perf_counter()
@@ -111,10 +164,10 @@ async def drive(count: int, rate: float, update: Callable[[], Any]) -> float:
     return time.thread_time() - before
 
 
-async def without(tasks: int, rate: float, seconds: float) -> float:
+async def without(run: Run | MapRun, rate: float, seconds: float) -> float:
     """The driver alone: what the kernel does when nobody looks."""
     count = int(rate * seconds)
-    feed, updates = Feed(), Run(tasks).updates(count)
+    feed, updates = Feed(), run.updates(count)
     return await drive(count, rate, lambda: _emit(feed, next(updates)))
 
 
@@ -154,8 +207,19 @@ def write(file: str, figures: dict[str, Any]) -> None:
 
 async def ours(tasks: int, rate: float, seconds: float) -> dict[str, Any]:
     """The widget of a run."""
-    base = await without(tasks, rate, seconds)
-    figures, feed, run = Figures(), Feed(), Run(tasks)
+    return await _widget(Run, tasks, rate, seconds)
+
+
+async def a_map(items: int, rate: float, seconds: float) -> dict[str, Any]:
+    """The widget of a run with a large map."""
+    return await _widget(MapRun, items, rate, seconds)
+
+
+async def _widget(
+    make_run: Callable[[int], Run | MapRun], tasks: int, rate: float, seconds: float
+) -> dict[str, Any]:
+    base = await without(make_run(tasks), rate, seconds)
+    figures, feed, run = Figures(), Feed(), make_run(tasks)
     _watch_stretches(figures)
     count = int(rate * seconds)
     updates = run.updates(count)

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,11 +82,17 @@ def table(rows: Iterable[Row]) -> str:
     heads = ("cost of", "beside", "size", "ours", "theirs", "ratio", "p10-p90", "target", "")
     cells = [
         (
-            row.name, row.per, row.size, _time(row.ours), _time(row.theirs), _ratio(row.ratio),
+            row.name, row.per, row.size, duration(row.ours), duration(row.theirs), _ratio(row.ratio),
             f"{_ratio(row.at(0.1))}-{_ratio(row.at(0.9))}", _ratio(row.target), row.verdict,
         )
         for row in rows
     ]  # fmt: skip
+    return columns(heads, cells)
+
+
+def columns(heads: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
+    """Text in columns, under their heads."""
+    cells = list(cells)
     widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
     lines = [heads, tuple("-" * width for width in widths), *cells]
     return "\n".join(
@@ -99,5 +105,7 @@ def _ratio(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds * 1e6:.1f} us" if seconds < 1e-3 else f"{seconds * 1e3:.0f} ms"
+def duration(seconds: float) -> str:
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.1f} us"
+    return f"{seconds * 1e3:.2f} ms" if seconds < 1e-2 else f"{seconds * 1e3:.0f} ms"

@@ -22,6 +22,14 @@ def anyio_backend():
     return "asyncio"
 
 
+@pytest.fixture
+def async_world(tmp_path):
+    """The same, with `async def` jobs only."""
+    world = World(tmp_path / "store", "async def")
+    yield world
+    world.new_kernel()
+
+
 @pytest.fixture(autouse=True)
 def _stores_of_its_own(tmp_path, monkeypatch):
     """Each test's stores are its own, none is left in the checkout, and none keeps its files open after it."""

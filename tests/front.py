@@ -48,8 +48,15 @@ class Front:
         for names, *rows in message.get("rows", []):
             for values in rows:
                 self._put(dict(zip(names, values, strict=True)))
+        for index in message.get("gone", []):
+            self._forget(index)
         self.details |= message.get("details", {})
         self.answers += message.get("answers", [])
+
+    def _forget(self, index: int) -> None:
+        if self.rows.pop(index, None) is not None:
+            for below in [other for other, row in self.rows.items() if row["p"] == index]:
+                self._forget(below)
 
     def _put(self, fields: dict[str, Any]) -> None:
         if "s" in fields:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from contextlib import ExitStack, closing
 
@@ -11,6 +12,8 @@ import pytest
 from benchmarks import imports, workloads
 from benchmarks.__main__ import COMPARISONS, main
 from benchmarks.pairs import Row, compare, seconds_a_task, table
+from benchmarks.peers import libraries, main as peers, scale
+from benchmarks.peers.processes import Worker, WorkerError
 from trigger_nb import TriggerClient
 
 TASKS = 3
@@ -108,3 +111,94 @@ def test_an_import_loads_nothing_that_it_need_not():
     """`import trigger_nb` leaves IPython, ipywidgets and tenacity to those who use them."""
     assert imports.loaded() == []
     assert imports.seconds_of("pass") >= 0
+
+
+# Beside other libraries ----------------------------------------------------------------------------
+
+INSTALLED = [libraries.OURS, *[library for library in libraries.PEERS if library.version]]
+
+
+@pytest.mark.parametrize("library", INSTALLED, ids=lambda library: library.name)
+def test_each_workload_of_a_library_calls_the_bodies_that_it_should(library):
+    """The worker's count of them is checked at each answer: all when they are fresh, none in a replay."""
+    with Worker(library.module) as worker:
+        for workload in library.workloads:
+            assert worker.ask(workload, 2)["seconds"] > 0
+
+
+def test_what_a_worker_says_of_a_workload():
+    with Worker(libraries.OURS.module) as worker:
+        few, many = worker.ask("map", 2), worker.ask("map", 500)
+    assert few["called"] == 2
+    assert many["stored"] > 500 * 100 > few["stored"] > 0
+    assert few["memory"] > 0
+
+
+def test_a_library_that_fails_is_told_by_the_first_line_of_its_error():
+    with Worker("with_diskcache") as worker:
+        with pytest.raises(WorkerError, match="^AttributeError: module .* has no attribute 'fan_out'$"):
+            worker.ask("fan_out", 2)
+        assert worker.ask("fresh", 2)["called"] == 2  # and can be asked something else
+    with (
+        Worker("with_nothing") as worker,
+        pytest.raises(WorkerError, match="^ModuleNotFoundError: No module"),
+    ):
+        worker.ask("fresh", 2)
+
+
+def test_a_process_that_ends_is_told_too():
+    with Worker("with_diskcache") as worker:
+        worker.ask("fresh", 2)
+        worker._process.kill()
+        with pytest.raises(WorkerError, match="it ended"):
+            worker.ask("fresh", 2)
+
+
+def test_the_tables_of_the_peers(monkeypatch, capsys):
+    """One line a workload and library; one that cannot be measured is named, with the reason."""
+    absent = libraries.Library(
+        "with_absent", "Absent", "trigger-nb-absent", "import absent", libraries.ENGINE
+    )
+    broken = libraries.Library("with_broken", "Broken", "diskcache", "import diskcache", libraries.CACHE)
+    diskcache = next(library for library in libraries.PEERS if library.module == "with_diskcache")
+    monkeypatch.setattr(peers, "PEERS", (absent, broken, diskcache))
+    monkeypatch.setattr(scale, "QUICK", scale.Sizes(few=2, many=4, long=3))
+    peers.main(["--quick", "--pairs", "1"])
+    printed = capsys.readouterr().out
+    beside, grown = printed.split("\n\nTimes and disk")
+    lines = [re.split("  +", line) for line in beside.splitlines()]
+    assert [line[0] for line in lines if "Absent" in line] == [
+        "replay",
+        "fresh",
+        *FAN_OUT,
+        "memory",
+        "import",
+    ]
+    assert all(line[-1] == "not installed" for line in lines if "Absent" in line)
+    (fresh,) = [line for line in lines if line[0] == "fresh" and line[1].startswith("Broken")]
+    assert fresh[-1].startswith("ModuleNotFoundError")
+    (fresh,) = [line for line in lines if line[0] == "fresh" and line[1].startswith("diskcache memoize")]
+    assert fresh[2] == "100"
+    assert fresh[-2] == "1.0"
+    assert fresh[-1] in ("met", "missed")
+    assert [line.partition("  ")[0] for line in grown.splitlines()[3:]] == [
+        measure.name for measure in scale.measures(scale.QUICK)
+    ]
+
+
+FAN_OUT = [name for name, *_ in peers.WORKLOADS if name.startswith("fan-out")]
+
+
+def test_the_aims():
+    """Replays 3 times as fast as any, 50 times as DBOS; fresh tasks faster; a fan-out 5 times as fast."""
+    aims = {library.name: library.replay_aim for library in libraries.PEERS}
+    assert aims.pop("DBOS") == 50
+    assert set(aims.values()) == {3}
+    assert {name.partition(",")[0]: aim for name, *_, aim in peers.WORKLOADS[1:]} == {
+        "fresh": 1,
+        "fan-out": 5,
+    }
+    row = Row("replay", "DBOS 3", "1,000", 4e-6, 2e-4, (0.016, 0.02, 0.025), 1 / 50)
+    assert peers.table([row]).splitlines()[2].split() == (
+        ["replay", "DBOS", "3", "1,000", "4.0", "us", "200.0", "us", "50", "40-62", "50", "met"]
+    )

@@ -19,7 +19,7 @@ import sqlalchemy.exc
 import stripe
 
 import trigger_nb
-from trigger_nb import _io, _operations, errors, filters, integrations, retry, run as run_module
+from trigger_nb import _io, _operations, _plan, errors, filters, integrations, retry, run as run_module
 from trigger_nb._task import Options
 from trigger_nb.client import TriggerClient
 from trigger_nb.job import JobOptions
@@ -78,7 +78,7 @@ def test_arguments_of_io_methods_are_in_its_page(method):
 
 def test_every_argument_of_a_job_is_in_its_page():
     assert missing([field.name for field in dataclasses.fields(JobOptions)], REFERENCE["job"]) == []
-    for start in (trigger_nb.Job.run, trigger_nb.Job.start, trigger_nb.Job.run_sync):
+    for start in (trigger_nb.Job.run, trigger_nb.Job.start, trigger_nb.Job.run_sync, trigger_nb.Job.plan):
         assert missing(parameters(start), REFERENCE["job"]) == []
     told = set(members(trigger_nb.Job)) - {
         "start_for_event",
@@ -90,6 +90,8 @@ def test_every_argument_of_a_job_is_in_its_page():
         missing([name for name in told if name not in ("run", "runs", "start", "run_sync")], REFERENCE["job"])
         == []
     )
+    for kind in (_plan.Plan, _plan.PlannedTask, _plan.PlannedWait):
+        assert missing([field.name for field in dataclasses.fields(kind)], REFERENCE["job"]) == []
     for part in dataclasses.fields(trigger_nb.Context):
         assert missing([f"ctx.{part.name}"], REFERENCE["job"]) == []
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.worlds import Gate, World, until
-from trigger_nb import Reason, Retry, RunStatus, TaskStatus, _flights
+from trigger_nb import Reason, Retry, Run, RunStatus, TaskStatus, _flights
 from trigger_nb._flights import flights
 from trigger_nb.errors import RunInterruptedError, TaskTimeoutError
 
@@ -557,6 +557,171 @@ async def test_a_def_job_that_is_interrupted_unwinds(world):
     await until(lambda: len(world.calls) == 2)  # the run does not wait for the thread to unwind
     assert world.take() == ["RunInterrupted"] * 2
     assert (run.status, run.reason) == (RunStatus.WAITING, "paused")
+
+
+# --- An attempt that fails while the run stops -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("stop", [Run.cancel, Run.pause])
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_an_attempt_that_fails_as_the_run_stops_is_followed_by_the_next_one(world, stop, in_thread):
+    """A1, A7, W3: the error is not the task's last, so the code around it does not get it to handle."""
+
+    async def flaky(task):
+        world.note(task.attempt)
+        if task.attempt == 1:
+            stop(run)
+            raise OSError("once")
+        return "done"
+
+    if in_thread:
+
+        def parent(io):
+            try:
+                return io.run_task("flaky", flaky, retry=2)
+            except OSError:
+                return "handled"
+    else:
+
+        async def parent(io):
+            try:
+                return await io.run_task("flaky", flaky, retry=2)
+            except OSError:
+                return "handled"
+
+    @world.client.job
+    async def job(payload, io):
+        return await io.run_task("parent", parent)
+
+    run = job.start()
+    await failure(run)
+    await until(lambda: not flights)
+    flaked = run.task("parent/flaky")
+    assert (flaked.status, flaked.attempt) == (TaskStatus.WAITING, 1)
+    assert isinstance(flaked.error, OSError)
+    assert await job.run() == "done"
+    assert world.take() == [1, 2]
+
+
+async def test_a_last_attempt_that_fails_as_the_run_stops_is_the_end_of_its_task(world):
+    """A1: the policy has given up, whether the run stops or not."""
+
+    async def broken(task):
+        world.note(task.attempt)
+        if task.attempt == 2:
+            run.cancel()
+        raise OSError("always")
+
+    @world.client.job
+    async def job(payload, io):
+        await io.run_task("broken", broken, retry=2)
+
+    run = job.start()
+    await failure(run)
+    assert (run.task("broken").status, run.task("broken").attempt) == (TaskStatus.ERRORED, 2)
+    assert world.take() == [1, 2]
+
+
+async def test_a_threads_attempt_that_fails_after_the_run_has_stopped_is_followed_by_the_next_one(world):
+    """A1, A6: the error is recorded, though nobody waits for it, and so is that there is another attempt."""
+    gate = Gate()
+
+    def flaky(task):
+        world.note(task.attempt)
+        if task.attempt == 1:
+            gate.pass_through()
+            raise OSError("once")
+        return "done"
+
+    @world.client.job
+    async def job(payload, io):
+        return await io.run_task("flaky", flaky, retry=2)
+
+    run = job.start()
+    await until(gate.reached.is_set)
+    run.cancel()
+    await failure(run)
+    gate.open()
+    await until(lambda: not flights)
+    assert (run.task("flaky").status, run.task("flaky").attempt) == (TaskStatus.WAITING, 1)
+    assert isinstance(run.task("flaky").error, OSError)
+    assert await job.run() == "done"
+    assert world.take() == [1, 2]
+
+
+@pytest.mark.parametrize("option", ["on_error", "retry"])
+async def test_an_attempt_that_cannot_be_judged_after_the_run_has_stopped_is_judged_by_the_next_pass(
+    world, option
+):
+    """A1, A2: a handler is asked in a pass, and what a retry strategy raises is raised in one."""
+    from tenacity import AsyncRetrying
+
+    gate = Gate()
+
+    def broken():
+        world.note("broken")
+        gate.pass_through()
+        raise OSError("always")
+
+    def judge(*args, **named):
+        raise KeyError("judged")
+
+    options = {"on_error": {"on_error": judge}, "retry": {"retry": AsyncRetrying(stop=judge)}}
+
+    @world.client.job
+    async def job(payload, io):
+        await io.run_task("broken", broken, **options[option])
+
+    run = job.start()
+    await until(gate.reached.is_set)
+    run.cancel()
+    await failure(run)
+    gate.open()
+    await until(lambda: not flights)
+    assert run.task("broken").status == TaskStatus.PENDING
+    assert isinstance(await failure(job.run()), KeyError)
+    assert world.take() == ["broken", "broken"]
+
+
+@pytest.mark.parametrize("raises", [False, True])
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_what_a_body_makes_of_its_cancellation_is_no_end_of_its_task(world, in_thread, raises):
+    """W3, A6: it neither returned nor failed, whatever its code says: the next pass runs it again."""
+    gate = Gate()
+
+    def swallow():
+        if raises:
+            raise OSError("swallowed")
+        return "swallowed"
+
+    if in_thread:
+
+        def parent(io):
+            try:
+                return io.run_task("child", gate.pass_through_async)
+            except BaseException:
+                return swallow()
+    else:
+
+        async def parent(io):
+            try:
+                return await io.run_task("child", gate.pass_through_async)
+            except BaseException:
+                return swallow()
+
+    @world.client.job
+    async def job(payload, io):
+        return await io.run_task("parent", parent)
+
+    run = job.start()
+    await until(gate.reached.is_set)
+    run.cancel()
+    await failure(run)
+    await until(lambda: not flights)
+    assert statuses(run) == {"parent": TaskStatus.PENDING, "parent/child": TaskStatus.PENDING}
+    gate.open()
+    assert await job.run() is None
+    assert statuses(run) == {"parent": TaskStatus.COMPLETED, "parent/child": TaskStatus.COMPLETED}
 
 
 # --- A job edited while it runs ---------------------------------------------------------------------------

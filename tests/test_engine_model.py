@@ -222,6 +222,11 @@ async def first_error(gathering):
     is_async=True,
     plan=[Disturbance(1, "refused", False), Disturbance(2, "taken", True)],
 )
+@example(  # the run is often canceled just as a first attempt fails
+    root=Node(False, groups=((Node(False, groups=((Node(False), Node(False, fails=1, limit=2)),)),),)),
+    is_async=False,
+    plan=[Disturbance(1, "cancel", False)],
+)
 def test_a_disturbed_run_ends_like_an_undisturbed_one(root, is_async, plan):
     """R1, R3, R5, A5, A6, A9: see above."""
     with tempfile.TemporaryDirectory() as directory:

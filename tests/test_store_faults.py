@@ -451,10 +451,10 @@ def test_what_an_earlier_pass_notes_late_replaces_no_result(tmp_path, moment):
     store.commit([Row("run_1/charge", "run_1", '{"value":"charged"}', 1)])
 
     class Reading:
-        def select(self, tag):
+        def select(self, tag, **options):
             if moment == "before the store is read":
                 earlier.remember(late)
-            return store.select(tag)
+            return store.select(tag, **options)
 
     begin(memory, "run_1", Reading())
     now = ledger()

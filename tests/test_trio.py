@@ -339,3 +339,36 @@ async def test_start_is_asyncios(world, anyio_backend_name):
             job.start()
     else:
         assert await job.start() == 1
+
+
+async def test_maps_keep_their_items(world, anyio_backend):
+    """C2: a map works under both, one by one under asyncio only; it says what to do instead."""
+
+    async def double(item):
+        await anyio.sleep(0)
+        world.note(item)
+        return item * 2
+
+    @world.client.job
+    async def job(payload, io):
+        return await io.map("items", range(5), double, concurrency=2)
+
+    async def doubles(items):
+        return [item * 2 for item in items]
+
+    @world.client.job
+    async def batched(payload, io):
+        return await io.map("items", range(5), doubles, batch=2)
+
+    @world.client.job
+    async def one_by_one(payload, io):
+        return [pair async for pair in io.imap("items", range(2), double)]
+
+    for _ in range(2):
+        assert await job.run() == [0, 2, 4, 6, 8]
+        assert await batched.run() == [0, 2, 4, 6, 8]
+    assert sorted(world.take()) == list(range(5))
+    if anyio_backend == "trio":
+        assert "io.imap works under asyncio only" in str(await failure(one_by_one.run()))
+    else:
+        assert sorted(await one_by_one.run()) == [(0, 0), (1, 2)]

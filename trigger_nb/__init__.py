@@ -15,6 +15,7 @@ await greet.run({"id": 7})
 from . import errors, retry
 from ._codec import register_codec, register_error
 from ._io import Io
+from ._limits import ConcurrencyLimit, Rate
 from ._records import Reason, RunStatus, TaskStatus
 from ._runtime import Notification
 from ._task import Property, Task
@@ -28,6 +29,7 @@ from .triggers import Example, event_trigger, invoke_trigger
 __version__ = "0.1.0"
 
 __all__ = [
+    "ConcurrencyLimit",
     "Context",
     "Event",
     "Example",
@@ -35,6 +37,7 @@ __all__ = [
     "Job",
     "Notification",
     "Property",
+    "Rate",
     "Reason",
     "Retry",
     "RetryAt",

@@ -6,18 +6,22 @@ import asyncio
 import inspect
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping, Sized
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._call import MISS, SAID, Call
 from ._executors import Home, threads
+from ._imap import MapIterator
 from ._io import Io, KeyValues, Logger, Stores
+from ._status import Status, StatusState
 from .errors import RunInterrupted, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from ._engine import Pass
+    from ._items import Items
+    from ._map import Walk
 
 
 class BlockingIo:
@@ -43,6 +47,31 @@ class BlockingIo:
     def store(self) -> BlockingStores:
         """Small values that outlive tasks."""
         return BlockingStores(self._io.store, self._finish)
+
+    def create_status(
+        self, key: Any, label: str, state: StatusState | None = None, data: Mapping[str, Any] | None = None
+    ) -> BlockingStatus:
+        """A named status, shown in the run's header from now on."""
+        call = self._io.create_status(key, label, state, data)
+        self._finish(call)
+        return BlockingStatus(call.outcome(call.path), self._finish)
+
+    def map(self, key: Any, items: Items[Any], body: Callable[..., Any], **options: Any) -> list[Any]:
+        """As `io.map`; the list of results."""
+        return wait_for(self._map(sys._getframe(1), key, items, body, options)[0], self._pass)
+
+    def imap(self, key: Any, items: Items[Any], body: Callable[..., Any], **options: Any) -> Iterator[Any]:
+        """As `io.imap`: iterate over it with a plain `for`."""
+        channel = self._io._channel(options)
+        call, walk = self._map(sys._getframe(1), key, items, body, options, channel.give)
+        pairs = MapIterator[Any](call, walk, channel)
+        return _each(pairs, self._pass.home)
+
+    def _map(self, frame: FrameType, key: Any, items: Items[Any], *more: Any) -> tuple[Call[list[Any]], Walk]:
+        # Iterated here: the code of a `def` job that makes the items may block, and belongs to this thread.
+        if not isinstance(items, (Sized, AsyncIterable)) and isinstance(items, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
+            items = list(items)
+        return self._io._map(frame, key, items, *more)
 
     def try_(self, body: Callable[[], Any], on_error: Callable[[Exception], Any]) -> Any:
         """`body()`, or what `on_error(error)` gives when it raises."""
@@ -95,6 +124,17 @@ _METHODS = frozenset(
 )
 
 
+def _each(pairs: MapIterator[Any], home: Home) -> Iterator[Any]:
+    """The pairs, waited for in the thread that asks for them."""
+    try:
+        while True:
+            yield run_on(home, pairs.__anext__)
+    except StopAsyncIteration:
+        return
+    finally:
+        home.soon(pairs.leave)
+
+
 class BlockingStores:
     """The three key-value stores, blocking."""
 
@@ -126,6 +166,24 @@ class BlockingKeyValues:
     def delete(self, key: Any, name: str) -> None:
         """Forget the value of that name."""
         self._finish(self._values.delete(key, name))
+
+
+class BlockingStatus:
+    """A named status of a run, blocking."""
+
+    def __init__(self, status: Status, finish: Callable[[Call[Any]], Any]) -> None:
+        self._status = status
+        self._finish = finish
+
+    def update(
+        self, key: Any, label: str | None = None, state: StatusState | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Say how it stands now; what is not given stays as it is."""
+        self._finish(self._status.update(key, label, state, data))
+
+    def __repr__(self) -> str:
+        return repr(self._status)
 
 
 def wait_for(call: Call[Any], owner: Pass) -> Any:

@@ -14,6 +14,9 @@ from ._keys import display_key
 from ._store import Row
 
 if TYPE_CHECKING:
+    from ._executors import Start
+    from ._flights import Flight
+    from ._limits import Limiter
     from ._records import TaskRecord
     from ._scope import Place, Scope
     from ._task import OnChange, Options
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MISS: Any = object()  # no stored result can be given at once
+UNKNOWN: Any = object()  # in a rehearsal: what the body of an item would return
 
 
 class Stop(StrEnum):
@@ -44,6 +48,7 @@ class Settings:
     timeout: float | None = None
     repeatable: bool = False
     redact: tuple[str, ...] = ()
+    executor: Any = None
 
 
 @dataclass(slots=True)
@@ -73,12 +78,39 @@ class Service(Protocol):
         ...
 
 
+class FanOut(Protocol):
+    """What the node of a map, or a `parallel`, has for a body."""
+
+    tally: dict[str, int]  # what the node's record says of its items
+    stopped: bool  # nobody wants the rest any more
+
+    async def __call__(self, scope: Scope, begun: Callable[[], None]) -> Any:
+        """Walk over the items in the node's scope; `begun` is called as soon as one is not replayed."""
+        ...
+
+
+class Batch(Protocol):
+    """Items of a map that share one call of the body, see `_batch`."""
+
+    def start(self, call: Call[Any], flight: Flight) -> Start:
+        """How one of them takes part where the body is a `def`."""
+        ...
+
+    async def join(self, call: Call[Any], flight: Flight) -> Any:
+        """And where it is `async def`."""
+        ...
+
+    def end(self, call: Call[Any]) -> None:
+        """One of them has come to its end."""
+        ...
+
+
 class Call(Generic[T]):
     """A call of `io.run_task` that waits for its `await`."""
 
     __slots__ = (
-        "__weakref__", "args", "awaited", "body", "deadline", "flying", "host", "kind", "options", "path",
-        "place", "record", "scope", "segment", "service", "steps",
+        "__weakref__", "args", "awaited", "batch", "body", "deadline", "flying", "host", "inputs", "kind",
+        "limiter", "options", "path", "place", "record", "scope", "segment", "service", "steps",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +128,9 @@ class Call(Generic[T]):
         self.service = service  # when it is an integration's
         self.deadline = deadline  # of a wait: from the time it begins to the time it ends
         self.awaited = False
+        self.inputs: str | None = None  # the fingerprint of its arguments, where that is known beforehand
+        self.limiter: Limiter | None = None  # of the map that it is an item of
+        self.batch: Batch | None = None  # the items of the map that share one call of the body with it
         self.flying = False  # a body is running for it
         self.host: Any = None  # the asyncio task that performs it
         self.path = ""

@@ -65,6 +65,8 @@ class Changes:
         return text
 
     def inputs(self, call: Call[Any]) -> str:
+        if call.inputs is not None:
+            return call.inputs
         params = call.options.get("params", call.args)
         return _codec.fingerprint_inputs(params) if params != () else ""
 

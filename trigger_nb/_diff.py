@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeAlias, overload
 
 from ._codec._base import dumps_sorted
 from ._fingerprint import differs
@@ -86,19 +86,26 @@ class RunDiff(Sequence[Difference]):
         return f"{visible(self.here, 60)} (here) and {visible(self.there, 60)} (there): {found}"
 
 
+Whole: TypeAlias = Callable[[TaskRecord], TaskRecord]
+
+
 def compare(
-    here: RunRecord, mine: Iterable[TaskRecord], there: RunRecord, others: Iterable[TaskRecord]
-) -> RunDiff:
+    here: RunRecord, mine: Iterable[TaskRecord], there: RunRecord, others: Iterable[TaskRecord],
+    *, read_here: Whole, read_there: Whole,
+) -> RunDiff:  # fmt: skip
     """In what two runs and their tasks differ: in the order of `mine`, then what is only there.
 
-    Log lines are left out.
+    Log lines are left out. `read_here` and `read_there` give a record with its value, if that is long.
     """
     ours = {record.path: record for record in mine if record.kind != "log"}
     theirs = {record.path: record for record in others if record.kind != "log"}
     found = list(_between(_as_task(here), _as_task(there)))
     for path, record in ours.items():
         if path in theirs:
-            found += _between(record, theirs[path])
+            other = theirs[path]
+            if record.is_apart or other.is_apart:
+                record, other = read_here(record), read_there(other)  # noqa: PLW2901  # only until the next
+            found += _between(record, other)
         else:
             found.append(Difference(path, "only here", here=_status(record)))
     found += [

@@ -12,6 +12,7 @@ import hashlib
 import inspect
 import json
 import logging
+import threading
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Generator, Iterable
@@ -26,22 +27,25 @@ import anyio.lowlevel
 
 from . import _codec, _tee
 from ._bodies import Signature, bind_body, bind_run, is_async, signature_of
-from ._call import MISS, SAID, Call, Memory, Settings, Stop, show_place
+from ._call import MISS, SAID, Call, FanOut, Memory, Settings, Stop, show_place
 from ._changes import Changes
 from ._clock import to_seconds, to_timestamp
 from ._codec import Encoded, Unstored
 from ._codec._base import loads
 from ._crashpoints import point
-from ._executors import Home, call_in_thread, threads
+from ._executors import Home, Start, call_in_thread, in_thread, threads
 from ._feed import Feed, Hinted, Saved, SavedRun, Seen
 from ._flights import Flight, FlightKey, flights
 from ._forget import Finality, forget, open_again, to_be_said_again
 from ._interrupt import calls_user_code
-from ._keys import display_key, display_path, is_within, parent_path
+from ._keys import ancestors, display_key, display_path, is_within, parent_path
 from ._ledger import Ledger
+from ._limits import Limiter, limiter_of, rate_of_line
 from ._origins import comes_from_subtask, mark_origin, origins
+from ._outsource import Outsourcing, executor_of, name_of
+from ._places import Places, RunPlace
 from ._prints import Prints
-from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
+from ._records import FAN_OUT, Reason, RunRecord, RunStatus, TaskRecord, TaskStatus, abridged
 from ._redact import check_redact, redact, scrub, scrub_error, secrets
 from ._scope import Scope, TimeLimit, current_scope
 from ._still import Still, Why
@@ -76,6 +80,7 @@ logger = logging.getLogger("trigger_nb")
 
 CRASHES_ALLOWED = 3
 RETRY_AT_LIMIT = 100  # attempts that `on_error` may ask for when the task has no retry policy
+A_MOMENT = 10.0  # a run that only waits keeps its place among those of its job for so long, in seconds
 SLOW_GAP = 1.0  # code between tasks that takes this long is hinted at, in seconds (R10)
 
 
@@ -109,6 +114,8 @@ class Pass:
         self.home = home
         self.settings = settings
         self.memory = memory
+        self.place: RunPlace | None = None  # its run's, where the job has a limit
+        self._gave_place = False  # others may have it while everything here waits
         self.root = Scope(self)
         self._finality = Finality(
             self._read_records, run.ended_by, run_completed=run_was_completed, kept=run.kept
@@ -119,7 +126,7 @@ class Pass:
         )  # fmt: skip
         self.changes = Changes(self.ledger)
         self.reasons: dict[str, Reason] = {}
-        self.hints: list[str] = []
+        self.hints: dict[str, None] = {}  # in their order; there may be one for each of thousands of tasks
         self._finishing: dict[str, str] = {}  # what is said of failed tasks whose subtasks still run
         self.misuse: UsageError | None = None  # the first; it fails the run even when swallowed (I4)
         self.stopped: Stop | None = None
@@ -138,7 +145,10 @@ class Pass:
         self._directory = str(store.directory)
         self._make_io = make_io
         self._still = Still()
+        self._outsourcing = Outsourcing()
         self._thread_calls: set[anyio.CancelScope] = set()  # under trio: what nobody else can cancel
+        self._canceled: dict[str, set[str]] = {}  # by path of a body: what was cancelled in it in this pass
+        self._latest_within: dict[str, int] | None = None  # see `_got_on`
         self._closed_to_new = False  # superseded: what runs may end, nothing new begins (I7)
         self._idle_since = 0.0
         self._idle_at = ""
@@ -203,23 +213,28 @@ class Pass:
                 self.reasons[path] = Reason.REPLAYED
             return _scan(text, len(head))[0]
         record = call.record = TaskRecord.parse(loads(text))
+        record.path = path
         if (
             record.status != TaskStatus.COMPLETED
             or record.error is not None
             or record.canceled is not None
-            or record.kind == "parallel"
+            or record.kind in FAN_OUT
         ):
             return MISS
         if self.changes.difference(call, record) and self._on_change(call) != "keep":
             return MISS
-        value = self._stored_value(call, record)
+        try:
+            value = self._stored_value(call, record)
+        except StoreError:
+            return MISS  # `perform` meets the same, and can wait for the end of the pass (A9)
         if value is not MISS:
             self._saw(path, Reason.REPLAYED)
         return value
 
     def _refuse(self, call: Call[Any]) -> NoReturn:
         cut_short = any(scope.failed for scope in call.scope.outward())
-        if cut_short or self.stopped not in (None, Stop.ENDED):
+        if cut_short or self._is_cut_short:
+            call.scope.interrupted = call.scope.interrupted or self._is_cut_short
             raise self._cancellation()
         raise self.misused(
             ScopeClosedError(
@@ -236,6 +251,9 @@ class Pass:
                 "That code runs at every pass: make it a task, and it runs once"
             )
 
+    def about_to_start(self, what: str) -> None:
+        """The run's code is about to start a run, or send an event, by itself and not by way of `io`."""
+
     def excuse(self, seconds: float) -> None:
         """So much of the time between tasks was ours: an SDK was imported."""
         self._idle_since += seconds
@@ -249,12 +267,13 @@ class Pass:
         `MISS` when it is not there and the task may be repeated (S4).
         """
         returns = self._returns(call)
-        form, data = record.form, record.value
-        if not form and returns is None:
-            return data
-        if form != "unstored":
+        if record.form != "unstored":
             try:
-                return _codec.load(form, data, self.ledger.blobs, returns)
+                if record.is_apart:
+                    record = self.ledger.whole(record)
+                if not record.form and returns is None:
+                    return record.value
+                return _codec.load(record.form, record.value, self.ledger.blobs, returns)
             except CorruptRecordError as error:
                 lost = {"type": "value", "path": "$", "reason": str(error)}
         else:
@@ -267,6 +286,13 @@ class Pass:
             f"the value of task {display_path(call.path)!r} is not stored: {lost['reason'] or lost['type']}"
         )
         return Unstored(display_path(call.path), lost["type"], lost["reason"])
+
+    async def _value_of(self, call: Call[Any], record: TaskRecord) -> Any:
+        """As `_stored_value`; a store that cannot be read ends the pass, not the call (A9)."""
+        try:
+            return self._stored_value(call, record)
+        except StoreError as error:
+            return await self._fail_of_ours(error)
 
     def _returns(self, call: Call[Any]) -> Any:
         if "returns" in call.options:
@@ -297,7 +323,7 @@ class Pass:
         try:
             if call.kind == "wait":
                 return cast("T", await self._wait(call))
-            if call.kind == "parallel":
+            if call.kind in FAN_OUT:
                 return await self._walk(call)
             return await self._perform(call)
         except (anyio.get_cancelled_exc_class(), RunInterrupted) as error:
@@ -328,6 +354,8 @@ class Pass:
         """Record why a call was cut short: the pass is ending, a time limit around it, or the user's code (A8)."""
         record = call.record
         flight = flights.get(self._flight_key(call.path))
+        if self._is_cut_short:
+            call.scope.interrupted = True
         if self._is_ending or isinstance(error, RunInterrupted) or _is_timed_out(call.scope):
             if record is not None and record.status == TaskStatus.RUNNING and flight is None:
                 self.ledger.save_with_next(record.copy(status=TaskStatus.PENDING, interrupted=True))
@@ -338,6 +366,8 @@ class Pass:
             flight.canceled = seconds
         record = record or self._blank(call)
         self.reopen_canceled(call.path)
+        for around in (*ancestors(call.path), ""):
+            self._canceled.setdefault(around, set()).add(call.path)
         self.ledger.save_now(
             record.copy(
                 status=TaskStatus.CANCELED,
@@ -349,18 +379,19 @@ class Pass:
 
     def reopen_canceled(self, path: str) -> None:
         """What was cancelled because the body around it was has no say of its own in the next pass."""
-        for inner, text in list(self.ledger.texts.items()):
-            if (
-                '"status":"CANCELED"' in text[:40]
-                and is_within(inner, path)
-                and (record := self.ledger.record(inner)) is not None
-                and record.ended >= self.ledger.first_ordinal
-            ):
+        for inner in self._canceled.pop(path, ()):
+            record = self.ledger.record(inner)
+            if record is not None and record.status == TaskStatus.CANCELED:
                 self.ledger.save_with_next(
                     record.copy(
                         status=TaskStatus.PENDING, interrupted=True, canceled=None, ended=0, ended_at=None
                     )
                 )
+
+    @property
+    def _is_cut_short(self) -> bool:
+        """Whether the pass was stopped from outside, and not ended by its run function."""
+        return self.stopped not in (None, Stop.ENDED)
 
     @property
     def _is_ending(self) -> bool:
@@ -418,6 +449,8 @@ class Pass:
             if "properties" in options:
                 describe(options["properties"])
             check_redact(options.get("redact", ()))
+            if "rate" in options:
+                limiter_of(rate_of_line(options["rate"], call.place), self.clock)
         except UsageError as error:
             raise self.misused(error)  # noqa: B904  # it is the same error
 
@@ -432,7 +465,7 @@ class Pass:
         if flight.record is not None:
             self.ledger.remember(flight.record)
             return self._stored_value(call, flight.record)
-        if isinstance(flight.error, Exception):
+        if isinstance(flight.error, Exception) and not flight.scope.interrupted:
             raise _Failed(flight.error, flight.scope)
         return MISS
 
@@ -447,7 +480,7 @@ class Pass:
             return await self._attempts(
                 call, self._blank(call, self.ledger.record(call.path)), Reason.CHANGED
             )
-        value = self._stored_value(call, record)
+        value = await self._value_of(call, record)
         if value is MISS:  # lost, and the user said that it may be repeated
             return await self._attempts(call, self._blank(call, open_again(record)), Reason.LOST_VALUE)
         self._saw(call.path, Reason.REPLAYED)
@@ -480,7 +513,10 @@ class Pass:
     async def _expect_cancellation(self, record: TaskRecord) -> None:
         """A8: the user's code cancelled this call in an earlier pass, and will most likely do so again."""
         if not self._was_lost_with_the_run(record):
-            await anyio.sleep((record.canceled or 0.0) * 1.2 + 0.05)
+            await self._linger((record.canceled or 0.0) * 1.2 + 0.05)
+
+    async def _linger(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
 
     def _was_lost_with_the_run(self, record: TaskRecord) -> bool:
         """R5: it was cancelled in an earlier pass as the run failed: by the group of a task that failed, or by
@@ -498,18 +534,20 @@ class Pass:
     def _after_crash(self, call: Call[Any], record: TaskRecord) -> TaskRecord:
         blank = self._blank(call, record)
         blank.attempt = record.attempt
-        if not self._got_on(record):
+        if not (record.executor or self._got_on(record)):  # what runs elsewhere does not kill this process
             blank.crashes = record.crashes + 1
         return blank
 
     def _got_on(self, crashed: TaskRecord) -> bool:
         """Whether something in the body began or ended after its start: then it is not what killed the process."""
-        return any(
-            is_within(path, crashed.path)
-            and (record := self.ledger.record(path)) is not None
-            and max(record.began, record.ended) > crashed.began
-            for path in list(self.ledger.texts)
-        )
+        if self._latest_within is None:  # once a pass: many bodies may have run when the process died
+            latest = self._latest_within = {}
+            for path in list(self.ledger.texts):
+                if "/" in path and (record := self.ledger.record(path)) is not None:
+                    ordinal = max(record.began, record.ended)
+                    for around in ancestors(path):
+                        latest[around] = max(latest.get(around, 0), ordinal)
+        return self._latest_within.get(crashed.path, 0) > crashed.began
 
     async def _resume_wait(self, call: Call[Any], record: TaskRecord) -> Any:
         """Go on with the countdown to the next attempt that an earlier pass began."""
@@ -561,6 +599,8 @@ class Pass:
         for name in ("name", "icon", "style", "description", "display_key", "codec", "on_change"):
             if name in options:
                 setattr(record, name, secrets.hide(str(options.get(name))))
+        if call.kind == "status":
+            record.data = cast("dict[str, Any]", options)["data"]
         if "properties" in options:
             record.properties = describe(options["properties"])
         patterns = [*self.settings.redact, *options.get("redact", ())]
@@ -596,20 +636,26 @@ class Pass:
         if "delay_until" in call.options and record.attempt == 1 and not record.crashes and failed is None:
             await self._delay(call, record)
         prints: Prints | None = None
+        places = self._places(call)
         while True:
             if failed is None:
                 self._check_open(call)
                 if self._closed_to_new:
                     await self._park(call)
+                if self._gave_place:
+                    await self._take_place_back()
                 try:
-                    return await self._attempt(call, record, prints)
+                    if places is None:
+                        return await self._attempt(call, record, prints)
+                    return await self._attempt_in_turn(call, record, prints, places)
                 except _Failed as failure:
                     failed = failure
             error, scope, prints = failed.error, failed.scope, failed.scope.prints
             failed = None
-            if self.stopped is not None or call.scope.closed:
+            over = self.stopped is not None or call.scope.closed
+            if over and (scope.adopted or not self._is_cut_short):
                 return await self._end_alone(call, record, error, scope)
-            error, next_at = await self._decide(call, record, error, scope)
+            error, next_at = await self._decide(call, record, error, scope, places)
             _note_prints(record, scope)
             if not self._is_flying(call.path):
                 scope.fail()
@@ -645,6 +691,7 @@ class Pass:
     async def _count_down(self, call: Call[Any], record: TaskRecord, until: float) -> None:
         call.record = waiting = record.copy(status=TaskStatus.WAITING, next_at=until)
         has_result = await self.ledger.save(waiting)
+        self._check_open(call)  # in a pass that was stopped, the next one counts down (A1, A7)
         if not has_result:
             await self._pause(call.path, until, "wait" if waiting.error is None else "retry")
 
@@ -652,6 +699,52 @@ class Pass:
         """A new body may start only where the pass and the scope are still open (I7, A6)."""
         if self.stopped is not None or call.scope.closed:
             raise self._cancellation()
+
+    def _places(self, call: Call[Any]) -> Places | None:
+        """What its attempts have to be let in by; None for nothing."""
+        limiters = self.limiters_of(call)
+        if call.batch is not None:
+            return Places([], self.clock, told=limiters)  # it enters them, once for all its items
+        return Places(limiters, self.clock) if limiters else None
+
+    def limiters_of(self, call: Call[Any]) -> list[Limiter]:
+        """That of the map that it is an item of, and that of its rate."""
+        limiters = [] if call.limiter is None else [call.limiter]
+        if "rate" in call.options:
+            limiters.append(limiter_of(rate_of_line(call.options["rate"], call.place), self.clock))
+        return limiters
+
+    async def _attempt_in_turn(
+        self, call: Call[Any], record: TaskRecord, prints: Prints | None, places: Places
+    ) -> Any:
+        """An attempt as soon as the limits that it shares with others allow it."""
+        ok = False
+        try:
+            if not places.take_now():
+                await self._await_turn(call, record, places)
+            value = await self._attempt(call, record, prints)
+            ok = True
+            return value
+        finally:
+            places.leave(ok=ok)
+
+    async def _await_turn(self, call: Call[Any], record: TaskRecord, places: Places) -> None:
+        """Its attempt has not begun, and no time limit runs meanwhile (A3)."""
+        if self.feed.watched:
+            self.feed.emit(Saved(record.copy(status=TaskStatus.PENDING), live=True))
+        self._still.enter(call.path, "queued")
+        self._leave_if_drained()
+        try:
+            with self._untimed(call.path):
+                await places.take()
+        finally:
+            self._still.leave(call.path)
+        self._check_open(call)
+        if self._closed_to_new:
+            places.leave(ok=False)
+            await self._park(call)
+        if record.attempt == 1:
+            record.started_at = self._now()
 
     def _attempt(self, call: Call[Any], record: TaskRecord, prints: Prints | None) -> Awaitable[Any]:
         """One call of the body, and its end. `prints` are those of the attempts before it."""
@@ -690,7 +783,7 @@ class Pass:
             if value is not MISS:
                 return value
         if record.attempt > 1 and (late := self._result_of_earlier(record)) is not None:
-            return self._stored_value(call, late)
+            return await self._value_of(call, late)
         if scope.prints is not None:
             scope.prints.attempt = record.attempt
         flight = Flight(key, self, scope, record)
@@ -729,8 +822,6 @@ class Pass:
 
     def _land(self, flight: Flight) -> None:
         self.flights.discard(flight)
-        if flight.gone:
-            self._record_alone(flight)
         flight.land()
         if (around := flight.scope.parent) is not None and around.deferred is not None:
             self._save_deferred(around)
@@ -756,11 +847,21 @@ class Pass:
     @calls_user_code
     async def _call_body(self, call: Call[Any], record: TaskRecord, flight: Flight) -> Any:
         signature = signature_of(call.body)
-        in_thread = not signature.is_async and call.options.get("thread", True)
+        executor = executor_of(call, self.settings)
+        if executor is not None:
+            record.executor = name_of(executor)
+        if call.batch is not None:
+            _tee.listen()
+            if signature.is_async and executor is None:
+                return await call.batch.join(call, flight)
+            return await self._elsewhere(call, record, flight, call.batch.start(call, flight), waits=True)
+        if executor is not None:
+            start = self._outsourcing.start(call, self._task(call, flight), executor)
+            return await self._elsewhere(call, record, flight, start, waits=True)
         args, named = self._arguments(call, signature, flight)
         _tee.listen()
         point("task:begin")
-        if in_thread:
+        if not signature.is_async and call.options.get("thread", True):
             return await self._in_thread(call, record, flight, partial(call.body, *args, **named))
         token = current_scope.set(flight.scope)
         try:
@@ -792,10 +893,7 @@ class Pass:
         """Those of the call, with `task` and `io` where the body takes them."""
         if call.args and call.service is None and _OFFERED.isdisjoint(signature.names):
             return call.args, {}  # Thousands of calls are like this, and need neither.
-        task = flight.task = Task(
-            self.run.id, call.path, flight.attempt.generation, flight.attempt.attempt, self.feed, flight.scope,
-            self.log,
-        )  # fmt: skip
+        task = self._task(call, flight)
         offers: dict[str, Callable[[], Any]] = {
             **({} if call.service is None else {"client": call.service.client}),
             "task": lambda: task,
@@ -803,31 +901,64 @@ class Pass:
         }
         return bind_body(signature, call.args, offers)
 
+    def _task(self, call: Call[Any], flight: Flight) -> Task:
+        task = flight.task = Task(
+            self.run.id, call.path, flight.attempt.generation, flight.attempt.attempt, self.feed, flight.scope,
+            self.log,
+        )  # fmt: skip
+        return task
+
+    def start_of_batch(self, first: Call[Any], items: list[Any], node: Scope) -> Start | None:
+        """How the body is called for several items at once; None: on the loop."""
+        executor = executor_of(first, self.settings)
+        if executor is not None:
+            call: Call[Any] = Call(node, first.segment, first.body, (items,), first.options, first.place)
+            call.awaited, call.path, call.limiter = True, node.path, first.limiter
+            task = Task(self.run.id, node.path, 0, 1, self.feed, node, self.log)
+            return self._outsourcing.start(call, task, executor)
+        if is_async(first.body):
+            return None
+        context = copy_context()
+        context.run(current_scope.set, node)
+        return in_thread(partial(context.run, first.body, items))
+
     async def _in_thread(
         self, call: Call[Any], record: TaskRecord, flight: Flight, body: Callable[[], Any]
     ) -> Any:
-        """A `def` body in a worker thread, which records its result itself (C6), whoever still waits."""
-        flight.queue()
-        over = anyio.Event()
+        """A `def` body in a worker thread."""
         context = copy_context()
         context.run(current_scope.set, flight.scope)
+        start = in_thread(partial(context.run, body))
+        return await self._elsewhere(call, record, flight, start, waits=threads.full)
+
+    async def _elsewhere(
+        self, call: Call[Any], record: TaskRecord, flight: Flight, start: Start, *, waits: bool = False
+    ) -> Any:
+        """A body that runs off the loop: in a thread, or further away.
+
+        Whoever has its result records it there and then (C6), also when nobody waits for it any more (A5).
+        """
+        flight.queue()
+        over = anyio.Event()
         unsettled: list[Any] = []  # what only the loop can bring to an end
         limit, begun = flight.scope.limit, anyio.Event()
         if limit is not None:
-            limit.hold()  # its time begins with its thread
-        waits = threads.full
+            limit.hold()  # its time begins with its body
         if waits and self.feed.watched:
             self.feed.emit(Saved(record.copy(status=TaskStatus.PENDING), live=True))
 
-        def work() -> None:
+        def begin() -> bool:
             if not flight.take_off():
-                return
+                return False
             if limit is not None:
                 self.home.soon(begun.set)
             if waits:
                 self._begins_late(record)
+            return True
+
+        def finish(outcome: Callable[[], Any]) -> None:
             try:
-                value = context.run(body)
+                value = outcome()
                 if inspect.isawaitable(value) or flight.scope.flights:
                     unsettled.append(value)
                 else:
@@ -840,14 +971,16 @@ class Pass:
             else:
                 self._end_alone_in_thread(call, record, flight, unsettled)
 
-        threads.submit(work)
-        if limit is not None:
-            await begun.wait()
-            limit.release()
+        cancel = start(begin, finish)
         try:
+            if limit is not None:
+                await begun.wait()
+                limit.release()
             await over.wait()
-        except asyncio.CancelledError:
-            if flight.record is None or self._is_ending:
+        except anyio.get_cancelled_exc_class() as error:
+            if cancel is not None:
+                cancel()
+            if self._is_ending or flight.record is None or not isinstance(error, asyncio.CancelledError):
                 raise
             # The result was there first, and a replay will have it: so has the caller (A8).
         if flight.error is not None:
@@ -881,6 +1014,7 @@ class Pass:
             flight.error = error
             if inspect.iscoroutine(unsettled[0]):
                 unsettled[0].close()
+        self._record_alone(call, flight)
         self._land(flight)
 
     async def _finish_alone(self, call: Call[Any], record: TaskRecord, flight: Flight, value: Any) -> None:
@@ -890,23 +1024,35 @@ class Pass:
         flight.scope.closed = True
         await self._save_result(flight, self._completed(call, record, flight, value))
 
-    def _record_alone(self, flight: Flight) -> None:
+    def _record_alone(self, call: Call[Any], flight: Flight) -> None:
         """How a body ended that outlived its call, when nothing is recorded yet and nobody else will."""
         if flight.record is not None or flight.scope.adopted or flight.canceled is not None or flight.late:
             return
         flight.scope.fail()
         _note_prints(flight.attempt, flight.scope)
-        error, ended = flight.error, flight.attempt.copy(status=TaskStatus.PENDING, interrupted=True)
-        if isinstance(error, Exception):
-            data = _codec.encode_error(error)
-            scrub_error(flight.attempt.redact, [self.run.payload], data)
-            ended = flight.attempt.copy(
-                status=TaskStatus.ERRORED,
-                error=data,
-                ended=next(self.ledger.ordinals),
-                ended_at=self._now(),
-            )
-        self.ledger.save_now(ended)
+        self.ledger.save_now(self._ended_alone(call, flight.attempt, flight.error, flight.scope))
+
+    def _ended_alone(
+        self, call: Call[Any], attempt: TaskRecord, error: BaseException | None, scope: Scope
+    ) -> TaskRecord:
+        interrupted = attempt.copy(status=TaskStatus.PENDING, interrupted=True)
+        if not isinstance(error, Exception) or scope.interrupted:
+            return interrupted
+        last: BaseException = error
+        if self._is_cut_short:  # the next pass goes on with the attempts (A1, A7)
+            if "on_error" in call.options:
+                return interrupted  # who decides can only be asked in a pass
+            try:
+                last, next_at = self._judge(call, attempt, error, None, self.clock.time())
+            except Exception:  # noqa: BLE001  # a retry strategy's own: the next pass raises it where it is seen
+                return interrupted
+            if next_at is not None:
+                data = self._error_data(call, attempt, last)
+                return attempt.copy(status=TaskStatus.WAITING, error=data, next_at=next_at)
+        data = self._error_data(call, attempt, last)
+        return attempt.copy(
+            status=TaskStatus.ERRORED, error=data, ended=next(self.ledger.ordinals), ended_at=self._now()
+        )
 
     async def subtasks_end(self, scope: Scope) -> None:
         """A6: the end of a scope is not committed while a subtask in it is in flight."""
@@ -922,6 +1068,8 @@ class Pass:
         scope.emptied = None
 
     def _warn_left_behind(self, call: Call[Any], scope: Scope) -> None:
+        if call.kind in FAN_OUT and call.body.stopped:
+            return  # a loop over it was left on purpose
         text = (
             f"the body of {display_path(scope.path) or 'the run'!r} returned while task "
             f"{display_path(call.path)!r} (started at "
@@ -938,6 +1086,8 @@ class Pass:
     ) -> tuple[TaskRecord, str]:
         """The record of a body that returned, and its value's text."""
         point("task:body-ended")
+        if flight.scope.interrupted:
+            raise self._cancellation()  # and not what the code around the subtask made of it (W3)
         flight.markable = False  # What is about to be committed says more than that it began.
         done = record.copy(
             status=TaskStatus.COMPLETED, ended=next(self.ledger.ordinals), ended_at=self._now()
@@ -1035,7 +1185,7 @@ class Pass:
             record.value = _scan(value, 0)[0]
         flight.record = record
         with self.memory.lock:  # in a thread: or the loop, just noting an attempt, would put that over it
-            self.memory.records[record.path] = text
+            self.memory.records[record.path] = text = abridged(text)
         self._finality.note(record)
         point("task:recorded")
         if self.feed.watched:
@@ -1060,6 +1210,9 @@ class Pass:
         if isinstance(error, UsageError):
             flight.scope.fail()
             raise self.misused(error)
+        if flight.scope.interrupted:
+            self._cut_short(flight, error)
+            raise self._cancellation() from None
         if isinstance(error, BaseExceptionGroup):
             error = _without_cancellations(error)  # pyright: ignore[reportUnknownArgumentType]
         if not isinstance(error, Exception):
@@ -1074,20 +1227,29 @@ class Pass:
             self.stop(Stop.INTERRUPT)
 
     async def _decide(
-        self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope
+        self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope, places: Places | None
     ) -> tuple[BaseException, float | None]:
         """Whether there is a next attempt, and when: `on_error` first (A2), then the retry policy (A1)."""
         now = self.clock.time()
         secrets.hide_in_error(error)
         answer = await self._ask_handler(call, record, error, scope)
+        return self._judge(call, record, error, answer, now, places)
+
+    def _judge(
+        self, call: Call[Any], record: TaskRecord, error: Exception,
+        answer: Exception | RetryAt | SkipRetrying | None, now: float, places: Places | None = None,
+    ) -> tuple[BaseException, float | None]:  # fmt: skip
+        """What the handler's answer means; without one, the integration's, and then the policy's."""
         if answer is None and call.service is not None:
             answer = call.service.judge(error, record.attempt, now)
         plan = policy(call.options.get("retry"))
         if isinstance(answer, SkipRetrying):
             return answer.error or error, None
         if isinstance(answer, RetryAt):
-            allowed = record.attempt < RETRY_AT_LIMIT
-            return answer.error or error, answer.due_at(now) if allowed else None
+            due = answer.due_at(now)
+            if places is not None:
+                places.hold(due)
+            return answer.error or error, due if record.attempt < RETRY_AT_LIMIT else None
         if answer is not None:
             error = answer
         if plan is None or comes_from_subtask(error, self._directory, self.run.id, call.path):
@@ -1146,7 +1308,7 @@ class Pass:
             # A thread's result came in at the same moment, and a result is never lost.
             winner = self.ledger.record(call.path)
             assert winner is not None
-            return self._stored_value(call, winner)
+            return await self._value_of(call, winner)
         raise error
 
     def _hint_finishing(self, path: str, flying: int) -> None:
@@ -1186,6 +1348,25 @@ class Pass:
 
     # Waiting ----------------------------------------------------------------------------------
 
+    async def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[None]]) -> None:
+        """C4: a run that waits for another one has no place meanwhile, which that one may need."""
+        place = self.place
+        if place is None:
+            await wait()
+            return
+        place.step_out()
+        try:
+            await wait()
+        except BaseException:
+            if self.stopped is None:  # only this call was cancelled: what else runs here goes on
+                place.step_in_now()
+            raise
+        if threading.get_ident() == self.home.thread:
+            with self._untimed(scope.path):
+                await place.step_in()
+        else:
+            await place.step_in()
+
     async def _wait(self, call: Call[Any]) -> None:
         """W1: one absolute deadline, stored once."""
         record = self.ledger.record(call.path)
@@ -1221,10 +1402,27 @@ class Pass:
             self._leave_if_drained()
             self._tell_waiting()
             try:
-                await self.clock.sleep_until(until)
+                await self._sleep_until(until)
             finally:
                 self._still.leave(path)
+        await self._take_place_back()
         self._tell_waiting()
+
+    async def _sleep_until(self, until: float) -> None:
+        """C4: while nothing in a run moves, and that for longer than a moment, others may have its place."""
+        moment = A_MOMENT
+        while self.place is not None and (soon := self.clock.time() + moment) < until:
+            await self.clock.sleep_until(soon)
+            if not self._gave_place and self._still.is_all(self.flights):
+                self._gave_place = True
+                self.place.step_out()
+            moment *= 2
+        await self.clock.sleep_until(until)
+
+    async def _take_place_back(self) -> None:
+        if self._gave_place and self.place is not None:
+            self._gave_place = False
+            await self.place.step_in()
 
     @contextmanager
     def _untimed(self, path: str) -> Generator[None]:
@@ -1270,31 +1468,36 @@ class Pass:
         if earlier is not None and earlier.canceled is not None:
             await self._expect_cancellation(earlier)
         done = earlier is not None and earlier.status == TaskStatus.COMPLETED
-        record = earlier if done and earlier is not None else self._blank(call, earlier)
-        call.record = record
+        call.record = record = self._blank(call, earlier)
+        if done:
+            record.generation += 1  # else the record of its earlier end would stand in the store
         self._saw(call.path, Reason.REPLAYED if done else Reason.NEW if earlier is None else Reason.RETRIED)
-        if not done and self.feed.watched:
-            self.feed.emit(Saved(record, live=True))
+        begun = False
+
+        def begin() -> None:
+            nonlocal begun
+            if not begun and self.feed.watched:
+                self.feed.emit(Saved(record, live=True))
+            begun = True
+
+        if not done:
+            begin()
+        walk: FanOut = call.body
         scope = Scope(self, call.path, call.scope)
         token = current_scope.set(scope)
         try:
-            value = await call.body(scope)
+            value = await walk(scope, begin)
         except BaseException as error:
             scope.fail()
             if isinstance(error, Exception) and not isinstance(error, UsageError):
-                await self._give_up(call, record.copy(path=call.path), error, scope)
+                await self._give_up(call, record.copy(tally=walk.tally), error, scope)
             raise
         finally:
             current_scope.reset(token)
             scope.closed = True
-        if not done:
-            await self.ledger.save(
-                record.copy(
-                    status=TaskStatus.COMPLETED,
-                    ended=next(self.ledger.ordinals),
-                    ended_at=self._now(),
-                )
-            )
+        if begun or earlier is None or walk.tally != earlier.tally:
+            ended = record.copy(status=TaskStatus.COMPLETED, tally=walk.tally)
+            await self.ledger.save(ended.copy(ended=next(self.ledger.ordinals), ended_at=self._now()))
         return value
 
     # Small things -----------------------------------------------------------------------------
@@ -1344,7 +1547,7 @@ class Pass:
     def hint(self, text: str) -> None:
         """Have the header of the run say something."""
         if text not in self.hints:
-            self.hints.append(text)
+            self.hints[text] = None
             self.feed.emit(Hinted(text))
 
     def lasting_hints(self) -> list[str]:
@@ -1355,7 +1558,7 @@ class Pass:
     def _unhint(self, text: str) -> None:
         """It holds no longer."""
         if text in self.hints:
-            self.hints.remove(text)
+            del self.hints[text]
             self.feed.emit(Hinted(text, over=True))
 
     # Stopping ---------------------------------------------------------------------------------

@@ -9,17 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from concurrent.futures import Executor, Future
+from typing import Any, TypeAlias, TypeVar
 
 import anyio
 
-from .errors import RunInterrupted
+from .errors import InvalidOptionError, RunInterrupted
 
 T = TypeVar("T")
+
+# A way to run a body off the event loop. It is given `begin`, to be called where the body is just about
+# to be executed (False: it was called off, and must not be), and `finish`, to be called once the body has
+# ended, from any thread, with a function that returns its value or raises its error. What it returns,
+# if anything, is called when the caller leaves before that.
+Start: TypeAlias = (
+    "Callable[[Callable[[], bool], Callable[[Callable[[], Any]], None]], Callable[[], object] | None]"
+)
 
 # How many `def` bodies run at once in a process. A body that waits inside `io` does not count.
 MAX_RUNNING = 40
@@ -204,6 +213,19 @@ class Threads:
 threads = Threads()
 
 
+def in_thread(body: Callable[[], Any]) -> Start:
+    """Run a body in a worker thread. One that has begun cannot be stopped."""
+
+    def start(begin: Callable[[], bool], finish: Callable[[Callable[[], Any]], None]) -> None:
+        def work() -> None:
+            if begin():
+                finish(body)
+
+        threads.submit(work)
+
+    return start
+
+
 async def call_in_thread(start: Callable[[Callable[[], None]], None], function: Callable[[], T]) -> T:
     """Call a function in a thread that `start` begins, in this context, and wait for what it returns."""
     home, over = Home(), anyio.Event()
@@ -223,3 +245,21 @@ async def call_in_thread(start: Callable[[Callable[[], None]], None], function: 
     if errors:
         raise errors.pop()
     return results[0]
+
+
+def is_executor(given: Any) -> bool:
+    """Whether that is an executor, or a Dask client, which has one."""
+    return isinstance(given, Executor) or callable(getattr(given, "get_executor", None))
+
+
+def check_executor(given: Any) -> None:
+    """Refuse what cannot be meant by `executor=`."""
+    if given is None or is_executor(given):
+        return
+    try:
+        inspect.signature(given).bind()
+    except (TypeError, ValueError):
+        raise InvalidOptionError(
+            "executor is a concurrent.futures.Executor (such as ProcessPoolExecutor(4)), a Dask client, or a "
+            f"function without parameters that makes one; not {given!r:.100}"
+        ) from None

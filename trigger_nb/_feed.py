@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from ._estimate import Durations
     from ._prints import Prints
     from ._records import Reason, RunRecord, TaskRecord
 
@@ -46,12 +47,19 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """`task.progress(done, total, text)` was called in a body."""
+    """`task.progress(done, total, text)` was called in a body, or a map has come so far.
+
+    Of a map: how many of those done have `failed`, how many items a second it does now, and when it will
+    probably be done, in UTC seconds.
+    """
 
     path: str
     done: float
     total: float | None
     text: str | None
+    failed: int = 0
+    rate: float | None = None
+    ends_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,14 @@ class PassBegan:
     number: int
 
 
-Event: TypeAlias = Saved | SavedRun | Seen | Progressed | Printed | Hinted | PassBegan
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What earlier runs of the job took has been read: it tells how long this one will take."""
+
+    durations: Durations
+
+
+Event: TypeAlias = Saved | SavedRun | Seen | Progressed | Printed | Hinted | PassBegan | Expected
 
 
 class Subscription:

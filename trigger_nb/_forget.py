@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from heapq import heappop, heappush
 from typing import Literal, NamedTuple
 
 from ._keys import ancestors, is_within, parent_path
-from ._records import TaskRecord, TaskStatus
+from ._records import FAN_OUT, TaskRecord, TaskStatus
 
 Records = Mapping[str, TaskRecord]
 
 # What a task is not called again in, unless it is opened: a handled error is a result, too.
 _ENDED = frozenset({TaskStatus.COMPLETED, TaskStatus.ERRORED})
-
-# Nodes whose children are independent of each other: forgetting one keeps the others.
-_FAN_OUT = frozenset({"parallel", "map"})
 
 
 def forget(records: Records, path: str) -> list[TaskRecord]:
@@ -68,13 +66,19 @@ def to_retry(
     """
     errored = [path for path, record in records.items() if record.status == TaskStatus.ERRORED]
     if which == "failed":
-        return [], []
+        return [path for path in errored if _was_given_as_a_result(records, path)], []
     if which == "all":
         return errored, []
     meant = frozenset(which)
     chosen = [path for path in errored if not meant.isdisjoint((path, *ancestors(path)))]
     apart = {*chosen, *(around for path in chosen for around in ancestors(path))}
     return chosen, [path for path in errored if path not in apart]
+
+
+def _was_given_as_a_result(records: Records, path: str) -> bool:
+    """Whether it is the error of an item whose map has completed nevertheless: with `return_errors`."""
+    node = records.get(parent_path(path))
+    return node is not None and node.kind in FAN_OUT and node.status == TaskStatus.COMPLETED
 
 
 def to_be_said_again(line: TaskRecord) -> TaskRecord:
@@ -110,7 +114,7 @@ def _other_items(records: Records, path: str) -> list[str]:
     apart: list[str] = []
     for inner in [path, *ancestors(path)]:
         node = parent_path(inner)
-        if node in records and records[node].kind in _FAN_OUT:
+        if node in records and records[node].kind in FAN_OUT:
             apart += [other for other in records if parent_path(other) == node and other != inner]
     return apart
 
@@ -127,21 +131,21 @@ class Finality:
         self._kept = frozenset(kept)
         self._run_completed = run_completed
         self._told: dict[str, _Told] | None = None  # read when first needed: most runs have no error
-        # By scope: its two tasks that began last, the very last first. None: to be worked out again.
-        self._latest: dict[str, list[tuple[int, str]]] | None = None
+        self._beginnings: _Beginnings | None = None  # as that
 
     def note(self, record: TaskRecord) -> None:
         """A task's record is another now."""
         if self._told is not None and record.kind != "log":
             self._told[record.path] = _Told(record.started, record.kind, record.status)
-            self._latest = None
+            if self._beginnings is not None:
+                self._beginnings.note(record.path, record.started)
 
     def is_final(self, error: TaskRecord) -> bool:
         """Whether the error was handled by the code around it: then it is part of the story.
 
         It was handled when its scope completed, or when a task began after it in its scope or in
         one around it. The errors that ended the run are not final, nor are those of a fan-out's items,
-        unless they are kept by request.
+        unless they are kept by request, or were given as results (`return_errors`).
         """
         if error.path in self._kept:
             return True
@@ -151,23 +155,18 @@ class Finality:
             self._told = {r.path: _Told(r.started, r.kind, r.status) for r in self._load() if r.kind != "log"}
         scope = parent_path(error.path)
         around = self._told.get(scope)
-        if around is not None and around.kind in _FAN_OUT:
-            return False
+        if around is not None and around.kind in FAN_OUT:
+            return around.status == TaskStatus.COMPLETED
         if self._run_completed if not scope else around is not None and around.status == TaskStatus.COMPLETED:
             return True
         return self._went_on_after(error, self._told)
 
     def _went_on_after(self, error: TaskRecord, told: Mapping[str, _Told]) -> bool:
         """Whether a task beside the error, or beside one that it is in, began after it."""
-        if self._latest is None:
-            self._latest = _latest(told)
-        inside = {error.path, *ancestors(error.path)}
-        return any(
-            began > error.ended
-            for path in inside
-            for began, beside in self._latest.get(parent_path(path), ())
-            if beside not in inside
-        )
+        if self._beginnings is None:
+            self._beginnings = _Beginnings(told)
+        inside = (error.path, *ancestors(error.path))
+        return any(self._beginnings.any_after(error.ended, path) for path in inside)
 
 
 class _Told(NamedTuple):
@@ -178,21 +177,45 @@ class _Told(NamedTuple):
     status: str
 
 
-def _latest(told: Mapping[str, _Told]) -> dict[str, list[tuple[int, str]]]:
-    """By scope: its two tasks that began last.
+class _Beginnings:
+    """When tasks began, by scope, kept as it comes: none of thousands that fail may look at all the others.
 
     A body that was running when the process died left no record, but perhaps subtasks: then it
     counts as begun with the first of those.
     """
-    began = {path: each.started for path, each in list(told.items())}
-    for path, each in list(told.items()):
+
+    def __init__(self, told: Mapping[str, _Told]) -> None:
+        self._told = told
+        self._began: dict[str, int] = {}
+        # By scope, a heap with the last one first. An entry that `_began` does not confirm is out of date.
+        self._last: dict[str, list[tuple[int, str]]] = {}
+        for path, each in list(told.items()):
+            self.note(path, each.started)
+
+    def note(self, path: str, started: int) -> None:
+        """A task that is told of began then."""
+        self._set(path, started)
         for around in ancestors(path):
-            if around not in told:
-                began[around] = min(began.get(around, each.started), each.started)
-    latest: dict[str, list[tuple[int, str]]] = {}
-    for path, started in began.items():
-        two = latest.setdefault(parent_path(path), [])
-        two.append((started, path))
-        two.sort(reverse=True)
-        del two[2:]
-    return latest
+            if around not in self._told:
+                self._set(around, min(self._began.get(around, started), started))
+
+    def _set(self, path: str, started: int) -> None:
+        if self._began.get(path) != started:
+            self._began[path] = started
+            heappush(self._last.setdefault(parent_path(path), []), (-started, path))
+
+    def any_after(self, ordinal: int, path: str) -> bool:
+        """Whether a task beside that one began after."""
+        last, own = self._last.get(parent_path(path), []), None
+        while last:
+            began, beside = last[0]
+            if beside == path:
+                own = heappop(last)
+            elif self._began[beside] != -began:
+                heappop(last)
+            else:
+                break
+        found = bool(last) and -last[0][0] > ordinal
+        if own is not None:
+            heappush(last, (-self._began[path], path))
+        return found

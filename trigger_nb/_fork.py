@@ -67,7 +67,10 @@ def _write(
     runtime: Runtime, run: RunRecord, made: RunRecord, copies: Iterable[TaskRecord], given: _Given | None
 ) -> None:
     """Store a fork whole or not at all: its value files first, then all rows in one commit."""
-    rows = [Row(f"{made.id}/{each.path}", made.id, each.dumps(), each.rank) for each in copies]
+    rows = [
+        Row(f"{made.id}/{each.path}", made.id, runtime.whole(run.id, each).dumps(), each.rank)
+        for each in copies
+    ]
     rows += _key_values(runtime, run.id, made.id)
     runtime.store.share_blobs(run.id, made.id, set(_files_of(runtime, run, copies, rows)))
     if given is not None:

@@ -6,25 +6,31 @@ import difflib
 import random
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar, cast, get_origin, overload
 
 import anyio
 
 from ._bodies import signature_of
-from ._call import SAID, Call, Said, Service
+from ._call import MISS, SAID, Call, Said, Service
 from ._clock import to_datetime, to_seconds, to_timestamp
 from ._engine import Pass
+from ._imap import Channel, MapIterator
+from ._items import Items, check_items
 from ._keys import normal_key
+from ._map import CONCURRENCY, Walk, plan_of
 from ._scope import Scope, current_scope, resolve_scope
+from ._status import Status, StatusCall, StatusState, checked
 from ._store import Row
-from ._task import Options, PlainOptions, check_choices
+from ._task import MapOptions, Options, PlainOptions, check_choices
 from .errors import InvalidOptionError, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Unpack
+
+    from ._scope import Place
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,6 +38,7 @@ Item = TypeVar("Item")
 Bound = TypeVar("Bound", bound="Bindable")
 
 _KNOWN_OPTIONS = frozenset([*PlainOptions.__annotations__, *Options.__annotations__])
+_MAP_OPTIONS = frozenset([*MapOptions.__annotations__, "returns", "batch"])
 _LEVELS = ("debug", "info", "warning", "error")
 _TYPING = frozenset({"typing", "typing_extensions"})  # where the kinds of annotations are
 
@@ -126,12 +133,12 @@ class Io:
 
     def _task(
         self, frame: FrameType, key: Any, body: Callable[..., Any] | None, *, kind: str = "own",
-        deadline: Callable[[float], float] | None = None, **options: Any,
+        deadline: Callable[[float], float] | None = None, make: type[Call[Any]] = Call, **options: Any,
     ) -> Call[Any]:  # fmt: skip
         place = (frame.f_code, frame.f_lasti)
         try:
             scope = resolve_scope(self._scope)
-            return Call(
+            return make(
                 scope, normal_key(key), body, (), cast("Options", options), place, kind, deadline=deadline
             )
         except UsageError as error:
@@ -177,17 +184,112 @@ class Io:
             _check_options(options)
         frame = sys._getframe(1)
         place = (frame.f_code, frame.f_lasti)
-        listed = list(items)
-
-        async def fan_out(scope: Scope) -> list[Any]:
-            inner: list[Call[Any]] = [
-                Call(scope, normal_key(str(index)), body, (item, index)[: _arity(body)], options, place)
-                for index, item in enumerate(listed)
-            ]
-            return await _settle_all(inner)
-
+        all_of_them = _Parallel(list(items), body, options, place)
         named: dict[str, Any] = {name: options.get(name, "") for name in ("name", "icon")}
-        return self._task(frame, key, fan_out, kind="parallel", **named)
+        return self._task(frame, key, all_of_them, kind="parallel", **named)
+
+    @overload
+    def map(
+        self, key: Any, items: Items[Item], body: Callable[..., Awaitable[Sequence[T]]], *, batch: int,
+        **options: Unpack[MapOptions],
+    ) -> Call[list[T]]: ...  # fmt: skip
+    @overload
+    def map(
+        self, key: Any, items: Items[Item], body: Callable[..., Sequence[T]], *, batch: int,
+        **options: Unpack[MapOptions],
+    ) -> Call[list[T]]: ...  # fmt: skip
+    @overload
+    def map(
+        self, key: Any, items: Items[Item], body: Callable[..., Any], *, returns: type[R],
+        **options: Unpack[MapOptions],
+    ) -> Call[list[R]]: ...  # fmt: skip
+    @overload
+    def map(
+        self, key: Any, items: Items[Item], body: Callable[..., Awaitable[T]], **options: Unpack[MapOptions]
+    ) -> Call[list[T]]: ...
+    @overload
+    def map(
+        self, key: Any, items: Items[Item], body: Callable[..., T], **options: Unpack[MapOptions]
+    ) -> Call[list[T]]: ...
+    def map(self, key: Any, items: Items[Any], body: Callable[..., Any], **options: Any) -> Call[list[Any]]:
+        """Run `body(item)` for each of thousands of items; a list of the results, in the items' order.
+
+        Each item is a task of its own, kept under what the item is (or under `item_key(item)`): so those
+        that are done are replayed wherever they stand, and only new ones run. `items` is any iterable,
+        async or not, and is walked as the work goes on. At most `concurrency` run at once. With `batch=100`
+        the body gets lists of so many items, and returns a list of their results.
+
+        All items come to an end; then `MapError` is raised with the errors of those that failed, unless
+        `return_errors=True` has them among the results. After 20 failures in a row, or `max_failures` in
+        all, no new ones begin. `docs/how-to/map-many-items.md` shows all options.
+
+        ```
+        vectors = await io.map("embed", texts, embed, concurrency=50, rate="300/minute", retry=3)
+        ```
+
+        Raises `MapError`; `InvalidKeyError` for an item that cannot be told from others by its content.
+        """
+        return self._map(sys._getframe(1), key, items, body, options)[0]
+
+    @overload
+    def imap(
+        self, key: Any, items: Items[Item], body: Callable[..., Awaitable[Sequence[T]]], *, batch: int,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[Item, T]]: ...  # fmt: skip
+    @overload
+    def imap(
+        self, key: Any, items: Items[Item], body: Callable[..., Sequence[T]], *, batch: int,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[Item, T]]: ...  # fmt: skip
+    @overload
+    def imap(
+        self, key: Any, items: Items[Item], body: Callable[..., Any], *, returns: type[R],
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[Item, R]]: ...  # fmt: skip
+    @overload
+    def imap(
+        self, key: Any, items: Items[Item], body: Callable[..., Awaitable[T]], **options: Unpack[MapOptions]
+    ) -> MapIterator[tuple[Item, T]]: ...
+    @overload
+    def imap(
+        self, key: Any, items: Items[Item], body: Callable[..., T], **options: Unpack[MapOptions]
+    ) -> MapIterator[tuple[Item, T]]: ...
+    def imap(
+        self, key: Any, items: Items[Any], body: Callable[..., Any], **options: Any
+    ) -> MapIterator[tuple[Any, Any]]:
+        """As `map`, one by one: pairs of an item and its result, as they come.
+
+        Nothing is held of what was handed over: for results that are too many or too large for a list.
+
+        ```
+        async for page, text in io.imap("fetch", pages, fetch):
+            index.add(page, text)
+        ```
+        """
+        channel = self._channel(options)
+        call, walk = self._map(sys._getframe(1), key, items, body, options, channel.give)
+        return MapIterator(call, walk, channel)
+
+    def _channel(self, options: dict[str, Any]) -> Channel:
+        """Room for as many results as there are workers: more are not got ready beforehand."""
+        given = options.get("concurrency")
+        return Channel(given if isinstance(given, int) else CONCURRENCY)
+
+    def _map(
+        self, frame: FrameType, key: Any, items: Items[Any], body: Callable[..., Any], options: dict[str, Any],
+        give: Callable[[Any, Any], Awaitable[None]] | None = None,
+    ) -> tuple[Call[list[Any]], Walk]:  # fmt: skip
+        try:
+            _check_options(options, _MAP_OPTIONS)
+            check_items(items)
+            plan = plan_of(options, body)
+        except UsageError as error:
+            raise self._pass.misused(error)  # noqa: B904  # the same one
+        walk = Walk(items, body, plan, (frame.f_code, frame.f_lasti), give)
+        named: dict[str, Any] = {
+            name: options[name] for name in ("name", "description", "icon") if name in options
+        }
+        return self._task(frame, key, walk, kind="map", **named), walk
 
     # Integrations -----------------------------------------------------------------------------
 
@@ -305,12 +407,44 @@ class Io:
 
         return self._task(sys._getframe(1), key, send, params=payload, icon="bolt", name=f"send {name}")
 
+    # Statuses ---------------------------------------------------------------------------------
+
+    def create_status(
+        self, key: Any, label: str, state: StatusState | None = None, data: Mapping[str, Any] | None = None
+    ) -> StatusCall[Status]:
+        """A named status, shown in the run's header from now on; its `update` says how it stands later.
+
+        `state` is "loading", "success" or "failure". `data` is a mapping of whatever there is to tell;
+        `data["progress"]`, from 0 to 1, is drawn as a bar. On replay the status comes back as it was.
+
+        Raises `InvalidOptionError` for another state, a label that is no text, or data that is no mapping.
+        """
+        said = {"label": label, "state": state, "data": data}
+        say = self._say_status
+        return say(sys._getframe(1), key, label, said, lambda path: Status(say, path, label))
+
+    def _say_status(
+        self, frame: FrameType, key: Any, name: str, said: dict[str, Any], outcome: Callable[[str], T]
+    ) -> StatusCall[T]:
+        """A task that says how a status stands."""
+        try:
+            shown = checked(said, self._pass.settings.redact)
+        except UsageError as error:
+            raise self._pass.misused(error)  # noqa: B904  # the same one
+        data = said["data"]
+        call: Any = self._task(
+            frame, key, lambda: data, kind="status", make=StatusCall, thread=False, style="minimal",
+            icon="chart", name=f"status {name}", data=shown,
+        )  # fmt: skip
+        call.outcome = outcome
+        return call
+
     # Small things -----------------------------------------------------------------------------
 
     def yield_(self, key: Any) -> Call[None]:
         """A durable checkpoint: the run is known to have come this far."""
         return self._task(
-            sys._getframe(1), key, _nothing, thread=False, style="minimal", icon="flag", name="checkpoint"
+            sys._getframe(1), key, checkpoint, thread=False, style="minimal", icon="flag", name="checkpoint"
         )
 
     brb = yield_
@@ -456,23 +590,44 @@ class KeyValues:
         await self._owner.ledger.write_rows([Row(f"{self._place}/{name}", self._place, text)])
 
 
-async def _settle_all(calls: list[Call[Any]]) -> list[Any]:
-    """The results of all, in order. All come to an end, then the first error is raised."""
-    results: list[Any] = [None] * len(calls)
-    errors: dict[int, Exception] = {}
+class _Parallel:
+    """All items at once, each keyed by its place: what the node of a `parallel` has for a body."""
 
-    async def settle(index: int) -> None:
-        try:
-            results[index] = await calls[index]
-        except Exception as error:  # noqa: BLE001  # raised below
-            errors[index] = error
+    stopped = False
 
-    async with anyio.create_task_group() as group:
-        for index in range(len(calls)):
-            group.start_soon(settle, index)
-    if errors:
-        raise errors[min(errors)]
-    return results
+    def __init__(self, items: list[Any], body: Callable[..., Any], options: Options, place: Place) -> None:
+        self.tally: dict[str, int] = {}
+        self._items = items
+        self._body = body
+        self._options: Options = options
+        self._place = place
+
+    async def __call__(self, scope: Scope, begun: Callable[[], None]) -> list[Any]:
+        """The results of all, in order. All come to an end, then the first error is raised."""
+        results: list[Any] = [None] * len(self._items)
+        errors: dict[int, Exception] = {}
+
+        async def settle(index: int) -> None:
+            args = (self._items[index], index)[: _arity(self._body)]
+            call: Call[Any] = Call(
+                scope, normal_key(str(index)), self._body, args, self._options, self._place
+            )
+            call.awaited = True
+            try:
+                value = scope.owner.replay(call)
+                if value is MISS:
+                    begun()
+                    value = await scope.owner.perform(call)
+                results[index] = value
+            except Exception as error:  # noqa: BLE001  # raised below
+                errors[index] = error
+
+        async with anyio.create_task_group() as group:
+            for index in range(len(self._items)):
+                group.start_soon(settle, index)
+        if errors:
+            raise errors[min(errors)]
+        return results
 
 
 def _deadline(
@@ -505,9 +660,9 @@ def _arity(body: Callable[..., Any]) -> int:
     return 1 if len(own) == 1 else 2
 
 
-def _check_options(options: Mapping[str, Any]) -> None:
-    if not options.keys() <= _KNOWN_OPTIONS:
-        _refuse_options(options)
+def _check_options(options: Mapping[str, Any], known: frozenset[str] = _KNOWN_OPTIONS) -> None:
+    if not options.keys() <= known:
+        _refuse_options(options, known)
     check_choices(options)
     handler = options.get("on_error")
     if handler is not None and not callable(handler):
@@ -523,21 +678,19 @@ def _is_type(value: object) -> bool:
     return isinstance(value, type) or get_origin(value) is not None or type(value).__module__ in _TYPING
 
 
-def _refuse_options(options: Mapping[str, Any]) -> NoReturn:
-    unknown = next(name for name in options if name not in _KNOWN_OPTIONS)
-    close = difflib.get_close_matches(unknown, _KNOWN_OPTIONS, n=3)
+def _refuse_options(options: Mapping[str, Any], known: frozenset[str]) -> NoReturn:
+    unknown = next(name for name in options if name not in known)
+    close = difflib.get_close_matches(unknown, known, n=3)
     close.sort(key=lambda name: not unknown.startswith(name[:4]))  # "retries": "retry", not "returns"
-    hint = (
-        f" Did you mean {close[0]!r}?" if close else f" The options are {', '.join(sorted(_KNOWN_OPTIONS))}."
-    )
+    hint = f" Did you mean {close[0]!r}?" if close else f" The options are {', '.join(sorted(known))}."
     raise InvalidOptionError(
         f"a task has no option {unknown!r}.{hint} Arguments for the body follow it by position: "
         "io.run_task(key, body, argument)"
     )
 
 
-def _nothing() -> None:
-    pass
+def checkpoint() -> None:
+    """The body of `yield_`."""
 
 
 _round = round

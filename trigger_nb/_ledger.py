@@ -14,10 +14,11 @@ from . import _codec
 from ._codec._base import Blobs, loads
 from ._feed import Feed, Saved
 from ._flights import flights, marking
-from ._records import RunRecord, RunStatus, TaskRecord, TaskStatus
+from ._keys import display_path
+from ._records import RunRecord, RunStatus, TaskRecord, TaskStatus, abridged, is_long
 from ._store import Row
 from ._values import PatientBlobs
-from .errors import StoreBusyError, StoreError
+from .errors import CorruptRecordError, StoreBusyError, StoreError
 
 if TYPE_CHECKING:
     from ._call import Memory
@@ -28,23 +29,47 @@ logger = logging.getLogger("trigger_nb")
 
 _PENDING = f'{{"status":"{TaskStatus.PENDING}"'
 
+_MOST_AHEAD = 16  # long texts that are read at once: half a megabyte at most
+
 LOOP_PATIENCE = 0.05  # how long a commit may hold the loop when another process writes, in seconds
 THREAD_PATIENCE = 30.0  # and how long it is tried in a thread before it is a failure of the store
 
 
 def begin(memory: Memory, run_id: str, store: Store) -> None:
-    """Read what is stored of a run. What a body of an earlier pass writes meanwhile is newer."""
+    """Read what is stored of a run, without long values. What a body of an earlier pass writes meanwhile is newer."""
     fresh: dict[str, str] = {}
     memory.records = fresh
-    stored = store.select(run_id)
+    stored = store.select(run_id, abridge=True)
     with memory.lock:
         for key, text in stored:
             path = key[len(run_id) + 1 :]
-            if path not in fresh or _wins(TaskRecord.loads(text), TaskRecord.loads(fresh[path])):
+            if path not in fresh or wins(TaskRecord.loads(text), TaskRecord.loads(fresh[path])):
                 fresh[path] = text
 
 
-def _wins(before: TaskRecord, after: TaskRecord) -> bool:
+def read_whole(store: Store, run_id: str, record: TaskRecord) -> TaskRecord:
+    """A record with its value, which is read from the store if it is long.
+
+    Raises `CorruptRecordError` when that is not there any more, and other `StoreError`s.
+    """
+    return _whole(record, store.get(f"{run_id}/{record.path}")) if record.is_apart else record
+
+
+def _whole(record: TaskRecord, text: str | None) -> TaskRecord:
+    try:
+        whole = None if text is None else TaskRecord.loads(text)
+    except ValueError:
+        whole = None
+    if whole is None or whole.rank != record.rank:
+        raise CorruptRecordError(
+            f"the result of task {display_path(record.path)!r} is not in the store any more: its row was deleted or "
+            "damaged, or holds another result now"
+        )
+    whole.path = record.path
+    return whole
+
+
+def wins(before: TaskRecord, after: TaskRecord) -> bool:
     """Whether a record stays though another one comes: as in the store, which lets nothing replace a result."""
     return before.rank % 2 == 1 and before.rank >= after.rank
 
@@ -80,6 +105,8 @@ class Ledger:
         self._fail = fail
         self._on_fault = on_fault
         self._loose: list[Pending] = []  # rows that ride with the next commit
+        self._ahead: dict[str, str] = {}  # by key: whole texts that were read ahead
+        self._stride = 1
 
     def record(self, path: str) -> TaskRecord | None:
         """The record of a task as it is now."""
@@ -89,6 +116,27 @@ class Ledger:
         record = TaskRecord.loads(text)
         record.path = path
         return record
+
+    def is_waiting(self, path: str) -> bool:
+        """Whether a task has a time that it waits for."""
+        record = self.record(path)
+        return record is not None and record.status == TaskStatus.WAITING
+
+    def whole(self, record: TaskRecord) -> TaskRecord:
+        """As `read_whole`, for replays."""
+        return _whole(record, self._long_text(self._prefix + record.path)) if record.is_apart else record
+
+    def _long_text(self, key: str) -> str | None:
+        """The whole text of a record. Most passes ask for one after the other, in about the order in which they
+        were written: then the next ones are read with it. Each is handed out once, and not kept."""
+        text = self._ahead.pop(key, None)
+        if text is None:
+            self._stride = 1 if self._ahead else min(2 * self._stride, _MOST_AHEAD)
+            rows = self._store.read_on(self._run_id, key, self._stride)
+            ahead = {each: text for each, text in rows if is_long(text)}
+            text = ahead.pop(key, None)
+            self._ahead = ahead
+        return text
 
     def records(self) -> list[TaskRecord]:
         """All records of the run as they are now."""
@@ -121,7 +169,7 @@ class Ledger:
         text = record.dumps()
         refused = await self.settle(self.journal.enqueue((self.row(record, text),)))
         if refused:
-            self.memory.records[record.path] = self.stored_text(record.path) or text
+            self.memory.records[record.path] = abridged(self.stored_text(record.path) or text)
             return True
         self.remember(record)
         return False
@@ -169,12 +217,14 @@ class Ledger:
     def remember(self, record: TaskRecord) -> None:
         with self.memory.lock:
             before = self.memory.records.get(record.path)
-            if before is not None and _wins(TaskRecord.loads(before), record):
+            if before is not None and wins(TaskRecord.loads(before), record):
                 return
-            self.memory.records[record.path] = record.dumps()
+            whole = record.dumps()
+            self.memory.records[record.path] = text = abridged(whole)
         self._note(record)
         if self.feed.watched:
-            self.feed.emit(Saved(record.copy()))
+            shown = record.copy() if text is whole else TaskRecord.loads(text).copy(path=record.path)
+            self.feed.emit(Saved(shown))
 
     def mark_started(self, record: TaskRecord) -> None:
         """The body has run a while: record that it began. On the watch's thread."""

@@ -19,6 +19,10 @@ from .errors import InvalidOptionError
 RESERVED = frozenset({"run", "runs", "event", "events", "kv", "export", "deleted"})
 
 
+# Kinds of nodes whose children are items: independent of each other, and walked in every pass (C2).
+FAN_OUT = frozenset({"parallel", "map"})
+
+
 class TaskStatus(StrEnum):
     """The status of a task."""
 
@@ -31,7 +35,7 @@ class TaskStatus(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """The status of a run. WAITING has a reason: "wait", "retry" or "paused"."""
+    """The status of a run. WAITING has a reason: "wait", "retry", "queued" or "paused"."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -108,9 +112,10 @@ class TaskRecord(_Record):
     "first started after it ended" (rule R9) is decided by them, never by clocks.
     """
 
-    _beside = frozenset({"path"})
+    _beside = frozenset({"path", "measured"})
 
     path: str = ""  # The normal form; it is the row's key, so it is not in the text.
+    measured: int = 0  # Of the text that it was read from, see `dumps_result`; of no meaning otherwise.
     status: str = TaskStatus.COMPLETED
     kind: str = "task"  # "task", "wait", "log", "parallel", "run" (a child run) or "store"
     # Rises only when a completed result is forgotten on purpose (I6, R9). Of two results of one
@@ -124,6 +129,7 @@ class TaskRecord(_Record):
     started_at: float = 0.0
     ended_at: float | None = None
     attempt: int = 1  # The attempt this record speaks of, from 1.
+    executor: str = ""  # What the body runs in, where that is not this kernel.
     crashes: int = 0  # Recorded starts in a row that never came to an end (A1).
     began: int = 0  # On a RUNNING record: the ordinal at which this start was recorded.
     next_at: float | None = None  # When a wait ends or the next attempt begins.
@@ -146,6 +152,7 @@ class TaskRecord(_Record):
     #   "file"     `value` is {"file", "size", "sha256", "form"}: the text lies beside the database
     #   "signed"   a signed pickle (opt-in)
     #   "unstored" `value` is {"type", "path", "reason"}: the task is done, its value could not be kept
+    #   "apart"    in memory only: the value is long and stays in the store until asked for, see `abridged`
     form: str = ""
     value: Any = None
     # As data, see `_codec.exceptions`. On a COMPLETED record: the caller had got this error (a
@@ -164,20 +171,43 @@ class TaskRecord(_Record):
     redact: list[str] = []  # noqa: RUF012
     # What the body printed and logged: pieces of [stream, text], see `_prints`. Left as it is by `redact`.
     prints: list[list[str]] = []  # noqa: RUF012
+    # Of a map that has ended: its "items", and how many of them have "failed".
+    tally: dict[str, int] = {}  # noqa: RUF012
     level: str = ""  # of a log line
-    data: Any = None  # of a log line
+    data: Any = None  # of a log line, or of a status: see `_statuses`
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether its value is left in the store: such a record is to be looked at, never to be written."""
+        return self.form == APART
+
+    def dumps(self) -> str:
+        """The text to store: attributes that differ from their defaults, as ASCII JSON."""
+        self._check_whole()
+        return super().dumps() if self.value is None else self.dumps_result(dumps(self.value))
 
     def dumps_result(self, value: str) -> str:
         """`dumps()` of a completed task, whose value's JSON text is at hand already.
 
         The text of a plain one begins with `plain_head`, and the value follows: so a replay compares
-        the beginning and parses the value, and nothing else of the record.
+        the beginning and parses the value, and nothing else of the record. A long value stands at the end
+        and what is before it is measured at the beginning: so the rest is read without it (`abridged`).
         """
+        self._check_whole()
+        if len(value) > LONG and self.form not in _DESCRIBED:
+            rest = self._text_without(_AT_THE_END)[1:-1]
+            if rest:
+                form = f'"form":"{self.form}",' if self.form else ""
+                return f'{_MEASURED}{len(rest)},{rest},{form}"value":{value}}}'
         plain = not (self.form or self.codec or self.error or self.canceled) and self.kind == "task"
         if not plain:
             return f'{self._text_without(_APART)[:-1]},"value":{value}}}'
         head = plain_head(opening(self.code), self.inputs)
         return f"{head}{value},{self._text_without(_IN_HEAD)[1:]}"
+
+    def _check_whole(self) -> None:
+        if self.is_apart:
+            raise AssertionError(f"the value of task {self.path!r} is not at hand, and would be lost")
 
     @property
     def rank(self) -> int:
@@ -188,8 +218,41 @@ class TaskRecord(_Record):
         return 2 * self.generation + (self.status == TaskStatus.COMPLETED)
 
 
-_APART = frozenset({"path", "value"})
-_IN_HEAD = frozenset({"path", "value", "code", "inputs"})
+# A value whose text has more characters is not kept in memory between two uses. About as many as the rest of
+# a record: for a shorter one there would be less to save, and reading it by itself takes longer than parsing it.
+LONG = 1024
+
+APART = "apart"  # the form of a record in memory whose value is left in the store
+
+_ABRIDGED = f'{{"form":"{APART}",'
+_MEASURED = '{"measured":'
+_DESCRIBED = frozenset({"file", "unstored"})  # forms whose value only speaks of one
+
+# The same in SQL, of a column `value`.
+ABRIDGED_SQL = (
+    f"CASE WHEN substr(value, 1, {len(_MEASURED)}) = '{_MEASURED}' THEN '{_ABRIDGED}' || substr(value, "
+    f"instr(value, ',') + 1, CAST(substr(value, {len(_MEASURED) + 1}, 9) AS INTEGER)) || '}}' ELSE value END"
+)
+
+
+def is_long(text: str) -> bool:
+    """Whether a task's stored text holds a long value."""
+    return text.startswith(_MEASURED)
+
+
+def abridged(text: str) -> str:
+    """A task's stored text without its value, if that is long: what memory keeps of it."""
+    if not is_long(text):
+        return text
+    begin = text.index(",") + 1
+    end = begin + int(text[len(_MEASURED) : begin - 1])
+    return f"{_ABRIDGED}{text[begin:end]}}}"
+
+
+_BESIDE = frozenset({"path", "measured"})
+_APART = frozenset({*_BESIDE, "value"})
+_AT_THE_END = frozenset({*_APART, "form"})
+_IN_HEAD = frozenset({*_APART, "code", "inputs"})
 
 
 def plain_head(opening: str, inputs: str) -> str:
@@ -209,7 +272,7 @@ class RunRecord(_Record):
 
     id: str = ""
     status: str = RunStatus.PENDING
-    reason: str = ""  # why it is WAITING: "wait", "retry" or "paused"; else ""
+    reason: str = ""  # why it is WAITING: "wait", "retry", "queued" or "paused"; else ""
     client: str = ""
     job: str = ""
     name: str = ""
@@ -244,6 +307,11 @@ class RunRecord(_Record):
     holder: dict[str, Any] | None = None  # the kernel that drives it, see `_lease`
     hints: list[str] = []  # noqa: RUF012  # what the header says of the last pass
     redact: list[str] = []  # noqa: RUF012
+
+
+def is_queued(run: RunRecord) -> bool:
+    """Whether a kernel has started it, and the limit of its job does not let it begin yet (C4)."""
+    return run.reason == "queued" or (run.status == RunStatus.PENDING and run.holder is not None)
 
 
 def check_run_id(run_id: object) -> None:

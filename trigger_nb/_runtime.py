@@ -24,13 +24,16 @@ from ._call import Memory, Settings, Stop
 from ._clock import Clock, SystemClock
 from ._commit import GroupCommit
 from ._engine import Pass, run_row
+from ._estimate import Durations, durations
 from ._executors import Home, call_in_thread, threads
-from ._feed import Feed, PassBegan, SavedRun
+from ._feed import Expected, Feed, PassBegan, SavedRun
 from ._flights import flights, watch
 from ._interrupt import calls_user_code
 from ._io import Host, Io
+from ._limits import Limiter
 from ._origins import related
-from ._records import RunRecord, RunStatus, TaskRecord
+from ._places import JobLimits, RunPlace
+from ._records import RunRecord, RunStatus, TaskRecord, is_queued
 from ._redact import secrets
 from ._scope import current_scope
 from ._store import DiskStore, Row, Store
@@ -59,11 +62,12 @@ class Work:
 
     function: Callable[..., Any]
     settings: Settings
-    host: Callable[[Execution], Host]
+    host: Callable[[], Host]
     context: Callable[[RunRecord], Any]
     payload: Any
     on_success: Callable[..., Any] | None = None
     on_failure: Callable[..., Any] | None = None
+    limiter: Limiter | None = None  # what lets runs of the job in
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ class Runtime:
         self.passes: dict[str, Pass] = {}  # the latest of each run here, for whoever asks why a task ran (R7)
         self.feeds: dict[str, Feed] = {}
         self.waits: dict[str, set[str]] = {}  # which runs a run is waiting for, to find circles
+        self.limits: dict[str, JobLimits] = {}  # by job
         self.views: dict[str, Any] = {}  # what shows a run in this kernel, kept for the floors above
         self.home: Home | None = None  # the loop that runs were last started on
         self._leases: dict[str, _lease.Lease] = {}
@@ -147,7 +152,7 @@ class Runtime:
     def status_of(self, record: RunRecord) -> RunStatus:
         """A run's status now: one that nobody drives any more is INTERRUPTED."""
         status = RunStatus(record.status)
-        if status != RunStatus.RUNNING or record.id in self.executions:
+        if not (status == RunStatus.RUNNING or is_queued(record)) or record.id in self.executions:
             return status
         holder = record.holder
         is_driven = holder is not None and _lease.is_held(self.store.directory, record.id, holder)
@@ -158,14 +163,31 @@ class Runtime:
         return list(self.each_task_record(run_id, running=running))
 
     def each_task_record(self, run_id: str, *, running: bool = False) -> Iterator[TaskRecord]:
-        """As `task_records`: the records as they are now, each of them read when it is asked for."""
+        """As `task_records`: the records as they are now, each of them read when it is asked for.
+
+        Long values are not in them, `whole` has those.
+        """
         execution = self.executions.get(run_id)
         if execution is None or execution.pass_ is None:
             prefix = len(run_id) + 1
-            return _read((key[prefix:], text) for key, text in self.store.select(run_id))
+            stored = self.store.select(run_id, abridge=True)
+            return _read((key[prefix:], text) for key, text in stored)
         begun = execution.pass_.running() if running else {}
         stored = list(execution.pass_.ledger.texts.items())
         return chain(begun.values(), _read(each for each in stored if each[0] not in begun))
+
+    def whole(self, run_id: str, record: TaskRecord) -> TaskRecord:
+        """A task's record with its value; raises `CorruptRecordError` when another result has taken its place."""
+        return _ledger.read_whole(self.store, run_id, record)
+
+    def stored_task(self, run_id: str, path: str) -> TaskRecord | None:
+        """A task's record as it is stored, for whoever looks on; None when it cannot be read."""
+        try:
+            text = self.store.get(f"{run_id}/{path}")
+            return None if text is None else next(_read([(path, text)]))
+        except (StoreError, ValueError):
+            logger.warning("task %r of run %s could not be read", path, run_id, exc_info=True)
+            return None
 
     def save_run(self, run: RunRecord, rows: list[Row] | None = None) -> None:
         """Commit a run's record, with other rows in the same transaction."""
@@ -178,6 +200,14 @@ class Runtime:
     def memory(self, run_id: str) -> Memory:
         """What this kernel keeps of a run between passes."""
         return self.memories.setdefault(run_id, Memory())
+
+    def foresee(self, run: RunRecord) -> Durations:
+        """What earlier runs of its job took. It reads all of their records."""
+        try:
+            return durations(self, run.job, run.version)
+        except Exception:  # an estimate is not worth a fault, such as that of a corrupt record elsewhere
+            logger.debug("earlier runs of job %s cannot be read", run.job, exc_info=True)
+            return Durations()
 
     # Leases -----------------------------------------------------------------------------------
 
@@ -287,8 +317,10 @@ class Execution:
         self._revived = False  # started once more while it was being stopped
         self._then: Callable[[], None] | None = None  # to do between this pass and the next
         self._rested: anyio.Event | None = None
+        self._place: RunPlace | None = None  # among the runs of its job, where that has a limit
         self._driver: asyncio.Task[None] | None = None
         self._home: Home | None = None
+        self._durations: Durations | None = None
 
     # Beginning --------------------------------------------------------------------------------
 
@@ -323,28 +355,55 @@ class Execution:
         runtime.take_lease(run)
         try:
             was_completed = run.status == RunStatus.COMPLETED
-            now = round(runtime.clock.time(), 3)
-            run.__dict__.update(status=RunStatus.RUNNING, reason="", passes=run.passes + 1, hints=[])
-            run.created_at = run.created_at or now
-            run.started_at = run.started_at or now
-            run.began_at = now
+            run.__dict__.update(passes=run.passes + 1, hints=[])
+            run.created_at = run.created_at or round(runtime.clock.time(), 3)
+            self._place = self._next_place()
+            if self._place is None or self._place.take_now():
+                self._set_running()
+            else:
+                self._set_queued()
             memory = runtime.memory(run.id)
             self._write_parked(memory)
             _ledger.begin(memory, run.id, runtime.store)
         except BaseException:
+            self._give_up_place()
             runtime.release_lease(run.id)
             raise
         assert self._home is not None
-        host = self.work.host(self)
+        host = self.work.host()
         self.pass_ = Pass(
             run=run, store=runtime.store, journal=runtime.journal, clock=runtime.clock,
             feed=self.feed, home=self._home, settings=self.work.settings, memory=memory,
             make_io=lambda scope, blocking: BlockingIo(Io(scope, host)) if blocking else Io(scope, host),
             run_was_completed=was_completed, is_lost=lambda: runtime.is_lost(run.id),
         )  # fmt: skip
+        self.pass_.place = self._place
         runtime.passes[run.id] = self.pass_
         self.feed.emit(PassBegan(run.passes))
         self.feed.emit(SavedRun(run.copy()))
+
+    def _next_place(self) -> RunPlace | None:
+        """The place that this pass needs; the one before may have it already."""
+        if self._place is not None:
+            return self._place.hand_on()
+        return None if self.work.limiter is None else RunPlace(self.work.limiter, self.runtime.clock)
+
+    def _give_up_place(self) -> None:
+        if self._place is not None:
+            self._place.give_up()
+
+    def _set_queued(self) -> None:
+        """C4: as many runs as may be are in progress, and this one waits for its turn."""
+        is_new = self.run.started_at is None
+        self.run.status = RunStatus.PENDING if is_new else RunStatus.WAITING
+        self.run.reason = "" if is_new else "queued"
+        self.run.began_at = None
+
+    def _set_running(self) -> None:
+        now = round(self.runtime.clock.time(), 3)
+        self.run.status, self.run.reason = RunStatus.RUNNING, ""
+        self.run.started_at = self.run.started_at or now
+        self.run.began_at = now
 
     def _write_parked(self, memory: Memory) -> None:
         """Write that the pass begins, and with it what a failing store did not take before (A9)."""
@@ -383,6 +442,7 @@ class Execution:
         finally:
             if self.runtime.executions.get(self.run.id) is self:
                 del self.runtime.executions[self.run.id]
+            self._give_up_place()
             self._release()
             if self._rested is not None:
                 self._rested.set()
@@ -436,26 +496,14 @@ class Execution:
         with anyio.CancelScope() as pass_.outer:
             await self._call_function(pass_)
 
-    @calls_user_code
     async def _call_function(self, pass_: Pass) -> None:
         """The run function, and after it the tasks that it left in flight (A6)."""
         token = current_scope.set(pass_.root)
         try:
-            host = self.work.host(self)
-            blocking = not is_async(self.work.function)
-            io = Io(pass_.root, host)
-            offers = {
-                "payload": self.work.payload,
-                "io": BlockingIo(io) if blocking else io,
-                "ctx": self.work.context(self.run),
-            }
-            args, named = bind_run(self.work.function, offers)
-            if blocking:
-                # In a thread of its own that no limit counts: it mostly waits in `io`.
-                output = await call_in_thread(threads.spawn, lambda: self.work.function(*args, **named))
-                output = await output if inspect.isawaitable(output) else output
-            else:
-                output = pass_.awaited(await self.work.function(*args, **named), "the job's function")
+            if self._place is not None and not self._place.is_held:
+                await self._take_place(self._place, pass_)
+            # In a thread of its own that no limit counts: it mostly waits in `io`.
+            output = await call_run_function(self.work, pass_, threads.spawn)
             await pass_.subtasks_end(pass_.root)
             pass_.result = (output,)
         except BaseException as error:  # sorted in `_ending`
@@ -470,6 +518,12 @@ class Execution:
         finally:
             pass_.end()
             current_scope.reset(token)
+
+    async def _take_place(self, place: RunPlace, pass_: Pass) -> None:
+        await place.take()
+        self._set_running()
+        pass_.ledger.ride_along(run_row(self.run))
+        self.feed.emit(SavedRun(self.run.copy()))
 
     # Ending -----------------------------------------------------------------------------------
 
@@ -536,6 +590,7 @@ class Execution:
         self.outcome = Outcome(ending.error)
         if not isinstance(ending.error, RunLostError):
             self._write_ending(pass_, run)
+        self._give_up_place()
         pass_.on_landed = self._release
         self._release()
         self.feed.emit(SavedRun(run.copy()))
@@ -569,7 +624,7 @@ class Execution:
             if run_id in runtime.executions or any(key[:2] == (directory, run_id) for key in list(flights)):
                 return
             runtime.release_lease(run_id)
-            runtime.memory(run_id).records = {}
+            runtime.memory(run_id).records.clear()  # `passes` keeps the pass, and that its texts
 
     async def _notify(self, ending: _Ending) -> None:
         handler = {
@@ -594,7 +649,9 @@ class Execution:
     # Waiting ----------------------------------------------------------------------------------
 
     async def rest(self) -> None:
-        """Until the run has come to rest."""
+        """Until the run has come to rest. Under trio whoever waits for it drives it."""
+        if not self.home.is_asyncio and self.outcome is None:
+            await self.drive()
         if self.outcome is None or self.runtime.executions.get(self.run.id) is self:
             assert self._rested is not None
             await self._rested.wait()
@@ -620,11 +677,40 @@ class Execution:
         """Whether an interrupt ended its last pass."""
         return self.pass_ is not None and self.pass_.stopped == Stop.INTERRUPT
 
+    # Looking ahead ----------------------------------------------------------------------------
+
+    def foresee(self) -> Durations:
+        """What earlier runs of its job took: read once, when somebody asks."""
+        if self._durations is None:
+            self._durations = self.runtime.foresee(self.run)
+        return self._durations
+
+    def look_back(self) -> None:
+        """Have that read in a thread, and told to whoever looks on."""
+        threads.spawn(lambda: self.feed.emit(Expected(self.foresee())))
+
     @property
     def home(self) -> Home:
         """The loop that the run lives on."""
         assert self._home is not None
         return self._home
+
+
+@calls_user_code
+async def call_run_function(work: Work, pass_: Pass, spawn: Callable[[Callable[[], None]], None]) -> Any:
+    """The run function in a pass: what it returns. One that is a `def` runs in a thread that `spawn` begins."""
+    blocking = not is_async(work.function)
+    io = Io(pass_.root, work.host())
+    offers = {
+        "payload": work.payload,
+        "io": BlockingIo(io) if blocking else io,
+        "ctx": work.context(pass_.run),
+    }
+    args, named = bind_run(work.function, offers)
+    if not blocking:
+        return pass_.awaited(await work.function(*args, **named), "the job's function")
+    output = await call_in_thread(spawn, lambda: work.function(*args, **named))
+    return await output if inspect.isawaitable(output) else output
 
 
 def users_frames(traceback: TracebackType | None) -> TracebackType | None:

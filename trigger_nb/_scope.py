@@ -21,8 +21,8 @@ class Scope:
     """One execution of the run function or of a task's body: one attempt in one pass."""
 
     __slots__ = (
-        "adopted", "closed", "deferred", "depth", "emptied", "failed", "flights", "limit", "logged", "owner",
-        "parent", "path", "prefix", "prints", "seen",
+        "adopted", "closed", "deferred", "depth", "emptied", "failed", "flights", "interrupted", "limit", "logged",
+        "owner", "parent", "path", "prefix", "prints", "seen",
     )  # fmt: skip
 
     def __init__(self, owner: Any, path: str = "", parent: Scope | None = None) -> None:
@@ -38,6 +38,7 @@ class Scope:
         self.emptied: Any = None  # An event for whoever waits until `flights` is empty.
         self.closed = False  # The body has ended: nothing new may start here.
         self.failed = False  # It ended in an error, or was cut short: what still runs in it is cut short too.
+        self.interrupted = False  # The stop of the pass cut a subtask short: the body has no end in it (W3).
         self.adopted = False  # A later call waits for the body, and does what is to be done when it fails.
         self.deferred: Any = None  # The record of the body's failed end, while subtasks are in flight.
         self.limit: TimeLimit | None = None  # The running time limit of this attempt, if it has one.

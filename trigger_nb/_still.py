@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
     from ._flights import Flight
 
-Why = Literal["wait", "retry", "parked"]
+Why = Literal["wait", "retry", "queued", "parked"]
 
 
 class Still:
-    """Calls that sleep, or that are parked because what they ask for cannot come in this pass.
+    """Calls that sleep, that are queued until a limit lets them begin, or that are parked because what
+    they ask for cannot come in this pass.
 
     A running body that such a call is in can only wait for it. How many there are is counted as
     they come and go: thousands may wait at once, and none of them may look at all the others.

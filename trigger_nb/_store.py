@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 import diskcache
 
 from ._crashpoints import point
+from ._records import ABRIDGED_SQL
 from ._valuefiles import ValueFiles, file_size, size_of, sweep
 from .errors import CorruptRecordError, PickleRefusedError, StoreBusyError, StoreError
 
@@ -83,8 +84,15 @@ class Store(Protocol):
         """The text of one row."""
         ...
 
-    def select(self, tag: str) -> list[tuple[str, str]]:
-        """Key and text of every row of a tag, in the order first written, in one query."""
+    def select(self, tag: str, *, abridge: bool = False) -> list[tuple[str, str]]:
+        """Key and text of every row of a tag, in the order first written, in one query.
+
+        `abridge`: of tasks' records, without long values (see `_records.abridged`).
+        """
+        ...
+
+    def read_on(self, tag: str, key: str, limit: int) -> list[tuple[str, str]]:
+        """A row and those of its tag that were first written after it, so many in all."""
         ...
 
     def page(self, tag: str, limit: int, offset: int = 0) -> list[tuple[str, str]]:
@@ -165,7 +173,15 @@ WHERE excluded.access_count > access_count
 _TEXT = "CASE WHEN raw = 1 AND mode = 1 AND typeof(value) = 'text' THEN value END"
 _GET = f"SELECT key, {_TEXT} FROM Cache WHERE key = ? AND raw = 1"
 _SELECT = f"SELECT key, {_TEXT} FROM Cache WHERE tag = ? ORDER BY rowid"
+_SELECT_ABRIDGED = f"""
+SELECT key, CASE WHEN raw = 1 AND mode = 1 AND typeof(value) = 'text' THEN {ABRIDGED_SQL} END
+FROM Cache WHERE tag = ? ORDER BY rowid
+"""
 _PAGE = f"SELECT key, {_TEXT} FROM Cache WHERE tag = ? ORDER BY rowid DESC LIMIT ? OFFSET ?"
+_READ_ON = f"""
+SELECT key, {_TEXT} FROM Cache
+WHERE tag = ? AND rowid >= (SELECT rowid FROM Cache WHERE key = ? AND raw = 1) ORDER BY rowid LIMIT ?
+"""
 _SEARCH = f"SELECT key, {_TEXT} FROM Cache WHERE tag = ? AND instr(value, ?) ORDER BY rowid"
 _TALLY = "SELECT tag, count(*) FROM Cache WHERE typeof(tag) = 'text' GROUP BY tag"
 _SIZE_OF = "SELECT total(length(value) + 2 * length(key) + 2 * length(tag)) FROM Cache WHERE tag = ?"
@@ -196,8 +212,11 @@ class DiskStore:
         rows = self._read(_GET, key)
         return rows[0][1] if rows else None
 
-    def select(self, tag: str) -> list[tuple[str, str]]:
-        return self._read(_SELECT, tag)
+    def select(self, tag: str, *, abridge: bool = False) -> list[tuple[str, str]]:
+        return self._read(_SELECT_ABRIDGED if abridge else _SELECT, tag)
+
+    def read_on(self, tag: str, key: str, limit: int) -> list[tuple[str, str]]:
+        return self._read(_READ_ON, tag, key, limit)
 
     def page(self, tag: str, limit: int, offset: int = 0) -> list[tuple[str, str]]:
         return self._read(_PAGE, tag, limit, offset)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
+from ._executors import check_executor
 from ._feed import Progressed
 from ._keys import idempotency_key, last_segment
 from ._redact import secrets
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from ._feed import Feed
+    from ._limits import RateOption
     from ._scope import Scope
 
 OnChange: TypeAlias = Literal["keep", "only", "rerun"]
@@ -37,25 +39,44 @@ class Property:
 Properties: TypeAlias = "Mapping[str, object] | Sequence[Property]"
 
 
-class PlainOptions(TypedDict, total=False):
-    """The options of `io.run_task` but `returns`, which its types treat apart."""
+class ItemOptions(TypedDict, total=False):
+    """The options of `io.run_task` that `io.map` takes for the tasks of its items."""
 
-    name: str
-    description: str
     icon: str
-    display_key: str
-    properties: Properties
-    params: Any
     style: Literal["normal", "minimal"]
     redact: Sequence[str]
     retry: Any
+    rate: RateOption
     on_error: Callable[..., Any]
-    delay_until: datetime
     timeout: float | timedelta
     codec: Literal["pickle"]
     on_change: OnChange
     repeatable: bool
     thread: bool
+    executor: Any
+
+
+class PlainOptions(ItemOptions, total=False):
+    """The options of `io.run_task` but `returns`, which its types treat apart."""
+
+    name: str
+    description: str
+    display_key: str
+    properties: Properties
+    params: Any
+    delay_until: datetime
+
+
+class MapOptions(ItemOptions, total=False):
+    """The options of `io.map` but `returns` and `batch`, which its types treat apart."""
+
+    name: str
+    description: str
+    properties: Callable[[Any], Properties] | Properties
+    item_key: Callable[[Any], Any]
+    concurrency: int
+    return_errors: bool
+    max_failures: float
 
 
 class Options(PlainOptions, total=False):
@@ -71,7 +92,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "codec": ("pickle",),
     "log_level": ("debug", "info", "warning", "error"),
 }
-_FLAGS = ("thread", "repeatable", "enabled", "display")
+_FLAGS = ("thread", "repeatable", "enabled", "display", "return_errors")
 
 
 def check_choices(options: Mapping[str, Any]) -> None:
@@ -83,6 +104,9 @@ def check_choices(options: Mapping[str, Any]) -> None:
     for name in _FLAGS:
         if name in options and type(given := options[name]) is not bool:
             raise InvalidOptionError(f"{name} is True or False; not {given!r:.100}")
+    check_executor(options.get("executor"))
+    if options.get("executor") is not None and options.get("thread") is False:
+        raise InvalidOptionError("a task with an executor does not run where the job runs: leave out thread=False")
 
 
 def _quoted(word: str) -> str:

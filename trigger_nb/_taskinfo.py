@@ -51,10 +51,13 @@ class TaskInfo:
 
     @property
     def output(self) -> Any:
-        """The stored result; None when there is none yet."""
-        record = self._record
-        if record.status != TaskStatus.COMPLETED:
+        """The stored result; None when there is none yet.
+
+        A long one is read when it is asked for: a `CorruptRecordError` says that it is not there any more.
+        """
+        if self.status != TaskStatus.COMPLETED:
             return None
+        record = self._runtime.whole(self._run_id, self._record)
         if record.form == "unstored":
             live = self._runtime.memory(self._run_id).live
             lost = Unstored(display_path(record.path), record.value["type"], record.value["reason"])

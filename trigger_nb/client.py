@@ -17,9 +17,11 @@ from . import _codec, _housekeeping
 from ._awaiting import CellCall
 from ._clock import Clock, to_seconds, to_timestamp
 from ._keys import hashed
+from ._limits import ConcurrencyLimit, Rate
 from ._records import RunRecord, RunStatus
 from ._runlist import RunQuery
 from ._runtime import Notification, Runtime, runtime_for
+from ._scope import current_scope
 from ._store import Row
 from ._task import OnChange, check_choices
 from ._values import dump_or_describe
@@ -57,18 +59,21 @@ class TriggerClient:
 
     def __init__(
         self, id: str, *, dir: str | os.PathLike[str] | None = None, max_depth: int = 5,
-        on_change: OnChange = "keep", repeatable: bool = False, display: bool = True,
-        clock: Clock | None = None,
+        on_change: OnChange = "keep", repeatable: bool = False, executor: Any = None,
+        display: bool = True, clock: Clock | None = None,
     ) -> None:  # fmt: skip
         if not id or not isinstance(id, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
             raise InvalidOptionError(f"a client's id is text, and not empty; got {id!r}")
         if type(max_depth) is not int or max_depth < 1:
             raise InvalidOptionError(f"max_depth is a whole number of 1 or more; not {max_depth!r:.100}")
-        check_choices({"on_change": on_change, "repeatable": repeatable, "display": display})
+        check_choices(
+            {"on_change": on_change, "repeatable": repeatable, "executor": executor, "display": display}
+        )
         self.id = id
         self.max_depth = max_depth
         self.on_change: OnChange = on_change
         self.repeatable = repeatable
+        self.executor = executor
         self.display = display
         # Absolute from here on: a later os.chdir in a cell must not lead to another store.
         self.dir = _place(dir).absolute() / _folder(id)
@@ -91,7 +96,8 @@ class TriggerClient:
         on_failure: Callable[[Notification], Any] | None = None, log_level: LogLevel = "info",
         max_task_duration: float | timedelta | None = None, on_change: OnChange | None = None,
         repeatable: bool | None = None, redact: tuple[str, ...] | list[str] = (),
-        identity: Callable[[Any], Any] | None = None,
+        identity: Callable[[Any], Any] | None = None, executor: Any = None,
+        concurrency_limit: int | ConcurrencyLimit | None = None, rate: str | Rate | None = None,
     ) -> Callable[[Function], Job[Any]]: ...  # fmt: skip
     def job(
         self, function: Function | None = None, /, **options: Any
@@ -156,6 +162,8 @@ class TriggerClient:
     ) -> Event:  # fmt: skip
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
             raise InvalidOptionError(f'an event\'s name is text, such as "new.user"; not {name!r:.100}')
+        if (scope := current_scope.get()) is not None:
+            scope.owner.about_to_start(f"event {name!r}")
         event_id = id or _event_id(name, payload)
         sent_at = self.runtime.clock.time() if timestamp is None else to_timestamp(timestamp, "timestamp")
         data: dict[str, Any] = {"id": event_id, "name": name, "timestamp": round(sent_at, 3)}

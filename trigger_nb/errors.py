@@ -24,8 +24,10 @@ Exception
     ├── RunCanceledError             what `await run` raises for a canceled run
     ├── RunInterruptedError          what `await run` raises for an interrupted or paused run
     ├── TaskError                    stands in for an error whose class is not loaded here
+    │   ├── MapError                 items of a map failed; an ExceptionGroup of their errors
     │   ├── TaskTimeoutError         an attempt took longer than its `timeout`
-    │   └── TaskCrashedError         a body under which the process died again and again
+    │   ├── TaskCrashedError         a body under which the process died again and again
+    │   └── WorkerLostError          the worker of an executor died while it ran the body
     └── StoreError                   the store cannot be read or written
         ├── StoreBusyError           another process holds the database for too long
         ├── CorruptRecordError       a row or file is not what was written
@@ -41,10 +43,10 @@ BaseException
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "BadSignatureError",
@@ -54,6 +56,7 @@ __all__ = [
     "InvalidKeyError",
     "InvalidOptionError",
     "InvalidPayloadError",
+    "MapError",
     "MissingCredentialError",
     "MissingExtraError",
     "NestingError",
@@ -79,6 +82,7 @@ __all__ = [
     "UsageError",
     "ValueNotLoadedError",
     "ValueNotStoredError",
+    "WorkerLostError",
 ]
 
 
@@ -220,6 +224,18 @@ class TaskError(TriggerError):
     type_name: str = ""
 
 
+class MapError(TaskError, ExceptionGroup[Exception]):
+    """Items of a map failed: an `ExceptionGroup` of their errors, in the items' order.
+
+    The results of the others are kept; in the next pass only what failed runs again. `except*` takes
+    the errors by class, and with `return_errors=True` they are handed over as results instead.
+    """
+
+    def derive(self, excs: Sequence[Any], /) -> MapError:
+        """A part of it, as `split` and `except*` make one, is a `MapError`, too."""
+        return MapError(self.message, excs)
+
+
 class TaskTimeoutError(TaskError, TimeoutError):
     """One attempt of a task took longer than its `timeout`."""
 
@@ -229,6 +245,14 @@ class TaskCrashedError(TaskError):
 
     The run stops and asks instead of killing the kernel once more: `run.retry()`
     tries again.
+    """
+
+
+class WorkerLostError(TaskError):
+    """The worker of an `executor=` was lost while it ran a body: it was killed, or ran out of memory.
+
+    It is an error of the attempt: `retry=` tries again. Its `__cause__` is the engine's own error. What
+    the body had done by then is not known; the next attempt gets the same idempotency key.
     """
 
 

@@ -19,6 +19,9 @@ from ._clock import to_datetime, to_seconds
 from ._fingerprint import Fingerprints
 from ._io import Io
 from ._keys import hashed
+from ._limits import ConcurrencyLimit, Limiter, Rate, check_count, to_rate
+from ._places import JobLimits
+from ._plan import Plan, make_plan
 from ._records import RunRecord, RunStatus, check_run_id
 from ._redact import check_redact, redact
 from ._runtime import Execution, Notification, Runtime, Work, users_frames
@@ -52,6 +55,7 @@ class Client(Protocol):
     max_depth: int
     on_change: OnChange
     repeatable: bool
+    executor: Any
     display: bool
 
     def runs(self, job: Any = None, status: RunStatus | str | None = None, limit: int = 50) -> Runs:
@@ -121,6 +125,9 @@ class JobOptions:
     repeatable: bool | None = None
     redact: Sequence[str] = ()
     identity: Callable[[Any], Any] | None = None
+    executor: Any = None
+    concurrency_limit: int | ConcurrencyLimit | None = None
+    rate: str | Rate | None = None
 
     @classmethod
     def check(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -140,6 +147,12 @@ class JobOptions:
         _check_integrations(given.get("integrations") or {})
         check_redact(given.get("redact") or ())
         chosen = {name: value for name, value in given.items() if value is not None}
+        if "concurrency_limit" in chosen and not isinstance(chosen["concurrency_limit"], ConcurrencyLimit):
+            check_count(
+                chosen["concurrency_limit"], "concurrency_limit is a ConcurrencyLimit(id, limit), or it"
+            )
+        if "rate" in chosen:
+            chosen["rate"] = to_rate(chosen["rate"], "rate of a job")
         check_choices(chosen)
         return chosen
 
@@ -253,6 +266,33 @@ class Job(Generic[T]):
         finally:
             del error  # it refers to this frame
 
+    def plan(
+        self, payload: Any = None, *, run_id: str | None = None, on_change: OnChange | None = None
+    ) -> Plan:
+        """What `run` would replay and what it would execute, and how long that takes: no body is called.
+
+        The code between the tasks runs as in any pass, on an event loop of its own. Nothing is stored. It
+        goes as far as stored results lead: the first body that would be called has a result that nobody
+        knows, so that what comes after it is told from earlier runs alone. Arguments as in `run`.
+
+        >>> plan = greet.plan("Ana")
+        >>> [task.key for task in plan.runs]
+        ['fetch-name']
+
+        Raises `InvalidPayloadError`, and `StoreError`. An error of the run function is in the plan.
+        """
+        check_choices({"on_change": on_change})
+        if run_id is not None:
+            check_run_id(run_id)
+        value = self.trigger.parse(payload)
+        run_id = run_id or self._identity(value)
+        stored = self._stored(run_id)
+        # The payload is only looked at for what `redact` hides of it.
+        new = RunRecord(id=run_id, client=self.client.id, job=self.id, payload=_codec.preview(value))
+        return make_plan(
+            self._runtime, self._work(value, on_change), self._current(stored or new), is_new=stored is None
+        )
+
     async def _close_clients(self) -> None:
         """Those of its integrations belong to this event loop, which ends."""
         for integration in self.options.integrations.values():
@@ -301,18 +341,26 @@ class Job(Generic[T]):
             check_run_id(run_id)
         value = self.trigger.parse(payload)
         run_id = run_id or (self._new_id() if fresh else self._identity(value))
-        record = self._runtime.run_record(run_id)
+        record = self._stored(run_id)
+        scope = current_scope.get()
+        if scope is not None:
+            scope.owner.about_to_start(f"a run of job {self.id!r}")
         if record is None:
-            if not self.enabled:
-                raise RunStateError(f"job {self.id!r} is disabled and starts no new run (enabled=False)")
-            scope = current_scope.get()
             if not parent and scope is not None:  # awaited inside another job (I8)
                 parent, parent_task = scope.owner.run.id, scope.path
             record = self._new_record(run_id, value, is_test, event, parent, parent_task)
             record.depth = self._depth_below(parent)
+        return self._begin(record, value, on_change, display=display, awaited=awaited)
+
+    def _stored(self, run_id: str) -> RunRecord | None:
+        """What is stored of a run. Raises `RunStateError` where it is not this job's, or may not begin."""
+        record = self._runtime.run_record(run_id)
+        if record is None:
+            if not self.enabled:
+                raise RunStateError(f"job {self.id!r} is disabled and starts no new run (enabled=False)")
         elif record.job != self.id:
             raise RunStateError(f"run {run_id} belongs to job {record.job!r}, not to {self.id!r}")
-        return self._begin(record, value, on_change, display=display, awaited=awaited)
+        return record
 
     def restart(self, record: RunRecord) -> Execution:
         """Begin another pass of a stored run, with its stored payload."""
@@ -396,11 +444,19 @@ class Job(Generic[T]):
             timeout=None if duration is None else to_seconds(duration, "max_task_duration"),
             repeatable=client.repeatable if options.repeatable is None else options.repeatable,
             redact=tuple(check_redact(options.redact)),
+            executor=client.executor if options.executor is None else options.executor,
         )
         return Work(
-            function=self.fn, settings=settings, host=lambda _execution: _Host(self), context=self._context,
+            function=self.fn, settings=settings, host=lambda: _Host(self), context=self._context,
             payload=payload, on_success=options.on_success, on_failure=options.on_failure,
+            limiter=self._limiter(),
         )  # fmt: skip
+
+    def _limiter(self) -> Limiter | None:
+        """What lets its runs in, and those of all jobs that share its limits."""
+        options = self.options
+        rate = None if options.rate is None else to_rate(options.rate)
+        return self._runtime.limits.setdefault(self.id, JobLimits()).limiter(options.concurrency_limit, rate)
 
     def _context(self, run: RunRecord) -> Context:
         event = run.event or {}

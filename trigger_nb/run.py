@@ -10,6 +10,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -20,13 +21,15 @@ from ._codec import Unstored
 from ._controls import RunControls
 from ._diff import RunDiff, compare
 from ._engine import run_row
+from ._estimate import Durations
 from ._forget import forget, reset, to_retry
 from ._fork import fork
-from ._keys import display_path, is_within, normal_key
+from ._keys import ancestors, display_path, normal_key
 from ._operations import OPERATIONS, Operation
-from ._records import RunRecord, RunStatus, TaskRecord, TaskStatus
+from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
 from ._runtime import Execution, Runtime
 from ._scope import current_scope
+from ._statuses import StatusInfo, counts, said, statuses
 from ._store import Row
 from ._taskinfo import TaskInfo, moment
 from .errors import (
@@ -81,7 +84,7 @@ class Run:
 
     @property
     def reason(self) -> str:
-        """Why it is WAITING: "wait", "retry" or "paused"; else ""."""
+        """Why it is WAITING: "wait", "retry", "queued" or "paused"; else ""."""
         return self._record.reason
 
     @property
@@ -117,6 +120,37 @@ class Run:
         """When its last pass ended, in UTC; None while one is under way."""
         record = self._record
         return None if self._id in self._runtime.executions else moment(record.finished_at)
+
+    @property
+    def eta(self) -> datetime | None:
+        """When it will probably be done, in UTC, going by up to five earlier runs of its job; never before now.
+
+        None when that cannot be told: of the first run of a job, of one that waits, is at rest, or takes
+        longer than they did.
+
+        >>> run = client.runs(status="RUNNING")[0]  # doctest: +SKIP
+        >>> run.eta - datetime.now(UTC)  # doctest: +SKIP
+        datetime.timedelta(seconds=93)
+        """
+        if self.status != RunStatus.RUNNING:
+            return None
+        return moment(self.model().ends_at)
+
+    @property
+    def statuses(self) -> list[StatusInfo]:
+        """What it said of itself with `io.create_status`, in the order in which the statuses were made.
+
+        Each has `key`, `label`, `state`, `data`, `progress`, and its `history` with times, oldest first.
+        """
+        pass_ = self._runtime.passes.get(self._id)
+        records = [record for record in self._runtime.task_records(self._id) if counts(record)]
+        reasons = {} if pass_ is None else pass_.reasons
+
+        def met(record: TaskRecord) -> bool:
+            around = (reasons.get(path) for path in ancestors(record.path))
+            return record.path in reasons or Reason.REPLAYED in around
+
+        return statuses(records, met, self._data_of_status)
 
     @property
     def tasks(self) -> list[TaskInfo]:
@@ -171,9 +205,7 @@ class Run:
                 raise scope.owner.misused(error)  # noqa: B904  # the same one
             self._runtime.waits.setdefault(waiting, set()).add(self._id)
         try:
-            if not execution.home.is_asyncio and execution.outcome is None:
-                await execution.drive()
-            await execution.rest()
+            await (execution.rest() if scope is None else scope.owner.wait_for_run(scope, execution.rest))
         finally:
             if waiting is not None:
                 self._runtime.waits[waiting].discard(self._id)
@@ -238,12 +270,14 @@ class Run:
         return error
 
     def _what_failed(self, ended_by: list[str]) -> str:
-        inner = [path for path in ended_by if not any(is_within(other, path) for other in ended_by)]
+        outer = {around for path in ended_by for around in ancestors(path)}
+        inner = [path for path in ended_by if path not in outer]
         if len(inner) > 1:
             return f"{len(inner)} tasks failed ({', '.join(repr(display_path(path)) for path in inner[:3])}{', ...' * (len(inner) > 3)})"
         if not inner:
             return "Raised outside any task"
-        attempts = next((r.attempt for r in self._runtime.task_records(self._id) if r.path == inner[0]), 1)
+        records = self._runtime.each_task_record(self._id)
+        attempts = next((record.attempt for record in records if record.path == inner[0]), 1)
         return f"Task {display_path(inner[0])!r} failed" + (
             f" after {attempts} attempts" if attempts > 1 else ""
         )
@@ -278,7 +312,7 @@ class Run:
                 f'retry takes which="failed", which="all" or a list of paths, which=["fetch"]; not {which!r}'
             )
         chosen = which if isinstance(which, str) else self._failed_paths(which)
-        if chosen == "failed" and not self._record.kept:
+        if chosen == "failed" and not (self._record.kept or self._record.counts.get(TaskStatus.ERRORED)):
             return self._begin()
 
         def apply() -> None:
@@ -356,7 +390,11 @@ class Run:
         Raises `NotFoundError` when there is no run of that id.
         """
         there = other if isinstance(other, Run) else Run(self._runtime, other)
-        return compare(self._current, self._ordered(), there._current, there._ordered())
+        return compare(
+            self._current, self._ordered(), there._current, there._ordered(),
+            read_here=partial(self._runtime.whole, self._id),
+            read_there=partial(there._runtime.whole, there._id),
+        )  # fmt: skip
 
     def skip_wait(self, path: str | Sequence[Any]) -> Run:
         """End a wait, or the pause before the next attempt, now."""
@@ -514,7 +552,7 @@ class Run:
         """The rows of the tree, for whoever draws them."""
         pass_ = self._runtime.passes.get(self._id)
         record = self._current
-        return RunModel(
+        model = RunModel(
             record,
             self._runtime.each_task_record(self._id, running=True),
             seen=None if pass_ is None else pass_.sightings(),
@@ -522,7 +560,12 @@ class Run:
             store=str(self._runtime.store.directory),
             clock=self._runtime.clock,
             lazy=lazy,
+            read=partial(self._runtime.stored_task, self._id),
+            look_back=self._look_back,
         )
+        if record.status == RunStatus.RUNNING and not lazy:
+            model.expect(self._foresee())
+        return model
 
     def follow(self, execution: Execution, *, began: bool) -> None:
         """This handle has begun the run, or joined it."""
@@ -647,6 +690,22 @@ class Run:
             return [records[each].started if each in records else 0 for each in above]
 
         return sorted(records.values(), key=lambda record: place(record.path))
+
+    def _foresee(self) -> Durations:
+        execution = self._runtime.executions.get(self._id)
+        return self._runtime.foresee(self._record) if execution is None else execution.foresee()
+
+    def _look_back(self) -> None:
+        execution = self._runtime.executions.get(self._id)
+        if execution is not None:
+            execution.look_back()
+
+    def _data_of_status(self, record: TaskRecord) -> Any:
+        """As it was given, unless some of it is to be hidden, or it could not be stored."""
+        if record.redact or record.form == "unstored":
+            return said(record)["data"]
+        record = self._runtime.whole(self._id, record)
+        return self._decoded(record.form, record.value)
 
     def _info(self, record: TaskRecord) -> TaskInfo:
         pass_ = self._runtime.passes.get(self._id)

@@ -134,6 +134,30 @@ async def enrich_companies(payload, io):
 
 run = enrich_companies.start()"""
 
+ARTICLES = """
+LANDS = ("Angola", "Chile", "Denmark", "Japan", "Kenya", "Portugal", "Vietnam")
+ARTICLES = [{"id": n, "title": f"The rivers of {LANDS[n % 7]}, part {n // 7 + 1}"} for n in range(5000)]
+failing = set(random.Random(7).sample(range(3800), 12))
+
+
+async def embed(article):
+    if article["id"] >= 3870:
+        await until("never")
+    await asyncio.sleep(0.02)
+    if article["id"] in failing:
+        raise ValueError("422 the text is empty" if article["id"] % 3 else "413 the text has 9,204 tokens, 8,192 are allowed")
+    return [0.1, 0.2, 0.3]
+"""
+
+EMBED = """\
+@client.job(id="embed-articles", name="Embed 5,000 articles", version="2")
+async def embed_articles(payload, io):
+    vectors = await io.map("embed", ARTICLES, embed, item_key=lambda a: a["title"], concurrency=20,
+                           name="Embed articles", icon="robot", return_errors=True)
+    await io.run_task("index", build_index, vectors, name="Build the index", icon="database")
+
+run = embed_articles.start()"""
+
 REPORT = """
 async def takes(seconds):
     await asyncio.sleep(seconds)
@@ -220,6 +244,12 @@ def many(lab: Lab) -> None:
     lab.tree(1).get_by_role("button", name="Next failure").click()
 
 
+def mapped(lab: Lab) -> None:
+    expect(lab.tree(1)).to_contain_text("3,870 of 5,000")
+    lab.tree(1).get_by_role("treeitem").filter(has_text="Embed articles").locator(".tnb-chev").click()
+    lab.tree(1).get_by_role("treeitem").filter(has_text="tokens").first.click()
+
+
 def timeline(lab: Lab) -> None:
     expect(lab.tree(1)).to_contain_text("Write it up")
     lab.tree(1).get_by_role("button", name="Timeline").click()
@@ -239,6 +269,8 @@ SCENES = (
     Scene("narrow", (UNTIL + SERVICES, NEW_USER), running, wide=480, source=False),
     Scene("failed", (UNTIL + SERVICES + CHARGE, SUBSCRIBE), failed, looks=("light", "dark")),
     Scene("many", (UNTIL + SERVICES + COMPANIES, ENRICH), many),
+    Scene("map", (UNTIL + SERVICES + ARTICLES, EMBED), mapped, looks=("light", "dark")),
+    Scene("map-narrow", (UNTIL + SERVICES + ARTICLES, EMBED), mapped, wide=480, source=False),
     Scene("timeline", (UNTIL + SERVICES + REPORT, TIMELINE), timeline),
     Scene(
         "integrations",

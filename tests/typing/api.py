@@ -21,6 +21,18 @@ def count(user: str, client: AsyncWebClient) -> int:
     return 1
 
 
+async def measure(text: str) -> int:
+    return len(text)
+
+
+async def measure_all(texts: list[str]) -> list[int]:
+    return [len(text) for text in texts]
+
+
+def aside(number: int) -> str:
+    return str(number)
+
+
 async def run_function(io: Io) -> None:
     assert_type(io.use(slack), Slack)
     assert_type(slack.native, AsyncWebClient)
@@ -30,3 +42,9 @@ async def run_function(io: Io) -> None:
     assert_type(await io.use(slack).run_task("plain", count, "U1"), int)
     assert_type(await io.run_task("task", look_up, "U1"), str)
     assert_type(await io.wait("wait", hours=3), None)
+    assert_type(await io.map("items", ["a"], measure), list[int])
+    assert_type(await io.map("items", range(3), aside, concurrency=5, rate="5/second"), list[str])
+    assert_type(await io.map("items", ["a"], measure_all, batch=10), list[int])
+    async for item, length in io.imap("items", ["a"], measure):
+        assert_type(item, str)
+        assert_type(length, int)

@@ -489,9 +489,10 @@ class Unstored(Placeholder):
     is the type that no codec could write, and `path` where in the result it was.
     """
 
-    __slots__ = ()
+    __slots__ = ("_known",)
 
     def __init__(self, task: str, type: str, reason: str = "", path: str = "$") -> None:
+        object.__setattr__(self, "_known", {"type": type, "reason": reason})
         of = f" of {task!r}" if task else ""
         what = f"{path} is a {type}" + (f" ({reason})" if reason else "")
         super().__init__(
@@ -525,8 +526,8 @@ class UnstoredArgument(Placeholder):
         return format(str(self), spec)
 
 
-def known_of(value: UnstoredArgument) -> dict[str, str]:
-    """What `UnstoredArgument` was made from."""
+def known_of(value: Unstored | UnstoredArgument) -> dict[str, str]:
+    """What a placeholder was made from."""
     return object.__getattribute__(value, "_known")
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-from ..errors import ValueNotLoadedError
+from ..errors import NotStorableError, ValueNotLoadedError
 from ._base import (
     TAG,
     Reader,
@@ -31,6 +31,7 @@ from ._base import (
     class_name,
     find_class,
     kind_of,
+    known_of,
     load_class,
     redacted_kind,
     secret_kind,
@@ -325,8 +326,10 @@ def _read_secret(reader: Reader, data: Mapping[str, Any]) -> Redacted:
     return Redacted(data["of"])
 
 
-def _refuse_unstored(writer: Writer, value: Unstored) -> Any:
-    writer.refuse(value, "it stands for a value that could not be stored itself")
+def _refuse_unstored(writer: Writer, value: Unstored | UnstoredArgument) -> Any:
+    """As what it stands for was refused."""
+    known = known_of(value)
+    raise NotStorableError(writer.path, known["type"], known.get("reason", ""))
 
 
 def register() -> None:

@@ -74,7 +74,7 @@ class Section:
 
 def sections(model: RunModel, row: Row, limit: int = _VALUE) -> list[Section]:
     """All there is to tell of a task; `limit` bounds the preview of each value."""
-    return [section for section in _sections(model, row, limit) if not section.empty]
+    return [section for section in _sections(model, model.whole(row), limit) if not section.empty]
 
 
 def _sections(model: RunModel, row: Row, limit: int) -> Iterator[Section]:

@@ -22,7 +22,7 @@ class Shown:
     @classmethod
     def only(cls, rows: Iterable[Row]) -> Shown:
         by_scope: dict[str, list[Row]] = {}
-        for row in sorted(rows, key=position):
+        for row in sorted(rows, key=_place):
             by_scope.setdefault(parent_path(row.path), []).append(row)
         return cls(by_scope)
 
@@ -32,6 +32,12 @@ class Shown:
             return scope.ordered(), Tally()
         rows = self.by_scope.get(scope.path, [])
         return rows, scope.tally.without(rows)
+
+
+def _place(row: Row) -> tuple[bool, tuple[float, str]]:
+    """What rows are sorted by: of a large map's items the failed ones come first."""
+    is_item = row.parent is not None and row.parent.folds
+    return not (is_item and row.state is State.FAILED), position(row)
 
 
 def latest(model: RunModel, *, rows: int) -> Shown:
@@ -62,7 +68,7 @@ def outline(model: RunModel, *, rows: int, fold: int) -> Shown:
     _choose(chosen, model.failures[: rows // 3], rows)
     _choose(chosen, _last(model.active, rows // 8), rows)
     _choose(chosen, [*_last(model.changed, rows // 16), *_last(model.unstored, rows // 16)], rows)
-    leaves = (row for row in model.rows.values() if not row.children and row.state is State.COMPLETED)
+    leaves = (row for row in model.root.standing() if not row.children and row.state is State.COMPLETED)
     _choose(chosen, heapq.nlargest(min(10, rows // 10), leaves, key=_took), rows)
     scopes = deque([model.root])
     while scopes and len(chosen) < rows:

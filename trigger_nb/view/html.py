@@ -17,13 +17,13 @@ from pathlib import Path
 from .._keys import ancestors
 from .._records import RunStatus
 from . import details, icons
-from .escape import markup
+from .escape import escaped, markup
 from .excerpt import Shown, latest, outline
 from .fields import DOT, error_html, field_list, property_html, value_html
 from .model import RunModel, error_line, run_state, status_text, value_text
 from .rows import SYMBOLS, Row, State
 from .text import counts, error_told, error_told_below, marks, more, progress_text, tally_of
-from .words import duration, moment, plural
+from .words import duration, moment, plural, probably_left
 
 # Where the final HTML of a huge run ends. Details go first, those of failures last of them, then rows;
 # what is left out is counted.
@@ -131,15 +131,17 @@ class _Page:
     def head(self) -> Iterator[str]:
         model, run = self._model, self._model.run
         state = run_state(run)
-        elapsed = model.elapsed
+        elapsed, ends_at = model.elapsed, model.ends_at
         yield (
             f'<div class="tnb-h">{self._shape(state)} <b class="tnb-t">{markup(model.title)}</b> '
             f"{_code(model.job_and_version)}"
             f"{_mark('test run') if run.is_test else ''}{DOT}"
             f'<span class="tnb-w tnb-w-{icons.state_name(state)}">{markup(status_text(run), 60)}</span>'
-            f"{_sep(duration(elapsed), 'tnb-el') if elapsed is not None else ''}</div>"
+            f"{_sep(duration(elapsed), 'tnb-el') if elapsed is not None else ''}"
+            f"{_sep(probably_left(ends_at - model.now), 'tnb-eta') if ends_at is not None else ''}</div>"
         )
         yield self._bar()
+        yield from self._statuses()
         about = [markup(counts(model.tally)), f"<code>{markup(run.id)}</code>"]
         if run.started_at:
             about.append(markup(moment(run.started_at)))
@@ -166,6 +168,23 @@ class _Page:
             if name not in ("pending", "not-reached")
         )
         return f'<div class="tnb-bar">{shares}</div>'
+
+    def _statuses(self) -> Iterator[str]:
+        lines, more = self._model.statuses()
+        if not lines:
+            return
+        yield '<div class="tnb-sts">'
+        for line in lines:
+            label = escaped(line.label)
+            bar = _bar_of(line.share) if line.share is not None else ""
+            told = "".join(_mark(escaped(part)) for part in (line.percent, line.text) if part)
+            yield (
+                f'<div class="tnb-st tnb-st-{icons.state_name(line.state)}">{self._shape(line.state)} '
+                f'<span class="tnb-n" title="{label}">{label}</span> <span class="tnb-sd">{bar}{told}</span></div>'
+            )
+        if more:
+            yield f'<div class="tnb-u">… and {more:,} more statuses</div>'
+        yield "</div>"
 
     def failures(self) -> Iterator[str]:
         """What went wrong, before the tree: the run's own error, and failures deep in a large tree."""
@@ -302,7 +321,7 @@ class _Page:
             parts.append(
                 f'<span class="tnb-e"><span class="tnb-x"> — </span>{markup(error_line(row.error))}</span>'
             )
-        if row.children and row.tally.tasks:
+        if row.children and row.tally.tasks and row.kind != "map":
             failed = self._failed_inside[row]
             parts.append(
                 _mark(plural(row.tally.tasks, "subtask") + (f", {failed:,} failed" if failed else ""))
@@ -364,7 +383,7 @@ def _failed_inside(model: RunModel) -> Counter[Row]:
 
 def _span(model: RunModel) -> tuple[float, float] | None:
     """When the tasks ran whose bodies this pass called, or all of them; as the first moment and a length."""
-    rows = [row for row in model.rows.values() if row.state is not State.LOG]
+    rows = [row for row in model.root.standing() if row.state is not State.LOG]
     records = [row.record for row in rows if row.record is not None and row.record.started_at]
     if len(records) < 2:
         return None
@@ -384,10 +403,17 @@ def _when(row: Row, took: float | None, start: float, length: float) -> str:
 
 
 def _progress_bar(row: Row) -> str:
-    progress = row.progress
+    progress = row.progressed
     if progress is None or not progress.total or not progress.total > 0:
         return ""
-    share = min(1.0, max(0.0, progress.done / progress.total))
+    done, failed = (
+        100 * min(1.0, max(0.0, part / progress.total)) for part in (progress.done - progress.failed, progress.failed)
+    )
+    bad = f'<i class="tnb-pb-bad" style="width:{failed:.1f}%"></i>' if failed else ""
+    return f'<span class="tnb-pb"><i style="width:{done:.1f}%"></i>{bad}</span>'
+
+
+def _bar_of(share: float) -> str:
     return f'<span class="tnb-pb"><i style="width:{100 * share:.1f}%"></i></span>'
 
 

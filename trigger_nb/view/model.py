@@ -8,21 +8,26 @@ A model belongs to one thread: `apply` and the faces must not run at the same ti
 
 from __future__ import annotations
 
+import copy
 import heapq
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from keyword import iskeyword
 from typing import Any, cast
 
 from .._clock import Clock, SystemClock
-from .._feed import Event, Hinted, Printed, Progressed, Saved, SavedRun, Seen
+from .._estimate import Durations
+from .._feed import Event, Expected, Hinted, Printed, Progressed, Saved, SavedRun, Seen
 from .._keys import display_path, idempotency_key, parent_path
-from .._records import RunRecord, RunStatus, TaskRecord, TaskStatus
+from .._records import APART, RunRecord, RunStatus, TaskRecord, TaskStatus, is_queued
 from .._redact import redact
+from .._statuses import KIND as STATUS
 from .escape import preview, visible, visible_block
-from .rows import Row, State, Tally, position
+from .outlook import Outlook
+from .rows import FOLDED, Row, State, Tally, position
+from .statuses import Board, StatusLine
 from .values import readable
 from .words import moment, plural, remaining
 
@@ -73,7 +78,9 @@ class RunModel:
     when this kernel made no pass. Every task that a pass meets must come as a `Seen` (those inside
     a replayed parent excepted, they go with it): the others are drawn as not reached. `store` says
     where the records are. `awaited` is set while a cell waits for the run's end. A `lazy` model takes
-    records and sightings in by and by, as `load` is called.
+    records and sightings in by and by, as `load` is called. With `read`, which gives a task's record as it
+    is stored, it keeps of the finished items of maps only what their rows show (see `whole`). `look_back`
+    has what earlier runs took read: it is called when the run has gone on for a while, and not waited for.
     """
 
     def __init__(
@@ -87,6 +94,8 @@ class RunModel:
         awaited: bool = False,
         clock: Clock | None = None,
         lazy: bool = False,
+        read: Callable[[str], TaskRecord | None] | None = None,
+        look_back: Callable[[], object] | None = None,
     ) -> None:
         self.run = run
         self.root = Row("", None)
@@ -95,14 +104,20 @@ class RunModel:
         self.store = store
         self.awaited = awaited
         self._clock = clock or SystemClock()
+        self._read = read
         self._pass = seen is not None
         self._hints = dict.fromkeys(hints)
+        self._board = Board()
+        self._outlook: Outlook | None = None
+        self._look_back = look_back
+        self._looked_back = False  # in this pass
         # What a face must find without walking all rows, by path; not to be changed by it.
         self.active: dict[str, Row] = {}
         self.failed: dict[str, Row] = {}
         self.changed: dict[str, Row] = {}
         self.unstored: dict[str, Row] = {}
         self.recent: deque[Row] = deque(maxlen=_RECENT)
+        self._unsettled: dict[Row, None] = {}  # rows that have to be settled, once for all that happened to them
         self._backlog: Iterator[Event] | None = _backlog(records, dict(seen or {}))
         if not lazy:
             self.load(None)
@@ -122,6 +137,7 @@ class RunModel:
                 loaded.add(self._save(event.record).path)
             elif isinstance(event, Seen) and self._row(event.path).seen is None:
                 loaded.update(row.path for row in self._see(event))
+        self._settle_all()
         if most is None or len(events) < most:
             self._backlog = None
             if not self.recent:
@@ -159,6 +175,9 @@ class RunModel:
                 else:
                     self._hints[event.text] = None
                 rows = []
+            elif isinstance(event, Expected):
+                self.expect(event.durations)
+                rows = []
             else:
                 rows = self._begin_pass()
             touched.add("")
@@ -167,6 +186,7 @@ class RunModel:
                 while row.path and row.path not in touched:
                     touched.add(row.path)
                     row = row.parent or self.root  # noqa: PLW2901
+        self._settle_all()
         touched |= printed
         return touched
 
@@ -177,17 +197,23 @@ class RunModel:
     def _save(self, record: TaskRecord) -> Row:
         row = self._row(record.path)
         row.record = record
+        if record.kind == "map" and row.unfolded is None:
+            row.unfolded = {path: item for path, item in row.children.items() if item.state not in FOLDED}
+        if self._read is not None and _is_finished_item(row):
+            row.record = _Lean.parse(
+                {name: record.__dict__[name] for name in _LEAN if name in record.__dict__}
+            )
         if record.status != TaskStatus.RUNNING:
             row.printed = None  # The record has it.
         self._place(row, float(record.started) or float("inf"))
-        self._settle(row)
+        self._unsettled[row] = None
         return row
 
     def _see(self, seen: Seen) -> list[Row]:
         row = self._row(seen.path)
         row.seen = seen
-        self._settle(row)
-        return [row, *self._imply(row)]
+        self._unsettled[row] = None
+        return [row, *self._imply(row)] if row.children else [row]
 
     def _imply(self, row: Row) -> list[Row]:
         """What lies in a replayed task was met with it. Each row is visited once a pass."""
@@ -195,11 +221,12 @@ class RunModel:
         for child in row.children.values():
             if child.seen is None and child.implied != row.replayed:
                 child.implied = row.replayed
-                self._settle(child)
+                self._unsettled[child] = None
                 found += [child, *self._imply(child)]
         return found
 
     def _save_run(self, record: RunRecord) -> list[Row]:
+        self._settle_all()
         was_at_rest = self.at_rest
         self.run = record
         if was_at_rest == self.at_rest:
@@ -212,6 +239,7 @@ class RunModel:
         return rows
 
     def _begin_pass(self) -> list[Row]:
+        self._settle_all()
         self._pass = True
         self._hints.clear()
         self.recent.clear()
@@ -220,9 +248,13 @@ class RunModel:
         rows = list(self.rows.values())
         for row in rows:
             row.forget_pass()
+            if row.unfolded is not None:
+                row.unfolded.clear()
         for row in (self.root, *rows):
             row.recount()
         self.tally = Tally(Counter(row.state for row in rows))
+        self._board.forget_pass()
+        self._outlook, self._looked_back = None, False
         return rows
 
     # --- keeping rows -----------------------------------------------------------------
@@ -235,9 +267,9 @@ class RunModel:
             row = self.rows[path] = Row(path, parent)
             row.implied = parent.replayed
             parent.add(row)
-            self._settle(row)
+            self._unsettled[row] = None
             if parent is not self.root and parent.record is None:
-                self._settle(parent)
+                self._unsettled[parent] = None
         return row
 
     def _place(self, row: Row, order: float) -> None:
@@ -254,14 +286,25 @@ class RunModel:
         elif before == parent.order:
             self._place(parent, min(child.order for child in parent.children.values()))
 
+    def _settle_all(self) -> None:
+        for row in self._unsettled:
+            self._settle(row)
+        self._unsettled.clear()
+
     def _settle(self, row: Row) -> None:
         """Work out the row's state again and keep all counts and indices true."""
         row.state = state = self._state(row)
-        row.count(self.tally)
-        _keep(self.active, row, state.active)
-        _keep(self.failed, row, state is State.FAILED)
+        if row.count(self.tally):
+            if row.parent is not None and (unfolded := row.parent.unfolded) is not None:
+                _keep(unfolded, row, state not in FOLDED)
+            _keep(self.active, row, state.active)
+            _keep(self.failed, row, state is State.FAILED)
         _keep(self.changed, row, bool(row.changed))
         _keep(self.unstored, row, not row.stored and state is State.COMPLETED)
+        if row.kind == STATUS:
+            self._board.note(row)
+        if self._outlook is not None:
+            self._outlook.note(row)
 
     def _state(self, row: Row) -> State:
         record = row.record
@@ -326,6 +369,27 @@ class RunModel:
         """Seconds that the run has lasted: its passes, without what lay between them."""
         return run_seconds(self.run, None if self.at_rest else self.now)
 
+    def expect(self, durations: Durations) -> None:
+        """Take in what earlier runs of the job took."""
+        self._outlook = Outlook(durations, self.rows.values())
+
+    @property
+    def ends_at(self) -> float | None:
+        """When the run will probably be done, in UTC seconds; None of one that waits, or that nobody can tell of."""
+        elapsed = self.elapsed
+        if self.run.status != RunStatus.RUNNING or elapsed is None:
+            return None
+        if self._outlook is not None:
+            return self._outlook.ends_at(self.now, elapsed, self.active.values())
+        if self._look_back is not None and not self._looked_back and elapsed >= _FORESEEN:
+            self._looked_back = True
+            self._look_back()
+        return None
+
+    def statuses(self) -> tuple[list[StatusLine], int]:
+        """The statuses that the header shows, and how many it leaves out."""
+        return self._board.lines(self.run)
+
     @property
     def failures(self) -> list[Row]:
         """Failed rows, those that ended the run first."""
@@ -338,6 +402,18 @@ class RunModel:
         """When the first of the waits and retry pauses is over."""
         times = [row.next_at for row in self.active.values() if row.next_at is not None]
         return min(times, default=None)
+
+    def whole(self, row: Row) -> Row:
+        """The row with all that is kept of its task."""
+        lean = row.record is not None and (isinstance(row.record, _Lean) or row.record.is_apart)
+        if self._read is None or not lean:
+            return row
+        record = self._read(row.path)
+        if record is None:
+            return row
+        row = copy.copy(row)
+        row.record = record
+        return row
 
     def idempotency_key(self, row: Row) -> str:
         """The token that the task's body was given for outside services (rule I6)."""
@@ -364,6 +440,9 @@ class RunModel:
             yield f"A fork of run {self.run.forked['run']} at {display_path(self.run.forked['path'])!r}."
 
     def _waiting_hint(self, *, counting: bool) -> Iterator[str]:
+        if is_queued(self.run):
+            yield "Queued: it begins as soon as the limit of its job lets it."
+            return
         if self.run.status != RunStatus.WAITING:
             return
         if self.run.reason == "paused":
@@ -379,9 +458,8 @@ class RunModel:
     def _replayed_hint(self) -> Iterator[str]:
         met = self.tally.tasks - self.tally.states[State.NOT_REACHED]
         if self.run.status == RunStatus.COMPLETED and 0 < met == self.tally.replayed:
-            ends = (
-                row.record.ended_at for row in self.rows.values() if row.record is not None and row.replayed
-            )
+            rows = self.root.standing()
+            ends = (row.record.ended_at for row in rows if row.record is not None and row.replayed)
             last = max((end for end in ends if end), default=None)
             when = f"; it ran on {moment(last)}" if last else ""
             yield f"Everything was replayed{when}. {self._call('fresh=True')} starts anew."
@@ -452,6 +530,26 @@ def _backlog(records: Iterable[TaskRecord], seen: dict[str, Seen]) -> Iterator[E
 _ONLY = 'on_change="only"'
 _RECENT = 30
 _HINTS = 6
+_FORESEEN = 1.0  # seconds that a run goes on before it is asked when it will be done: most are done by then
+
+
+class _Lean(TaskRecord):
+    """What is kept here of a finished item of a map."""
+
+
+_LEAN = (
+    *("path", "status", "kind", "generation", "started", "started_at", "ended_at", "attempt", "form"),
+    *("name", "icon", "style", "display_key", "properties", "output_properties", "tally"),
+)  # fmt: skip
+
+
+def _is_finished_item(row: Row) -> bool:
+    return (
+        row.parent is not None
+        and row.parent.unfolded is not None
+        and row.record is not None
+        and row.record.status == TaskStatus.COMPLETED
+    )
 
 
 def _keep(index: dict[str, Row], row: Row, there: bool) -> None:
@@ -507,6 +605,8 @@ def value_text(form: str, value: Any, redacted: list[str], limit: int) -> str:
         return f"{about.get('size', '?')} bytes, in a file beside the database"
     if form == "signed":
         return "a signed pickle"
+    if form == APART:
+        return "could not be read from the store"
     if value is None:
         return ""
     if form == "tagged":

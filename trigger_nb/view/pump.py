@@ -213,6 +213,11 @@ class Pump:
                 self._stream.hello(message.get("n", 0))
             case {"t": "details", "i": int(index)}:
                 self._stream.watch(index, bool(message.get("on")))
+            case {"t": "items", "i": int(index)}:
+                state = message.get("s")
+                self._stream.show_items(index, state if isinstance(state, str) else None)
+            case {"t": "find", "text": str(text)}:
+                self._stream.look_for(text[:1000])
             case {"t": "do", "id": str(request)}:
                 self._stream.answer({"id": request, **outcome(lambda: self._do(message), self._report)})
             case {"t": "ask", "id": str(request)}:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, cast
 
 from .._feed import Printed, Progressed, Seen
@@ -36,6 +37,9 @@ class State(StrEnum):
 
 
 _ACTIVE = frozenset({State.RUNNING, State.RETRYING, State.WAITING})
+
+# Items of a map that need nobody's eye: of thousands, they are counted and not listed.
+FOLDED = frozenset({State.COMPLETED, State.NOT_REACHED})
 
 # Each has a shape of its own, so that nothing depends on colour.
 SYMBOLS: Mapping[State, str] = {
@@ -111,6 +115,7 @@ class Row:
         "seen",
         "state",
         "tally",
+        "unfolded",
     )
 
     def __init__(self, path: str, parent: Row | None) -> None:
@@ -128,6 +133,8 @@ class Row:
         # have to be looked at in every garbage collection.
         self.children: dict[str, Row] = _NO_CHILDREN
         self.tally = _NO_TALLY  # of the direct children
+        # Of a map: those of its items that are not `FOLDED`, by path. None of whatever else.
+        self.unfolded: dict[str, Row] | None = None
         self._sorted: list[Row] | None = None
         self._counted: State | None = None  # as what it is in the tallies, ...
         self._counted_replayed = False  # ... and whether as replayed
@@ -153,6 +160,35 @@ class Row:
     @property
     def kind(self) -> str:
         return self.record.kind if self.record is not None else "task"
+
+    @property
+    def folds(self) -> bool:
+        """Whether it is a map of so many items that most of them are counted and not listed."""
+        if self.unfolded is None:
+            return False
+        total = self.progress.total if self.progress is not None else None
+        return len(self.children) > _LISTED or (total is not None and total > _LISTED)
+
+    @property
+    def items(self) -> list[Row]:
+        """It and what it is in, from the inside outwards: those of them that are items of large maps."""
+        found: list[Row] = []
+        row, parent = self, self.parent
+        while parent is not None:
+            if parent.folds:
+                found.append(row)
+            row, parent = parent, parent.parent
+        return found
+
+    @property
+    def progressed(self) -> Progressed | None:
+        """How far it has come; of a map by what is known of its items, which is newer than what it told last."""
+        told = self.progress
+        if told is None or self.unfolded is None:
+            return told
+        failed = self.tally.states[State.FAILED]
+        done = self.tally.states[State.COMPLETED] + failed + self.tally.states[State.CANCELED]
+        return replace(told, done=max(told.done, done), failed=max(told.failed, failed))
 
     @property
     def minimal(self) -> bool:
@@ -245,11 +281,24 @@ class Row:
             self.moved(child)
 
     def moved(self, child: Row) -> None:
-        """A child has another place now. At the end, where nearly all of them come, it costs nothing."""
+        """A child has another place now. Near the end, where nearly all of them come, it costs little."""
         ranks = self._sorted
-        if ranks and ranks[-1] is child and (len(ranks) == 1 or position(ranks[-2]) <= position(child)):
+        if not ranks:
             return
-        self._sorted = None
+        for back in range(1, min(_NEAR_END, len(ranks)) + 1):
+            if ranks[-back] is child:
+                del ranks[-back]
+                break
+        else:
+            self._sorted = None
+            return
+        place = len(ranks)
+        while place and position(ranks[place - 1]) > position(child):
+            place -= 1
+            if len(ranks) - place > _NEAR_END:
+                self._sorted = None
+                return
+        ranks.insert(place, child)
 
     def walk(self) -> Iterator[Row]:
         """All rows below, parents first, in order."""
@@ -257,17 +306,24 @@ class Row:
             yield child
             yield from child.walk()
 
-    def count(self, total: Tally) -> None:
-        """Bring the parent's tally and the run's up to the row's state."""
+    def standing(self) -> Iterator[Row]:
+        """As `walk`, without folded items of large maps, and what is in them: there may be very many."""
+        for child in list(self.unfolded.values()) if self.unfolded is not None and self.folds else self.ordered():
+            yield child
+            yield from child.standing()
+
+    def count(self, total: Tally) -> bool:
+        """Bring the parent's tally and the run's up to the row's state; whether there was anything to do."""
         assert self.parent is not None
         state, replayed = self.state, self.replayed
         if state is self._counted and replayed == self._counted_replayed:
-            return
+            return False
         for tally in (self.parent.tally, total):
             if self._counted is not None:
                 tally.add(self._counted, self._counted_replayed, -1)
             tally.add(state, replayed)
         self._counted, self._counted_replayed = state, replayed
+        return True
 
     def forget_pass(self) -> None:
         """A new pass begins, which has not met it; its counts are brought up to that by the caller."""
@@ -300,9 +356,11 @@ _NO_CHILDREN: dict[str, Row] = {}  # shared: never changed
 _NO_TALLY = Tally()
 
 
-def position(row: Row) -> tuple[float, str]:
-    """What rows are sorted by: when they first started."""
-    return row.order, row.path
+# What rows are sorted by: when they first started.
+position: Callable[[Row], tuple[float, str]] = attrgetter("order", "path")
+
+_LISTED = 50  # items of a map that are all listed
+_NEAR_END = 50  # rows that have another place are looked for, and put, among so many from the end
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,9 @@
 There is neither a loop nor a widget in here: whoever has them asks for the `next` message, as often
 as it may send one. However much has happened, the work for one message is bounded, and so is its
 size; the rest comes with the following ones. A snapshot is the same: all rows are as if changed.
+
+Of a map it sends the items that are under way or have failed; the others are counted (`items`), until
+somebody asks for some of them or looks for a text.
 """
 
 from __future__ import annotations
@@ -15,14 +18,16 @@ from .._feed import Subscription
 from .._records import RunRecord
 from . import details, wire
 from .escape import visible
+from .items import Items, Search
 from .model import RunModel
-from .rows import Row
+from .rows import Row, State
 from .wire import Button, Wire
 
 _APPLYING = 0.004  # Seconds in which events are taken in for one message, ...
 _WRITING = 0.008  # ... and until which rows are written, both from the beginning of the work for it.
-_BATCH = 50  # How many events or rows go by between looks at the time.
+_BATCH = 100  # How many events or rows go by between looks at the time.
 _FIRST_ROWS = 150  # A first picture is there at once; what it leaves out follows.
+_FLEETING = 0.3  # Seconds that an item of a large map has run before it is shown: nobody could read it.
 _OPEN = 8  # How many rows can have open details that are kept up to date.
 _DETAILS_PAUSE = 0.4  # Seconds between two messages with the details of one row.
 _NOT_DRAWN = "This cannot be shown; the kernel's log says why."
@@ -69,13 +74,24 @@ class Stream:
         self._paths = [] if paths is None else paths  # by number
         self._index = {path: number for number, path in enumerate(self._paths)}
         self._dirty: dict[str, None] = {}  # paths of rows that may look different by now
+        self._dirty_maps: dict[str, None] = {}  # the same: maps, whose counts come after what they count
+        self._items = Items()  # those of maps that are sent
+        self._folding: set[str] = set()  # paths of the maps of which not all items are sent
+        self._gone: dict[int, None] = {}  # numbers of items that are not shown any more
+        self._fleeting: dict[str, float] = {}  # paths of items that have just begun, and when that was noticed
+        self._stayed: set[str] = set()  # paths of those that run on
+        self._now = 0.0
+        self._search: Search | None = None
         self._open: dict[int, _OpenDetails] = {}
         self._answers: list[Wire] = []
 
     @property
     def pending(self) -> bool:
         """Whether there is something to send at once, or to take in."""
-        return bool(self.to_take_in or self._dirty or self._answers or self._restarted)
+        return bool(
+            self.to_take_in or self._dirty or self._dirty_maps or self._answers or self._restarted
+            or self._search or self._fleeting
+        )  # fmt: skip
 
     @property
     def to_take_in(self) -> bool:
@@ -106,7 +122,7 @@ class Stream:
     def take_in(self) -> bool:
         """Take in a little of what has happened; False when nothing was left."""
         until = time.thread_time() + _APPLYING
-        taken = False
+        taken = self._go_on_searching(until)
         for paths in self._apply_batches():
             taken = True
             self._dirty |= dict.fromkeys(paths)
@@ -123,14 +139,36 @@ class Stream:
 
     def watch(self, index: int, on: bool) -> None:
         """The details of a row are open, or are not any more."""
-        if not on:
-            self._open.pop(index, None)
-        elif self.path(index) in self.model.rows:
-            self._open.pop(index, None)
+        self._close(index)
+        if on and (row := self._row(index)) is not None:
             self._open[index] = _OpenDetails()
-            self._dirty[self._paths[index]] = None
+            self._items.hold(row)
+            self._dirty[row.path] = None
             while len(self._open) > _OPEN:
-                del self._open[next(iter(self._open))]
+                self._close(next(iter(self._open)))
+
+    def _close(self, index: int) -> None:
+        if self._open.pop(index, None) is not None and (row := self._row(index)) is not None:
+            self._dirty |= dict.fromkeys(item.path for item in self._items.release(row))
+
+    def show_items(self, index: int, state: str | None) -> None:
+        """Send the next items of a map that are in a state; with None, those no more that were asked for."""
+        scope = self._row(index)
+        if scope is None or not scope.folds:
+            return
+        if state is None:
+            self._dirty |= dict.fromkeys(self._items.let_go(scope))
+        else:
+            self._dirty |= dict.fromkeys(item.path for item in self._items.ask(scope, state))
+
+    def look_for(self, text: str) -> None:
+        """Send the items of maps that have a text in their names, too; "" for no more."""
+        self._search = None
+        if text:
+            maps = [row for row in self.model.root.standing() if row.folds]
+            self._search = Search(maps, text)
+        else:
+            self._dirty |= dict.fromkeys(self._items.found(()))
 
     def answer(self, answer: Wire) -> None:
         """Something for the next message: what has become of a request."""
@@ -139,6 +177,9 @@ class Stream:
     def path(self, index: int) -> str | None:
         """The path of the row of that number."""
         return self._paths[index] if 0 <= index < len(self._paths) else None
+
+    def _row(self, index: int) -> Row | None:
+        return self.model.rows.get(self.path(index) or "")
 
     # --- inside -------------------------------------------------------------------------
 
@@ -149,6 +190,17 @@ class Stream:
         while (loaded := self.model.load(_BATCH)) is not None:
             yield loaded
 
+    def _go_on_searching(self, until: float) -> bool:
+        search = self._search
+        if search is None:
+            return False
+        while not search.over and time.thread_time() < until:
+            search.go_on(_BATCH)
+        if search.over:
+            self._search = None
+            self._dirty |= dict.fromkeys(self._items.found(search.paths))
+        return True
+
     def _restart(self) -> None:
         if not self.model.loaded:
             self.model.load(_FIRST_ROWS)
@@ -156,7 +208,10 @@ class Stream:
         self._header, self._clock = {}, ()
         self._sent.clear()  # but a row keeps its number: a front end's request may be on its way
         self._open.clear()
-        self._dirty = {"": None, **{row.path: None for row in self.model.root.walk()}}
+        self._items.restart()
+        self._gone.clear()
+        self._dirty = {"": None, **{row.path: None for row in self.model.root.standing()}}
+        self._dirty |= dict.fromkeys(self._items.wanted)
 
     def _message(self, most: int | None) -> Wire | None:
         try:
@@ -174,6 +229,8 @@ class Stream:
             message["run"] = header
         if rows:
             message["rows"] = wire.packed(rows)
+        if self._gone:
+            message["gone"], self._gone = list(self._gone), {}
         if opened := self._details():
             message["details"] = opened
         if self._answers:
@@ -193,21 +250,79 @@ class Stream:
         """Changed rows, until the time is up. What a row is in goes before it."""
         until = time.thread_time() + _WRITING - _APPLYING
         rows: list[Wire] = []
+        self._look_at_fleeting()
         dirty = self._dirty
         taken = 0
         while dirty and (most is None or taken < most):
             path = next(iter(dirty))
             del dirty[path]
             if path:
-                self._write(self.model.rows[path], rows)
+                self._write_if_shown(self.model.rows[path], rows)
             taken += 1
             if taken % _BATCH == 0 and time.thread_time() > until:
                 break
+        for path in self._dirty_maps:
+            if path in self._sent:
+                self._write(self.model.rows[path], rows)
+        self._dirty_maps.clear()
         return rows
+
+    def _write_if_shown(self, row: Row, rows: list[Wire]) -> None:
+        is_sent = row.path in self._sent
+        if row.path not in self._folding and row.folds:
+            self._folding.add(row.path)
+            self._dirty |= {path: None for path in row.children if path in self._sent}
+        items = row.items
+        if is_sent or not items or not self._is_fleeting(items[-1]):
+            if self._items.shows(items):
+                if is_sent and row.folds:
+                    self._dirty_maps[row.path] = None
+                else:
+                    self._write(row, rows)
+                if not is_sent and items and items[0] is row and row.children:
+                    self._dirty |= dict.fromkeys(below.path for below in row.standing())
+            elif is_sent:
+                self._write(row, rows)  # what has become of it
+                self._withdraw(row)
+        for item in items:
+            if item.parent is not None:
+                self._dirty_maps[item.parent.path] = None
+
+    def _is_fleeting(self, item: Row) -> bool:
+        """Whether it has begun only just now, and may be over in no time."""
+        if item.state is not State.RUNNING:
+            self._stayed.discard(item.path)
+            return False
+        if item.path in self._sent or item.path in self._stayed or item.record is None:
+            return False
+        if self._now - item.record.started_at >= _FLEETING:
+            return False
+        self._fleeting.setdefault(item.path, time.monotonic())
+        return True
+
+    def _look_at_fleeting(self) -> None:
+        """Show those that have stayed."""
+        self._now, now = self.model.now, time.monotonic()
+        for path, noticed_at in list(self._fleeting.items()):
+            row = self.model.rows[path]
+            if row.state is not State.RUNNING:
+                del self._fleeting[path]
+            elif now - noticed_at >= _FLEETING:
+                del self._fleeting[path]
+                self._stayed.add(path)
+                self._dirty |= dict.fromkeys((path, *(below.path for below in row.standing())))
+
+    def _withdraw(self, row: Row) -> None:
+        """A front end forgets the row, and what is in it."""
+        self._gone[self._index[row.path]] = None
+        for below in (row, *row.walk()):
+            self._sent.pop(below.path, None)
 
     def _write(self, row: Row, rows: list[Wire]) -> None:
         path = row.path
         fields = self._drawn(lambda: wire.row(row, self._base), {"n": visible(path, 160), "e": _NOT_DRAWN})
+        if row.folds and (rest := self._items.rest(row)):
+            fields["f"] = rest
         before = self._sent.get(path)
         if before is None:
             parent = row.parent
@@ -215,6 +330,9 @@ class Stream:
                 self._write(parent, rows)
             index = self._number_of(path)
             changed = dict(fields)
+            if index in self._gone:  # it comes back in the message that would have taken it away
+                del self._gone[index]
+                changed = {**wire.DEFAULTS, **fields}
             if parent is not None and parent.path:
                 changed["p"] = self._index[parent.path]
         else:

@@ -12,7 +12,7 @@ from .escape import columns, fit, visible
 from .excerpt import Shown, latest, outline
 from .model import RunModel, error_line, run_state, status_text, value_text
 from .rows import SYMBOLS, Property, Row, State, Tally
-from .words import duration, moment, plural, remaining
+from .words import duration, moment, plural, probably_left, rate, remaining
 
 
 def tree(model: RunModel, *, width: int = 100, fold: int | None = 20, rows: int = 200) -> str:
@@ -91,6 +91,8 @@ def standing_marks(row: Row) -> list[str]:
     said: list[str] = []
     if row.state in (State.CANCELED, State.UNFINISHED):
         said.append(row.state)
+    if row.kind == "map" and row.state is not State.RUNNING:
+        said += _map_marks(row)
     if row.state is not State.LOG:
         if row.record is not None and row.record.forced:
             said.append("runs again")
@@ -100,6 +102,22 @@ def standing_marks(row: Row) -> list[str]:
         said.append(f"changed: {visible(row.changed, 100)}")
     if not row.stored:
         said.append("value not stored")
+    return said
+
+
+def _map_marks(row: Row) -> list[str]:
+    """What has become of a map's items: `5,000 items`, `3 failed`, `4,870 replayed`, `412/s`."""
+    tally = row.record.tally if row.record is not None else {}
+    items = tally.get("items", row.tally.tasks)
+    failed = tally.get("failed", row.tally.states[State.FAILED])
+    replayed = row.tally.replayed
+    said = [plural(items, "item")]
+    if failed:
+        said.append(f"{failed:,} failed")
+    if 0 < replayed < items:
+        said.append(f"{replayed:,} replayed")
+    if (took := row.duration(None)) and items > replayed:
+        said.append(rate((items - replayed) / took))
     return said
 
 
@@ -129,11 +147,21 @@ def countdown(row: Row, then: float, now: float | None) -> str:
 
 def progress_text(row: Row) -> str:
     """`3 of 10 · text`, while the task runs."""
-    progress = row.progress
+    progress = row.progressed
     if progress is None or row.state is not State.RUNNING:
         return ""
-    done = f"{progress.done:,g}" + (f" of {progress.total:,g}" if progress.total else "")
-    return " · ".join([done, *([visible(progress.text, 80)] if progress.text else [])])
+    said = [_amount(progress.done) + (f" of {_amount(progress.total)}" if progress.total else "")]
+    if progress.failed:
+        said.append(f"{progress.failed:,} failed")
+    if progress.rate:
+        said.append(rate(progress.rate))
+    if progress.text:
+        said.append(visible(progress.text, 80))
+    return " · ".join(said)
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.2f}".rstrip("0").removesuffix(".")
 
 
 def _title(model: RunModel) -> str:
@@ -142,8 +170,10 @@ def _title(model: RunModel) -> str:
 
 def _head(model: RunModel, width: int) -> Iterator[str]:
     run = model.run
-    elapsed = [duration(model.elapsed)] if model.elapsed is not None else []
-    yield fit(" · ".join([_title(model), visible(status_text(model.run), 60), *elapsed]), width)
+    times = [duration(model.elapsed)] if model.elapsed is not None else []
+    if (ends_at := model.ends_at) is not None:
+        times.append(probably_left(ends_at - model.now))
+    yield fit(" · ".join([_title(model), visible(status_text(model.run), 60), *times]), width)
     yield "  " + counts(model.tally)
     about = [visible(model.job_and_version, 80), visible(run.id, 80)]
     if run.is_test:
@@ -151,12 +181,31 @@ def _head(model: RunModel, width: int) -> Iterator[str]:
     if model.store:
         about.append(visible(model.store, 200))
     yield "  " + " · ".join(part for part in about if part)
+    yield from _statuses(model, width)
     for hint in model.hints():
         yield from textwrap.wrap(visible(hint, 1000), width, initial_indent="  ", subsequent_indent="    ")
     if not error_told(run.error, model.failures[:50]):
         yield from _error(error_line(run.error, 500), "  ", width)
     if output := value_text(run.form, run.output, run.redact, 300):
         yield fit("  → " + visible(output, 300), width)
+
+
+def _statuses(model: RunModel, width: int) -> Iterator[str]:
+    lines, more = model.statuses()
+    for line in lines:
+        bar = "" if line.share is None else f"{_bar(line.share)} {line.percent}"
+        told = " · ".join(part for part in (line.label, bar, line.text) if part)
+        yield fit(f"  {SYMBOLS[line.state]} {told}", width)
+    if more:
+        yield f"  … and {more:,} more statuses"
+
+
+def _bar(share: float) -> str:
+    full = int(share * _BAR)
+    return "█" * full + "░" * (_BAR - full)
+
+
+_BAR = 16  # characters
 
 
 def _rows(model: RunModel, scope: Row, shown: Shown, width: int, indent: str = "") -> Iterator[str]:
@@ -198,7 +247,8 @@ def error_told_below(row: Row) -> bool:
     """Whether the error is that of a failed subtask, which tells it already."""
     if not row.tally.states[State.FAILED]:
         return False
-    failed = (child for child in row.children.values() if child.state is State.FAILED)
+    children = row.children if row.unfolded is None else row.unfolded
+    failed = (child for child in children.values() if child.state is State.FAILED)
     return error_told(row.error, islice(failed, _LOOKED_AT))
 
 

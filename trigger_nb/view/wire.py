@@ -14,6 +14,7 @@ from . import details, icons
 from .escape import visible, visible_block
 from .model import RunModel, error_line, run_state, status_text, value_text
 from .rows import Row, State
+from .statuses import StatusLine
 from .text import error_told, error_told_below, standing_marks
 from .words import moment
 
@@ -22,7 +23,7 @@ Wire: TypeAlias = dict[str, Any]
 # What a field is when it is not sent.
 DEFAULTS: Wire = {
     "p": -1, "n": "", "k": "", "s": "completed", "o": None, "t": None, "d": None, "w": None, "a": 1, "m": [],
-    "h": False, "r": False, "g": "", "P": [], "b": None, "e": "", "q": False, "l": "", "z": "task",
+    "h": False, "r": False, "g": "", "P": [], "b": None, "e": "", "q": False, "l": "", "z": "task", "f": {},
 }  # fmt: skip
 
 
@@ -78,9 +79,13 @@ def row(row: Row, base: float) -> Wire:
             fields["h"] = True
     if row.replayed:
         fields["r"] = True
-    if row.progress is not None and state is State.RUNNING:
-        text = visible(row.progress.text, 80) if row.progress.text else ""
-        fields["b"] = [_number(row.progress.done) or 0, _number(row.progress.total), text]
+    if state is State.RUNNING and (progress := row.progressed) is not None:
+        text = visible(progress.text, 80) if progress.text else ""
+        fields["b"] = [_number(progress.done) or 0, _number(progress.total), text]
+        if record is not None and record.kind == "map":
+            rate = None if progress.rate is None else float(f"{progress.rate:.3g}")
+            ends = None if progress.ends_at is None else round(progress.ends_at - base, 1)
+            fields["b"] += [progress.failed, rate, ends]
     if row.error is not None and state is not State.NOT_REACHED and not error_told_below(row):
         fields["e"] = visible(error_line(row.error), 240)
     if row.minimal or state is State.LOG:
@@ -129,6 +134,7 @@ def header(model: RunModel, base: float, buttons: Iterable[Button], row_buttons:
     """The run itself, but for its clock."""
     run = model.run
     told = error_told(run.error, model.failures[:50])
+    lines, more = model.statuses()
     return {
         "title": visible(model.title, 120),
         "job": visible(model.job_and_version, 120),
@@ -139,8 +145,11 @@ def header(model: RunModel, base: float, buttons: Iterable[Button], row_buttons:
         "base": base,
         "started": run.started_at,
         "began": visible(moment(run.started_at), 60) if run.started_at else "",
+        "ends": None if (ends_at := model.ends_at) is None else round(ends_at),
+        "statuses": [status(line) for line in lines],
+        "more_statuses": more,
         "ended": model.ended,
-        "tally": {**dict(model.tally.items()), "replayed": model.tally.replayed},
+        "tally": {**dict(model.tally.items()), "replayed": model.tally.replayed} | _to_come(model),
         "store": visible(model.store, 300),
         "hints": [visible(hint, 1000) for hint in model.hints(counting=False)],
         "error": None if told or run.error is None else details.error_json(details.error_data(run.error)),
@@ -148,6 +157,24 @@ def header(model: RunModel, base: float, buttons: Iterable[Button], row_buttons:
         "actions": [button.wire() for button in buttons],
         "row_actions": {button.op: button.wire() for button in row_buttons},
     }
+
+
+def status(line: StatusLine) -> Wire:
+    """One of the run's statuses."""
+    return {
+        "state": str(line.state),
+        "label": line.label,
+        "share": None if line.share is None else round(line.share, 3),
+        "percent": line.percent,
+        "text": line.text,
+    }
+
+
+def _to_come(model: RunModel) -> Wire:
+    """How many items of maps have no row yet."""
+    told = [(row, row.progress.total) for row in model.active.values() if row.unfolded is not None and row.progress]
+    count = sum(max(0, int(total) - row.tally.tasks) for row, total in told if total is not None)
+    return {"to come": count} if count else {}
 
 
 def clock(model: RunModel) -> Wire:

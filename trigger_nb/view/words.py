@@ -47,6 +47,20 @@ def remaining(seconds: float) -> str:
     return f"in {whole} s" if whole < _MINUTE else f"in {duration(whole)}"
 
 
+def probably_left(seconds: float) -> str:
+    """How long something will probably take yet, as roughly as that is known.
+
+    >>> probably_left(4.2), probably_left(100), probably_left(200), probably_left(9000)
+    ('about 5 s left', 'about 1 min 40 s left', 'about 3 min left', 'about 2 h left')
+    """
+    if seconds < 2 * _MINUTE:
+        whole = math.ceil(seconds)
+        return f"about {whole} s left" if whole < _MINUTE else f"about {duration(whole)} left"
+    units = ((_MINUTE, "min", 2 * _HOUR), (_HOUR, "h", 2 * _DAY), (_DAY, "d", math.inf))
+    unit, name = next((unit, name) for unit, name, until in units if seconds < until)
+    return f"about {round(seconds / unit):,} {name} left"
+
+
 def moment(timestamp: float) -> str:
     """An instant in this machine's zone, which is named: what is written stays in a notebook."""
     return _written(timestamp, "%Y-%m-%d %H:%M:%S %Z")
@@ -77,6 +91,19 @@ def size(count: int) -> str:
         amount /= 1000
         del units[0]
     return f"{amount:.1f} {units[0]}" if amount < 9.95 and units[0] != "kB" else f"{amount:,.0f} {units[0]}"
+
+
+def rate(per_second: float) -> str:
+    """How many there are in a time, in the unit that makes it a number one can grasp.
+
+    >>> rate(412.3), rate(2.5), rate(0.4), rate(0.002)
+    ('412/s', '2.5/s', '24/min', '7.2/h')
+    """
+    for unit, seconds in (("s", 1), ("min", _MINUTE), ("h", _HOUR)):
+        count = per_second * seconds
+        if count >= 1 or unit == "h":
+            return f"{count:,.0f}/{unit}" if count >= 9.95 else f"{count:.1f}".removesuffix(".0") + f"/{unit}"
+    raise AssertionError
 
 
 def plural(count: int, word: str) -> str:

@@ -59,7 +59,7 @@ export class DetailsPane {
   }
 
   render() {
-    const row = this.outline.detailed ? this.outline.activeRow() : null;
+    const row = this.outline.detailedRow();
     const appears = row !== null && this.element.hidden;
     setShown(this.element, row !== null);
     this.watch(row ? row.index : null);

@@ -69,6 +69,27 @@ export function remaining(seconds) {
   return seconds <= 0 ? "now" : `in ${wholeDuration(Math.ceil(seconds))}`;
 }
 
+/**
+ * How long something will probably take yet, as roughly as that is known.
+ * @param {number} seconds
+ */
+export function probablyLeft(seconds) {
+  if (seconds <= 0) return "nearly done";
+  if (seconds < 2 * MINUTE) return `about ${wholeDuration(Math.ceil(seconds))} left`;
+  const [unit, name] = seconds < 2 * HOUR ? [MINUTE, "min"] : seconds < 2 * DAY ? [HOUR, "h"] : [DAY, "d"];
+  return `about ${grouped(Math.round(seconds / unit))} ${name} left`;
+}
+
+/**
+ * How many there are in a time: `412/s`, `2.5/s`, `24/min`.
+ * @param {number} perSecond
+ */
+export function rate(perSecond) {
+  const [seconds, name] = perSecond >= 1 ? [1, "s"] : perSecond * MINUTE >= 1 ? [MINUTE, "min"] : [HOUR, "h"];
+  const count = perSecond * seconds;
+  return `${count >= 9.95 ? grouped(count) : Number(count.toFixed(1))}/${name}`;
+}
+
 /** The order in which states are told. */
 export const STATE_ORDER = [
   "completed",

@@ -3,7 +3,7 @@
 import { Button } from "./button.js";
 import { errorElements } from "./details.js";
 import { h, setAttribute, setChildren, setShown, setText, shape, stateName, withCode } from "./dom.js";
-import { STATE_ORDER, duration, ticking } from "./format.js";
+import { STATE_ORDER, duration, grouped, probablyLeft, ticking } from "./format.js";
 
 const OFFLINE = "Not connected to a kernel: this is the last state that was seen.";
 
@@ -22,6 +22,7 @@ export class RunHeader {
     /** By state. @type {Map<string, HTMLElement>} */
     this.shares = new Map();
     this.hintsPainted = "";
+    this.statusesPainted = "";
     this.errorPainted = "";
 
     this.shape = shape("pending");
@@ -30,6 +31,8 @@ export class RunHeader {
     this.test = h("span", { class: "tnb-m", hidden: true }, "test run");
     this.status = h("span", { class: "tnb-w", role: "status" });
     this.elapsed = h("span", { class: "tnb-elapsed" });
+    this.left = h("span", { class: "tnb-eta", title: "Going by earlier runs of the job", hidden: true });
+    this.statuses = h("div", { class: "tnb-sts", role: "group", "aria-label": "Statuses", hidden: true });
     this.buttonBox = h("span", { class: "tnb-buttons", role: "group", "aria-label": "Actions on the run" });
     this.bar = h("div", { class: "tnb-bar", "aria-hidden": "true" });
     this.note = h("div", { class: "tnb-note", role: "status", hidden: true });
@@ -44,10 +47,10 @@ export class RunHeader {
       this.job,
       this.test,
       this.status,
-      this.elapsed,
+      h("span", { class: "tnb-times" }, this.elapsed, this.left),
       this.buttonBox,
     );
-    this.element = h("div", {}, this.head, this.bar, chips, this.note, this.offline, this.hints, this.error);
+    this.element = h("div", {}, this.head, this.bar, this.statuses, chips, this.note, this.offline, this.hints, this.error);
   }
 
   render() {
@@ -61,6 +64,7 @@ export class RunHeader {
     setAttribute(this.status, "class", `tnb-w tnb-w-${stateName(header.state)}`);
     this.renderButtons(header.actions);
     this.renderBar(header.tally);
+    this.renderStatuses(header.statuses, header.more_statuses);
     this.renderNote();
     setShown(this.offline, !channel.live());
     this.renderHints(header.hints);
@@ -71,6 +75,10 @@ export class RunHeader {
   tick() {
     const elapsed = this.store.elapsed();
     setText(this.elapsed, elapsed === null ? "" : this.store.header.ticking ? ticking(elapsed) : duration(elapsed));
+    const { ends } = this.store.header;
+    const left = ends === null ? 0 : ends - this.store.now();
+    setText(this.left, left > 0 ? probablyLeft(left) : "");
+    setShown(this.left, left > 0);
   }
 
   /** @param {import("./store.js").Action[]} offered */
@@ -93,7 +101,7 @@ export class RunHeader {
     const old = Math.min(tally["replayed"] ?? 0, tally["completed"] ?? 0);
     /** @type {Record<string, number>} */
     const counts = { ...tally, completed: (tally["completed"] ?? 0) - old, replayed: old };
-    const total = STATE_ORDER.reduce((sum, state) => sum + (tally[state] ?? 0), 0);
+    const total = STATE_ORDER.reduce((sum, state) => sum + (tally[state] ?? 0), tally["to come"] ?? 0);
     const states = BAR_ORDER.filter((state) => counts[state] > 0);
     const shares = states.map((state) => {
       const share = this.shares.get(state) ?? h("i", { class: `tnb-b-${state}` });
@@ -102,6 +110,19 @@ export class RunHeader {
       return share;
     });
     setChildren(this.bar, shares);
+  }
+
+  /**
+   * @param {import("./store.js").Status[]} statuses
+   * @param {number} more
+   */
+  renderStatuses(statuses, more) {
+    const painted = JSON.stringify([statuses, more]);
+    if (painted === this.statusesPainted) return;
+    this.statusesPainted = painted;
+    const rest = more > 0 && h("div", { class: "tnb-u" }, `… and ${grouped(more)} more statuses`);
+    setChildren(this.statuses, [...statuses.map(statusElement), ...(rest ? [rest] : [])]);
+    setShown(this.statuses, statuses.length > 0);
   }
 
   renderNote() {
@@ -127,6 +148,20 @@ export class RunHeader {
     setChildren(this.error, error ? errorElements(error, 0) : []);
     setShown(this.error, error !== null);
   }
+}
+
+/** @param {import("./store.js").Status} status */
+function statusElement({ state, label, share, percent, text }) {
+  const told = h("span", { class: "tnb-sd" });
+  if (share !== null) {
+    const filled = h("i");
+    filled.style.width = `${(100 * share).toFixed(1)}%`;
+    const bar = { class: "tnb-pb", role: "progressbar", "aria-label": label, "aria-valuenow": Math.round(100 * share) };
+    told.append(h("span", bar, filled), h("span", { class: "tnb-m" }, percent));
+  }
+  if (text) told.append(h("span", { class: "tnb-m", title: text }, text));
+  const name = h("span", { class: "tnb-n", title: label }, label);
+  return h("div", { class: `tnb-st tnb-st-${stateName(state)}` }, shape(state), name, told);
 }
 
 const BAR_ORDER = ["replayed", "completed", "failed", "running", "retrying", "waiting", "unfinished", "canceled"];

@@ -54,8 +54,8 @@ export class TreeKeys {
     const { outline, store } = tree;
     switch (key) {
       case "ArrowRight":
-        if (row.children.length && !outline.isOpen(row)) outline.setOpen(row, true);
-        else if (row.children.length) this.move("ArrowDown");
+        if (row.isScope && !outline.isOpen(row)) outline.setOpen(row, true);
+        else if (row.isScope) this.move("ArrowDown");
         return true;
       case "ArrowLeft":
         if (outline.isOpen(row)) outline.setOpen(row, false);
@@ -64,6 +64,10 @@ export class TreeKeys {
       case "Enter":
       case " ":
         if (key === " " && this.typing()) return false;
+        if (row.kind === "rest") {
+          outline.setOpen(row, true);
+          return true;
+        }
         outline.detailed = true;
         tree.choose(row);
         return true;

@@ -1,5 +1,7 @@
 // What one view shows of a store: which rows are open, filtered and visible, and which one is chosen.
 
+import { Items } from "./items.js";
+
 /** @typedef {import("./store.js").Row} Row */
 
 const FOLDED_FROM = 50; // more children than this, and a scope starts folded
@@ -24,6 +26,7 @@ export class Outline {
     this.filterVersion = 0;
     /** Keep the row that last became active in view. */
     this.following = !store.header.ended;
+    this.items = new Items(store);
 
     /** What a person has folded (false) or unfolded (true), by index. @type {Map<number, boolean>} */
     this.chosen = new Map();
@@ -62,7 +65,22 @@ export class Outline {
 
   /** @returns {Row | null} */
   activeRow() {
-    return this.active === null ? null : (this.store.rows.byIndex.get(this.active) ?? null);
+    return this.active === null ? null : this.row(this.active);
+  }
+
+  /**
+   * A row by its number: also a line that counts others, or an item that has just gone.
+   * @param {number} index
+   * @returns {Row | null}
+   */
+  row(index) {
+    return this.store.rows.byIndex.get(index) ?? this.lines()[this.place(index)]?.row ?? null;
+  }
+
+  /** The row whose details are shown. */
+  detailedRow() {
+    const row = this.detailed ? this.activeRow() : null;
+    return row?.kind === "rest" ? null : row;
   }
 
   /** To be called after folding or filter have changed. */
@@ -75,14 +93,14 @@ export class Outline {
 
   /** @param {Row} row */
   isOpen(row) {
-    if (row.children.length === 0) return false;
+    if (!row.isScope || row.kind === "rest") return false;
     if (this.filtered) return this.chosenInFilter.get(row.index) ?? (this.hitsBelow.get(row.index) ?? 0) > 0;
     return this.chosen.get(row.index) ?? this.startsOpen(row);
   }
 
   /** @param {Row} row */
   startsOpen(row) {
-    if (row.children.length > FOLDED_FROM) return false;
+    if (row.folds || row.children.length > FOLDED_FROM) return false;
     return this.store.rows.size <= LARGE_RUN || row.parent === this.store.rows.root;
   }
 
@@ -91,7 +109,12 @@ export class Outline {
    * @param {boolean} open
    */
   setOpen(row, open) {
-    if (row.children.length === 0 || this.isOpen(row) === open) return;
+    if (row.kind === "rest") {
+      this.items.ask(row, this.place(row.index));
+      return;
+    }
+    if (!row.isScope || this.isOpen(row) === open) return;
+    if (!open) this.items.letGo(row);
     (this.filtered ? this.chosenInFilter : this.chosen).set(row.index, open);
     this.changed();
   }
@@ -104,7 +127,9 @@ export class Outline {
   setAllOpen(open, rows) {
     const choices = this.filtered ? this.chosenInFilter : this.chosen;
     for (const row of rows ?? this.store.rows.byIndex.values()) {
-      if (row.parent && row.children.length) choices.set(row.index, open);
+      if (!row.parent || !row.isScope) continue;
+      if (!open) this.items.letGo(row);
+      choices.set(row.index, open);
     }
     this.changed();
   }
@@ -130,6 +155,7 @@ export class Outline {
     const wanted = text.trim().toLowerCase();
     if (wanted === this.text) return;
     this.text = wanted;
+    if (this.store.rows.hasMaps) this.store.lookFor(wanted);
     this.filterChanged();
   }
 
@@ -142,6 +168,7 @@ export class Outline {
 
   clearFilter() {
     this.text = "";
+    if (this.store.rows.hasMaps) this.store.lookFor("");
     this.states.clear();
     this.replayedOnly = false;
     this.filterChanged();
@@ -184,13 +211,18 @@ export class Outline {
    * @returns {Generator<Row>}
    */
   *inOrder(scope) {
-    for (const row of this.store.rows.sorted(scope)) {
+    for (const row of this.inScope(scope)) {
       yield row;
       if (row.children.length) yield* this.inOrder(row);
     }
   }
 
   // --- making the lines ---
+
+  /** @param {Row} scope */
+  inScope(scope) {
+    return scope.folds ? this.items.inOrder(scope) : this.store.rows.sorted(scope);
+  }
 
   make() {
     this.madeFor = this.store.version;
@@ -201,6 +233,7 @@ export class Outline {
     this.hits = this.filtered ? this.countHits(root) : 0;
     this.addLines(root, 0, !this.filtered);
     this.made.forEach((line, place) => this.places.set(line.row.index, place));
+    this.active = this.items.activeAfter(this.active, this.made, this.places);
   }
 
   /**
@@ -210,11 +243,24 @@ export class Outline {
   countHits(scope) {
     let hits = 0;
     for (const row of scope.children) {
-      if (row.children.length) hits += this.countHits(row);
+      if (row.isScope) hits += this.countHits(row);
       if (this.passes(row)) hits += 1;
     }
+    if (scope.keepsBack) for (const { state, rest } of this.restsShown(scope)) hits += rest[state];
     if (hits) this.hitsBelow.set(scope.index, hits);
     return hits;
+  }
+
+  /**
+   * The lines of a map that count what the kernel keeps back, as far as the filter lets them through.
+   * @param {Row} scope
+   */
+  restsShown(scope) {
+    const rests = this.items.rests(scope);
+    if (!this.filtered) return rests;
+    if (this.text) return [];
+    const passes = (/** @type {Row} */ row) => !this.states.size || this.states.has(row.state);
+    return rests.filter((row) => passes(row) && (!this.replayedOnly || row.replayed));
   }
 
   /**
@@ -223,8 +269,9 @@ export class Outline {
    * @param {boolean} all  show every child: no filter, or the scope itself was what was looked for
    */
   addLines(scope, depth, all) {
-    let shown = this.store.rows.sorted(scope);
+    let shown = this.inScope(scope);
     if (!all) shown = shown.filter((row) => this.hitsBelow.has(row.index) || this.passes(row));
+    if (scope.keepsBack) shown = this.items.withRests(shown, this.restsShown(scope));
     shown.forEach((row, at) => {
       this.made.push({ row, depth, position: at + 1, siblings: shown.length });
       if (this.isOpen(row)) this.addLines(row, depth + 1, all || !this.hitsBelow.has(row.index));

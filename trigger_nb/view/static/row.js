@@ -1,10 +1,11 @@
 // One row of the tree, as elements.
 
 import { h, iconElement, link, safeImageUrl, setAttribute, setChildren, setShown, setText, shape, stateName } from "./dom.js";
-import { STATE_ORDER, duration, grouped, remaining, ticking } from "./format.js";
+import { STATE_ORDER, duration, grouped, probablyLeft, rate, remaining, ticking } from "./format.js";
 import { paintBar } from "./timeline.js";
 
 const DEEPEST_INDENT = 14;
+const OVERDUE = 2; // seconds
 
 /** The elements of one row. They stay with it while it is in view, and only what differs is written. */
 export class RowElement {
@@ -17,7 +18,8 @@ export class RowElement {
     this.marks = h("span", { class: "tnb-m" });
     this.countdown = h("span", { class: "tnb-m tnb-m-hot" });
     this.progressBar = h("i");
-    this.progress = h("span", { class: "tnb-pb" }, this.progressBar);
+    this.progressFailed = h("i", { class: "tnb-pb-bad" });
+    this.progress = h("span", { class: "tnb-pb" }, this.progressBar, this.progressFailed);
     this.progressText = h("span", { class: "tnb-m" });
     this.properties = h("span", { class: "tnb-ps" });
     this.error = h("span", { class: "tnb-e" });
@@ -33,6 +35,8 @@ export class RowElement {
     this.iconPainted = "";
     this.propertiesPainted = "";
     this.countsPainted = "";
+    /** What is said beside the bar. */
+    this.progressTold = { count: "", text: "", rate: "" };
     /** @type {import("./store.js").Row | null} */
     this.row = null;
   }
@@ -67,7 +71,7 @@ export class RowElement {
    */
   paintPlace({ row, depth, position, siblings }, isOpen, isActive, isDetailed) {
     const element = this.element;
-    const isScope = row.children.length > 0;
+    const isScope = row.isScope;
     setAttribute(element, "data-row", row.index);
     setAttribute(element, "aria-level", depth + 1);
     setAttribute(element, "aria-posinset", position);
@@ -83,6 +87,8 @@ export class RowElement {
       row.replayed && "tnb-old",
       (row.state === "pending" || row.state === "not reached") && "tnb-off",
       row.quiet && "tnb-min",
+      row.isMap && "tnb-map",
+      row.kind === "rest" && "tnb-rest",
     ];
     setAttribute(element, "class", classes.filter(Boolean).join(" "));
     element.style.setProperty("--depth", String(Math.min(depth, DEEPEST_INDENT)));
@@ -121,11 +127,14 @@ export class RowElement {
 
   /** @param {import("./store.js").Row} row */
   paintProgress(row) {
-    const [done, total, text] = row.progress ?? [0, null, ""];
+    const [done, total, text, failed = 0, perSecond] = row.progress ?? [0, null, ""];
     setShown(this.progress, Boolean(row.progress && total));
-    if (total) this.progressBar.style.width = `${Math.min(100, Math.max(0, (100 * done) / total)).toFixed(1)}%`;
+    if (total) {
+      this.progressBar.style.width = percent(done - failed, total);
+      this.progressFailed.style.width = failed ? `max(2px, ${percent(failed, total)})` : "0";
+    }
     const count = row.progress ? amount(done) + (total ? ` of ${amount(total)}` : "") : "";
-    part(this.progressText, [count, text].filter(Boolean).join(" · "));
+    this.progressTold = { count, text, rate: perSecond ? rate(perSecond) : "" };
   }
 
   /** @param {import("./store.js").Row} row */
@@ -137,12 +146,13 @@ export class RowElement {
   }
 
   /**
-   * What is in a folded scope, by state.
+   * What is in a folded scope, by state; in a map while it goes on, for then it tells how it ended.
    * @param {import("./store.js").Row} row
    * @param {boolean} folded
    */
   paintCounts(row, folded) {
-    const states = row.children.length && folded ? STATE_ORDER.filter((state) => row.below[state] > 0) : [];
+    const told = row.isMap ? row.progress !== null : folded;
+    const states = row.isScope && row.kind !== "rest" && told ? STATE_ORDER.filter((state) => row.below[state] > 0) : [];
     const painted = states.map((state) => `${state} ${row.below[state]}`).join();
     if (painted === this.countsPainted) return;
     this.countsPainted = painted;
@@ -153,12 +163,26 @@ export class RowElement {
     setChildren(this.counts, counts);
   }
 
+  /**
+   * What is probably left is counted down here. When nothing came for long, speed and end are untrue.
+   * @param {import("./store.js").Row} row
+   * @param {import("./store.js").Store} store
+   */
+  paintProgressText(row, store) {
+    const { count, rate, text } = this.progressTold;
+    const ends = row.progress?.[5] ?? null;
+    const left = ends === null || !store.header.ticking ? null : ends - store.sinceBase();
+    const foreseen = left === null ? [rate] : left < -OVERDUE ? [] : [rate, probablyLeft(left)];
+    part(this.progressText, [count, ...foreseen, text].filter(Boolean).join(" · "));
+  }
+
   /** @param {import("./store.js").Store} store */
   paintClock(store) {
     const row = this.row;
     if (!row) return;
     const took = store.took(row);
     setText(this.took, took === null ? "" : row.ticking ? ticking(took) : duration(took));
+    this.paintProgressText(row, store);
     const left = row.until === null ? null : remaining(row.until - store.sinceBase());
     part(this.countdown, left === null ? "" : row.state === "retrying" ? `next attempt ${left}` : left);
   }
@@ -177,6 +201,14 @@ function part(element, text) {
 /** @param {import("./store.js").Row} row */
 function attemptMark(row) {
   return row.attempt > 1 ? [`attempt ${row.attempt}`] : [];
+}
+
+/**
+ * @param {number} part
+ * @param {number} whole
+ */
+function percent(part, whole) {
+  return `${Math.min(100, Math.max(0, (100 * part) / whole)).toFixed(1)}%`;
 }
 
 /** @param {number} value */

@@ -4,7 +4,10 @@ import { STATES } from "./dom.js";
 
 /** @typedef {"" | string | [letter: string, colour: string]} Icon */
 /** @typedef {[label: string, text: string, url?: string, image?: string]} Property */
-/** @typedef {[done: number, total: number | null, text: string]} Progress */
+/**
+ * Of a map: how many of those done have failed, how many it does a second, and when it will probably be done.
+ * @typedef {[done: number, total: number | null, text: string, failed?: number, rate?: number | null, ends?: number | null]} Progress
+ */
 /**
  * A row as it travels: short names, and only what differs (see FIELDS).
  * @typedef {{ i: number, p?: number, [field: string]: unknown }} WireRow
@@ -52,6 +55,28 @@ export class Row {
     this.quiet = false;
     this.level = "";
     this.kind = "task";
+    /** Of a map: how many items the kernel keeps back, by state, and how many of them were replayed. @type {Record<string, number>} */
+    this.rest = {};
+  }
+
+  get isMap() {
+    return this.kind === "map";
+  }
+
+  /** Whether it is a map of so many items that the kernel keeps most of them back. */
+  get folds() {
+    return this.isMap && (this.keepsBack || Math.max(this.children.length, this.progress?.[1] ?? 0) > LISTED);
+  }
+
+  /** Whether there are items that the kernel keeps back. */
+  get keepsBack() {
+    for (const _ in this.rest) return true;
+    return false;
+  }
+
+  /** Whether it has others in it, here or in the kernel. */
+  get isScope() {
+    return this.children.length > 0 || this.keepsBack;
   }
 
   /** 0 for a row of the run itself. */
@@ -67,9 +92,10 @@ export class Row {
   }
 }
 
+const LISTED = 50; // items of a map: as rows.py has it
 const ACTIVE = new Set(["running", "retrying", "waiting"]);
 
-/** @type {Record<string, Exclude<keyof Row, "depth" | "ticking">>} */
+/** @type {Record<string, Exclude<keyof Row, "depth" | "ticking" | "isMap" | "isScope" | "folds" | "keepsBack">>} */
 const FIELDS = {
   n: "name",
   k: "key",
@@ -89,6 +115,7 @@ const FIELDS = {
   q: "quiet",
   l: "level",
   z: "kind",
+  f: "rest",
 };
 
 /**
@@ -116,11 +143,17 @@ export class RowSet {
     this.lastActive = null;
     /** Whether any row has had an icon: then all keep room for one. */
     this.hasIcons = false;
+    this.hasMaps = false;
   }
 
-  /** How many rows there are. */
+  /** How many rows there are here. */
   get size() {
     return this.byIndex.size - 1;
+  }
+
+  /** How many there are, with those that the kernel keeps back. */
+  get total() {
+    return Object.values(this.root.below).reduce((sum, count) => sum + count, 0);
   }
 
   /**
@@ -146,18 +179,43 @@ export class RowSet {
     if (known && wire.p !== undefined) this.moved(known, this.byIndex.get(wire.p) ?? this.added(wire.p, -1));
     const state = row.state;
     const order = row.order;
+    const rest = row.rest;
     for (const name in wire) {
       const field = FIELDS[name];
       if (field) /** @type {any} */ (row)[field] = wire[name];
     }
     if (row.icon) this.hasIcons = true;
+    if (row.keepsBack) this.hasMaps = true;
     if (row.order !== order && row.parent) row.parent.unsorted = true;
     if (row.state !== state) {
       this.count(row, state, -1);
       this.count(row, row.state, 1);
     }
+    if (row.rest !== rest) {
+      this.countRest(row, rest, -1);
+      this.countRest(row, row.rest, 1);
+    }
     if (!known || (row.state !== state && ACTIVE.has(row.state))) this.noteActive(row);
     row.version += 1;
+  }
+
+  /**
+   * Takes a row out, with all that is in it.
+   * @param {number} index
+   */
+  remove(index) {
+    const row = this.byIndex.get(index);
+    if (!row || !row.parent) return;
+    const tally = tallyOf(row);
+    for (const state in tally) this.count(row, state, -tally[state]);
+    row.parent.children.splice(row.parent.children.indexOf(row), 1);
+    this.forget(row);
+  }
+
+  /** @param {Row} row */
+  forget(row) {
+    this.byIndex.delete(row.index);
+    for (const child of row.children) this.forget(child);
   }
 
   /**
@@ -180,8 +238,7 @@ export class RowSet {
    */
   moved(row, parent) {
     if (!row.parent || row.parent === parent || row === parent) return;
-    const tally = { ...row.below };
-    tally[row.state] = (tally[row.state] ?? 0) + 1;
+    const tally = tallyOf(row);
     for (const state in tally) this.count(row, state, -tally[state]);
     row.parent.children.splice(row.parent.children.indexOf(row), 1);
     this.attach(row, parent);
@@ -211,11 +268,35 @@ export class RowSet {
     }
   }
 
+  /**
+   * Those that the kernel keeps back are below their map, too.
+   * @param {Row} row
+   * @param {Record<string, number>} rest
+   * @param {number} sign
+   */
+  countRest(row, rest, sign) {
+    for (const state in rest) {
+      if (state === "replayed") continue;
+      row.below[state] = (row.below[state] ?? 0) + sign * rest[state];
+      this.count(row, state, sign * rest[state]);
+    }
+  }
+
   /** @param {Row} row */
   noteActive(row) {
     if (row.state === "pending" || row.state === "not reached") return;
     if (!this.lastActive || !beganBefore(row, this.lastActive)) this.lastActive = row;
   }
+}
+
+/**
+ * How many there are of each state, of a row and what is in it.
+ * @param {Row} row
+ */
+function tallyOf(row) {
+  const tally = { ...row.below };
+  tally[row.state] = (tally[row.state] ?? 0) + 1;
+  return tally;
 }
 
 /**

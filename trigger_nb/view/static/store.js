@@ -46,7 +46,10 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {boolean} ticking
  * @property {boolean} ended
  * @property {string} began      date of the start, as text
- * @property {Record<string, number>} tally  all rows by state, and how many were replayed
+ * @property {number | null} ends  when it will probably be done, epoch seconds
+ * @property {Status[]} statuses
+ * @property {number} more_statuses  that are left out
+ * @property {Record<string, number>} tally  all rows by state, how many were replayed, how many items of maps are to come
  * @property {string} store
  * @property {string[]} hints
  * @property {ErrorData | null} error
@@ -54,6 +57,7 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {Action[]} actions
  * @property {Record<string, RowAction>} row_actions
  */
+/** A status of the run: its shape, its bar from 0 to 1. @typedef {{ state: string, label: string, share: number | null, percent: string, text: string }} Status */
 /** @typedef {{ id: string, ok: boolean, text?: string, count?: number }} Answer */
 /**
  * @typedef {object} Update
@@ -63,6 +67,7 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {number} [now]
  * @property {Partial<Header>} [run]
  * @property {PackedRows[]} [rows]
+ * @property {number[]} [gone]  items of maps that are only counted from now on
  * @property {Record<string, Details>} [details]
  * @property {Answer[]} [answers]
  */
@@ -110,6 +115,9 @@ const EMPTY_HEADER = {
   ticking: false,
   ended: false,
   began: "",
+  ends: null,
+  statuses: [],
+  more_statuses: 0,
   tally: {},
   store: "",
   hints: [],
@@ -154,6 +162,8 @@ export class Store {
     this.watched = new Map();
     /** @type {Map<string, (answer: Answer) => void>} */
     this.asked = new Map();
+    /** What the kernel looks for in the items that it keeps back. */
+    this.lookedFor = "";
     /** Those that had no answer when a snapshot was asked for. @type {string[]} */
     this.askedBefore = [];
 
@@ -238,6 +248,7 @@ export class Store {
     if (update.run) Object.assign(this.header, update.run);
     const rows = this.incoming ?? this.rows;
     for (const row of unpacked(update.rows ?? [])) rows.put(row);
+    for (const index of update.gone ?? []) rows.remove(index);
     // Later snapshots come in behind what is shown, and replace it when they hold as much: nothing jumps.
     if (this.incoming && (!update.more || rows.size >= this.rows.size)) this.rows = this.incoming;
     if (!update.more) this.incoming = null;
@@ -357,6 +368,21 @@ export class Store {
       this.watched.delete(index);
       this.send({ t: "details", i: index, on: false });
     }
+  }
+
+  /**
+   * The next items of a map that are in a state; without one, those no more that were asked for.
+   * @param {Row} map
+   * @param {string} [state]
+   */
+  askForItems(map, state) {
+    this.send({ t: "items", i: map.index, ...(state && { s: state }) });
+  }
+
+  /** Items of maps with this text in their names. @param {string} text */
+  lookFor(text) {
+    if (text !== this.lookedFor) this.send({ t: "find", text });
+    this.lookedFor = text;
   }
 
   /** After a new snapshot the kernel may have forgotten what is open here. */

@@ -2,7 +2,7 @@
 
 import { duration, plural, ticking } from "./format.js";
 import { h, setAttribute, setChildren, setShown, setText, stateName } from "./dom.js";
-import { holdersOf, isWaiting, placeOf, spanOf, spansOf, ticksOf, timeScale } from "./timescale.js";
+import { holdersOf, isOneOfMany, isWaiting, placeOf, spanOf, spansOf, ticksOf, timeScale } from "./timescale.js";
 
 /** @typedef {import("./store.js").Row} Row */
 /** @typedef {import("./store.js").Store} Store */
@@ -28,7 +28,7 @@ const SLACK = 0.002; // seconds: times come in whole milliseconds, so one may se
  * @returns {CriticalPath}
  */
 export function criticalPath(rows, now) {
-  const spans = ofOnePass(spansOf(rows, now));
+  const spans = ofOnePass(spansOf(rows, now).filter(({ row }) => !isOneOfMany(row)));
   const scopes = scopesOf(spans);
   /** @type {CriticalPath} */
   const path = { rows: new Set(), leaves: [], seconds: 0, from: Infinity, to: -Infinity };

@@ -75,11 +75,21 @@ export function isWaiting(row) {
 }
 
 /**
- * The rows that have others in them than log lines.
+ * The rows that have others in them than log lines. A map is none of which only some items are known: it works.
  * @param {Span[]} spans
  */
 export function holdersOf(spans) {
-  return new Set(spans.filter(({ row }) => row.kind !== "log").map(({ row }) => row.parent));
+  const parents = spans.filter(({ row }) => row.kind !== "log").map(({ row }) => row.parent);
+  return new Set(parents.filter((parent) => !parent?.keepsBack));
+}
+
+/**
+ * Whether it is in a map of which only some items are known.
+ * @param {Row} row
+ */
+export function isOneOfMany(row) {
+  for (let scope = row.parent; scope; scope = scope.parent) if (scope.keepsBack) return true;
+  return false;
 }
 
 /**

@@ -54,7 +54,7 @@ export class Toolbar {
     this.renderAbout(store.header);
     setShown(this.chipBox, rows.size > 0);
     setShown(this.views, rows.size > 0);
-    const hasScopes = rows.root.children.some((row) => row.children.length > 0);
+    const hasScopes = rows.root.children.some((row) => row.isScope);
     setShown(this.failure.element, this.isLarge && (rows.root.below["failed"] ?? 0) > 0);
     setShown(this.input, this.isLarge);
     if (document.activeElement !== this.input && !outline.text) this.input.value = "";
@@ -62,7 +62,7 @@ export class Toolbar {
     setShown(this.unfold.element, this.isLarge && hasScopes);
     setShown(this.follow.element, tree.scrolls && !store.header.ended);
     this.follow.setPressed(outline.following);
-    setText(this.hits, outline.filtered ? `${grouped(outline.hits)} of ${grouped(rows.size)}` : "");
+    setText(this.hits, outline.filtered ? `${grouped(outline.hits)} of ${grouped(rows.total)}` : "");
     this.asTree.setPressed(!tree.timed);
     this.asTimeline.setPressed(tree.timed);
   }

@@ -53,8 +53,15 @@ export class Tree {
     for (const moved of ["wheel", "touchmove", "pointerdown"]) {
       element.addEventListener(moved, () => this.leaveFollowing(), { passive: true });
     }
+    for (const moved of ["wheel", "pointermove", "pointerdown"]) {
+      element.addEventListener(moved, () => this.outline.items.hold(true), { passive: true });
+    }
+    element.addEventListener("pointerleave", () => this.outline.items.hold(false));
     element.addEventListener("click", (event) => this.clicked(event));
-    element.addEventListener("dblclick", (event) => this.toggle(this.rowAt(event)));
+    element.addEventListener("dblclick", (event) => {
+      const row = this.rowAt(event);
+      if (row?.kind !== "rest") this.toggle(row);
+    });
   }
 
   // --- what a person does ---
@@ -70,7 +77,7 @@ export class Tree {
     const target = /** @type {Element} */ (event.target);
     const row = this.rowAt(event);
     if (!row || target.closest("a")) return;
-    if (target.closest(".tnb-chev") && row.children.length) this.toggle(row);
+    if (row.kind === "rest" || (target.closest(".tnb-chev") && row.isScope)) this.toggle(row);
     else this.outline.detailed = true;
     this.choose(row);
   }
@@ -78,7 +85,7 @@ export class Tree {
   /** @param {Event} event */
   rowAt(event) {
     const line = /** @type {Element} */ (event.target).closest("[data-row]");
-    return line && (this.store.rows.byIndex.get(Number(line.getAttribute("data-row"))) ?? null);
+    return line && this.outline.row(Number(line.getAttribute("data-row")));
   }
 
   /** @param {import("./store.js").Row | null} row */
@@ -216,6 +223,7 @@ export class Tree {
 
   /** Clocks go on by themselves between two messages. */
   tick() {
+    if (this.outline.items.isOverdue) this.outline.changed();
     // Moved within the page, it stands at its top again, and nothing has told so.
     if (isElsewhere(this.element, this.top) || this.jumpIsDue) this.render();
     for (const drawn of this.shown.values()) drawn.paintClock(this.store);

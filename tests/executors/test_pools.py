@@ -1,0 +1,478 @@
+"""Bodies in pools of processes and threads (C3)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+
+import cloudpickle
+import pytest
+
+from tests.executors.conftest import make_pool
+from tests.executors.effects import until, wait_for
+from trigger_nb import Property, TriggerClient
+from trigger_nb._feed import Progressed, Saved
+from trigger_nb._pools import _made
+from trigger_nb._records import TaskStatus
+from trigger_nb.errors import (
+    InvalidOptionError,
+    MissingExtraError,
+    TaskTimeoutError,
+    UsageError,
+    WorkerLostError,
+)
+
+
+def run(client, function, payload=None, **options):
+    """Run a job once, made of this function."""
+    return client.job(id=function.__name__, **options)(function).run_sync(payload)
+
+
+def last(client):
+    return client.runs()[0]
+
+
+# There and back ------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("how", ["fork", "spawn", "forkserver"])
+def test_what_was_never_in_a_module_goes_there_and_comes_back(client, how):
+    """C3, R1, R2: closures, lambdas, local classes, `async def`; and a replay calls nothing."""
+
+    @dataclass
+    class Point:
+        x: int
+        pid: int
+
+    more = 5
+
+    def body(point, *, by=2):
+        return point.x * by + more, os.getpid()
+
+    async def later(*points):
+        await asyncio.sleep(0)
+        return {type(point).__name__ for point in points}, os.getpid()
+
+    async def job(payload, io):
+        first = await io.run_task("def", partial(body, by=3), Point(1, 0))
+        second = await io.run_task("async", later, Point(2, 0), first)
+        return first, second, await io.run_task("lambda", lambda: os.getpid())
+
+    with make_pool(1, how) as pool:
+        first, second, pid = run(client, job, executor=pool)
+        assert (first, second) == ((8, pid), ({"Point", "tuple"}, pid))
+        assert pid != os.getpid()
+    assert run(client, job, executor=pool) == (first, second, pid)
+
+
+def test_a_body_there_gets_a_snapshot_of_its_task(client, pool):
+    """C3, I6."""
+
+    def body(given, task):
+        told = [task.run_id, task.path, task.key, task.id, task.idempotency_key, task.status]
+        if task.attempt == 1:
+            raise OSError("once")
+        task.output_properties = [Property("Process", str(os.getpid()))]
+        return [given, *told]
+
+    async def job(payload, io):
+        async def parent(io):
+            return await io.run_task("b", body, 1, retry=2, executor=pool)
+
+        return await io.run_task("a", parent)
+
+    told = run(client, job)
+    task = last(client).task("a/b")
+    id = last(client).id
+    assert told == [1, id, "a/b", "b", f"{id}/a/b", task.idempotency_key, "RUNNING"]
+    assert task.attempt == 2
+    assert task.output_properties[0]["label"] == "Process"
+
+
+def test_without_arguments_the_task_is_filled_in_by_position(client, pool):
+    async def job(payload, io):
+        return await io.run_task("a", lambda t: t.key, executor=pool)
+
+    assert run(client, job) == "a"
+
+
+def test_progress_and_log_lines_come_home_while_it_runs(client, effects, pool):
+    def body(task):
+        task.log("begun", {"n": 1})
+        for n in range(50):
+            task.progress(n, 50, f"at {n}")
+        effects.pass_through("seen")
+        task.log("about to end", level="warning")
+        return 1
+
+    async def job(payload, io):
+        seen = io._pass.feed.subscribe()
+        told = []
+        call = asyncio.ensure_future(io.run_task("a", body))
+        await until(lambda: told.extend(seen.take()) or any(isinstance(e, Progressed) for e in told))
+        logged = [e.record.name for e in told if isinstance(e, Saved) and e.record.kind == "log"]
+        effects.open("seen")
+        await call
+        return [e.text for e in told if isinstance(e, Progressed)], logged
+
+    progress, logged = run(client, job, executor=pool)
+    assert progress[0] == "at 49"  # the latest, not all of them
+    assert len(progress) <= 2
+    assert [(line.name, line.level, line.data) for line in last(client).logs] == [
+        ("begun", "info", {"n": 1}),
+        ("about to end", "warning", None),
+    ]
+
+
+def test_errors_come_home_as_themselves_and_are_replayed_so(client, pool):
+    """R4: with what led to them, and where it was, also where pickle could not."""
+
+    class Odd(Exception):
+        def __init__(self, code, text):
+            super().__init__(f"{code}: {text}")
+            self.code = code
+
+    def body():
+        try:
+            {}["key"]
+        except KeyError as error:
+            error.add_note("a note")
+            raise Odd(7, "seven") from error
+
+    async def job(payload, io):
+        caught, n = [], 1
+        for key, failing in (("a", body), ("b", lambda: [][n])):
+            try:
+                await io.run_task(key, failing)
+            except (Odd, IndexError) as error:
+                caught.append(error)
+        errors.append(caught)
+        return await io.run_task("end", os.getpid)
+
+    errors = []
+    pid = run(client, job, executor=pool)
+    assert run(client, job, executor=pool) == pid
+    for odd, index in errors:
+        assert (type(odd), odd.code, str(odd)) == (Odd, 7, "7: seven")
+        assert isinstance(odd.__cause__, KeyError)
+        assert odd.__cause__.__notes__ == ["a note"]
+        [note] = odd.__notes__
+        assert note.startswith("raised on ")
+        assert 'raise Odd(7, "seven") from error' in note
+        assert "_remote" not in note
+        assert "in <lambda>" in index.__notes__[0]
+
+
+def test_a_result_that_cannot_come_home_is_not_lost_silently_and_not_done_again(client, effects, pool):
+    """S4."""
+
+    def body():
+        effects.add("done")
+        return threading.Lock()
+
+    async def job(payload, io):
+        return str(type(await io.run_task("a", body)).__name__)
+
+    with pytest.warns(RuntimeWarning, match="cannot be pickled"):
+        assert run(client, job, executor=pool) == "Unstored"
+    assert run(client, job, executor=pool) == "Unstored"
+    assert effects.all == ["done"]
+
+
+def test_a_body_that_leaves_its_process_is_an_error(client, small_pool):
+    async def job(payload, io):
+        return await io.run_task("a", lambda: sys.exit(3))
+
+    with pytest.raises(WorkerLostError, match="SystemExit: 3"):
+        run(client, job, executor=small_pool)
+
+
+# Which executor ------------------------------------------------------------------------------------
+
+
+def test_task_over_job_over_client(pool, small_pool):
+    client = TriggerClient("tests", display=False, executor=lambda: pytest.fail("not asked for"))
+
+    async def job(payload, io):
+        there = [await io.run_task(("job", n), os.getpid) for n in range(2)]
+        here = await io.run_task("none", os.getpid, executor=None)
+        on_loop = await io.run_task("loop", os.getpid, thread=False)
+        task = await io.run_task("task", os.getpid, executor=pool)
+        return there, here, on_loop, task, await io.random("random") <= 1
+
+    there, here, on_loop, task, _ = run(client, job, executor=small_pool)
+    assert len({*there, here, task}) == 3
+    assert here == on_loop == os.getpid()
+
+    other = TriggerClient("other", display=False, executor=small_pool)
+    assert run(other, job)[0] == there
+
+
+def test_a_thread_pool_shares_what_is_here(client):
+    seen = []
+    lock = threading.Lock()  # which cannot be pickled
+
+    def body(item, task):
+        with lock:
+            seen.append(threading.current_thread().name)
+        return task.key
+
+    async def job(payload, io):
+        return await io.map("m", list("abc"), body, executor=pool)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="mine") as pool:
+        assert len(run(client, job)) == 3
+    assert seen == ["mine_0"] * 3
+
+
+@pytest.mark.parametrize("given", [4, "dask", lambda workers: None, object()])
+def test_what_is_no_executor_is_refused(client, given):
+    async def job(payload, io):
+        await io.run_task("a", os.getpid, executor=given)
+
+    for attempt in (
+        lambda: run(client, job),
+        lambda: client.job(executor=given)(job),
+        lambda: TriggerClient("other", executor=given),
+    ):
+        with pytest.raises(InvalidOptionError, match="function without parameters"):
+            attempt()
+
+
+def test_what_contradicts_itself_is_refused(client, pool):
+    async def job(payload, io):
+        await io.run_task("a", os.getpid, executor=pool, thread=False)
+
+    with pytest.raises(InvalidOptionError, match="leave out thread=False"):
+        run(client, job)
+
+
+def test_a_function_that_makes_no_executor_is_found_out(client):
+    async def job(payload, io):
+        await io.run_task("a", os.getpid, executor=lambda: 4)
+
+    with pytest.raises(UsageError, match="returned 4"):
+        run(client, job)
+
+
+def test_a_body_that_takes_io_is_refused_before_anything_is_submitted(client):
+    """C3: tasks are started where the run is."""
+
+    async def parent(io):
+        await io.run_task("child", os.getpid)
+
+    async def job(payload, io):
+        await io.run_task("parent", parent)
+
+    with pytest.raises(UsageError, match="takes `io`.*executor=None"):
+        run(client, job, executor=lambda: pytest.fail("it was asked for"))
+
+
+def test_what_cannot_be_sent_is_a_mistake_of_the_calling_code(client, effects, pool):
+    """I4: never recorded, never retried."""
+    lock = threading.Lock()
+
+    async def job(payload, io):
+        await io.run_task("a", lambda: lock, retry=3)
+
+    with pytest.raises(UsageError, match="the body of task 'a' cannot be sent to an executor.*lock"):
+        run(client, job, executor=pool)
+    assert last(client).tasks == []
+
+
+def test_without_cloudpickle_the_error_says_what_to_install(client, pool, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cloudpickle", None)
+
+    async def job(payload, io):
+        await io.run_task("a", os.getpid)
+
+    with pytest.raises(MissingExtraError, match=r'pip install "trigger_nb\[pickle\]"'):
+        run(client, job, executor=pool)
+
+
+def test_an_executor_that_was_shut_down_is_a_mistake(client):
+    with make_pool(1) as pool:
+        pass
+
+    async def job(payload, io):
+        await io.run_task("a", os.getpid)
+
+    with pytest.raises(UsageError, match="after shutdown.*a function that makes one"):
+        run(client, job, executor=pool)
+
+
+def test_a_pool_is_made_once_also_by_a_lambda_in_a_loop(client):
+    made = []
+
+    def make():
+        made.append(make_pool(1))
+        return made[-1]
+
+    async def job(payload, io):
+        pids = [await io.run_task(n, os.getpid, executor=lambda: make()) for n in "ab"]
+        pids += [await io.run_task(n, os.getpid, executor=partial(make_pool, 1)) for n in "cd"]
+        return pids
+
+    a, b, c, d = run(client, job)
+    assert (a, c) == (b, d)
+    assert len(made) == 1
+    made[0].shutdown()
+    for key in [key for key, source in _made.items() if isinstance(key, tuple)]:
+        _made.pop(key)._engine.executor.shutdown()
+
+
+def test_the_body_of_a_map_is_pickled_once(client, pool, tmp_path):
+    class Body:
+        pickled = 0
+
+        def __call__(self, item):
+            return item * 2
+
+        def __reduce__(self):
+            Body.pickled += 1
+            return cloudpickle.loads, (cloudpickle.dumps(lambda item: item * 2),)
+
+    async def job(payload, io):
+        return await io.map("m", range(100), Body())
+
+    assert run(client, job, executor=pool) == [n * 2 for n in range(100)]
+    assert Body.pickled == 1
+
+
+# Time and cancellation -----------------------------------------------------------------------------
+
+
+def test_time_in_the_queue_is_no_part_of_a_timeout(client, effects, small_pool):
+    """A3."""
+
+    def first():
+        effects.add("first")
+        effects.pass_through("on")
+
+    async def job(payload, io):
+        one = asyncio.ensure_future(io.run_task("one", first, executor=small_pool))
+        await until(lambda: effects.all)
+        two = asyncio.ensure_future(io.run_task("two", lambda: 2, timeout=0.2, executor=small_pool))
+        await asyncio.sleep(0.5)
+        effects.open("on")
+        await one
+        return await two
+
+    assert run(client, job) == 2
+
+
+def test_a_body_whose_time_is_up_is_not_started_twice(client, effects, small_pool):
+    """A3, A5: it goes on, and the next attempt takes its result."""
+
+    def body():
+        effects.add("begun")
+        effects.pass_through("on")
+        return "done"
+
+    def on_error(error):
+        assert isinstance(error, TaskTimeoutError)
+        effects.open("on")
+
+    async def job(payload, io):
+        return await io.run_task("a", body, timeout=0.1, retry=5, on_error=on_error, executor=small_pool)
+
+    assert run(client, job) == "done"
+    assert effects.all == ["begun"]
+
+
+def test_cancel_calls_off_what_waits_and_keeps_what_runs(client, effects, small_pool):
+    """A5, A7."""
+
+    def body(n):
+        effects.add(n)
+        effects.pass_through("on")
+        return n
+
+    @client.job
+    async def job(payload, io):
+        return await io.parallel("p", range(6), body, executor=small_pool)
+
+    async def main():
+        run = job.start()
+        await until(lambda: effects.all)
+        run.cancel()
+        await until(lambda: run.status == "CANCELED")
+        return run
+
+    cancelled = asyncio.run(main())
+    effects.open("on")
+    begun = effects.all[0]
+    done = lambda: [task.path for task in cancelled.tasks if task.status == TaskStatus.COMPLETED]
+    wait_for(lambda: f"p/{begun}" in done())
+    small_pool.submit(os.getpid).result()  # whatever was submitted before has had its turn
+    assert effects.counts[begun] == 1
+    assert len(effects.all) <= 3  # two more were out of reach: they waited in the pipe to the process
+    assert job.run_sync() == list(range(6))
+    assert set(effects.counts.values()) == {1}
+
+
+# Workers that die ----------------------------------------------------------------------------------
+
+
+def test_a_worker_that_is_killed_breaks_a_pool_for_good(client, effects):
+    """R4: it is an error of the attempt, which says what to do, and is replayed."""
+
+    def kill():
+        effects.add("begun")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    async def job(payload, io):
+        try:
+            await io.run_task("a", kill, retry=2)
+        except WorkerLostError as error:
+            caught = str(error), type(error.__cause__).__name__
+        return *caught, await io.run_task("b", lambda: 1, executor=None)
+
+    with make_pool(1) as pool:
+        text, cause, _ = run(client, job, executor=pool)
+        assert run(client, job, executor=pool)[:2] == (text, cause)
+    assert "executor= a function that makes one" in text
+    assert cause == BrokenProcessPool.__name__
+    assert effects.all == ["begun"]
+
+
+def test_a_pool_that_is_made_by_a_function_is_made_again(client, effects):
+    """A1: in mid-map a worker is killed; what was recorded is not done again, and nothing is lost."""
+    recorded_at_kill = []
+    made = []
+
+    def make():
+        made.append(make_pool(2))
+        return made[-1]
+
+    def body(n):
+        effects.add(n)
+        if n == 20 and effects.counts["20"] == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return n
+
+    async def job(payload, io):
+        seen = io._pass.feed.subscribe()
+        result = await io.map("m", range(60), body, executor=make, retry=3, concurrency=4)
+        saved = [e.record for e in seen.take() if isinstance(e, Saved) and not e.live]
+        ended = [each.path for each in saved if each.status == TaskStatus.COMPLETED and each.path != "m"]
+        assert len(ended) == len(set(ended)) == 60  # each is recorded once
+        waiting = [at for at, each in enumerate(saved) if each.status == TaskStatus.WAITING]
+        done = [each.path for each in saved[: waiting[0]] if each.status == TaskStatus.COMPLETED]
+        recorded_at_kill.extend(done)
+        return result
+
+    assert run(client, job) == list(range(60))
+    assert len(made) == 2
+    assert recorded_at_kill
+    tasks = {task.path: task.name for task in last(client).tasks}
+    assert {effects.counts[tasks[path]] for path in recorded_at_kill} == {1}
+    made[1].shutdown()

@@ -1,0 +1,118 @@
+"""The items of a map: where they come from, what they are called, and under which keys they are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sized
+from typing import Any, TypeAlias, TypeVar
+
+from . import _codec
+from ._keys import display_path, normal_key
+from ._redact import secrets
+from .errors import DuplicateKeyError, InvalidKeyError, InvalidOptionError, NotStorableError
+
+Item = TypeVar("Item")
+Items: TypeAlias = "Iterable[Item] | AsyncIterable[Item]"
+
+_LONGEST_KEY = 60  # text beyond this is told by its digest
+_LONGEST_NAME = 80
+_SCALARS = frozenset[type[Any]]({int, float, bool})
+
+
+def check_items(items: Any) -> None:
+    """Refuse what is one value rather than many, though Python can iterate over it."""
+    kind: type = type(items)
+    if issubclass(kind, (str, bytes, bytearray, Mapping)):
+        instead = "its .items(), or a list of what you mean" if issubclass(kind, Mapping) else "[items]"
+        raise InvalidOptionError(
+            f"the items of a map are many values, and a {kind.__name__} is taken for one: pass {instead}"
+        )
+    if kind.__name__ == "DataFrame":
+        raise InvalidOptionError(
+            "iterating over a data frame gives its columns: pass its rows, such as frame.to_dict('records') with "
+            "pandas or frame.to_dicts() with polars"
+        )
+    if not isinstance(items, (Iterable, AsyncIterable)):
+        raise InvalidOptionError(f"the items of a map are an iterable, async or not; not {items!r:.100}")
+
+
+async def each_of(items: Items[Any]) -> AsyncIterator[Any]:
+    """The items one by one, however they come."""
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+        return
+    for item in items:
+        yield item
+
+
+def size_of(items: Items[Any]) -> int | None:
+    """How many there are, where that can be known beforehand."""
+    return len(items) if isinstance(items, Sized) else None
+
+
+class Keys:
+    """Gives each item its key: by what it is, so that inserting one shifts nothing (C2)."""
+
+    def __init__(self, item_key: Callable[[Any], Any] | None, node: str) -> None:
+        self._item_key = item_key
+        self._node = node
+        # By key: how many items have it; with `item_key`, which was the first.
+        self._met: dict[str, int] = {}
+
+    def of(self, item: Any, index: int) -> str:
+        """The segment of an item's path. Raises `InvalidKeyError`, `DuplicateKeyError`."""
+        if self._item_key is not None:
+            return self._given(self._item_key(item), index)
+        content = _content(item)
+        if content is None:
+            raise InvalidKeyError(
+                f"item {index} of map {display_path(self._node)!r} ({type(item).__name__}) cannot be told from others by what "
+                "is in it: name it, item_key=lambda item: item.id"
+            )
+        count = self._met[content] = self._met.get(content, 0) + 1
+        return content if count == 1 else f"{_opened(content)},~i{count})"
+
+    def _given(self, key: Any, index: int) -> str:
+        segment = normal_key(key if isinstance(key, (str, tuple, list)) else (key,))
+        first = self._met.setdefault(segment, index)
+        if first != index:
+            path = f"{self._node}/{segment}"
+            raise DuplicateKeyError(path, f"item {first}", f"item {index} (by item_key)", display_path(path))
+        return segment
+
+
+def _content(item: Any) -> str | None:
+    """The key that says what the item is; None when that cannot be said."""
+    kind: type[Any] = type(item)
+    if kind is str and 0 < len(item) <= _LONGEST_KEY and secrets.hide(item) == item:
+        return _of_text(item)
+    if kind in _SCALARS and item == item:  # noqa: PLR0124  # NaN
+        return normal_key((item,))
+    try:
+        text = _codec.canonical(item)
+    except NotStorableError:
+        return None
+    return f"~(#,{hashlib.sha256(text.encode()).hexdigest()[:20]})"
+
+
+def _of_text(text: str) -> str:
+    try:
+        return normal_key(text)
+    except InvalidKeyError:  # half a surrogate pair: it has content, but is no name
+        return f"~(#,{hashlib.sha256(_codec.canonical(text).encode()).hexdigest()[:20]})"
+
+
+def _opened(segment: str) -> str:
+    """A key as the beginning of a longer tuple: "paris" and "~(7)" as "~(paris" and "~(7"."""
+    return segment[:-1] if segment.startswith("~(") else "~(" + segment.replace(",", "~2")
+
+
+def name_of(item: Any, segment: str) -> str | None:
+    """What an item's row is called, where its key says nothing to a reader."""
+    if not segment.startswith("~(#,"):
+        return None
+    shown = _codec.preview(item, _LONGEST_NAME)
+    text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"

@@ -1,0 +1,109 @@
+"""`io.create_status`: what a run says of how far it is, in its header and in `run.statuses`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator, Mapping, Sequence
+from types import FrameType
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast
+
+from . import _codec
+from ._call import Call
+from ._redact import redact, secrets
+from ._statuses import STATES, number
+from .errors import InvalidOptionError
+
+StatusState: TypeAlias = Literal["loading", "success", "failure"]
+
+T = TypeVar("T")
+
+
+class Say(Protocol):
+    """Makes the task of one call, which is made in `frame`; see `StatusCall` for `outcome`."""
+
+    def __call__(
+        self, frame: FrameType, key: Any, name: str, said: dict[str, Any], outcome: Callable[[str], T]
+    ) -> StatusCall[T]: ...
+
+
+class Status:
+    """A named status of a run, which its header shows: what `await io.create_status(...)` gives.
+
+    ```
+    status = await io.create_status("import", "Importing", "loading", {"progress": 0.1})
+    await status.update("half-way", data={"progress": 0.5})
+    await status.update("imported", label="Imported", state="success", data={"progress": 1})
+    ```
+    """
+
+    def __init__(self, say: Say, path: str, label: str) -> None:
+        self._say = say
+        self._path = path
+        self._label = label
+
+    def update(
+        self, key: Any, label: str | None = None, state: StatusState | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> StatusCall[None]:  # fmt: skip
+        """Say how it stands now. It is a task of its own, in whatever scope it is called.
+
+        What is not given stays as it is; `data` as a whole takes the place of what was there.
+
+        Raises `InvalidOptionError` for another state, a label that is no text, or data that is no mapping.
+        """
+        said = {"of": self._path, "label": label, "state": state, "data": data}
+        return self._say(sys._getframe(1), key, label or self._label, said, _nothing)
+
+    def __repr__(self) -> str:
+        return f"<status {self._label!r}>"
+
+
+class StatusCall(Call[T]):
+    """A call that says how a status stands; it gives what `outcome` makes of its path."""
+
+    __slots__ = ("outcome",)
+
+    outcome: Callable[[str], T]
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        yield from super().__await__()
+        return self.outcome(self.path)
+
+    def send(self, value: Any) -> Any:
+        self.steps = self.steps or self.__await__()
+        return self.steps.send(value)
+
+
+def checked(said: Mapping[str, Any], hidden: Sequence[str]) -> dict[str, Any]:
+    """What one call says, as it is kept to be shown: only what is given, previewed, and without what is hidden.
+
+    Raises `InvalidOptionError`.
+    """
+    label, state, data = said["label"], said["state"], said["data"]
+    if not (isinstance(label, str) and label) and not (label is None and "of" in said):
+        raise InvalidOptionError(f'the label of a status is text, such as "Importing"; not {label!r:.100}')
+    if state is not None and state not in STATES:
+        known = ", ".join(f'"{each}"' for each in STATES)
+        raise InvalidOptionError(f"the state of a status is one of {known}; not {state!r:.100}")
+    if data is not None and not isinstance(data, Mapping):
+        raise InvalidOptionError(
+            f'the data of a status is a mapping, such as {{"progress": 0.5}}; not {data!r:.100}'
+        )
+    kept = {name: value for name, value in said.items() if value is not None}
+    if label is not None:
+        kept["label"] = secrets.hide(label)
+    if data is not None:
+        kept["data"] = redact(hidden, _shown(cast("Mapping[str, Any]", data)))
+    return kept
+
+
+def _nothing(_path: str) -> None:
+    pass
+
+
+def _shown(data: Mapping[str, Any]) -> Any:
+    """A picture of the data. A progress comes first, so that it is never cut off, and is a number for all."""
+    share = number(data.get("progress"))
+    if share is not None:
+        data = {"progress": share, **{key: value for key, value in data.items() if key != "progress"}}
+    return _codec.preview(data)

@@ -1,0 +1,164 @@
+// The items of a map: in which order they are shown, and what stands for those that the kernel keeps back.
+//
+// Failures come first, then what is under way, each in a place of its own: the next item takes the place of
+// one that is done, and no other row moves. While somebody points at the list, no row moves at all.
+
+import { STATES } from "./dom.js";
+import { STATE_ORDER, grouped } from "./format.js";
+import { Row } from "./rows.js";
+
+const HELD_FOR = 4000; // ms since the pointer moved
+const FOLDED = new Set(["completed", "not reached"]); // as rows.py has it
+
+/** What one view shows of the items of its maps. */
+export class Items {
+  /** @param {import("./store.js").Store} store */
+  constructor(store) {
+    this.store = store;
+    this.heldUntil = 0;
+    /** Whether the last order was one that was held. */
+    this.wasHeld = false;
+    /** By map: the items as they were shown last. @type {Map<number, Row[]>} */
+    this.last = new Map();
+    /** The lines that stand for others, by number. @type {Map<number, Row>} */
+    this.lines = new Map();
+    /** The line by which more was asked for, and where it stood. @type {{ index: number, place: number } | null} */
+    this.asked = null;
+  }
+
+  // --- order ---
+
+  get held() {
+    return Date.now() < this.heldUntil;
+  }
+
+  /** Somebody points at the list, or does not any more. @param {boolean} on */
+  hold(on) {
+    this.heldUntil = on ? Date.now() + HELD_FOR : 0;
+  }
+
+  /** Whether rows have kept their places for somebody who does not point at them any more. */
+  get isOverdue() {
+    return this.wasHeld && !this.held;
+  }
+
+  /**
+   * @param {Row} map
+   * @returns {Row[]}
+   */
+  inOrder(map) {
+    const rows = this.store.rows.sorted(map);
+    const last = this.last.get(map.index) ?? [];
+    const had = new Set(last.map(({ index }) => index));
+    const fresh = rows.filter((row) => !had.has(row.index));
+    this.wasHeld = this.held;
+    const now = this.wasHeld && last.length ? this.keptInPlace(last, fresh) : this.arranged(last, rows, fresh);
+    this.last.set(map.index, now);
+    return now;
+  }
+
+  /**
+   * Each stays where it is, even one that has gone.
+   * @param {Row[]} last
+   * @param {Row[]} fresh
+   */
+  keptInPlace(last, fresh) {
+    const underWay = fresh.filter(isUnderWay);
+    const kept = last.map((row) => this.store.rows.byIndex.get(row.index) ?? underWay.shift() ?? row);
+    return [...kept, ...underWay, ...fresh.filter((row) => !isUnderWay(row))];
+  }
+
+  /**
+   * @param {Row[]} last
+   * @param {Row[]} rows
+   * @param {Row[]} fresh
+   */
+  arranged(last, rows, fresh) {
+    const begun = fresh.filter(isUnderWay);
+    /** @type {Row[]} */
+    const underWay = [];
+    for (const { index, state } of last) {
+      const row = this.store.rows.byIndex.get(index);
+      const next = row && isUnderWay(row) ? row : state === "failed" || (row && FOLDED.has(state)) ? null : begun.shift();
+      if (next) underWay.push(next);
+    }
+    const failed = rows.filter((row) => row.state === "failed");
+    return [...failed, ...underWay, ...begun, ...rows.filter((row) => FOLDED.has(row.state))];
+  }
+
+  // --- what is kept back ---
+
+  /**
+   * A line for each state.
+   * @param {Row} map
+   */
+  rests(map) {
+    return STATE_ORDER.filter((state) => map.rest[state] > 0).map((state) => this.line(map, state));
+  }
+
+  /**
+   * @param {Row} map
+   * @param {string} state
+   */
+  line(map, state) {
+    const index = -2 - map.index * STATES.length - STATES.indexOf(state);
+    const line = this.lines.get(index) ?? new Row(index);
+    this.lines.set(index, line);
+    const count = map.rest[state];
+    const more = (map.below[state] ?? 0) > count ? " more" : "";
+    const replayed = state === "completed" ? Math.min(count, map.rest["replayed"] ?? 0) : 0;
+    const name = `${grouped(count)}${more} ${state}`;
+    if (name !== line.name || replayed !== line.rest["replayed"]) line.version += 1;
+    const marks = replayed ? [replayed === count ? "replayed" : `${grouped(replayed)} replayed`] : [];
+    const told = { kind: "rest", name, state, marks, replayed: replayed > 0, rest: { [state]: count, replayed } };
+    return Object.assign(line, told, { parent: map });
+  }
+
+  /**
+   * Items, and what stands for others: for failures after them, for the rest at the end.
+   * @param {Row[]} rows
+   * @param {Row[]} rests
+   */
+  withRests(rows, rests) {
+    const failures = rests.filter(({ state }) => state === "failed");
+    const others = rests.filter(({ state }) => state !== "failed");
+    const from = rows.findIndex(({ state }) => state !== "failed");
+    const end = from < 0 ? rows.length : from;
+    return [...rows.slice(0, end), ...failures, ...rows.slice(end), ...others];
+  }
+
+  /**
+   * Has the kernel send the next of those that a line stands for.
+   * @param {Row} line
+   * @param {number} place
+   */
+  ask(line, place) {
+    if (!line.parent) return;
+    this.asked = { index: line.index, place };
+    this.store.askForItems(line.parent, line.state);
+  }
+
+  /** @param {Row} row */
+  letGo(row) {
+    if (row.folds) this.store.askForItems(row);
+  }
+
+  /**
+   * Where the keyboard is when what was asked for has come: on the first of them.
+   * @param {number | null} active
+   * @param {import("./outline.js").Line[]} lines
+   * @param {Map<number, number>} places
+   */
+  activeAfter(active, lines, places) {
+    if (!this.asked || active !== this.asked.index) return active;
+    const { index, place } = this.asked;
+    if (places.get(index) === place) return active;
+    this.asked = null;
+    return lines[place]?.row.index ?? active;
+  }
+}
+
+/** @param {Row} row */
+function isUnderWay(row) {
+  return row.state !== "failed" && !FOLDED.has(row.state);
+}
