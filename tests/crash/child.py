@@ -20,7 +20,7 @@ from trigger_nb import Retry, TriggerClient, _crashpoints
 from trigger_nb.errors import TaskCrashedError
 
 from . import mutants
-from .program import Node, Program, Step, digest, place, program_of, value_of
+from .program import FAN_OUT, Node, Program, Step, digest, place, program_of, value_of
 
 STOPPED = 75  # how this process ends when a run has stopped and asks to be started again
 WAIT = 0.004  # seconds of each `io.wait`
@@ -73,11 +73,10 @@ class Play:
         if step.how == "wait":
             await io.wait(step.key, WAIT)
             return []
-        if step.how == "parallel":
-            body = self.async_item if step.nodes[0].kind == "async" else self.item
+        if step.how in FAN_OUT:
             items = [[path, carry] for path in paths]
             self.called([f"{scope}/{step.key}" if scope else step.key, *paths])
-            return self.seen(paths, await io.parallel(step.key, items, body, retry=self.retry(step.nodes)))
+            return self.seen(paths, await self.fan_out(io, step, items))
         calls = [self.call(io, path, carry) for path in paths]
         if step.how == "group":
             return await self.in_group(calls)
@@ -110,7 +109,7 @@ class Play:
         inside = await self.walk(io, path, node.steps, carry)
         return self.end(node, path, inside, task)
 
-    async def async_item(self, item: list[str], index: int, task: Any, io: Any) -> Any:
+    async def async_item(self, item: list[str], task: Any, io: Any) -> Any:
         return await self.async_body(item[0], item[1], task, io)
 
     # The same as `def` ------------------------------------------------------------------------
@@ -128,11 +127,10 @@ class Play:
         if step.how == "wait":
             io.wait(step.key, WAIT)
             return []
-        if step.how == "parallel":
-            body = self.async_item if step.nodes[0].kind == "async" else self.item
+        if step.how in FAN_OUT:
             items = [[path, carry] for path in paths]
             self.called([f"{scope}/{step.key}" if scope else step.key, *paths])
-            return self.seen(paths, io.parallel(step.key, items, body, retry=self.retry(step.nodes)))
+            return self.seen(paths, self.fan_out(io, step, items))
         return [self.def_call(io, path, carry) for path in paths]
 
     def def_call(self, io: Any, path: str, carry: str) -> str:
@@ -155,10 +153,18 @@ class Play:
         self.trace.body("begin", path, task)
         return self.end(self.nodes[path], path, carry, task)
 
-    def item(self, item: list[str], index: int, task: Any, io: Any) -> Any:
+    def item(self, item: list[str], task: Any, io: Any) -> Any:
         return self.def_body(item[0], item[1], task, io)
 
     # Common to both ---------------------------------------------------------------------------
+
+    def fan_out(self, io: Any, step: Step, items: list[list[str]]) -> Any:
+        """All items of a step: the results, or what is to be awaited for them."""
+        body = self.async_item if step.nodes[0].kind == "async" else self.item
+        retry = self.retry(step.nodes)
+        if step.how == "parallel":
+            return io.parallel(step.key, items, body, retry=retry)
+        return io.map(step.key, items, body, item_key=last_key, retry=retry, concurrency=2)
 
     def body(self, node: Node) -> Any:
         return {"async": self.async_body, "def": self.def_body, "loop": self.loop_body}[node.kind]
@@ -191,6 +197,11 @@ class Play:
     def caught(self, path: str) -> str:
         self.trace.write("caught", path)
         return "refused"
+
+
+def last_key(item: list[str]) -> str:
+    """What an item of a map is kept under."""
+    return item[0].rpartition("/")[2]
 
 
 def store_of(seed: int) -> str:

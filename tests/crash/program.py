@@ -13,8 +13,9 @@ from uuid import UUID
 
 # How a body is written: `async def`, `def` (in a worker thread), `def` with thread=False.
 Kind = Literal["async", "def", "loop"]
-# "gather" is asyncio's, "group" a task group of anyio, "parallel" the method of `io`.
-How = Literal["one", "gather", "group", "parallel", "wait"]
+# "gather" is asyncio's, "group" a task group of anyio, "parallel" and "map" the methods of `io`.
+How = Literal["one", "gather", "group", "parallel", "map", "wait"]
+FAN_OUT: tuple[How, ...] = ("parallel", "map")
 
 DEEPEST = 5
 
@@ -41,7 +42,7 @@ class Step:
 
     how: How
     nodes: tuple[Node, ...] = ()
-    key: str = ""  # of "parallel" and "wait"
+    key: str = ""  # of "parallel", "map" and "wait"
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ class Program:
 
 
 def place(scope: str, step: Step, index: int) -> str:
-    """The path of a step's task; the children of a `parallel` are named by their index."""
-    name = f"{step.key}/{index}" if step.how == "parallel" else step.nodes[index].key
+    """The path of a step's task; the children of a `parallel` are named by their index, a map's by key."""
+    key = str(index) if step.how == "parallel" else step.nodes[index].key
+    name = f"{step.key}/{key}" if step.how in FAN_OUT else key
     return f"{scope}/{name}" if scope else name
 
 
@@ -130,19 +132,19 @@ class _Maker:
         return tuple(made)
 
     def _step(self, kind: str, depth: int, key: str) -> Step:
-        # A `def` body calls a blocking `io`; what it does at once it does by `io.parallel`.
+        # A `def` body calls a blocking `io`; what it does at once it does by `io.parallel` or `io.map`.
         choices: list[How] = ["one", "one", "one", "wait"]
         choices += ["gather", "gather", "group"] if kind == "async" else []
-        choices += ["parallel"] if depth + 2 <= DEEPEST else []  # one level for the node, one for its items
+        choices += FAN_OUT if depth + 2 <= DEEPEST else ()  # one level for the node, one for its items
         how = self._random.choice(choices)
         if how == "wait":
             return Step(how, key=key)
         if how == "one":
             return Step(how, (self._node(depth + 1, key),))
         count = self._random.randint(2, 4)
-        inner = depth + 2 if how == "parallel" else depth + 1
+        inner = depth + 2 if how in FAN_OUT else depth + 1
         nodes = [self._node(inner, f"{key}.{index}") for index in range(count)]
-        if how == "parallel":  # one function for all items, so they are of one kind; its errors end it
+        if how in FAN_OUT:  # one function for all items, so they are of one kind; its errors end it
             same = self._random.choice(("async", "def"))
             nodes = [replace(node, kind=same, hopeless=False, steps=()) for node in nodes]
         return Step(how, tuple(nodes), key)
@@ -185,6 +187,7 @@ def _everything(kind: Literal["async", "def"]) -> tuple[Step, ...]:
                         Step("one", (Node("first", "def"),)),
                         Step("one", (Node("refused", "async", hopeless=True),)),
                         Step("parallel", items, "items"),
+                        Step("map", tuple(replace(each, kind="async") for each in items), "mapped"),
                         Step("one", (Node("last", "async", steps=(Step("one", (Node("first", "loop"),)),)),)),
                     ),
                 ),
