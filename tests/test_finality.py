@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from hypothesis import given, strategies as st
 
-from trigger_nb import Retry, TriggerClient
+from trigger_nb import Retry, TriggerClient, _forget
 from trigger_nb._forget import Finality
 from trigger_nb._records import TaskRecord, TaskStatus
 
@@ -77,6 +78,36 @@ def test_what_happens_in_this_pass_counts():
     again = error("p/a", 5, 6)
     finality.note(again)
     assert not finality.is_final(again)
+
+
+_PATHS = ["a", "b", "c", "a/a", "a/b", "b/a", "b/b", "a/a/a", "a/b/a", "c/a/b"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(_PATHS), st.integers(1, 20), st.booleans()), max_size=25))
+def test_what_is_kept_as_it_comes_is_what_all_records_say(notes):
+    """R5: tasks begin and begin again in any order; in between errors are judged, and nothing is worked out anew."""
+    errors = [error(path, 1, ended) for path in _PATHS for ended in (3, 8, 15)]
+    records = {"z": task("z", 2)}
+    kept = Finality(lambda: list(records.values()), (), run_completed=False)
+    kept.is_final(errors[0])
+    for path, started, judged in notes:
+        records[path] = task(path, started, status=TaskStatus.RUNNING)
+        kept.note(records[path])
+        if judged:
+            anew = Finality(lambda: list(records.values()), (), run_completed=False)
+            assert [kept.is_final(each) for each in errors] == [anew.is_final(each) for each in errors]
+
+
+def test_thousands_of_errors_are_judged_without_looking_at_all_tasks(monkeypatch):
+    """Each of them that runs again is noted, and the next one is judged after that."""
+    looked: list[str] = []
+    monkeypatch.setattr(_forget, "ancestors", lambda path: looked.append(path) or [])
+    errors = [error(f"{n}", n, 3000) for n in range(1, 1001)]
+    finality = Finality(lambda: errors, (), run_completed=False)
+    for each in errors:
+        assert not finality.is_final(each)
+        finality.note(each)
+    assert len(looked) < 5 * len(errors)
 
 
 @pytest.mark.anyio

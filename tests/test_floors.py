@@ -22,7 +22,7 @@ FLOORS = [
     "errors.py",  # 0
     "_redact.py _reporter.py",
     "_bodies.py _bytecode.py _clock.py _crashpoints.py _executors.py _interrupt.py _prints.py view/words.py",
-    "_scope.py _virtual.py view/escape.py",
+    "_gates.py _scope.py _virtual.py view/escape.py",
     "_fingerprint.py _limits.py _valuefiles.py view/values.py",
     "_codec/_base.py _keys.py _places.py filters.py retry.py",  # 1
     "_origins.py",
@@ -32,14 +32,17 @@ FLOORS = [
     "_codec/__init__.py _feed.py _forget.py _operations.py",  # 3
     "_items.py _remote.py _store.py _task.py _tee.py _values.py view/rows.py",  # 4
     "_reports.py view/outlook.py view/statuses.py",
-    "_call.py _commit.py _flights.py _lease.py view/icons.py view/model.py",  # 5
+    "_commit.py _flights.py _lease.py view/icons.py view/model.py",  # 5
+    "_call.py",
     "_pools.py _still.py view/excerpt.py integrations/openai/_answers.py integrations/openai/_stream.py",
     "view/text.py",
     "_outsource.py view/details.py integrations/openai/_bodies.py",
     "view/fields.py view/wire.py",
     "view/html.py",
     "_ledger.py view/stream.py view/widget.py",
-    "_batch.py _changes.py _imap.py _map.py _status.py",
+    "_batch.py _changes.py _status.py",
+    "_map.py",
+    "_imap.py",
     "_engine.py view/pump.py view/store.py view/table.py",  # 6
     "view/notebook.py",
     "_io.py view/__init__.py",  # 7

@@ -455,3 +455,50 @@ async def test_under_trio_a_run_waits_for_its_rate(tmp_path, anyio_backend):
     began = world.clock.time()
     assert [await job.run(number) for number in range(2)] == [0, 1]
     assert world.clock.time() - began == pytest.approx(60, abs=1)
+
+
+async def test_what_a_handler_starts_finds_the_place_free(world):
+    """The run has come to rest before `on_success` is called, which may run the same job."""
+    done = []
+
+    async def again(notification):
+        done.append(notification.output)
+        if notification.output:
+            await job.run(notification.output - 1)
+
+    @world.client.job(id="chain", concurrency_limit=1, on_success=again)
+    async def job(payload, io):
+        return payload
+
+    run = job.start(3)
+    await asyncio.wait_for(run, 60)
+    await until(lambda: done == [3, 2, 1, 0])
+
+
+async def test_a_run_that_is_queued_says_so_and_its_clock_stands_still(world):
+    inside = Inside()
+    job = staying(world, inside, concurrency_limit=1)
+    first, second = job.start(1), job.start(2)
+    await until(lambda: inside.now == 1)
+    assert "Queued: it begins as soon as the limit of its job lets it." in str(second.tree())
+    assert "Queued" not in str(first.tree())
+    first.pause()
+    with pytest.raises(RunInterruptedError):
+        await first
+    await until(lambda: inside.now == 1)
+    first.resume()
+    assert "Queued" in str(first.tree())
+    lasted = first.model().elapsed
+    world.clock.advance(3600)
+    assert first.model().elapsed == lasted
+    inside.gate.set()
+    await asyncio.gather(first, second)
+
+
+def test_no_run_of_another_kernel_is_counted(world, tmp_path):
+    """The limit is this kernel's: what a store remembers of runs that were in progress takes no place."""
+    one = world.client.job(id="j", concurrency_limit=1)(lambda payload: payload)
+    assert one.run_sync(1) == 1
+    world.new_kernel()
+    two = world.client.job(id="j", concurrency_limit=1)(lambda payload: payload)
+    assert two.run_sync(2) == 2

@@ -324,6 +324,60 @@ def test_items_are_not_held_when_they_have_ended(async_world):
     assert most < 50
 
 
+def test_what_makes_the_items_may_ask_io_for_them(async_world):
+    """I3: pages that are tasks themselves belong to the run, not to the map, and are replayed with it."""
+    world = async_world
+
+    async def fetch(page):
+        world.note(("fetch", page))
+        return [page * 2, page * 2 + 1] if page < 3 else []
+
+    async def pages(io):
+        page = 0
+        while numbers := await io.run_task(("page", page), fetch, page):
+            for number in numbers:
+                yield number
+            page += 1
+
+    async def body(item):
+        world.note(item)
+        return -item
+
+    async def job(payload, io):
+        return await io.map("items", pages(io), body, concurrency=2)
+
+    job = world.client.job(id="pages")(job)
+    assert world.run(job) == [0, -1, -2, -3, -4, -5]
+    assert len(world.take()) == 10
+    assert {path for path in paths(world.last(job)) if "page" in path} == {f"~(page,~i{n})" for n in range(4)}
+    assert world.run(job) == [0, -1, -2, -3, -4, -5]
+    assert world.take() == []
+
+
+def test_a_generator_that_is_left_in_the_middle_cleans_up(async_world):
+    """A map that gives up closes what it has taken items from."""
+    closed = []
+
+    async def items():
+        try:
+            for number in range(100):
+                yield number
+        finally:
+            closed.append("closed")
+
+    async def body(item):
+        raise ValueError
+
+    async def job(payload, io):
+        try:
+            await io.map("items", items(), body, concurrency=1, max_failures=2)
+        except MapError:
+            return list(closed)
+
+    job = async_world.client.job(id="left")(job)
+    assert async_world.run(job) == ["closed"]
+
+
 def test_an_error_of_the_iterable_ends_the_map_after_what_runs(world):
     """A6: those in flight finish and are recorded; the error is the iterable's own."""
     body = world.body(lambda item: world.note(item) or item)

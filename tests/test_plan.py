@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import socket
 import sqlite3
 import tempfile
 import threading
@@ -557,6 +558,26 @@ def test_a_countdown_to_another_attempt_is_told_with_the_task():
         await until(lambda: run.reason == "paused")
         (task,) = job.plan().runs
         assert (task.reason, task.due.timestamp() - clock.time()) == (Reason.RETRIED, 30)
+
+    asyncio.run(main())
+
+
+def test_a_connection_that_is_left_open_holds_nothing_up(monkeypatch):
+    """It may be that something comes by it, while a wait goes on: what is known by then is told."""
+    monkeypatch.setattr(_rehearsal, "PATIENCE", 0.02)
+
+    async def main():
+        client = TriggerClient("open", display=False)
+        here, there = socket.socketpair()
+
+        @client.job
+        async def job(payload, io):
+            asyncio.get_running_loop().add_reader(here, here.recv, 1)
+            await io.wait("hour", hours=1)
+
+        with here, there:
+            plan = job.plan()
+        assert ([wait.key for wait in plan.waits], plan.runs, plan.ends) == (["hour"], (), "unknown")
 
     asyncio.run(main())
 

@@ -18,6 +18,7 @@ from ._io import Io
 from ._limits import ConcurrencyLimit, Rate
 from ._records import Reason, RunStatus, TaskStatus
 from ._runtime import Notification
+from ._status import Status
 from ._task import Property, Task
 from .client import Event, TriggerClient, job
 from .errors import TriggerError
@@ -44,6 +45,7 @@ __all__ = [
     "Run",
     "RunStatus",
     "SkipRetrying",
+    "Status",
     "Task",
     "TaskStatus",
     "TriggerClient",

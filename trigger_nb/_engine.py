@@ -235,7 +235,7 @@ class Pass:
         cut_short = any(scope.failed for scope in call.scope.outward())
         if cut_short or self._is_cut_short:
             call.scope.interrupted = call.scope.interrupted or self._is_cut_short
-            raise self._cancellation()
+            raise self.cancellation()
         raise self.misused(
             ScopeClosedError(
                 f"the task {display_key(call.segment)!r} is started at {show_place(call.place)} after the body "
@@ -698,7 +698,7 @@ class Pass:
     def _check_open(self, call: Call[Any]) -> None:
         """A new body may start only where the pass and the scope are still open (I7, A6)."""
         if self.stopped is not None or call.scope.closed:
-            raise self._cancellation()
+            raise self.cancellation()
 
     def _places(self, call: Call[Any]) -> Places | None:
         """What its attempts have to be let in by; None for nothing."""
@@ -1087,7 +1087,7 @@ class Pass:
         """The record of a body that returned, and its value's text."""
         point("task:body-ended")
         if flight.scope.interrupted:
-            raise self._cancellation()  # and not what the code around the subtask made of it (W3)
+            raise self.cancellation()  # and not what the code around the subtask made of it (W3)
         flight.markable = False  # What is about to be committed says more than that it began.
         done = record.copy(
             status=TaskStatus.COMPLETED, ended=next(self.ledger.ordinals), ended_at=self._now()
@@ -1203,7 +1203,7 @@ class Pass:
         if isinstance(error, (anyio.get_cancelled_exc_class(), KeyboardInterrupt, RunInterrupted)):
             self._cut_short(flight, error)
             if isinstance(error, KeyboardInterrupt):
-                raise self._cancellation() from None
+                raise self.cancellation() from None
             raise error
         if flight.error is None:
             flight.error = error
@@ -1212,7 +1212,7 @@ class Pass:
             raise self.misused(error)
         if flight.scope.interrupted:
             self._cut_short(flight, error)
-            raise self._cancellation() from None
+            raise self.cancellation() from None
         if isinstance(error, BaseExceptionGroup):
             error = _without_cancellations(error)  # pyright: ignore[reportUnknownArgumentType]
         if not isinstance(error, Exception):
@@ -1517,7 +1517,7 @@ class Pass:
         if self.stopped is None:
             self.stop(Stop.STORE, error)
             await anyio.sleep_forever()
-        raise self._cancellation()
+        raise self.cancellation()
 
     def log(self, scope: Scope, level: str, message: object, data: Any = None) -> None:
         """A line in the tree. It rides with the next commit and is not repeated on replay."""
@@ -1625,7 +1625,8 @@ class Pass:
         self.root.failed = self.failure is not None
         self.stopped = self.stopped or Stop.ENDED
 
-    def _cancellation(self) -> BaseException:
+    def cancellation(self) -> BaseException:
+        """What unwinds the user's code when the pass is stopped."""
         return asyncio.CancelledError() if self.home.is_asyncio else RunInterrupted()
 
 

@@ -131,14 +131,14 @@ class Finality:
         self._kept = frozenset(kept)
         self._run_completed = run_completed
         self._told: dict[str, _Told] | None = None  # read when first needed: most runs have no error
-        self._beginnings: _Beginnings | None = None  # as that
+        self._beginnings: _Beginnings | None = None  # worked out when first needed
 
     def note(self, record: TaskRecord) -> None:
         """A task's record is another now."""
         if self._told is not None and record.kind != "log":
             self._told[record.path] = _Told(record.started, record.kind, record.status)
-            if self._beginnings is not None:
-                self._beginnings.note(record.path, record.started)
+            if self._beginnings is not None and not self._beginnings.note(record.path, record.started):
+                self._beginnings = None
 
     def is_final(self, error: TaskRecord) -> bool:
         """Whether the error was handled by the code around it: then it is part of the story.
@@ -192,12 +192,20 @@ class _Beginnings:
         for path, each in list(told.items()):
             self.note(path, each.started)
 
-    def note(self, path: str, started: int) -> None:
-        """A task that is told of began then."""
+    def note(self, path: str, started: int) -> bool:
+        """A task that is told of began then. False when all is to be worked out again.
+
+        That is when what told of the beginning of a body without a record has begun anew.
+        """
+        before = self._began.get(path)
         self._set(path, started)
         for around in ancestors(path):
             if around not in self._told:
-                self._set(around, min(self._began.get(around, started), started))
+                first = self._began.get(around, started)
+                if first == before and started > before:
+                    return False
+                self._set(around, min(first, started))
+        return True
 
     def _set(self, path: str, started: int) -> None:
         if self._began.get(path) != started:

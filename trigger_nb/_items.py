@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sized
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sized
 from typing import Any, TypeAlias, TypeVar
 
 from . import _codec
+from ._codec._base import kind_of
 from ._keys import display_path, normal_key
 from ._redact import secrets
+from ._scope import Scope, current_scope
 from .errors import DuplicateKeyError, InvalidKeyError, InvalidOptionError, NotStorableError
 
 Item = TypeVar("Item")
 Items: TypeAlias = "Iterable[Item] | AsyncIterable[Item]"
+
+LAST: Any = object()  # there are no more items
 
 _LONGEST_KEY = 60  # text beyond this is told by its digest
 _LONGEST_NAME = 80
@@ -22,7 +26,7 @@ _SCALARS = frozenset[type[Any]]({int, float, bool})
 
 def check_items(items: Any) -> None:
     """Refuse what is one value rather than many, though Python can iterate over it."""
-    kind: type = type(items)
+    kind = kind_of(items)
     if issubclass(kind, (str, bytes, bytearray, Mapping)):
         instead = "its .items(), or a list of what you mean" if issubclass(kind, Mapping) else "[items]"
         raise InvalidOptionError(
@@ -37,14 +41,31 @@ def check_items(items: Any) -> None:
         raise InvalidOptionError(f"the items of a map are an iterable, async or not; not {items!r:.100}")
 
 
-async def each_of(items: Items[Any]) -> AsyncIterator[Any]:
-    """The items one by one, however they come."""
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-        return
-    for item in items:
-        yield item
+class Source:
+    """The items one by one, however they come.
+
+    The code that makes them belongs to the scope that the map is in: what it asks of `io` is no item's.
+    """
+
+    def __init__(self, items: Items[Any], scope: Scope | None) -> None:
+        self._scope = scope
+        self._items: Any = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
+        self._is_async = isinstance(items, AsyncIterable)
+
+    async def next(self) -> Any:
+        """The next item; `LAST` when there is none."""
+        token = current_scope.set(self._scope)
+        try:
+            return await anext(self._items, LAST) if self._is_async else next(self._items, LAST)
+        finally:
+            current_scope.reset(token)
+
+    async def close(self) -> None:
+        """No more is wanted. A generator that is left in the middle cleans up now."""
+        if hasattr(self._items, "aclose"):
+            await self._items.aclose()
+        elif hasattr(self._items, "close"):
+            self._items.close()
 
 
 def size_of(items: Items[Any]) -> int | None:
@@ -85,7 +106,7 @@ class Keys:
 
 def _content(item: Any) -> str | None:
     """The key that says what the item is; None when that cannot be said."""
-    kind: type[Any] = type(item)
+    kind = kind_of(item)
     if kind is str and 0 < len(item) <= _LONGEST_KEY and secrets.hide(item) == item:
         return _of_text(item)
     if kind in _SCALARS and item == item:  # noqa: PLR0124  # NaN

@@ -29,6 +29,7 @@ logger = logging.getLogger("trigger_nb")
 
 _PENDING = f'{{"status":"{TaskStatus.PENDING}"'
 
+_MOST_LOOSE = 1000  # records that ride along at most: thousands of log lines are not kept until the end
 _MOST_AHEAD = 16  # long texts that are read at once: half a megabyte at most
 
 LOOP_PATIENCE = 0.05  # how long a commit may hold the loop when another process writes, in seconds
@@ -197,6 +198,8 @@ class Ledger:
         """Let a record ride with the next commit."""
         self._loose.append(self.journal.enqueue((self.row(record, record.dumps()),)))
         self.remember(record)
+        if len(self._loose) >= _MOST_LOOSE:
+            self.flush()
 
     def flush(self, patience: float = LOOP_PATIENCE) -> None:
         """Commit what rides along. What the store does not take is kept for the next try."""

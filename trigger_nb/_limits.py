@@ -11,31 +11,21 @@ import itertools
 import math
 import re
 import threading
-from bisect import insort
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-import anyio
-
 from ._clock import SystemClock
-from ._executors import Home
+from ._gates import Pace, Part, Waiter, Window
 from .errors import InvalidOptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ._clock import Clock
     from ._scope import Place
 
 # Seconds. No service's word is taken for a time further ahead: it comes of a misread header, as in `RetryAt`.
 LONGEST_HOLD = 366 * 24 * 3600.0
-
-# How much of the time that a start came late the next ones may make up for: seconds, and a part of the rate's
-# period. Timers are always a little late, which would slow a fast rate down a lot.
-_CATCH_UP = 0.05
-_CATCH_UP_PART = 0.02
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _RATE = re.compile(
@@ -199,12 +189,12 @@ class Limiter:
                 self._shared.append(limit)
                 self._window = limit.window
             else:
-                self._window = _Window() if concurrency is None else _Window(concurrency)
+                self._window = Window() if concurrency is None else Window(concurrency)
         # Where there is a rate and nothing else, it is the rate that keeps a crowd from starting after a hold.
         self._closes = concurrency is not None or rate is None
-        self._pace = _Pace(None)
+        self._pace = Pace()
         self._clock: Clock | None = None  # the one that times were last read from
-        self._line: OrderedDict[_Waiter, None] = OrderedDict()
+        self._line: OrderedDict[Waiter, None] = OrderedDict()
         self._waves = 0  # how often a service said to wait
 
     @property
@@ -221,7 +211,7 @@ class Limiter:
         entered = self.enter_now(clock)
         if entered is not None:
             return entered
-        waiter = _Waiter(next(_tickets), self._quit)
+        waiter = Waiter(next(_tickets), self._quit)
         with _lock:
             self._line[waiter] = None
         return await self._stand_in_line(waiter, clock)
@@ -237,7 +227,7 @@ class Limiter:
 
     async def enter_again(self, clock: Clock) -> int:
         """After `leave`: go on with what has begun. It comes before all that have not, whatever the rate."""
-        return await self._stand_in_line(_Waiter(next(_tickets) - _AHEAD, self._quit), clock)
+        return await self._stand_in_line(Waiter(next(_tickets) - _AHEAD, self._quit), clock)
 
     def enter_anyway(self) -> None:
         """Whether there is a place or not."""
@@ -288,7 +278,7 @@ class Limiter:
 
     # In line ----------------------------------------------------------------------------------
 
-    async def _stand_in_line(self, waiter: _Waiter, clock: Clock) -> int:
+    async def _stand_in_line(self, waiter: Waiter, clock: Clock) -> int:
         is_in = False
         with _lock:
             self._count(1)
@@ -309,7 +299,7 @@ class Limiter:
                 if not is_in:
                     self._count(-1)
 
-    def _pass(self, waiter: _Waiter | None, now: float) -> float | None:
+    def _pass(self, waiter: Waiter | None, now: float) -> float | None:
         """Take a place if there is one; else when to look again, or infinity: when told so.
 
         None as `waiter` is one who comes just now.
@@ -327,14 +317,14 @@ class Limiter:
             part.take(now)
         return None
 
-    def _wait_for(self, part: _Part, waiter: _Waiter) -> None:
+    def _wait_for(self, part: Part, waiter: Waiter) -> None:
         """Others may have what it does not wait for just now."""
         for each in (self._pace, self._window):
             if each is not part:
                 each.quit(waiter)
         part.join(waiter)
 
-    def _quit(self, waiter: _Waiter) -> None:
+    def _quit(self, waiter: Waiter) -> None:
         self._pace.quit(waiter)
         self._window.quit(waiter)
         was_first = next(iter(self._line), None) is waiter
@@ -346,141 +336,6 @@ class Limiter:
 _AHEAD = 1 << 60  # those who come back are before all others, and among themselves in their order
 
 
-class _Waiter:
-    """A call that waits to be let in."""
-
-    __slots__ = ("_home", "_quit", "_woken", "ticket")
-
-    def __init__(self, ticket: int, quit: Callable[[_Waiter], None]) -> None:
-        self.ticket = ticket  # the lower comes first
-        self._quit = quit
-        self._home = Home()
-        self._woken = anyio.Event()
-
-    def wake(self) -> None:
-        """Have it look again; from any thread. When its event loop is gone, the next one's turn has come."""
-        if not self._home.soon(lambda: self._woken.set()):  # noqa: PLW0108  # the one of then, not of now
-            self._quit(self)
-
-    async def sleep(self) -> None:
-        await self._woken.wait()
-        self._woken = anyio.Event()
-
-
-# --- What it is made of ---------------------------------------------------------------------------
-
-
-class _Part:
-    """One of the two that have to allow a start. Under the lock."""
-
-    def __init__(self) -> None:
-        # Who waits for this and nothing else, the first one first. Few: of each limiter's line only the head
-        # comes this far, beside those who come back.
-        self._line: list[_Waiter] = []
-
-    def due(self, waiter: _Waiter | None, now: float) -> float:
-        """When it allows the start: `now` or before, a later time, or infinity: when told so."""
-        first = self._line[0] if self._line else None
-        if first is not None and (waiter is None or first.ticket < waiter.ticket):
-            return math.inf
-        return self.free_at(now)
-
-    def free_at(self, now: float) -> float:
-        """As `due`, where nobody else waits."""
-        raise NotImplementedError
-
-    def take(self, now: float) -> None:
-        """Something starts."""
-        raise NotImplementedError
-
-    def join(self, waiter: _Waiter) -> None:
-        """Wait for this."""
-        if waiter not in self._line:
-            insort(self._line, waiter, key=lambda each: each.ticket)
-
-    def quit(self, waiter: _Waiter) -> None:
-        """Wait for it no longer: what is left is for the next one."""
-        if waiter in self._line:
-            self._line.remove(waiter)
-            self.tell()
-
-    def tell(self) -> None:
-        """Something has changed: the first in line looks again."""
-        if self._line:
-            self._line[0].wake()
-
-
-class _Window(_Part):
-    """So many at once. Fewer after a service said to wait, and by and by as many as before.
-
-    As TCP does it: first one, then with each round of successes twice as many, up to half of what it was;
-    from there on one more with each round.
-    """
-
-    def __init__(self, size: float = math.inf) -> None:
-        super().__init__()
-        self.resize(size)
-        self._half = math.inf
-        self._inside = 0
-        self._old = 0  # those inside from before: one of them that takes long keeps nobody out
-
-    def resize(self, size: float) -> None:
-        """So many from now on."""
-        self.size = size
-        self._open = size  # how many may be inside of those that began since it was closed
-        self.tell()
-
-    def free_at(self, now: float) -> float:
-        # One that is open by half of one more is not yet open for one more.
-        is_free = self._inside < self.size and self._inside - self._old <= self._open - 1
-        return -math.inf if is_free else math.inf
-
-    def take(self, now: float) -> None:
-        self._inside += 1
-
-    def close(self, *, is_news: bool) -> None:
-        """`is_news`: it is not what was just said to another call of the same wave."""
-        if is_news:
-            self._half = (self._open if self._open < math.inf else self._inside) / 2
-        self._open = 1.0
-        self._old = self._inside
-
-    def end(self, *, is_old: bool | None, grows: bool) -> None:
-        """A call has ended. `is_old`: it began before the window was closed; None: such ones end first."""
-        self._inside -= 1
-        if self._old and is_old is not False:
-            self._old -= 1
-        elif grows and self._open < self.size:
-            self._open = min(self.size, self._open + (1.0 if self._open < self._half else 1 / self._open))
-        self.tell()
-
-
-class _Pace(_Part):
-    """Starts that are evenly spaced, and none while a service has said to wait."""
-
-    def __init__(self, rate: Rate | None) -> None:
-        super().__init__()
-        self.held_until = 0.0
-        self._next = -math.inf  # when the rate allows the next start
-        self._gap = self._late = 0.0
-        if rate is not None:
-            self.go_by(rate)
-
-    def go_by(self, rate: Rate) -> None:
-        """It is this speed from now on."""
-        # Of N + 1 starts in a row, the first came at most `_late` late and the last not early, and still there
-        # is a whole period between them: never more than N begin in any period.
-        self._late = min(_CATCH_UP, _CATCH_UP_PART * rate.period)
-        self._gap = (rate.period + self._late) / rate.count
-
-    def free_at(self, now: float) -> float:
-        self._next = min(self._next, now + self._gap)  # further away only when the clock was set back
-        return max(self.held_until, self._next)
-
-    def take(self, now: float) -> None:
-        self._next = max(self._next, now - self._late) + self._gap
-
-
 # --- What is shared by name -----------------------------------------------------------------------
 
 
@@ -489,9 +344,9 @@ class _Shared:
 
     def __init__(self, said: Rate | ConcurrencyLimit) -> None:
         self.users = 0  # calls that are inside, or wait
-        self.window = _Window()  # of a `ConcurrencyLimit`
+        self.window = Window()  # of a `ConcurrencyLimit`
         # Of a `Rate`. The times of one clock mean nothing to another.
-        self._paces: WeakKeyDictionary[Any, _Pace] = WeakKeyDictionary()
+        self._paces: WeakKeyDictionary[Any, Pace] = WeakKeyDictionary()
         self._limiters: WeakKeyDictionary[Any, Limiter] = WeakKeyDictionary()
         self._go_by(said)
 
@@ -513,12 +368,12 @@ class _Shared:
         if said._serial > self.said._serial:
             self._go_by(said)
 
-    def pace(self, clock: Clock) -> _Pace:
+    def pace(self, clock: Clock) -> Pace:
         """How often something begins, by this clock."""
         found = self._paces.get(key := _kind_of(clock))
         if found is None:
             assert isinstance(self.said, Rate)
-            found = self._paces[key] = _Pace(self.said)
+            found = self._paces[key] = Pace(self.said.count, self.said.period)
         return found
 
     def limiter(self, clock: Clock) -> Limiter:
@@ -535,7 +390,7 @@ class _Shared:
             self.window.resize(said.limit)
         else:
             for pace in self._paces.values():
-                pace.go_by(said)
+                pace.go_by(said.count, said.period)
 
 
 def _kind_of(clock: Clock) -> Any:

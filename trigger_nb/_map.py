@@ -23,14 +23,12 @@ from ._bodies import signature_of
 from ._call import MISS, UNKNOWN, Call
 from ._clock import to_datetime
 from ._feed import Progressed
-from ._items import Items, Keys, each_of, name_of, size_of
+from ._items import LAST, Items, Keys, Source, name_of, size_of
 from ._keys import display_path
 from ._limits import Limiter
 from .errors import InvalidOptionError, MapError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from ._scope import Place, Scope
     from ._task import Options, Properties
 
@@ -109,7 +107,7 @@ class Walk:
         self._plan = plan
         self._place = place
         self._give = give
-        self._source: AsyncIterator[Any]
+        self._source: Source
         self._turn: anyio.Lock  # one worker at a time takes items
         self._spawn: Callable[..., Any]
         self._workers = 1
@@ -128,10 +126,13 @@ class Walk:
         """Walk to the end of the last item. `begun` is called as soon as one is not replayed."""
         self.scope, self._begun = scope, begun
         self._keys = Keys(self._plan.item_key, scope.path)
-        self._source, self._turn = each_of(self._items), anyio.Lock(fast_acquire=True)
+        self._source, self._turn = Source(self._items, scope.parent), anyio.Lock(fast_acquire=True)
         self._progress = _Progress(scope, size_of(self._items))
         self._limiter = _MapLimiter(self._plan.concurrency, self._progress)
         await self._walk()
+        await self._source.close()
+        if self._ended < self._met and self._fault is None:
+            raise self._owner.cancellation()  # the pass was stopped, and some of the workers with it
         self.tally = {"items": self._met, "failed": len(self._errors)}
         if self._fault is not None:
             raise self._fault
@@ -174,13 +175,14 @@ class Walk:
             while not self._over and len(taken) < self._plan.batch:
                 index = self._met
                 try:
-                    call = self._call(await anext(self._source))
+                    item = await self._source.next()
+                    if item is LAST:
+                        self._over, self._progress.total = True, self._met
+                        break
+                    call = self._call(item)
                     if await self._replay(index, call):
                         continue
                     taken.append((index, self._described(call)))
-                except StopAsyncIteration:
-                    self._over = True
-                    self._progress.total = self._met
                 except Exception as error:  # noqa: BLE001  # of the user's iterable, item_key or properties
                     self._end_with(error)
                 else:
@@ -231,6 +233,7 @@ class Walk:
             await self._failed(index, call, error)
         else:
             if value is UNKNOWN:
+                self._ended += 1
                 return
             self._failed_in_a_row = 0
             self._worked_on += 1

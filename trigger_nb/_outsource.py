@@ -207,7 +207,7 @@ class _Errand:
                 return None
         if not engine.tells_begin and not self._begin():
             return None
-        if engine.is_here:
+        if engine.kind == "threads":
             return engine.executor.submit(self._call_here)
         route = engine.route()
         package = self._desk.package(self._call, self._task, self._token, route)
@@ -229,18 +229,18 @@ class _Errand:
     def leave(self) -> None:
         """The caller waits no more: a body that has not begun never will, one that has is left to its end.
 
-        Its result is recorded when it comes (A5): to cancel a body that runs would not stop it, but have
-        its result thrown away.
+        Its result is recorded when it comes (A5). The futures of Dask and others can be cancelled while
+        the body runs: it would not stop, and its result would be thrown away.
         """
         with self._lock:
             self._left = True
             future, engine, begun = self._future, self._engine, self._begun
         if future is None or engine is None or (begun and engine.tells_begin):
             return
-        if engine.cancels_what_runs:
-            self._begin()  # perhaps it has, and word of it is on the way: then it is taken for begun
+        if engine.kind == "dask":
+            self._begin()  # perhaps it has, and word of it is on the way
             _departures.add(self)
-        elif not future.cancel():
+        elif engine.kind != "other" and not future.cancel():
             self._begin()  # it has
 
     def call_off(self) -> None:
@@ -298,7 +298,7 @@ class _Errand:
 
     def _outcome(self, future: PoolFuture) -> Any:
         assert self._engine is not None
-        if self._engine.is_here:
+        if self._engine.kind == "threads":
             return future.result()
         try:
             parcel: Parcel = pickle.loads(future.result())  # noqa: S301  # of an executor that the user trusts
@@ -307,7 +307,8 @@ class _Errand:
                 raise RunInterrupted from None
             raise self._lost(error) from error
         except Exception as error:
-            if isinstance(error, BrokenExecutor) or type(error).__name__ in _LOST:
+            # ipyparallel's errors have the name of the one that they stand for.
+            if isinstance(error, BrokenExecutor) or getattr(error, "ename", type(error).__name__) in _LOST:
                 raise self._lost(error) from error
             error.add_note(f"raised by {self._engine.name}, and not by the body of the task")
             raise
@@ -341,7 +342,7 @@ class _Errand:
         what_to_do = "With retry= on the task it is tried again by itself"
         if isinstance(error, BrokenExecutor) and not can_be_renewed:
             what_to_do = f"This pool stays broken. {GIVE_A_FUNCTION}, and retry= to the task"
-        why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        why = f"{type(error).__name__}: {error}".rstrip(" .:")
         return WorkerLostError(
             f"the worker was lost that ran task {display_path(self._call.path)!r} (attempt {self._task.attempt}), "
             f"and what it has done with it: {why}. {what_to_do}; it gets the same idempotency key"

@@ -165,7 +165,9 @@ class Plan:
         if self.error is not None:
             yield visible(self.message, _SAID)
         if self.ends == "unknown":
-            yield "What comes after that depends on what it returns." + self._followed()
+            they = "it returns" if len(self.runs) == 1 else "they return"
+            depends = f"depends on what {they}" if self.runs else "is not known"
+            yield f"What comes after that {depends}.{self._followed()}"
         yield from self.notes
 
     def _followed(self) -> str:

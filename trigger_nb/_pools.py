@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import FunctionType, MethodType
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol
 
 from ._executors import is_executor
 from ._remote import execute
@@ -23,43 +23,36 @@ GIVE_A_FUNCTION = (
 )
 
 
+Kind = Literal["threads", "pool", "dask", "other"]
+
+
 @dataclass(eq=False)
 class Engine:
     """An executor, and what is known of its kind."""
 
     executor: Executor
-    client: Any = None  # Dask's, when it is one of its
+    kind: Kind
+    client: Any = None  # Dask's
 
     @property
     def name(self) -> str:
-        return "Dask" if self.client is not None else type(self.executor).__name__
-
-    @property
-    def is_here(self) -> bool:
-        """Whether it is of threads of this process."""
-        return type(self.executor) is ThreadPoolExecutor  # and not of interpreters
-
-    @property
-    def cancels_what_runs(self) -> bool:
-        """Whether a body that has begun can be cancelled: it runs on, but its result is thrown away."""
-        return self.client is not None
+        """What people call it."""
+        return "Dask" if self.kind == "dask" else type(self.executor).__name__
 
     @property
     def tells_begin(self) -> bool:
         """Whether word comes for certain that a body has begun. Else what is submitted counts as begun."""
-        if self.client is not None or self.is_here:
-            return True
-        is_local = isinstance(self.executor, ProcessPoolExecutor) or "loky" in type(self.executor).__module__
-        return is_local and self.route().kind != ""
+        return self.kind in ("threads", "dask") or (self.kind == "pool" and self.route().kind != "")
 
     def route(self) -> Route:
         """The way home from its workers."""
-        return reports().over_dask(self.client) if self.client is not None else reports().over_loopback()
+        return reports().over_dask(self.client) if self.kind == "dask" else reports().over_loopback()
 
     def submit(self, package: bytes, name: str) -> PoolFuture:
-        if self.client is None:
-            return self.executor.submit(execute, package)
-        return _DaskFuture(self.client, package, name, getattr(self.executor, "_kwargs", {}))
+        """Have a package executed; `name` is that of one attempt alone."""
+        if self.kind == "dask":
+            return _DaskFuture(self.client, package, name, getattr(self.executor, "_kwargs", {}))
+        return self.executor.submit(execute, package)
 
 
 class PoolFuture(Protocol):
@@ -96,16 +89,23 @@ class _DaskFuture:
 
 
 def engine_of(made: Any) -> Engine:
-    if isinstance(made, Executor):
-        is_dask = type(made).__module__.startswith("distributed.")
-        if is_dask and cast("Any", made)._shutdown:
-            raise UsageError(f"the executor of a Dask client was shut down. {GIVE_A_FUNCTION}")
-        return Engine(made, cast("Any", made)._client if is_dask else None)
-    if is_executor(made):
-        return Engine(made.get_executor(), made)
-    raise UsageError(
-        f"the function given as executor= returned {made!r:.100}; it returns a concurrent.futures.Executor"
-    )
+    """What an executor, or a Dask client, is taken for. Raises `UsageError` when it is neither."""
+    if not isinstance(made, Executor):
+        if not is_executor(made):
+            raise UsageError(
+                f"the function given as executor= returned {made!r:.100}; it returns a concurrent.futures.Executor"
+            )
+        return Engine(made.get_executor(), "dask", made)
+    module = type(made).__module__
+    if module.startswith("distributed."):
+        of_dask: Any = made
+        if of_dask._shutdown:
+            raise UsageError(f"the executor of a Dask client takes no task after shutdown. {GIVE_A_FUNCTION}")
+        return Engine(made, "dask", of_dask._client)
+    if type(made) is ThreadPoolExecutor:  # and not one of interpreters, which derives from it
+        return Engine(made, "threads")
+    is_pool = isinstance(made, (ProcessPoolExecutor, ThreadPoolExecutor)) or "loky" in module
+    return Engine(made, "pool" if is_pool else "other")
 
 
 class Source:

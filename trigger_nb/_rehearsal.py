@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# How long code of the user's that moves beside a body that would be called is given to come to its next
-# call, in seconds. It may well wait for what is not known.
+# How long code of the user's that moves beside a wait, or a body that would be called, is given to come to
+# its next call, in seconds. It may well wait for what is not known.
 PATIENCE = 1.0
 GRACE = 1.0  # how long it may take to unwind at the end
 
@@ -176,7 +176,7 @@ class Rehearsal(Pass):
 
     def about_to_start(self, what: str) -> None:
         self.bodies.append(Met(None, Reason.NEW, what=what))
-        raise self._cancellation()
+        raise self.cancellation()
 
     # Until nothing moves --------------------------------------------------------------------------
 
@@ -191,22 +191,16 @@ class Rehearsal(Pass):
 
     def at_rest(self, timeout: float | None) -> float | None:
         """The loop is about to sleep so long, or (None) until it is woken: how long it shall."""
-        if self.stopped is not None:
-            return timeout
-        if self.bodies:
-            return self._patience(timeout)
         while self._asleep and self._asleep[0][2].done():  # cancelled
             heapq.heappop(self._asleep)
-        if not self._asleep or self._is_moving:
+        if self.stopped is not None or not (self.bodies or self._asleep):
             return timeout  # as in any pass
-        when, _, woken = self._asleep[0]
-        left = max(0.0, when - self.clock.time())
-        if timeout is None or left <= timeout:
-            heapq.heappop(self._asleep)
-            woken.set_result(None)
+        if self._is_moving and (left := self._patience()) > 0:
+            return left if timeout is None else min(left, timeout)
+        if self.bodies or self._is_moving:
+            self.stop(Stop.INTERRUPT)
         else:
-            left = timeout  # a limit of time comes first
-        self._loop.ahead += left
+            self._jump(timeout)
         return 0.0
 
     @property
@@ -215,15 +209,23 @@ class Rehearsal(Pass):
         thread = self.thread
         return self._loop.is_busy or (thread is not None and thread.ident not in self._home.standing)
 
-    def _patience(self, timeout: float | None) -> float | None:
+    def _patience(self) -> float:
+        """How many seconds are left for the next call to come."""
         if len(self.reasons) != self._calls_met:
             self._calls_met = len(self.reasons)
             self._give_up_at = monotonic() + PATIENCE
-        left = self._give_up_at - monotonic()
-        if not self._is_moving or left <= 0:
-            self.stop(Stop.INTERRUPT)
-            return 0.0
-        return left if timeout is None else min(left, timeout)
+        return self._give_up_at - monotonic()
+
+    def _jump(self, timeout: float | None) -> None:
+        """To when the first wait is over, unless a limit of time comes before."""
+        when, _, woken = self._asleep[0]
+        left = max(0.0, when - self.clock.time())
+        if timeout is None or left <= timeout:
+            heapq.heappop(self._asleep)
+            woken.set_result(None)
+        else:
+            left = timeout
+        self._loop.ahead += left
 
     def on_limit(self) -> bool:
         """A limit of time is over. Whether it counts: what would have happened by then may be unknown."""

@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -89,7 +90,13 @@ def _memory(library: Library, tasks: int) -> Callable[[], float]:
 
 
 def _import(library: Library) -> Callable[[], float]:
-    return lambda: imports.seconds_of(library.imports)
+    def seconds() -> float:
+        try:
+            return imports.seconds_of(library.imports)
+        except subprocess.CalledProcessError as error:
+            raise WorkerError(error.stderr.strip().splitlines()[-1]) from None
+
+    return seconds
 
 
 # The tables ----------------------------------------------------------------------------------------

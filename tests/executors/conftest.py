@@ -7,6 +7,7 @@ import pytest
 
 from tests.executors.effects import Effects
 from trigger_nb import TriggerClient
+from trigger_nb.testing import FakeClock
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def effects(tmp_path):
 
 @pytest.fixture
 def client():
-    return TriggerClient("tests", display=False)
+    return TriggerClient("tests", display=False, clock=FakeClock())
 
 
 def make_pool(workers=2, how="forkserver"):

@@ -12,6 +12,7 @@ CELL = """
     import multiprocessing, os
     from concurrent.futures import ProcessPoolExecutor
     from dataclasses import dataclass
+    from trigger_nb import Retry
 
     @dataclass
     class Page:
@@ -36,7 +37,7 @@ CELL = """
 
     @client.job(executor=pool)
     async def counting(payload, io):
-        return await io.map("count", [Page(n) for n in range(200)], count, retry=3)
+        return await io.map("count", [Page(n) for n in range(200)], count, retry=Retry(limit=3, min_timeout=0.01))
 
     @client.job(executor=pool)
     async def failing(payload, io):
@@ -73,10 +74,14 @@ def test_the_cell_is_interrupted_and_run_again_then_the_kernel_is_killed(nb):
 
     nb.start()
     define(nb)
-    done = nb.run("""
+    done = (
+        nb.run("""
         run, = counting.runs()
         print(*[t.output.n for t in run.tasks if t.status == "COMPLETED" and t.kind != "map"])
-    """).check().printed.split()
+    """)
+        .check()
+        .printed.split()
+    )
     assert len(done) > 60
     assert nb.run("await counting.run() == [Page(n, n * 2) for n in range(200)]").check().result == "True"
     assert not set(done) & set(nb.effects[len(before) :])

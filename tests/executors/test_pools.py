@@ -476,3 +476,22 @@ def test_a_pool_that_is_made_by_a_function_is_made_again(client, effects):
     tasks = {task.path: task.name for task in last(client).tasks}
     assert {effects.counts[tasks[path]] for path in recorded_at_kill} == {1}
     made[1].shutdown()
+
+
+def test_a_batch_goes_there_as_one(client, effects, pool):
+    """One call of the body for several items, each of which keeps its own result."""
+
+    def body(items):
+        effects.add(len(items))
+        return [(n, os.getpid()) for n in items]
+
+    async def later(items):
+        return body(items)
+
+    async def job(payload, io):
+        return [await io.map(key, range(10), each, batch=4) for key, each in (("a", body), ("b", later))]
+
+    for result in run(client, job, executor=pool):
+        assert [n for n, _ in result] == list(range(10))
+        assert os.getpid() not in {pid for _, pid in result}
+    assert effects.all == ["4", "4", "2"] * 2

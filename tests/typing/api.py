@@ -6,7 +6,7 @@ from typing import Any, assert_type
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from trigger_nb import Io
+from trigger_nb import Io, Status
 from trigger_nb._call import Call
 from trigger_nb.integrations import Slack
 
@@ -42,6 +42,9 @@ async def run_function(io: Io) -> None:
     assert_type(await io.use(slack).run_task("plain", count, "U1"), int)
     assert_type(await io.run_task("task", look_up, "U1"), str)
     assert_type(await io.wait("wait", hours=3), None)
+    status = await io.create_status("import", "Importing", "loading")
+    assert_type(status, Status)
+    assert_type(await status.update("imported", state="success"), None)
     assert_type(await io.map("items", ["a"], measure), list[int])
     assert_type(await io.map("items", range(3), aside, concurrency=5, rate="5/second"), list[str])
     assert_type(await io.map("items", ["a"], measure_all, batch=10), list[int])

@@ -192,7 +192,8 @@ class _Page:
         if model.run.error is not None and not error_told(model.run.error, model.failures[:50]):
             yield f'<div class="tnb-y tnb-y-bad">{error_html(details.error_data(model.run.error))}</div>'
         for row in self._told if self._large else ():
-            if not row.depth:
+            is_first_in_map = row.parent is not None and row.parent.folds and row.depth == 1
+            if not row.depth or is_first_in_map:
                 continue
             yield (
                 f'<div class="tnb-y tnb-y-bad">{SYMBOLS[row.state]} {markup(row.name, 100)} '

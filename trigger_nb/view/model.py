@@ -251,7 +251,8 @@ class RunModel:
             if row.unfolded is not None:
                 row.unfolded.clear()
         for row in (self.root, *rows):
-            row.recount()
+            if row.children:
+                row.recount()
         self.tally = Tally(Counter(row.state for row in rows))
         self._board.forget_pass()
         self._outlook, self._looked_back = None, False
@@ -371,7 +372,7 @@ class RunModel:
 
     def expect(self, durations: Durations) -> None:
         """Take in what earlier runs of the job took."""
-        self._outlook = Outlook(durations, self.rows.values())
+        self._outlook = Outlook(durations, self.root)
 
     @property
     def ends_at(self) -> float | None:
@@ -576,7 +577,7 @@ def run_seconds(run: RunRecord, now: float | None) -> float | None:
     """Seconds that a run has lasted, or lasts until `now`; None when it has not begun or is cut off."""
     if run.started_at is None:
         return None
-    if now is not None:
+    if now is not None and not is_queued(run):
         began = run.began_at if run.began_at is not None else run.started_at
         return max(0.0, run.worked + now - began)
     if run.worked:

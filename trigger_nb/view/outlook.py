@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from .._estimate import Durations
 from .._records import FAN_OUT, TaskStatus
@@ -18,13 +18,13 @@ class Outlook:
     instead of some of them counts for as much: the keys of tasks may be others in each run.
     """
 
-    def __init__(self, durations: Durations, rows: Iterable[Row]) -> None:
+    def __init__(self, durations: Durations, root: Row) -> None:
         self._durations = durations
         self._left = dict(durations.parts)
         self._left_in_all = sum(self._left.values())
         self._instead: dict[str, float] = {}  # by path, how long tasks took that no earlier run had
         self._instead_in_all = 0.0
-        for row in rows:
+        for row in _outside_of_fan_outs(root):
             self.note(row)
 
     def note(self, row: Row) -> None:
@@ -96,6 +96,14 @@ class Outlook:
                 return False
             up = up.parent
         return self._durations.of(row.path) is None
+
+
+def _outside_of_fan_outs(scope: Row) -> Iterator[Row]:
+    """The rows that may be parts: a map is one as a whole, however many items it has."""
+    for row in scope.children.values():
+        yield row
+        if row.kind not in FAN_OUT:
+            yield from _outside_of_fan_outs(row)
 
 
 def _is_done(row: Row) -> bool:

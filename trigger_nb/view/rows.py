@@ -145,6 +145,8 @@ class Row:
         if self.record is not None and self.record.display_key:
             return self.record.display_key
         segment = last_segment(self.path)
+        if segment.startswith(_DIGEST) and self.record is not None and self.record.name:
+            return ""  # it says nothing to a reader
         return "" if segment.startswith("~.") else display_key(segment)
 
     @property
@@ -359,6 +361,7 @@ _NO_TALLY = Tally()
 # What rows are sorted by: when they first started.
 position: Callable[[Row], tuple[float, str]] = attrgetter("order", "path")
 
+_DIGEST = "~(#,"  # how the key of an item begins that is told by the digest of its content
 _LISTED = 50  # items of a map that are all listed
 _NEAR_END = 50  # rows that have another place are looked for, and put, among so many from the end
 
