@@ -300,6 +300,9 @@ def test_tasks_by_other_names_are_done_in_place_of_those_of_earlier_runs():
 def test_only_the_time_is_known_of_a_huge_run():
     assert model_at(20, Durations(total=30)).ends_at == T + 30
     assert model_at(40, Durations(total=30)).ends_at is None
+    model = model_at(40, Durations(total=30), running("m", 0, kind="map"))
+    model.apply([Progressed("m", 10_000, 100_000, None, ends_at=T + 300)])
+    assert model.ends_at == T + 300, "but a map that is under way knows of itself"
 
 
 def test_a_map_goes_by_its_items():

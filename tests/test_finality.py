@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from trigger_nb import Retry, TriggerClient, _forget
 from trigger_nb._forget import Finality
@@ -83,6 +83,7 @@ def test_what_happens_in_this_pass_counts():
 _PATHS = ["a", "b", "c", "a/a", "a/b", "b/a", "b/b", "a/a/a", "a/b/a", "c/a/b"]
 
 
+@example([("c/a/b", 10, True), ("c/a/b", 18, True)])
 @given(st.lists(st.tuples(st.sampled_from(_PATHS), st.integers(1, 20), st.booleans()), max_size=25))
 def test_what_is_kept_as_it_comes_is_what_all_records_say(notes):
     """R5: tasks begin and begin again in any order; in between errors are judged, and nothing is worked out anew."""

@@ -480,3 +480,27 @@ def test_in_a_script_control_c_is_a_keyboard_interrupt(tmp_path: Path, block: st
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     assert done.stdout.split() == ["KeyboardInterrupt", "INTERRUPTED"], done.stderr
+
+
+def test_a_run_that_is_queued_is_interrupted_and_leaves_the_line(kernel):
+    """C4: an idle wait for a place ends as soon as any other, and the place is still there."""
+    kernel.run("""
+        gate = asyncio.Event()
+        async def body(name):
+            effect(name)
+            await gate.wait()
+            return name
+        @client.job(concurrency_limit=1)
+        async def queued(payload, io):
+            return await io.run_task("body", body, payload)
+        first = queued.start("first")
+    """).check()
+    kernel.until_effect("first")
+    cell = kernel.submit('effect("submitted")\nawait queued.run("second")')
+    kernel.until_effect("submitted")
+    ended = cell.interrupt().end()
+    assert ended.took < SOON
+    assert ended.error == "CancelledError"
+    assert status_of(kernel, "queued") == "'INTERRUPTED'"
+    again = 'gate.set()\n(await first, await queued.run("third"), await queued.run("second"))'
+    assert kernel.run(again).check().result == "('first', 'third', 'second')"

@@ -493,12 +493,3 @@ async def test_a_run_that_is_queued_says_so_and_its_clock_stands_still(world):
     assert first.model().elapsed == lasted
     inside.gate.set()
     await asyncio.gather(first, second)
-
-
-def test_no_run_of_another_kernel_is_counted(world, tmp_path):
-    """The limit is this kernel's: what a store remembers of runs that were in progress takes no place."""
-    one = world.client.job(id="j", concurrency_limit=1)(lambda payload: payload)
-    assert one.run_sync(1) == 1
-    world.new_kernel()
-    two = world.client.job(id="j", concurrency_limit=1)(lambda payload: payload)
-    assert two.run_sync(2) == 2

@@ -233,9 +233,26 @@ def test_credentials_are_in_no_output_and_in_no_file(integrations):
     assert b"cus_2" in integrations.stored
 
 
+# dask ----------------------------------------------------------------------------------------------
+
+
+def test_a_dask_worker_is_killed_and_in_a_second_kernel_all_is_replayed(tmp_path):
+    """C3, R1, R3."""
+    with kernel_in(tmp_path / "notebooks") as kernel:
+        first = run_all(kernel, "dask.ipynb")
+        kernel.restart()
+        kernel.run(COUNT_BODIES).check()
+        second = run_all(kernel, "dask.ipynb")
+        assert value(kernel, "bodies") == []
+    for done in (first, second):
+        assert of(done, "os.kill(victim").result == "{'primes': 25997, 'largest': 299993}"
+        assert of(done, "before = count()").result == "(120, True)"
+        assert of(done, "count() == before").result == "True"
+
+
 # What is committed ---------------------------------------------------------------------------------
 
-ALL = ["quickstart.ipynb", "resume.ipynb", "integrations.ipynb"]
+ALL = ["quickstart.ipynb", "resume.ipynb", "integrations.ipynb", "dask.ipynb"]
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -351,6 +351,37 @@ def test_the_items_of_a_map(world):
     assert world.calls == []
 
 
+def test_a_map_that_was_stopped_in_its_middle():
+    """Ben's case: what is left is told, and is what then runs."""
+
+    async def main():
+        client = TriggerClient("ben", display=False)
+        called = []
+
+        async def body(item, task):
+            called.append(task.path)
+            if len(called) == 40:
+                run.cancel()
+                await asyncio.Event().wait()
+
+        @client.job
+        async def job(payload, io):
+            await io.map("each", range(100), body, concurrency=5)
+
+        run = job.start()
+        await until(lambda: run.status == RunStatus.CANCELED)
+        done = {task.path for task in run.tasks if task.status == "COMPLETED"}
+        plan = job.plan()
+        assert set(plan.replays) == done
+        assert len(done) + len(plan.runs) == 100
+        assert {task.reason for task in plan.runs} == {Reason.NEW, Reason.INTERRUPTED}
+        called[:] = ["before"] * 40
+        await job.run()
+        assert sorted(called[40:]) == sorted(task.path for task in plan.runs)
+
+    asyncio.run(main())
+
+
 def test_an_imap_and_one_in_batches():
     async def main():
         client = TriggerClient("plan", display=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import anyio
 
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     from ._flights import Flight
 
 Outcome = Callable[[], Any]
+
+
+class Finish(Protocol):
+    """What is called with how a member's part ended: in two steps, so that several share a commit."""
+
+    def enter(self, outcome: Outcome) -> None:
+        """Have its result written."""
+        ...
+
+    def settle(self) -> None:
+        """Wait until it is."""
+        ...
 
 
 class Batch:
@@ -42,7 +54,7 @@ class Batch:
         """How one of them takes part where the body is a `def`."""
 
         def start(begin: Callable[[], bool], finish: Callable[[Outcome], None]) -> Callable[[], None]:
-            member = _Member(call, begin, finish)
+            member = _Member(call, begin, cast("Finish", finish))  # the engine's are of that kind
             self._arrive(member)
             return member.leave
 
@@ -50,27 +62,21 @@ class Batch:
 
     async def join(self, call: Call[Any], flight: Flight) -> Any:
         """And where it is `async def`: its own part of what the body returns."""
-        outcomes: list[Outcome] = []
-        over, limit = anyio.Event(), flight.scope.limit
+        limit, joined = flight.scope.limit, _Joined()
 
         def begin() -> bool:
             if limit is not None:
                 limit.release()
             return True
 
-        def finish(outcome: Outcome) -> None:
-            outcomes.append(outcome)
-            over.set()
-
         if limit is not None:
             limit.hold()  # its time begins with the body
-        member = _Member(call, begin, finish)
+        member = _Member(call, begin, joined)
         self._arrive(member)
         try:
-            await over.wait()
+            return await joined.outcome()
         finally:
             member.leave()
-        return outcomes[0]()
 
     def end(self, call: Call[Any]) -> None:
         """One of them has come to its end, whichever: the others wait for it no more."""
@@ -135,7 +141,9 @@ class Batch:
         else:
             self._places.leave(ok=True)
         for member, part in zip(members, parts, strict=True):
-            member.finish(part)
+            member.finish.enter(part)
+        for member in members:  # all of them share one commit
+            member.finish.settle()
 
     def _checked(self, values: object, count: int, first: Call[Any]) -> list[Any]:
         if not isinstance(values, (list, tuple)):
@@ -151,10 +159,29 @@ class Batch:
         )
 
 
+class _Joined:
+    """A part that is waited for on the loop, where its task records it."""
+
+    def __init__(self) -> None:
+        self._over = anyio.Event()
+        self._outcome: Outcome
+
+    def enter(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+
+    def settle(self) -> None:
+        self._over.set()
+
+    async def outcome(self) -> Any:
+        """What its part is, or why there is none."""
+        await self._over.wait()
+        return self._outcome()
+
+
 class _Member:
     """One of them that waits for the body to be called, or to end."""
 
-    def __init__(self, call: Call[Any], begin: Callable[[], bool], finish: Callable[[Outcome], None]) -> None:
+    def __init__(self, call: Call[Any], begin: Callable[[], bool], finish: Finish) -> None:
         self.call = call
         self.begin = begin
         self.finish = finish

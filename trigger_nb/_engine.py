@@ -801,7 +801,7 @@ class Pass:
             if flight.record is None:
                 await self.subtasks_end(scope)
                 scope.closed = True
-                await self._save_result(flight, self._completed(call, record, flight, value))
+                await self._save_result(flight, self.completed(call, record, flight, value))
         except BaseException as error:  # noqa: BLE001  # sorted in one place
             self._ended_badly(record, flight, error)
         finally:
@@ -956,22 +956,7 @@ class Pass:
                 self._begins_late(record)
             return True
 
-        def finish(outcome: Callable[[], Any]) -> None:
-            try:
-                value = outcome()
-                if inspect.isawaitable(value) or flight.scope.flights:
-                    unsettled.append(value)
-                else:
-                    flight.scope.closed = True
-                    self._save_result_here(flight, *self._completed(call, record, flight, value))
-            except BaseException as error:  # noqa: BLE001  # raised in the caller, if there still is one
-                flight.error = error
-            if flight.end_in_thread():
-                self.home.soon(over.set)
-            else:
-                self._end_alone_in_thread(call, record, flight, unsettled)
-
-        cancel = start(begin, finish)
+        cancel = start(begin, _Landing(self, call, record, flight, over, unsettled))
         try:
             if limit is not None:
                 await begun.wait()
@@ -1003,7 +988,7 @@ class Pass:
         if self.feed.watched:
             self.feed.emit(Saved(record, live=True))
 
-    def _end_alone_in_thread(
+    def end_alone_in_thread(
         self, call: Call[Any], record: TaskRecord, flight: Flight, unsettled: list[Any]
     ) -> None:
         """A body's thread has ended after its caller had left, and perhaps the event loop, too."""
@@ -1022,7 +1007,7 @@ class Pass:
         value = await value if inspect.isawaitable(value) else value
         await self.subtasks_end(flight.scope)
         flight.scope.closed = True
-        await self._save_result(flight, self._completed(call, record, flight, value))
+        await self._save_result(flight, self.completed(call, record, flight, value))
 
     def _record_alone(self, call: Call[Any], flight: Flight) -> None:
         """How a body ended that outlived its call, when nothing is recorded yet and nobody else will."""
@@ -1081,7 +1066,7 @@ class Pass:
 
     # The end of a body ------------------------------------------------------------------------
 
-    def _completed(
+    def completed(
         self, call: Call[Any], record: TaskRecord, flight: Flight, value: Any
     ) -> tuple[TaskRecord, str]:
         """The record of a body that returned, and its value's text."""
@@ -1161,18 +1146,32 @@ class Pass:
         refused = yield from self.ledger.settle(pending).__await__()
         self._recorded(flight, record, value, text, bool(refused))
 
-    def _save_result_here(self, flight: Flight, record: TaskRecord, value: str) -> None:
-        """Commit a result in the body's own thread, so that a blocked loop delays no record (C6)."""
+    def enqueue_result_here(self, flight: Flight, record: TaskRecord, value: str) -> Callable[[], None]:
+        """Have a result committed in the body's own thread, so that a blocked loop delays no record (C6).
+
+        Returns what waits until it is: what several have queued before that shares a commit.
+        """
         text = record.dumps_result(value)
         row = self.ledger.row(record, text)
-        try:
-            self.ledger.blobs.check()
-            refused = self.ledger.commit_in_thread(row)
-        except StoreError as error:
+
+        def fail(error: StoreError) -> NoReturn:
             self.memory.parked.append(row)
             self.home.soon(partial(self.stop, Stop.STORE, error))
             raise RunInterrupted from error
-        self._recorded(flight, record, value, text, bool(refused))
+
+        def settle() -> None:
+            try:
+                refused = self.ledger.settle_in_thread(pending)
+            except StoreError as error:
+                fail(error)
+            self._recorded(flight, record, value, text, bool(refused))
+
+        try:
+            self.ledger.blobs.check()
+        except StoreError as error:
+            fail(error)
+        pending = self.ledger.journal.enqueue((row,))
+        return settle
 
     def _recorded(self, flight: Flight, record: TaskRecord, value: str, text: str, refused: bool) -> None:
         if refused:
@@ -1189,7 +1188,9 @@ class Pass:
         self._finality.note(record)
         point("task:recorded")
         if self.feed.watched:
-            self.feed.emit(Saved(TaskRecord.loads(text).copy(path=record.path)))
+            told = TaskRecord.loads(text)
+            told.path = record.path
+            self.feed.emit(Saved(told))
 
     def _ended_badly(self, record: TaskRecord, flight: Flight, error: BaseException) -> NoReturn:
         """Sort what left a body: a cancellation, a mistake of the calling code, or an error of the attempt."""
@@ -1628,6 +1629,53 @@ class Pass:
     def cancellation(self) -> BaseException:
         """What unwinds the user's code when the pass is stopped."""
         return asyncio.CancelledError() if self.home.is_asyncio else RunInterrupted()
+
+
+class _Landing:
+    """The end of a body that ran off the loop, called with how it ended; from any thread."""
+
+    def __init__(
+        self, owner: Pass, call: Call[Any], record: TaskRecord, flight: Flight, over: anyio.Event,
+        unsettled: list[Any],
+    ) -> None:  # fmt: skip
+        self._owner = owner
+        self._call = call
+        self._record = record
+        self._flight = flight
+        self._over = over
+        self._unsettled = unsettled  # gets what only the loop can bring to an end
+        self._settle: Callable[[], None] | None = None
+
+    def __call__(self, outcome: Callable[[], Any]) -> None:
+        self.enter(outcome)
+        self.settle()
+
+    def enter(self, outcome: Callable[[], Any]) -> None:
+        """Have the result written with the next commit."""
+        owner, flight = self._owner, self._flight
+        try:
+            value = outcome()
+            if inspect.isawaitable(value) or flight.scope.flights:
+                self._unsettled.append(value)
+                return
+            flight.scope.closed = True
+            completed = owner.completed(self._call, self._record, flight, value)
+            self._settle = owner.enqueue_result_here(flight, *completed)
+        except BaseException as error:  # noqa: BLE001  # raised in the caller, if there still is one
+            flight.error = error
+
+    def settle(self) -> None:
+        """Wait until it is written, and tell the caller, if there still is one."""
+        owner, flight = self._owner, self._flight
+        try:
+            if self._settle is not None:
+                self._settle()
+        except BaseException as error:  # noqa: BLE001  # raised in the caller, if there still is one
+            flight.error = error
+        if flight.end_in_thread():
+            owner.home.soon(self._over.set)
+        else:
+            owner.end_alone_in_thread(self._call, self._record, flight, self._unsettled)
 
 
 def _met_twice(call: Call[Any], path: str, first: Place) -> UsageError:

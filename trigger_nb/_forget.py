@@ -202,7 +202,7 @@ class _Beginnings:
         for around in ancestors(path):
             if around not in self._told:
                 first = self._began.get(around, started)
-                if first == before and started > before:
+                if before is not None and first == before < started:
                     return False
                 self._set(around, min(first, started))
         return True

@@ -207,11 +207,12 @@ class Ledger:
         for pending in loose:
             try:
                 self.journal.settle(pending, patience=patience)
+            except StoreBusyError:  # for the moment: the next pass, or the end of this one, writes them
+                self.park(pending)
             except StoreError as error:
                 logger.warning("rows of run %s are not written yet", self._run_id, exc_info=True)
                 self.park(pending)
-                if not isinstance(error, StoreBusyError):
-                    self._on_fault(error)
+                self._on_fault(error)
 
     def park(self, pending: Pending) -> None:
         """Keep rows for the next pass; the run's own is written by then as it is then."""
@@ -289,6 +290,6 @@ class Ledger:
         """Let a row that is no task's go with the next commit."""
         self._loose.append(self.journal.enqueue((row,)))
 
-    def commit_in_thread(self, row: Row) -> bool:
-        """Commit a row on a body's own thread; whether the store holds one that wins. Raises `StoreError`."""
-        return bool(self.journal.commit((row,), patience=THREAD_PATIENCE))
+    def settle_in_thread(self, pending: Pending) -> bool:
+        """Commit on a body's own thread; whether the store holds a row that wins. Raises `StoreError`."""
+        return bool(self.journal.settle(pending, patience=THREAD_PATIENCE))

@@ -128,10 +128,10 @@ class Plan:
         if self.status is None:
             run += ", a new one"
         parts = [f"replays {plural(len(self.replays), 'task')}"] if self.replays else []
-        if self.runs:
-            parts.append(f"executes {plural(len(self.runs), 'task')}{self._length()}")
         if self.waits:
             parts.append(f"waits until {moment(max(each.until for each in self.waits).timestamp())}")
+        if self.runs:
+            parts.append(f"executes {plural(len(self.runs), 'task')}{self._length()}")
         if self.ends == "complete":
             parts.append("returns its output" if parts else "has no task, and returns its output")
         elif self.ends == "error":
@@ -147,10 +147,10 @@ class Plan:
 
     def _rows(self) -> list[tuple[str, ...]]:
         """A row for each task, or for the items of a map; the first of them."""
-        rows = [_row(group) for group in _grouped(self.runs)]
-        rows += [
+        rows = [
             (_named(each.path, each.name), "waits", _until(each.until), each.place) for each in self.waits
         ]
+        rows += [_row(group) for group in _grouped(self.runs)]
         left = len(rows) - _ROWS
         return [*rows[:_ROWS], (f"… and {left:,} more", "", "", "")] if left > 0 else rows
 

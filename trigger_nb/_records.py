@@ -117,7 +117,7 @@ class TaskRecord(_Record):
     path: str = ""  # The normal form; it is the row's key, so it is not in the text.
     measured: int = 0  # Of the text that it was read from, see `dumps_result`; of no meaning otherwise.
     status: str = TaskStatus.COMPLETED
-    kind: str = "task"  # "task", "wait", "log", "parallel", "run" (a child run) or "store"
+    kind: str = "task"  # "task", "wait", "log", "parallel", "map", "status" or "run" (a child run)
     # Rises only when a completed result is forgotten on purpose (I6, R9). Of two results of one
     # generation the first committed one wins (C5).
     generation: int = 0

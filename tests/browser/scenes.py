@@ -108,6 +108,44 @@ async def subscribe(payload, io):
 
 await subscribe.run({"user_id": "u2", "plan": "team"})"""
 
+FETCHES = """
+from trigger_nb.testing import FakeClock
+
+clock = FakeClock(autojump=False)
+client = TriggerClient("shop", clock=clock)
+
+
+async def fetch_page(number):
+    clock.advance(2.4)
+    return [f"order {n}" for n in range(40)]
+
+
+async def write(orders, task):
+    clock.advance(180)
+    if len(orders) > 80:
+        task.progress(72, 200)
+        await until("never")
+
+
+async def send_receipts(orders):
+    clock.advance(95)
+"""
+
+STATUSES = """\
+@client.job(id="import-orders", name="Import orders", version="1.0.0")
+async def import_orders(payload, io):
+    orders = []
+    fetching = await io.create_status("fetching", "Fetching pages", "loading", {"progress": 0})
+    for n in range(payload["pages"]):
+        orders += await io.run_task(("page", n), fetch_page, n, icon="download")
+        await fetching.update(("fetched", n), data={"progress": (n + 1) / payload["pages"], "orders": len(orders)})
+    await fetching.update("fetched", label="Pages fetched", state="success")
+    await io.create_status("writing", "Writing to the database", "loading", {"progress": 0.36, "table": "orders"})
+    await io.run_task("write", write, orders, name="Write orders", icon="database")
+    await io.run_task("receipts", send_receipts, orders, name="Send receipts", icon="mail")
+
+run = import_orders.start({"pages": 3})"""
+
 COMPANIES = """
 failing = set(random.Random(7).sample(range(4200), 19))
 LAND = ("PT", "NG", "CN", "DE", "FR", "US")
@@ -216,6 +254,12 @@ def in_notebook(name: str, text: str) -> tuple[str, str]:
     return "\n\n".join(sources[:at]), sources[at]
 
 
+def before(cell: str) -> str:
+    """What a cell does, done once for fewer pages: the job has an earlier run to go by."""
+    defined, _, _ = cell.partition("\nrun = ")
+    return f"{defined}\nawait import_orders.run({{'pages': 2}}, display=False)\n"
+
+
 class Scene(NamedTuple):
     """Cells, of which the second one is in the picture, and what is done before it is taken."""
 
@@ -236,6 +280,11 @@ def failed(lab: Lab) -> None:
     lab.wait_idle()
     lab.tree(1).get_by_role("treeitem").filter(has_text="Charge the card").click()
     expect(lab.tree(1)).to_contain_text("card_declined")
+
+
+def statuses(lab: Lab) -> None:
+    expect(lab.tree(1)).to_contain_text("left")
+    expect(lab.tree(1)).to_contain_text("72 of 200")
 
 
 def many(lab: Lab) -> None:
@@ -268,6 +317,11 @@ SCENES = (
     Scene("run", (UNTIL + SERVICES, NEW_USER), running, looks=("light", "dark")),
     Scene("narrow", (UNTIL + SERVICES, NEW_USER), running, wide=480, source=False),
     Scene("failed", (UNTIL + SERVICES + CHARGE, SUBSCRIBE), failed, looks=("light", "dark")),
+    Scene(
+        "statuses",
+        (UNTIL + "from trigger_nb import TriggerClient\n" + FETCHES + before(STATUSES), STATUSES),
+        statuses,
+    ),
     Scene("many", (UNTIL + SERVICES + COMPANIES, ENRICH), many),
     Scene("map", (UNTIL + SERVICES + ARTICLES, EMBED), mapped, looks=("light", "dark")),
     Scene("map-narrow", (UNTIL + SERVICES + ARTICLES, EMBED), mapped, wide=480, source=False),

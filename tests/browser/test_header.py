@@ -66,8 +66,9 @@ def test_statuses_stand_in_the_header_live_and_after_it(lab):
     mail = status(run, "Sending mails")
     expect(mail).to_contain_text("reason: <b>quota</b> exceeded")
     expect(mail.locator(".tnb-pb")).to_have_count(0)
-    for width in (1280, 560, 400):
-        lab.page.set_viewport_size({"width": width, "height": 900})
+    for wide in (560, 380, 300):
+        run.evaluate("(run, wide) => { run.parentElement.style.width = `${wide}px`; }", wide)
+        expect(run).to_have_css("width", f"{wide}px")
         looks_right(run)
 
     for step in ("written", "mailed"):

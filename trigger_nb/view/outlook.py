@@ -47,25 +47,26 @@ class Outlook:
 
         `elapsed` is how long the run has lasted, `active` are the rows that are under way.
         """
-        durations = self._durations
+        durations, rows = self._durations, list(active)
         if durations.total is None:
             return None
-        if not durations.parts:
-            left = durations.total - elapsed
-            return now + left if left > 0 else None
-        instead, done_of_begun, left_of_begun, latest = self._instead_in_all, 0.0, 0.0, 0.0
+        left = self._left_now(now, rows) if durations.parts else durations.total - elapsed
+        # A map is never over before it says so itself.
+        maps = (row.progress.ends_at for row in rows if row.progress is not None)
+        ends_at = max([now + left, *(at for at in maps if at is not None)])
+        return ends_at if ends_at > now else None
+
+    def _left_now(self, now: float, active: Iterable[Row]) -> float:
+        """How many seconds are left."""
+        instead, done_of_begun, left_of_begun = self._instead_in_all, 0.0, 0.0
         for row in active:
             if row.path in self._left:
                 left = self._left_of(row, now)
                 done_of_begun += self._left[row.path] - left
                 left_of_begun += left
             elif self._is_instead(row):
-                instead += (row.duration(now) or 0.0) * durations.pace
-            if row.progress is not None and row.progress.ends_at is not None:
-                latest = max(latest, row.progress.ends_at)
-        left = max(left_of_begun, self._left_in_all - done_of_begun - instead)
-        ends_at = max(now + left, latest)
-        return ends_at if ends_at > now else None
+                instead += (row.duration(now) or 0.0) * self._durations.pace
+        return max(left_of_begun, self._left_in_all - done_of_begun - instead)
 
     def _left_of(self, row: Row, now: float) -> float:
         """What is left of a part that is under way."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from .._records import is_queued
 from . import details, icons
 from .escape import visible, visible_block
 from .model import RunModel, error_line, run_state, status_text, value_text
@@ -183,5 +184,5 @@ def clock(model: RunModel) -> Wire:
     return {
         "elapsed": None if elapsed is None else round(elapsed, 3),
         "at": round(model.now, 3),
-        "ticking": not model.at_rest,
+        "ticking": not (model.at_rest or is_queued(model.run)),
     }
