@@ -405,7 +405,7 @@ REFUSED = [
     (local_class(), "$", "Local"),
     (defaultdict(lambda: 0), "$", "collections.defaultdict"),
     (attributes_on(Counter("a")), "$", "collections.Counter"),
-    (Unstored("t", "T"), "$", "Unstored"),
+    (Unstored("t", "T"), "$", "T"),  # what it stands for
     (iter([]), "$", "list_iterator"),
 ]
 

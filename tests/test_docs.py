@@ -241,6 +241,7 @@ def settled(output):
     """An output without what differs from machine to machine and from time to time."""
     for pattern, name in (
         (r"\S*/\.trigger_nb", "DIR"),
+        (r"[\d,.]+/s\b", "RATE"),
         (r" *<?\d+(\.\d+)? (ms|s|min)(?= ?$| ·)", " TIME"),
         (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \w+", "DATE"),
     ):

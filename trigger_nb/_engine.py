@@ -850,8 +850,8 @@ class Pass:
         executor = executor_of(call, self.settings)
         if executor is not None:
             record.executor = name_of(executor)
+        _tee.listen()
         if call.batch is not None:
-            _tee.listen()
             if signature.is_async and executor is None:
                 return await call.batch.join(call, flight)
             return await self._elsewhere(call, record, flight, call.batch.start(call, flight), waits=True)
@@ -859,7 +859,6 @@ class Pass:
             start = self._outsourcing.start(call, self._task(call, flight), executor)
             return await self._elsewhere(call, record, flight, start, waits=True)
         args, named = self._arguments(call, signature, flight)
-        _tee.listen()
         point("task:begin")
         if not signature.is_async and call.options.get("thread", True):
             return await self._in_thread(call, record, flight, partial(call.body, *args, **named))

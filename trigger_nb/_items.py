@@ -50,13 +50,13 @@ class Source:
     def __init__(self, items: Items[Any], scope: Scope | None) -> None:
         self._scope = scope
         self._items: Any = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
-        self._is_async = isinstance(items, AsyncIterable)
+        self.is_async = isinstance(items, AsyncIterable)
 
     async def next(self) -> Any:
         """The next item; `LAST` when there is none."""
         token = current_scope.set(self._scope)
         try:
-            return await anext(self._items, LAST) if self._is_async else next(self._items, LAST)
+            return await anext(self._items, LAST) if self.is_async else next(self._items, LAST)
         finally:
             current_scope.reset(token)
 

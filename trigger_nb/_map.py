@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
@@ -108,7 +109,7 @@ class Walk:
         self._place = place
         self._give = give
         self._source: Source
-        self._turn: anyio.Lock  # one worker at a time takes items
+        self._turn: anyio.Lock | nullcontext[None]  # one worker at a time takes items
         self._spawn: Callable[..., Any]
         self._workers = 1
         self._over = False  # nothing new begins
@@ -126,7 +127,9 @@ class Walk:
         """Walk to the end of the last item. `begun` is called as soon as one is not replayed."""
         self.scope, self._begun = scope, begun
         self._keys = Keys(self._plan.item_key, scope.path)
-        self._source, self._turn = Source(self._items, scope.parent), anyio.Lock(fast_acquire=True)
+        self._source = Source(self._items, scope.parent)
+        # Taking from a plain iterable never gives up the loop's turn half-way.
+        self._turn = anyio.Lock(fast_acquire=True) if self._source.is_async else nullcontext()
         self._progress = _Progress(scope, size_of(self._items))
         self._limiter = _MapLimiter(self._plan.concurrency, self._progress)
         await self._walk()

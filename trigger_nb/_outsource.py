@@ -28,6 +28,7 @@ from ._pools import GIVE_A_FUNCTION, Engine, PoolFuture, Source, engine_of, sour
 from ._remote import Facts, Package, Parcel, TaskSlot, lines_of
 from ._reporter import Route
 from ._reports import reports
+from ._scope import current_scope
 from .errors import MissingExtraError, RunInterrupted, UsageError, WorkerLostError
 
 if TYPE_CHECKING:
@@ -294,6 +295,7 @@ class _Errand:
         if not self._begin():
             raise RunInterrupted
         args, named = _arguments(self._call, self._task)
+        self._context.run(current_scope.set, self._task._scope)
         return self._context.run(self._call.body, *args, **named)
 
     def _outcome(self, future: PoolFuture) -> Any:

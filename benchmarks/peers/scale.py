@@ -22,7 +22,7 @@ class Sizes:
     long: int  # of a map whose results are 10 kB each
 
 
-FULL = Sizes(few=1_000, many=100_000, long=10_000)
+FULL = Sizes(few=1_000, many=100_000, long=100_000)
 QUICK = Sizes(few=500, many=5_000, long=1_000)
 
 

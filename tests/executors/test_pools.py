@@ -17,6 +17,7 @@ import pytest
 
 from tests.executors.conftest import make_pool
 from tests.executors.effects import until, wait_for
+from tests.test_attempts import leave_running
 from trigger_nb import Property, TriggerClient
 from trigger_nb._feed import Progressed, Saved
 from trigger_nb._pools import _made
@@ -223,6 +224,7 @@ def test_a_thread_pool_shares_what_is_here(client):
     def body(item, task):
         with lock:
             seen.append(threading.current_thread().name)
+        print("printed", item)
         return task.key
 
     async def job(payload, io):
@@ -231,6 +233,7 @@ def test_a_thread_pool_shares_what_is_here(client):
     with ThreadPoolExecutor(1, thread_name_prefix="mine") as pool:
         assert len(run(client, job)) == 3
     assert seen == ["mine_0"] * 3
+    assert last(client).task("m/a").prints == "printed a\n"
 
 
 @pytest.mark.parametrize("given", [4, "dask", lambda workers: None, object()])
@@ -444,6 +447,22 @@ def test_a_worker_that_is_killed_breaks_a_pool_for_good(client, effects):
     assert effects.all == ["begun"]
 
 
+def test_a_kernel_that_died_was_not_killed_by_what_ran_elsewhere(world, pool):
+    """A1: three times in a row, and the run does not stop and ask."""
+
+    async def job(payload, io):
+        failing = io.run_task("task", lambda: [][payload], executor=pool)
+        with pytest.raises(IndexError):
+            await failing
+        return await io.run_task("last", lambda: 1)
+
+    job = world.client.job(job)
+    world.run(job, 1)
+    leave_running(world, job, "task", crashes=2, executor="ProcessPoolExecutor")
+    assert world.run(job, 1) == 1
+    assert last(world.client).task("task").status == TaskStatus.ERRORED
+
+
 def test_a_pool_that_is_made_by_a_function_is_made_again(client, effects):
     """A1: in mid-map a worker is killed; what was recorded is not done again, and nothing is lost."""
     recorded_at_kill = []
@@ -494,4 +513,4 @@ def test_a_batch_goes_there_as_one(client, effects, pool):
     for result in run(client, job, executor=pool):
         assert [n for n, _ in result] == list(range(10))
         assert os.getpid() not in {pid for _, pid in result}
-    assert effects.all == ["4", "4", "2"] * 2
+    assert effects.counts == {"4": 4, "2": 2}

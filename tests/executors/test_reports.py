@@ -1,0 +1,98 @@
+"""The way home for what bodies report while they run: data, signed, and never in a body's way."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+import pytest
+
+from tests.executors.effects import wait_for
+from trigger_nb._remote import Facts, RemoteTask
+from trigger_nb._reporter import Reporter, Route, sender, sign
+from trigger_nb._reports import Reports
+
+
+@pytest.fixture
+def home():
+    """A home, its route, and what a task with the token "t" has told it."""
+    reports, told = Reports(), []
+    reports.open("t", told.append)
+    return reports, reports.over_loopback(), told
+
+
+def send_raw(route, data):
+    with socket.create_connection(("127.0.0.1", route.port)) as connection:
+        connection.sendall(data)
+        connection.settimeout(5)
+        return connection.recv(1)  # b"": it was closed
+
+
+def test_a_message_comes_home_to_its_task(home):
+    reports, route, told = home
+    send = sender(route)
+    send(json.dumps({"task": "other", "n": 1}))
+    send(json.dumps({"task": "t", "n": 2}))
+    wait_for(lambda: told)
+    assert told == [{"task": "t", "n": 2}]
+    reports.close("t")
+    send(json.dumps({"task": "t", "n": 3}))
+    reports.open("end", told.append)
+    send(json.dumps({"task": "end"}))
+    wait_for(lambda: len(told) == 2)
+    assert told[1] == {"task": "end"}
+
+
+def test_a_stranger_is_not_listened_to(home):
+    _, route, told = home
+    message = json.dumps({"task": "t"}).encode()
+    for data in (
+        message + b"\n",
+        sign(b"another key", message) + b" " + message + b"\n",
+        b"x" * 1_000_000 + b"\n",
+    ):
+        try:
+            assert send_raw(route, data) == b""
+        except ConnectionError:
+            pass  # closed while it was still sending
+    signed_but_none = b"[]"
+    sender(route)("no JSON")
+    sender(route)(signed_but_none.decode())
+    sender(route)(json.dumps({"task": "t", "ok": True}))
+    wait_for(lambda: told)
+    assert told == [{"task": "t", "ok": True}]
+
+
+def test_where_no_way_leads_home_the_body_does_not_notice():
+    assert sender(Route()) is None
+    assert sender(Route("tcp", host="another-machine", port=1)) is None
+    assert sender(Route("dask", topic="t")) is None  # not on a worker of Dask's
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    sender(Route("tcp", host=socket.gethostname(), port=port))("lost")
+    task = RemoteTask(Facts("r", "p", "k", 1, "i", "t", Route(), ("", 0)), Reporter(), None)
+    task.progress(1, 2)
+    task.log("kept", {"object": object})
+    assert json.loads(task.lines[0])[:2] == ["info", "kept"]
+
+
+def test_of_much_progress_only_the_latest_is_sent():
+    sent, reporter = [], Reporter()
+    for n in range(1000):
+        reporter.progress(sent.append, "t", {"done": n})
+    wait_for(lambda: sent and json.loads(sent[-1])["done"] == 999)
+    assert len(sent) <= 3
+
+
+def test_a_home_that_does_not_answer_holds_up_no_body():
+    def hang(text):
+        time.sleep(60)
+
+    reporter = Reporter()
+    began = time.monotonic()
+    for n in range(100):
+        reporter.say(hang, "t", {"n": n})
+        reporter.progress(hang, "t", {"done": n})
+    reporter.forget("t")
+    assert time.monotonic() - began < 30
