@@ -79,7 +79,8 @@ ONLY_IN = {"diskcache": {"_store.py"}}
 # Not imported by `import trigger_nb`: they are slow to import, or need not be installed.
 LATE = {
     *("IPython", "anywidget", "ipywidgets", "pydantic", "tenacity"),
-    *("cloudpickle", "distributed", "httpx", "ipyparallel", "numpy", "pandas", "polars", "pyarrow", "requests", "trio"),
+    *("cloudpickle", "httpx", "numpy", "pandas", "polars", "pyarrow", "requests", "trio"),
+    *("distributed", "ipyparallel"),
     *("githubkit", "openai", "resend", "slack_sdk", "sqlalchemy", "stripe"),
     *("pyairtable", "replicate", "sendgrid", "supabase"),
 }

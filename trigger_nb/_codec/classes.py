@@ -329,7 +329,8 @@ def _read_secret(reader: Reader, data: Mapping[str, Any]) -> Redacted:
 def _refuse_unstored(writer: Writer, value: Unstored | UnstoredArgument) -> Any:
     """As what it stands for was refused."""
     known = known_of(value)
-    raise NotStorableError(writer.path, known["type"], known.get("reason", ""))
+    reason = known.get("reason") or "it stands for a value that could not be stored itself"
+    raise NotStorableError(writer.path, known["type"], reason)
 
 
 def register() -> None:
