@@ -19,7 +19,8 @@ import sqlalchemy.exc
 import stripe
 
 import trigger_nb
-from trigger_nb import _io, _operations, _plan, errors, filters, integrations, retry, run as run_module
+from trigger_nb import _io, _operations, errors, filters, integrations, retry, run as run_module
+from trigger_nb._plans import plan
 from trigger_nb._task import Options
 from trigger_nb.client import TriggerClient
 from trigger_nb.job import JobOptions
@@ -90,7 +91,7 @@ def test_every_argument_of_a_job_is_in_its_page():
         missing([name for name in told if name not in ("run", "runs", "start", "run_sync")], REFERENCE["job"])
         == []
     )
-    for kind in (_plan.Plan, _plan.PlannedTask, _plan.PlannedWait):
+    for kind in (plan.Plan, plan.PlannedTask, plan.PlannedWait):
         assert missing([field.name for field in dataclasses.fields(kind)], REFERENCE["job"]) == []
     for part in dataclasses.fields(trigger_nb.Context):
         assert missing([f"ctx.{part.name}"], REFERENCE["job"]) == []

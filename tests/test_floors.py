@@ -19,30 +19,30 @@ PACKAGE = ROOT / "trigger_nb"
 # The ground floor first. A file may import from any floor below its own, never from its own. The numbers
 # are the design's floors, some of which are split here; where a file fits on several, it is on the lowest.
 FLOORS = [
-    "errors.py",  # 0
-    "_redact.py _reporter.py",
+    "errors.py _limits/__init__.py _maps/__init__.py _plans/__init__.py _remote/__init__.py",  # 0
+    "_redact.py _remote/reporter.py",
     "_bodies.py _bytecode.py _clock.py _crashpoints.py _executors.py _interrupt.py _prints.py view/words.py",
-    "_gates.py _scope.py _virtual.py view/escape.py",
-    "_fingerprint.py _limits.py _valuefiles.py view/values.py",
-    "_codec/_base.py _keys.py _places.py filters.py retry.py",  # 1
+    "_limits/gates.py _scope.py _plans/virtual.py view/escape.py",
+    "_fingerprint.py _limits/limiter.py _valuefiles.py view/values.py",
+    "_codec/_base.py _keys.py _limits/places.py filters.py retry.py",  # 1
     "_origins.py",
     "_codec/arrays.py _codec/classes.py _codec/exceptions.py _codec/frames.py _codec/signed.py",  # 2
     "_codec/json.py _codec/preview.py _codec/tables.py _records.py triggers.py",
     "_estimate.py _statuses.py",
     "_codec/__init__.py _feed.py _forget.py _operations.py",  # 3
-    "_items.py _remote.py _store.py _task.py _tee.py _values.py view/rows.py",  # 4
-    "_reports.py view/outlook.py view/statuses.py",
+    "_maps/items.py _remote/worker.py _store.py _task.py _tee.py _values.py view/rows.py",  # 4
+    "_remote/reports.py view/outlook.py view/statuses.py",
     "_commit.py _flights.py _lease.py view/icons.py view/model.py",  # 5
     "_call.py",
-    "_pools.py _still.py view/excerpt.py integrations/openai/_answers.py integrations/openai/_stream.py",
+    "_remote/pools.py _still.py view/excerpt.py integrations/openai/_answers.py integrations/openai/_stream.py",
     "view/text.py",
-    "_outsource.py view/details.py integrations/openai/_bodies.py",
+    "_remote/outsource.py view/details.py integrations/openai/_bodies.py",
     "view/fields.py view/wire.py",
     "view/html.py",
     "_ledger.py view/stream.py view/widget.py",
-    "_batch.py _changes.py _status.py",
-    "_map.py",
-    "_imap.py",
+    "_maps/batch.py _changes.py _status.py",
+    "_maps/walk.py",
+    "_maps/iterator.py",
     "_engine.py view/pump.py view/store.py view/table.py",  # 6
     "view/notebook.py",
     "_io.py view/__init__.py",  # 7
@@ -51,8 +51,8 @@ FLOORS = [
     "integrations/_http_exchange.py",
     "integrations/_sql_errors.py integrations/_sql_query.py integrations/_sql_writes.py",
     "_awaiting.py _controls.py _diff.py _fork.py _housekeeping.py _taskinfo.py",
-    "_rehearsal.py integrations/_github_api.py integrations/openai/_methods.py",
-    "_plan.py run.py integrations/_github_git.py integrations/openai/_assistants.py",  # 9
+    "_plans/rehearsal.py integrations/_github_api.py integrations/openai/_methods.py",
+    "_plans/plan.py run.py integrations/_github_git.py integrations/openai/_assistants.py",  # 9
     "_runlist.py integrations/_stripe_errors.py integrations/openai/__init__.py",
     "runs.py",
     "integrations/github.py integrations/resend.py integrations/slack.py integrations/stripe.py",

@@ -16,7 +16,7 @@ from hypothesis import given, strategies as st
 
 from trigger_nb import ConcurrencyLimit, Rate
 from trigger_nb._clock import SystemClock
-from trigger_nb._limits import LONGEST_HOLD, Limiter, limiter_of, rate_of_line, to_rate
+from trigger_nb._limits.limiter import LONGEST_HOLD, Limiter, limiter_of, rate_of_line, to_rate
 from trigger_nb.errors import InvalidOptionError
 from trigger_nb.testing import FakeClock
 

@@ -20,9 +20,10 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from tests.test_engine_model import Disturbance, Node, Program, disturbances, trees
 from tests.worlds import Gate, until
-from trigger_nb import Retry, RunStatus, TriggerClient, _rehearsal, event_trigger
+from trigger_nb import Retry, RunStatus, TriggerClient, event_trigger
 from trigger_nb._flights import flights
 from trigger_nb._forget import forget
+from trigger_nb._plans import rehearsal
 from trigger_nb._records import Reason, TaskRecord
 from trigger_nb._store import Row
 from trigger_nb.errors import (
@@ -280,7 +281,7 @@ def test_a_task_that_killed_the_process_again_and_again(world):
 
 def test_branches_go_on_as_far_as_each_can(world, monkeypatch):
     """C1."""
-    monkeypatch.setattr(_rehearsal, "PATIENCE", 0.3 if not world.is_async else 60)
+    monkeypatch.setattr(rehearsal, "PATIENCE", 0.3 if not world.is_async else 60)
 
     def branch(io, name, more):
         yield io.run_task((name, 1), world.noting((name, 1)))
@@ -489,7 +490,7 @@ def test_a_limit_of_time_around_what_is_unknown_does_not_count():
 
 def test_a_pause_of_the_code_beside_what_is_unknown(monkeypatch):
     """`asyncio.sleep` is slept, for a while; the branch then goes on."""
-    monkeypatch.setattr(_rehearsal, "PATIENCE", 60)
+    monkeypatch.setattr(rehearsal, "PATIENCE", 60)
 
     async def main():
         client = TriggerClient("pause", display=False)
@@ -503,7 +504,7 @@ def test_a_pause_of_the_code_beside_what_is_unknown(monkeypatch):
             await asyncio.gather(io.run_task("first", lambda: 1), *map(later, range(3)))
 
         assert keys(job.plan().runs) == ["first", "later · 0", "later · 1", "later · 2"]
-        monkeypatch.setattr(_rehearsal, "PATIENCE", 0)
+        monkeypatch.setattr(rehearsal, "PATIENCE", 0)
         assert keys(job.plan().runs)[0] == "first"
 
     asyncio.run(main())
@@ -595,7 +596,7 @@ def test_a_countdown_to_another_attempt_is_told_with_the_task():
 
 def test_a_connection_that_is_left_open_holds_nothing_up(monkeypatch):
     """It may be that something comes by it, while a wait goes on: what is known by then is told."""
-    monkeypatch.setattr(_rehearsal, "PATIENCE", 0.02)
+    monkeypatch.setattr(rehearsal, "PATIENCE", 0.02)
 
     async def main():
         client = TriggerClient("open", display=False)
@@ -1040,7 +1041,7 @@ def test_a_long_one_is_cut(world):
 def test_running_it_does_what_the_plan_said(root, is_async, disturbed):
     """R1, R5, R7: what was to be replayed is, what was to run does, and for the reason told."""
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(_rehearsal, "PATIENCE", 0.02)
+        patched.setattr(rehearsal, "PATIENCE", 0.02)
         program = Program(root, is_async, Path(directory))
         try:
             for disturbance in [*disturbed, None]:

@@ -15,7 +15,7 @@ await greet.run({"id": 7})
 from . import errors, retry
 from ._codec import register_codec, register_error
 from ._io import Io
-from ._limits import ConcurrencyLimit, Rate
+from ._limits.limiter import ConcurrencyLimit, Rate
 from ._records import Reason, RunStatus, TaskStatus
 from ._runtime import Notification
 from ._status import Status

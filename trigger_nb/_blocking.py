@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._call import MISS, SAID, Call
 from ._executors import Home, threads
-from ._imap import MapIterator
 from ._io import Io, KeyValues, Logger, Stores
+from ._maps.iterator import MapIterator
 from ._status import Status, StatusState
 from .errors import RunInterrupted, UsageError
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from ._engine import Pass
-    from ._items import Items
-    from ._map import Walk
+    from ._maps.items import Items
+    from ._maps.walk import Walk
 
 
 class BlockingIo:

@@ -16,7 +16,7 @@ from ._store import Row
 if TYPE_CHECKING:
     from ._executors import Start
     from ._flights import Flight
-    from ._limits import Limiter
+    from ._limits.limiter import Limiter
     from ._records import TaskRecord
     from ._scope import Place, Scope
     from ._task import OnChange, Options

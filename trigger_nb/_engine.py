@@ -40,13 +40,13 @@ from ._forget import Finality, forget, open_again, to_be_said_again
 from ._interrupt import calls_user_code
 from ._keys import ancestors, display_key, display_path, is_within, parent_path
 from ._ledger import Ledger
-from ._limits import Limiter, limiter_of, rate_of_line
+from ._limits.limiter import Limiter, limiter_of, rate_of_line
+from ._limits.places import Places, RunPlace
 from ._origins import comes_from_subtask, mark_origin, origins
-from ._outsource import Outsourcing, executor_of, name_of
-from ._places import Places, RunPlace
 from ._prints import Prints
 from ._records import FAN_OUT, Reason, RunRecord, RunStatus, TaskRecord, TaskStatus, abridged
 from ._redact import check_redact, redact, scrub, scrub_error, secrets
+from ._remote.outsource import Outsourcing, executor_of, name_of
 from ._scope import Scope, TimeLimit, current_scope
 from ._still import Still, Why
 from ._store import Row

@@ -16,10 +16,10 @@ from ._bodies import signature_of
 from ._call import MISS, SAID, Call, Said, Service
 from ._clock import to_datetime, to_seconds, to_timestamp
 from ._engine import Pass
-from ._imap import Channel, MapIterator
-from ._items import Items, check_items
 from ._keys import normal_key
-from ._map import CONCURRENCY, Walk, plan_of
+from ._maps.items import Items, check_items
+from ._maps.iterator import Channel, MapIterator
+from ._maps.walk import CONCURRENCY, Walk, plan_of
 from ._scope import Scope, current_scope, resolve_scope
 from ._status import Status, StatusCall, StatusState, checked
 from ._store import Row

@@ -30,9 +30,9 @@ from ._feed import Expected, Feed, PassBegan, SavedRun
 from ._flights import flights, watch
 from ._interrupt import calls_user_code
 from ._io import Host, Io
-from ._limits import Limiter
+from ._limits.limiter import Limiter
+from ._limits.places import JobLimits, RunPlace
 from ._origins import related
-from ._places import JobLimits, RunPlace
 from ._records import RunRecord, RunStatus, TaskRecord, is_queued
 from ._redact import secrets
 from ._scope import current_scope

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from ._feed import Feed
-    from ._limits import RateOption
+    from ._limits.limiter import RateOption
     from ._scope import Scope
 
 OnChange: TypeAlias = Literal["keep", "only", "rerun"]
@@ -106,7 +106,9 @@ def check_choices(options: Mapping[str, Any]) -> None:
             raise InvalidOptionError(f"{name} is True or False; not {given!r:.100}")
     check_executor(options.get("executor"))
     if options.get("executor") is not None and options.get("thread") is False:
-        raise InvalidOptionError("a task with an executor does not run where the job runs: leave out thread=False")
+        raise InvalidOptionError(
+            "a task with an executor does not run where the job runs: leave out thread=False"
+        )
 
 
 def _quoted(word: str) -> str:

@@ -17,7 +17,7 @@ from . import _codec, _housekeeping
 from ._awaiting import CellCall
 from ._clock import Clock, to_seconds, to_timestamp
 from ._keys import hashed
-from ._limits import ConcurrencyLimit, Rate
+from ._limits.limiter import ConcurrencyLimit, Rate
 from ._records import RunRecord, RunStatus
 from ._runlist import RunQuery
 from ._runtime import Notification, Runtime, runtime_for

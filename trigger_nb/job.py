@@ -19,9 +19,9 @@ from ._clock import to_datetime, to_seconds
 from ._fingerprint import Fingerprints
 from ._io import Io
 from ._keys import hashed
-from ._limits import ConcurrencyLimit, Limiter, Rate, check_count, to_rate
-from ._places import JobLimits
-from ._plan import Plan, make_plan
+from ._limits.limiter import ConcurrencyLimit, Limiter, Rate, check_count, to_rate
+from ._limits.places import JobLimits
+from ._plans.plan import Plan, make_plan
 from ._records import RunRecord, RunStatus, check_run_id
 from ._redact import check_redact, redact
 from ._runtime import Execution, Notification, Runtime, Work, users_frames

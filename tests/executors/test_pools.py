@@ -20,8 +20,8 @@ from tests.executors.effects import until, wait_for
 from tests.test_attempts import leave_running
 from trigger_nb import Property, TriggerClient
 from trigger_nb._feed import Progressed, Saved
-from trigger_nb._pools import _made
 from trigger_nb._records import TaskStatus
+from trigger_nb._remote.pools import _made
 from trigger_nb.errors import (
     InvalidOptionError,
     MissingExtraError,

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from tests.executors.effects import wait_for
-from trigger_nb._remote import Facts, RemoteTask
-from trigger_nb._reporter import Reporter, Route, sender, sign
-from trigger_nb._reports import Reports
+from trigger_nb._remote.reporter import Reporter, Route, sender, sign
+from trigger_nb._remote.reports import Reports
+from trigger_nb._remote.worker import Facts, RemoteTask
 
 
 @pytest.fixture

@@ -18,23 +18,23 @@ from concurrent.futures import BrokenExecutor, CancelledError
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from . import _codec
-from ._bodies import bind_body, signature_of
-from ._codec import Unstored
-from ._codec.exceptions import _file_name
-from ._executors import Threads, is_executor
-from ._keys import display_path
-from ._pools import GIVE_A_FUNCTION, Engine, PoolFuture, Source, engine_of, source_of
-from ._remote import Facts, Package, Parcel, TaskSlot, lines_of
-from ._reporter import Route
-from ._reports import reports
-from ._scope import current_scope
-from .errors import MissingExtraError, RunInterrupted, UsageError, WorkerLostError
+from .. import _codec
+from .._bodies import bind_body, signature_of
+from .._codec import Unstored
+from .._codec.exceptions import _file_name
+from .._executors import Threads, is_executor
+from .._keys import display_path
+from .._scope import current_scope
+from ..errors import MissingExtraError, RunInterrupted, UsageError, WorkerLostError
+from .pools import GIVE_A_FUNCTION, Engine, PoolFuture, Source, engine_of, source_of
+from .reporter import Route
+from .reports import reports
+from .worker import Facts, Package, Parcel, TaskSlot, lines_of
 
 if TYPE_CHECKING:
-    from ._call import Call, Settings
-    from ._executors import Start
-    from ._task import Task
+    from .._call import Call, Settings
+    from .._executors import Start
+    from .._task import Task
 
 Begin = Callable[[], bool]
 Finish = Callable[[Callable[[], Any]], None]

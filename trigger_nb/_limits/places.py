@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from ._limits import ConcurrencyLimit, Limiter, Rate, agree
+from .limiter import ConcurrencyLimit, Limiter, Rate, agree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._clock import Clock
+    from .._clock import Clock
 
 
 class Places:

@@ -21,28 +21,28 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from . import _ledger
-from ._awaiting import has_loop
-from ._call import UNKNOWN, Call, Memory, Stop
-from ._commit import GroupCommit, Pending
-from ._engine import Pass
-from ._executors import Home
-from ._feed import Feed
-from ._interrupt import calls_user_code, interruptible
-from ._io import checkpoint
-from ._records import Reason, RunRecord, RunStatus, TaskRecord
-from ._redact import secrets
-from ._runtime import call_run_function, users_frames
-from ._scope import current_scope
-from ._virtual import VirtualClock, VirtualLoop
+from .. import _ledger
+from .._awaiting import has_loop
+from .._call import UNKNOWN, Call, Memory, Stop
+from .._commit import GroupCommit, Pending
+from .._engine import Pass
+from .._executors import Home
+from .._feed import Feed
+from .._interrupt import calls_user_code, interruptible
+from .._io import checkpoint
+from .._records import Reason, RunRecord, RunStatus, TaskRecord
+from .._redact import secrets
+from .._runtime import call_run_function, users_frames
+from .._scope import current_scope
+from .virtual import VirtualClock, VirtualLoop
 
 if TYPE_CHECKING:
-    from ._clock import Clock
-    from ._flights import Flight
-    from ._prints import Prints
-    from ._runtime import Runtime, Work
-    from ._scope import Scope
-    from ._store import Row
+    from .._clock import Clock
+    from .._flights import Flight
+    from .._prints import Prints
+    from .._runtime import Runtime, Work
+    from .._scope import Scope
+    from .._store import Row
 
 T = TypeVar("T")
 

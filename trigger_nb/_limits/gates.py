@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from ._executors import Home
+from .._executors import Home
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import anyio.lowlevel
 
-from ._batch import Batch
-from ._bodies import signature_of
-from ._call import MISS, UNKNOWN, Call
-from ._clock import to_datetime
-from ._feed import Progressed
-from ._items import LAST, Items, Keys, Source, name_of, size_of
-from ._keys import display_path
-from ._limits import Limiter
-from .errors import InvalidOptionError, MapError, UsageError
+from .._bodies import signature_of
+from .._call import MISS, UNKNOWN, Call
+from .._clock import to_datetime
+from .._feed import Progressed
+from .._keys import display_path
+from .._limits.limiter import Limiter
+from ..errors import InvalidOptionError, MapError, UsageError
+from .batch import Batch
+from .items import LAST, Items, Keys, Source, name_of, size_of
 
 if TYPE_CHECKING:
-    from ._scope import Place, Scope
-    from ._task import Options, Properties
+    from .._scope import Place, Scope
+    from .._task import Options, Properties
 
 FAILURES_IN_A_ROW = 20  # after so many without one success, no new item begins
 TELL_EVERY = 0.1  # how often the node says how far it is, in seconds

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-from ._clock import SystemClock
-from ._gates import Pace, Part, Waiter, Window
-from .errors import InvalidOptionError
+from .._clock import SystemClock
+from ..errors import InvalidOptionError
+from .gates import Pace, Part, Waiter, Window
 
 if TYPE_CHECKING:
-    from ._clock import Clock
-    from ._scope import Place
+    from .._clock import Clock
+    from .._scope import Place
 
 # Seconds. No service's word is taken for a time further ahead: it comes of a misread header, as in `RetryAt`.
 LONGEST_HOLD = 366 * 24 * 3600.0

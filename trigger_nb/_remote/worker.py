@@ -24,7 +24,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
-from ._reporter import MAX_MESSAGE, Reporter, Route, Send, reporter, sender
+from .reporter import MAX_MESSAGE, Reporter, Route, Send, reporter, sender
 
 _BODIES_KEPT = 64
 _FRAMES_KEPT = 12  # of a traceback
@@ -287,7 +287,7 @@ def _put_together(cls: type[BaseException], args: tuple[Any, ...], state: dict[s
 
 
 def _as_data(error: BaseException) -> str:
-    from ._codec import encode_error
+    from .._codec import encode_error
 
     return json.dumps(encode_error(error))
 

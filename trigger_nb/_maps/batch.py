@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import anyio
 
-from ._call import show_place
-from ._keys import display_path
-from ._places import Places
-from ._scope import Scope, current_scope
-from .errors import UsageError
+from .._call import show_place
+from .._keys import display_path
+from .._limits.places import Places
+from .._scope import Scope, current_scope
+from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from ._call import Call
-    from ._executors import Start
-    from ._flights import Flight
+    from .._call import Call
+    from .._executors import Start
+    from .._flights import Flight
 
 Outcome = Callable[[], Any]
 

@@ -7,12 +7,12 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ._keys import display_key
-from .errors import UsageError
+from .._keys import display_key
+from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from ._call import Call
-    from ._map import Walk
+    from .._call import Call
+    from .walk import Walk
 
 T = TypeVar("T")
 

@@ -10,19 +10,19 @@ from itertools import islice
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
-from ._call import Stop, show_place
-from ._clock import to_datetime
-from ._keys import ancestors, display_key, display_path, last_segment, parent_path
-from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
-from ._redact import secrets
-from ._rehearsal import Met, Rehearsal, rehearse
-from .view.escape import columns, fit, markup, visible
-from .view.html import stylesheet
-from .view.model import error_line
-from .view.words import duration, moment, plural
+from .._call import Stop, show_place
+from .._clock import to_datetime
+from .._keys import ancestors, display_key, display_path, last_segment, parent_path
+from .._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
+from .._redact import secrets
+from ..view.escape import columns, fit, markup, visible
+from ..view.html import stylesheet
+from ..view.model import error_line
+from ..view.words import duration, moment, plural
+from .rehearsal import Met, Rehearsal, rehearse
 
 if TYPE_CHECKING:
-    from ._runtime import Runtime, Work
+    from .._runtime import Runtime, Work
 
 Ends = Literal["complete", "unknown", "error"]
 

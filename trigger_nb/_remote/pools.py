@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from types import FunctionType, MethodType
 from typing import Any, Literal, Protocol
 
-from ._executors import is_executor
-from ._remote import execute
-from ._reporter import Route
-from ._reports import reports
-from .errors import UsageError
+from .._executors import is_executor
+from ..errors import UsageError
+from .reporter import Route
+from .reports import reports
+from .worker import execute
 
 GIVE_A_FUNCTION = (
     "Give executor= a function that makes one, such as lambda: ProcessPoolExecutor(4), and it is made anew"

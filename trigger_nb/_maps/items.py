@@ -7,12 +7,12 @@ import json
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sized
 from typing import Any, TypeAlias, TypeVar
 
-from . import _codec
-from ._codec._base import kind_of
-from ._keys import display_path, normal_key
-from ._redact import secrets
-from ._scope import Scope, current_scope
-from .errors import DuplicateKeyError, InvalidKeyError, InvalidOptionError, NotStorableError
+from .. import _codec
+from .._codec._base import kind_of
+from .._keys import display_path, normal_key
+from .._redact import secrets
+from .._scope import Scope, current_scope
+from ..errors import DuplicateKeyError, InvalidKeyError, InvalidOptionError, NotStorableError
 
 Item = TypeVar("Item")
 Items: TypeAlias = "Iterable[Item] | AsyncIterable[Item]"

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, cast
 from weakref import WeakSet
 
-from ._reporter import MAX_MESSAGE, Route, sign
+from .reporter import MAX_MESSAGE, Route, sign
 
 Receiver = Callable[[dict[str, Any]], None]
 

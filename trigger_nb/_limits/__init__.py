@@ -1,0 +1,1 @@
+"""How much goes on at once, and how often something begins."""

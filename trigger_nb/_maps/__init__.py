@@ -1,0 +1,1 @@
+"""`io.map` and `io.imap`: one task for each of thousands of items."""

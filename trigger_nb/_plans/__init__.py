@@ -1,0 +1,1 @@
+"""`job.plan`: what running a cell would do."""

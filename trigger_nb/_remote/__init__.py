@@ -1,0 +1,1 @@
+"""Bodies in executors: process pools and clusters."""
