@@ -31,7 +31,7 @@ FLOORS = [
     "_estimate.py _statuses.py",
     "_codec/__init__.py _feed.py _forget.py _operations.py",  # 3
     "_maps/items.py _remote/worker.py _store.py _task.py _tee.py _values.py view/rows.py",  # 4
-    "_remote/reports.py view/outlook.py view/statuses.py",
+    "_remote/reports.py view/items.py view/outlook.py view/statuses.py",
     "_commit.py _flights.py _lease.py view/icons.py view/model.py",  # 5
     "_call.py",
     "_remote/pools.py _still.py view/excerpt.py integrations/openai/_answers.py integrations/openai/_stream.py",

@@ -206,7 +206,9 @@ def test_the_node_says_how_far_it_is_how_fast_and_when_it_is_done():
 
 
 def test_the_node_says_what_became_of_its_items():
-    ended = task("embed", 1, TaskStatus.COMPLETED, kind="map", tally={"items": 1000, "failed": 3}, ended_at=T + 6)
+    ended = task(
+        "embed", 1, TaskStatus.COMPLETED, kind="map", tally={"items": 1000, "failed": 3}, ended_at=T + 6
+    )
     model = of_map([item(n) for n in range(60)], node=ended)
     model.apply([Seen(item(n).path, Reason.REPLAYED) for n in range(50)])
     line = next(line for line in text.tree(model).splitlines() if "embed" in line)
@@ -219,7 +221,9 @@ def test_the_node_says_what_became_of_its_items():
 def test_text_and_html_tell_failures_first_and_count_the_rest():
     model = of_map(several(1000))
     lines = [line for line in text.tree(model).splitlines() if "Text " in line]
-    assert [line.split("✘")[1].split()[:2] for line in lines[:10]] == [["Text", str(n)] for n in range(7, 1000, 100)]
+    assert [line.split("✘")[1].split()[:2] for line in lines[:10]] == [
+        ["Text", str(n)] for n in range(7, 1000, 100)
+    ]
     page = Page(html.final(model))
     told = [line for line in page.lines if "Text " in line]
     assert all("✘" in line for line in told[:10])

@@ -324,7 +324,6 @@ SCENES = (
     ),
     Scene("many", (UNTIL + SERVICES + COMPANIES, ENRICH), many),
     Scene("map", (UNTIL + SERVICES + ARTICLES, EMBED), mapped, looks=("light", "dark")),
-    Scene("map-narrow", (UNTIL + SERVICES + ARTICLES, EMBED), mapped, wide=480, source=False),
     Scene("timeline", (UNTIL + SERVICES + REPORT, TIMELINE), timeline),
     Scene(
         "integrations",

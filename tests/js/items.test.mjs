@@ -14,10 +14,14 @@ beforeEach(() => {
   mock.timers.enable({ apis: ["Date"], now: 1_000_000 });
 });
 
-/** A map with some items, of which others are kept back. */
+/**
+ * A map with some items, of which others are kept back.
+ * @param {Record<string, number>} rest
+ */
 function started(rest = { completed: 900 }) {
   const rows = new RowSet();
   const asked = [];
+  /** @type {any} */
   const store = {
     rows, version: 0, header: {}, lookFor: () => {}, notify: () => {},
     askForItems: (map, state) => asked.push([map.index, state]),

@@ -407,9 +407,8 @@ def _progress_bar(row: Row) -> str:
     progress = row.progressed
     if progress is None or not progress.total or not progress.total > 0:
         return ""
-    done, failed = (
-        100 * min(1.0, max(0.0, part / progress.total)) for part in (progress.done - progress.failed, progress.failed)
-    )
+    parts = (progress.done - progress.failed, progress.failed)
+    done, failed = (100 * min(1.0, max(0.0, part / progress.total)) for part in parts)
     bad = f'<i class="tnb-pb-bad" style="width:{failed:.1f}%"></i>' if failed else ""
     return f'<span class="tnb-pb"><i style="width:{done:.1f}%"></i>{bad}</span>'
 

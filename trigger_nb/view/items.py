@@ -76,7 +76,8 @@ class Items:
 
     def ask(self, scope: Row, state: str) -> list[Row]:
         """Show the next items of a map that are in a state. Returns them."""
-        hidden = (item for item in scope.children.values() if item.state == state and item.path not in self._shown)
+        alike = (item for item in scope.children.values() if item.state == state)
+        hidden = (item for item in alike if item.path not in self._shown)
         page = heapq.nsmallest(_PAGE, hidden, key=position)
         self._asked.setdefault(scope.path, {}).update((item.path, None) for item in page)
         return page

@@ -117,7 +117,7 @@ class RunModel:
         self.changed: dict[str, Row] = {}
         self.unstored: dict[str, Row] = {}
         self.recent: deque[Row] = deque(maxlen=_RECENT)
-        self._unsettled: dict[Row, None] = {}  # rows that have to be settled, once for all that happened to them
+        self._unsettled: dict[Row, None] = {}  # settled once, for all that has happened to them
         self._backlog: Iterator[Event] | None = _backlog(records, dict(seen or {}))
         if not lazy:
             self.load(None)

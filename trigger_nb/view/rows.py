@@ -310,7 +310,8 @@ class Row:
 
     def standing(self) -> Iterator[Row]:
         """As `walk`, without folded items of large maps, and what is in them: there may be very many."""
-        for child in list(self.unfolded.values()) if self.unfolded is not None and self.folds else self.ordered():
+        unfolded = self.unfolded if self.folds else None
+        for child in self.ordered() if unfolded is None else list(unfolded.values()):
             yield child
             yield from child.standing()
 

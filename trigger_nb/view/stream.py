@@ -78,9 +78,9 @@ class Stream:
         self._items = Items()  # those of maps that are sent
         self._folding: set[str] = set()  # paths of the maps of which not all items are sent
         self._gone: dict[int, None] = {}  # numbers of items that are not shown any more
-        self._fleeting: dict[str, float] = {}  # paths of items that have just begun, and when that was noticed
+        self._fleeting: dict[str, float] = {}  # by path of an item that has just begun: when that was noticed
         self._stayed: set[str] = set()  # paths of those that run on
-        self._now = 0.0
+        self._now = 0.0  # by the model's clock, while a message is made
         self._search: Search | None = None
         self._open: dict[int, _OpenDetails] = {}
         self._answers: list[Wire] = []

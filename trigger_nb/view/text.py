@@ -153,10 +153,10 @@ def progress_text(row: Row) -> str:
     said = [_amount(progress.done) + (f" of {_amount(progress.total)}" if progress.total else "")]
     if progress.failed:
         said.append(f"{progress.failed:,} failed")
-    if progress.rate:
-        said.append(rate(progress.rate))
     if progress.text:
         said.append(visible(progress.text, 80))
+    if progress.rate:
+        said.append(rate(progress.rate))
     return " · ".join(said)
 
 

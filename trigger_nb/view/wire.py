@@ -173,7 +173,8 @@ def status(line: StatusLine) -> Wire:
 
 def _to_come(model: RunModel) -> Wire:
     """How many items of maps have no row yet."""
-    told = [(row, row.progress.total) for row in model.active.values() if row.unfolded is not None and row.progress]
+    maps = (row for row in model.active.values() if row.unfolded is not None)
+    told = [(row, row.progress.total) for row in maps if row.progress is not None]
     count = sum(max(0, int(total) - row.tally.tasks) for row, total in told if total is not None)
     return {"to come": count} if count else {}
 

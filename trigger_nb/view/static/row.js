@@ -19,7 +19,7 @@ export class RowElement {
     this.countdown = h("span", { class: "tnb-m tnb-m-hot" });
     this.progressBar = h("i");
     this.progressFailed = h("i", { class: "tnb-pb-bad" });
-    this.progress = h("span", { class: "tnb-pb" }, this.progressBar, this.progressFailed);
+    this.progress = h("span", { class: "tnb-pb" }, this.progressBar);
     this.progressText = h("span", { class: "tnb-m" });
     this.properties = h("span", { class: "tnb-ps" });
     this.error = h("span", { class: "tnb-e" });
@@ -131,7 +131,8 @@ export class RowElement {
     setShown(this.progress, Boolean(row.progress && total));
     if (total) {
       this.progressBar.style.width = percent(done - failed, total);
-      this.progressFailed.style.width = failed ? `max(2px, ${percent(failed, total)})` : "0";
+      this.progressFailed.style.width = `max(2px, ${percent(failed, total)})`;
+      setChildren(this.progress, failed ? [this.progressBar, this.progressFailed] : [this.progressBar]);
     }
     const count = row.progress ? amount(done) + (total ? ` of ${amount(total)}` : "") : "";
     this.progressTold = { count, text, rate: perSecond ? rate(perSecond) : "" };
@@ -173,7 +174,7 @@ export class RowElement {
     const ends = row.progress?.[5] ?? null;
     const left = ends === null || !store.header.ticking ? null : ends - store.sinceBase();
     const foreseen = left === null ? [rate] : left < -OVERDUE ? [] : [rate, probablyLeft(left)];
-    part(this.progressText, [count, ...foreseen, text].filter(Boolean).join(" · "));
+    part(this.progressText, [count, text, ...foreseen].filter(Boolean).join(" · "));
   }
 
   /** @param {import("./store.js").Store} store */
