@@ -27,10 +27,10 @@ async def embed(text):
 
 @client.job(id="embed-all", identity=lambda payload: "all")
 async def embed_all(texts, io):
-    found = await io.map("embed", texts, embed, concurrency=%d)
+    found = await io.map("embed", texts, embed, concurrency=AT_ONCE)
     assert [each["text"] for each in found] == texts
     return len(found)
-""" % CONCURRENCY  # noqa: UP031  # it has braces of its own
+""".replace("AT_ONCE", str(CONCURRENCY))
 
 RUN = "print(await embed_all.run(json.load(open('texts.json')), display=False))"
 

@@ -47,6 +47,12 @@ def test_a_completed_task():
     }
 
 
+def test_a_task_in_an_executor():
+    """C3: the details say where its body ran."""
+    assert told(TaskRecord(path="a", executor="Dask"))["Executor"] == {"text": "Dask"}
+    assert "Executor" not in told(TaskRecord(path="a"))
+
+
 def test_a_task_that_waits_for_its_next_attempt():
     """D2: the attempt, the error of the last one, and when the next one begins."""
     error = {"type": "E", "message": "no"}

@@ -172,6 +172,8 @@ def _identity(model: RunModel, row: Row, record: TaskRecord) -> Iterator[Section
     if record.kind == "log":
         return
     yield Section("Path", code=visible(row.path, 400))
+    if record.executor:
+        yield Section("Executor", text=visible(record.executor, 100))
     if record.kind == "task":
         yield Section("Idempotency key", code=model.idempotency_key(row))
     if record.generation:
