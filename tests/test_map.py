@@ -909,6 +909,39 @@ def test_a_stopped_map_goes_on_where_it_was(async_world):
     assert sorted(world.take()) == [5, 6, 7, 8, 9]
 
 
+def test_a_completed_map_stays_completed_when_its_replay_is_stopped(async_world):
+    """R5: errors that it gave as results stay results, though a later pass did not get to its end."""
+    world, gate = async_world, Gate()
+    body = sometimes(world, {1})
+    gate.open()
+
+    async def items():
+        for number in range(4):
+            if number == 2:
+                await gate.pass_through_async()
+            yield number
+
+    async def job(payload, io):
+        return [repr(each) for each in await io.map("items", items(), body, return_errors=True)]
+
+    job = world.client.job(id="stays")(job)
+    first = world.run(job)
+    world.take()
+    gate = Gate()
+
+    async def main():
+        run = job.start()
+        await until(gate.reached.is_set)
+        run.cancel()
+        await until(lambda: run.status == RunStatus.CANCELED)
+        assert run.task("items").status == TaskStatus.COMPLETED
+        gate.open()
+        return await job.run()
+
+    assert asyncio.run(main()) == first
+    assert world.take() == []
+
+
 # --- One by one -----------------------------------------------------------------------------------
 
 

@@ -438,6 +438,11 @@ class Pass:
             case _:
                 return self._attempts(call, self._blank(call, record), Reason.RETRIED)
 
+    def has_final_error(self, path: str) -> bool:
+        """Whether a task ended in an error that is replayed."""
+        record = self.ledger.record(path)
+        return record is not None and record.status == TaskStatus.ERRORED and self._finality.is_final(record)
+
     def _check_options(self, call: Call[Any]) -> None:
         """Find a mistake in the options before the body has done anything."""
         options = call.options
@@ -1468,17 +1473,20 @@ class Pass:
         if earlier is not None and earlier.canceled is not None:
             await self._expect_cancellation(earlier)
         done = earlier is not None and earlier.status == TaskStatus.COMPLETED
-        call.record = record = self._blank(call, earlier)
+        record = self._blank(call, earlier)
         if done:
+            call.record = earlier  # which holds until an item is not replayed
             record.generation += 1  # else the record of its earlier end would stand in the store
         self._saw(call.path, Reason.REPLAYED if done else Reason.NEW if earlier is None else Reason.RETRIED)
         begun = False
 
         def begin() -> None:
             nonlocal begun
-            if not begun and self.feed.watched:
+            if begun:
+                return
+            begun, call.record = True, record
+            if self.feed.watched:
                 self.feed.emit(Saved(record, live=True))
-            begun = True
 
         if not done:
             begin()

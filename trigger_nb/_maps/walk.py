@@ -217,7 +217,8 @@ class Walk:
         return True
 
     async def _perform_all(self, calls: list[tuple[int, Call[Any]]]) -> None:
-        self._begun()
+        if not all(self._owner.has_final_error(call.path) for _, call in calls):
+            self._begun()
         if self._plan.batch == 1:
             await self._perform(*calls[0])
             return
