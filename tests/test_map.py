@@ -236,7 +236,7 @@ def test_a_data_frame_is_mapped_by_its_rows(world):
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ({"concurrency": 0}, "concurrency is a whole number from 1 on; not 0"),
+        ({"concurrency": 0}, "concurrency is a whole number of 1 or more; not 0"),
         ({"concurrency": 2.5}, "concurrency is a whole number"),
         ({"batch": True}, "batch is a whole number"),
         ({"max_failures": 0}, "max_failures is a number of failures from 1 on"),
@@ -569,6 +569,22 @@ def test_successes_between_failures_let_a_map_go_on(world):
 
     assert len(world.fail(job).exceptions) == 95
     assert len(world.take()) == 100
+
+
+def test_replayed_errors_do_not_stop_a_map(world):
+    """C2: thirty errors in a row that are replayed say nothing of the service, and new items run."""
+    body = sometimes(world, set(range(30)))
+    options = {"max_failures": math.inf}
+
+    @world.job(identity=lambda payload: "same")
+    def job(payload, io):
+        return len((yield io.map("items", payload, body, return_errors=True, concurrency=1, **options)))
+
+    assert world.run(job, range(30)) == 30
+    world.take()
+    options.clear()
+    assert world.run(job, range(32)) == 32
+    assert world.take() == [30, 31]
 
 
 @pytest.mark.parametrize(("most", "called"), [(3, 3), (math.inf, 50)])

@@ -90,7 +90,7 @@ class FanOut(Protocol):
 
 
 class Batch(Protocol):
-    """Items of a map that share one call of the body, see `_batch`."""
+    """Items of a map that share one call of the body, see `_maps`."""
 
     def start(self, call: Call[Any], flight: Flight) -> Start:
         """How one of them takes part where the body is a `def`."""

@@ -97,12 +97,19 @@ class Batch:
 
     async def _call_body(self, members: list[_Member]) -> None:
         """One call for those of them who are still there when their turn has come."""
-        if not self._places.take_now():
-            await self._places.take()
-        members = [each for each in members if not each.gone and each.begin()]
-        if not members:
-            self._places.leave(ok=True)
-            return
+        try:
+            if not self._places.take_now():
+                await self._places.take()
+            members = [each for each in members if not each.gone and each.begin()]
+            if members:
+                await self._call_for(members)
+            else:
+                self._places.leave(ok=True)
+        except BaseException:  # cut short: what is shared with others is given back
+            self._places.leave(ok=False)
+            raise
+
+    async def _call_for(self, members: list[_Member]) -> None:
         items = [each.call.args[0] for each in members]
         try:
             start = self._node.owner.start_of_batch(members[0].call, items, self._node)

@@ -24,7 +24,7 @@ from .._call import MISS, UNKNOWN, Call
 from .._clock import to_datetime
 from .._feed import Progressed
 from .._keys import display_path
-from .._limits.limiter import Limiter
+from .._limits.limiter import Limiter, check_count
 from ..errors import InvalidOptionError, MapError, UsageError
 from .batch import Batch
 from .items import LAST, Items, Keys, Source, name_of, size_of
@@ -58,8 +58,9 @@ CONCURRENCY = 20
 def plan_of(options: dict[str, Any], body: Callable[..., Any]) -> Plan:
     """The options of `io.map`, checked; those that are left are of the items' tasks."""
     given = dict(options)
-    concurrency = _whole("concurrency", given.pop("concurrency", CONCURRENCY))
-    batch = _whole("batch", given.pop("batch", 1))
+    concurrency, batch = given.pop("concurrency", CONCURRENCY), given.pop("batch", 1)
+    check_count(concurrency, "concurrency")
+    check_count(batch, "batch")
     if batch > 1 and not {"task", "io"}.isdisjoint(signature_of(body).required):
         raise InvalidOptionError(
             "a body that is called for several items (batch=) takes neither `task` nor `io`: which items share a call "
@@ -82,12 +83,6 @@ def plan_of(options: dict[str, Any], body: Callable[..., Any]) -> Plan:
         return_errors=given.pop("return_errors", False), each=cast("Options", given), concurrency=concurrency,
         item_key=item_key, properties=properties, batch=batch, max_failures=most,
     )  # fmt: skip
-
-
-def _whole(name: str, given: object) -> int:
-    if type(given) is not int or given < 1:
-        raise InvalidOptionError(f"{name} is a whole number from 1 on; not {given!r:.100}")
-    return given
 
 
 class Walk:
@@ -229,11 +224,14 @@ class Walk:
                 group.start_soon(self._perform, index, call)
 
     async def _perform(self, index: int, call: Call[Any]) -> None:
+        is_replayed = self._owner.has_final_error(call.path)
         try:
             value = await self._owner.perform(call)
         except UsageError as error:
             self._end_with(error)
         except Exception as error:  # noqa: BLE001  # it is the item's
+            if not is_replayed:
+                self._count_failure(len(self._errors) + 1)
             await self._failed(index, call, error)
         else:
             if value is UNKNOWN:
@@ -270,14 +268,17 @@ class Walk:
 
     # Failing ----------------------------------------------------------------------------------
 
-    async def _failed(self, index: int, call: Call[Any], error: Exception) -> None:
-        self._errors.append((index, error))
+    def _count_failure(self, failed: int) -> None:
+        """One more body failed. A replayed error says nothing of how the service does now."""
+        self._worked_on += 1
         self._failed_in_a_row += 1
         most = self._plan.max_failures
-        if self._failed_in_a_row >= FAILURES_IN_A_ROW if most is None else len(self._errors) >= most:
+        if self._failed_in_a_row >= FAILURES_IN_A_ROW if most is None else failed >= most:
             self._gave_up = not self._over
             self._over = True
-        self._worked_on += 1
+
+    async def _failed(self, index: int, call: Call[Any], error: Exception) -> None:
+        self._errors.append((index, error))
         if self._plan.return_errors or self._give is None:
             await self._end(index, call, error)
         else:
