@@ -40,7 +40,7 @@ FLOORS = [
     "view/fields.py view/wire.py",
     "view/html.py",
     "_ledger.py view/stream.py view/widget.py",
-    "_maps/batch.py _changes.py _status.py",
+    "_maps/batch.py _maps/parallel.py _changes.py _status.py",
     "_maps/walk.py",
     "_maps/iterator.py",
     "_engine.py view/pump.py view/store.py view/table.py",  # 6

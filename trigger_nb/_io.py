@@ -10,15 +10,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar, cast, get_origin, overload
 
-import anyio
-
-from ._bodies import signature_of
-from ._call import MISS, SAID, Call, Said, Service
+from ._call import SAID, Call, Said, Service
 from ._clock import to_datetime, to_seconds, to_timestamp
 from ._engine import Pass
 from ._keys import normal_key
 from ._maps.items import Items, check_items
 from ._maps.iterator import Channel, MapIterator
+from ._maps.parallel import Parallel
 from ._maps.walk import CONCURRENCY, Walk, plan_of
 from ._scope import Scope, current_scope, resolve_scope
 from ._status import Status, StatusCall, StatusState, checked
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Unpack
 
-    from ._scope import Place
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -184,7 +181,7 @@ class Io:
             _check_options(options)
         frame = sys._getframe(1)
         place = (frame.f_code, frame.f_lasti)
-        all_of_them = _Parallel(list(items), body, options, place)
+        all_of_them = Parallel(list(items), body, options, place)
         named: dict[str, Any] = {name: options.get(name, "") for name in ("name", "icon")}
         return self._task(frame, key, all_of_them, kind="parallel", **named)
 
@@ -590,46 +587,6 @@ class KeyValues:
         await self._owner.ledger.write_rows([Row(f"{self._place}/{name}", self._place, text)])
 
 
-class _Parallel:
-    """All items at once, each keyed by its place: what the node of a `parallel` has for a body."""
-
-    stopped = False
-
-    def __init__(self, items: list[Any], body: Callable[..., Any], options: Options, place: Place) -> None:
-        self.tally: dict[str, int] = {}
-        self._items = items
-        self._body = body
-        self._options: Options = options
-        self._place = place
-
-    async def __call__(self, scope: Scope, begun: Callable[[], None]) -> list[Any]:
-        """The results of all, in order. All come to an end, then the first error is raised."""
-        results: list[Any] = [None] * len(self._items)
-        errors: dict[int, Exception] = {}
-
-        async def settle(index: int) -> None:
-            args = (self._items[index], index)[: _arity(self._body)]
-            call: Call[Any] = Call(
-                scope, normal_key(str(index)), self._body, args, self._options, self._place
-            )
-            call.awaited = True
-            try:
-                value = scope.owner.replay(call)
-                if value is MISS:
-                    begun()
-                    value = await scope.owner.perform(call)
-                results[index] = value
-            except Exception as error:  # noqa: BLE001  # raised below
-                errors[index] = error
-
-        async with anyio.create_task_group() as group:
-            for index in range(len(self._items)):
-                group.start_soon(settle, index)
-        if errors:
-            raise errors[min(errors)]
-        return results
-
-
 def _deadline(
     duration: float | timedelta | None, parts: dict[str, float | None], until: datetime | None
 ) -> tuple[str, Callable[[float], float]]:
@@ -651,13 +608,6 @@ def _deadline(
     except (TypeError, ValueError, OverflowError) as error:  # not a number, or beyond what a date can be
         raise InvalidOptionError(f"the duration of io.wait makes no time: {error}") from None
     return name, lambda now: now + length
-
-
-def _arity(body: Callable[..., Any]) -> int:
-    """How many of (item, index) the body takes."""
-    signature = signature_of(body)
-    own = [name for name in signature.required if name not in ("task", "io")]
-    return 1 if len(own) == 1 else 2
 
 
 def _check_options(options: Mapping[str, Any], known: frozenset[str] = _KNOWN_OPTIONS) -> None:

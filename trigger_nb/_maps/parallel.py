@@ -1,0 +1,68 @@
+"""`io.parallel`: all items at once, each keyed by its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from .._bodies import signature_of
+from .._call import MISS, Call
+from .._keys import normal_key
+
+if TYPE_CHECKING:
+    from .._scope import Place, Scope
+    from .._task import Options
+
+
+class Parallel:
+    """All items at once, each keyed by its place: what the node of a `parallel` has for a body."""
+
+    stopped = False
+
+    def __init__(self, items: list[Any], body: Callable[..., Any], options: Options, place: Place) -> None:
+        self.tally: dict[str, int] = {}
+        self._items = items
+        self._body = body
+        self._options: Options = options
+        self._place = place
+
+    async def __call__(self, scope: Scope, begun: Callable[[], None]) -> list[Any]:
+        """The results of all, in order. All come to an end, then the first error is raised."""
+        results: list[Any] = [None] * len(self._items)
+        errors: dict[int, Exception] = {}
+        ended = 0
+
+        async def settle(index: int) -> None:
+            nonlocal ended
+            args = (self._items[index], index)[: _arity(self._body)]
+            call: Call[Any] = Call(
+                scope, normal_key(str(index)), self._body, args, self._options, self._place
+            )
+            call.awaited = True
+            try:
+                value = scope.owner.replay(call)
+                if value is MISS:
+                    begun()
+                    value = await scope.owner.perform(call)
+                results[index] = value
+            except Exception as error:  # noqa: BLE001  # raised below
+                errors[index] = error
+            ended += 1
+
+        async with anyio.create_task_group() as group:
+            for index in range(len(self._items)):
+                group.start_soon(settle, index)
+        if ended < len(self._items):
+            raise scope.owner.cancellation()  # the pass was stopped, and some of them with it
+        if errors:
+            raise errors[min(errors)]
+        return results
+
+
+def _arity(body: Callable[..., Any]) -> int:
+    """How many of (item, index) the body takes."""
+    signature = signature_of(body)
+    own = [name for name in signature.required if name not in ("task", "io")]
+    return 1 if len(own) == 1 else 2
