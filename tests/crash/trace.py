@@ -85,7 +85,8 @@ def _find_repeated(lines: list[Line], found: Findings) -> None:
 
 def _find_repeated_errors(lines: list[Line], found: Findings) -> None:
     """R5: an error that was handled is final once a later task in its scope, or around it, is committed,
-    or a part of one."""
+    or a part of one. What was committed before, and is called once more, began before, too."""
+    seen: set[str] = set()
     caught: set[str] = set()  # handled in this process, for the time being
     beginnings: dict[str, set[str]] = {}  # tasks called in this process -> errors handled before
     final: set[str] = set()
@@ -104,8 +105,10 @@ def _find_repeated_errors(lines: list[Line], found: Findings) -> None:
         elif line.what == "call":
             scope = line.path.rpartition("/")[0]
             before = {error for error in caught if not scope or error.startswith(f"{scope}/")}
+            before = set() if line.path in seen else before
             beginnings.setdefault(line.path, before)  # called again by a later attempt, it began before
         elif line.what == "seen":
+            seen.add(line.path)
             final |= {e for path in _with_parents(line.path) for e in beginnings.get(path, ())}
 
 
