@@ -11,6 +11,7 @@ import pytest
 
 from tests.codec_helpers import MemoryBlobs
 from trigger_nb._codec import decode, encode_signed
+from trigger_nb._fingerprint import Fingerprints
 from trigger_nb.errors import BadSignatureError, NotStorableError
 
 
@@ -43,6 +44,21 @@ def test_what_this_user_pickled_comes_back(size):
     data = "x" * size
     assert read(encode_signed(lambda: len(data), blobs), blobs)() == size
     assert bool(blobs.files) == (size > 1)
+
+
+def test_code_that_comes_back_knows_its_file():
+    """Tracebacks lead to the cell, also after a replay: whose value replaces the methods of the class by its own."""
+
+    class Kept:
+        def method(self):
+            return lambda: None
+
+    blobs = MemoryBlobs()
+    kept, function = read(encode_signed((Kept(), lambda: None), blobs), blobs)
+    assert type(kept) is Kept
+    for each in (function, Kept.method, kept.method()):
+        assert each.__code__.co_filename == __file__
+    assert Fingerprints().of(function) == Fingerprints().of(lambda: None)
 
 
 def test_the_key_is_private_and_is_kept(key):

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "trigger_nb"
 # The ground floor first. A file may import from any floor below its own, never from its own. The numbers
 # are the design's floors, some of which are split here; where a file fits on several, it is on the lowest.
 FLOORS = [
-    "errors.py _limits/__init__.py _maps/__init__.py _plans/__init__.py _remote/__init__.py",  # 0
+    "errors.py _pickling.py _limits/__init__.py _maps/__init__.py _plans/__init__.py _remote/__init__.py",  # 0
     "_redact.py _remote/reporter.py",
     "_bodies.py _bytecode.py _clock.py _crashpoints.py _executors.py _interrupt.py _prints.py view/words.py",
     "_limits/gates.py _scope.py _plans/virtual.py view/escape.py",

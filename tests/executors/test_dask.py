@@ -71,6 +71,18 @@ def test_bodies_run_on_the_workers_and_report_home(client, effects, executor):
     assert run(client, job, executor=executor) == result
 
 
+def test_an_error_on_a_worker_has_its_file_and_line(client, executor):
+    """R4."""
+
+    async def job(payload, io):
+        await io.run_task("a", lambda: {}["key"])
+
+    with pytest.raises(KeyError) as caught:
+        run(client, job, executor=executor)
+    assert f'File "{__file__}", line' in caught.value.__notes__[0]
+    assert 'in <lambda>\n    await io.run_task("a", lambda: {}["key"])' in caught.value.__notes__[0]
+
+
 def test_equal_calls_are_not_merged_into_one(client, effects, executor):
     """Dask takes what has the same key for the same task: each attempt has a key of its own."""
 

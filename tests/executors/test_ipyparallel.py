@@ -68,7 +68,8 @@ def test_bodies_run_on_an_engine_and_one_that_is_lost_is_an_error(client, effect
     assert [n for n, _, _ in result] == [0, 1, 2]
     assert {key for _, key, _ in result} == {task.idempotency_key for task in items()}
     assert os.getpid() not in {pid for _, _, pid in result}
-    assert "in later" in notes[0]
+    assert f'File "{__file__}", line' in notes[0]
+    assert 'in later\n    raise LookupError("later")' in notes[0]
     assert [line.name for line in last(client).logs] == ["begun"] * 3
     assert set(effects.counts.values()) == {1}
 

@@ -98,3 +98,26 @@ def test_an_error_of_a_class_from_a_cell_is_one_of_that_class(nb):
         nb.restart()
         define(nb, "spawn")
         nb.run("effect = lambda n: 1").check()
+
+
+def test_an_error_in_a_worker_names_the_cells_that_it_went_through(nb):
+    """R4: those of the body and of its helper, by the numbers that the notebook shows, with the text of the lines."""
+    nb.ready()
+    define(nb)
+    helper = nb.run("def divide(n):\n    return 1 // n").check()
+    body = nb.run("async def halve(n):\n    return divide(n) / 2").check()
+    nb.run("""
+        @client.job(executor=pool)
+        async def halving(payload, io):
+            return await io.run_task("half", halve, 0)
+    """).check()
+    cell = nb.run("""
+        try:
+            await halving.run()
+        except ZeroDivisionError as error:
+            print(*error.__notes__, sep="\\n")
+    """).check()
+    told = cell.printed
+    body, helper = body.reply["execution_count"], helper.reply["execution_count"]
+    assert f"Cell In[{body}], line 2, in halve\n    return divide(n) / 2\n" in told
+    assert f"Cell In[{helper}], line 2, in divide\n    return 1 // n" in told

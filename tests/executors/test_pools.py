@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import linecache
+import marshal
 import os
 import signal
 import sys
@@ -11,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
+from types import CodeType, SimpleNamespace
 
 import cloudpickle
 import pytest
@@ -170,6 +173,99 @@ def test_errors_come_home_as_themselves_and_are_replayed_so(client, pool):
         assert 'raise Odd(7, "seven") from error' in note
         assert "_remote" not in note
         assert "in <lambda>" in index.__notes__[0]
+
+
+SOURCE = """
+import functools
+from dataclasses import dataclass
+
+def divide(n):
+    return [1 // each for each in range(n)]
+
+@dataclass
+class Page:
+    @property
+    def size(self):
+        return divide(3)
+
+def passed_on(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        return function(*args)
+    return wrapper
+
+@passed_on
+def body(page, n):
+    def inner():
+        return (lambda: page().size)()
+    return inner()
+
+def give(page):
+    return page()
+"""
+
+
+@pytest.fixture(params=["fork", "forkserver", "spawn"])
+def cell(request, monkeypatch):
+    """What a cell defines, whose file is nowhere; and a pool whose workers have never seen it."""
+    file = f"/nowhere/ipykernel_1/{request.param}.py"
+    names = {"__name__": "__main__"}
+    exec(compile(SOURCE, file, "exec"), names)
+    monkeypatch.setattr(sys.modules["__main__"], "Page", names["Page"], raising=False)
+    monkeypatch.setitem(linecache.cache, file, (len(SOURCE), None, SOURCE.splitlines(keepends=True), file))
+    with make_pool(1, request.param) as pool:
+        yield SimpleNamespace(file=file, pool=pool, **{n: names[n] for n in ("Page", "body", "give")})
+
+
+@pytest.fixture(params=["installed", "renames", "keeps"])
+def any_cloudpickle(request, monkeypatch):
+    """The release that is installed; one that renames the files of code, as 3.1.3 does; one that does not."""
+
+    class Pickler(cloudpickle.Pickler):
+        def reducer_override(self, obj):
+            if type(obj) is CodeType:
+                code = obj.replace(co_filename="<dynamic-code>") if request.param == "renames" else obj
+                return marshal.loads, (marshal.dumps(code),)
+            return super().reducer_override(obj)
+
+    if request.param != "installed":
+        monkeypatch.setattr(cloudpickle, "Pickler", Pickler)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.usefixtures("any_cloudpickle")
+def test_the_traceback_of_a_worker_has_the_line_of_every_function_of_the_cell(client, cell):
+    """R4: of the body, and of the helpers, methods, lambdas and wrappers that it goes through."""
+
+    async def job(payload, io):
+        await io.run_task("a", partial(cell.body, cell.Page), 3, executor=cell.pool)
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        run(client, job)
+    note = caught.value.__notes__[0]
+    assert "dynamic-code" not in note
+    lines = [line.strip() for line in SOURCE.splitlines()]
+    for function, line in {
+        "wrapper": "return function(*args)",
+        "body": "return inner()",
+        "inner": "return (lambda: page().size)()",
+        "<lambda>": "return (lambda: page().size)()",
+        "size": "return divide(3)",
+        "divide": "return [1 // each for each in range(n)]",
+    }.items():
+        assert f'File "{cell.file}", line {lines.index(line) + 1}, in {function}\n    {line}' in note
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.usefixtures("any_cloudpickle")
+def test_a_class_of_the_cell_keeps_its_lines_when_its_object_comes_home(client, cell):
+    """An object brings its class along, whose methods replace those that are here."""
+
+    async def job(payload, io):
+        return await io.run_task("a", cell.give, cell.Page, executor=cell.pool)
+
+    assert type(run(client, job)) is cell.Page
+    assert cell.Page.size.fget.__code__.co_filename == cell.file
 
 
 def test_a_result_that_cannot_come_home_is_not_lost_silently_and_not_done_again(client, effects, pool):

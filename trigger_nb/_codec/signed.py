@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .. import _pickling
 from ..errors import BadSignatureError, InvalidOptionError, NotStorableError, ValueNotLoadedError
 from ._base import Blobs, Encoded, Reader, Writer, dumps, kind_of, type_name
 
@@ -26,9 +27,9 @@ def encode_signed(value: Any, blobs: Blobs) -> Encoded:
     Raises `NotStorableError` when it cannot be pickled, `InvalidOptionError` when cloudpickle is
     not installed.
     """
-    cloudpickle = _cloudpickle()
+    _cloudpickle()
     try:
-        data: bytes = cloudpickle.dumps(value)
+        data = _pickling.dumps(value)
     except Exception as error:
         kind = type_name(kind_of(value))
         raise NotStorableError("$", kind, f"it cannot be pickled: {error}") from error

@@ -18,7 +18,7 @@ from concurrent.futures import BrokenExecutor, CancelledError
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from .. import _codec
+from .. import _codec, _pickling
 from .._bodies import bind_body, signature_of
 from .._codec import Unstored
 from .._codec.exceptions import _file_name
@@ -129,13 +129,13 @@ def _refuse(call: Call[Any], what: str) -> NoReturn:
 
 def _dumps(value: Any, what: str) -> bytes:
     try:
-        import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
+        import cloudpickle  # noqa: F401  # pyright: ignore[reportMissingTypeStubs, reportUnusedImport]
     except ImportError as error:
         raise MissingExtraError(
             'executor= needs the package cloudpickle, here and on the workers: pip install "trigger_nb[pickle]"'
         ) from error
     try:
-        return cloudpickle.dumps(value)  # pyright: ignore[reportUnknownMemberType]
+        return _pickling.dumps(value)
     except Exception as error:
         raise UsageError(
             f"{what} cannot be sent to an executor: {type(error).__name__}: {error}. Open connections, locks and the "

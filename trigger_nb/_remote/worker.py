@@ -2,7 +2,7 @@
 
 `execute` is all that is ever submitted to an executor, with bytes, and it gives bytes: so functions and
 classes of a notebook's cells, lambdas and closures go to every engine in the same way, cloudpickle's. This
-file is imported on workers, in processes that may be of another machine: it needs nothing of the package.
+file is imported on workers, in processes that may be of another machine: it needs little of the package.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
+from .. import _pickling
 from .reporter import MAX_MESSAGE, Reporter, Route, Send, reporter, sender
 
 _BODIES_KEPT = 64
@@ -215,7 +216,7 @@ _bodies = _Bodies()
 
 def _packed(value: Any) -> Parcel:
     try:
-        return Parcel(ok=True, value=_dumped(value))
+        return Parcel(ok=True, value=_pickling.dumps(value))
     except Exception as error:  # noqa: BLE001  # of any object's `__reduce__`
         cls: type[Any] = value.__class__
         kind = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
@@ -294,15 +295,9 @@ def _as_data(error: BaseException) -> str:
 
 def _pickled(value: Any) -> bytes | None:
     try:
-        return _dumped(value)
+        return _pickling.dumps(value)
     except Exception:  # noqa: BLE001  # of any object's `__reduce__`
         return None
-
-
-def _dumped(value: Any) -> bytes:
-    import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
-
-    return cloudpickle.dumps(value)  # pyright: ignore[reportUnknownMemberType]
 
 
 # The process --------------------------------------------------------------------------------------
