@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from pydantic import SecretStr
 
 from tests.integrations.jobs import BACKOFF, attempts
 from trigger_nb.integrations import HTTP
+from trigger_nb.integrations._http_exchange import Exchange, download
 from trigger_nb.integrations.http import ResetHeaders, Response
 from trigger_nb.testing import check_integration
 from trigger_nb.testing.services import Answer, FakeHTTP
@@ -404,6 +406,23 @@ async def test_a_download_that_breaks_is_begun_again(fetch, service, tmp_path):
     assert seen == [b"before"]
     assert (tmp_path / "data.bin").read_bytes() == b"whole"
     assert list(tmp_path.glob("*.part")) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights")
+@pytest.mark.parametrize("to", ["file", "nothing"])
+async def test_a_download_overwrites_nothing_through_a_link(service, tmp_path, to):
+    """Its name until it is whole can be known in advance, and a repository can bring a link of that name."""
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / f"data.bin.{'k' * 12}.part").symlink_to(tmp_path / to)
+    service.files["data.bin"] = b"whole"
+    task = SimpleNamespace(idempotency_key="k" * 12, progress=lambda *_: None)
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        await download(
+            client, Exchange("GET", f"{service.url}/data.bin", {}), str(tmp_path / "data.bin"), task
+        )
+    assert (tmp_path / "data.bin").read_bytes() == b"whole"
+    assert not (tmp_path / "data.bin").is_symlink()
+    assert {path.name: path.read_text() for path in tmp_path.glob("[fn]*")} == {"file": "precious"}
 
 
 async def test_an_error_of_a_download_has_its_text_and_leaves_no_file(fetch, service, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Collection, Iterable, Mapping
@@ -113,7 +114,8 @@ async def download(client: AsyncClient, exchange: Exchange, path: str, task: Tas
             await response.aread()
         exchange.check(response)
         total = _total(response)
-        async with await anyio.open_file(draft, "wb") as file:
+        _remove(draft)  # of an attempt that was killed, or a link that would have another file overwritten
+        async with await anyio.open_file(draft, "xb") as file:
             async for chunk in response.aiter_bytes(_CHUNK):
                 await file.write(chunk)
                 digest.update(chunk)
@@ -135,7 +137,7 @@ def _total(response: Response) -> int | None:
 
 
 def _remove(draft: str) -> None:
-    if os.path.exists(draft):
+    with contextlib.suppress(FileNotFoundError):
         os.remove(draft)
 
 
