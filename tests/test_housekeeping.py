@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import json
 import os
 import re
 import signal
@@ -182,35 +184,27 @@ def test_the_runs_that_it_began_go_with_it(world):
     assert [run.payload for run in world.client.runs()] == [2]
 
 
-def test_exported_pages_go_with_it_as_long_as_they_are_its_own(world, job, tmp_path):
-    """A page that its user changed, or replaced, is the user's."""
+def test_exported_pages_are_the_users_and_stay(world, job, tmp_path):
+    for n, remove in enumerate((lambda: world.last(job).delete(), lambda: world.client.prune(older_than=0))):
+        world.run(job, "a")
+        page = world.last(job).export_html(tmp_path / f"{n}.html")
+        assert not any("export" in key for key in rows(world))
+        remove()
+        assert len(world.client.runs()) == 0
+        assert page.exists()
+
+
+def test_no_row_of_a_store_has_another_file_removed(world, job, tmp_path):
+    """Earlier versions noted exported pages in rows, and removed what a row named."""
     world.run(job, "a")
     run = world.last(job)
-    pages = [run.export_html(tmp_path / name) for name in ("own.html", "changed.html", "gone.html")]
-    pages[1].write_text(pages[1].read_text() + "<!-- mine -->")
-    pages[2].unlink()
+    mine = tmp_path / "mine.txt"
+    mine.write_text("precious")
+    named = json.dumps({"path": str(mine), "sha256": hashlib.sha256(mine.read_bytes()).hexdigest()})
+    world.client.runtime.store.commit([Row(f"export/{run.id}/x", f"export/{run.id}", named)])
     run.delete()
-    assert [page.exists() for page in pages] == [False, True, False]
-    assert not any("export" in key for key in rows(world))
-
-
-def test_a_page_outlives_its_run_when_that_is_pruned(world, job, tmp_path):
-    world.run(job, "a")
-    page = world.last(job).export_html(tmp_path / "page.html")
-    assert len(world.client.prune(older_than=0).runs) == 1
-    assert page.exists()
-    assert not any("export" in key for key in rows(world))
-
-
-def test_a_page_is_written_though_the_store_cannot_note_it(plain, tmp_path, monkeypatch, caplog):
-    plain.run(one_task(plain), "a")
-
-    def fail(*_, **__):
-        raise StoreError("full")
-
-    monkeypatch.setattr(plain.client.runtime.journal, "commit", fail)
-    assert plain.client.runs()[0].export_html(tmp_path / "page.html").exists()
-    assert "does not know of its page" in caplog.text
+    assert mine.read_text() == "precious"
+    assert rows(world) == set()
 
 
 @pytest.mark.anyio
@@ -537,7 +531,7 @@ def test_files_that_cannot_be_removed_are_tried_again(world, job, monkeypatch):
         raise PermissionError("not yours")
 
     with monkeypatch.context() as patch:
-        patch.setattr(_valuefiles.shutil, "rmtree", refuse)
+        patch.setattr(_valuefiles.os, "unlink", refuse)
         with pytest.raises(StoreError, match="could not be deleted"):
             world.last(job).delete()
     assert len(world.client.runs()) == 0
@@ -552,9 +546,10 @@ def test_what_is_nobodys_is_swept_once_it_has_lain(plain, monkeypatch):
     plain.run(one_task(plain), BIG)
     (kept,) = {path.parent for path in value_files(plain)}
     values = plain.client.dir / "values"
-    (values / "nobody-0").mkdir()
-    (values / "nobody-0" / "file").write_bytes(b"x")
-    (kept / ".half.draft").write_bytes(b"x")
+    nobodys = values / "nobody-0123456789abcdef"
+    nobodys.mkdir()
+    (nobodys / ("0" * 64)).write_bytes(b"x")
+    (kept / f".{'0' * 16}-{'1' * 16}.draft").write_bytes(b"x")
     plain.client.prune(older_than=DAY)
     assert len(value_files(plain)) == 3
     monkeypatch.setattr(_valuefiles, "LEFT_BEHIND", -1.0)
@@ -569,12 +564,13 @@ def test_old_heartbeats_are_swept(plain):
     plain.run(one_task(plain), "a")
     leases = plain.client.dir / "leases"
     leases.mkdir(exist_ok=True)
-    for name in ("old.beat", "old.taken", "young.beat"):
+    old, young = "0" * 16, "1" * 16
+    for name in (f"{old}.beat", f"{old}.taken", f"{young}.beat"):
         (leases / name).write_text("{}")
-    for name in ("old.beat", "old.taken"):
+    for name in (f"{old}.beat", f"{old}.taken"):
         os.utime(leases / name, (0, 0))
     plain.client.prune(older_than=DAY)
-    assert {path.name for path in leases.iterdir()} == {"old.taken", "young.beat"}
+    assert {path.name for path in leases.iterdir()} == {f"{old}.taken", f"{young}.beat"}
 
 
 # Kills, and other kernels --------------------------------------------------------------------------

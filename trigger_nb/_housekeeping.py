@@ -11,14 +11,12 @@ this kernel begin: a run that moves, here or anywhere, cannot be removed.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from . import _lease
 from ._clock import to_datetime
@@ -166,7 +164,7 @@ def _hold(runtime: Runtime, family: Family) -> ExitStack | None:
 
 
 def delete(runtime: Runtime, run: RunRecord) -> None:
-    """Remove a run with the runs that it began, and the pages that were exported of them.
+    """Remove a run with the runs that it began.
 
     Raises `RunStateError` when one of them is under way here, `RunLockedError` when it is elsewhere.
     """
@@ -176,8 +174,6 @@ def delete(runtime: Runtime, run: RunRecord) -> None:
             _check_still(runtime, run, each)
             leases.callback(_take(runtime, each).release)
             family += [child for child in _began_by(runtime, each.id) if child.id != run.id]
-        for each in family:
-            _delete_pages(runtime, each.id)
         known = [Known.of(runtime, each) for each in family]
         _remove(runtime, known, Counter({each.event: _started_by(runtime, each.event) for each in known}))
 
@@ -245,8 +241,8 @@ def _remove(runtime: Runtime, runs: Sequence[Known], events: Counter[str]) -> li
 
 
 def _tags(run_id: str) -> tuple[str, ...]:
-    """The tags of all rows of a run but its own: tasks, log lines, key-values, exported pages."""
-    return run_id, f"kv/run/{run_id}", _pages(run_id)
+    """The tags of all rows of a run but its own: tasks, log lines, key-values, and notes of earlier versions."""
+    return run_id, f"kv/run/{run_id}", f"export/{run_id}"
 
 
 def _remove_files(runtime: Runtime, owners: Sequence[str]) -> None:
@@ -311,34 +307,6 @@ def _size(runtime: Runtime, run_id: str) -> int:
 
 def _disk(runtime: Runtime) -> int:
     return runtime.store.size().total + runtime.store.blobs_size()
-
-
-# Exported pages ------------------------------------------------------------------------------------
-
-
-def note_page(runtime: Runtime, run_id: str, page: Path) -> None:
-    """Remember that a page was exported of a run: `delete` removes it as long as it stays what it is."""
-    place = str(page.absolute())
-    name = hashlib.sha256(place.encode()).hexdigest()[:16]
-    text = json.dumps({"path": place, "sha256": _digest(page)})
-    runtime.journal.commit([Row(f"{_pages(run_id)}/{name}", _pages(run_id), text)], patience=_PATIENCE)
-
-
-def _delete_pages(runtime: Runtime, run_id: str) -> None:
-    for _, text in runtime.store.select(_pages(run_id)):
-        noted: dict[str, Any] = json.loads(text)
-        # One that was changed, or replaced by something else, is its user's own.
-        with contextlib.suppress(OSError):
-            if _digest(Path(noted["path"])) == noted["sha256"]:
-                Path(noted["path"]).unlink()
-
-
-def _pages(run_id: str) -> str:
-    return f"export/{run_id}"
-
-
-def _digest(page: Path) -> str:
-    return hashlib.sha256(page.read_bytes()).hexdigest()
 
 
 # What there is -------------------------------------------------------------------------------------

@@ -16,16 +16,19 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import socket
 import sys
 import threading
 import time
+from collections.abc import Generator
 from functools import cache
 from os import getpid
 from pathlib import Path
 from typing import Any
 
+from ._files import is_file, is_folder, make_folder, open_file, read_file
 from .errors import RunLockedError, StoreError
 
 # For how many seconds a kernel on another machine is taken for alive after its last heartbeat.
@@ -34,6 +37,8 @@ TIME_TO_LIVE = 60.0
 INTERVAL = TIME_TO_LIVE / 3
 # A heartbeat that is older is nobody's, in seconds.
 _LONG_DEAD = 86_400.0
+
+_BEAT = re.compile(r"[0-9a-f]{16}\.beat\Z")
 
 
 def acquire(
@@ -46,7 +51,7 @@ def acquire(
     """
     now = time.time() if now is None else now
     holder = {**_this_kernel(getpid()), "since": now, "token": secrets.token_hex(8)}
-    try:
+    with _reach(store, run_id):
         lock = _Lock(store, run_id)
         if not lock.take():
             raise RunLockedError(_message(run_id, recorded if _may_be_living(recorded) else None))
@@ -55,21 +60,28 @@ def acquire(
         except BaseException:
             lock.give_back()
             raise
+    return Lease(store, lock, holder)
+
+
+@contextlib.contextmanager
+def _reach(store: Path, run_id: str) -> Generator[None]:
+    try:
+        yield
     except OSError as error:
         raise StoreError(
             f"run {run_id!r} cannot be locked against other kernels in {store}: {error}. The directory must "
             "be writable and on a file system with locks; put the store elsewhere with "
             "TriggerClient(..., dir=...) or TRIGGER_NB_DIR."
         ) from error
-    return Lease(store, lock, holder)
 
 
 def is_held(store: Path, run_id: str, recorded: dict[str, Any]) -> bool:
     """Whether a run is driven by a kernel that lives, where `recorded` is written down as its holder."""
-    if _on_this_machine(recorded):
-        return _Lock(store, run_id).is_taken()
-    beaten_at = float(_read(_beat_file(store, recorded)).get("at") or recorded.get("since") or 0.0)
-    return time.time() - beaten_at < TIME_TO_LIVE
+    with _reach(store, run_id):
+        if _on_this_machine(recorded):
+            return _Lock(store, run_id).is_taken()
+        beaten_at = float(_read(_beat_file(store, recorded)).get("at") or recorded.get("since") or 0.0)
+        return time.time() - beaten_at < TIME_TO_LIVE
 
 
 def sweep(store: Path) -> None:
@@ -77,9 +89,11 @@ def sweep(store: Path) -> None:
 
     What was written to tell a kernel that another took over from it stays: it may only be asleep.
     """
+    if not is_folder(store / "leases"):
+        return
     for path in (store / "leases").glob("*.beat"):
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _LONG_DEAD:
+            if _BEAT.match(path.name) and is_file(path) and time.time() - path.stat().st_mtime > _LONG_DEAD:
                 path.unlink()
 
 
@@ -254,7 +268,7 @@ class _Process:
             if known is not None and known[1] == _identity(path):
                 return known[0]
             # One that was replaced stays open: whoever holds a lock in it keeps that much.
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            file = open_file(path, os.O_RDWR | os.O_CREAT)
             status = os.fstat(file)
             self._files[path] = (file, (status.st_dev, status.st_ino))
             return file
@@ -262,7 +276,7 @@ class _Process:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        status = os.stat(path)
+        status = os.lstat(path)
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino
@@ -361,7 +375,7 @@ def _claim(path: Path, holder: dict[str, Any]) -> bool:
 
 
 def _write(path: Path, data: dict[str, Any]) -> None:
-    path.parent.mkdir(exist_ok=True)
+    make_folder(path.parent)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     draft.write_text(json.dumps(data))
     draft.replace(path)
@@ -369,7 +383,7 @@ def _write(path: Path, data: dict[str, Any]) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_file(path))
     except (FileNotFoundError, ValueError):
         return {}
 

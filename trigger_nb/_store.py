@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 import diskcache
 
 from ._crashpoints import point
+from ._files import ForeignFileError, check_file, check_folder
 from ._records import ABRIDGED_SQL
 from ._valuefiles import ValueFiles, file_size, size_of, sweep
 from .errors import CorruptRecordError, PickleRefusedError, StoreBusyError, StoreError
@@ -287,7 +288,7 @@ class DiskStore:
         return ValueFiles(self._values, run_id)
 
     def blobs_size(self, run_id: str | None = None) -> int:
-        return size_of(self._values if run_id is None else self.blobs(run_id).folder)
+        return size_of(self._values) if run_id is None else self.blobs(run_id).size()
 
     def delete_blobs(self, run_id: str) -> None:
         self.blobs(run_id).delete()
@@ -492,6 +493,7 @@ class TextCache(diskcache.Cache):
         directory = Path(self._directory)
         try:
             _make_directory(directory)
+            _check_ours(directory)
             if not _database_exists(self._path):
                 _create(directory)
             self._identity = _identity(self._path)
@@ -592,6 +594,19 @@ def _make_directory(directory: Path) -> None:
         file.write("*\n")
 
 
+# What this package makes in the folder of a store, and SQLite does.
+_FILES = ("cache.db", "cache.db-wal", "cache.db-shm", "cache.db-journal", "run.lock")
+_FOLDERS = ("values", "leases")
+
+
+def _check_ours(directory: Path) -> None:
+    """Refuse a store that leads elsewhere: what was written and removed there would be somebody's own."""
+    for name in _FILES:
+        check_file(directory / name)
+    for name in _FOLDERS:
+        check_folder(directory / name)
+
+
 def _database_exists(path: Path) -> bool:
     # In this order: the journal is never made before the database.
     journal = path.with_name(path.name + "-wal").exists()
@@ -631,7 +646,7 @@ def _publish(source: Path, target: Path) -> None:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        status = os.stat(path)
+        status = os.lstat(path)
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino
@@ -695,6 +710,8 @@ _ADVICE = {
 
 
 def _explain_os(error: OSError, directory: Path) -> NoReturn:
+    if isinstance(error, ForeignFileError):
+        raise StoreError(f"the store {directory} cannot be opened: {error}") from None
     raise StoreError(
         f"the store {directory} cannot be opened: {error}. It needs a directory that can be written: make it "
         f"so, or {_ELSEWHERE}"

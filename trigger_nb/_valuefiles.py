@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
 import secrets
-import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ._crashpoints import point
+from ._files import ForeignFileError, check_folder, is_file, is_folder, make_folder, read_file
 from .errors import CorruptRecordError, StoreError
 
 # For how many seconds a file that no record speaks of is taken for one whose record is to come.
 LEFT_BEHIND = 3600.0
 
+# The names that we make. Nothing else is ever removed: it is its user's.
 _NAME = re.compile(r"[0-9a-f]{64}\Z")
+_DRAFT = re.compile(r"\.[0-9a-f]{16}-[0-9a-f]{16}\.draft\Z")
+_FOLDER = re.compile(r"[A-Za-z0-9_-]{0,40}-[0-9a-f]{16}\Z")
 
 
 class ValueFiles:
@@ -42,6 +46,7 @@ class ValueFiles:
         name = hashlib.sha256(data).hexdigest()
         path = self.folder / name
         try:
+            self._check_folders()
             if not _holds(path, data):
                 self._write(path, data)
         except OSError as error:
@@ -58,9 +63,12 @@ class ValueFiles:
             raise self._corrupt(f"its record names {name!r}, which no value file is called")
         path = self.folder / name
         try:
-            data = path.read_bytes()
+            self._check_folders()
+            data = read_file(path)
         except FileNotFoundError:
             raise self._corrupt(f"the file {path} is missing") from None
+        except ForeignFileError as error:
+            raise self._corrupt(str(error)) from None
         except OSError as error:
             raise StoreError(
                 f"a stored result of run {self._run_id!r} cannot be read from {path}: {error}"
@@ -87,31 +95,42 @@ class ValueFiles:
 
     def _link(self, name: str, other: ValueFiles) -> bool:
         source, target = self.folder / name, other.folder / name
-        if not source.exists():
+        if not (self._is_there() and is_file(source)):
             return False
         other._make_folder()
         try:
             with contextlib.suppress(FileExistsError):
                 os.link(source, target)
         except OSError:  # no links here, or no more of them
-            other.put(source.read_bytes())
+            other.put(read_file(source))
         return True
 
     def delete(self) -> None:
         """Remove all of them."""
-        try:
-            shutil.rmtree(self.folder)
-        except FileNotFoundError:
+        if not self._is_there():
             return
+        try:
+            _clear(self.folder)
         except OSError as error:
             raise StoreError(
                 f"the value files of run {self._run_id!r} could not be deleted: {error}"
             ) from error
 
+    def size(self) -> int:
+        """How many bytes they take up."""
+        return _size_of(self.folder) if self._is_there() else 0
+
+    def _is_there(self) -> bool:
+        return is_folder(self._root) and is_folder(self.folder)
+
+    def _check_folders(self) -> None:
+        for folder in (self._root, self.folder):
+            check_folder(folder)
+
     def _make_folder(self) -> None:
-        if not self.folder.is_dir():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _sync_directory(self.folder.parent)
+        for folder in (self._root, self.folder):
+            if make_folder(folder):
+                _sync_directory(folder.parent)
 
     def _write(self, path: Path, data: bytes) -> None:
         self._make_folder()
@@ -138,15 +157,13 @@ class ValueFiles:
         )
 
 
-def size_of(folder: Path) -> int:
-    """How many bytes the files in a folder, and in those inside of it, take up."""
-    total = 0
-    for entry in _entries(folder):
-        if entry.is_dir(follow_symlinks=False):
-            total += size_of(Path(entry.path))
-        else:
-            total += file_size(Path(entry.path))
-    return total
+def size_of(root: Path) -> int:
+    """How many bytes the value files of all runs take up."""
+    return sum(_size_of(folder) for folder in _folders(root))
+
+
+def _size_of(folder: Path) -> int:
+    return sum(file_size(Path(entry.path)) for entry in _files(folder))
 
 
 def file_size(path: Path) -> int:
@@ -165,16 +182,48 @@ def sweep(root: Path, owners: Iterable[str]) -> None:
     young one may belong to a run that is just about to be.
     """
     known = {_folder_name(owner) for owner in owners}
-    for folder in _entries(root):
-        if folder.name not in known and _has_lain(folder):
-            shutil.rmtree(folder.path, ignore_errors=True)
-        for file in _entries(Path(folder.path)):
-            if file.name.endswith(".draft") and _has_lain(file):
-                with contextlib.suppress(OSError):
-                    os.unlink(file.path)
+    for folder in _folders(root):
+        with contextlib.suppress(OSError):
+            if folder.name not in known and _has_lain(folder):
+                _clear(folder)
+                continue
+            for entry in _files(folder):
+                if _DRAFT.match(entry.name) and _has_lain(Path(entry.path)):
+                    os.unlink(entry.path)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what is ours in a folder of a run, and the folder unless something else lies in it."""
+    for entry in _files(folder):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(entry.path)
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """The folders of runs."""
+    for entry in _entries(root):
+        if _FOLDER.match(entry.name) and is_folder(Path(entry.path)):
+            yield Path(entry.path)
+
+
+def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """The value files in a folder of a run, and the drafts of some."""
+    for entry in _entries(folder):
+        ours = _NAME.match(entry.name) or _DRAFT.match(entry.name)
+        if ours and not entry.is_dir(follow_symlinks=False):
+            yield entry
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    if not is_folder(folder):
+        return []
     try:
         with os.scandir(folder) as entries:
             return list(entries)
@@ -182,10 +231,10 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _has_lain(entry: os.DirEntry[str]) -> bool:
+def _has_lain(path: Path) -> bool:
     # By the clock that gave the file its time.
     try:
-        return time.time() - entry.stat(follow_symlinks=False).st_mtime > LEFT_BEHIND
+        return time.time() - path.lstat().st_mtime > LEFT_BEHIND
     except FileNotFoundError:
         return False
 
@@ -199,8 +248,9 @@ def _folder_name(run_id: str) -> str:
 
 def _holds(path: Path, data: bytes) -> bool:
     # Compared, not only looked for: putting a damaged file's content once more must heal it.
+    # A link in its place is replaced too.
     try:
-        return path.stat().st_size == len(data) and path.read_bytes() == data
+        return is_file(path) and path.stat().st_size == len(data) and read_file(path) == data
     except FileNotFoundError:
         return False
 

@@ -37,7 +37,6 @@ from .errors import (
     RunInterrupted,
     RunInterruptedError,
     RunStateError,
-    StoreError,
     TriggerError,
     UsageError,
 )
@@ -411,9 +410,8 @@ class Run:
     def delete(self) -> None:
         """Remove the run with all it stored. It cannot be undone.
 
-        With it go the runs that it began as child runs, and the pages that `export_html` wrote of them and
-        that have not changed since. The space is used for runs to come; `client.prune` gives it back to the
-        disk.
+        With it go the runs that it began as child runs. Pages that `export_html` wrote are yours, and stay. The
+        space is used for runs to come; `client.prune` gives it back to the disk.
 
         Raises `RunStateError` when the run, or one that it began, is under way in this kernel;
         `RunLockedError` when another kernel drives it.
@@ -536,16 +534,12 @@ class Run:
     def export_html(self, path: str | Path) -> Path:
         """Write the run as one self-contained HTML page; the path written to.
 
-        `delete` removes the page with the run, as long as nobody changed it.
+        The page is yours: it stays when the run is removed.
         """
         target = Path(path)
         target.write_text(
             html.page(self.model(), title=f"{self._record.name or self.job} · {self._id}"), encoding="utf-8"
         )
-        try:
-            _housekeeping.note_page(self._runtime, self._id, target)
-        except StoreError:  # the page is there, and that is what was asked for
-            _log.warning("run %s does not know of its page %s", self._id, target, exc_info=True)
         return target
 
     def model(self, *, lazy: bool = False) -> RunModel:
