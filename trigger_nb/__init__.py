@@ -20,12 +20,15 @@ from ._records import Reason, RunStatus, TaskStatus
 from ._runtime import Notification
 from ._status import Status
 from ._task import Property, Task
-from .client import Event, TriggerClient, job
 from .errors import TriggerError
 from .job import Context, Job
 from .retry import Retry, RetryAt, SkipRetrying
 from .run import Run
 from .triggers import Example, event_trigger, invoke_trigger
+
+# isort: split
+# Below `.job`: to type checkers and editors, `job` is what was imported last under that name, module or function.
+from .client import Event, TriggerClient, job
 
 __version__ = "0.1.0"
 

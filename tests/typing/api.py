@@ -6,11 +6,12 @@ from typing import Any, assert_type
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from trigger_nb import Io, Status
+from trigger_nb import Io, Job, Status, TriggerClient, job
 from trigger_nb._call import Call
 from trigger_nb.integrations import Slack
 
 slack = Slack()
+client = TriggerClient("typed")
 
 
 async def look_up(user: str, client: AsyncWebClient) -> str:
@@ -31,6 +32,16 @@ async def measure_all(texts: list[str]) -> list[int]:
 
 def aside(number: int) -> str:
     return str(number)
+
+
+async def greet(payload: str, io: Io) -> str:
+    return f"Hello {payload}"
+
+
+assert_type(job(greet), Job[Any])
+assert_type(job(identity=len)(greet), Job[Any])
+assert_type(client.job(greet), Job[Any])
+assert_type(client.job(identity=len)(greet), Job[Any])
 
 
 async def run_function(io: Io) -> None:
