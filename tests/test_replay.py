@@ -428,6 +428,31 @@ def test_another_version_or_identity_is_another_run(world):
     assert len(set(ids(by_user, {"user": 1, "at": 10}, {"user": 1, "at": 20}, {"user": 2, "at": 20}))) == 2
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("options", "run_id"),
+    [({"identity": lambda payload: "all"}, None), ({}, "mine")],
+    ids=["identity", "run_id"],
+)
+async def test_a_retry_goes_on_with_the_payload_that_was_given_last(tmp_path, options, run_id):
+    """I1: a run that other payloads find, too, is retried with the one that its last pass ran on."""
+    down = {"b"}
+
+    @TriggerClient("given", dir=tmp_path).job(**options)
+    async def job(payload, io):
+        if down & set(payload):
+            raise ConnectionError
+        return payload
+
+    assert await job.run(["a"], run_id=run_id) == ["a"]
+    run = job.start(["a", "b"], run_id=run_id)
+    with pytest.raises(ConnectionError):
+        await run
+    down.clear()
+    run.retry()
+    assert (await run, run.payload) == (["a", "b"], ["a", "b"])
+
+
 def test_run_id_and_fresh_name_a_run(world):
     """I1: `run_id=` names one, `fresh=True` starts a new one."""
     job = plain_job(world)

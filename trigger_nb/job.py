@@ -340,6 +340,7 @@ class Job(Generic[T]):
         if run_id is not None:
             check_run_id(run_id)
         value = self.trigger.parse(payload)
+        named = run_id is not None or self.options.identity is not None  # by something else than its payload
         run_id = run_id or (self._new_id() if fresh else self._identity(value))
         record = self._stored(run_id)
         scope = current_scope.get()
@@ -350,6 +351,10 @@ class Job(Generic[T]):
                 parent, parent_task = scope.owner.run.id, scope.path
             record = self._new_record(run_id, value, is_test, event, parent, parent_task)
             record.depth = self._depth_below(parent)
+        elif (
+            named
+        ):  # so that a retry goes on with what this pass was given, and not with what the first one was
+            record = record.copy(**self._kept(value, run_id))
         return self._begin(record, value, on_change, display=display, awaited=awaited)
 
     def _stored(self, run_id: str) -> RunRecord | None:
@@ -398,12 +403,15 @@ class Job(Generic[T]):
         parent: str,
         parent_task: str,
     ) -> RunRecord:
-        record = RunRecord(
+        return RunRecord(
             id=run_id, client=self.client.id, job=self.id, is_test=is_test, event=event, parent=parent,
-            parent_task=parent_task, payload_preview=self._preview(payload),
+            parent_task=parent_task, **self._kept(payload, run_id),
         )  # fmt: skip
-        record.payload_form, record.payload = dump_or_describe(payload, self._runtime.store.blobs(run_id))
-        return record
+
+    def _kept(self, payload: Any, run_id: str) -> dict[str, Any]:
+        """What the run's record keeps of its payload."""
+        form, data = dump_or_describe(payload, self._runtime.store.blobs(run_id))
+        return {"payload_form": form, "payload": data, "payload_preview": self._preview(payload)}
 
     def _depth_below(self, parent: str) -> int:
         """I8: jobs that start each other in a circle, each time as a new run, would never end."""
