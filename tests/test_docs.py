@@ -19,6 +19,7 @@ import sqlalchemy.exc
 import stripe
 
 import trigger_nb
+from tests.doc_blocks import sources_of
 from trigger_nb import _io, _operations, errors, filters, integrations, retry, run as run_module
 from trigger_nb._plans import plan
 from trigger_nb._task import Options
@@ -191,6 +192,27 @@ def test_the_signs_of_the_tree_are_those_of_the_code():
     assert [line[2] for line in page.splitlines() if re.match(r"\| [^-a-z] \|", line)] == list(
         SYMBOLS.values()
     )
+
+
+def test_the_map_of_the_first_page_runs_only_what_is_new(tmp_path):
+    blocks = ["\n".join(lines) for _, lines in sources_of(ROOT / "README.md")]
+    (block,) = (block for block in blocks if "io.map(" in block)
+    items, body = '[f"sentence {number}" for number in range(5_000)]', "async def embed(text):\n"
+    assert items in block
+    assert body in block
+    block = block.replace(items, "texts").replace(body, f"{body}    calls.append(text)\n")
+    cells = ["import random\nfrom trigger_nb import job\ntexts = [str(n) for n in range(200)]"]
+    for edit in ("", "texts.insert(7, 'new')", "del texts[100]", "random.shuffle(texts)"):
+        cells += [f"calls = []\n{edit}", block, "print(chr(0), calls if len(calls) < 3 else len(calls))"]
+    page = tmp_path / "page.md"
+    page.write_text("\n".join(f"```python\n{cell}\n```\n" for cell in cells), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.doc_blocks", str(page)], cwd=tmp_path, stdin=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TRIGGER_NB_DIR": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.findall("\0 (.*)", done.stdout) == ["200", "['new']", "[]", "[]"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
