@@ -32,10 +32,11 @@ test: $(READY)  ## all tests, the code blocks of README and docs included
 	@$(PY) -m tests.browser.chromium
 	@$(PY) -m pytest -q -n auto --dist worksteal
 
-check: $(READY) $(TYPESCRIPT_READY)  ## lint, format and types, of the front end's JavaScript too
+check: $(READY) $(TYPESCRIPT_READY)  ## lint, format and types, also of the docs' examples and of the front end's JavaScript
 	@$(PY) -m ruff check --quiet
 	@$(PY) -m ruff format --check --quiet --diff
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright --pythonpath $(PY)
+	@$(PY) -m tests.doc_types
 	@$(TSC) --project .
 	@$(TSC) --project tests/js
 
@@ -57,7 +58,7 @@ screenshots: $(READY)  ## the pictures of README and docs, made in a real Jupyte
 	@$(PY) -m tests.browser.screenshots
 
 clean:  ## remove .venv, caches and builds; stores (.trigger_nb) are kept
-	@rm -rf .venv .venv-bench build dist .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-bench build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): EXTRA := dev

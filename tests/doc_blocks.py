@@ -15,6 +15,7 @@ import asyncio
 import inspect
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, ModuleType
 
@@ -24,18 +25,26 @@ _BLOCK = re.compile(
 )
 
 
+def sources_of(page: Path) -> Iterator[tuple[int, list[str]]]:
+    """The page's Python blocks: how many lines of the page come before each, and its own lines."""
+    text = page.read_text(encoding="utf-8")
+    for match in _BLOCK.finditer(text):
+        indent = len(match["indent"])
+        yield text.count("\n", 0, match.start("code")), [line[indent:] for line in match["code"].splitlines()]
+
+
 def blocks_of(page: Path) -> list[CodeType]:
     """The page's Python blocks, compiled so that tracebacks show the lines of the page."""
-    text = page.read_text(encoding="utf-8")
-    return [_compiled(match, text, page) for match in _BLOCK.finditer(text)]
-
-
-def _compiled(match: re.Match[str], text: str, page: Path) -> CodeType:
-    indent = len(match["indent"])
-    lines = [line[indent:] for line in match["code"].splitlines()]
-    lines_before = text.count("\n", 0, match.start("code"))
-    source = "\n" * lines_before + "\n".join(lines)
-    return compile(source, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    return [
+        compile(
+            "\n" * before + "\n".join(lines),
+            str(page),
+            "exec",
+            ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+            dont_inherit=True,
+        )
+        for before, lines in sources_of(page)
+    ]
 
 
 async def run(blocks: list[CodeType]) -> None:

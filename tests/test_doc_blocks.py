@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.doc_types import module_of
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -77,3 +79,16 @@ def test_a_block_that_is_no_python_names_the_line_of_the_page(tmp_path):
     done = run_page(tmp_path, "```python\nx = 1\n```\n\n```py\nawait = 2\n```\n")
     assert done.returncode != 0
     assert 'page.md", line 6' in done.stderr
+
+
+def test_the_types_of_blocks_are_checked_at_the_lines_of_the_page(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A page\n\n```python\nx = 1\nif x:\n    await f(x)\n```\n\n1. in a list:\n\n   ```python\n   y = 2\n   ```\n",
+        encoding="utf-8",
+    )
+    module = module_of(page)
+    compile(module, "module", "exec")
+    lines = module.splitlines()
+    assert lines[3:6] == ["    x = 1", "    if x:", "        await f(x)"]
+    assert lines[11] == "    y = 2"
