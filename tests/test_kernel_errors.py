@@ -285,3 +285,36 @@ def test_an_exit_in_a_job_ends_neither_the_kernel_nor_the_store(kernel):
     """).check()
     assert kernel.run("await leaving.run()").error == "SystemExit"
     assert kernel.run("str(leaving.runs()[0].status)").check().result == "'FAILED'"
+
+
+# --- what cannot be read (R13) ------------------------------------------------------------------------
+
+
+def test_a_new_kernel_without_the_cell_of_a_class_charges_nobody_again(kernel):
+    """The error says which cell to run; once it was run, the job's cell is replayed."""
+    receipt = "import dataclasses\n@dataclasses.dataclass\nclass Receipt:\n    id: int"
+    define = """
+        @client.job(id="pays")
+        async def pays(payload, io):
+            try:
+                receipt = await io.run_task("charge", lambda: effect("charged") and Receipt(7))
+            except Exception:
+                await io.run_task("invoice", effect, "charged again")
+                return "by invoice"
+            return f"by card {receipt.id}"
+    """
+    kernel.run(receipt).check()
+    kernel.run(define).check()
+    assert kernel.run("await pays.run()").check().result == "'by card 7'"
+    kernel.restart()
+    kernel.run('client = TriggerClient("tests")').check()
+    kernel.run(define).check()
+    failed = kernel.run("await pays.run()")
+    assert failed.error == "ValueNotLoadedError"
+    assert "the result of task 'charge' cannot be read" in failed.message
+    assert "run the cell that defines Receipt, then run this cell again" in failed.message
+    kernel.run(receipt).check()
+    again = kernel.run("await pays.run()").check()
+    assert again.result == "'by card 7'"
+    assert "1 replayed" in again.tree
+    assert [each for each in kernel.effects if each.startswith("charged")] == ["charged"]

@@ -238,13 +238,17 @@ def lost(world, damage, **options):
             (run,) = job.runs()
             with closing(sqlite3.connect(world.client.dir / "cache.db")) as db, db:
                 damage(db, run.id + "/long")
-        got = yield io.run_task("long", world.body(lambda: TEXT, note="ran"))
-        return "lost" if isinstance(got, Unstored) else got
+        try:
+            got = yield io.run_task("long", world.body(lambda: TEXT, note="ran"))
+        except Exception:
+            world.note("raised from io")
+            raise
+        return got
 
     payload = {"damage": False}
     assert world.run(job, payload, run_id="r") == TEXT
     payload["damage"] = True
-    return job, world.run(job, payload, run_id="r")
+    return job, world.run(job, payload, run_id="r") if options else world.fail(job, payload, run_id="r")
 
 
 def delete(db, key):
@@ -261,13 +265,19 @@ def replace(db, key):
 
 
 @pytest.mark.parametrize("damage", [delete, cut_short, replace])
-def test_a_value_that_is_gone_is_never_silent_and_never_wrong(world, damage):
-    """S4, S5: the caller gets a placeholder, the body is not called, and the header says why."""
-    job, output = lost(world, damage)
-    assert output == "lost"
+def test_a_row_that_is_gone_or_damaged_ends_the_pass(world, damage):
+    """R13: nothing is raised from `io`, and the body is not called; the next pass goes by what is there."""
+    job, error = lost(world, damage)
+    assert type(error) is CorruptRecordError
+    assert "not in the store any more" in str(error)
+    assert world.last(job).status == RunStatus.INTERRUPTED
     assert world.take() == ["ran"]
-    (hint,) = [hint for hint in world.last(job)._record.hints if "not stored" in hint]
-    assert "not in the store any more" in hint
+    again = {"damage": False}
+    if damage is cut_short:
+        assert "rerun_from('long')" in str(world.fail(job, again, run_id="r"))
+    else:
+        assert world.run(job, again, run_id="r") == (TEXT if damage is delete else TEXT + "another")
+    assert world.take() == (["ran"] if damage is delete else [])
 
 
 def test_a_value_that_is_gone_is_made_again_when_it_may_be(world):

@@ -78,7 +78,7 @@ class Changes:
         if self._changed is None:
             self._changed = set()
             for path, text in list(self._ledger.texts.items()):
-                if "/" not in path or '"body":' not in text or (record := self._ledger.record(path)) is None:
+                if "/" not in path or '"body":' not in text or (record := self._ledger.glance(path)) is None:
                     continue
                 body = resolve(record.body)
                 if body is not None and differs(record.code, self.code_of(body)):

@@ -16,7 +16,7 @@ import threading
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
 from types import coroutine
@@ -31,7 +31,6 @@ from ._call import MISS, SAID, Call, FanOut, Memory, Settings, Stop, show_place
 from ._changes import Changes
 from ._clock import to_seconds, to_timestamp
 from ._codec import Encoded, Unstored
-from ._codec._base import loads
 from ._crashpoints import point
 from ._executors import Home, Start, call_in_thread, in_thread, threads
 from ._feed import Feed, Hinted, Saved, SavedRun, Seen
@@ -39,7 +38,7 @@ from ._flights import Flight, FlightKey, flights
 from ._forget import Finality, forget, open_again, to_be_said_again
 from ._interrupt import calls_user_code
 from ._keys import ancestors, display_key, display_path, is_within, parent_path
-from ._ledger import Ledger
+from ._ledger import Ledger, Unreadable, explained
 from ._limits.limiter import Limiter, limiter_of, rate_of_line
 from ._limits.places import Places, RunPlace
 from ._origins import comes_from_subtask, mark_origin, origins
@@ -65,6 +64,7 @@ from .errors import (
     TaskTimeoutError,
     TriggerError,
     UsageError,
+    ValueNotLoadedError,
 )
 from .retry import RetryAt, SkipRetrying, policy
 
@@ -122,7 +122,7 @@ class Pass:
         )
         self.ledger = Ledger(
             run=run, store=store, journal=journal, memory=memory, feed=feed, note=self._finality.note,
-            fail=self._fail_of_ours, on_fault=self._on_store_fault,
+            fail=self.fail_of_ours, on_fault=self._on_store_fault,
         )  # fmt: skip
         self.changes = Changes(self.ledger)
         self.reasons: dict[str, Reason] = {}
@@ -160,7 +160,7 @@ class Pass:
         for flight in list(flights.values()):  # also those of earlier passes, which this one adopts (A5)
             if flight.key[:2] != run:
                 continue
-            begun, known = flight.attempt, self.ledger.record(flight.path)
+            begun, known = flight.attempt, self.ledger.glance(flight.path)
             # A thread that was left behind is older than what is recorded of the attempts after it.
             is_news = known is None or known.status == TaskStatus.PENDING or known.attempt < begun.attempt
             if flight.record is not None or flight.queued:
@@ -206,27 +206,29 @@ class Pass:
         text = self.ledger.texts.get(path)
         if text is None:
             return MISS
-        if text.startswith(head := self.changes.head(call)) and path not in self.changes.parents:
-            if self.feed.watched:
-                self._saw(path, Reason.REPLAYED)
-            else:
-                self.reasons[path] = Reason.REPLAYED
-            return _scan(text, len(head))[0]
-        record = call.record = TaskRecord.parse(loads(text))
-        record.path = path
-        if (
-            record.status != TaskStatus.COMPLETED
-            or record.error is not None
-            or record.canceled is not None
-            or record.kind in FAN_OUT
-        ):
-            return MISS
-        if self.changes.difference(call, record) and self._on_change(call) != "keep":
-            return MISS
         try:
+            if text.startswith(head := self.changes.head(call)) and path not in self.changes.parents:
+                value, end = _scan(text, len(head))
+                if text[end : end + 2] == ',"':  # else the row is damaged
+                    if self.feed.watched:
+                        self._saw(path, Reason.REPLAYED)
+                    else:
+                        self.reasons[path] = Reason.REPLAYED
+                    return value
+            record = call.record = TaskRecord.loads(text)
+            record.path = path
+            if (
+                record.status != TaskStatus.COMPLETED
+                or record.error is not None
+                or record.canceled is not None
+                or record.kind in FAN_OUT
+            ):
+                return MISS
+            if self.changes.difference(call, record) and self._on_change(call) != "keep":
+                return MISS
             value = self._stored_value(call, record)
-        except StoreError:
-            return MISS  # `perform` meets the same, and can wait for the end of the pass (A9)
+        except (Exception, Unreadable):  # noqa: BLE001  # `perform` meets the same, and can wait (A9, R13)
+            return MISS
         if value is not MISS:
             self._saw(path, Reason.REPLAYED)
         return value
@@ -264,35 +266,41 @@ class Pass:
     def _stored_value(self, call: Call[Any], record: TaskRecord) -> Any:
         """The value of a completed record, decoded from it so that it is the same in every pass (R2).
 
-        `MISS` when it is not there and the task may be repeated (S4).
+        `MISS` when it is not there and the task may be repeated (S4). Raises `Unreadable`.
         """
-        returns = self._returns(call)
         if record.form != "unstored":
             try:
                 if record.is_apart:
                     record = self.ledger.whole(record)
+            except StoreError as error:
+                if isinstance(error, CorruptRecordError) and self._is_repeatable(call):
+                    return MISS
+                raise Unreadable(error) from None
+            try:
+                returns = self._returns(call)
                 if not record.form and returns is None:
                     return record.value
                 return _codec.load(record.form, record.value, self.ledger.blobs, returns)
-            except CorruptRecordError as error:
-                lost = {"type": "value", "path": "$", "reason": str(error)}
+            except CorruptRecordError as error:  # of a value file
+                lost = {"type": "value", "reason": str(error)}
+            except (StoreError, ValueNotLoadedError) as error:
+                if _did_not_fit(record):
+                    mark_origin(error, self._directory, self.run.id, call.path)
+                    raise
+                what = f"the result of task {display_path(call.path)!r}"
+                raise Unreadable(explained(error, what)) from None
         else:
             if (call.path, record.generation) in self.memory.live:
                 return self.memory.live[call.path, record.generation]
-            lost = record.value
-        if call.options.get("repeatable", self.settings.repeatable):
+            lost = cast("dict[str, str]", record.value)
+        if self._is_repeatable(call):
             return MISS
-        self.hint(
-            f"the value of task {display_path(call.path)!r} is not stored: {lost['reason'] or lost['type']}"
-        )
-        return Unstored(display_path(call.path), lost["type"], lost["reason"])
+        name = display_path(call.path)
+        self.hint(f"the value of task {name!r} is not stored: {lost['reason'] or lost['type']}")
+        return Unstored(name, lost["type"], lost["reason"])
 
-    async def _value_of(self, call: Call[Any], record: TaskRecord) -> Any:
-        """As `_stored_value`; a store that cannot be read ends the pass, not the call (A9)."""
-        try:
-            return self._stored_value(call, record)
-        except StoreError as error:
-            return await self._fail_of_ours(error)
+    def _is_repeatable(self, call: Call[Any]) -> bool:
+        return call.options.get("repeatable", self.settings.repeatable)
 
     def _returns(self, call: Call[Any]) -> Any:
         if "returns" in call.options:
@@ -321,11 +329,15 @@ class Pass:
             call.host = asyncio.current_task()
         began = time.monotonic()
         try:
-            if call.kind == "wait":
-                return cast("T", await self._wait(call))
-            if call.kind in FAN_OUT:
-                return await self._walk(call)
-            return await self._perform(call)
+            try:
+                if call.kind == "wait":
+                    return cast("T", await self._wait(call))
+                if call.kind in FAN_OUT:
+                    return await self._walk(call)
+                return await self._perform(call)
+            except Unreadable as unread:
+                self.hint(str(unread.error))
+                return await self.fail_of_ours(unread.error)
         except (anyio.get_cancelled_exc_class(), RunInterrupted) as error:
             self._note_cancellation(call, error, round(time.monotonic() - began, 3))
             raise
@@ -380,7 +392,7 @@ class Pass:
     def reopen_canceled(self, path: str) -> None:
         """What was cancelled because the body around it was has no say of its own in the next pass."""
         for inner in self._canceled.pop(path, ()):
-            record = self.ledger.record(inner)
+            record = self.ledger.glance(inner)
             if record is not None and record.status == TaskStatus.CANCELED:
                 self.ledger.save_with_next(
                     record.copy(
@@ -439,9 +451,13 @@ class Pass:
                 return self._attempts(call, self._blank(call, record), Reason.RETRIED)
 
     def has_final_error(self, path: str) -> bool:
-        """Whether a task ended in an error that is replayed."""
-        record = self.ledger.record(path)
-        return record is not None and record.status == TaskStatus.ERRORED and self._finality.is_final(record)
+        """Whether a task ended in an error that is replayed; what cannot be read ends the pass at the call."""
+        record = self.ledger.glance(path)
+        with suppress(Unreadable):
+            return (
+                record is not None and record.status == TaskStatus.ERRORED and self._finality.is_final(record)
+            )
+        return False
 
     def _check_options(self, call: Call[Any]) -> None:
         """Find a mistake in the options before the body has done anything."""
@@ -485,7 +501,7 @@ class Pass:
             return await self._attempts(
                 call, self._blank(call, self.ledger.record(call.path)), Reason.CHANGED
             )
-        value = await self._value_of(call, record)
+        value = self._stored_value(call, record)
         if value is MISS:  # lost, and the user said that it may be repeated
             return await self._attempts(call, self._blank(call, open_again(record)), Reason.LOST_VALUE)
         self._saw(call.path, Reason.REPLAYED)
@@ -510,8 +526,12 @@ class Pass:
         await self.ledger.save_all(fresh)
 
     def _raised_again(self, call: Call[Any], record: TaskRecord) -> BaseException:
+        try:
+            error = _codec.raised_error(record.error or {})
+        except ValueNotLoadedError as unread:
+            what = f"the error of task {display_path(call.path)!r}"
+            raise Unreadable(explained(unread, what)) from None
         self._saw(call.path, Reason.REPLAYED)
-        error = _codec.decode_error(record.error or {})
         mark_origin(error, self._directory, self.run.id, call.path)
         return error
 
@@ -548,7 +568,7 @@ class Pass:
         if self._latest_within is None:  # once a pass: many bodies may have run when the process died
             latest = self._latest_within = {}
             for path in list(self.ledger.texts):
-                if "/" in path and (record := self.ledger.record(path)) is not None:
+                if "/" in path and (record := self.ledger.glance(path)) is not None:
                     ordinal = max(record.began, record.ended)
                     for around in ancestors(path):
                         latest[around] = max(latest.get(around, 0), ordinal)
@@ -788,7 +808,7 @@ class Pass:
             if value is not MISS:
                 return value
         if record.attempt > 1 and (late := self._result_of_earlier(record)) is not None:
-            return await self._value_of(call, late)
+            return self._stored_value(call, late)
         if scope.prints is not None:
             scope.prints.attempt = record.attempt
         flight = Flight(key, self, scope, record)
@@ -1091,6 +1111,11 @@ class Pass:
         form, text = self._encoded(call, done, value)
         if form:
             done.form = form
+        if (returns := self._returns(call)) is not None and form != "unstored" and done.error is None:
+            try:
+                _codec.load(form, _scan(text, 0)[0], self.ledger.blobs, returns)
+            except ValueNotLoadedError as error:
+                done.error = self._error_data(call, done, error)  # its caller gets it, now and ever after
         return done, text
 
     def _encoded(self, call: Call[Any], record: TaskRecord, value: Any) -> Encoded:
@@ -1103,7 +1128,7 @@ class Pass:
             return dump_unstored(error)
 
     def _warn_unstored(self, call: Call[Any], error: NotStorableError) -> None:
-        if call.options.get("repeatable", self.settings.repeatable):
+        if self._is_repeatable(call):
             return
         text = (
             f"the value of task {display_path(call.path)!r} cannot be stored ({error}). The task counts as done, and this "
@@ -1126,7 +1151,7 @@ class Pass:
             self.ledger.blobs.check()
         except StoreError as error:
             self.memory.parked.append(self.ledger.row(record, text))
-            yield from self._fail_of_ours(error).__await__()
+            yield from self.fail_of_ours(error).__await__()
         pending = self.ledger.journal.enqueue((self.ledger.row(record, text),))
         if flight.host is not self.main or len(self.flights) > 1:
             try:
@@ -1181,8 +1206,7 @@ class Pass:
         if refused:
             # C5: the first committed result of a (path, generation) wins, also from another kernel.
             text = self.ledger.stored_text(record.path) or text
-            path, record = record.path, TaskRecord.loads(text)
-            record.path = path
+            record = self.ledger.parsed(record.path, text)
         else:
             # What the caller gets is decoded from the text, so that changing it changes no record (R2).
             record.value = _scan(value, 0)[0]
@@ -1200,7 +1224,7 @@ class Pass:
         """Sort what left a body: a cancellation, a mistake of the calling code, or an error of the attempt."""
         flight.leave()
         _note_prints(record, flight.scope)
-        if isinstance(error, _Failed):
+        if isinstance(error, (_Failed, Unreadable)):
             raise error
         if isinstance(error, GeneratorExit):  # the event loop is closed, and this is what is left of it
             self._cut_short(flight, error)
@@ -1313,7 +1337,7 @@ class Pass:
             # A thread's result came in at the same moment, and a result is never lost.
             winner = self.ledger.record(call.path)
             assert winner is not None
-            return await self._value_of(call, winner)
+            return self._stored_value(call, winner)
         raise error
 
     def _hint_finishing(self, path: str, flying: int) -> None:
@@ -1337,7 +1361,7 @@ class Pass:
         if self.settings.redact:
             scrub_error(self.settings.redact, [self.run.payload], data)
         for path in origins:
-            record = self.ledger.record(path)
+            record = self.ledger.glance(path)
             told = record.error if record is not None else None
             if told is not None and "shown" in told and told.get("message") == data.get("message"):
                 data["shown"], data["traceback"] = told["shown"], told.get("traceback", [])
@@ -1448,7 +1472,7 @@ class Pass:
         """End a wait or a countdown now, also one that this pass has not come to yet."""
         if self._still.wake(path):
             return
-        if (record := self.ledger.record(path)) is not None and record.status == TaskStatus.WAITING:
+        if (record := self.ledger.glance(path)) is not None and record.status == TaskStatus.WAITING:
             self.ledger.save_with_next(record.copy(next_at=self.clock.time()))
 
     def _tell_waiting(self) -> None:
@@ -1520,8 +1544,11 @@ class Pass:
     def _on_store_fault(self, error: StoreError) -> None:
         self.stop(Stop.STORE, error)
 
-    async def _fail_of_ours(self, error: StoreError) -> NoReturn:
-        """A9: a fault of the store is never raised from `io`. The call waits for the end of the pass."""
+    async def fail_of_ours(self, error: TriggerError) -> NoReturn:
+        """A9, R13: a fault of the store, and what cannot be read from it, is never raised from `io`.
+
+        The call waits for the end of the pass.
+        """
         if self.stopped is None:
             self.stop(Stop.STORE, error)
             await anyio.sleep_forever()
@@ -1535,7 +1562,7 @@ class Pass:
             scope.logged = {}
         count = scope.logged[name] = scope.logged.get(name, 0) + 1
         path = f"{scope.prefix}~.{name}.{count}"
-        earlier = self.ledger.record(path)
+        earlier = self.ledger.glance(path)
         if earlier is not None and not earlier.forced:
             self._saw(path, Reason.REPLAYED)
             return
@@ -1693,6 +1720,11 @@ def _met_twice(call: Call[Any], path: str, first: Place) -> UsageError:
             f"what that gives: result = await io.run_task({display_key(call.segment)!r}, ...)"
         )
     return DuplicateKeyError(path, show_place(first), show_place(call.place), name)
+
+
+def _did_not_fit(record: TaskRecord) -> bool:
+    """Whether its value was not what the task is said to return when it was new: its caller got that as an error."""
+    return record.error is not None and record.error.get("type") == ValueNotLoadedError.__name__
 
 
 def _is_line_of(record: TaskRecord, path: str) -> bool:

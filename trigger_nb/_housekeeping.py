@@ -21,7 +21,7 @@ from typing import NamedTuple
 from . import _lease
 from ._clock import to_datetime
 from ._crashpoints import point
-from ._records import RunRecord, RunStatus
+from ._records import RunRecord, RunStatus, readable_run
 from ._runtime import Runtime
 from ._store import Row
 from .errors import RunLockedError, RunStateError, StoreError
@@ -204,9 +204,7 @@ def _runs_with(runtime: Runtime, text: str) -> list[RunRecord]:
     """The runs in whose records a text stands somewhere."""
     found: list[RunRecord] = []
     for key, stored in runtime.store.search("runs", json.dumps(text)):
-        record = RunRecord.loads(stored)
-        record.id = key.removeprefix("run/")
-        found.append(record)
+        found.append(readable_run(key.removeprefix("run/"), stored))
     return found
 
 

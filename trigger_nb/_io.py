@@ -22,7 +22,7 @@ from ._scope import Scope, current_scope, resolve_scope
 from ._status import Status, StatusCall, StatusState, checked
 from ._store import Row
 from ._task import MapOptions, Options, PlainOptions, check_choices
-from .errors import InvalidOptionError, UsageError
+from .errors import InvalidOptionError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -355,7 +355,7 @@ class Io:
         """Start a run of another job and go on; the child run's id."""
 
         async def start(task: Any) -> str:
-            return self._child(job, payload, task).id
+            return (await self._child(job, payload, task)).id
 
         return self._task(
             sys._getframe(1), key, start, kind="run", params=payload, icon="bolt", name=self._invoking(job)
@@ -370,7 +370,7 @@ class Io:
         """
 
         async def start(task: Any) -> Any:
-            return await self._child(job, payload, task)
+            return await (await self._child(job, payload, task))
 
         limit: Any = {} if timeout is None else {"timeout": timeout}
         return self._task(
@@ -391,15 +391,23 @@ class Io:
             )
         return f"invoke {job.id}"
 
-    def _child(self, job: Any, payload: Any, task: Any) -> ChildRun:
+    async def _child(self, job: Any, payload: Any, task: Any) -> ChildRun:
         run_id = "run_" + task.idempotency_key.removeprefix("tnb_")[:20]
-        return self._host.start_child(job, payload, run_id=run_id, parent=task.run_id, parent_task=task.path)
+        try:
+            return self._host.start_child(
+                job, payload, run_id=run_id, parent=task.run_id, parent_task=task.path
+            )
+        except StoreError as error:
+            return await self._pass.fail_of_ours(error)
 
     def send_event(self, key: Any, name: str, payload: Any = None, **options: Any) -> Call[str]:
         """Send an event to the client's jobs, once; the event's id."""
 
         async def send(task: Any) -> str:
-            event = await self._host.send_event(name, payload, **{"id": task.idempotency_key, **options})
+            try:
+                event = await self._host.send_event(name, payload, **{"id": task.idempotency_key, **options})
+            except StoreError as error:
+                return await self._pass.fail_of_ours(error)
             return event.id
 
         return self._task(sys._getframe(1), key, send, params=payload, icon="bolt", name=f"send {name}")

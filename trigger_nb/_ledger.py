@@ -15,10 +15,17 @@ from ._codec._base import Blobs, loads
 from ._feed import Feed, Saved
 from ._flights import flights, marking
 from ._keys import display_path
-from ._records import RunRecord, RunStatus, TaskRecord, TaskStatus, abridged, is_long
+from ._records import RunRecord, RunStatus, TaskRecord, TaskStatus, abridged, is_long, readable_task
 from ._store import Row
 from ._values import PatientBlobs
-from .errors import CorruptRecordError, StoreBusyError, StoreError
+from .errors import (
+    BadSignatureError,
+    CorruptRecordError,
+    StoreBusyError,
+    StoreError,
+    TriggerError,
+    ValueNotLoadedError,
+)
 
 if TYPE_CHECKING:
     from ._call import Memory
@@ -36,6 +43,16 @@ LOOP_PATIENCE = 0.05  # how long a commit may hold the loop when another process
 THREAD_PATIENCE = 30.0  # and how long it is tried in a thread before it is a failure of the store
 
 
+class Unreadable(BaseException):
+    """What keeps a record or a value from being read, on its way to the end of the pass (R13).
+
+    No `except Exception` around an item, an attempt or a walk is to take it for an error of those.
+    """
+
+    def __init__(self, error: TriggerError) -> None:
+        self.error = error
+
+
 def begin(memory: Memory, run_id: str, store: Store) -> None:
     """Read what is stored of a run, without long values. What a body of an earlier pass writes meanwhile is newer."""
     fresh: dict[str, str] = {}
@@ -44,7 +61,7 @@ def begin(memory: Memory, run_id: str, store: Store) -> None:
     with memory.lock:
         for key, text in stored:
             path = key[len(run_id) + 1 :]
-            if path not in fresh or wins(TaskRecord.loads(text), TaskRecord.loads(fresh[path])):
+            if path not in fresh or wins(readable_task(path, text), readable_task(path, fresh[path])):
                 fresh[path] = text
 
 
@@ -53,21 +70,32 @@ def read_whole(store: Store, run_id: str, record: TaskRecord) -> TaskRecord:
 
     Raises `CorruptRecordError` when that is not there any more, and other `StoreError`s.
     """
-    return _whole(record, store.get(f"{run_id}/{record.path}")) if record.is_apart else record
+    return _whole(run_id, record, store.get(f"{run_id}/{record.path}")) if record.is_apart else record
 
 
-def _whole(record: TaskRecord, text: str | None) -> TaskRecord:
-    try:
-        whole = None if text is None else TaskRecord.loads(text)
-    except ValueError:
-        whole = None
-    if whole is None or whole.rank != record.rank:
-        raise CorruptRecordError(
-            f"the result of task {display_path(record.path)!r} is not in the store any more: its row was deleted or "
-            "damaged, or holds another result now"
-        )
-    whole.path = record.path
+def _whole(run_id: str, record: TaskRecord, text: str | None) -> TaskRecord:
+    whole = None if text is None else readable_task(record.path, text)
+    if whole is None or whole.is_damaged or whole.rank != record.rank:
+        what, why = "result", "was deleted or damaged, or holds another result now"
+        raise _damaged(run_id, record.path, what, "is not in the store any more", why)
     return whole
+
+
+def _damaged(run_id: str, path: str, what: str, fate: str, why: str) -> CorruptRecordError:
+    return CorruptRecordError(
+        f"the {what} of task {display_path(path)!r} {fate}: its row {run_id + '/' + path!r} {why}. What the task did may "
+        "be done, so it is not repeated by itself. Bring the store back from a backup, and run this cell again; or repeat "
+        f"the task on purpose, client.run({run_id!r}).rerun_from({path!r}), or all with fresh=True."
+    )
+
+
+def explained(error: TriggerError, what: str, remedy: str = "") -> TriggerError:
+    """An error of reading, with what it was that cannot be read; other faults of the store say it all."""
+    if type(error) not in (CorruptRecordError, BadSignatureError, ValueNotLoadedError):
+        return error
+    told = type(error)(f"{what} cannot be read: {error}" + (f" Or {remedy}." if remedy else ""))
+    told.__cause__ = error.__cause__  # what a codec of the user's raised
+    return told
 
 
 def wins(before: TaskRecord, after: TaskRecord) -> bool:
@@ -85,7 +113,7 @@ class Ledger:
 
     def __init__(
         self, *, run: RunRecord, store: Store, journal: GroupCommit, memory: Memory, feed: Feed,
-        note: Callable[[TaskRecord], None], fail: Callable[[StoreError], Awaitable[Any]],
+        note: Callable[[TaskRecord], None], fail: Callable[[TriggerError], Awaitable[Any]],
         on_fault: Callable[[StoreError], None],
     ) -> None:  # fmt: skip
         self.journal = journal
@@ -110,22 +138,36 @@ class Ledger:
         self._stride = 1
 
     def record(self, path: str) -> TaskRecord | None:
-        """The record of a task as it is now."""
+        """The record of a task as it is now. Raises `Unreadable`."""
         text = self.texts.get(path)
-        if text is None:
-            return None
-        record = TaskRecord.loads(text)
+        return None if text is None else self.parsed(path, text)
+
+    def parsed(self, path: str, text: str) -> TaskRecord:
+        """The record of a stored text. Raises `Unreadable`."""
+        try:
+            record = TaskRecord.loads(text)
+        except CorruptRecordError as error:
+            why = f"in the store is damaged ({error})"
+            raise Unreadable(_damaged(self._run_id, path, "record", "cannot be read", why)) from None
         record.path = path
         return record
 
+    def glance(self, path: str) -> TaskRecord | None:
+        """As `record`, where it matters little: None also when it cannot be read."""
+        text = self.texts.get(path)
+        record = None if text is None else readable_task(path, text)
+        return None if record is None or record.is_damaged else record
+
     def is_waiting(self, path: str) -> bool:
         """Whether a task has a time that it waits for."""
-        record = self.record(path)
+        record = self.glance(path)
         return record is not None and record.status == TaskStatus.WAITING
 
     def whole(self, record: TaskRecord) -> TaskRecord:
         """As `read_whole`, for replays."""
-        return _whole(record, self._long_text(self._prefix + record.path)) if record.is_apart else record
+        if not record.is_apart:
+            return record
+        return _whole(self._run_id, record, self._long_text(self._prefix + record.path))
 
     def _long_text(self, key: str) -> str | None:
         """The whole text of a record. Most passes ask for one after the other, in about the order in which they
@@ -140,8 +182,12 @@ class Ledger:
         return text
 
     def records(self) -> list[TaskRecord]:
-        """All records of the run as they are now."""
-        return [record for path in list(self.texts) if (record := self.record(path)) is not None]
+        """All records of the run as they are now. Raises `Unreadable`; a log line decides nothing."""
+        return [
+            record
+            for path in list(self.texts)
+            if (record := self.glance(path) if "~." in path else self.record(path)) is not None
+        ]
 
     def counts(self) -> dict[str, int]:
         """How many tasks there are of each status, and INTERRUPTED: begun, and stopped with their pass.
@@ -150,9 +196,12 @@ class Ledger:
         """
         tasks = [text for path, text in self.texts.items() if "~." not in path]  # "~.": a log line
         others = [text for text in tasks if text.startswith('{"status":"')]
-        found = Counter(text[11 : text.index('"', 11)] for text in others)
+        found = Counter(text[11 : text.find('"', 11)] for text in others)
+        found = Counter(
+            {status: count for status, count in found.items() if status in TaskStatus.__members__}
+        )
         found[TaskStatus.COMPLETED] += len(tasks) - len(others)
-        pending = [TaskRecord.loads(text) for text in others if text.startswith(_PENDING)]
+        pending = [readable_task("", text) for text in others if text.startswith(_PENDING)]
         stopped = sum(record.interrupted and not record.forced for record in pending)
         found[TaskStatus.PENDING] -= stopped
         found[RunStatus.INTERRUPTED] += stopped
@@ -221,7 +270,7 @@ class Ledger:
     def remember(self, record: TaskRecord) -> None:
         with self.memory.lock:
             before = self.memory.records.get(record.path)
-            if before is not None and wins(TaskRecord.loads(before), record):
+            if before is not None and wins(readable_task(record.path, before), record):
                 return
             whole = record.dumps()
             self.memory.records[record.path] = text = abridged(whole)
@@ -271,13 +320,21 @@ class Ledger:
             return await self._fail(error)
 
     async def read_value(self, key: str, owner: str) -> tuple[Any] | None:
-        """The value in a row that is no task's, in a tuple; None when there is none."""
+        """The value in a row that is no task's, in a tuple; None when there is none. As `write_rows`."""
         try:
             text = self._store.get(key)
-        except StoreError as error:
-            return await self._fail(error)
-        data: dict[str, Any] = loads(text) if text is not None else {}
-        return (_codec.decode(data["form"], data["value"], self._files_of(owner)),) if data else None
+            return None if text is None or text == "{}" else (self._decoded(text, owner),)
+        except (StoreError, ValueNotLoadedError) as error:
+            name = key.removeprefix("kv/")
+            return await self._fail(explained(error, f"the value {name!r} of `io.store`", "set it again"))
+
+    def _decoded(self, text: str, owner: str) -> Any:
+        try:
+            data = loads(text)
+            form, value = data["form"], data["value"]
+        except (ValueError, RecursionError, LookupError, TypeError) as error:
+            raise CorruptRecordError(f"its row in the store is damaged: {error}") from None
+        return _codec.load(form, value, self._files_of(owner))
 
     def _files_of(self, owner: str) -> Blobs:
         return self.blobs if owner == self._run_id else self._store.blobs(owner)

@@ -8,12 +8,15 @@ with any SQLite tool.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from functools import cache
 from json.encoder import encode_basestring_ascii
-from typing import Any, ClassVar, Self
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
-from ._codec._base import dumps, loads
-from .errors import InvalidOptionError
+from ._codec._base import dumps, kind_of, loads
+from .errors import CorruptRecordError, InvalidOptionError
 
 # What keys of the store's rows begin with, and what its rows are tagged with, besides the ids of runs.
 RESERVED = frozenset({"run", "runs", "event", "events", "kv", "export", "deleted"})
@@ -64,6 +67,10 @@ class _Record:
 
     # Attributes kept beside the record but not in its text.
     _beside: ClassVar[frozenset[str]] = frozenset()
+    _statuses: ClassVar[frozenset[str]] = frozenset()
+
+    status: str
+    is_damaged: bool = False  # It stands in for a row that cannot be read.
 
     def __init__(self, **fields: Any) -> None:
         self.__dict__.update(fields)
@@ -77,8 +84,21 @@ class _Record:
 
     @classmethod
     def loads(cls, text: str) -> Self:
-        """The record of a stored text."""
-        return cls.parse(loads(text))
+        """The record of a stored text. Raises `CorruptRecordError` for what this package does not write."""
+        try:
+            data: dict[str, Any] = loads(text)
+        except (ValueError, RecursionError) as error:
+            raise CorruptRecordError(f"it is no JSON: {error}") from None
+        if kind_of(data) is not dict:
+            raise CorruptRecordError(f"it is a {type(data).__name__} and not an object")
+        fields = _fields(cls)
+        # A name that no record has is damaged, too: its field would be left at a default that is wrong.
+        if not fields.issuperset(zip(data, map(type, data.values()), strict=True)):
+            wrong = next(name for name, value in data.items() if (name, type(value)) not in fields)
+            raise CorruptRecordError(f"its field {wrong!r:.40} is {data[wrong]!r:.40}")
+        if data.get("status", cls.status) not in cls._statuses:
+            raise CorruptRecordError(f"its status is {data['status']!r:.40}")
+        return cls.parse(data)
 
     def dumps(self) -> str:
         """The text to store: attributes that differ from their defaults, as ASCII JSON."""
@@ -105,6 +125,24 @@ class _Record:
         return f"{type(self).__name__}({inside})"
 
 
+_JSON_TYPES = frozenset({dict, list, str, int, float, bool, NoneType})
+
+
+@cache
+def _fields(cls: type[_Record]) -> frozenset[tuple[str, type[Any]]]:
+    """The names of a record's fields, each with every type that it can have when it is read."""
+    hints = {name: hint for name, hint in get_type_hints(cls).items() if name in vars(cls)}
+    return frozenset((name, kind) for name, hint in hints.items() for kind in _types_of(hint))
+
+
+def _types_of(hint: Any) -> frozenset[Any]:
+    if hint is Any:
+        return _JSON_TYPES
+    kinds = get_args(hint) if get_origin(hint) is UnionType else (hint,)
+    found = frozenset(get_origin(kind) or kind for kind in kinds)
+    return found | {int} if float in found else found
+
+
 class TaskRecord(_Record):
     """What is kept of one task. Times are UTC seconds since the epoch.
 
@@ -112,7 +150,8 @@ class TaskRecord(_Record):
     "first started after it ended" (rule R9) is decided by them, never by clocks.
     """
 
-    _beside = frozenset({"path", "measured"})
+    _beside = frozenset({"path", "measured", "is_damaged"})
+    _statuses = frozenset(TaskStatus)
 
     path: str = ""  # The normal form; it is the row's key, so it is not in the text.
     measured: int = 0  # Of the text that it was read from, see `dumps_result`; of no meaning otherwise.
@@ -244,13 +283,15 @@ def abridged(text: str) -> str:
     """A task's stored text without its value, if that is long: what memory keeps of it."""
     if not is_long(text):
         return text
-    begin = text.index(",") + 1
-    end = begin + int(text[len(_MEASURED) : begin - 1])
+    begin = text.find(",") + 1
+    measure = text[len(_MEASURED) : begin - 1]
+    if not measure.isdecimal():
+        return text  # it is damaged, and whoever reads it says so
+    end = begin + int(measure)
     return f"{_ABRIDGED}{text[begin:end]}}}"
 
 
-_BESIDE = frozenset({"path", "measured"})
-_APART = frozenset({*_BESIDE, "value"})
+_APART = frozenset({"path", "measured", "is_damaged", "value"})
 _AT_THE_END = frozenset({*_APART, "form"})
 _IN_HEAD = frozenset({*_APART, "code", "inputs"})
 
@@ -265,10 +306,61 @@ def opening(code: str) -> str:
     return f'{{"code":{encode_basestring_ascii(code)},' if code else "{"
 
 
+_DAMAGED = "its row in the store is damaged: "
+
+
+def readable_task(path: str, text: str) -> TaskRecord:
+    """A task's record, for whoever looks at all of them: of a damaged row as much as can be told.
+
+    It counts as completed without a value, which is never wrong: its body is called again only on request.
+    """
+    try:
+        record = TaskRecord.loads(text)
+    except CorruptRecordError as error:
+        record = TaskRecord(
+            is_damaged=True, form="unstored", value={"type": "result", "path": "$", "reason": f"{_DAMAGED}{error}"},
+            kind="log" if "~." in path else "task", name=_DAMAGED[:-2] if "~." in path else "",
+            generation=_number(text, "generation"), started=_number(text, "started"), ended=_number(text, "ended"),
+        )  # fmt: skip
+    record.path = path
+    return record
+
+
+def readable_run(run_id: str, text: str) -> RunRecord:
+    """A run's record, for whoever looks at all of them: of a damaged row as much as can be told."""
+    try:
+        record = RunRecord.loads(text)
+    except CorruptRecordError:
+        name = re.search(r'"job":"([^"\\]*)"', text)
+        record = RunRecord(
+            is_damaged=True, status=RunStatus.INTERRUPTED, job=name[1] if name else "", payload_preview=_DAMAGED[:-2],
+            created_at=float(_number(text, "created_at")), passes=_number(text, "passes"),
+        )  # fmt: skip
+    record.id = run_id
+    return record
+
+
+def check_legible(run: RunRecord) -> None:
+    """Raise `CorruptRecordError` for a run whose row is damaged: it cannot go on, nor begin anew."""
+    if run.is_damaged:
+        raise CorruptRecordError(
+            f"the record of run {run.id!r} cannot be read: its row {'run/' + run.id!r} in the store is damaged. What its "
+            "tasks did may be done, so it does not begin anew by itself. Bring the store back from a backup; or start a new "
+            "run on purpose with fresh=True, and delete() this one."
+        )
+
+
+def _number(text: str, name: str) -> int:
+    """A number that a damaged text still tells; 0 where it does not."""
+    found = re.search(rf'"{name}":(\d{{1,18}})(?=[.,}}])', text)
+    return int(found[1]) if found else 0
+
+
 class RunRecord(_Record):
     """What is kept of one run. Times are UTC seconds since the epoch."""
 
-    _beside = frozenset({"id"})
+    _beside = frozenset({"id", "is_damaged"})
+    _statuses = frozenset(RunStatus)
 
     id: str = ""
     status: str = RunStatus.PENDING

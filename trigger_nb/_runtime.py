@@ -33,7 +33,14 @@ from ._io import Host, Io
 from ._limits.limiter import Limiter
 from ._limits.places import JobLimits, RunPlace
 from ._origins import related
-from ._records import RunRecord, RunStatus, TaskRecord, is_queued
+from ._records import (
+    RunRecord,
+    RunStatus,
+    TaskRecord,
+    is_queued,
+    readable_run,
+    readable_task,
+)
 from ._redact import secrets
 from ._scope import current_scope
 from ._store import DiskStore, Row, Store
@@ -128,25 +135,21 @@ class Runtime:
     # Records ----------------------------------------------------------------------------------
 
     def run_record(self, run_id: str) -> RunRecord | None:
-        """The record of a run as it is now."""
+        """The record of a run as it is now; of a damaged one what is legible."""
         execution = self.executions.get(run_id)
         if execution is not None:
             return execution.run
         text = self.store.get("run/" + run_id)
         if text is None:
             return None
-        record = RunRecord.loads(text)
-        record.id = run_id
-        return record
+        return readable_run(run_id, text)
 
     def each_run_record(self) -> Iterator[RunRecord]:
-        """What is stored of all runs, newest first, read as they are asked for."""
+        """What is stored of all runs, newest first, read as they are asked for; of damaged ones what is legible."""
         offset = 0
         while rows := self.store.page("runs", _CHUNK, offset):
             for key, text in rows:
-                record = RunRecord.loads(text)
-                record.id = key.removeprefix("run/")
-                yield record
+                yield readable_run(key.removeprefix("run/"), text)
             offset += _CHUNK
 
     def status_of(self, record: RunRecord) -> RunStatus:
@@ -275,9 +278,7 @@ class Runtime:
 
 def _read(texts: Iterable[tuple[str, str]]) -> Iterator[TaskRecord]:
     for path, text in texts:
-        record = TaskRecord.loads(text)
-        record.path = path
-        yield record
+        yield readable_task(path, text)
 
 
 _runtimes: dict[Path, Runtime] = {}

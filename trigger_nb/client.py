@@ -25,7 +25,7 @@ from ._scope import current_scope
 from ._store import Row
 from ._task import OnChange, check_choices
 from ._values import dump_or_describe
-from .errors import InvalidOptionError, InvalidPayloadError, NotFoundError, NotStorableError
+from .errors import InvalidOptionError, InvalidPayloadError, NotFoundError, NotStorableError, StoreError
 from .job import Job, JobOptions, LogLevel
 from .run import Run
 from .runs import Runs
@@ -171,7 +171,15 @@ class TriggerClient:
         matching = [job for job in self.jobs if job.enabled and job.trigger.matches(name, payload, source)]
         parsed = [(job, job.trigger.parse(payload)) for job in matching]
         self._keep_event(data, payload)
-        runs = [job.start_for_event(data, value, is_test=is_test, fresh=fresh) for job, value in parsed]
+        runs: list[Run] = []
+        fault: StoreError | None = None
+        for job, value in parsed:
+            try:
+                runs.append(job.start_for_event(data, value, is_test=is_test, fresh=fresh))
+            except StoreError as error:  # of the run of one job: those of the others begin all the same
+                fault = fault or error
+        if fault is not None:
+            raise fault
         return Event(event_id, name, payload, context, source, timestamp, runs)
 
     def _keep_event(self, data: dict[str, Any], payload: Any) -> None:

@@ -188,7 +188,9 @@ class ValueNotStoredError(TriggerError):
 class ValueNotLoadedError(TriggerError):
     """A stored value cannot be rebuilt here: its class is not loaded, or no longer fits it.
 
-    The value is still in the store; the message says what to define or change first.
+    The value is still in the store; the message says what to define or change first. It ends the pass, and is
+    never raised from `io`: the code around a call would take it for an error of that call. Only of a new result
+    that does not fit the type that its task is said to return it is one.
     """
 
 

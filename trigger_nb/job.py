@@ -19,10 +19,11 @@ from ._clock import to_datetime, to_seconds
 from ._fingerprint import Fingerprints
 from ._io import Io
 from ._keys import hashed
+from ._ledger import explained
 from ._limits.limiter import ConcurrencyLimit, Limiter, Rate, check_count, to_rate
 from ._limits.places import JobLimits
 from ._plans.plan import Plan, make_plan
-from ._records import RunRecord, RunStatus, check_run_id
+from ._records import RunRecord, RunStatus, check_legible, check_run_id
 from ._redact import check_redact, redact
 from ._runtime import Execution, Notification, Runtime, Work, users_frames
 from ._scope import current_scope
@@ -279,7 +280,8 @@ class Job(Generic[T]):
         >>> [task.key for task in plan.runs]
         ['fetch-name']
 
-        Raises `InvalidPayloadError`, and `StoreError`. An error of the run function is in the plan.
+        Raises `InvalidPayloadError`, `StoreError`, and `ValueNotLoadedError` where a stored result cannot be
+        read. An error of the run function is in the plan.
         """
         check_choices({"on_change": on_change})
         if run_id is not None:
@@ -360,6 +362,8 @@ class Job(Generic[T]):
     def _stored(self, run_id: str) -> RunRecord | None:
         """What is stored of a run. Raises `RunStateError` where it is not this job's, or may not begin."""
         record = self._runtime.run_record(run_id)
+        if record is not None:
+            check_legible(record)
         if record is None:
             if not self.enabled:
                 raise RunStateError(f"job {self.id!r} is disabled and starts no new run (enabled=False)")
@@ -369,7 +373,11 @@ class Job(Generic[T]):
 
     def restart(self, record: RunRecord) -> Execution:
         """Begin another pass of a stored run, with its stored payload."""
-        payload = _codec.load(record.payload_form, record.payload, self._runtime.store.blobs(record.id))
+        blobs = self._runtime.store.blobs(record.id)
+        try:
+            payload = _codec.load(record.payload_form, record.payload, blobs)
+        except TriggerError as error:
+            raise explained(error, f"the payload of run {record.id!r}") from None
         work, record = self._work(self.trigger.parse(payload), None), self._current(record)
         return self._runtime.start(work, record)
 

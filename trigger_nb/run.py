@@ -26,7 +26,7 @@ from ._forget import forget, reset, to_retry
 from ._fork import fork
 from ._keys import ancestors, display_path, normal_key
 from ._operations import OPERATIONS, Operation
-from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
+from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus, check_legible
 from ._runtime import Execution, Runtime
 from ._scope import current_scope
 from ._statuses import StatusInfo, counts, said, statuses
@@ -39,6 +39,7 @@ from .errors import (
     RunStateError,
     TriggerError,
     UsageError,
+    ValueNotLoadedError,
 )
 from .view import html, text
 from .view.model import RunModel
@@ -192,6 +193,17 @@ class Run:
             ) from None
 
     async def _result(self) -> Any:
+        """The output. In another run's code a fault of ours ends that one's pass, too (A9, R13)."""
+        try:
+            return await self._ended()
+        except (StoreError, ValueNotLoadedError) as error:
+            scope = current_scope.get()
+            here = scope is not None and threading.get_ident() == scope.owner.home.thread
+            if scope is None or not here or self.status == RunStatus.FAILED:
+                raise
+            return await scope.owner.fail_of_ours(error)
+
+    async def _ended(self) -> Any:
         execution = self._runtime.executions.get(self._id) or self._execution
         if execution is None:
             return self._finished()
@@ -425,6 +437,8 @@ class Run:
     def _allow(self, operation: Operation) -> RunStatus:
         """The status that the operation leads to; `RunStateError` when it makes no sense now."""
         status = self.status
+        if operation != "delete":
+            check_legible(self._record)
         if operation in ("delete", "fork") and self._id in self._runtime.executions:
             status = RunStatus.RUNNING  # it may well wait, but something here waits for it
         after = OPERATIONS[operation][status]
@@ -511,16 +525,19 @@ class Run:
     ) -> None:
         """Change stored records of a run that is not under way, its own with them if given, in one commit."""
         records = {record.path: record for record in self._runtime.task_records(self._id)}
-        rows = [
-            Row(f"{self._id}/{record.path}", self._id, record.dumps(), record.rank)
-            for record in change(records)
-        ]
+        changed = change(records)
+        rows = [Row(f"{self._id}/{record.path}", self._id, record.dumps(), record.rank) for record in changed]
         if run is not None:
             rows.append(run_row(run))
         if not rows:
             return
+        # Of a damaged row the rank is not known, and the store would keep it.
+        damaged = [f"{self._id}/{record.path}" for record in changed if records[record.path].is_damaged]
         with self._leased() as runtime:
-            runtime.journal.commit(rows, patience=5)
+            if damaged:
+                runtime.store.delete(keys=damaged, write=rows, patience=5)
+            else:
+                runtime.journal.commit(rows, patience=5)
 
     def _leased(self) -> _Leased:
         return _Leased(self._runtime, self._record)

@@ -8,7 +8,12 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, cast
 
-from ..errors import InvalidOptionError, NotStorableError, TriggerError, ValueNotLoadedError
+from ..errors import (
+    InvalidOptionError,
+    NotStorableError,
+    StoreError,
+    ValueNotLoadedError,
+)
 from . import classes, exceptions, json
 from ._base import (
     REGISTERED,
@@ -28,7 +33,7 @@ from ._base import (
     loads,
     type_name,
 )
-from .exceptions import add_error, decode_error, encode_error
+from .exceptions import add_error, decode_error, encode_error, raised_error
 from .json import is_plain, plain_text
 from .preview import preview
 from .signed import decode_signed, encode_signed
@@ -47,6 +52,7 @@ __all__ = [
     "fingerprint_inputs",
     "load",
     "preview",
+    "raised_error",
     "register_codec",
     "register_error",
 ]
@@ -80,32 +86,41 @@ def decode(form: str, data: Any, blobs: Blobs, returns: Any = None) -> Any:
     A plain value is `data` itself. `returns` is a type that the value is then validated into,
     unless it is an instance of it already or the type is none that pydantic can check.
     """
-    value = data if form == "" else _decode(form, data, blobs)
-    return value if returns is None else _as_type(value, returns)
-
-
-def load(form: str, data: Any, blobs: Blobs, returns: Any = None) -> Any:
-    """As `decode`, also of a value whose text lies in a file (form "file")."""
-    if form == "file":
-        form, data = data["form"], loads(blobs.get(data["file"]).decode("ascii"))
-    return decode(form, data, blobs, returns)
-
-
-def _decode(form: str, data: Any, blobs: Blobs) -> Any:
     try:
-        if form == "tagged":
-            return Reader(blobs).read(data)
-        if form == "signed":
-            return decode_signed(data, blobs)
-        if form == "unstored":
-            return Unstored("", **data)
-    except TriggerError:
+        value = data if form == "" else _decode(form, data, blobs)
+        return value if returns is None else _as_type(value, returns)
+    except (StoreError, ValueNotLoadedError):
         raise
-    except Exception as error:
+    except Exception as error:  # also of a codec, or a class, of the user's
         raise ValueNotLoadedError(
             f"a stored value cannot be rebuilt here: {type(error).__name__}: {error}. It is still in the "
             "store; where its libraries and classes are as they were, it can be read."
         ) from error
+
+
+def load(form: str, data: Any, blobs: Blobs, returns: Any = None) -> Any:
+    """As `decode`, also of a value whose text lies in a file (form "file").
+
+    Raises `ValueNotLoadedError` and `StoreError`, whatever keeps the value from being read.
+    """
+    if form == "file":
+        try:
+            form, name = data["form"], data["file"]
+            data = loads(blobs.get(name).decode("ascii"))
+        except (LookupError, TypeError, ValueError, RecursionError) as error:
+            raise ValueNotLoadedError(
+                f"its record says that it lies in a file, and is damaged: {error}"
+            ) from None
+    return decode(form, data, blobs, returns)
+
+
+def _decode(form: str, data: Any, blobs: Blobs) -> Any:
+    if form == "tagged":
+        return Reader(blobs).read(data)
+    if form == "signed":
+        return decode_signed(data, blobs)
+    if form == "unstored":
+        return Unstored("", **data)
     raise ValueNotLoadedError(
         f"a stored value has the form {form!r}, which this version of trigger_nb does not know"
     )

@@ -22,7 +22,7 @@ from weakref import WeakValueDictionary
 
 from .._origins import ORIGINS
 from .._redact import secrets
-from ..errors import NotStorableError, TaskError, ValueNotStoredError
+from ..errors import NotStorableError, TaskError, TriggerError, ValueNotLoadedError, ValueNotStoredError
 from ._base import (
     TAG,
     Read,
@@ -66,11 +66,33 @@ def encode_error(error: BaseException) -> dict[str, Any]:
 
 
 def decode_error(data: dict[str, Any]) -> BaseException:
+    """The error that was written as `data`, for whoever looks at it: what cannot be read is a plain `TaskError`."""
+    try:
+        return raised_error(data)
+    except TriggerError:
+        return _plain(data)
+
+
+def raised_error(data: dict[str, Any]) -> BaseException:
     """The error that was written as `data`, as an instance of its class if that is loaded here.
 
-    Otherwise it is a `TaskError` that is also an instance of the nearest loaded bases.
+    Otherwise it is a `TaskError` that is also an instance of the nearest loaded bases. Raises
+    `ValueNotLoadedError` where `except` would take another branch, since parts of it cannot be read here.
     """
-    return _read(data)
+    try:
+        return _read(data)
+    except ValueNotLoadedError:
+        raise
+    except Exception as error:
+        raise ValueNotLoadedError(
+            f"a stored error cannot be rebuilt here: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _plain(data: dict[str, Any]) -> TaskError:
+    plain = TaskError(data.get("message", "an error whose record is damaged"))
+    plain.type_name = f"{data.get('module')}.{data.get('type')}"
+    return plain
 
 
 class _Adapter(NamedTuple):
@@ -342,23 +364,27 @@ def _read_chain(error: BaseException, data: dict[str, Any]) -> None:
     # Past any `__setattr__` of the class's own, such as a frozen dataclass has.
     put = functools.partial(BaseException.__setattr__, error)
     if "cause" in data:
-        put("__cause__", _read(data["cause"]))
+        put("__cause__", decode_error(data["cause"]))
     if "context_is_cause" in data:
         put("__context__", error.__cause__)
     elif "context" in data:
-        put("__context__", _read(data["context"]))
+        put("__context__", decode_error(data["context"]))
     put("__suppress_context__", data.get("suppress_context", False))
 
 
 def _read_adapted(data: dict[str, Any]) -> BaseException | None:
-    adapter = _adapters.get(data.get("adapter", ""))
-    if adapter is None or _find(f"{data['module']}:{data['type']}") is None:
+    if "adapter" not in data or _find(f"{data['module']}:{data['type']}") is None:
         return None
-    try:
-        error = adapter.from_data(Reader(None).read(data["data"]))
-    except Exception:
-        return None
-    return error if isinstance(cast("object", error), BaseException) else None
+    adapter = _adapters.get(data["adapter"])
+    if adapter is None:
+        raise ValueNotLoadedError(
+            f"a stored {data['type']} was written by its adapter, which is not registered in this kernel. The error is "
+            "still in the store: run the cell that calls register_error, then this one again."
+        )
+    error = adapter.from_data(Reader(None).read(data["data"]))
+    if not isinstance(cast("object", error), BaseException):
+        raise TypeError(f"the adapter of {data['type']} made {error!r:.100} of it, which is no error")
+    return error
 
 
 def _rebuild(data: dict[str, Any]) -> BaseException:
@@ -370,11 +396,10 @@ def _rebuild(data: dict[str, Any]) -> BaseException:
         if missing and type(cls) in {type, ABCMeta}:
             return _filled(_with_missing(cls, missing), data)
         return _filled_up(_filled(cls, data), missing)
+    except ValueNotLoadedError:
+        raise  # of a part of it, which may be what `except` goes by
     except Exception:
-        # A class of an extension module may allow none of this.
-        plain = TaskError(data["message"])
-        plain.type_name = f"{data['module']}.{data['type']}"
-        return plain
+        return _plain(data)  # a class of an extension module may allow none of this
 
 
 def _filled_up(error: BaseException, missing: tuple[tuple[str, str, str], ...]) -> BaseException:
@@ -409,7 +434,7 @@ def _filled(cls: type[BaseException], data: dict[str, Any]) -> BaseException:
 
 def _new(cls: type[BaseException], reader: Reader, data: dict[str, Any]) -> BaseException:
     error = cast("BaseException", cast("Any", _built_in_base(cls)).__new__(cls))
-    _set_args(error, reader.items(data["args"]))
+    _set_args(error, reader.items(data.get("args", ())))  # there are none beside an adapter's data
     return error
 
 

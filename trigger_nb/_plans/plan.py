@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .._call import Stop, show_place
 from .._clock import to_datetime
 from .._keys import ancestors, display_key, display_path, last_segment, parent_path
-from .._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
+from .._records import Reason, RunRecord, RunStatus, TaskStatus, readable_task
 from .._redact import secrets
 from ..view.escape import columns, fit, markup, visible
 from ..view.html import stylesheet
@@ -299,7 +299,7 @@ class _Items:
     def __init__(self, stored: dict[str, str], node: str) -> None:
         prefix = f"{node}/"
         paths = (path for path in stored if path.startswith(prefix) and parent_path(path) == node)
-        records = (TaskRecord.loads(stored[path]) for path in islice(paths, _SAMPLE))
+        records = (readable_task(path, stored[path]) for path in islice(paths, _SAMPLE))
         spans: dict[int, list[tuple[float, float]]] = defaultdict(list)
         for record in records:
             if record.status == TaskStatus.COMPLETED and record.ended_at is not None:
@@ -316,7 +316,7 @@ class _Items:
 
 def _took(stored: dict[str, str], path: str) -> float | None:
     """How long a task took when this run last completed it."""
-    record = TaskRecord.loads(stored[path]) if path in stored else None
+    record = readable_task(path, stored[path]) if path in stored else None
     if record is None or record.status != TaskStatus.COMPLETED or record.ended_at is None:
         return None
     return max(0.0, record.ended_at - record.started_at)

@@ -30,7 +30,7 @@ from .._executors import Home
 from .._feed import Feed
 from .._interrupt import calls_user_code, interruptible
 from .._io import checkpoint
-from .._records import Reason, RunRecord, RunStatus, TaskRecord
+from .._records import Reason, RunRecord, RunStatus, TaskRecord, readable_task
 from .._redact import secrets
 from .._runtime import call_run_function, users_frames
 from .._scope import current_scope
@@ -65,7 +65,7 @@ class Met:
 def rehearse(runtime: Runtime, work: Work, run: RunRecord) -> Rehearsal:
     """Rehearse the next pass of a run, in a thread of its own, and wait for it.
 
-    Nothing of the run's record is changed. Raises `StoreError`; an error of the run function is in the
+    Nothing of the run's record is changed. Raises `StoreError` and `ValueNotLoadedError`; an error of the run function is in the
     `failure` of what is returned.
     """
     return _Stage(runtime, work, run).play()
@@ -317,6 +317,8 @@ class _Stage:
         rehearsal = self._rehearsal = Rehearsal(self._runtime, self._work, self._run, loop)
         loop.director = rehearsal
         await rehearsal.play(self._work)
+        if rehearsal.stop_error is not None:  # something stored cannot be read
+            raise rehearsal.stop_error
         return rehearsal
 
 
@@ -341,7 +343,7 @@ def _as_stored(runtime: Runtime, run_id: str) -> Memory:
         newer = [*_tasks_of(run_id, known.parked), *known.records.items()]
     for path, text in newer:
         stored = memory.records.get(path)
-        if stored is None or not _ledger.wins(TaskRecord.loads(stored), TaskRecord.loads(text)):
+        if stored is None or not _ledger.wins(readable_task(path, stored), readable_task(path, text)):
             memory.records[path] = text
     return memory
 
