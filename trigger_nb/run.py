@@ -37,6 +37,7 @@ from .errors import (
     RunInterrupted,
     RunInterruptedError,
     RunStateError,
+    StoreError,
     TriggerError,
     UsageError,
     ValueNotLoadedError,
