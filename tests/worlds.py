@@ -25,15 +25,21 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trigger_nb import TriggerClient, _flights, _runtime
+from trigger_nb._executors import threads
 from trigger_nb.client import _default
+from trigger_nb.errors import NotFoundError
 from trigger_nb.testing import FakeClock
 
 KINDS = ("async def", "def")
+
+# For what is bound to happen, in seconds. Only a test that fails waits for so long.
+PATIENCE = 60.0
 
 
 class World:
@@ -110,9 +116,7 @@ class World:
         """Several generators at once; what to `yield` is a list of their results, or the first error."""
         if self.is_async:
             return asyncio.gather(*(drive(part) for part in parts))
-        with ThreadPoolExecutor(len(parts)) as pool:
-            futures = [pool.submit(contextvars.copy_context().run, exhaust, part) for part in parts]
-            return [future.result() for future in futures]
+        return side_by_side([partial(exhaust, part) for part in parts])
 
     # Running them -------------------------------------------------------------------------------
 
@@ -174,13 +178,72 @@ def exhaust(steps: Generator[Any, Any, Any]) -> Any:
             return stop.value
 
 
-async def until(condition: Callable[[], Any], seconds: float = 20) -> None:
-    """Wait for a condition, without a guess at how long it takes."""
-    give_up = time.monotonic() + seconds
-    while not condition():
+def side_by_side(calls: list[Callable[[], Any]]) -> list[Any]:
+    """Make calls in threads of their own; what they return, or the first error, once all have ended.
+
+    The threads are the library's, so that a `FakeClock` sees which of them wait in `io`, and that the
+    calling thread waits for them.
+    """
+    futures: list[Future[Any]] = [Future() for _ in calls]
+    away, left = threads.away(), list(calls)
+
+    def work(call: Callable[[], Any], future: Future[Any]) -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+        left.pop()
+        if not left:
+            away.come_back()
+
+    for call, future in zip(calls, futures, strict=True):
+        threads.spawn(partial(contextvars.copy_context().run, work, call, future))
+    away.leave()
+    wait(futures)
+    return [future.result() for future in futures]
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait for a condition, without a guess at how long it takes. A task that is not there yet is not found."""
+    give_up = time.monotonic() + PATIENCE
+    while not _holds(condition):
         if time.monotonic() > give_up:
             raise AssertionError("the condition never held")
         await asyncio.sleep(0.001)
+
+
+def _holds(condition: Callable[[], Any]) -> bool:
+    try:
+        return bool(condition())
+    except NotFoundError:
+        return False
+
+
+def wait_until(condition: Callable[[], Any]) -> None:
+    """The same, where no event loop runs."""
+    give_up = time.monotonic() + PATIENCE
+    while not _holds(condition):
+        if time.monotonic() > give_up:
+            raise AssertionError("the condition never held")
+        time.sleep(0.001)
+
+
+async def time_is_up(path: str) -> None:
+    """An hour goes by, for timers of this event loop, once the time limit of a body runs."""
+
+    def runs() -> bool:
+        limits = [each.scope.limit for each in _flights.flights.values() if each.path == path]
+        return any(limit is not None and not limit._holds for limit in limits)
+
+    await until(runs)
+    let_pass(3600)
+
+
+def let_pass(seconds: float) -> None:
+    """Time goes by at once for the timers of this event loop: `timeout=`, `asyncio.timeout`, `asyncio.sleep`."""
+    loop = asyncio.get_running_loop()
+    now = loop.time
+    loop.time = lambda: now() + seconds  # type: ignore[method-assign]
 
 
 class Gate:
@@ -196,7 +259,7 @@ class Gate:
     def pass_through(self) -> None:
         """From a thread."""
         self.reached.set()
-        if not self._open.wait(20):
+        if not self._open.wait(PATIENCE):
             raise AssertionError("nobody opened the gate")
 
     async def pass_through_async(self) -> None:

@@ -6,11 +6,11 @@ import asyncio
 import inspect
 import sys
 import threading
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sized
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._call import MISS, SAID, Call
-from ._executors import Home, threads
+from ._executors import Home
 from ._io import Io, KeyValues, Logger, Stores
 from ._maps.iterator import MapIterator
 from ._status import Status, StatusState
@@ -128,7 +128,7 @@ def _each(pairs: MapIterator[Any], home: Home) -> Iterator[Any]:
     """The pairs, waited for in the thread that asks for them."""
     try:
         while True:
-            yield run_on(home, pairs.__anext__)
+            yield home.run(pairs.__anext__)
     except StopAsyncIteration:
         return
     finally:
@@ -199,15 +199,6 @@ def wait_for(call: Call[Any], owner: Pass) -> Any:
     call.awaited = True
     try:
         value = owner.replay(call)
-        return value if value is not MISS else run_on(owner.home, lambda: owner.perform_for_thread(call))
+        return value if value is not MISS else owner.home.run(lambda: owner.perform_for_thread(call))
     except asyncio.CancelledError:
         raise RunInterrupted from None
-
-
-def run_on(home: Home, function: Callable[[], Awaitable[Any]]) -> Any:
-    """Run an async function on the loop; meanwhile another body may use this thread's place."""
-    threads.step_out()
-    try:
-        return home.run(function)
-    finally:
-        threads.step_in()

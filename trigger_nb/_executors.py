@@ -65,36 +65,53 @@ class Home:
     def run(self, function: Callable[[], Awaitable[T]]) -> T:
         """Run an async function on the loop, in this thread's context, and wait for its result.
 
-        Raises `RunInterrupted` when it was cancelled, or the loop is closed.
+        Meanwhile another body may use this thread's place. Raises `RunInterrupted` when it was cancelled,
+        or the loop is closed.
         """
-        return self._run_on_asyncio(function) if self.is_asyncio else self._run_on_trio(function)
+        away = threads.away()
+        return self._run_on_asyncio(function, away) if self.is_asyncio else self._run_on_trio(function, away)
 
-    def _run_on_trio(self, function: Callable[[], Awaitable[T]]) -> T:
+    def _run_on_trio(self, function: Callable[[], Awaitable[T]], away: Away) -> T:
         import trio
 
+        async def call() -> T:
+            away.leave()
+            try:
+                return await function()
+            finally:
+                away.come_back()
+
         try:
-            return trio.from_thread.run(function, trio_token=self._native)  # type: ignore[no-any-return]
+            return trio.from_thread.run(call, trio_token=self._native)  # type: ignore[no-any-return]
         except (trio.Cancelled, trio.RunFinishedError):
             raise RunInterrupted from None
 
-    def _run_on_asyncio(self, function: Callable[[], Awaitable[T]]) -> T:
+    def _run_on_asyncio(self, function: Callable[[], Awaitable[T]], away: Away) -> T:
         result: Future[T] = Future()
         context = contextvars.copy_context()
 
         async def call() -> None:
             try:
-                result.set_result(await function())
+                value = await function()
             except BaseException as error:  # noqa: BLE001  # it is raised in the calling thread
+                away.come_back()
                 result.set_exception(error)
+            else:
+                away.come_back()
+                result.set_result(value)
 
         def spawn() -> None:
+            away.leave()
             task = asyncio.get_running_loop().create_task(call(), context=context)
             _alive.add(task)
             task.add_done_callback(_alive.discard)
 
         if not self.soon(spawn):
             raise RunInterrupted
-        error = self._error_of(result)
+        try:
+            error = self._error_of(result)
+        finally:
+            away.come_back()  # when the loop is closed, or an interrupt met this thread
         if error is None:
             return result.result()
         try:
@@ -192,22 +209,47 @@ class Threads:
             self._outside += 1
         threading.Thread(target=work, name="trigger_nb job", daemon=True).start()
 
-    def step_out(self) -> None:
-        """The calling thread is about to wait inside `io`: others may use its place."""
-        self._step(-1)
+    def away(self) -> Away:
+        """The calling thread is about to wait inside `io`."""
+        return Away(self, getattr(self._here, "place", None))  # None in a thread that the user has made
 
-    def step_in(self) -> None:
-        """The calling thread goes on. It takes its place back at once: it holds resources already."""
-        self._step(1)
-
-    def _step(self, change: int) -> None:
-        place = getattr(self._here, "place", None)  # None in a thread that the user has made
+    def step(self, place: str | None, change: int) -> None:
+        """One thread more, or less, is executing."""
         with self._changed:
             if place == "inside":
                 self._running += change
                 self._fill()
             elif place == "outside":
                 self._outside += change
+
+
+class Away:
+    """A thread that waits inside `io`, and whose place others may use meanwhile.
+
+    The event loop says when that begins and when it is over, each before anything comes of it. If the
+    thread did, it would count as waiting while its call, or the result, is on the way: a `FakeClock`
+    would then jump over what the thread is about to do.
+    """
+
+    def __init__(self, threads: Threads, place: str | None) -> None:
+        self._threads = threads
+        self._place = place
+        self._lock = threading.Lock()
+        self._state = "before"
+
+    def leave(self) -> None:
+        """The thread waits: its place is free."""
+        with self._lock:
+            if self._state == "before":
+                self._state = "away"
+                self._threads.step(self._place, -1)
+
+    def come_back(self) -> None:
+        """The thread goes on, with its place, since it holds resources already. A second time does nothing."""
+        with self._lock:
+            if self._state == "away":
+                self._threads.step(self._place, 1)
+            self._state = "over"
 
 
 threads = Threads()

@@ -12,6 +12,7 @@ import anyio
 
 from . import _codec
 from ._codec._base import Blobs, loads
+from ._executors import call_in_thread, threads
 from ._feed import Feed, Saved
 from ._flights import flights, marking
 from ._keys import display_path
@@ -299,14 +300,12 @@ class Ledger:
             return await self._fail(error)
 
     async def _settle_in_thread(self, pending: Pending) -> frozenset[Row]:
-        refused: list[frozenset[Row]] = []
-
-        def commit() -> None:
-            refused.append(self.journal.commit(pending.rows, patience=THREAD_PATIENCE))
+        def commit() -> frozenset[Row]:
+            return self.journal.commit(pending.rows, patience=THREAD_PATIENCE)
 
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(commit)
-        return refused[0]
+            return await call_in_thread(threads.spawn, commit)
+        raise AssertionError("unreachable")
 
     async def write_rows(self, rows: list[Row]) -> None:
         """Commit rows that are no task's; a failing store ends the pass, not the call (A9)."""

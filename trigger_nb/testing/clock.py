@@ -17,8 +17,9 @@ from .._executors import Home, threads
 # turn for each task that it wakes, and ours are a few links long.
 _TURNS = 100
 
-# How long a jump waits for bodies in threads, in real seconds: one may itself wait for the jump.
-_PATIENCE = 0.2
+# How many turns a jump waits for bodies in threads: one may itself wait for the jump. A turn takes a
+# millisecond, and longer on a busy machine, where the bodies take longer, too.
+_PATIENCE = 500
 
 _START = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -132,11 +133,10 @@ class _Sleeper:
 
 async def _all_else_waits() -> None:
     """Let the event loop and our worker threads do all that can be done without more time."""
-    give_up = anyio.current_time() + _PATIENCE
-    turns = 0
+    patience, turns = _PATIENCE, 0
     while turns < _TURNS:
         await checkpoint()
         turns += 1
-        if threads.busy and anyio.current_time() < give_up:
+        if threads.busy and patience > 0:
             await anyio.sleep(0.001)
-            turns = 0
+            patience, turns = patience - 1, 0
