@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.kernels import kernel_in
-from tests.worlds import KINDS, World
-from trigger_nb import _runtime
+from tests.worlds import KINDS, PATIENCE, World
+from trigger_nb import _engine, _flights, _runtime, run as _run
 
-# No test depends on timing, hypothesis's own deadline included. In CI each run tries the same examples.
-settings.register_profile("trigger_nb", deadline=None, derandomize="CI" in os.environ)
+# No test depends on timing, nor on how fast hypothesis makes its examples. In CI each run tries the same ones.
+settings.register_profile(
+    "trigger_nb",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 settings.load_profile("trigger_nb")
 
 
@@ -31,10 +37,21 @@ def async_world(tmp_path):
 
 
 @pytest.fixture(autouse=True)
+def _slow_machines_leave_no_trace(monkeypatch):
+    """However long a body or the code between tasks takes: only a test of that has its start recorded, or a
+    hint given. And a run that is stopped has the time that it needs to unwind."""
+    monkeypatch.setattr(_flights, "MARK_AFTER", math.inf)
+    monkeypatch.setattr(_engine, "SLOW_GAP", math.inf)
+    monkeypatch.setattr(_runtime, "GRACE", PATIENCE)
+    monkeypatch.setattr(_run, "CELL_GRACE", PATIENCE)
+
+
+@pytest.fixture(autouse=True)
 def _stores_of_its_own(tmp_path, monkeypatch):
     """Each test's stores are its own, none is left in the checkout, and none keeps its files open after it."""
     monkeypatch.setenv("TRIGGER_NB_DIR", str(tmp_path / "stores"))
     yield
+    _flights.flights.clear()
     for runtime in list(_runtime._runtimes.values()):
         runtime.store.close()
 

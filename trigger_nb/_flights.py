@@ -25,6 +25,7 @@ logger = logging.getLogger("trigger_nb")
 
 # A body that has run this long gets its start recorded, in seconds.
 MARK_AFTER = 0.2
+LOOK_EVERY = 0.1  # how often a thread looks for those, in seconds
 
 FlightKey = tuple[str, str, str]  # store directory, run id, path
 
@@ -151,7 +152,7 @@ class _Watch:
 
     def _run(self) -> None:
         while True:
-            time.sleep(MARK_AFTER / 2)
+            time.sleep(LOOK_EVERY)
             with self._lock:
                 if not self._passes and not flights:
                     _tee.stop()

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("trigger_nb")
 
+CELL_GRACE = 0.7  # how long an interrupted cell waits for its run to come to rest, in seconds
+
 
 class Run:
     """One execution of a job for one payload: a handle, of which there can be several.
@@ -774,6 +776,6 @@ async def _bounded(rest: Any) -> None:
     """Wait for a run to come to rest, but not for long: the cell must stop."""
     task = asyncio.ensure_future(rest)
     try:
-        await asyncio.wait({task}, timeout=0.7)
+        await asyncio.wait({task}, timeout=CELL_GRACE)
     finally:
         task.cancel()
