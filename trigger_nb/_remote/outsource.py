@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 Begin = Callable[[], bool]
 Finish = Callable[[Callable[[], Any]], None]
 
-# After so many seconds without word of it, a body has not begun: it is sent at once, ten times a second.
-WORD_COMES_WITHIN = 1.0
+# After so many seconds without word of it, a body has not begun: word is sent at once, and takes long only
+# where the machine is busy.
+WORD_COMES_WITHIN = 3.0
 
 # Results are taken in, and recorded, on threads of their own: those of an executor have other work to do.
 _arrivals = Threads(max_running=8)
