@@ -22,7 +22,7 @@ POINTS = sorted(
         if not name.startswith(("delete:", "shrink:"))  # no pass comes there: `test_housekeeping.py` does
     }
 )
-PASSAGES = (1, 2, 5, 11)  # in one process after the other, so that each begins with what is left
+PASSAGES = (1, 2, 9)  # in one process after the other, so that each begins with what is left
 SEEDS = {"async def": 0, "def": 1}  # jobs made by hand that hold every kind of task
 
 
@@ -52,18 +52,20 @@ def test_killed_at(name, job, tmp_path, alone):
     seed = SEEDS[job]
     ended = [launch_once(tmp_path, f"{name}:{n}", seed, crash_at=f"{name}:{n}") for n in PASSAGES]
     assert not ended[0], f"the point {name} was never passed"
-    assert launch_once(tmp_path, "left alone", seed)
+    # A1: of a body in which the process has died three times the run stops and asks, once.
+    assert launch_once(tmp_path, "left alone", seed) or launch_once(tmp_path, "asked", seed)
     in_one_process(tmp_path, REPLAYED, [seed])
     assert findings(tmp_path, alone, seed).faults == []
 
 
 @pytest.mark.parametrize("job", SEEDS)
-def test_it_finds_out_a_commit_after_the_return(job, tmp_path, alone):
+def test_it_finds_out_a_commit_after_the_return(job, tmp_path, alone, monkeypatch):
     """A commit that comes after its value was handed out is one kill too late.
 
     On a busy machine the job may not have had its value yet when the commit is due: then the next
     passage of the point is tried.
     """
+    monkeypatch.setenv("CRASH_TEST_DELAY", "0.25")
     seed, (mutant,) = SEEDS[job], mutants.MUTANTS
     # The first passage is the run's own record, the second the first task's.
     for passage in (2, 3, 4, 5, 6):

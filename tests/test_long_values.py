@@ -440,7 +440,7 @@ def test_counts_are_right(world):
 
 # Memory ---------------------------------------------------------------------------------------------
 
-RESULTS, LENGTH = 2000, 20_000
+RESULTS, LENGTH = 500, 20_000  # 10 MB
 
 
 @pytest.mark.anyio

@@ -23,7 +23,7 @@ from .trace import Findings, check, read
 ROOT = Path(__file__).parents[2]
 FIRST_SEED = 1000
 LAUNCHES_ALLOWED = 40
-TIMEOUT = 60.0  # seconds; only what hangs takes that long
+TIMEOUT = 120.0  # seconds; only what hangs takes that long
 UNDISTURBED, REPLAYED = "undisturbed", "replayed"
 
 

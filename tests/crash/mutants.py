@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from trigger_nb._store import DiskStore, Row
 
 VARIABLE = "CRASH_TEST_MUTANT"
-DELAY = 0.03  # seconds between the return of a value and its commit
+# Seconds between the return of a value and its commit. A busy machine needs more.
+DELAY = float(os.environ.get("CRASH_TEST_DELAY", "0.03"))
 
 
 def commit_after_return() -> None:
