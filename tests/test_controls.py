@@ -7,7 +7,7 @@ import contextlib
 import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests.test_operations import Stage, outcome
 from tests.worlds import Gate, World, until
@@ -251,7 +251,7 @@ def depth(tree) -> int:
 
 
 @given(trees.filter(lambda tree: depth(tree) <= 5), st.data())
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25)
 def test_what_is_counted_is_what_runs_again(tmp_path_factory, tree, data):
     """R9, issue 3: rerun from here says first how many tasks it will run again."""
     calls: list[str] = []

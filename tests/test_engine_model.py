@@ -13,17 +13,15 @@ new one. However often that happens:
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import tempfile
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from hypothesis import HealthCheck, example, given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
-from tests.worlds import World, drive, exhaust
+from tests.worlds import World, drive, exhaust, side_by_side, wait_until
 from trigger_nb import Retry
 from trigger_nb._call import Stop
 from trigger_nb._flights import flights
@@ -181,14 +179,8 @@ class Program:
         except (StoreError, RunCanceledError):
             value = None
         self.watch_store(None)
-        self.drain()
+        wait_until(lambda: not flights)
         return value
-
-    def drain(self):
-        give_up = time.monotonic() + 20
-        while flights:
-            assert time.monotonic() < give_up, f"{list(flights)} never landed"
-            time.sleep(0.001)
 
     def records(self):
         (run,) = self.world.client.runs()
@@ -199,9 +191,7 @@ def gathered(parts, *, is_async):
     """All parts side by side; all settle, then the first error in order is raised."""
     if is_async:
         return first_error(asyncio.gather(*map(drive, parts), return_exceptions=True))
-    with ThreadPoolExecutor(len(parts)) as pool:
-        futures = [pool.submit(contextvars.copy_context().run, exhaust, part) for part in parts]
-        return [future.result() for future in futures]
+    return side_by_side([partial(exhaust, part) for part in parts])
 
 
 async def first_error(gathering):
@@ -215,7 +205,7 @@ async def first_error(gathering):
 # --- The test -----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(root=trees, is_async=st.booleans(), plan=disturbances)
 @example(
     root=Node(True, groups=((Node(True), Node(False, fails=9, is_handled=False), Node(True)),)),

@@ -331,7 +331,7 @@ def test_siblings_that_overlapped_keep_their_results(world):
 
 def test_what_overlapped_is_kept_after_a_restart_too(world):
     """R9: "first started": a task that was started again in a later pass does not count as younger."""
-    from tests.worlds import Gate
+    from tests.worlds import PATIENCE, Gate
 
     gate = Gate()
     fails = world.failing("fails", OSError("once"))
@@ -341,7 +341,7 @@ def test_what_overlapped_is_kept_after_a_restart_too(world):
         return (yield io.run_task("fails", fails))
 
     def long(io):
-        if not gate.reached.wait(20):
+        if not gate.reached.wait(PATIENCE):
             raise AssertionError
         return "long"
 

@@ -601,7 +601,6 @@ def in_process(directory, code):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
 

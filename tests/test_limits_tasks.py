@@ -157,11 +157,15 @@ async def test_a_task_that_waits_for_its_turn_is_shown_as_pending_and_can_be_sto
 
     run = job.start()
     subscription = run._execution.feed.subscribe()
-    seen = []
-    await until(lambda: seen.extend(subscription.take()) or len(world.clock.deadlines) == 1)
-    await until(lambda: run.task("a").status == "COMPLETED")
-    shown = {each.record.path: each.record.status for each in seen if isinstance(each, Saved)}
-    assert shown["b"] == shown["c"] == "PENDING"
+    shown = {}
+
+    def look():
+        saved = [each.record for each in subscription.take() if isinstance(each, Saved)]
+        shown.update((each.path, each.status) for each in saved)
+        return shown
+
+    await until(lambda: look() == {"a": "COMPLETED", "b": "PENDING", "c": "PENDING"})
+    await until(lambda: len(world.clock.deadlines) == 1)
     run.pause()
     with pytest.raises(RunInterruptedError):
         await run

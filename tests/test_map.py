@@ -15,9 +15,9 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
-from tests.worlds import Gate, World, until
+from tests.worlds import PATIENCE, Gate, World, until
 from trigger_nb import Retry, RetryAt, RunStatus, TaskStatus
 from trigger_nb._feed import Progressed
 from trigger_nb.errors import (
@@ -75,7 +75,7 @@ ITEMS = st.lists(st.integers(0, 12), max_size=12)
 
 
 @given(first=ITEMS, second=ITEMS, size=st.integers(1, 4), is_async=st.booleans())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 def test_inserting_deleting_and_shuffling_runs_only_what_is_new(
     tmp_path_factory, first, second, size, is_async
 ):
@@ -424,7 +424,7 @@ def test_no_more_run_at_once_than_may(world, limit):
     """C2: `concurrency` bodies at most, and that many."""
     running, most = 0, 0
     lock = threading.Lock()
-    together = threading.Barrier(limit, timeout=20) if not world.is_async else None
+    together = threading.Barrier(limit, timeout=PATIENCE) if not world.is_async else None
 
     def enter():
         nonlocal running, most
@@ -1176,7 +1176,7 @@ def test_a_batch_in_a_thread_is_kept_though_nobody_waits(tmp_path):
 
 
 @given(data=st.data())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 def test_a_map_that_is_stopped_again_and_again_runs_each_item_once(tmp_path_factory, data):
     """R1, R3: cancelled at random places, in kernels that come and go: each item's result is made once."""
     world = World(tmp_path_factory.mktemp("map"), "async def")

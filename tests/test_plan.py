@@ -8,7 +8,6 @@ import socket
 import sqlite3
 import tempfile
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
@@ -16,10 +15,10 @@ from pathlib import Path
 
 import anyio
 import pytest
-from hypothesis import HealthCheck, example, given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from tests.test_engine_model import Disturbance, Node, Program, disturbances, trees
-from tests.worlds import Gate, until
+from tests.worlds import Gate, let_pass, until, wait_until
 from trigger_nb import Retry, RunStatus, TriggerClient, event_trigger
 from trigger_nb._flights import flights
 from trigger_nb._forget import forget
@@ -280,8 +279,7 @@ def test_a_task_that_killed_the_process_again_and_again(world):
 
 
 def test_branches_go_on_as_far_as_each_can(world, monkeypatch):
-    """C1."""
-    monkeypatch.setattr(rehearsal, "PATIENCE", 0.3 if not world.is_async else 60)
+    """C1. A plan waits for the threads of a `def` job for so long, and no longer: it may not know them."""
 
     def branch(io, name, more):
         yield io.run_task((name, 1), world.noting((name, 1)))
@@ -299,7 +297,12 @@ def test_branches_go_on_as_far_as_each_can(world, monkeypatch):
 
     world.run(define(more=False))
     world.take()
-    plan = define(more=True).plan()
+    job = define(more=True)
+    for patience in (60,) if world.is_async else (0.3, 3, 20):
+        monkeypatch.setattr(rehearsal, "PATIENCE", patience)
+        plan = job.plan()
+        if len(plan.runs) == 3:
+            break
     assert sorted(plan.replays) == ["~(a,~i1)", "~(b,~i1)", "~(c,~i1)"]
     assert sorted(keys(plan.runs)) == ["a · 2", "b · 2", "c · 2"]
     assert world.calls == []
@@ -474,14 +477,14 @@ def test_a_limit_of_time_around_what_is_unknown_does_not_count():
         @client.job
         async def job(payload, io):
             async def slow():
-                time.sleep(payload / 50)  # the limit is over when this is
+                let_pass(payload)  # the limit is over when this is
                 await io.run_task("b", lambda: 2)
 
-            async with asyncio.timeout(0.01 if payload else 3600):
+            async with asyncio.timeout(1800):
                 await asyncio.gather(io.run_task("a", lambda: 1), slow())
             return await io.run_task("c", lambda: 3)
 
-        for payload in (0, 1):
+        for payload in (0, 3600):
             plan = job.plan(payload)
             assert (keys(plan.runs), plan.error) == (["a", "b"], None)
 
@@ -740,7 +743,7 @@ def test_nothing_is_written_and_nothing_remembered(world):
     assert job.plan(1, on_change="rerun").ends == "unknown"
     assert state() == before
     assert world.calls == calls
-    assert not [thread for thread in threading.enumerate() if thread.name == "trigger_nb plan"]
+    wait_until(lambda: not [each for each in threading.enumerate() if each.name == "trigger_nb plan"])
 
 
 def test_no_handler_no_client_and_no_other_run(world):
@@ -825,7 +828,7 @@ def test_a_def_job_in_a_thread_is_got_rid_of(tmp_path):
             left.append(type(caught.value).__name__)
 
     assert keys(job.plan().runs) == ["a"]
-    assert left == ["cleaned up", "RunInterrupted"]
+    wait_until(lambda: left == ["cleaned up", "RunInterrupted"])
 
 
 def test_it_can_be_asked_for_with_and_without_await_and_anywhere(tmp_path):
@@ -1031,7 +1034,7 @@ def test_a_long_one_is_cut(world):
 # --- It is true ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(root=trees, is_async=st.booleans(), disturbed=disturbances)
 @example(
     root=Node(True, groups=((Node(True), Node(False, fails=9, is_handled=False), Node(True)),)),

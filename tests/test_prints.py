@@ -9,17 +9,17 @@ import io as streams
 import logging
 import sys
 import threading
-import time
 import tracemalloc
 
 import pytest
 
-from tests.worlds import Gate, World, until
+from tests.worlds import Gate, World, time_is_up, until, wait_until
 from trigger_nb import Retry, TaskStatus, _tee
 from trigger_nb._feed import Feed, Printed, Saved
 from trigger_nb._flights import flights
 from trigger_nb._prints import FIRST, LAST, Prints
 from trigger_nb._records import RunRecord, TaskRecord
+from trigger_nb.errors import TaskTimeoutError
 from trigger_nb.view.model import RunModel
 from trigger_nb.view.rows import State
 
@@ -482,22 +482,30 @@ def test_a_timeout_keeps_them(world):
 
     async def waits():
         print("begun")
-        await asyncio.sleep(60)
+        gate.reached.set()
+        await asyncio.sleep(7200)
 
     def blocks():
         print("begun")
         gate.pass_through()
         print("ended")
 
-    job = job_of(world, waits if world.is_async else blocks, timeout=0.3)
-    world.fail(job)
+    async def run_out():
+        await until(gate.reached.is_set)
+        await time_is_up("task")
+
+    @world.job(id="job")
+    def job(payload, io):
+        io._pass.home.soon(lambda: running_out.append(asyncio.ensure_future(run_out())))
+        yield io.run_task("task", waits if world.is_async else blocks, timeout=60)
+
+    running_out = []
+    assert isinstance(world.fail(job), TaskTimeoutError)
     assert record(world, job).status == TaskStatus.ERRORED
     assert prints(world, job) == "begun\n"
     gate.open()
     if not world.is_async:
-        give_up = time.monotonic() + 20
-        while flights and time.monotonic() < give_up:
-            time.sleep(0.001)
+        wait_until(lambda: not flights)
         assert prints(world, job) == "begun\nended\n"
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.worlds import Gate, World, until
+from tests.worlds import Gate, World, until, wait_until
 from trigger_nb import _flights
 from trigger_nb._executors import threads
 from trigger_nb._flights import flights
@@ -25,6 +25,7 @@ def world(tmp_path):
 
 @pytest.fixture(autouse=True)
 def little_room(monkeypatch):
+    wait_until(lambda: not threads.busy)  # with the bodies of an earlier test
     monkeypatch.setattr(threads, "_max_running", ROOM)
 
 

@@ -750,9 +750,15 @@ def test_logging_is_not_touched(world, caplog):
 # --- R10: code between tasks ----------------------------------------------------------------------------
 
 
+def hints_by_the_clock(world, monkeypatch):
+    """A second by the clock of the test counts as slow."""
+    monkeypatch.setattr(_engine, "SLOW_GAP", 1.0)
+    monkeypatch.setattr(_engine, "time", SimpleNamespace(monotonic=world.clock.time))
+
+
 def test_slow_code_between_tasks_gets_a_hint(world, monkeypatch):
     """R10: it runs at every pass; the hint names the tasks around it and the line."""
-    monkeypatch.setattr(_engine, "time", SimpleNamespace(monotonic=world.clock.time))
+    hints_by_the_clock(world, monkeypatch)
 
     @world.job
     def job(payload, io):
@@ -769,7 +775,7 @@ def test_slow_code_between_tasks_gets_a_hint(world, monkeypatch):
 
 def test_waiting_is_no_slow_code(world, monkeypatch):
     """R10: time in a body or a wait is not between tasks."""
-    monkeypatch.setattr(_engine, "time", SimpleNamespace(monotonic=world.clock.time))
+    hints_by_the_clock(world, monkeypatch)
 
     @world.job
     def job(payload, io):

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tests.worlds import Gate, World, until
+from tests.worlds import PATIENCE, Gate, World, until
 from trigger_nb import Reason, RunStatus, TaskStatus, _ledger, _values
 from trigger_nb._call import Memory
 from trigger_nb._feed import Feed
@@ -176,7 +176,7 @@ def test_others_in_flight_finish_and_are_kept(world, fault):
             world.note(n)
             gates[n].reached.set()
             if n == 0:
-                if not gates[1].reached.wait(20):
+                if not gates[1].reached.wait(PATIENCE):
                     raise AssertionError
                 fault.strike(of=of_task("charge-0"))
             return n
@@ -236,7 +236,7 @@ def test_whatever_commit_fails_nothing_is_raised_from_io(world, fault, moment):
 
 def test_a_busy_store_is_waited_for(world, monkeypatch):
     """S1, A9: another process holds the database for a while; nobody notices but the clock."""
-    monkeypatch.setattr(_ledger, "THREAD_PATIENCE", 20.0)
+    monkeypatch.setattr(_ledger, "THREAD_PATIENCE", PATIENCE)
     released = []
 
     @world.job
@@ -250,9 +250,9 @@ def test_a_busy_store_is_waited_for(world, monkeypatch):
             other.execute("BEGIN IMMEDIATE")
 
             def release():
+                released.append(True)
                 other.execute("COMMIT")
                 other.close()
-                released.append(True)
 
             threading.Timer(0.3, release).start()
             return "done"

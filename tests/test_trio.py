@@ -8,7 +8,7 @@ import time
 import anyio
 import pytest
 
-from tests.worlds import World
+from tests.worlds import PATIENCE, World
 from trigger_nb import Retry, RunStatus, TaskStatus
 from trigger_nb.errors import (
     DuplicateKeyError,
@@ -34,8 +34,8 @@ def world(tmp_path):
     world.new_kernel()
 
 
-async def until(condition, seconds=20):
-    give_up = time.monotonic() + seconds
+async def until(condition):
+    give_up = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < give_up, "the condition never held"
         await anyio.sleep(0.001)
@@ -161,7 +161,7 @@ async def test_timeouts(world):
 
     def slow():
         world.note("slow")
-        assert opened.wait(20)
+        assert opened.wait(PATIENCE)
         return "late"
 
     @world.client.job
@@ -275,7 +275,7 @@ async def test_a_def_job_that_waits_can_be_cancelled(world):
     async with anyio.create_task_group() as group:
         group.start_soon(cancel)
         assert isinstance(await failure(job.run()), RunCanceledError)
-    assert unwound.wait(20)
+    assert unwound.wait(PATIENCE)
     assert job.runs()[0].status == RunStatus.CANCELED
 
 

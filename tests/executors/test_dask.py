@@ -14,9 +14,15 @@ from distributed.scheduler import KilledWorker
 from tests.executors.effects import until, wait_for
 from tests.executors.test_pools import last, run
 from tests.kernels import kernel_in
+from tests.worlds import time_is_up
 from trigger_nb._feed import Progressed, Saved
 from trigger_nb._records import TaskStatus
 from trigger_nb.errors import UsageError, WorkerLostError
+
+# Dask says so of a slow machine.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Creating scratch directories is taking a surprisingly long time"
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +31,7 @@ def cluster():
     quiet = {"distributed.logging": {"distributed": "error"}, "distributed.scheduler.allowed-failures": 0}
     with (
         dask.config.set(quiet),
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
     ):
         yield cluster
 
@@ -118,8 +124,11 @@ def test_time_on_the_way_is_no_part_of_a_timeout_and_one_that_is_up_starts_nothi
         return n
 
     async def job(payload, io):
-        options = {"timeout": 0.3, "retry": 5, "on_error": lambda error: effects.open("on")}
-        return await asyncio.gather(*(io.run_task(n, body, n, **options) for n in "abcde"))
+        options = {"timeout": 60, "retry": 2, "on_error": lambda error: effects.open("on")}
+        calls = asyncio.gather(*(io.run_task(n, body, n, **options) for n in "abcde"))
+        await until(lambda: effects.all)
+        await time_is_up(effects.all[0])  # those that still wait for a worker have all of theirs
+        return await calls
 
     assert run(client, job, executor=dask_client) == list("abcde")
     assert set(effects.counts.values()) == {1}

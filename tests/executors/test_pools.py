@@ -21,8 +21,10 @@ import pytest
 from tests.executors.conftest import make_pool
 from tests.executors.effects import until, wait_for
 from tests.test_attempts import leave_running
+from tests.worlds import let_pass, time_is_up
 from trigger_nb import Property, TriggerClient
 from trigger_nb._feed import Progressed, Saved
+from trigger_nb._flights import flights
 from trigger_nb._records import TaskStatus
 from trigger_nb._remote.pools import _made
 from trigger_nb.errors import (
@@ -120,16 +122,19 @@ def test_progress_and_log_lines_come_home_while_it_runs(client, effects, pool):
     async def job(payload, io):
         seen = io._pass.feed.subscribe()
         told = []
-        call = asyncio.ensure_future(io.run_task("a", body))
-        await until(lambda: told.extend(seen.take()) or any(isinstance(e, Progressed) for e in told))
-        logged = [e.record.name for e in told if isinstance(e, Saved) and e.record.kind == "log"]
-        effects.open("seen")
-        await call
-        return [e.text for e in told if isinstance(e, Progressed)], logged
 
-    progress, logged = run(client, job, executor=pool)
-    assert progress[0] == "at 49"  # the latest, not all of them
-    assert len(progress) <= 2
+        def look():
+            told.extend(seen.take())
+            progress = [e.text for e in told if isinstance(e, Progressed)]
+            logged = [e.record.name for e in told if isinstance(e, Saved) and e.record.kind == "log"]
+            return progress[-1:] == ["at 49"] and logged == ["begun"]  # the latest, which is always sent
+
+        call = asyncio.ensure_future(io.run_task("a", body))
+        await until(look)
+        effects.open("seen")
+        return await call
+
+    assert run(client, job, executor=pool) == 1
     assert [(line.name, line.level, line.data) for line in last(client).logs] == [
         ("begun", "info", {"n": 1}),
         ("about to end", "warning", None),
@@ -459,8 +464,10 @@ def test_time_in_the_queue_is_no_part_of_a_timeout(client, effects, small_pool):
     async def job(payload, io):
         one = asyncio.ensure_future(io.run_task("one", first, executor=small_pool))
         await until(lambda: effects.all)
-        two = asyncio.ensure_future(io.run_task("two", lambda: 2, timeout=0.2, executor=small_pool))
-        await asyncio.sleep(0.5)
+        two = asyncio.ensure_future(io.run_task("two", lambda: 2, timeout=1800, executor=small_pool))
+        await until(lambda: any(flight.path == "two" for flight in flights.values()))
+        let_pass(3600)
+        await asyncio.sleep(0.001)  # a timer: those that are due come before it
         effects.open("on")
         await one
         return await two
@@ -481,7 +488,11 @@ def test_a_body_whose_time_is_up_is_not_started_twice(client, effects, small_poo
         effects.open("on")
 
     async def job(payload, io):
-        return await io.run_task("a", body, timeout=0.1, retry=5, on_error=on_error, executor=small_pool)
+        options = {"timeout": 60, "retry": 2, "on_error": on_error, "executor": small_pool}
+        call = asyncio.ensure_future(io.run_task("a", body, **options))
+        await until(lambda: effects.all)
+        await time_is_up("a")
+        return await call
 
     assert run(client, job) == "done"
     assert effects.all == ["begun"]
