@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from tests.front import Loop, Stopwatch
 from tests.test_view_model import Clock, T, run, task
 from tests.test_view_stream import Controls, StreamFront, fresh
 from tests.views import Page
@@ -31,9 +34,9 @@ def of_map(items, *, node=None, **options) -> RunModel:
     return RunModel(run(), records, seen=seen, clock=Clock(), **options)
 
 
-def stage(model: RunModel) -> tuple[Feed, Stream, StreamFront]:
+def stage(model: RunModel, timer: Stopwatch | None = None) -> tuple[Feed, Stream, StreamFront]:
     feed = Feed()
-    stream = Stream(model, feed.subscribe(), Controls())
+    stream = Stream(model, feed.subscribe(), Controls(), timer=timer or Stopwatch())
     return feed, stream, fresh(stream)
 
 
@@ -95,24 +98,31 @@ def test_a_snapshot_of_100_000_items_is_small():
     _, stream, _ = stage(of_map(several(100_000)))
     stream.hello(-1)
     sent = 0
-    while (message := stream.next()) is not None:
+    while (message := stream.next()) is not None or stream.behind:
         sent += len(json.dumps(message))
     assert sent < 200_000
 
 
 def test_items_that_have_only_just_begun_are_not_shown():
     model = of_map(several(1000))
-    feed, _, front = stage(model)
+    loop = Loop()
+    feed, stream, front = stage(model, Stopwatch(loop=loop))
     begun = item(1000, TaskStatus.RUNNING).copy(started_at=T + 100)  # now, by the model's clock
     feed.emit(Seen(begun.path, Reason.NEW))
     feed.emit(Saved(begun, live=True))
     front.read()
     assert "Text 1000" not in names(front)
     assert node(front)["f"] == {"completed": 985, "running": 1}
+    assert stream.pending, "it is looked at again"
+    loop.advance(1)
+    front.read()
+    assert "Text 1000" in names(front), "now it can be read"
 
 
-def test_when_thousands_have_failed_the_first_ones_are_sent():
-    _, stream, front = stage(of_map([item(n, TaskStatus.ERRORED) for n in range(2000)]))
+@pytest.mark.parametrize("step", [0.0, 0.003], ids=["quick", "slow"])
+def test_when_thousands_have_failed_the_first_ones_are_sent(step):
+    """Also where many items are looked at, for want of time a few at once, of which none is to be sent."""
+    _, stream, front = stage(of_map([item(n, TaskStatus.ERRORED) for n in range(2000)]), Stopwatch(step))
     assert names(front) == [f"Text {n}" for n in range(300)]
     assert node(front)["f"] == {"failed": 1700}
     stream.show_items(0, "failed")

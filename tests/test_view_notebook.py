@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.front import WIDGET, Front, Loop
+from tests.front import WIDGET, Front, Loop, Stopwatch
 from tests.test_view_model import Clock, run, task
-from tests.test_view_pump import Controls, Ticking
+from tests.test_view_pump import Controls
 from trigger_nb._feed import Feed, PassBegan, Saved, SavedRun, Seen
 from trigger_nb._records import Reason, RunStatus
 from trigger_nb.errors import NotFoundError
@@ -96,6 +96,7 @@ class Stage:
 
     def __init__(self, status: str = RunStatus.RUNNING, records=()) -> None:
         self.loop = Loop()
+        self.timer = Stopwatch(loop=self.loop)
         self.page = Page()
         self.feed = Feed()
         self.closed = 0
@@ -104,6 +105,7 @@ class Stage:
         self.status = status
         self.display = RunDisplay(
             self.model, self.feed, self.loop, Controls(), publish=self.page.publish, on_close=self.on_close,
+            timer=self.timer,
         )  # fmt: skip
 
     def model(self) -> RunModel:
@@ -302,10 +304,10 @@ def test_one_that_is_taken_up_again_stays_live(stage):
     assert stage.page.kinds() == [STATIC]
 
 
-def test_one_that_is_taken_up_again_at_once_is_not_left_for_good(stage, monkeypatch):
+def test_one_that_is_taken_up_again_at_once_is_not_left_for_good(stage):
     """What has happened since is not known yet when the end is."""
     widget = stage.opens()
-    monkeypatch.setattr("trigger_nb.view.stream.time", Ticking())
+    stage.timer.step = 0.003
     stage.feed.emit(SavedRun(run("COMPLETED")))
     for at in range(200):
         stage.feed.emit(Saved(task(f"t{at}", at + 1)))
@@ -395,11 +397,11 @@ async def test_a_failed_run_that_a_page_shows_or_may_show_keeps_its_buttons(stag
 @pytest.fixture
 def large(stage, monkeypatch):
     """A run that is being left: each step of drawing what remains is one of the loop's."""
-    monkeypatch.setattr(notebook, "_STEP", 0.0)
     large = Stage(records=[task(f"task-{n}", n + 1) for n in range(60)])
     monkeypatch.setattr(notebook, "_shell", lambda: large.page)
     large.opens()
     large.loop.advance(1.0)
+    large.timer.step = 0.01
     large.becomes(RunStatus.COMPLETED)
     assert large.display.leaving
     assert large.page.kinds() == [LIVE]

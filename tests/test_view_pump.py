@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.front import Front, Loop
+from tests.front import Front, Loop, Stopwatch
 from tests.test_view_model import Clock, run, task
 from trigger_nb._feed import Feed, Saved, SavedRun
 from trigger_nb._records import TaskStatus
@@ -45,7 +45,7 @@ class Controls:
 class Stage:
     """A pump, and a front end that takes what is posted."""
 
-    def __init__(self, monkeypatch, records=()) -> None:
+    def __init__(self, records=()) -> None:
         self.loop = Loop()
         self.feed = Feed()
         self.controls = Controls()
@@ -54,10 +54,10 @@ class Stage:
         self.takes = 0.0  # seconds that each posting takes
         self.fault: Exception | None = None
         self.worked = 0
-        monkeypatch.setattr(pump_module, "time", SimpleNamespace(thread_time=self.loop.time))
+        self.timer = Stopwatch(loop=self.loop)
         self.pump = Pump(
             lambda: RunModel(run(), iter(records), clock=Clock(), lazy=True),
-            self.feed, self.loop, self.controls, self.post, after_work=self.after_work,
+            self.feed, self.loop, self.controls, self.post, after_work=self.after_work, timer=self.timer,
         )  # fmt: skip
 
     def post(self, message):
@@ -93,8 +93,8 @@ def ipykernel(request, monkeypatch):
 
 
 @pytest.fixture
-def stage(monkeypatch):
-    return Stage(monkeypatch)
+def stage():
+    return Stage()
 
 
 def logged(caplog) -> list[str]:
@@ -145,24 +145,23 @@ def test_a_tenth_of_the_time_at_most(stage):
     assert len(stage.front.rows) == 1000
 
 
-def test_a_backlog_is_no_reason_to_take_more(stage, monkeypatch):
+def test_a_backlog_is_no_reason_to_take_more(stage):
     """D1: only while somebody waits for the first rows."""
     stage.opens()
     stage.loop.advance(60)
     stage.posted.clear()
-    monkeypatch.setattr("trigger_nb.view.stream.time", Ticking())
+    stage.timer.step = 0.003
     stage.takes = 0.02
     stage.happens(*(f"t{at}" for at in range(2000)))
     began = stage.loop.now
-    stage.loop.advance(3)
+    stage.loop.advance(6)
     assert sum("more" in message for _, message in stage.posted) > 10
     assert stage.takes * len(stage.posted) <= 0.1 * (stage.loop.now - began) + stage.takes
 
 
-def test_whoever_waits_for_the_first_rows_gets_them_soon(monkeypatch):
-    stage = Stage(monkeypatch, [task(f"t{at}", at + 1) for at in range(2000)])
-    monkeypatch.setattr("trigger_nb.view.stream.time", Ticking())
-    stage.takes = 0.02
+def test_whoever_waits_for_the_first_rows_gets_them_soon():
+    stage = Stage([task(f"t{at}", at + 1) for at in range(2000)])
+    stage.timer.step = 0.003
     stage.opens()
     stage.loop.advance(1)
     assert len(stage.posted) >= 15
@@ -365,26 +364,13 @@ async def test_settling_lets_the_loop_go_on_in_between(stage, monkeypatch):
     """However much has happened, nothing else is held up."""
     stage.opens()
     stage.happens(*(f"t{at}" for at in range(500)))
-    monkeypatch.setattr("trigger_nb.view.stream.time", Ticking())
+    stage.timer.step = 0.003
     turns = []
     take_in = stage.pump._stream.take_in
     monkeypatch.setattr(stage.pump._stream, "take_in", lambda: turns.append(1) or take_in())
     await stage.pump.settle()
     assert len(turns) > 3
     assert len(stage.pump.model.rows) == 500
-
-
-class Ticking:
-    """A clock by which everything takes long."""
-
-    def __init__(self) -> None:
-        self._now = 0.0
-
-    def thread_time(self) -> float:
-        self._now += 0.003
-        return self._now
-
-    monotonic = thread_time
 
 
 # --- what front ends say ------------------------------------------------------------------------------

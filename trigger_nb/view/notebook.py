@@ -18,6 +18,7 @@ from ..errors import TriggerError
 from . import html, text
 from .model import RunModel
 from .pump import Controls, Pump, hears_during_cells
+from .stream import Timer
 
 if TYPE_CHECKING:
     from .widget import LiveWidget
@@ -79,8 +80,10 @@ class RunDisplay:
     def __init__(
         self, make_model: Callable[[], RunModel], feed: Feed, loop: asyncio.AbstractEventLoop,
         controls: Controls, *, publish: Publish | None = None, on_close: Callable[[], None] = lambda: None,
+        timer: Timer = time,
     ) -> None:  # fmt: skip
         self.stay = False
+        self._timer = timer
         self._loop = loop
         self._publish = publish or to_kernel
         self._on_close = on_close
@@ -93,8 +96,9 @@ class RunDisplay:
         self._drawing: Generator[None, None, Bundle] | None = None  # of what remains; the pump is held
         paths: list[str] = []  # by number: of all rows that the widget has ever been sent
         self._make_pump = lambda: Pump(
-            make_model, feed, loop, controls, self._post, after_work=self._see_to_places, paths=paths
-        )
+            make_model, feed, loop, controls, self._post, after_work=self._see_to_places, paths=paths,
+            timer=timer,
+        )  # fmt: skip
         self._pump = self._make_pump()
 
     @property
@@ -139,8 +143,8 @@ class RunDisplay:
         leaves must be static HTML: there may be no next cell."""
         if not hears_during_cells():
             return True  # nobody knows
-        until = time.monotonic() + _UNSEEN
-        while not self._pages and time.monotonic() < until:  # noqa: ASYNC110  # pages speak when they like
+        until = self._timer.monotonic() + _UNSEEN
+        while not self._pages and self._timer.monotonic() < until:  # noqa: ASYNC110  # pages speak when they like
             await asyncio.sleep(_REST)
         return self._pages > 0
 
@@ -247,7 +251,7 @@ class RunDisplay:
 
     def _draw(self, seconds: float | None) -> None:
         """Go on drawing what remains, for so many seconds or to the end."""
-        until = None if seconds is None else time.thread_time() + seconds
+        until = None if seconds is None else self._timer.thread_time() + seconds
         while self._drawing is not None:
             try:
                 next(self._drawing)
@@ -258,7 +262,7 @@ class RunDisplay:
                 self._stop_drawing()
                 raise
             else:
-                if until is not None and time.thread_time() > until:
+                if until is not None and self._timer.thread_time() > until:
                     self._loop.call_later(
                         _REST, self._pump.guarded, lambda: self._draw(_STEP), context=contextvars.Context()
                     )

@@ -53,8 +53,10 @@ class Pump:
         self, make_model: Callable[[], RunModel], feed: Feed, loop: asyncio.AbstractEventLoop,
         controls: Controls, post: Callable[[dict[str, Any]], None], *,
         after_work: Callable[[], None] = lambda: None, paths: list[str] | None = None,
+        timer: stream.Timer = time,
     ) -> None:  # fmt: skip
         self._loop = loop
+        self._thread_time = timer.thread_time
         self._controls = controls
         self._post = post
         self._after_work = after_work
@@ -77,7 +79,7 @@ class Pump:
         # In this order: what is saved after the model is made comes as an event.
         self._subscription = feed.subscribe(self._wake)
         self.model = make_model()
-        self._stream = stream.Stream(self.model, self._subscription, controls, self._report, paths)
+        self._stream = stream.Stream(self.model, self._subscription, controls, self._report, paths, timer)
 
     def first(self) -> dict[str, Any]:
         """What a front end has to show before it can ask."""
@@ -183,7 +185,7 @@ class Pump:
         self.guarded(self._after_work)
 
     def _send(self) -> None:
-        began = time.thread_time()
+        began = self._thread_time()
         share = _SHARE
         try:
             if not self._flowing:
@@ -197,7 +199,7 @@ class Pump:
                 self._tail_due = False
                 self._post(self._stream.tail())
         finally:
-            took = time.thread_time() - began
+            took = self._thread_time() - began
             self._send_at = self._loop.time() + max(_INTERVAL, took * (1 / share - 1))
 
     # --- what the front end says ------------------------------------------------------

@@ -35,6 +35,13 @@ _NOT_DRAWN = "This cannot be shown; the kernel's log says why."
 _T = TypeVar("_T")
 
 
+class Timer(Protocol):
+    """How long work takes: the module `time`, or a test's own."""
+
+    def thread_time(self) -> float: ...
+    def monotonic(self) -> float: ...
+
+
 class Controls(Protocol):
     """What the widget can do to its run."""
 
@@ -50,15 +57,17 @@ class Controls(Protocol):
 class Stream:
     """The messages of one run, in their order.
 
-    `next()` is what has changed since the message before, None when nothing has. A front end that
-    has missed one says which it has (`hello`), and gets everything again.
+    `next()` is what has changed since the message before; None when it has found nothing to tell in the
+    time that it has, and then there may be more to look at (`behind`). A front end that has missed one
+    says which it has (`hello`), and gets everything again.
     """
 
     def __init__(
         self, model: RunModel, subscription: Subscription, controls: Controls,
-        report: Callable[[], None] = lambda: None, paths: list[str] | None = None,
+        report: Callable[[], None] = lambda: None, paths: list[str] | None = None, timer: Timer = time,
     ) -> None:  # fmt: skip
         self.model = model
+        self._timer = timer
         self._subscription = subscription
         self._controls = controls
         self._report = report  # called while a fault is handled that keeps one row from being drawn
@@ -88,10 +97,12 @@ class Stream:
     @property
     def pending(self) -> bool:
         """Whether there is something to send at once, or to take in."""
-        return bool(
-            self.to_take_in or self._dirty or self._dirty_maps or self._answers or self._restarted
-            or self._search or self._fleeting
-        )  # fmt: skip
+        return bool(self.behind or self._answers or self._restarted or self._fleeting)
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is something that it has not looked at yet, for want of time."""
+        return bool(self.to_take_in or self._dirty or self._dirty_maps or self._search)
 
     @property
     def to_take_in(self) -> bool:
@@ -106,7 +117,7 @@ class Stream:
         return message
 
     def next(self) -> Wire | None:
-        """The next message; None when there is nothing to tell."""
+        """The next message; None when it has found nothing to tell."""
         self.take_in()
         return self._message(None)
 
@@ -121,12 +132,12 @@ class Stream:
 
     def take_in(self) -> bool:
         """Take in a little of what has happened; False when nothing was left."""
-        until = time.thread_time() + _APPLYING
+        until = self._timer.thread_time() + _APPLYING
         taken = self._go_on_searching(until)
         for paths in self._apply_batches():
             taken = True
             self._dirty |= dict.fromkeys(paths)
-            if time.thread_time() > until:
+            if self._timer.thread_time() > until:
                 break
         return taken
 
@@ -194,7 +205,7 @@ class Stream:
         search = self._search
         if search is None:
             return False
-        while not search.over and time.thread_time() < until:
+        while not search.over and self._timer.thread_time() < until:
             search.go_on(_BATCH)
         if search.over:
             self._search = None
@@ -248,7 +259,7 @@ class Stream:
 
     def _rows(self, most: int | None) -> list[Wire]:
         """Changed rows, until the time is up. What a row is in goes before it."""
-        until = time.thread_time() + _WRITING - _APPLYING
+        until = self._timer.thread_time() + _WRITING - _APPLYING
         rows: list[Wire] = []
         self._look_at_fleeting()
         dirty = self._dirty
@@ -259,7 +270,7 @@ class Stream:
             if path:
                 self._write_if_shown(self.model.rows[path], rows)
             taken += 1
-            if taken % _BATCH == 0 and time.thread_time() > until:
+            if taken % _BATCH == 0 and self._timer.thread_time() > until:
                 break
         for path in self._dirty_maps:
             if path in self._sent:
@@ -297,12 +308,12 @@ class Stream:
             return False
         if self._now - item.record.started_at >= _FLEETING:
             return False
-        self._fleeting.setdefault(item.path, time.monotonic())
+        self._fleeting.setdefault(item.path, self._timer.monotonic())
         return True
 
     def _look_at_fleeting(self) -> None:
         """Show those that have stayed."""
-        self._now, now = self.model.now, time.monotonic()
+        self._now, now = self.model.now, self._timer.monotonic()
         for path, noticed_at in list(self._fleeting.items()):
             row = self.model.rows[path]
             if row.state is not State.RUNNING:
@@ -367,7 +378,7 @@ class Stream:
     def _details(self) -> Wire:
         """The details of opened rows that have changed, by number."""
         changed: Wire = {}
-        now = time.monotonic()
+        now = self._timer.monotonic()
         for index, opened in self._open.items():
             if not opened.stale:
                 continue
