@@ -166,6 +166,36 @@ def test_the_tree_has_no_bars(page):
     expect(page.get_by_role("treeitem")).to_have_count(5)
 
 
+# --- tree -------------------------------------------------------------------------------------------------------
+
+
+def items(first: int, more: int) -> list[object]:
+    """A hundred items of a map that has so many more."""
+    numbers = range(first, first + 100)
+    rows = [{"i": number, "p": 0, "n": f"item {number}", "o": number} for number in numbers]
+    return wire.packed([*rows, {"i": 0, "f": {"completed": more}}])
+
+
+def test_at_the_end_of_the_list_one_stays_there_while_items_still_come(page):
+    """D2: the row that the keyboard is on is in view, whatever comes before it."""
+    embed = {"i": 0, "n": "embed", "z": "map", "s": "running", "t": 0, "f": {"completed": 900}}
+    first = {"n": 1, "now": 1010, "run": {**RUN, "ended": False}, "rows": wire.packed([embed])}
+    page.evaluate("first => { window.first = first }", first)
+    page.evaluate("items => { window.items = items }", [items(1, 800), items(101, 700)])
+    show(page, "run", "if (message.t === 'items') say({ n: 2, rows: items[0] });")
+    tree, rest = page.get_by_role("tree"), page.get_by_role("treeitem").filter(has_text="more completed")
+    for key in ("Home", "ArrowRight", "End", "Enter"):
+        tree.press(key)
+    expect(page.get_by_role("treeitem", name="completed, item 1", exact=True)).to_be_in_viewport()
+    tree.press("End")
+    expect(rest).to_contain_text("800")
+    expect(rest).to_be_in_viewport()
+    page.evaluate("say({ n: 3, rows: items[1] })")
+    expect(rest).to_contain_text("700")
+    expect(rest).to_be_in_viewport()
+    expect(rest).to_have_attribute("aria-selected", "true")
+
+
 # --- list of runs -----------------------------------------------------------------------------------------------
 
 

@@ -9,12 +9,15 @@ export class TreeKeys {
     this.tree = tree;
     this.typed = "";
     this.typedAt = 0;
+    /** When the last key was pressed: a page that is busy hears of it late. */
+    this.pressedAt = 0;
     tree.element.addEventListener("keydown", (event) => this.pressed(event));
   }
 
   /** @param {KeyboardEvent} event */
   pressed(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    this.pressedAt = event.timeStamp;
     const { outline } = this.tree;
     const row = outline.activeRow();
     const handled = this.move(event.key) || (row && this.act(event.key, row)) || this.typeAhead(event.key);
@@ -85,7 +88,7 @@ export class TreeKeys {
   }
 
   typing() {
-    return this.typed !== "" && Date.now() - this.typedAt < TYPE_AHEAD;
+    return this.typed !== "" && this.pressedAt - this.typedAt < TYPE_AHEAD;
   }
 
   /**
@@ -102,7 +105,7 @@ export class TreeKeys {
     }
     if (key.length !== 1) return false;
     this.typed = this.typing() ? this.typed + key.toLowerCase() : key.toLowerCase();
-    this.typedAt = Date.now();
+    this.typedAt = this.pressedAt;
     const isOneLetter = new Set(this.typed).size === 1;
     const wanted = isOneLetter ? this.typed[0] : this.typed;
     const lines = outline.lines();

@@ -38,6 +38,8 @@ export class Tree {
     this.filterVersion = 0;
     /** To be brought into view by the next frame. @type {number | null} */
     this.wanted = null;
+    /** Where the row that the keyboard is on stood when it was drawn last. */
+    this.activePlace = -1;
 
     this.window = h("div", { class: "tnb-window", role: "presentation" });
     this.sizer = h("div", { class: "tnb-sizer", role: "presentation" }, this.window);
@@ -192,10 +194,12 @@ export class Tree {
    */
   scrollTarget(top, viewHeight) {
     const wanted = this.outline.place(this.wanted);
+    const stood = this.activePlace;
+    this.activePlace = this.outline.place(this.outline.active);
     this.wanted = null;
     this.jumpIsDue = false;
     if (wanted >= 0) return towards(wanted, top, viewHeight);
-    if (!this.outline.following) return top;
+    if (!this.outline.following) return this.heldInView(stood, top, viewHeight);
     const place = this.followedPlace();
     if (place < 0) return top;
     const target = inView(place, top, viewHeight);
@@ -204,6 +208,17 @@ export class Tree {
     if (this.jumpIsDue) return top;
     if (isFar) this.lastJump = Date.now();
     return target;
+  }
+
+  /**
+   * Where to scroll to, so that the row that the keyboard is on stays where it is seen, whatever comes before it.
+   * @param {number} stood
+   * @param {number} top
+   * @param {number} viewHeight
+   */
+  heldInView(stood, top, viewHeight) {
+    const wasSeen = stood >= 0 && inView(stood, top, viewHeight) === top;
+    return wasSeen && this.activePlace >= 0 ? top + (this.activePlace - stood) * ROW_HEIGHT : top;
   }
 
   /** The place of the row that last became active, or of the scope that it is folded into. */
