@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import httpx
 import openai
 import pytest
 
-from tests.integrations.jobs import BACKOFF, attempts
+from tests.integrations.jobs import BACKOFF, PATIENCE, attempts
 from trigger_nb.integrations import OpenAI
 from trigger_nb.testing.services import Answer, FakeOpenAI
 
@@ -106,9 +107,13 @@ async def test_every_attempt_has_the_same_key(job, service):
     assert len(service.requests) == 3
 
 
-async def test_a_call_that_takes_too_long_is_made_again(clock, job, service):
+async def test_a_call_that_takes_too_long_is_made_again(clock, integration, job, service):
+    def be_patient():
+        integration.native.timeout = PATIENCE
+
+    integration.native.timeout = httpx.Timeout(PATIENCE, read=0.2)
     service.plan("hold")
-    assert await attempts(job, {"timeout": 0.2}, clock) == (2, BACKOFF)
+    assert await attempts(job, {}, clock, be_patient) == (2, BACKOFF)
 
 
 async def test_a_wrong_key_says_what_openai_says(client, service):
@@ -163,7 +168,7 @@ def ask(payload, io):
 ask.run_sync()
 """
     ended = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], check=False, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script, str(tmp_path)], check=False, capture_output=True, text=True
     )
     assert "MissingExtraError" in ended.stderr
     assert "pip install 'trigger-nb[openai]'" in ended.stderr

@@ -120,7 +120,7 @@ def test_models_come_back_in_another_kernel(service, tmp_path):
     def outcome():
         return subprocess.run(
             [sys.executable, "-c", SCRIPT, str(tmp_path), service.base_url],
-            check=True, capture_output=True, text=True, timeout=100,
+            check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
 
     first, asked = outcome(), len(service.requests)

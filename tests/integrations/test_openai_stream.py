@@ -9,7 +9,7 @@ import threading
 import openai
 import pytest
 
-from tests.integrations.jobs import BACKOFF, attempts
+from tests.integrations.jobs import BACKOFF, PATIENCE, attempts
 from trigger_nb.errors import RunCanceledError
 from trigger_nb.integrations import OpenAI
 from trigger_nb.integrations.openai import _stream
@@ -157,7 +157,7 @@ async def test_a_stream_that_is_cancelled_is_begun_anew_by_the_next_pass(monkeyp
 
     def held():
         yield b"data: " + json.dumps(chunk({"content": "You "})).encode() + b"\n\n"
-        released.wait(30)
+        released.wait(PATIENCE)
 
     service.plan(Answer(200, held(), EVENT_STREAM))
     run = job.start({})

@@ -12,7 +12,7 @@ import pytest
 import resend as sdk
 from resend.exceptions import ResendError
 
-from tests.integrations.jobs import BACKOFF, attempts
+from tests.integrations.jobs import BACKOFF, PATIENCE, attempts
 from trigger_nb.errors import MissingCredentialError, TaskTimeoutError
 from trigger_nb.integrations import Resend
 from trigger_nb.testing import check_integration
@@ -237,9 +237,10 @@ async def test_an_answer_that_is_lost_costs_no_second_email(call, service, batch
 
 
 async def test_no_answer_in_time_is_tried_again(clock, job, service, monkeypatch):
-    monkeypatch.setattr(sdk, "default_http_client", sdk.RequestsClient(timeout=0.2))
+    monkeypatch.setattr(sdk, "default_http_client", sdk.RequestsClient(timeout=(PATIENCE, 0.2)))
     service.plan("hold", "hold")
     assert await attempts(job, {"task_options": {"retry": 2}}, clock) == (2, BACKOFF)
+    service.until_asked(2)
     assert len(service.emails) == 1
 
 
@@ -249,6 +250,7 @@ async def test_a_task_whose_time_is_up_is_tried_again(client, job, service):
     with pytest.raises(TaskTimeoutError):
         await job.run({"task_options": {"timeout": 0.2, "retry": 2}})
     assert client.runs()[0].tasks[0].attempt == 2
+    service.until_asked(1)
     assert len(service.requests) == 1
 
 
@@ -315,7 +317,7 @@ async def test_keys_do_not_mix(client, monkeypatch):
 
         @client.job(integrations=integrations)
         async def send(payload, io):
-            meet = threading.Barrier(3, timeout=30)
+            meet = threading.Barrier(3, timeout=PATIENCE)
             waiting = sdk.default_http_client
 
             class Meeting:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.integrations.jobs import BACKOFF, attempts
+from tests.integrations.jobs import BACKOFF, PATIENCE, attempts
 from trigger_nb.integrations import Airtable, Replicate, SendGrid, Supabase
 from trigger_nb.testing import FakeClock, check_integration
 from trigger_nb.testing.services import (
@@ -33,7 +34,7 @@ class Case:
     fake: Callable[[], Service]
     made: Callable[[str], Any]  # the integration for a service at that address
     call: Callable[[Any], Any]
-    hurry: Callable[[Any], None]  # give the SDK's client a short patience
+    limit: Callable[[Any, float], None]  # how long the SDK's client waits for an answer
     lifted: Answer  # a 429 that says when the limit is lifted, in the service's own way
     delay: float  # seconds until then
     effects: Callable[[Any], int]
@@ -49,7 +50,7 @@ CASES = [
         lambda: FakeAirtable(api_key=KEY),
         lambda url: Airtable(KEY, base_url=url),
         lambda it: it.table("app1", "Leads").create_records("call", [{"Name": "Ana"}]),
-        lambda api: setattr(api, "timeout", (1, 0.2)),
+        lambda api, seconds: setattr(api, "timeout", (PATIENCE, seconds)),
         Answer(429, {"errors": [{"error": "RATE_LIMIT_REACHED"}]}),
         30,
         lambda service: len(service.records),
@@ -59,7 +60,9 @@ CASES = [
         lambda: FakeReplicate(api_token=KEY),
         lambda url: Replicate(KEY, base_url=url),
         lambda it: it.predictions.create("call", version="v1", input={"text": "Ana"}),
-        lambda client: setattr(client._async_client, "timeout", 0.2),
+        lambda client, seconds: setattr(
+            client._async_client, "timeout", httpx.Timeout(PATIENCE, read=seconds)
+        ),
         Answer(429, {"detail": "Request was throttled. Your rate limit resets in ~12s."}),
         12,
         lambda service: len(service.predictions),
@@ -69,7 +72,7 @@ CASES = [
         lambda: FakeSendGrid(api_key=KEY),
         lambda url: SendGrid(KEY, base_url=url),
         lambda it: it.send_email("call", **MAIL),
-        lambda client: setattr(client.client, "timeout", 0.2),
+        lambda client, seconds: setattr(client.client, "timeout", seconds),
         Answer(429, {"errors": []}, {"X-RateLimit-Reset": str(NOON + 45)}),
         45,
         lambda service: len(service.mails),
@@ -79,7 +82,9 @@ CASES = [
         lambda: FakeSupabase(key=KEY),
         lambda url: Supabase(url, KEY),
         lambda it: it.upsert("call", table="users", rows=[{"id": "u1", "name": "Ana"}]),
-        lambda client: setattr(client.options.httpx_client, "timeout", 0.2),
+        lambda client, seconds: setattr(
+            client.options.httpx_client, "timeout", httpx.Timeout(PATIENCE, read=seconds)
+        ),
         Answer(429, {"message": "API rate limit exceeded"}, {"Retry-After": "20"}),
         20,
         lambda service: len(service.tables.get("users", {})),
@@ -174,9 +179,12 @@ async def test_a_wrong_credential_ends_the_task_and_is_kept_nowhere(case, client
     assert kept == []
 
 
-async def test_a_timeout_of_the_sdk_is_tried_again(case, clock, integration, job, monkeypatch, service):
-    case.hurry(integration.native)
-    monkeypatch.setattr("trigger_nb.integrations.replicate._TIMEOUT", 0.2)
+async def test_a_timeout_of_the_sdk_is_tried_again(case, clock, integration, job, service):
+    def be_patient():
+        service.until_asked(1)
+        case.limit(integration.native, PATIENCE)
+
+    case.limit(integration.native, 0.2)
     service.plan("hold")
-    assert await attempts(job, None, clock) == (2, BACKOFF)
+    assert await attempts(job, None, clock, be_patient) == (2, BACKOFF)
     assert case.effects(service) == case.again

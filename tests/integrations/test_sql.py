@@ -20,7 +20,7 @@ import sqlalchemy.dialects.postgresql
 import sqlalchemy.dialects.sqlite
 from sqlalchemy import orm
 
-from tests.integrations.jobs import attempts
+from tests.integrations.jobs import PATIENCE, attempts
 from trigger_nb.errors import (
     InvalidOptionError,
     MissingCredentialError,
@@ -412,7 +412,7 @@ async def write(payload, io):
 
 print(asyncio.run(write.run()), "sqlalchemy" in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == f"{first} False", done.stderr
     assert count(sql) == 3
 
@@ -426,7 +426,7 @@ async def test_killed_between_commit_and_record(sql, url, tmp_path, how):
 
     def child(how):
         command = [sys.executable, "-m", "tests.integrations.sql_child", url, str(tmp_path / "child"), how]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     killed = child(f"kill-{how}")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -442,7 +442,7 @@ async def test_attempts_at_the_same_time_write_once(sql):
 
     def body(connection):
         begun.set()
-        assert go.wait(30)
+        assert go.wait(PATIENCE)
         return add(connection, 100)
 
     def attempt():
@@ -450,7 +450,7 @@ async def test_attempts_at_the_same_time_write_once(sql):
 
     async with asyncio.TaskGroup() as group:
         first = group.create_task(asyncio.to_thread(attempt))
-        await asyncio.to_thread(begun.wait, 30)
+        await asyncio.to_thread(begun.wait, PATIENCE)
         second = group.create_task(asyncio.to_thread(attempt))
         await asyncio.sleep(0.1)  # for it to wait; without that the test holds all the same
         go.set()
@@ -463,14 +463,14 @@ async def test_the_second_writes_if_the_first_fails(sql):
     def fail(connection):
         add(connection, 100)
         begun.set()
-        assert go.wait(30)
+        assert go.wait(PATIENCE)
         raise LookupError
 
     async with asyncio.TaskGroup() as group:
         first = group.create_task(
             asyncio.to_thread(_error_of, lambda: sql._writes.once(sql.native, "k", fail))
         )
-        await asyncio.to_thread(begun.wait, 30)
+        await asyncio.to_thread(begun.wait, PATIENCE)
         second = group.create_task(asyncio.to_thread(sql._writes.once, sql.native, "k", lambda c: add(c, 7)))
         go.set()
     assert isinstance(first.result(), LookupError)
@@ -483,7 +483,7 @@ async def test_many_that_find_no_table_at_once(url):
     ready = threading.Barrier(len(kernels))
 
     def first_write(sql):
-        ready.wait(30)
+        ready.wait(PATIENCE)
         sql._writes.once(sql.native, str(id(sql)), lambda connection: None)
 
     await asyncio.gather(*[asyncio.to_thread(first_write, sql) for sql in kernels])

@@ -162,7 +162,7 @@ async def test_a_deadlock(client, clock, sql):
             raise
         finally:
             connection.rollback()  # lets the other go on
-            waiting.join(30)
+            waiting.join()
             other.close()
 
     with other.begin():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import stripe
 
-from tests.integrations.jobs import BACKOFF, attempts
+from tests.integrations.jobs import BACKOFF, PATIENCE, attempts
 from trigger_nb.errors import TaskTimeoutError
 from trigger_nb.integrations import Stripe
 from trigger_nb.testing.services import Answer, FakeStripe
@@ -102,24 +102,38 @@ async def test_a_charge_whose_answer_was_lost_is_not_made_twice(job, service):
     assert len(service.charges) == 1
 
 
-async def test_an_answer_that_does_not_come(job, service, integration):
+async def test_an_answer_that_does_not_come(clock, job, service, integration):
     """The SDK's own limit, 80 s, ends the attempt; the next one has the same key."""
+
+    def be_patient():
+        service.until_asked(1)
+        integration.native._requestor._client._timeout = PATIENCE
+
     integration.native._requestor._client._timeout = 0.2
     service.plan("hold")
+    assert await attempts(job, {}, clock, be_patient) == (2, BACKOFF)
     assert (await job.run({}))["id"] == "ch_1"
     first, second = service.requests
     assert first.idempotency_key == second.idempotency_key
     assert len(service.charges) == 1
 
 
-async def test_a_task_may_wait_less_than_the_sdk(client, job, service):
+async def test_a_task_may_wait_less_than_the_sdk(client, integration, service):
     """A5: the next attempt waits for the request that is under way, and makes no second one."""
+    options = {"timeout": 0.2, "retry": 2}
+
+    @client.job(integrations={"stripe": integration})
+    async def bill(payload, io):
+        charged = await io.stripe.charges.create("charge", amount=1999, currency="usd", task_options=options)
+        return charged["id"]
+
     service.plan("hold")
     with pytest.raises(TaskTimeoutError):
-        await job.run({"task_options": {"timeout": 0.2, "retry": 2}})
+        await bill.run()
     assert client.runs()[0].task("charge").attempt == 2
     service.release()
-    assert (await job.run({"task_options": {"timeout": 0.2, "retry": 2}}))["id"] == "ch_1"
+    options["timeout"] = PATIENCE
+    assert await bill.run() == "ch_1"
     assert len(service.requests) == 1
 
 

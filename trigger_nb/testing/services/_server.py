@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-PATIENCE = 60.0  # seconds, for what is bound to happen
+PATIENCE = 120.0  # seconds, for what is bound to happen
 
 
 @dataclass(frozen=True)
