@@ -175,7 +175,8 @@ test("deleting the open run closes it; keeping it changes nothing", async () => 
   assert.equal(list.opened, null);
 });
 
-test("runs under way are read again soon, others seldom, a busy kernel not twice, a lost one never", async () => {
+test("runs under way are read again soon, others seldom, a busy kernel not twice, a lost one never", async (context) => {
+  context.mock.timers.enable({ apis: ["Date"] });
   for (const { state, pause } of [{ state: "running", pause: 2000 }, { state: "completed", pause: 10_000 }]) {
     const kernel = kernelOf(3, state);
     const list = new RunList(kernel);
@@ -195,7 +196,8 @@ test("runs under way are read again soon, others seldom, a busy kernel not twice
   }
 });
 
-test("a kernel that takes long for a page is asked less often", async () => {
+test("a kernel that takes long for a page is asked less often", async (context) => {
+  context.mock.timers.enable({ apis: ["Date"] });
   const kernel = kernelOf(3, "running");
   const list = new RunList(kernel);
   list.loadedAt -= 500; // when it was asked
