@@ -92,7 +92,6 @@ def with_comments(cell):
     return "    # What follows was tidied up.\n" + cell.replace(":\n", ":  # as agreed\n")
 
 
-@pytest.mark.timeout(240)
 def test_only_the_last_task_runs_in_a_new_kernel(kernel):
     """R1, R3, R6: 1 body in a new kernel, 0 when the cells run again, 1 when each cell got a comment."""
     assert kill_before_the_last(kernel) == ["first", "second", "third", "fourth"]

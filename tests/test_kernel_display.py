@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter, MarkdownExporter
 
 from tests.front import WIDGET
-from tests.kernels import ROOT, Kernel
+from tests.kernels import ROOT, TIMEOUT, Kernel
 
 
 def display_messages(cell) -> list[dict]:
@@ -78,9 +78,9 @@ def test_what_runs_in_the_background_is_followed_while_no_cell_runs(kernel):
             def body(n):
                 until(f"go aside {n}")
                 return n
-            for n in range(2):
-                await io.run_task(("n", n), body, n)
-                await io.wait(("wait", n), seconds=0.5)
+            await io.run_task(("n", 0), body, 0)
+            await io.wait("wait", hours=1)
+            await io.run_task(("n", 1), body, 1)
     """).check()
     cell = kernel.run("aside.start()").check()
     assert cell.result is None, "a cell that ends in job.start(...) shows one tree, not two"
@@ -96,6 +96,7 @@ def test_what_runs_in_the_background_is_followed_while_no_cell_runs(kernel):
 
     kernel.signal("go aside 0")
     kernel.pump(lambda: drawn("WAITING"))
+    kernel.run("aside.runs()[0].skip_wait('wait')").check()
     kernel.pump(lambda: drawn("RUNNING"))
     kernel.signal("go aside 1")
     kernel.pump(lambda: drawn("✔ aside · COMPLETED"))
@@ -266,7 +267,7 @@ def test_a_fault_in_drawing_harms_no_run(kernel, function):
 
         @client.job
         async def harmed(payload, io):
-            await io.run_task("a", asyncio.sleep, 0.3)
+            await io.run_task("a", asyncio.sleep, 0.1)
             return "unharmed"
 
         before = module.{name}
@@ -340,7 +341,7 @@ def saved(tmp_path_factory):
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(textwrap.dedent(code).strip()) for code in CELLS]
     )
-    NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(directory)}}).execute(
+    NotebookClient(notebook, timeout=TIMEOUT, resources={"metadata": {"path": str(directory)}}).execute(
         env=kernel.environment
     )
     path = directory / "notebook.ipynb"

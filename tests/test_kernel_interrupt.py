@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernels import ROOT, Kernel
+from tests.kernels import ROOT, TIMEOUT, Kernel
 
-# A body would go on for a minute. A machine under load is given more time than a second.
-SOON = 4.0
+# What is interrupted would go on for an hour, so that a cell which ends has been stopped, however slow the machine.
 
 
 def interrupted(kernel: Kernel, code: str, during: str):
@@ -22,7 +21,6 @@ def interrupted(kernel: Kernel, code: str, during: str):
     cell = kernel.submit(code)
     kernel.until_effect(during)
     ended = cell.interrupt().end()
-    assert ended.took < SOON
     assert ended.error in ("CancelledError", "KeyboardInterrupt")
     return ended
 
@@ -34,12 +32,12 @@ def status_of(kernel: Kernel, job: str) -> str:
 BODIES = {
     "an idle async body": """
         async def body(name):
-            await asyncio.sleep(60 if effect(name) == 1 else 0)
+            await asyncio.sleep(3600 if effect(name) == 1 else 0)
             return name
     """,
     "an async body that blocks the loop": """
         async def body(name):
-            time.sleep(60 if effect(name) == 1 else 0)
+            time.sleep(3600 if effect(name) == 1 else 0)
             return name
     """,
     "an async body that computes": """
@@ -51,7 +49,7 @@ BODIES = {
     """,
     "a sync body on the loop that sleeps": """
         def body(name):
-            time.sleep(60 if effect(name) == 1 else 0)
+            time.sleep(3600 if effect(name) == 1 else 0)
             return name
         options = {"thread": False}
     """,
@@ -103,7 +101,7 @@ def test_an_idle_loop_is_woken(kernel, cell):
     running = kernel.submit(f"effect('begins'); {cell}")
     kernel.pump(lambda: kernel.effects.count("idle") >= kernel.effects.count("begins") > 0)
     time.sleep(0.5)  # what the start of the run itself has scheduled is over
-    assert running.interrupt().end().took < SOON
+    running.interrupt().end()
     kernel.run("idle.runs()[0].cancel()").check()
 
 
@@ -113,7 +111,7 @@ def test_a_run_function_that_blocks_the_loop_is_stopped(kernel):
         async def blocks(payload, io):
             await io.run_task("first", effect, "blocks first")
             if effect("blocks") == 1:
-                time.sleep(60)
+                time.sleep(3600)
             return "done"
     """).check()
     interrupted(kernel, "await blocks.run()", during="blocks")
@@ -171,7 +169,7 @@ def test_bodies_that_wait_for_a_thread_never_begin(kernel):
 
     cell = kernel.submit("await crowd.run()")
     kernel.pump(lambda: len(bodies()) == 40)
-    assert cell.interrupt().end().took < SOON
+    cell.interrupt().end()
     kernel.signal("go crowd")
     kernel.run("""
         while sum(task.status == "COMPLETED" for task in crowd.runs()[0].tasks) < 40:
@@ -224,7 +222,7 @@ def test_a_wait_goes_on_with_what_is_left(kernel, job):
     """).check()
     cell = kernel.submit(f"await {name}.run()")
     kernel.pump(lambda: "WAITING" in str(cell.messages))
-    assert cell.interrupt().end().took < SOON
+    cell.interrupt().end()
     assert status_of(kernel, name) == "'INTERRUPTED'"
     kernel.run("before = nap().next_at").check()
     again = kernel.submit(f"await {name}.run()")
@@ -266,9 +264,9 @@ def test_code_that_swallows_the_cancellation_holds_no_cell(kernel):
             async def body():
                 try:
                     effect("swallows")
-                    await asyncio.sleep(60)
+                    await asyncio.sleep(3600)
                 except asyncio.CancelledError:
-                    await asyncio.sleep(20)
+                    await asyncio.sleep(3600)
             await io.run_task("long", body)
     """).check()
     interrupted(kernel, "await swallows.run()", during="swallows")
@@ -283,14 +281,14 @@ def test_runs_awaited_at_the_same_time_are_all_stopped(kernel):
         @client.job
         async def several(payload, io):
             async def body(n):
-                await asyncio.sleep(60 if effect(f"several {n}") == 1 else 0)
+                await asyncio.sleep(3600 if effect(f"several {n}") == 1 else 0)
                 return n
             return await io.run_task("long", body, payload)
     """).check()
     cell = kernel.submit("await asyncio.gather(several.run(1), several.run(2))")
     kernel.until_effect("several 1")
     kernel.until_effect("several 2")
-    assert cell.interrupt().end().took < SOON
+    cell.interrupt().end()
     assert (
         kernel.run("[str(run.status) for run in several.runs()]").result == "['INTERRUPTED', 'INTERRUPTED']"
     )
@@ -303,7 +301,7 @@ def test_a_child_run_stops_and_resumes_with_its_parent(kernel):
         @client.job
         async def child(payload, io):
             async def body():
-                await asyncio.sleep(60 if effect("child") == 1 else 0)
+                await asyncio.sleep(3600 if effect("child") == 1 else 0)
                 return payload + 1
             await io.run_task("first", effect, "child first")
             return await io.run_task("long", body)
@@ -386,7 +384,7 @@ def test_afterwards_the_kernels_own_interrupt_works_as_before(kernel):
         [handler is handlers[0] for handler in handlers]
     """).check()
     assert seen.result == "[True, True, True]"
-    cell = kernel.submit("effect('sleeps'); time.sleep(60)")
+    cell = kernel.submit("effect('sleeps'); time.sleep(3600)")
     kernel.until_effect("sleeps")
     assert cell.interrupt().end().error == "KeyboardInterrupt"
     cell = kernel.submit("effect('sleeps on')\nwhile True: await asyncio.sleep(0.02)")
@@ -401,7 +399,7 @@ def test_started_again_while_it_is_being_stopped_it_begins_once_more(kernel):
         async def again(payload, io):
             async def body():
                 try:
-                    await asyncio.sleep(60 if effect("again") == 1 else 0)
+                    await asyncio.sleep(3600 if effect("again") == 1 else 0)
                 finally:
                     await asyncio.sleep(0.3)
                 return "done"
@@ -426,7 +424,7 @@ def test_a_cancellation_reaches_whoever_cancelled(kernel):
         @client.job
         async def limited(payload, io):
             async def body():
-                await asyncio.sleep(60 if effect("limited") <= 4 else 0)
+                await asyncio.sleep(3600 if effect("limited") <= 4 else 0)
                 return "done"
             return await io.run_task("long", body)
     """).check()
@@ -472,11 +470,11 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.parametrize("start", ["slow.run_sync()", "asyncio.run(main())", "asyncio.run(slow.run())"])
-@pytest.mark.parametrize("block", ["await asyncio.sleep(60)", "time.sleep(60)"])
+@pytest.mark.parametrize("block", ["await asyncio.sleep(3600)", "time.sleep(3600)"])
 def test_in_a_script_control_c_is_a_keyboard_interrupt(tmp_path: Path, block: str, start: str):
     code = SCRIPT.replace("BLOCK", block).replace("START", start)
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     assert done.stdout.split() == ["KeyboardInterrupt", "INTERRUPTED"], done.stderr
@@ -499,7 +497,6 @@ def test_a_run_that_is_queued_is_interrupted_and_leaves_the_line(kernel):
     cell = kernel.submit('effect("submitted")\nawait queued.run("second")')
     kernel.until_effect("submitted")
     ended = cell.interrupt().end()
-    assert ended.took < SOON
     assert ended.error == "CancelledError"
     assert status_of(kernel, "queued") == "'INTERRUPTED'"
     again = 'gate.set()\n(await first, await queued.run("third"), await queued.run("second"))'

@@ -173,6 +173,7 @@ def test_a_background_run_prints_while_other_cells_run(kernel):
         async def background(payload, io):
             async def body():
                 print("first")
+                effect("background printed")
                 await asyncio.to_thread(until, "captured")
                 print("second")
             await io.run_task("task", body)
@@ -180,6 +181,7 @@ def test_a_background_run_prints_while_other_cells_run(kernel):
         run = background.start()
         """
     ).check()
+    kernel.until_effect("background printed")
     kernel.run("%%capture caught\nprint('mine')").check()
     assert kernel.run("caught.stdout").check().result == r"'mine\n'"
     assert prints(kernel, "background") == "first\n"
