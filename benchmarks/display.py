@@ -104,7 +104,9 @@ class Load:
     seconds: float
 
 
-def measure(kind: str, load: Load, server: Server, context: BrowserContext) -> Measured:
+def measure(
+    kind: str, load: Load, server: Server, context: BrowserContext, patience: float = PATIENCE
+) -> Measured:
     """One display in a new kernel and a new page, once."""
     lab = Lab(server, context, kind)
     try:
@@ -117,11 +119,14 @@ def measure(kind: str, load: Load, server: Server, context: BrowserContext) -> M
         lab.run_cell(0).wait_idle()
         lab.page.evaluate(WATCH, LAST)
         lab.run_cell(1)
-        _click(lab.page, load.seconds)
-        _until(figures.exists, 3 * load.seconds + PATIENCE)
-        _until(lambda: lab.page.evaluate("bench.last"), PATIENCE)
+        _click(lab.page, load.seconds, patience)
+        _until(figures.exists, 3 * load.seconds + patience)
+        _until(lambda: lab.page.evaluate("bench.last"), patience)
+        kernel = json.loads(figures.read_text())
+        if kernel["snapshot_at"]:
+            _until(lambda: lab.page.evaluate("bench.frames.at(-1)[0]") > kernel["snapshot_at"], patience)
         heap = lab.page.evaluate("performance.memory.usedJSHeapSize")
-        return _figures(json.loads(figures.read_text()), lab.page.evaluate("bench"), load) | {"heap": heap}
+        return _figures(kernel, lab.page.evaluate("bench"), load) | {"heap": heap}
     except (Error, FileNotFoundError) as error:
         error.add_note("The cell says:\n" + "\n".join(lab.output(1).all_inner_texts())[-3000:])
         raise
@@ -129,10 +134,10 @@ def measure(kind: str, load: Load, server: Server, context: BrowserContext) -> M
         lab.close()
 
 
-def _click(page: Page, seconds: float) -> None:
+def _click(page: Page, seconds: float, patience: float) -> None:
     """Click a button a few times while updates come in."""
     button = page.get_by_role("button", name="Pause")
-    button.wait_for(timeout=1000 * (seconds + PATIENCE))
+    button.wait_for(timeout=1000 * (seconds + patience))
     with suppress(Error):  # a page that is too busy for it is measured all the same
         page.get_by_role("button", name="Unfold all").click(timeout=1000)
         page.get_by_role("tree").press("Home", timeout=1000)  # to where the last state will be
@@ -159,7 +164,7 @@ def _figures(kernel: dict[str, Any], page: dict[str, Any], load: Load) -> Measur
         if (clicked := [at for at in page["clicks"] if at <= handled])
     ]
     return {
-        "messages": len(live) / load.seconds,
+        "messages": len(live) / max(load.seconds, kernel["last_at"] - kernel["shown_at"]),
         "bytes": float(sum(live)),
         "nodes": float(page["nodes"]),
         "snapshot": float(sum(size for at, size in page["frames"] if at > snapshot_at)) or None,

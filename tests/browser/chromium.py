@@ -52,7 +52,7 @@ def _starts(path: str) -> bool:
     """Ubuntu's `chromium-browser` is a script that only says to install something else."""
     try:
         done = subprocess.run(
-            [path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
+            [path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=240, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return False

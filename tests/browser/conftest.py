@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from .lab import Lab, chromium_context
@@ -37,18 +35,6 @@ def notebook7(server, context, request):
     notebook = Lab(server, context, request.node.originalname, app="notebook")
     yield notebook
     notebook.close()
-
-
-def pytest_collection_modifyitems(items):
-    """A test of the browser that fails is run once more.
-
-    Between a test and what it looks at are a browser, a server and a kernel, each of other people's making
-    and each with a say in when things happen; now and then one is a moment late. What fails twice is broken.
-    Each that needed its second run is listed at the end of the test run.
-    """
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.hookimpl(wrapper=True)

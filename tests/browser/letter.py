@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Locator
+from playwright.sync_api import Locator, expect
 
 from .lab import UNTIL, Lab
 
@@ -46,6 +46,17 @@ def steps(lab: Lab) -> list[str]:
 def row(run: Locator, told: str) -> Locator:
     """The row of a task: `told` is how it begins in the words of a screen reader, "running, Post it"."""
     return run.get_by_role("treeitem", name=told)
+
+
+def heard(run: Locator) -> None:
+    """Wait until the kernel knows that a page shows the run.
+
+    A run that fails before that leaves no buttons under the cell that awaits it (rule D4).
+    """
+    run.get_by_role("treeitem").first.click()
+    expect(run.locator(".tnb-details li").first).to_be_visible()  # which the kernel has sent
+    run.get_by_role("button", name="Close details").click()
+    expect(run.locator(".tnb-details")).to_be_hidden()
 
 
 @contextmanager

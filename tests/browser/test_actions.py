@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, expect
 
-from .lab import Lab
-from .letter import AWAIT, JOB, START, STEPS, failing, row, steps
+from .lab import Lab, expect_equal
+from .letter import AWAIT, JOB, START, STEPS, failing, heard, row, steps
 
 PARCEL = (
     JOB
@@ -37,6 +37,7 @@ def begun(lab: Lab, code: str, job: str = JOB) -> Locator:
     lab.open([job, code.replace("letter", "parcel") if job == PARCEL else code]).run_all()
     expect(lab.live(1).get_by_role("treeitem")).to_have_count(1)
     expect(row(lab.live(1), "running")).to_be_visible()
+    expect_equal(lambda: len(steps(lab)), 1)
     return lab.live(1)
 
 
@@ -82,6 +83,7 @@ def test_cancel(lab, code):
 def test_retry_runs_only_what_failed(lab, code):
     """D4: the buttons of a FAILED run stay until the next cell is run."""
     run = begun(lab, code)
+    heard(run)
     lab.signal("address")
     with failing(lab, "write"):
         expect(run).to_contain_text("FAILED")

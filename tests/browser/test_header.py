@@ -87,12 +87,12 @@ def test_the_header_counts_down_to_the_end(lab):
     lab.open([IMPORT, 'await orders.run("before", display=False)', 'run = orders.start("now")'])
     run = lab.run_all().wait_idle().live(2)
     left = run.locator(".tnb-eta")
-    expect(left).to_have_text(re.compile(r"^about 1 min \d+ s left$"))
+    expect(left).to_have_text(re.compile(r"^about .+ left$"))
     before = left.inner_text()
     expect(left).not_to_have_text(before)  # it ticks, and no message comes
 
     lab.signal("now fetched")
-    expect(left).to_have_text(re.compile(r"^about (1 min|5\d s|1 min \d s) left$"))
+    expect(left).to_have_text(re.compile(r"^about (1 min|\d+ s) left$"))  # of 2 min 30 s
     lab.signal("now written")
     expect(left).to_be_hidden()  # it takes longer than it ever did
     assert lab.complaints() == []

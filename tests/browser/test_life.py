@@ -7,7 +7,7 @@ from nbconvert import HTMLExporter, MarkdownExporter
 from playwright.sync_api import expect
 
 from .lab import expect_equal
-from .letter import AWAIT, JOB, START, STEPS, failing, row, steps
+from .letter import AWAIT, JOB, START, STEPS, failing, heard, row, steps
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -96,7 +96,7 @@ def test_a_canceled_run_is_static_at_once(lab):
 
 def test_a_failed_run_keeps_its_buttons_until_the_next_cell_and_run_brings_them_back(lab):
     """D4: what remains has the line to type for each action."""
-    lab.open([JOB, AWAIT]).run_all()
+    heard(lab.open([JOB, AWAIT]).run_all().live(1))
     with failing(lab, "address"):
         lab.wait_idle()
     expect(lab.live(1)).to_contain_text("FAILED")
@@ -119,6 +119,7 @@ def test_an_interrupted_run_keeps_its_buttons_until_the_next_cell(lab):
     """D4: as a failed one does; the cell run again goes on with it."""
     lab.open([JOB, "await letter.run()"]).run_all().signal("address")
     expect(row(lab.live(1), "running, Write the letter")).to_be_visible()
+    heard(lab.live(1))
     lab.interrupt().wait_idle()
     expect(lab.live(1)).to_contain_text("INTERRUPTED")
     expect(lab.live(1).get_by_role("button", name="Resume")).to_be_enabled()
@@ -222,7 +223,10 @@ def saved_notebook(lab):
     lab.signal("address").signal("write").signal("post").open([JOB, AWAIT]).run_all().wait_idle()
     with failing(lab, "write"):
         lab.run_cell(lab.add(fails)).wait_idle()
-    lab.run_cell(lab.add("1 + 1")).wait_idle().save()
+    lab.run_cell(lab.add("1 + 1")).wait_idle()
+    for cell in (1, 2):
+        expect(lab.static(cell)).to_be_visible()
+    lab.save()
     return lab.folder / "notebook.ipynb"
 
 

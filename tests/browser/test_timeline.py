@@ -17,11 +17,17 @@ from trigger_nb import job
 async def takes(seconds):
     await asyncio.sleep(seconds)
 
+visited = asyncio.Event()
+
+async def orders():
+    await visited.wait()
+    await asyncio.sleep(0.6)
+
 async def sources(io):
-    await asyncio.gather(
-        io.run_task("orders", takes, 0.8),
-        io.run_task("visits", takes, 0.2),
-    )
+    async def visits():
+        await io.run_task("visits", takes, 0.2)
+        visited.set()  # so that orders end later, by far
+    await asyncio.gather(io.run_task("orders", orders), visits())
 
 @job(name="Weekly report")
 async def report(payload, io):

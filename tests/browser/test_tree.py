@@ -187,7 +187,8 @@ def test_the_details_tell_the_rest_and_follow_what_goes_on(lab):
 def test_a_new_kernel_shows_what_is_replayed_what_has_changed_and_what_has_no_value(lab):
     """D2, R8: and what the code does not come to any more."""
     run = lab.open([SHOP, START]).run_all().wait_idle().live(1)
-    expect(row(run, "waiting, wait 3 days")).to_be_visible()
+    for told in ("waiting, wait 3 days", "completed, Create a database", "running, Copy pages"):
+        expect(row(run, told)).to_be_visible()
     changed = SHOP.replace("GET /users/", "GET /v2/users/").replace("await pay(io)", "")
     lab.edit(0, changed).restart_kernel().run_all().wait_idle()
 
