@@ -22,7 +22,7 @@ from uuid import uuid4
 
 import nbformat
 from nbformat.sign import NotebookNotary
-from playwright.sync_api import BrowserContext, Error, Locator, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Error, Locator, TimeoutError, expect, sync_playwright
 
 from . import chromium
 from .server import TOKEN, Server
@@ -64,6 +64,7 @@ IDLE = f"""() => {{
   return !window.labCommands && panel?.context?.isReady
     && panel.sessionContext.session?.kernel?.status === 'idle';
 }}"""
+CONNECTED = f"() => ['busy', 'idle'].includes({PANEL}.sessionContext.session?.kernel?.status)"
 # `jupyterapp` itself comes late: a page that is only beginning has neither it nor a splash yet.
 OPENED = f"""() => {{
   {NO_DIALOG}
@@ -125,10 +126,20 @@ class Lab:
     def reload(self, *, idle: bool = True) -> Self:
         """Load the page again, as after closing the browser: what was not saved is lost.
 
-        Not `idle`: while a cell still runs.
+        Not `idle`: while a cell still runs. Of a kernel that is busy the server may lose the first messages to a
+        new page; one that has lost the answer to its first question waits for ever, and is loaded once more.
         """
-        self.page.reload()
-        return self._opened(kernel=idle)
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            self.page.reload()
+            self._opened(kernel=idle)
+            try:
+                self.page.wait_for_function(CONNECTED, timeout=20_000)
+            except TimeoutError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return self
 
     def save(self) -> nbformat.NotebookNode:
         """Save the notebook; what is in the file then."""
