@@ -22,7 +22,7 @@ from uuid import uuid4
 
 import nbformat
 from nbformat.sign import NotebookNotary
-from playwright.sync_api import BrowserContext, Error, Locator, TimeoutError, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Error, Locator, expect, sync_playwright
 
 from . import chromium
 from .server import TOKEN, Server
@@ -64,7 +64,6 @@ IDLE = f"""() => {{
   return !window.labCommands && panel?.context?.isReady
     && panel.sessionContext.session?.kernel?.status === 'idle';
 }}"""
-CONNECTED = f"() => ['busy', 'idle'].includes({PANEL}.sessionContext.session?.kernel?.status)"
 # `jupyterapp` itself comes late: a page that is only beginning has neither it nor a splash yet.
 OPENED = f"""() => {{
   {NO_DIALOG}
@@ -123,19 +122,24 @@ class Lab:
             dialog.wait_for(state="detached")
         return self._opened(kernel)
 
-    def reload(self, *, idle: bool = True) -> Self:
-        """Load the page again, as after closing the browser: what was not saved is lost.
+    def reload(self) -> Self:
+        """Load the page again, as after closing the browser: what was not saved is lost."""
+        self.page.reload()
+        return self._opened(kernel=True)
 
-        Not `idle`: while a cell still runs. Of a kernel that is busy the server may lose the first messages to a
-        new page; one that has lost the answer to its first question waits for ever, and is loaded once more.
+    def reload_while_a_cell_runs(self, widget: Locator) -> Self:
+        """The same, until a widget is seen.
+
+        ipywidgets gives a kernel four seconds to tell of its widgets. A page that has heard nothing by then, as
+        on a busy machine, shows none before the cell has ended, unless it is loaded once more.
         """
         deadline = time.monotonic() + PATIENCE
         while True:
             self.page.reload()
-            self._opened(kernel=idle)
+            self._opened(kernel=False)
             try:
-                self.page.wait_for_function(CONNECTED, timeout=20_000)
-            except TimeoutError:
+                widget.wait_for(timeout=20_000)
+            except Error:
                 if time.monotonic() > deadline:
                     raise
             else:
