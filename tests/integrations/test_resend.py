@@ -329,9 +329,12 @@ async def test_keys_do_not_mix(client, monkeypatch):
 
             monkeypatch.setattr(sdk, "default_http_client", Meeting())
 
+            async def send_by(integration, key):
+                await integration.send_email(key, **EMAIL)
+
             async with anyio.create_task_group() as group:
-                group.start_soon(lambda: io.a.send_email("a", **EMAIL))
-                group.start_soon(lambda: io.b.send_email("b", **EMAIL))
+                group.start_soon(send_by, io.a, "a")
+                group.start_soon(send_by, io.b, "b")
                 group.start_soon(anyio.to_thread.run_sync, sdk.Emails.send, EMAIL)
 
         await send.run()
