@@ -179,12 +179,16 @@ async def test_a_wrong_credential_ends_the_task_and_is_kept_nowhere(case, client
     assert kept == []
 
 
-async def test_a_timeout_of_the_sdk_is_tried_again(case, clock, integration, job, service):
+async def test_a_timeout_of_the_sdk_is_tried_again(case, clock, integration, job, monkeypatch, service):
+    def limit(seconds):
+        case.limit(integration.native, seconds)
+        monkeypatch.setattr("trigger_nb.integrations.replicate._TIMEOUT", seconds)
+
     def be_patient():
         service.until_asked(1)
-        case.limit(integration.native, PATIENCE)
+        limit(PATIENCE)
 
-    case.limit(integration.native, 0.2)
+    limit(0.2)
     service.plan("hold")
     assert await attempts(job, None, clock, be_patient) == (2, BACKOFF)
     assert case.effects(service) == case.again
