@@ -531,6 +531,15 @@ def test_a_widget_that_someone_closed_is_made_anew(stage):
     assert stage.page.kinds() == [STATIC, STATIC]
 
 
+def test_a_widget_that_someone_closed_is_not_made_anew_for_nobody(stage):
+    """What happens is told to those who look; it opens no widget where there is none."""
+    widget = stage.opens()
+    widget.close()
+    stage.feed.emit(Saved(task("a")))
+    stage.loop.advance(10)
+    assert stage.display._widget is widget
+
+
 def test_closed_it_follows_no_more(stage):
     stage.opens()
     stage.display.close()

@@ -205,7 +205,8 @@ class RunDisplay:
         return (self.model.run.status, self.model.run.reason)
 
     def _post(self, message: dict[str, Any]) -> None:
-        self.widget.post(message)
+        if self._widget is not None and self._widget.comm is not None:  # else nobody hears it
+            self._widget.post(message)
 
     def _show(self) -> None:
         if self.model.ended:
