@@ -419,7 +419,7 @@ def test_a_parent_is_retried_for_an_error_of_its_own(world):
 def leave_running(world, job, path, **changes):
     """What a kernel leaves that died while the body ran: the start that was recorded, and no end."""
     from trigger_nb._records import TaskRecord
-    from trigger_nb._store import Row
+    from trigger_nb._store_protocol import Row
 
     runtime = world.client.runtime
     (run,) = job.runs()

@@ -30,8 +30,11 @@ FLOORS = [
     "_codec/json.py _codec/preview.py _codec/tables.py _records.py triggers.py",
     "_estimate.py _statuses.py",
     "_codec/__init__.py _feed.py _forget.py _operations.py",  # 3
-    "_maps/items.py _remote/worker.py _store.py _task.py _tee.py _values.py view/rows.py",  # 4
+    "_maps/items.py _remote/worker.py _store_protocol.py _task.py _tee.py _values.py view/rows.py",  # 4
     "_remote/reports.py view/items.py view/outlook.py view/statuses.py",
+    "_store_errors.py",
+    "_store_database.py",
+    "_store.py",
     "_commit.py _flights.py _lease.py view/icons.py view/model.py",  # 5
     "_call.py",
     "_remote/pools.py _still.py view/excerpt.py integrations/openai/_answers.py integrations/openai/_stream.py",
@@ -74,11 +77,11 @@ FLOORS = [
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
 
 # Only these may name a library at all, in a function or out of it.
-ONLY_IN = {"diskcache": {"_store.py"}}
+ONLY_IN = {"diskcache": {"_store_database.py"}}
 
 # Not imported by `import trigger_nb`: they are slow to import, or need not be installed.
 LATE = {
-    *("IPython", "anywidget", "ipywidgets", "pydantic", "tenacity"),
+    *("IPython", "anywidget", "diskcache", "ipywidgets", "pydantic", "tenacity"),
     *("cloudpickle", "httpx", "numpy", "pandas", "polars", "pyarrow", "requests", "trio"),
     *("distributed", "ipyparallel"),
     *("githubkit", "openai", "resend", "slack_sdk", "sqlalchemy", "stripe"),

@@ -20,7 +20,7 @@ import pytest
 
 from tests.worlds import Gate, World, until
 from trigger_nb import RunStatus, TriggerClient, _housekeeping, _valuefiles
-from trigger_nb._store import Row
+from trigger_nb._store_protocol import Row
 from trigger_nb.errors import InvalidOptionError, NotFoundError, RunLockedError, RunStateError, StoreError
 from trigger_nb.testing import FakeClock
 
@@ -784,8 +784,8 @@ def test_info_asks_the_database_a_few_times_however_many_runs_there_are(plain):
     key, text = runtime.store.page("runs", 1)[0]
     runtime.store.commit([Row(f"{key}{n}", "runs", text) for n in range(2000)])
     asked = []
-    sql = runtime.store._cache._con
-    sql.set_trace_callback(asked.append)
+    with runtime.store._database.use() as sql:
+        sql.set_trace_callback(asked.append)
     assert plain.client.info().runs == 2001
     sql.set_trace_callback(None)
     assert len(asked) < 20

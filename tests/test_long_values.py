@@ -15,7 +15,8 @@ import pytest
 from trigger_nb import RunStatus, TaskStatus, TriggerClient
 from trigger_nb._codec import Unstored
 from trigger_nb._records import LONG, TaskRecord, abridged
-from trigger_nb._store import DiskStore, Row
+from trigger_nb._store import DiskStore
+from trigger_nb._store_protocol import Row
 from trigger_nb._values import INLINE_LIMIT
 from trigger_nb.errors import CorruptRecordError, StoreError
 from trigger_nb.view import details

@@ -24,7 +24,7 @@ from trigger_nb._flights import flights
 from trigger_nb._forget import forget
 from trigger_nb._plans import rehearsal
 from trigger_nb._records import Reason, TaskRecord
-from trigger_nb._store import Row
+from trigger_nb._store_protocol import Row
 from trigger_nb.errors import (
     DuplicateKeyError,
     InvalidOptionError,

@@ -23,7 +23,9 @@ from hypothesis import given, strategies as st
 
 from trigger_nb import _crashpoints
 from trigger_nb._commit import GroupCommit
-from trigger_nb._store import FORMAT, DiskStore, Row
+from trigger_nb._store import DiskStore
+from trigger_nb._store_database import FORMAT
+from trigger_nb._store_protocol import Row
 from trigger_nb.errors import CorruptRecordError, PickleRefusedError, StoreBusyError, StoreError
 
 
@@ -139,8 +141,8 @@ def _raise_interrupt():
     raise KeyboardInterrupt
 
 
-def test_it_is_a_diskcache_that_forgets_nothing(store):
-    """S1: the defaults that lose data are off, and diskcache itself can read the store."""
+def test_diskcache_may_write_to_it_and_forgets_nothing(store):
+    """S1: the defaults that lose data are off."""
     store.commit([Row(f"k{n}", "t", "x" * 1000) for n in range(100)])
     with diskcache.Cache(str(store.directory)) as cache:
         assert (cache.eviction_policy, cache.cull_limit, cache.statistics) == ("none", 0, 0)
@@ -150,6 +152,50 @@ def test_it_is_a_diskcache_that_forgets_nothing(store):
     assert len(store.select("t")) == 101
     assert not store.commit([Row("k7", "t", "z")])
     assert store.get("k7") == "z"
+
+
+def contents(store):
+    """All that diskcache's table holds."""
+    with raw(store) as sql:
+        return sql.execute("SELECT * FROM Cache ORDER BY rowid").fetchall()
+
+
+def test_a_plain_diskcache_lists_the_keys_and_changes_no_row(store):
+    """Opened with diskcache's defaults, by which it evicts: the store's own settings win."""
+    rows = [Row(f"run/{n}", "t", "x" * 1000, 1) for n in range(200)]
+    store.commit(rows)
+    before = contents(store)
+    with diskcache.Cache(str(store.directory)) as cache:
+        assert list(cache) == [row.key for row in rows]
+        assert list(cache.iterkeys()) == sorted(row.key for row in rows)
+        assert cache["run/7"] == "x" * 1000
+        assert cache.expire() == cache.cull() == 0
+    assert contents(store) == before
+    again = DiskStore(store.directory)
+    assert again.commit([Row("run/7", "t", "late", 1), Row("run/new", "t", "x")]) == {
+        Row("run/7", "t", "late", 1)
+    }
+    assert len(again.select("t")) == 201
+    again.close()
+
+
+def test_the_tables_are_those_of_the_installed_diskcache(store, tmp_path):
+    """Less the index and the counters that every commit would have to write."""
+
+    def schema(directory):
+        with contextlib.closing(sqlite3.connect(directory / "cache.db")) as sql:
+            return dict(sql.execute("SELECT name, sql FROM sqlite_master").fetchall())
+
+    diskcache.Cache(str(tmp_path / "theirs"), eviction_policy="none", tag_index=1).close()
+    theirs = schema(tmp_path / "theirs")
+    assert schema(store.directory) == {
+        name: theirs[name] for name in theirs if name in schema(store.directory)
+    }
+    left_out = theirs.keys() - schema(store.directory).keys()
+    assert {"Cache_expire_time"} < left_out
+    assert {name.rpartition("_")[0] for name in left_out - {"Cache_expire_time"}} == {
+        "Settings_count", "Settings_size",
+    }  # fmt: skip
 
 
 # The directory
@@ -192,7 +238,8 @@ def test_many_processes_may_create_it_at_once(tmp_path):
     """S1: creation is one step, whoever does the same."""
     code = """
         import sys
-        from trigger_nb._store import DiskStore, Row
+        from trigger_nb._store import DiskStore
+        from trigger_nb._store_protocol import Row
         print("ready", flush=True)
         sys.stdin.readline()
         store = DiskStore(sys.argv[1])
@@ -243,7 +290,7 @@ def test_a_store_deleted_while_in_use_is_noticed(store):
     store.commit([Row("a", "t", "1")])
     for path in store.directory.iterdir():
         path.unlink()
-    store._cache._looked_at -= 2  # a second has passed
+    store._database._checked_at -= 2  # a second has passed
     with pytest.raises(StoreError, match="deleted or replaced"):
         store.commit([Row("b", "t", "2")])
     assert store.select("t") == []  # as a new pass begins: with the store as it is now
@@ -301,9 +348,6 @@ def test_a_planted_pickle_is_refused_unread(store, harm):
         lambda: store.select("key"),
         lambda: store.get("c"),
         lambda: store.select("file"),
-        lambda: store._cache.get("a"),
-        lambda: store._cache.get("c"),
-        lambda: list(store._cache),
     ):
         with pytest.raises(PickleRefusedError, match="refused unread"):
             look()
@@ -319,10 +363,14 @@ def test_planted_settings_change_nothing(store, harm):
     data, trace = harm
     with raw(store) as sql:
         sql.execute("UPDATE Settings SET value = 'least-recently-stored' WHERE key = 'eviction_policy'")
+        sql.execute("UPDATE Settings SET value = 0 WHERE key IN ('size_limit', 'sqlite_synchronous')")
         sql.execute("INSERT INTO Settings VALUES ('connection', ?)", (data,))
+        sql.execute("INSERT INTO Settings VALUES ('sqlite_query_only', 1)")
     again = DiskStore(store.directory)
-    again.commit([Row("a", "t", "1")])
-    assert again._cache.eviction_policy == "none"
+    again.commit([Row(f"k{n}", "t", "x") for n in range(100)])
+    assert len(again.select("t")) == 100
+    with again._database.use() as sql:
+        assert sql.execute("PRAGMA synchronous").fetchall() == [(1,)]
     again.close()
     assert not trace.exists()
 
@@ -336,14 +384,6 @@ def test_a_row_that_is_not_text_is_never_a_value(store):
             store.get(key)
         with pytest.raises(CorruptRecordError, match="not text"):
             store.select(tag)
-    with pytest.raises(CorruptRecordError):
-        store._cache.get("b")
-
-
-def test_diskcache_itself_cannot_pickle_into_it(store):
-    for key, value in (("k", {"a": 1}), (("k",), "text"), ("k", 1)):
-        with pytest.raises(TypeError, match="text or bytes"):
-            store._cache.set(key, value)
 
 
 def test_a_store_is_not_pickled(store):
@@ -398,9 +438,9 @@ def test_patience_outlasts_a_short_transaction(store):
 def test_a_full_disk_loses_nothing_that_was_committed(store):
     """A9, S6"""
     store.commit([Row("old", "t", "kept")])
-    sql = store._cache.connection().sql
-    ((pages,),) = sql.execute("PRAGMA page_count").fetchall()
-    sql.execute(f"PRAGMA max_page_count = {pages}")
+    with store._database.use() as sql:
+        ((pages,),) = sql.execute("PRAGMA page_count").fetchall()
+        sql.execute(f"PRAGMA max_page_count = {pages}")
     rows = [Row(f"k{n}", "t", "x" * 3000) for n in range(9)]
     for call in (lambda: store.commit(rows), lambda: [store.commit([row]) for row in rows]):
         with pytest.raises(StoreError, match=r"full.*free some space") as caught:
@@ -434,7 +474,8 @@ def test_a_read_only_directory_says_so():
     """S6: a new store, one that is there, and its value files."""
     code = """
         import os, sys
-        from trigger_nb._store import DiskStore, Row
+        from trigger_nb._store import DiskStore
+        from trigger_nb._store_protocol import Row
         from trigger_nb.errors import StoreError
         store = DiskStore("made")
         store.commit([Row("a", "t", "1")])
@@ -503,7 +544,7 @@ def test_each_thread_has_a_connection_and_dead_threads_none(store):
     last = threading.Thread(target=store.get, args=("0",))
     last.start()
     last.join()
-    assert len(store._cache._connections) == 2  # this thread's and the last one's
+    assert len(store._database._connections) == 2  # this thread's and the last one's
 
 
 def test_closing_from_another_thread_and_going_on(store):
@@ -511,7 +552,7 @@ def test_closing_from_another_thread_and_going_on(store):
     thread = threading.Thread(target=store.close)
     thread.start()
     thread.join()
-    assert store._cache._connections == []
+    assert store._database._connections == []
     assert store.get("a") == "1"
 
 
@@ -520,7 +561,8 @@ def test_nothing_is_left_open(tmp_path):
     done = run_python(
         """
         import sys, gc
-        from trigger_nb._store import DiskStore, Row
+        from trigger_nb._store import DiskStore
+        from trigger_nb._store_protocol import Row
         DiskStore(sys.argv[1]).commit([Row("a", "t", "1")])
         gc.collect()
         store = DiskStore(sys.argv[1])
@@ -538,19 +580,20 @@ def test_a_forked_child_uses_connections_of_its_own(tmp_path):
     run_python(
         """
         import os, sys, threading
-        from trigger_nb._store import DiskStore, Row
+        from trigger_nb._store import DiskStore
+        from trigger_nb._store_protocol import Row
         store = DiskStore(sys.argv[1])
         store.commit([Row("parent", "t", "1")])
         opened, end = threading.Event(), threading.Event()
         thread = threading.Thread(target=lambda: (store.get("parent"), opened.set(), end.wait()))
         thread.start()
         opened.wait()
-        inherited = store._cache.connection()
+        inherited = store._database._connection()
         child = os.fork()
         if not child:
             code = 1
             try:
-                assert store._cache.connection() is not inherited
+                assert store._database._connection() is not inherited
                 for n in range(200):
                     store.commit([Row(f"child/{n}", "t", "1")], patience=30)
                 store.close()
@@ -576,7 +619,8 @@ def test_a_forked_child_uses_connections_of_its_own(tmp_path):
 CRASH = """
     import sys
     from trigger_nb import _crashpoints
-    from trigger_nb._store import DiskStore, Row
+    from trigger_nb._store import DiskStore
+    from trigger_nb._store_protocol import Row
     store = DiskStore(sys.argv[1])
     blobs = store.blobs("run")
     _crashpoints.arm()

@@ -15,7 +15,7 @@ from trigger_nb._feed import Feed
 from trigger_nb._flights import flights
 from trigger_nb._ledger import Ledger, begin
 from trigger_nb._records import RunRecord, TaskRecord
-from trigger_nb._store import Row
+from trigger_nb._store_protocol import Row
 from trigger_nb.errors import RunLostError, StoreBusyError, StoreError
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from ._keys import display_key
-from ._store import Row
+from ._store_protocol import Row
 
 if TYPE_CHECKING:
     from ._executors import Start

@@ -25,7 +25,7 @@ from collections import deque
 from collections.abc import Sequence
 from time import monotonic
 
-from ._store import PATIENCE, Row, Store
+from ._store_protocol import PATIENCE, Row, Store
 from .errors import StoreBusyError
 
 _NONE: frozenset[Row] = frozenset()

@@ -48,7 +48,7 @@ from ._redact import check_redact, redact, scrub, scrub_error, secrets
 from ._remote.outsource import Outsourcing, executor_of, name_of
 from ._scope import Scope, TimeLimit, current_scope
 from ._still import Still, Why
-from ._store import Row
+from ._store_protocol import Row
 from ._task import OnChange, Task, describe
 from ._values import dump, dump_unstored
 from .errors import (
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from ._clock import Clock
     from ._commit import GroupCommit
     from ._scope import Place
-    from ._store import Store
+    from ._store_protocol import Store
 
 T = TypeVar("T")
 

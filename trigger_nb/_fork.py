@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ._forget import Finality, forget
 from ._keys import display_path, hashed
 from ._records import RunRecord, RunStatus, TaskRecord, TaskStatus, check_run_id
-from ._store import Row
+from ._store_protocol import Row
 from ._values import dump
 from .errors import CorruptRecordError, InvalidOptionError, RunStateError
 

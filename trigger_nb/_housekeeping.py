@@ -23,7 +23,7 @@ from ._clock import to_datetime
 from ._crashpoints import point
 from ._records import RunRecord, RunStatus, readable_run
 from ._runtime import Runtime
-from ._store import Row
+from ._store_protocol import Row
 from .errors import RunLockedError, RunStateError, StoreError
 from .view.store import Pruned, StoreInfo
 

@@ -20,7 +20,7 @@ from ._maps.parallel import Parallel
 from ._maps.walk import CONCURRENCY, Walk, plan_of
 from ._scope import Scope, current_scope, resolve_scope
 from ._status import Status, StatusCall, StatusState, checked
-from ._store import Row
+from ._store_protocol import Row
 from ._task import MapOptions, Options, PlainOptions, check_choices
 from .errors import InvalidOptionError, StoreError, UsageError
 

@@ -17,7 +17,7 @@ from ._feed import Feed, Saved
 from ._flights import flights, marking
 from ._keys import display_path
 from ._records import RunRecord, RunStatus, TaskRecord, TaskStatus, abridged, is_long, readable_task
-from ._store import Row
+from ._store_protocol import Row
 from ._values import PatientBlobs
 from .errors import (
     BadSignatureError,
@@ -31,7 +31,7 @@ from .errors import (
 if TYPE_CHECKING:
     from ._call import Memory
     from ._commit import GroupCommit, Pending
-    from ._store import Store
+    from ._store_protocol import Store
 
 logger = logging.getLogger("trigger_nb")
 

@@ -43,7 +43,8 @@ from ._records import (
 )
 from ._redact import secrets
 from ._scope import current_scope
-from ._store import DiskStore, Row, Store
+from ._store import DiskStore
+from ._store_protocol import Row, Store
 from ._values import dump_or_describe
 from .errors import (
     RunCanceledError,

@@ -22,7 +22,7 @@ from ._records import RunRecord, RunStatus
 from ._runlist import RunQuery
 from ._runtime import Notification, Runtime, runtime_for
 from ._scope import current_scope
-from ._store import Row
+from ._store_protocol import Row
 from ._task import OnChange, check_choices
 from ._values import dump_or_describe
 from .errors import InvalidOptionError, InvalidPayloadError, NotFoundError, NotStorableError, StoreError

@@ -30,7 +30,7 @@ from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus, chec
 from ._runtime import Execution, Runtime
 from ._scope import current_scope
 from ._statuses import StatusInfo, counts, said, statuses
-from ._store import Row
+from ._store_protocol import Row
 from ._taskinfo import TaskInfo, moment
 from .errors import (
     NotFoundError,

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .._prints import Prints
     from .._runtime import Runtime, Work
     from .._scope import Scope
-    from .._store import Row
+    from .._store_protocol import Row
 
 T = TypeVar("T")
 
