@@ -182,7 +182,7 @@ def test_a_store_with_a_fifo_in_it_is_not_opened(plain, name):
     path = plain.directory / "world" / name
     path.unlink(missing_ok=True)
     os.mkfifo(path)
-    with pytest.raises(StoreError, match=f"{name} is no file or folder of the kind"):
+    with pytest.raises(StoreError, match=f"{name} is not the kind of file or folder"):
         plain.client.runs()
 
 
@@ -265,7 +265,9 @@ def test_what_is_no_value_file_is_a_lost_value_and_is_not_read(tmp_path, put):
     (path,) = (store.directory / "values").glob("*/*")
     put(path)
     outside = all_of(tmp_path)
-    with pytest.raises(CorruptRecordError, match=r"'run' is lost: .* is (a link|no file).*rerun_from"):
+    with pytest.raises(
+        CorruptRecordError, match=r"'run' is lost: .* is (a link|not the kind of file).*rerun_from"
+    ):
         store.blobs("run").get(name)
     store.share_blobs("run", "fork", [name])
     with pytest.raises(CorruptRecordError, match="'fork' is lost"):
@@ -372,10 +374,10 @@ def test_a_heartbeat_that_is_no_file_does_not_hang(tmp_path, kind, put):
         path.symlink_to("/dev/zero")
     else:
         path.mkdir()
-    with pytest.raises(StoreError, match=f"{path.name} is (a link|no file)"):
+    with pytest.raises(StoreError, match=f"{path.name} is (a link|not the kind of file)"):
         acquire(tmp_path, "run", holder)
     if kind == "beat":
-        with pytest.raises(StoreError, match=f"{path.name} is (a link|no file)"):
+        with pytest.raises(StoreError, match=f"{path.name} is (a link|not the kind of file)"):
             _lease.is_held(tmp_path, "run", holder)
 
 

@@ -1,19 +1,19 @@
-"""Records that are ready at the same time share one commit.
+"""Group commit: rows that are ready at the same time share one transaction.
 
-A transaction costs about the same for one row as for ten. So callers put their rows into a queue,
-and whoever comes first, the *leader*, commits what all have put there; those who come meanwhile
-wait and go with the next batch. Worker threads and the event loop do the same, and no lock is ever
-held across an `await`, since nothing here awaits.
+A transaction costs about the same for one row as for ten. So callers put their rows into a queue. The first
+caller becomes the *leader* and commits everything in the queue as one batch; callers that come during that
+commit wait, and their rows go into the next batch. The event loop and worker threads use the same queue.
+Nothing here awaits, so no lock is ever held across an `await`.
 
-From a thread: `refused = commits.commit(rows, patience=30)`. On the event loop, where the rows of
-several bodies that end together are to meet:
+In a thread: `refused = commits.commit(rows, patience=30)`. On the event loop, where bodies that end together
+are to share a commit:
 
 ```python
 pending = commits.enqueue(rows)
 try:
     await checkpoint()                   # only when other bodies are in flight
 finally:
-    refused = commits.settle(pending)    # commits all that is queued, unless somebody has
+    refused = commits.settle(pending)    # commits the queue, unless another caller has committed it
 ```
 """
 
@@ -32,7 +32,7 @@ _NONE: frozenset[Row] = frozenset()
 
 
 class Pending:
-    """Rows on their way to the store. Once `done`: `error`, or those of them that were `refused`."""
+    """The rows of one caller, on their way to the store. Once `done`, `error` or `refused` has the outcome."""
 
     __slots__ = ("done", "error", "queued", "refused", "rows", "taken", "wake")
 
@@ -41,35 +41,38 @@ class Pending:
         self.done = False
         self.error: BaseException | None = None
         self.refused = _NONE
-        self.queued = True  # in the queue, or taken from it by a leader
-        self.taken = False  # a leader is committing it right now
-        self.wake: threading.Lock | None = None  # held while a thread waits for it; released to wake that
+        self.queued = True  # in the queue, or in a leader's batch; False after its caller has withdrawn it
+        self.taken = False  # in the batch of a leader, who is committing it
+        # While a thread waits for the outcome: a lock that it tries to acquire. Releasing it wakes the thread.
+        self.wake: threading.Lock | None = None
 
 
 class GroupCommit:
-    """Commits to one store, shared by all threads of this process."""
+    """The queue of rows for one store, shared by all threads of this process."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._queue: deque[Pending] = deque()
-        # Guards what is below and all taking from the queue; never held while the store works.
+        # Guards the two flags below, and every removal from the queue. Never held during a commit.
         self._mutex = threading.Lock()
-        self._leading = False
-        self._stuck = False  # The leader waits for another process, with its own rows only.
+        self._leading = False  # there is a leader
+        self._stuck = False  # the leader waits for another process's transaction, with its own rows only
 
     def commit(self, rows: Sequence[Row], *, patience: float | None = None) -> frozenset[Row]:
-        """Write `rows`, all or none, as `Store.commit` does, together with what others have queued."""
+        """Write all of `rows` or none, as `Store.commit` does, together with the rows that others have queued."""
         return self.settle(self.enqueue(rows), patience=patience)
 
     def enqueue(self, rows: Sequence[Row]) -> Pending:
-        """Queue `rows` for the next batch, whosever it is. To be sure that there is one, settle them,
-        on the way out of a cancellation too."""
+        """Queue `rows` for the next batch, whoever leads it.
+
+        Only `settle` makes sure that there is a next batch: call it for the result, also after a cancellation.
+        """
         pending = Pending(rows)
         self._queue.append(pending)
         return pending
 
     def amend(self, pending: Pending, rows: Sequence[Row]) -> bool:
-        """Replace what was queued, unless it is too late: it is written, or about to be."""
+        """Replace queued rows. Returns False when it is too late: a leader has written them, or is about to."""
         with self._mutex:
             if pending.done or pending.taken:
                 return False
@@ -77,11 +80,11 @@ class GroupCommit:
             return True
 
     def settle(self, pending: Pending, *, patience: float | None = None) -> frozenset[Row]:
-        """Have `pending` written, by this thread or by another, and return its refused rows.
+        """Wait until this thread or another has written `pending`, and return its refused rows.
 
-        Raises what the store raised for these rows. After a `StoreBusyError` they are not written
-        and in no queue: settle them again, with more patience, in a thread. One pending, one thread
-        at a time.
+        Raises the store's error if these rows could not be written. After a `StoreBusyError` they are neither
+        written nor queued: settle them again, in a thread and with more patience. Only one thread at a time may
+        settle a given `pending`.
         """
         if not pending.done:
             deadline = monotonic() + (PATIENCE if patience is None else patience)
@@ -95,7 +98,7 @@ class GroupCommit:
         return pending.refused
 
     def _take_turn(self, pending: Pending, deadline: float) -> None:
-        """Lead one batch, or return when another leader has written `pending`."""
+        """Wait for this thread's turn and lead one batch, or return once another leader has written `pending`."""
         batch: list[Pending] = []
         leading = False
         try:
@@ -105,24 +108,25 @@ class GroupCommit:
                 if pending.done:
                     return
                 leading = self._leading = True
-                self._take(batch)
-            self._lead(batch, pending, deadline)
+                self._take_queue(batch)
+            self._commit_batch(batch, pending, deadline)
         except BaseException:
             with self._mutex:
-                if not self._leading:  # An interrupt met us when we had just been woken to lead.
-                    self._hand_over(batch)
+                # An interrupt can end a thread that was just woken to lead: then another must be woken.
+                if not self._leading:
+                    self._wake_next(batch)
             raise
         finally:
             if leading:
                 with self._mutex:
-                    self._put_back(batch)  # what an interrupt, or a busy moment, left undone
+                    self._requeue(batch)  # rows that are not written, after an interrupt or a busy store
                     self._leading = self._stuck = False
-                    self._hand_over(batch)
+                    self._wake_next(batch)
 
     def _wait(self, pending: Pending, deadline: float) -> None:
-        """Wait until the leader wakes us or the deadline has come; then withdraw."""
+        """Wait until a leader wakes this thread. After the deadline, withdraw `pending` and raise."""
         left = deadline - monotonic()
-        # Whoever has little patience, as the event loop, does not stand in line behind a stuck leader.
+        # A caller with little patience, such as the event loop, does not queue behind a stuck leader.
         if not pending.taken and (left <= 0 or (self._stuck and left <= PATIENCE)):
             self._queue.remove(pending)
             pending.queued = False
@@ -134,38 +138,45 @@ class GroupCommit:
         wake.acquire()
         self._mutex.release()
         try:
-            # A leader has others' rows in hand only for a short while, and how it ends must be known.
+            # Rows that a leader is committing cannot be withdrawn. It has other callers' rows for a short time only.
             wake.acquire(timeout=-1 if pending.taken else left)
         finally:
             self._mutex.acquire()
             pending.wake = None
 
-    def _take(self, batch: list[Pending]) -> None:
+    def _take_queue(self, batch: list[Pending]) -> None:
+        """Move the queue into the leader's batch."""
         queue = self._queue
         while queue:
             pending = queue.popleft()
             pending.taken = True
             batch.append(pending)
 
-    def _lead(self, batch: list[Pending], own: Pending, deadline: float) -> None:
+    def _commit_batch(self, batch: list[Pending], own: Pending, deadline: float) -> None:
+        """Commit the rows of a batch, among which the leader's are `own`."""
         rows = own.rows if len(batch) == 1 else [row for pending in batch for row in pending.rows]
         try:
             refused = self._store.commit(rows)
         except StoreBusyError as error:
-            self._insist(batch, own, deadline, error)
-        except Exception as error:  # noqa: BLE001  # raised by whoever settles these rows
-            self._tell_apart(batch, error)
+            self._wait_for_store(batch, own, deadline, error)
+        except Exception as error:  # noqa: BLE001  # raised to each caller by its `settle`
+            self._commit_separately(batch, error)
         else:
             for pending in batch:
                 if refused:
                     pending.refused = refused.intersection(pending.rows)
                 pending.done = True
 
-    def _insist(self, batch: list[Pending], own: Pending, deadline: float, error: StoreBusyError) -> None:
-        """Wait for the other process as long as the leader has patience, with its own rows only:
-        those who have less must be free to withdraw theirs."""
+    def _wait_for_store(
+        self, batch: list[Pending], own: Pending, deadline: float, error: StoreBusyError
+    ) -> None:
+        """Wait for another process's transaction until the leader's deadline.
+
+        The batch keeps only the leader's rows meanwhile: callers with less patience must be able to withdraw
+        theirs.
+        """
         with self._mutex:
-            self._put_back([pending for pending in batch if pending is not own])
+            self._requeue([pending for pending in batch if pending is not own])
             batch[:] = [own]
             self._stuck = True
             for pending in self._queue:
@@ -179,12 +190,12 @@ class GroupCommit:
             batch.clear()
             own.queued = own.taken = False
             raise
-        except Exception as other:  # noqa: BLE001  # raised by `settle`
+        except Exception as other:  # noqa: BLE001  # raised by the leader's `settle`
             own.error = other
         own.done = True
 
-    def _tell_apart(self, batch: list[Pending], error: Exception) -> None:
-        """Give each its own outcome: what is wrong with one's rows must not cost another its result."""
+    def _commit_separately(self, batch: list[Pending], error: Exception) -> None:
+        """Commit each caller's rows by themselves: rows that cannot be written must not fail another caller."""
         if len(batch) == 1:
             batch[0].error = error
             batch[0].done = True
@@ -193,20 +204,21 @@ class GroupCommit:
             try:
                 pending.refused = self._store.commit(pending.rows)
             except StoreBusyError:
-                continue  # back to the queue, for the next batch
-            except Exception as own:  # noqa: BLE001  # raised by whoever settles it
+                continue  # it goes back into the queue, for the next batch
+            except Exception as own:  # noqa: BLE001  # raised to this caller by its `settle`
                 pending.error = own
             pending.done = True
 
-    def _put_back(self, batch: list[Pending]) -> None:
+    def _requeue(self, batch: list[Pending]) -> None:
+        """Put the part of a batch that is not done back to the front of the queue."""
         for pending in reversed(batch):
             if not pending.done:
                 pending.taken = False
                 self._queue.appendleft(pending)
                 _wake(pending)
 
-    def _hand_over(self, batch: list[Pending]) -> None:
-        """Wake those whose rows were written, and one of the others to lead the next batch."""
+    def _wake_next(self, batch: list[Pending]) -> None:
+        """Wake the callers of a batch, and one caller in the queue to lead the next batch."""
         for pending in batch:
             _wake(pending)
         for pending in self._queue:
@@ -215,9 +227,9 @@ class GroupCommit:
 
 
 def _wake(pending: Pending) -> bool:
-    """Wake the thread that waits for `pending`, if there is one."""
+    """Wake the thread that waits for `pending`. Returns False when none waits."""
     if pending.wake is None:
         return False
-    with contextlib.suppress(RuntimeError):  # It was woken before and has not got round to it.
+    with contextlib.suppress(RuntimeError):  # released already: the thread was woken and has not run yet
         pending.wake.release()
     return True

@@ -1,8 +1,8 @@
-"""Files and folders inside of a store, which may come from somebody else: nothing but what we make is touched.
+"""Safe access to files and folders inside a store, which may have come from somebody else.
 
-A cloned repository can bring links, an archive FIFOs and devices as well. This package makes folders and
-regular files only, so anything else that has a name of ours is neither read nor written nor gone through.
-The store's own folder may be reached by a link: where it lies is its user's choice.
+A cloned repository can contain links, an archive also FIFOs and devices. This package makes only folders and
+regular files, so it does not read, write or follow anything else that has one of its names. The store's own
+folder may be reached through a link: where the store lies is the user's choice.
 """
 
 from __future__ import annotations
@@ -11,51 +11,51 @@ import os
 import stat
 from pathlib import Path
 
-# A link is not followed, and a FIFO does not have its reader wait. Windows knows neither of them.
+# Do not follow links, and do not wait for the writer of a FIFO. Windows has neither flag.
 _OPEN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
-_JUNCTION = 0xA0000003  # how Windows marks a link to a folder that is no symbolic link
+_JUNCTION = 0xA0000003  # the tag of a junction, which is Windows' other kind of link to a folder
 
 
 class ForeignFileError(OSError):
-    """Something that this package does not make has the name of a file or folder of its own."""
+    """A link, FIFO or device has the name of a file or folder that this package makes."""
 
     def __init__(self, path: Path, status: os.stat_result) -> None:
-        what = "a link" if _is_link(status) else "no file or folder of the kind that it should be"
+        what = "a link" if _is_link(status) else "not the kind of file or folder that it should be"
         super().__init__(
-            f"{path} is {what}. trigger_nb makes no such thing in a store and does not follow it: remove it. To "
-            "have the store on another disk, move all of it: TriggerClient(..., dir=...) or TRIGGER_NB_DIR"
+            f"{path} is {what}. trigger_nb does not create or follow such a thing in a store: remove it. To keep the "
+            "store on another disk, move all of it: TriggerClient(..., dir=...) or TRIGGER_NB_DIR"
         )
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder, and no link to one."""
+    """Whether `path` is a folder, not a link to one."""
     status = _status(path)
     return status is not None and stat.S_ISDIR(status.st_mode) and not _is_link(status)
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a regular file, and no link to one."""
+    """Whether `path` is a regular file, not a link to one."""
     status = _status(path)
     return status is not None and stat.S_ISREG(status.st_mode)
 
 
 def check_folder(path: Path) -> None:
-    """Raise `ForeignFileError` when there is something that is not a folder."""
+    """Raise `ForeignFileError` if `path` exists and is not a folder."""
     status = _status(path)
     if status is not None and (_is_link(status) or not stat.S_ISDIR(status.st_mode)):
         raise ForeignFileError(path, status)
 
 
 def check_file(path: Path) -> None:
-    """Raise `ForeignFileError` when there is something that is not a regular file."""
+    """Raise `ForeignFileError` if `path` exists and is not a regular file."""
     status = _status(path)
     if status is not None and not stat.S_ISREG(status.st_mode):
         raise ForeignFileError(path, status)
 
 
 def make_folder(path: Path) -> bool:
-    """Make a folder in one that is there; whether it was not there yet."""
+    """Make a folder whose parent exists. Returns False if it existed already."""
     try:
         path.mkdir()
     except FileExistsError:
@@ -65,7 +65,7 @@ def make_folder(path: Path) -> bool:
 
 
 def open_file(path: Path, flags: int = os.O_RDONLY) -> int:
-    """The descriptor of a regular file, which `flags` may have made; else an `OSError`."""
+    """The descriptor of a regular file, which `flags` may create. Raises an `OSError` for anything else."""
     check_file(path)
     descriptor = os.open(path, flags | _OPEN, 0o600)
     status = os.fstat(descriptor)
@@ -76,7 +76,7 @@ def open_file(path: Path, flags: int = os.O_RDONLY) -> int:
 
 
 def read_file(path: Path) -> bytes:
-    """What is in a regular file; else an `OSError`."""
+    """The content of a regular file. Raises an `OSError` for anything else."""
     with os.fdopen(open_file(path), "rb") as file:
         return file.read()
 

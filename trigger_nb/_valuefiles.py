@@ -1,4 +1,4 @@
-"""Values too large for a row: files beside the database, named by what is in them."""
+"""Value files: values too large for a row, in files beside the database, named by the hash of their content."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ._crashpoints import point
 from ._files import ForeignFileError, check_folder, is_file, is_folder, make_folder, read_file
 from .errors import CorruptRecordError, StoreError
 
-# For how many seconds a file that no record speaks of is taken for one whose record is to come.
+# For how many seconds a file that no record names is left alone: its record may be about to be committed.
 LEFT_BEHIND = 3600.0
 
-# The names that we make. Nothing else is ever removed: it is its user's.
+# The names that this package gives. Files of other names are never removed: they are the user's.
 _NAME = re.compile(r"[0-9a-f]{64}\Z")
 _DRAFT = re.compile(r"\.[0-9a-f]{16}-[0-9a-f]{16}\.draft\Z")
 _FOLDER = re.compile(r"[A-Za-z0-9_-]{0,40}-[0-9a-f]{16}\Z")
 
 
 class ValueFiles:
-    """The value files of one run. It is a `Blobs`.
+    """The value files of one run; a `Blobs`.
 
-    A file is written under another name, brought to the disk, and only then given its own: a name
-    stands for all of the content or is not there. The row that speaks of it is committed later still.
+    A file is written under a draft name, synced to the disk and then renamed, so a file under its final name is
+    complete. The row that names it is committed after that.
     """
 
     def __init__(self, root: Path, run_id: str) -> None:
@@ -38,11 +38,11 @@ class ValueFiles:
 
     @property
     def folder(self) -> Path:
-        """Where they are; it need not be there."""
+        """The folder of the files, which may not exist yet."""
         return self._root / _folder_name(self._run_id)
 
     def put(self, data: bytes) -> str:
-        """Keep `data` durably and return its name: its SHA-256 in hexadecimal."""
+        """Write `data` durably and return its name: its SHA-256 in hexadecimal."""
         name = hashlib.sha256(data).hexdigest()
         path = self.folder / name
         try:
@@ -58,7 +58,7 @@ class ValueFiles:
         return name
 
     def get(self, name: str) -> bytes:
-        """The bytes of that name; `CorruptRecordError` when they are missing or are not what was put."""
+        """The content of a file. Raises `CorruptRecordError` when it is missing or is not what was written."""
         if not _NAME.match(name):
             raise self._corrupt(f"its record names {name!r}, which no value file is called")
         path = self.folder / name
@@ -78,10 +78,10 @@ class ValueFiles:
         return data
 
     def share(self, other: ValueFiles, names: Iterable[str]) -> None:
-        """Have another run hold those of these names that there are, too, durably.
+        """Give another run, durably, those of the named files that exist.
 
-        By a second name for the same file where the file system can, else by a copy: files never
-        change, and one is gone when the last of its runs is deleted.
+        The other run gets a hard link where the file system has them, else a copy. Files never change, so a
+        link is safe; the content is deleted with the last run that has it.
         """
         try:
             shared = [name for name in names if self._link(name, other)]
@@ -101,12 +101,12 @@ class ValueFiles:
         try:
             with contextlib.suppress(FileExistsError):
                 os.link(source, target)
-        except OSError:  # no links here, or no more of them
+        except OSError:  # the file system has no hard links, or the file has too many
             other.put(read_file(source))
         return True
 
     def delete(self) -> None:
-        """Remove all of them."""
+        """Delete the value files of this run."""
         if not self._is_there():
             return
         try:
@@ -117,7 +117,7 @@ class ValueFiles:
             ) from error
 
     def size(self) -> int:
-        """How many bytes they take up."""
+        """The number of bytes that the files take up."""
         return _size_of(self.folder) if self._is_there() else 0
 
     def _is_there(self) -> bool:
@@ -158,7 +158,7 @@ class ValueFiles:
 
 
 def size_of(root: Path) -> int:
-    """How many bytes the value files of all runs take up."""
+    """The number of bytes that the value files of all runs take up."""
     return sum(_size_of(folder) for folder in _folders(root))
 
 
@@ -167,7 +167,7 @@ def _size_of(folder: Path) -> int:
 
 
 def file_size(path: Path) -> int:
-    """How many bytes a file takes up, which may be gone; its part of them where it has other names."""
+    """The number of bytes that a file takes up: 0 if it is gone, its share if it has several hard links."""
     try:
         status = path.stat(follow_symlinks=False)
     except FileNotFoundError:
@@ -176,24 +176,24 @@ def file_size(path: Path) -> int:
 
 
 def sweep(root: Path, owners: Iterable[str]) -> None:
-    """Remove what a crash has left: folders that belong to none of `owners`, and drafts.
+    """Delete what a crash has left: folders that belong to none of `owners`, and drafts.
 
-    Only what has lain there for a while: a file is written before the row that speaks of it, so a
-    young one may belong to a run that is just about to be.
+    Only old ones: a file is written before the row that names it, so a young one may belong to a run
+    whose row is not committed yet.
     """
     known = {_folder_name(owner) for owner in owners}
     for folder in _folders(root):
         with contextlib.suppress(OSError):
-            if folder.name not in known and _has_lain(folder):
+            if folder.name not in known and _is_old(folder):
                 _clear(folder)
                 continue
             for entry in _files(folder):
-                if _DRAFT.match(entry.name) and _has_lain(Path(entry.path)):
+                if _DRAFT.match(entry.name) and _is_old(Path(entry.path)):
                     os.unlink(entry.path)
 
 
 def _clear(folder: Path) -> None:
-    """Remove what is ours in a folder of a run, and the folder unless something else lies in it."""
+    """Delete the value files in a run's folder, then the folder unless it holds anything else."""
     for entry in _files(folder):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(entry.path)
@@ -207,14 +207,14 @@ def _clear(folder: Path) -> None:
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    """The folders of runs."""
+    """The runs' folders."""
     for entry in _entries(root):
         if _FOLDER.match(entry.name) and is_folder(Path(entry.path)):
             yield Path(entry.path)
 
 
 def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """The value files in a folder of a run, and the drafts of some."""
+    """The value files in a run's folder, drafts included."""
     for entry in _entries(folder):
         ours = _NAME.match(entry.name) or _DRAFT.match(entry.name)
         if ours and not entry.is_dir(follow_symlinks=False):
@@ -231,8 +231,8 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _has_lain(path: Path) -> bool:
-    # By the clock that gave the file its time.
+def _is_old(path: Path) -> bool:
+    # The machine's clock, not a test's: it gave the file its time.
     try:
         return time.time() - path.lstat().st_mtime > LEFT_BEHIND
     except FileNotFoundError:
@@ -240,15 +240,14 @@ def _has_lain(path: Path) -> bool:
 
 
 def _folder_name(run_id: str) -> str:
-    # The digest tells runs apart where the file system does not tell "A" from "a"; the rest is for
-    # the eye, and cannot lead out of the directory.
+    # The digest tells runs apart on file systems that do not distinguish "A" from "a". The rest is for people
+    # to read, and has no character that could lead out of the folder.
     readable = re.sub(r"[^A-Za-z0-9_-]+", "_", run_id)[:40]
     return f"{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:16]}"
 
 
 def _holds(path: Path, data: bytes) -> bool:
-    # Compared, not only looked for: putting a damaged file's content once more must heal it.
-    # A link in its place is replaced too.
+    # The content is compared: writing the same value again must repair a damaged file, and replace a link.
     try:
         return is_file(path) and path.stat().st_size == len(data) and read_file(path) == data
     except FileNotFoundError:
@@ -256,7 +255,7 @@ def _holds(path: Path, data: bytes) -> bool:
 
 
 def _sync_directory(directory: Path) -> None:
-    """Bring a new name to the disk; Windows does so by itself and cannot open a directory."""
+    """Sync a directory's entries to the disk. Windows does this by itself, and cannot open a directory."""
     if os.name == "nt":
         return
     descriptor = os.open(directory, os.O_RDONLY)
