@@ -23,7 +23,7 @@ from hypothesis import example, given, settings, strategies as st
 
 from tests.worlds import World, drive, exhaust, side_by_side, wait_until
 from trigger_nb import Retry
-from trigger_nb._call import Stop
+from trigger_nb._engine.stopping import Stop
 from trigger_nb._flights import flights
 from trigger_nb.errors import RunCanceledError, StoreError
 

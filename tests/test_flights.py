@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from trigger_nb import TriggerClient, _crashpoints, _flights
-from trigger_nb._ledger import Ledger
+from trigger_nb._engine.ledger import Ledger
 
 pytestmark = pytest.mark.anyio
 

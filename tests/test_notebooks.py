@@ -22,13 +22,13 @@ NOTEBOOKS = ROOT / "notebooks"
 
 # Counts the bodies that the engine calls. They are what a replay must not call.
 COUNT_BODIES = """
-from trigger_nb._engine import Pass
+from trigger_nb._engine.bodies import Bodies
 bodies = []
-_call_body = Pass._call_body
+_call_body = Bodies._call_body
 async def counted(self, call, *args):
     bodies.append(call.path)
     return await _call_body(self, call, *args)
-Pass._call_body = counted
+Bodies._call_body = counted
 """
 
 

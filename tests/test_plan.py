@@ -13,7 +13,6 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-import anyio
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
@@ -847,21 +846,6 @@ def test_it_can_be_asked_for_with_and_without_await_and_anywhere(tmp_path):
     assert job.plan() == asyncio.run(main())
     with ThreadPoolExecutor(1) as pool:
         assert keys(pool.submit(job.plan).result().runs) == ["a"]
-
-
-def test_it_can_be_asked_for_under_trio(tmp_path):
-    trio = pytest.importorskip("trio")
-    client = TriggerClient("trio", display=False)
-
-    @client.job
-    async def job(payload, io):
-        await anyio.sleep(0)
-        return await io.run_task("a", lambda: 1)
-
-    async def main():
-        return job.plan()
-
-    assert keys(trio.run(main).runs) == ["a"]
 
 
 def test_context_variables_are_those_of_the_cell(tmp_path):

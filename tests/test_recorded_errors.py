@@ -248,7 +248,7 @@ def test_an_error_that_was_neither_handled_nor_the_end_runs_again(world):
             if stop[0]:
                 run = world.last(job)
                 run.cancel()
-                while run._execution.pass_.stopped is None:  # it is the loop that does it
+                while run._execution.pass_.stopping.why is None:  # it is the loop that does it
                     time.sleep(0.001)
             yield io.wait("pause", seconds=1)
         return "done"

@@ -17,7 +17,8 @@ import pytest
 from pydantic import BaseModel
 
 from tests.worlds import World
-from trigger_nb import Property, Reason, RunStatus, TaskStatus, TriggerClient, _engine, invoke_trigger
+from trigger_nb import Property, Reason, RunStatus, TaskStatus, TriggerClient, invoke_trigger
+from trigger_nb._engine import header as _header
 from trigger_nb.errors import (
     DuplicateKeyError,
     InvalidKeyError,
@@ -752,8 +753,8 @@ def test_logging_is_not_touched(world, caplog):
 
 def hints_by_the_clock(world, monkeypatch):
     """A second by the clock of the test counts as slow."""
-    monkeypatch.setattr(_engine, "SLOW_GAP", 1.0)
-    monkeypatch.setattr(_engine, "time", SimpleNamespace(monotonic=world.clock.time))
+    monkeypatch.setattr(_header, "SLOW_GAP", 1.0)
+    monkeypatch.setattr(_header, "time", SimpleNamespace(monotonic=world.clock.time))
 
 
 def test_slow_code_between_tasks_gets_a_hint(world, monkeypatch):
@@ -768,7 +769,7 @@ def test_slow_code_between_tasks_gets_a_hint(world, monkeypatch):
 
     world.run(job)
     world.run(job)
-    (hint,) = [each for each in world.last(job)._record.hints if "went by" in each]
+    (hint,) = [each for each in world.last(job)._record.hints if "runs again on every pass" in each]
     assert "task 'before' and" in hint
     assert "test_replay.py, line" in hint
 
@@ -785,4 +786,4 @@ def test_waiting_is_no_slow_code(world, monkeypatch):
         yield io.run_task("after", world.noting("after"))
 
     world.run(job)
-    assert [each for each in world.last(job)._record.hints if "went by" in each] == []
+    assert [each for each in world.last(job)._record.hints if "runs again on every pass" in each] == []

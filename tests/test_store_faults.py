@@ -9,11 +9,12 @@ import threading
 import pytest
 
 from tests.worlds import PATIENCE, Gate, World, until
-from trigger_nb import Reason, RunStatus, TaskStatus, _ledger, _values
-from trigger_nb._call import Memory
+from trigger_nb import Reason, RunStatus, TaskStatus, _values
+from trigger_nb._engine import ledger as _ledger
+from trigger_nb._engine.ledger import Ledger, begin
+from trigger_nb._engine.memory import Memory
 from trigger_nb._feed import Feed
 from trigger_nb._flights import flights
-from trigger_nb._ledger import Ledger, begin
 from trigger_nb._records import RunRecord, TaskRecord
 from trigger_nb._store_protocol import Row
 from trigger_nb.errors import RunLostError, StoreBusyError, StoreError

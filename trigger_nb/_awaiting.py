@@ -102,8 +102,8 @@ class CellOutcome(asyncio.Future[Any]):
 
 
 def in_cell(work: Callable[[], Coroutine[Any, Any, Any]]) -> Generator[Any, Any, Any]:
-    """What a cell's `await` goes through; under trio the work itself."""
-    return CellOutcome(work).__await__() if has_loop() else work().__await__()
+    """Steps of a cell's `await`, for an `__await__` method."""
+    return CellOutcome(work).__await__()
 
 
 def _unbegun() -> Generator[Any, Any, Any]:

@@ -19,7 +19,7 @@ from .errors import RunInterrupted, UsageError
 if TYPE_CHECKING:
     from types import FrameType
 
-    from ._engine import Pass
+    from ._engine.pass_ import Pass
     from ._maps.items import Items
     from ._maps.walk import Walk
 
@@ -91,7 +91,7 @@ class BlockingIo:
         return wait_for(call, self._pass)
 
     def _excuse(self, seconds: float) -> None:
-        self._pass.excuse(seconds)
+        self._pass.header.excuse(seconds)
 
     def __getattr__(self, name: str) -> Any:
         if name not in _METHODS:
@@ -199,6 +199,6 @@ def wait_for(call: Call[Any], owner: Pass) -> Any:
     call.awaited = True
     try:
         value = owner.replay(call)
-        return value if value is not MISS else owner.home.run(lambda: owner.perform_for_thread(call))
+        return value if value is not MISS else owner.home.run(lambda: owner.perform(call))
     except asyncio.CancelledError:
         raise RunInterrupted from None

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ._keys import display_key
-from ._store_protocol import Row
 
 if TYPE_CHECKING:
     from ._executors import Start
@@ -25,18 +22,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MISS: Any = object()  # no stored result can be given at once
-UNKNOWN: Any = object()  # in a rehearsal: what the body of an item would return
-
-
-class Stop(StrEnum):
-    """Why a pass was ended from outside."""
-
-    INTERRUPT = "interrupt"
-    CANCEL = "cancel"
-    PAUSE = "pause"
-    SUPERSEDED = "superseded"
-    STORE = "store"
-    ENDED = "ended"  # by itself: the run function has returned or raised
 
 
 @dataclass(slots=True)
@@ -49,21 +34,6 @@ class Settings:
     repeatable: bool = False
     redact: tuple[str, ...] = ()
     executor: Any = None
-
-
-@dataclass(slots=True)
-class Memory:
-    """What this kernel keeps of a run between passes: all that the store cannot or could not hold."""
-
-    # Results that no codec can write (S4), by path and generation.
-    live: dict[tuple[str, int], Any] = field(default_factory=dict[tuple[str, int], Any])
-    # Rows, and value files by name, that a failing store did not take (A9); the next pass writes them first.
-    parked: list[Row] = field(default_factory=list[Row])
-    parked_values: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    # The texts of the tasks' records by path. One for all passes: what a body of an earlier pass
-    # still writes must be seen by the one that is under way.
-    records: dict[str, str] = field(default_factory=dict[str, str])
-    lock: threading.Lock = field(default_factory=threading.Lock)  # held to look there, then write
 
 
 class Service(Protocol):
@@ -109,7 +79,7 @@ class Call(Generic[T]):
     """A call of `io.run_task` that waits for its `await`."""
 
     __slots__ = (
-        "__weakref__", "args", "awaited", "batch", "body", "deadline", "flying", "host", "inputs", "kind",
+        "__weakref__", "args", "awaited", "batch", "body", "deadline", "decision", "flying", "host", "inputs", "kind",
         "limiter", "options", "path", "place", "record", "scope", "segment", "service", "steps",
     )  # fmt: skip
 
@@ -133,17 +103,18 @@ class Call(Generic[T]):
         self.batch: Batch | None = None  # the items of the map that share one call of the body with it
         self.flying = False  # a body is running for it
         self.host: Any = None  # the asyncio task that performs it
-        self.path = ""
+        self.path = ""  # set when it is met
+        self.decision: Any = None  # of `_engine.decide`, from when it is met until it is carried out
         self.record: TaskRecord | None = None
         self.steps: Any = None  # what `send` drives
 
     def __await__(self) -> Generator[Any, Any, T]:
         self.awaited = True
-        owner: Any = self.scope.owner
+        owner = self.scope.owner
         value = owner.replay(self)
         if value is not MISS:
             return value
-        return cast("T", (yield from owner.perform(self).__await__()))
+        return (yield from owner.perform(self).__await__())
 
     # With these it is a coroutine to asyncio: `create_task` and a task group's take it as it is.
 

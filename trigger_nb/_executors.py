@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import anyio
 
-from .errors import InvalidOptionError, RunInterrupted
+from .errors import InvalidOptionError, RunInterrupted, UsageError
 
 T = TypeVar("T")
 
@@ -37,56 +37,32 @@ LOOK_EVERY = 1.0
 
 
 class Home:
-    """The event loop that a run lives on, as other threads see it. asyncio and trio."""
+    """Thread-safe handle to the event loop that drives a run."""
 
     def __init__(self) -> None:
-        self.thread = threading.get_ident()
-        self._native: Any
         try:
-            self._native = asyncio.get_running_loop()
-            self.is_asyncio = True
+            self._loop = asyncio.get_running_loop()
         except RuntimeError:
-            import trio
-
-            self._native = trio.lowlevel.current_trio_token()
-            self.is_asyncio = False
+            raise UsageError(
+                "jobs run on asyncio's event loop, and none is running in this thread: await the run in a notebook's cell or "
+                "under asyncio.run(...), or call job.run_sync(...) in a script"
+            ) from None
+        self.thread = threading.get_ident()
 
     def soon(self, call: Callable[[], object]) -> bool:
         """Have the loop make a call soon; from any thread. False once the loop is closed."""
         try:
-            if self.is_asyncio:
-                self._native.call_soon_threadsafe(call)
-            else:
-                self._native.run_sync_soon(call)
-        except RuntimeError:  # The loop is gone, and with it everybody who waited.
+            self._loop.call_soon_threadsafe(call)
+        except RuntimeError:  # the loop is closed, and with it everything that waited
             return False
         return True
 
     def run(self, function: Callable[[], Awaitable[T]]) -> T:
         """Run an async function on the loop, in this thread's context, and wait for its result.
 
-        Meanwhile another body may use this thread's place. Raises `RunInterrupted` when it was cancelled,
-        or the loop is closed.
+        Meanwhile another body may use this thread's slot. Raises `RunInterrupted` if it was cancelled, or the loop is closed.
         """
         away = threads.away()
-        return self._run_on_asyncio(function, away) if self.is_asyncio else self._run_on_trio(function, away)
-
-    def _run_on_trio(self, function: Callable[[], Awaitable[T]], away: Away) -> T:
-        import trio
-
-        async def call() -> T:
-            away.leave()
-            try:
-                return await function()
-            finally:
-                away.come_back()
-
-        try:
-            return trio.from_thread.run(call, trio_token=self._native)  # type: ignore[no-any-return]
-        except (trio.Cancelled, trio.RunFinishedError):
-            raise RunInterrupted from None
-
-    def _run_on_asyncio(self, function: Callable[[], Awaitable[T]], away: Away) -> T:
         result: Future[T] = Future()
         context = contextvars.copy_context()
 
@@ -115,7 +91,7 @@ class Home:
         if error is None:
             return result.result()
         try:
-            # Raised here, so that no frame of the future's stands in the user's traceback.
+            # Raised here, so that no frame of the future is in the user's traceback.
             raise RunInterrupted if isinstance(error, asyncio.CancelledError) else error
         finally:
             del error  # it refers to this frame
@@ -126,7 +102,7 @@ class Home:
             try:
                 return result.exception(timeout=LOOK_EVERY)
             except TimeoutError:
-                if self._native.is_closed():
+                if self._loop.is_closed():
                     return RunInterrupted()
 
 

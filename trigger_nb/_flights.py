@@ -18,6 +18,7 @@ from ._executors import Home
 from .errors import StoreError
 
 if TYPE_CHECKING:
+    from ._passapi import PassApi
     from ._records import TaskRecord
     from ._scope import Scope
 
@@ -38,7 +39,7 @@ class Flight:
         "markable", "marked", "over", "owner", "queued", "record", "scope", "task", "waiters",
     )  # fmt: skip
 
-    def __init__(self, key: FlightKey, owner: Any, scope: Scope, attempt: TaskRecord) -> None:
+    def __init__(self, key: FlightKey, owner: PassApi, scope: Scope, attempt: TaskRecord) -> None:
         self.key = key
         self.owner = owner  # the pass
         self.scope = scope  # the body's own scope
@@ -132,10 +133,10 @@ class _Watch:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._passes: set[Any] = set()
+        self._passes: set[PassApi] = set()
         self._thread: threading.Thread | None = None
 
-    def enter(self, owner: Any) -> None:
+    def enter(self, owner: PassApi) -> None:
         """A pass begins."""
         with self._lock:
             self._passes.add(owner)
@@ -143,7 +144,7 @@ class _Watch:
                 self._thread = threading.Thread(target=self._run, name="trigger_nb watch", daemon=True)
                 self._thread.start()
 
-    def leave(self, owner: Any) -> None:
+    def leave(self, owner: PassApi) -> None:
         """A pass has ended."""
         with self._lock:
             self._passes.discard(owner)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar, cas
 
 from ._call import SAID, Call, Said, Service
 from ._clock import to_datetime, to_seconds, to_timestamp
-from ._engine import Pass
+from ._engine.pass_ import Pass
 from ._keys import normal_key
 from ._maps.items import Items, check_items
 from ._maps.iterator import Channel, MapIterator
@@ -311,7 +311,7 @@ class Io:
             raise self._pass.misused(error)  # noqa: B904  # the same one
 
     def _excuse(self, seconds: float) -> None:
-        self._pass.excuse(seconds)
+        self._pass.header.excuse(seconds)
 
     def _integration(self, name: str, io: Any) -> Any:
         """The job's integration of that name, bound to `io`: this one, or the one that blocks."""
@@ -398,7 +398,7 @@ class Io:
                 job, payload, run_id=run_id, parent=task.run_id, parent_task=task.path
             )
         except StoreError as error:
-            return await self._pass.fail_of_ours(error)
+            return await self._pass.stopping.fail(error)
 
     def send_event(self, key: Any, name: str, payload: Any = None, **options: Any) -> Call[str]:
         """Send an event to the client's jobs, once; the event's id."""
@@ -407,7 +407,7 @@ class Io:
             try:
                 event = await self._host.send_event(name, payload, **{"id": task.idempotency_key, **options})
             except StoreError as error:
-                return await self._pass.fail_of_ours(error)
+                return await self._pass.stopping.fail(error)
             return event.id
 
         return self._task(sys._getframe(1), key, send, params=payload, icon="bolt", name=f"send {name}")
@@ -474,7 +474,7 @@ class Io:
 
     @property
     def _pass(self) -> Pass:
-        return self._scope.owner
+        return cast("Pass", self._scope.owner)  # or a plan of one, which calls no body
 
     def __getattr__(self, name: str) -> Any:
         return self._integration(name, self)

@@ -17,13 +17,19 @@ from typing import Any
 
 import anyio
 
-from . import _lease, _ledger
+from . import _lease
 from ._blocking import BlockingIo
 from ._bodies import bind_run, is_async
-from ._call import Memory, Settings, Stop
+from ._call import Settings
 from ._clock import Clock, SystemClock
 from ._commit import GroupCommit
-from ._engine import Pass, run_row
+from ._engine import ledger
+from ._engine.ledger import run_row
+from ._engine.memory import Memory
+from ._engine.origins import related
+from ._engine.pass_ import Pass
+from ._engine.scopes import returned
+from ._engine.stopping import Stop
 from ._estimate import Durations, durations
 from ._executors import Home, call_in_thread, threads
 from ._feed import Expected, Feed, PassBegan, SavedRun
@@ -32,7 +38,7 @@ from ._interrupt import calls_user_code
 from ._io import Host, Io
 from ._limits.limiter import Limiter
 from ._limits.places import JobLimits, RunPlace
-from ._origins import related
+from ._passapi import PassApi
 from ._records import (
     RunRecord,
     RunStatus,
@@ -182,7 +188,7 @@ class Runtime:
 
     def whole(self, run_id: str, record: TaskRecord) -> TaskRecord:
         """A task's record with its value; raises `CorruptRecordError` when another result has taken its place."""
-        return _ledger.read_whole(self.store, run_id, record)
+        return ledger.read_whole(self.store, run_id, record)
 
     def stored_task(self, run_id: str, path: str) -> TaskRecord | None:
         """A task's record as it is stored, for whoever looks on; None when it cannot be read."""
@@ -331,14 +337,11 @@ class Execution:
         self._home = self.runtime.home = Home()
         self._rested = anyio.Event()
         self._open_pass()
-        if self._home.is_asyncio:
-            self._driver = asyncio.get_running_loop().create_task(
-                self.drive(), name=f"trigger_nb {self.run.id}"
-            )
+        self._driver = asyncio.get_running_loop().create_task(self.drive(), name=f"trigger_nb {self.run.id}")
 
     def join(self, work: Work, code: str) -> None:
         """Another start of the same run. Where the code differs, it takes over (I7)."""
-        if self.pass_ is not None and self.pass_.stopped not in (None, Stop.SUPERSEDED):
+        if self.pass_ is not None and self.pass_.stopping.why not in (None, Stop.SUPERSEDED):
             self._next, self._revived = (work, code), True  # it is being stopped: then it begins once more
         elif code and self.run.code and code != self.run.code:
             self._next = (work, code)
@@ -366,7 +369,7 @@ class Execution:
                 self._set_queued()
             memory = runtime.memory(run.id)
             self._write_parked(memory)
-            _ledger.begin(memory, run.id, runtime.store)
+            ledger.begin(memory, run.id, runtime.store)
         except BaseException:
             self._give_up_place()
             runtime.release_lease(run.id)
@@ -379,7 +382,7 @@ class Execution:
             make_io=lambda scope, blocking: BlockingIo(Io(scope, host)) if blocking else Io(scope, host),
             run_was_completed=was_completed, is_lost=lambda: runtime.is_lost(run.id),
         )  # fmt: skip
-        self.pass_.place = self._place
+        self.pass_.waits.place = self._place
         runtime.passes[run.id] = self.pass_
         self.feed.emit(PassBegan(run.passes))
         self.feed.emit(SavedRun(run.copy()))
@@ -427,16 +430,14 @@ class Execution:
         try:
             ending = await self._one_pass()
             while self._next is not None and (
-                self.pass_ is None or self.pass_.stopped in (Stop.ENDED, Stop.SUPERSEDED) or self._revived
+                self.pass_ is None
+                or self.pass_.stopping.why in (Stop.ENDED, Stop.SUPERSEDED)
+                or self._revived
             ):
                 self._turn_over()
                 ending = await self._one_pass()
             await self._come_to_rest(ending)
         except BaseException as error:
-            if self.outcome is None and isinstance(error, anyio.get_cancelled_exc_class()):
-                # Under trio whoever awaits the run drives it, and is cancelled with it.
-                with anyio.CancelScope(shield=True):
-                    await self._come_to_rest(self._stopped(Stop.INTERRUPT))
             self.outcome = self.outcome or Outcome(error)
             if not isinstance(error, Exception):
                 raise
@@ -469,34 +470,27 @@ class Execution:
         assert pass_ is not None
         watch.enter(pass_)
         try:
-            if self._home is not None and self._home.is_asyncio:
-                await self._run_as_task(pass_)
-            else:
-                await self._run_inside(pass_)
+            await self._run_as_task(pass_)
         finally:
             watch.leave(pass_)
         return self._ending(pass_)
 
     async def _run_as_task(self, pass_: Pass) -> None:
         """In a task of its own, so that cancelling the pass does not cancel what records its end."""
-        pass_.driver = asyncio.current_task()
-        main = pass_.main = asyncio.get_running_loop().create_task(self._call_function(pass_))
-        stopped = pass_.stopped_event = asyncio.Event()
+        pass_.stopping.driver = asyncio.current_task()
+        main = pass_.stopping.main = asyncio.get_running_loop().create_task(self._call_function(pass_))
+        stopped = pass_.stopping.event = asyncio.Event()
         stopping = asyncio.get_running_loop().create_task(stopped.wait())
         try:
             await asyncio.wait({main, stopping}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            pass_.stop(Stop.INTERRUPT)  # the event loop is shutting down: the end is still recorded
+            pass_.stopping.stop(Stop.INTERRUPT)  # the event loop is shutting down: the end is still recorded
         finally:
             stopping.cancel()
         give_up = monotonic() + GRACE
         if not main.done():
             await asyncio.wait({main}, timeout=GRACE)
-        await pass_.unwind(max(0.0, give_up - monotonic()))
-
-    async def _run_inside(self, pass_: Pass) -> None:
-        with anyio.CancelScope() as pass_.outer:
-            await self._call_function(pass_)
+        await pass_.stopping.unwind(max(0.0, give_up - monotonic()))
 
     async def _call_function(self, pass_: Pass) -> None:
         """The run function, and after it the tasks that it left in flight (A6)."""
@@ -506,17 +500,15 @@ class Execution:
                 await self._take_place(self._place, pass_)
             # In a thread of its own that no limit counts: it mostly waits in `io`.
             output = await call_run_function(self.work, pass_, threads.spawn)
-            await pass_.subtasks_end(pass_.root)
+            await pass_.subtasks_end()
             pass_.result = (output,)
-        except BaseException as error:  # sorted in `_ending`
+        except BaseException as error:  # sorted in `_ending`  # noqa: BLE001
             secrets.hide_in_error(error)
             pass_.failure = error
             if isinstance(error, KeyboardInterrupt):
-                pass_.stop(Stop.INTERRUPT)
-            if isinstance(error, anyio.get_cancelled_exc_class()):
+                pass_.stopping.stop(Stop.INTERRUPT)
+            if isinstance(error, asyncio.CancelledError):
                 pass_.reopen_canceled("")
-                if pass_.main is None:
-                    raise  # trio wants its own back
         finally:
             pass_.end()
             current_scope.reset(token)
@@ -531,11 +523,11 @@ class Execution:
 
     def _ending(self, pass_: Pass) -> _Ending:
         """What the end of a pass means for the run."""
-        if pass_.is_lost():
+        if pass_.stopping.is_lost():
             return _Ending(RunStatus.INTERRUPTED, error=self._lost())
-        if pass_.stopped not in (None, Stop.ENDED):
-            return self._stopped(pass_.stopped, pass_.stop_error)
-        error = pass_.misuse or pass_.failure
+        if pass_.stopping.why not in (None, Stop.ENDED):
+            return self._stopped(pass_.stopping.why, pass_.stopping.error)
+        error = pass_.stopping.misuse or pass_.failure
         if error is None:
             assert pass_.result is not None
             return _Ending(RunStatus.COMPLETED, output=pass_.result[0])
@@ -573,7 +565,7 @@ class Execution:
     async def _come_to_rest(self, ending: _Ending) -> None:
         pass_, run = self.pass_, self.run
         assert pass_ is not None
-        noteworthy = bool(pass_.fresh) or run.last_ending != ending.status
+        noteworthy = bool(pass_.started) or run.last_ending != ending.status
         if ending.status == RunStatus.COMPLETED:
             self._keep_output(ending.output)
         run.status, run.reason, run.last_ending = ending.status, ending.reason, ending.status
@@ -586,14 +578,14 @@ class Execution:
         if noteworthy or run.finished_at is None:  # a full replay does not make a run last longer
             run.finished_at = round(self.runtime.clock.time(), 3)
             self._count_work()
-        run.hints = pass_.lasting_hints()
+        run.hints = pass_.header.lasting()
         run.counts = pass_.ledger.counts()
         run.holder = None
         self.outcome = Outcome(ending.error)
         if not isinstance(ending.error, RunLostError):
             self._write_ending(pass_, run)
         self._give_up_place()
-        pass_.on_landed = self._release
+        pass_.on_landed(self._release)
         self._release()
         self.feed.emit(SavedRun(run.copy()))
         # What a handler starts is a pass of its own, also of this very run.
@@ -651,9 +643,7 @@ class Execution:
     # Waiting ----------------------------------------------------------------------------------
 
     async def rest(self) -> None:
-        """Until the run has come to rest. Under trio whoever waits for it drives it."""
-        if not self.home.is_asyncio and self.outcome is None:
-            await self.drive()
+        """Wait until the run has come to rest."""
         if self.outcome is None or self.runtime.executions.get(self.run.id) is self:
             assert self._rested is not None
             await self._rested.wait()
@@ -665,19 +655,19 @@ class Execution:
         if pass_ is None or home is None:
             return
         if threading.get_ident() == home.thread:
-            pass_.stop(why)
+            pass_.stopping.stop(why)
         else:
-            home.soon(lambda: pass_.stop(why))
+            home.soon(lambda: pass_.stopping.stop(why))
 
     @property
     def is_stopping(self) -> bool:
         """Whether its pass was stopped from outside and has not come to rest; what begins it now revives it."""
-        return self.pass_ is not None and self.pass_.stopped not in (None, Stop.ENDED, Stop.SUPERSEDED)
+        return self.pass_ is not None and self.pass_.stopping.why not in (None, Stop.ENDED, Stop.SUPERSEDED)
 
     @property
     def was_interrupted(self) -> bool:
         """Whether an interrupt ended its last pass."""
-        return self.pass_ is not None and self.pass_.stopped == Stop.INTERRUPT
+        return self.pass_ is not None and self.pass_.stopping.why == Stop.INTERRUPT
 
     # Looking ahead ----------------------------------------------------------------------------
 
@@ -699,8 +689,8 @@ class Execution:
 
 
 @calls_user_code
-async def call_run_function(work: Work, pass_: Pass, spawn: Callable[[Callable[[], None]], None]) -> Any:
-    """The run function in a pass: what it returns. One that is a `def` runs in a thread that `spawn` begins."""
+async def call_run_function(work: Work, pass_: PassApi, spawn: Callable[[Callable[[], None]], None]) -> Any:
+    """Call the run function in a pass, and return its output. A `def` runs in a thread that `spawn` starts."""
     blocking = not is_async(work.function)
     io = Io(pass_.root, work.host())
     offers = {
@@ -710,7 +700,7 @@ async def call_run_function(work: Work, pass_: Pass, spawn: Callable[[Callable[[
     }
     args, named = bind_run(work.function, offers)
     if not blocking:
-        return pass_.awaited(await work.function(*args, **named), "the job's function")
+        return returned(pass_, await work.function(*args, **named), "the job's function")
     output = await call_in_thread(spawn, lambda: work.function(*args, **named))
     return await output if inspect.isawaitable(output) else output
 

@@ -11,6 +11,7 @@ from .errors import ScopeUnknownError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ._passapi import PassApi
     from ._prints import Prints
 
 # Where in the user's code a call stands; its line is worked out only when somebody asks.
@@ -25,7 +26,7 @@ class Scope:
         "owner", "parent", "path", "prefix", "prints", "seen",
     )  # fmt: skip
 
-    def __init__(self, owner: Any, path: str = "", parent: Scope | None = None) -> None:
+    def __init__(self, owner: PassApi, path: str = "", parent: Scope | None = None) -> None:
         self.owner = owner  # The pass; two scopes of one run but of different passes are strangers.
         self.path = path
         self.prefix = path + "/" if path else ""

@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
 from . import _codec
 from ._codec import Blobs, Encoded
-from .errors import NotStorableError, StoreError
+from .errors import NotStorableError
 
 # A longer value text lies in a file beside the database, in bytes.
 INLINE_LIMIT = 32_768
-
-
-class PatientBlobs:
-    """Value files, some of which a failing store did not take: those are kept here for the next pass (A9)."""
-
-    def __init__(self, blobs: Blobs, parked: dict[str, bytes]) -> None:
-        self._blobs = blobs
-        self._parked = parked
-        self._error: StoreError | None = None
-
-    def put(self, data: bytes) -> str:
-        try:
-            return self._blobs.put(data)
-        except StoreError as error:
-            self._error = error
-            name = hashlib.sha256(data).hexdigest()
-            self._parked[name] = data
-            return name
-
-    def check(self) -> None:
-        """Raise what the store raised: no record that may name a parked file is to be committed."""
-        if self._error is not None:
-            raise self._error
-
-    def get(self, name: str) -> bytes:
-        return self._parked[name] if name in self._parked else self._blobs.get(name)
 
 
 def dump(value: Any, blobs: Blobs, *, signed: bool = False) -> Encoded:

@@ -16,10 +16,10 @@ from ._awaiting import CellCall
 from ._bodies import bind_run
 from ._call import Settings
 from ._clock import to_datetime, to_seconds
+from ._engine.ledger import explained
 from ._fingerprint import Fingerprints
 from ._io import Io
 from ._keys import hashed
-from ._ledger import explained
 from ._limits.limiter import ConcurrencyLimit, Limiter, Rate, check_count, to_rate
 from ._limits.places import JobLimits
 from ._plans.plan import Plan, make_plan

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import _codec, _housekeeping
 from ._awaiting import has_loop, in_cell
-from ._call import Stop
 from ._codec import Unstored
 from ._controls import RunControls
 from ._diff import RunDiff, compare
-from ._engine import run_row
+from ._engine.ledger import run_row
+from ._engine.stopping import Stop
 from ._estimate import Durations
 from ._forget import forget, reset, to_retry
 from ._fork import fork
@@ -147,7 +147,7 @@ class Run:
         """
         pass_ = self._runtime.passes.get(self._id)
         records = [record for record in self._runtime.task_records(self._id) if counts(record)]
-        reasons = {} if pass_ is None else pass_.reasons
+        reasons = {} if pass_ is None else pass_.header.reasons
 
         def met(record: TaskRecord) -> bool:
             around = (reasons.get(path) for path in ancestors(record.path))
@@ -204,7 +204,7 @@ class Run:
             here = scope is not None and threading.get_ident() == scope.owner.home.thread
             if scope is None or not here or self.status == RunStatus.FAILED:
                 raise
-            return await scope.owner.fail_of_ours(error)
+            return await scope.owner.stopping.fail(error)
 
     async def _ended(self) -> Any:
         execution = self._runtime.executions.get(self._id) or self._execution
@@ -417,7 +417,7 @@ class Run:
         execution = self._runtime.executions.get(self._id)
         if execution is not None and execution.pass_ is not None:
             pass_ = execution.pass_
-            self._on_home(execution, lambda: pass_.skip_wait(normal))
+            self._on_home(execution, lambda: pass_.waits.skip(normal))
         else:
             self._rewrite(lambda records: _without_wait(records[normal], self._runtime.clock.time()))
         return self
@@ -504,7 +504,7 @@ class Run:
     def _on_loop(self, begin: Callable[[], Execution]) -> Execution | None:
         """Call it on the loop that runs live on, from whatever thread this is; None where there is none."""
         home = self._runtime.home
-        if has_loop() or (home is not None and home.thread == threading.get_ident() and not home.is_asyncio):
+        if has_loop():
             return begin()
 
         async def call() -> Execution:
@@ -569,8 +569,8 @@ class Run:
         model = RunModel(
             record,
             self._runtime.each_task_record(self._id, running=True),
-            seen=None if pass_ is None else pass_.sightings(),
-            hints=record.hints if pass_ is None else pass_.hints,
+            seen=None if pass_ is None else pass_.header.sightings(),
+            hints=record.hints if pass_ is None else pass_.header.hints,
             store=str(self._runtime.store.directory),
             clock=self._runtime.clock,
             lazy=lazy,
@@ -723,7 +723,7 @@ class Run:
 
     def _info(self, record: TaskRecord) -> TaskInfo:
         pass_ = self._runtime.passes.get(self._id)
-        reason = None if pass_ is None else pass_.reasons.get(record.path)
+        reason = None if pass_ is None else pass_.header.reasons.get(record.path)
         return TaskInfo(self._runtime, self._id, record, reason)
 
     def _no_task(self, path: str) -> NotFoundError:

@@ -20,7 +20,6 @@ from types import GetSetDescriptorType, MemberDescriptorType, TracebackType
 from typing import Any, Final, NamedTuple, cast, get_args
 from weakref import WeakValueDictionary
 
-from .._origins import ORIGINS
 from .._redact import secrets
 from ..errors import NotStorableError, TaskError, TriggerError, ValueNotLoadedError, ValueNotStoredError
 from ._base import (
@@ -41,6 +40,9 @@ from ._base import (
     known_of,
     type_name,
 )
+
+# Where an error keeps the tasks that it left, innermost first: store directory, run id and path of each. Not stored.
+ORIGINS = "__trigger_nb_origins__"
 
 # The bounds on what is kept of one error, all of its causes, contexts and members together.
 _MAX_ERRORS = 200

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .._keys import display_key
-from ..errors import UsageError
 
 if TYPE_CHECKING:
     from .._call import Call
@@ -76,9 +75,6 @@ class MapIterator(AsyncIterator[T], Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        owner: Any = self._call.scope.owner
-        if not owner.home.is_asyncio:
-            raise owner.misused(UsageError("io.imap works under asyncio only; under trio, await io.map(...)"))
         if self._driver is None:
             self._driver = asyncio.get_running_loop().create_task(_await(self._call))
             self._driver.add_done_callback(self._channel.wake)

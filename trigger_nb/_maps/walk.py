@@ -20,7 +20,7 @@ import anyio
 import anyio.lowlevel
 
 from .._bodies import signature_of
-from .._call import MISS, UNKNOWN, Call
+from .._call import MISS, Call
 from .._clock import to_datetime
 from .._feed import Progressed
 from .._keys import display_path
@@ -30,6 +30,7 @@ from .batch import Batch
 from .items import LAST, Items, Keys, Source, name_of, size_of
 
 if TYPE_CHECKING:
+    from .._passapi import PassApi
     from .._scope import Place, Scope
     from .._task import Options, Properties
 
@@ -234,7 +235,7 @@ class Walk:
                 self._count_failure(len(self._errors) + 1)
             await self._failed(index, call, error)
         else:
-            if value is UNKNOWN:
+            if value is MISS:  # of a plan: no body was called
                 self._ended += 1
                 return
             self._failed_in_a_row = 0
@@ -306,7 +307,7 @@ class Walk:
         return MapError(text, list(errors.values()))
 
     @property
-    def _owner(self) -> Any:
+    def _owner(self) -> PassApi:
         return self.scope.owner
 
 
@@ -315,7 +316,7 @@ class _Progress:
 
     def __init__(self, scope: Scope, total: int | None) -> None:
         self.total = total  # None while it cannot be known
-        self._owner: Any = scope.owner
+        self._owner = scope.owner
         self._path = scope.path
         self._ended = self._failed = 0
         self._told_at = -math.inf

@@ -10,8 +10,9 @@ from itertools import islice
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
-from .._call import Stop, show_place
+from .._call import show_place
 from .._clock import to_datetime
+from .._engine.stopping import Stop
 from .._keys import ancestors, display_key, display_path, last_segment, parent_path
 from .._records import Reason, RunRecord, RunStatus, TaskStatus, readable_task
 from .._redact import secrets
@@ -19,7 +20,8 @@ from ..view.escape import columns, fit, markup, visible
 from ..view.html import stylesheet
 from ..view.model import error_line
 from ..view.words import duration, moment, plural
-from .rehearsal import Met, Rehearsal, rehearse
+from .dry_pass import DryPass, Met
+from .rehearsal import rehearse
 
 if TYPE_CHECKING:
     from .._runtime import Runtime, Work
@@ -201,15 +203,15 @@ def make_plan(runtime: Runtime, work: Work, run: RunRecord, *, is_new: bool) -> 
     )  # fmt: skip
 
 
-def _ends(rehearsal: Rehearsal) -> Ends:
+def _ends(rehearsal: DryPass) -> Ends:
     if rehearsal.error is not None:
         return "error"
-    is_known = rehearsal.stopped == Stop.ENDED and rehearsal.result is not None and not rehearsal.bodies
+    is_known = rehearsal.stopping.why == Stop.ENDED and rehearsal.result is not None and not rehearsal.bodies
     return "complete" if is_known else "unknown"
 
 
-def _told(rehearsal: Rehearsal, error: BaseException) -> str:
-    data = rehearsal.run_error_data(error, rehearsal.origins(error))
+def _told(rehearsal: DryPass, error: BaseException) -> str:
+    data = rehearsal.run_error_data(error)
     return error_line(data, _SAID)
 
 
@@ -235,7 +237,7 @@ def _name(options: Any) -> str:
 class _Estimate:
     """What would run, with how long that probably takes: as in this run's other items, or in earlier runs."""
 
-    def __init__(self, runtime: Runtime, run: RunRecord, rehearsal: Rehearsal) -> None:
+    def __init__(self, runtime: Runtime, run: RunRecord, rehearsal: DryPass) -> None:
         self._rehearsal = rehearsal
         self._earlier = runtime.foresee(run)
         self._nodes = {path: _Items(rehearsal.stored, path) for path in rehearsal.walked}
@@ -279,7 +281,7 @@ class _Estimate:
     def rest(self) -> tuple[int, float]:
         """What earlier runs did beyond all that was met: how many tasks, and their seconds."""
         rehearsal = self._rehearsal
-        met = {*rehearsal.reasons, *rehearsal.walked}
+        met = {*rehearsal.header.reasons, *rehearsal.walked}
         rest = [
             seconds
             for path, seconds in self._earlier.parts.items()

@@ -6,20 +6,21 @@ import itertools
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from . import _codec
-from ._codec._base import Blobs, loads
-from ._executors import call_in_thread, threads
-from ._feed import Feed, Saved
-from ._flights import flights, marking
-from ._keys import display_path
-from ._records import RunRecord, RunStatus, TaskRecord, TaskStatus, abridged, is_long, readable_task
-from ._store_protocol import Row
-from ._values import PatientBlobs
-from .errors import (
+from .. import _codec
+from .._codec._base import Blobs, loads
+from .._crashpoints import point
+from .._executors import call_in_thread, threads
+from .._feed import Feed, Saved
+from .._flights import flights, marking
+from .._keys import display_path
+from .._records import RunRecord, RunStatus, TaskRecord, TaskStatus, abridged, is_long, readable_task
+from .._store_protocol import Row
+from ..errors import (
     BadSignatureError,
     CorruptRecordError,
     StoreBusyError,
@@ -27,11 +28,12 @@ from .errors import (
     TriggerError,
     ValueNotLoadedError,
 )
+from .memory import PatientBlobs
 
 if TYPE_CHECKING:
-    from ._call import Memory
-    from ._commit import GroupCommit, Pending
-    from ._store_protocol import Store
+    from .._commit import GroupCommit, Pending
+    from .._store_protocol import Store
+    from .memory import Memory
 
 logger = logging.getLogger("trigger_nb")
 
@@ -104,12 +106,22 @@ def wins(before: TaskRecord, after: TaskRecord) -> bool:
     return before.rank % 2 == 1 and before.rank >= after.rank
 
 
-class Ledger:
-    """One pass's view of what is stored of its run.
+@dataclass(slots=True)
+class PendingResult:
+    """The record of a completed task on its way to the store."""
 
-    What is recorded goes into `texts` and to whoever looks on; on the loop it is committed together
-    with what others have queued. A fault of the store is never raised from here (A9): `fail` does
-    not return, and `on_fault` ends the pass.
+    record: TaskRecord
+    value: str  # its value's JSON text
+    text: str  # the whole text
+    pending: Pending
+
+
+class Ledger:
+    """The records of a pass's run, and the only way to write them.
+
+    A record that is written goes into `texts` and to the feed. On the loop it is committed together with others in the
+    queue. A fault of the store is not raised (A9), unless a method says so: `fail` does not return, and `on_fault` ends the
+    pass.
     """
 
     def __init__(
@@ -117,9 +129,9 @@ class Ledger:
         note: Callable[[TaskRecord], None], fail: Callable[[TriggerError], Awaitable[Any]],
         on_fault: Callable[[StoreError], None],
     ) -> None:  # fmt: skip
-        self.journal = journal
-        self.memory = memory
-        self.feed = feed
+        self._journal = journal
+        self._memory = memory
+        self._feed = feed
         self.blobs = PatientBlobs(store.blobs(run.id), memory.parked_values)
         # By path. Parsed when asked for: a replay hands out what it parsed, so nothing may keep it.
         # Read here, written through `memory`, which has the texts of the pass that is under way: a body
@@ -208,7 +220,7 @@ class Ledger:
         found[RunStatus.INTERRUPTED] += stopped
         return dict(+found)
 
-    def row(self, record: TaskRecord, text: str) -> Row:
+    def _row(self, record: TaskRecord, text: str) -> Row:
         return Row(self._prefix + record.path, self._run_id, text, record.rank)
 
     async def save(self, record: TaskRecord) -> bool:
@@ -218,14 +230,77 @@ class Ledger:
             if flight is not None:
                 flight.markable = False
         text = record.dumps()
-        refused = await self.settle(self.journal.enqueue((self.row(record, text),)))
+        refused = await self._settle(self._journal.enqueue((self._row(record, text),)))
         if refused:
-            self.memory.records[record.path] = abridged(self.stored_text(record.path) or text)
+            self._memory.records[record.path] = abridged(self._stored_text(record.path) or text)
             return True
         self.remember(record)
         return False
 
-    def stored_text(self, path: str) -> str | None:
+    # Results ----------------------------------------------------------------------------------------
+
+    def enqueue_result(self, record: TaskRecord, value: str) -> PendingResult:
+        """Put the record of a completed task, with its value's text, into the queue of the next commit.
+
+        Raises `StoreError` if a file of the value could not be written. Then the next pass writes both (A9).
+        """
+        text = record.dumps_result(value)
+        row = self._row(record, text)
+        try:
+            self.blobs.check()
+        except StoreError:
+            self._memory.parked.append(row)
+            raise
+        return PendingResult(record, value, text, self._journal.enqueue((row,)))
+
+    async def commit_result(self, result: PendingResult) -> TaskRecord:
+        """Commit on the loop. Returns the record that the store holds then."""
+        return self._committed(result, bool(await self._settle(result.pending)))
+
+    def commit_result_in_thread(self, result: PendingResult) -> TaskRecord:
+        """As `commit_result`, on the body's own thread. Raises `StoreError`."""
+        try:
+            refused = self._journal.settle(result.pending, patience=THREAD_PATIENCE)
+        except StoreError:
+            self.park(result.pending)
+            raise
+        return self._committed(result, bool(refused))
+
+    def commit_result_now(self, result: PendingResult, amended: TaskRecord | None) -> TaskRecord | None:
+        """Commit without an `await`, on the way out of a cancellation, the `amended` record if there is still time.
+
+        Returns the record that the store holds then; None if it could not be written yet.
+        """
+        if amended is not None:
+            text = amended.dumps_result(result.value)
+            if self._journal.amend(result.pending, (self._row(amended, text),)):
+                result.record, result.text = amended, text
+        self._loose.append(result.pending)
+        self.flush()
+        if not result.pending.done or result.pending.error is not None:
+            return None
+        return self._committed(result, bool(result.pending.refused))
+
+    def _committed(self, result: PendingResult, refused: bool) -> TaskRecord:
+        record, text = result.record, result.text
+        if refused:
+            # C5: the first committed result of a (path, generation) wins, also if it is another kernel's.
+            text = self._stored_text(record.path) or text
+            record = self.parsed(record.path, text)
+        else:
+            # The caller gets what the text says, so that changing it in place changes no record (R2).
+            record.value = loads(result.value)
+        with self._memory.lock:  # in a thread, or the loop, just noting an attempt, would overwrite it
+            self._memory.records[record.path] = text = abridged(text)
+        self._note(record)
+        point("task:recorded")
+        if self._feed.watched:
+            self._feed.emit(Saved(self.parsed(record.path, text)))
+        return record
+
+    # Other records ----------------------------------------------------------------------------------
+
+    def _stored_text(self, path: str) -> str | None:
         try:
             return self._store.get(self._prefix + path)
         except StoreError:
@@ -234,8 +309,8 @@ class Ledger:
 
     async def save_all(self, records: Iterable[TaskRecord]) -> None:
         records = list(records)
-        rows = [self.row(record, record.dumps()) for record in records]
-        await self.settle(self.journal.enqueue(rows))
+        rows = [self._row(record, record.dumps()) for record in records]
+        await self._settle(self._journal.enqueue(rows))
         for record in records:
             self.remember(record)
 
@@ -246,7 +321,7 @@ class Ledger:
 
     def save_with_next(self, record: TaskRecord) -> None:
         """Let a record ride with the next commit."""
-        self._loose.append(self.journal.enqueue((self.row(record, record.dumps()),)))
+        self._loose.append(self._journal.enqueue((self._row(record, record.dumps()),)))
         self.remember(record)
         if len(self._loose) >= _MOST_LOOSE:
             self.flush()
@@ -256,7 +331,7 @@ class Ledger:
         loose, self._loose = self._loose, []
         for pending in loose:
             try:
-                self.journal.settle(pending, patience=patience)
+                self._journal.settle(pending, patience=patience)
             except StoreBusyError:  # for the moment: the next pass, or the end of this one, writes them
                 self.park(pending)
             except StoreError as error:
@@ -266,33 +341,33 @@ class Ledger:
 
     def park(self, pending: Pending) -> None:
         """Keep rows for the next pass; the run's own is written by then as it is then."""
-        self.memory.parked.extend(row for row in pending.rows if row.tag != "runs")
+        self._memory.parked.extend(row for row in pending.rows if row.tag != "runs")
 
     def remember(self, record: TaskRecord) -> None:
-        with self.memory.lock:
-            before = self.memory.records.get(record.path)
+        with self._memory.lock:
+            before = self._memory.records.get(record.path)
             if before is not None and wins(readable_task(record.path, before), record):
                 return
             whole = record.dumps()
-            self.memory.records[record.path] = text = abridged(whole)
+            self._memory.records[record.path] = text = abridged(whole)
         self._note(record)
-        if self.feed.watched:
+        if self._feed.watched:
             shown = record.copy() if text is whole else TaskRecord.loads(text).copy(path=record.path)
-            self.feed.emit(Saved(shown))
+            self._feed.emit(Saved(shown))
 
     def mark_started(self, record: TaskRecord) -> None:
         """The body has run a while: record that it began. On the watch's thread."""
         marked = record.copy(began=next(self.ordinals))
-        self.journal.commit((self.row(marked, marked.dumps()),), patience=LOOP_PATIENCE)
+        self._journal.commit((self._row(marked, marked.dumps()),), patience=LOOP_PATIENCE)
 
-    async def settle(self, pending: Pending) -> frozenset[Row]:
+    async def _settle(self, pending: Pending) -> frozenset[Row]:
         """Commit on the loop; when another process keeps the database, go on trying in a thread.
 
         Returns the rows for which the store holds one that wins.
         """
         try:
             try:
-                return self.journal.settle(pending, patience=LOOP_PATIENCE)
+                return self._journal.settle(pending, patience=LOOP_PATIENCE)
             except StoreBusyError:
                 return await self._settle_in_thread(pending)
         except StoreError as error:
@@ -301,7 +376,7 @@ class Ledger:
 
     async def _settle_in_thread(self, pending: Pending) -> frozenset[Row]:
         def commit() -> frozenset[Row]:
-            return self.journal.commit(pending.rows, patience=THREAD_PATIENCE)
+            return self._journal.commit(pending.rows, patience=THREAD_PATIENCE)
 
         with anyio.CancelScope(shield=True):
             return await call_in_thread(threads.spawn, commit)
@@ -309,7 +384,7 @@ class Ledger:
 
     async def write_rows(self, rows: list[Row]) -> None:
         """Commit rows that are no task's; a failing store ends the pass, not the call (A9)."""
-        await self.settle(self.journal.enqueue(rows))
+        await self._settle(self._journal.enqueue(rows))
 
     async def encode_for(self, owner: str, value: Any) -> _codec.Encoded:
         """A value for a row that is no task's, its files among those of `owner`; as `write_rows`."""
@@ -338,14 +413,11 @@ class Ledger:
     def _files_of(self, owner: str) -> Blobs:
         return self.blobs if owner == self._run_id else self._store.blobs(owner)
 
-    def settle_now(self, pending: Pending) -> None:
-        self._loose.append(pending)
-        self.flush()
-
     def ride_along(self, row: Row) -> None:
         """Let a row that is no task's go with the next commit."""
-        self._loose.append(self.journal.enqueue((row,)))
+        self._loose.append(self._journal.enqueue((row,)))
 
-    def settle_in_thread(self, pending: Pending) -> bool:
-        """Commit on a body's own thread; whether the store holds a row that wins. Raises `StoreError`."""
-        return bool(self.journal.settle(pending, patience=THREAD_PATIENCE))
+
+def run_row(run: RunRecord) -> Row:
+    """The row of a run's record."""
+    return Row("run/" + run.id, "runs", run.dumps())

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ._keys import is_within
-
-# Where an error keeps the tasks it left, innermost first: store directory, run id and path of each.
-ORIGINS = "__trigger_nb_origins__"
+from .._codec.exceptions import ORIGINS
+from .._keys import is_within
 
 
 def mark_origin(error: BaseException, directory: str, run_id: str, path: str) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import _codec
-from ._bodies import signature_of
-from ._fingerprint import Fingerprints, differs, reference, resolve
-from ._keys import ancestors, parent_path
-from ._records import TaskRecord, opening, plain_head
+from .. import _codec
+from .._bodies import signature_of
+from .._fingerprint import Fingerprints, differs, reference, resolve
+from .._keys import ancestors, parent_path
+from .._records import TaskRecord, opening, plain_head
 
 if TYPE_CHECKING:
-    from ._call import Call
-    from ._ledger import Ledger
+    from .._call import Call
+    from .ledger import Ledger
 
 
 class Changes:

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
-from ._keys import ancestors
+from .._keys import ancestors
 
 if TYPE_CHECKING:
     import anyio
 
-    from ._flights import Flight
+    from .._flights import Flight
 
 Why = Literal["wait", "retry", "queued", "parked"]
 

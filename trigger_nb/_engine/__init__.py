@@ -1,0 +1,1 @@
+"""One pass of a run function: from a call of `io.run_task` to its value."""

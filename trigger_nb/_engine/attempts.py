@@ -1,0 +1,286 @@
+"""The attempts of a task, one after another, until one ends well or the retry policy gives up."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from .._clock import to_seconds, to_timestamp
+from .._feed import Saved
+from .._flights import flights
+from .._forget import forget, open_again, to_be_said_again
+from .._keys import display_path, is_within, parent_path
+from .._limits.limiter import Limiter, limiter_of, rate_of_line
+from .._limits.places import Places
+from .._prints import Prints
+from .._records import Reason, TaskRecord, TaskStatus
+from .._redact import check_redact
+from .._scope import Scope, TimeLimit
+from .._task import describe
+from ..errors import TaskCrashedError, TaskTimeoutError, UsageError
+from ..retry import policy
+from .bodies import Failed
+from .origins import mark_origin
+from .results import note_prints
+
+if TYPE_CHECKING:
+    from .._call import Call
+    from .bodies import Bodies
+    from .decide import Run
+    from .new_record import NewRecords
+    from .state import PassState
+    from .stored import StoredResults
+    from .verdicts import Verdicts
+    from .waits import Waits
+
+CRASHES_ALLOWED = (
+    3  # starts in a row that ended with the process; after that the task is not started by itself
+)
+
+
+class Attempts:
+    """Carries out the decision to run a body."""
+
+    def __init__(
+        self,
+        state: PassState,
+        stored: StoredResults,
+        records: NewRecords,
+        verdicts: Verdicts,
+        waits: Waits,
+        bodies: Bodies,
+    ) -> None:
+        self._state = state
+        self._stored = stored
+        self._records = records
+        self._verdicts = verdicts
+        self._waits = waits
+        self._bodies = bodies
+
+    async def run(self, call: Call[Any], decision: Run, failed: Failed | None = None) -> Any:
+        """Attempt after attempt. `failed` is the first one's end, if that was a body of an earlier pass."""
+        state = self._state
+        earlier = decision.earlier
+        if decision.forget:
+            assert earlier is not None
+            await forget_changed(state, call.path, earlier, with_followers=decision.forget == "rerun")
+            earlier = state.ledger.record(call.path)
+        if failed is None:
+            record = self._records.new(call, earlier, attempt=decision.attempt, crashes=decision.crashes)
+        else:
+            assert earlier is not None
+            record = earlier  # the attempt goes on in its own record
+        if record.crashes >= CRASHES_ALLOWED:
+            return await self.give_up(call, record, crashed(record), call.scope)
+        state.header.saw(call.path, decision.reason)
+        if "delay_until" in call.options and record.attempt == 1 and not record.crashes and failed is None:
+            await self._delay(call, record)
+        prints: Prints | None = None
+        places = self._places(call)
+        while True:
+            if failed is None:
+                self._check_open(call)
+                if state.stopping.closed_to_new:
+                    await self._waits.park(call)
+                if self._waits.gave_place:
+                    await self._waits.take_place_back()
+                try:
+                    if places is None:
+                        return await self._attempt(call, record, prints)
+                    return await self._attempt_in_turn(call, record, prints, places)
+                except Failed as failure:
+                    failed = failure
+            error, scope, prints = failed.error, failed.scope, failed.scope.prints
+            failed = None
+            over = state.stopping.why is not None or call.scope.closed
+            if over and (scope.adopted or not state.stopping.is_cut_short):
+                return await self._end_alone(call, record, error, scope)
+            error, next_at = await self._verdicts.decide(call, record, error, scope, places)
+            note_prints(record, scope)
+            if state.flight_key(call.path) not in flights:
+                scope.fail()
+            if next_at is None:
+                return await self.give_up(call, record, error, scope)
+            waiting = record.copy(error=self._records.error_data(call, record, error))
+            del error  # and what its traceback holds: the countdown may be long
+            await self._count_down(call, waiting, next_at)
+            record = record.copy(attempt=record.attempt + 1, error=None, crashes=0)
+            state.header.saw(call.path, Reason.RETRIED)
+
+    def check_options(self, call: Call[Any]) -> None:
+        """Find a mistake in the options before the body has done anything."""
+        options = call.options
+        try:
+            policy(options.get("retry"))
+            self._timeout(call)
+            if "delay_until" in options:
+                to_timestamp(options["delay_until"], "delay_until")
+            if "properties" in options:
+                describe(options["properties"])
+            check_redact(options.get("redact", ()))
+            if "rate" in options:
+                limiter_of(rate_of_line(options["rate"], call.place), self._state.clock)
+        except UsageError as error:
+            raise self._state.stopping.misused(error)  # noqa: B904  # it is the same error
+
+    # Before an attempt ------------------------------------------------------------------------------
+
+    async def _delay(self, call: Call[Any], record: TaskRecord) -> None:
+        until = to_timestamp(call.options.get("delay_until"), "delay_until")
+        if until > self._state.clock.time():
+            await self._count_down(call, record, until)
+
+    async def _count_down(self, call: Call[Any], record: TaskRecord, until: float) -> None:
+        call.record = waiting = record.copy(status=TaskStatus.WAITING, next_at=until)
+        has_result = await self._state.ledger.save(waiting)
+        self._check_open(call)  # in a pass that was stopped, the next one counts down (A1, A7)
+        if not has_result:
+            await self._waits.pause(call.path, until, "wait" if waiting.error is None else "retry")
+
+    def _check_open(self, call: Call[Any]) -> None:
+        """A body may start only while the pass and the scope are open (I7, A6)."""
+        if self._state.stopping.why is not None or call.scope.closed:
+            raise self._state.stopping.cancellation()
+
+    def _places(self, call: Call[Any]) -> Places | None:
+        """The slots that each attempt needs; None for no limit."""
+        limiters = self.limiters_of(call)
+        if call.batch is not None:
+            return Places(
+                [], self._state.clock, told=limiters
+            )  # the batch enters them, once for all its items
+        return Places(limiters, self._state.clock) if limiters else None
+
+    def limiters_of(self, call: Call[Any]) -> list[Limiter]:
+        """The limiter of the enclosing map, if any, and the one for the task's `rate=`."""
+        limiters = [] if call.limiter is None else [call.limiter]
+        if "rate" in call.options:
+            rate = rate_of_line(call.options["rate"], call.place)
+            limiters.append(limiter_of(rate, self._state.clock))
+        return limiters
+
+    async def _attempt_in_turn(
+        self, call: Call[Any], record: TaskRecord, prints: Prints | None, places: Places
+    ) -> Any:
+        """One attempt, as soon as its limits allow it."""
+        ok = False
+        try:
+            if not places.take_now():
+                await self._await_turn(call, record, places)
+            value = await self._attempt(call, record, prints)
+            ok = True
+            return value
+        finally:
+            places.leave(ok=ok)
+
+    async def _await_turn(self, call: Call[Any], record: TaskRecord, places: Places) -> None:
+        """Wait for a slot. The attempt has not begun, and no time limit runs meanwhile (A3)."""
+        state = self._state
+        if state.feed.watched:
+            state.feed.emit(Saved(record.copy(status=TaskStatus.PENDING), live=True))
+        state.still.enter(call.path, "queued")
+        self._waits.leave_if_drained()
+        try:
+            with self._waits.untimed(call.path):
+                await places.take()
+        finally:
+            state.still.leave(call.path)
+        self._check_open(call)
+        if state.stopping.closed_to_new:
+            places.leave(ok=False)
+            await self._waits.park(call)
+        if record.attempt == 1:
+            record.started_at = state.now()
+
+    # One attempt ------------------------------------------------------------------------------------
+
+    def _attempt(self, call: Call[Any], record: TaskRecord, prints: Prints | None) -> Awaitable[Any]:
+        """Call the body once. `prints` are those of the attempts before it."""
+        call.record = record
+        scope = Scope(call.scope.owner, call.path, call.scope)
+        if record.attempt > 1:
+            scope.prints = prints or Prints()
+        timeout = self._timeout(call)
+        if timeout is None:
+            return self._bodies.run(call, record, scope)
+        return self._run_in_time(call, record, scope, timeout)
+
+    async def _run_in_time(self, call: Call[Any], record: TaskRecord, scope: Scope, seconds: float) -> Any:
+        """A3: a time limit bounds one attempt."""
+        try:
+            with anyio.move_on_after(seconds) as limit:
+                scope.limit = TimeLimit(limit)
+                return await self._bodies.run(call, record, scope)
+        finally:
+            scope.limit = None
+        error = TaskTimeoutError(
+            f"task {display_path(call.path)!r} took longer than its timeout of {seconds:g} s (attempt {record.attempt})"
+        )
+        raise Failed(error, scope)
+
+    def _timeout(self, call: Call[Any]) -> float | None:
+        if "timeout" not in call.options:
+            return self._state.settings.timeout
+        return to_seconds(call.options["timeout"], "timeout")
+
+    # The end ----------------------------------------------------------------------------------------
+
+    async def _end_alone(self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope) -> Any:
+        """The body failed when nothing waited for it any more: there is no next attempt (A6)."""
+        scope.fail()
+        if scope.adopted:
+            raise error  # the call that adopted the body records it
+        return await self.give_up(call, record, error, scope)
+
+    async def give_up(self, call: Call[Any], record: TaskRecord, error: BaseException, scope: Scope) -> Any:
+        """Record the error and raise it."""
+        state = self._state
+        data = self._records.error_data(call, record, error)
+        ended = record.copy(
+            status=TaskStatus.ERRORED, error=data, ended=next(state.ledger.ordinals), ended_at=state.now()
+        )
+        if (left_behind := flights.get(state.flight_key(call.path))) is not None:
+            left_behind.late = data
+        mark_origin(error, state.directory, state.run.id, call.path)
+        flying = sum(each.flying for each in scope.flights or ())
+        if flying and scope is not call.scope:
+            scope.deferred = ended
+            state.header.finishing(call.path, flying)
+        elif await state.ledger.save(ended):
+            # A thread's result came in at the same moment, and a result is never lost.
+            winner = state.ledger.record(call.path)
+            assert winner is not None
+            return self._stored.value(call, winner)
+        raise error
+
+
+def crashed(record: TaskRecord) -> TaskCrashedError:
+    """The error of a task whose body has died with the process too often (A1)."""
+    return TaskCrashedError(
+        f"the process died {record.crashes} times in a row while the body of task "
+        f"{display_path(record.path)!r} was running, so it is not started once more by itself. When the cause is mended, run the cell again, or run.retry()."
+    )
+
+
+async def forget_changed(state: PassState, path: str, record: TaskRecord, *, with_followers: bool) -> None:
+    """R6: forget a changed task's result, and, if asked to, those of tasks that first started after it ended."""
+    record.path = path
+    fresh = [open_again(record)]
+    if path in state.changes.parents:
+        fresh += [to_be_said_again(each) for each in state.ledger.records() if _is_line_of(each, path)]
+    if with_followers:
+        records = {each.path: each for each in state.ledger.records()}
+        within = {other for other in records if is_within(other, path)}
+        fresh += [
+            each
+            for each in forget(records, path)
+            if each.path != path and each.path not in within and each.path not in state.header.reasons
+        ]
+    await state.ledger.save_all(fresh)
+
+
+def _is_line_of(record: TaskRecord, path: str) -> bool:
+    """Whether it is a log line of that task's own body."""
+    return record.kind == "log" and parent_path(record.path) == path

@@ -1,0 +1,248 @@
+"""One call of a body: its arguments, where it runs, and how its end is told apart."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .. import _tee
+from .._bodies import Signature, bind_body, is_async, signature_of
+from .._call import MISS, Call
+from .._crashpoints import point
+from .._executors import Start, in_thread, threads
+from .._feed import Saved
+from .._flights import Flight, flights
+from .._interrupt import calls_user_code
+from .._records import Reason, TaskRecord, TaskStatus
+from .._remote.outsource import Outsourcing, executor_of, name_of
+from .._scope import Scope, current_scope
+from .._task import Task
+from ..errors import RunInterrupted, UsageError
+from .ledger import Unreadable
+from .results import note_prints
+from .scopes import returned, subtasks_end
+from .stopping import Stop
+
+if TYPE_CHECKING:
+    from .off_loop import OffLoop
+    from .results import Results
+    from .state import MakeIo, PassState
+    from .stored import StoredResults
+    from .waits import Waits
+
+_OFFERED = frozenset({"task", "io"})  # a body gets these by taking a parameter of that name
+
+
+class Failed(Exception):  # noqa: N818  # never leaves the engine
+    """An attempt ended in `error`."""
+
+    def __init__(self, error: Exception, scope: Scope) -> None:
+        self.error = error
+        self.scope = scope
+
+
+class Bodies:
+    """Calls the bodies of one pass, at most one of a task at a time (A5)."""
+
+    def __init__(
+        self,
+        state: PassState,
+        stored: StoredResults,
+        results: Results,
+        waits: Waits,
+        off_loop: OffLoop,
+        make_io: MakeIo,
+        log: Any,
+    ) -> None:
+        self.started = 0  # bodies that were called in this pass
+        self._state = state
+        self._stored = stored
+        self._results = results
+        self._waits = waits
+        self._off_loop = off_loop
+        self._make_io = make_io
+        self._log = log  # `Pass.log`
+        self._outsourcing = Outsourcing()
+
+    async def run(self, call: Call[Any], record: TaskRecord, scope: Scope) -> Any:
+        """Call the body, and return its value from the record. If an earlier attempt's body still runs, take its result.
+
+        Raises `Failed` for an error of the attempt.
+        """
+        state = self._state
+        key = state.flight_key(call.path)
+        while (living := flights.get(key)) is not None:
+            value = await self.adopt(call, living)
+            if value is not MISS:
+                return value
+        if record.attempt > 1 and (late := self._result_of_earlier(record)) is not None:
+            return self._stored.value(call, late)
+        if scope.prints is not None:
+            scope.prints.attempt = record.attempt
+        flight = Flight(key, scope.owner, scope, record)
+        flight.host = call.host
+        flights[key] = flight
+        state.flights.add(flight)
+        if state.still:
+            self._waits.tell_waiting()
+        self.started += 1
+        call.flying = True
+        if state.feed.watched:
+            state.feed.emit(Saved(record, live=True))
+        try:
+            value = await self._call_body(call, record, flight)
+            if flight.record is None:
+                await subtasks_end(state.header, scope)
+                scope.closed = True
+                await self._results.commit(flight, self._results.completed(call, record, flight, value))
+        except BaseException as error:  # noqa: BLE001  # sorted in one place
+            self._ended_badly(record, flight, error)
+        finally:
+            call.flying = False
+            if flight.record is not None:
+                call.record = flight.record
+            if not flight.gone:
+                self._off_loop.land(flight)
+        assert flight.record is not None
+        return self._stored.value(call, flight.record)
+
+    async def adopt(self, call: Call[Any], flight: Flight) -> Any:
+        """A5: take the result of a living body of an earlier attempt or pass; a second one never starts.
+
+        `MISS` if it was cut short and has neither result nor error. Raises `Failed` for its error.
+        """
+        self._state.header.saw(call.path, Reason.ADOPTED)
+        flight.scope.adopted = True
+        await flight.wait()
+        if flight.record is not None:
+            self._state.ledger.remember(flight.record)
+            return self._stored.value(call, flight.record)
+        if isinstance(flight.error, Exception) and not flight.scope.interrupted:
+            raise Failed(flight.error, flight.scope)
+        return MISS
+
+    def _result_of_earlier(self, record: TaskRecord) -> TaskRecord | None:
+        """The result of a thread that timed out, and ended before the next attempt began (A5)."""
+        found = self._state.ledger.record(record.path)
+        if found is None or (found.status, found.generation) != (TaskStatus.COMPLETED, record.generation):
+            return None
+        return found
+
+    # Where it runs ----------------------------------------------------------------------------------
+
+    @calls_user_code
+    async def _call_body(self, call: Call[Any], record: TaskRecord, flight: Flight) -> Any:
+        signature = signature_of(call.body)
+        executor = executor_of(call, self._state.settings)
+        if executor is not None:
+            record.executor = name_of(executor)
+        _tee.listen()
+        if call.batch is not None:
+            if signature.is_async and executor is None:
+                return await call.batch.join(call, flight)
+            return await self._off_loop.run(call, record, flight, call.batch.start(call, flight), waits=True)
+        if executor is not None:
+            start = self._outsourcing.start(call, self._task(call, flight), executor)
+            return await self._off_loop.run(call, record, flight, start, waits=True)
+        args, named = self._arguments(call, signature, flight)
+        point("task:begin")
+        if not signature.is_async and call.options.get("thread", True):
+            context = copy_context()
+            context.run(current_scope.set, flight.scope)
+            start = in_thread(partial(context.run, partial(call.body, *args, **named)))
+            return await self._off_loop.run(call, record, flight, start, waits=threads.full)
+        token = current_scope.set(flight.scope)
+        try:
+            if signature.is_async:
+                return returned(
+                    call.scope.owner, await call.body(*args, **named), f"the body of task {call.path!r}"
+                )
+            value = call.body(*args, **named)
+            return await value if inspect.isawaitable(value) else value
+        finally:
+            current_scope.reset(token)
+
+    def _arguments(
+        self, call: Call[Any], signature: Signature, flight: Flight
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Those of the call, with `task` and `io` where the body takes them."""
+        if call.args and call.service is None and _OFFERED.isdisjoint(signature.names):
+            return call.args, {}  # thousands of calls are like this, and need neither
+        task = self._task(call, flight)
+        offers: dict[str, Callable[[], Any]] = {
+            **({} if call.service is None else {"client": call.service.client}),
+            "task": lambda: task,
+            "io": lambda: self._make_io(flight.scope, not signature.is_async),
+        }
+        return bind_body(signature, call.args, offers)
+
+    def _task(self, call: Call[Any], flight: Flight) -> Task:
+        generation, attempt = flight.attempt.generation, flight.attempt.attempt
+        state = self._state
+        task = flight.task = Task(
+            state.run.id, call.path, generation, attempt, state.feed, flight.scope, self._log
+        )
+        return task
+
+    def start_of_batch(self, first: Call[Any], items: list[Any], node: Scope) -> Start | None:
+        """A way to call the body for several items at once off the loop; None: on the loop."""
+        state = self._state
+        executor = executor_of(first, state.settings)
+        if executor is not None:
+            call: Call[Any] = Call(node, first.segment, first.body, (items,), first.options, first.place)
+            call.awaited, call.path, call.limiter = True, node.path, first.limiter
+            task = Task(state.run.id, node.path, 0, 1, state.feed, node, self._log)
+            return self._outsourcing.start(call, task, executor)
+        if is_async(first.body):
+            return None
+        context = copy_context()
+        context.run(current_scope.set, node)
+        return in_thread(partial(context.run, first.body, items))
+
+    # Its end ----------------------------------------------------------------------------------------
+
+    def _ended_badly(self, record: TaskRecord, flight: Flight, error: BaseException) -> NoReturn:
+        """Tell apart what left a body: a cancellation, a mistake in the calling code, or an error of the attempt."""
+        stopping = self._state.stopping
+        flight.leave()
+        note_prints(record, flight.scope)
+        if isinstance(error, (Failed, Unreadable)):
+            raise error
+        if isinstance(error, GeneratorExit):  # the event loop is closed, and this coroutine is collected
+            self._cut_short(flight, error)
+            raise error
+        if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, RunInterrupted)):
+            self._cut_short(flight, error)
+            if isinstance(error, KeyboardInterrupt):
+                raise stopping.cancellation() from None
+            raise error
+        if flight.error is None:
+            flight.error = error
+        if isinstance(error, UsageError):
+            flight.scope.fail()
+            raise stopping.misused(error)
+        if flight.scope.interrupted:
+            self._cut_short(flight, error)
+            raise stopping.cancellation() from None
+        if isinstance(error, BaseExceptionGroup):
+            error = _without_cancellations(error)  # pyright: ignore[reportUnknownArgumentType]
+        if not isinstance(error, Exception):
+            raise error
+        raise Failed(error, flight.scope) from None
+
+    def _cut_short(self, flight: Flight, error: BaseException) -> None:
+        """The call was cancelled while its body ran. A thread goes on, and records its result when it comes."""
+        if not flight.abandon():
+            flight.scope.fail()
+        if isinstance(error, KeyboardInterrupt):
+            self._state.stopping.stop(Stop.INTERRUPT)
+
+
+def _without_cancellations(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Real errors outrank the cancellations that came with them."""
+    _, rest = group.split(asyncio.CancelledError)
+    return rest if rest is not None else group

@@ -1,0 +1,171 @@
+"""The first steps of every call: its path, its record, and the decision on it. Synchronous, and the whole of a replay."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from .._call import MISS, show_place
+from .._flights import flights
+from .._forget import open_again
+from .._keys import ancestors, display_key, display_path
+from .._records import Reason, RunStatus, TaskRecord, TaskStatus
+from ..errors import DuplicateKeyError, NestingError, ScopeClosedError, UsageError
+from .decide import Adopt, Decision, Replay, Run, decide
+from .ledger import Unreadable
+
+if TYPE_CHECKING:
+    from .._call import Call
+    from .._scope import Place
+    from .._task import OnChange
+    from .state import PassState
+    from .stored import StoredResults
+
+T = TypeVar("T")
+
+# Parses the JSON value that begins at a place in a text, and returns it with the place of its end.
+_scan: Callable[[str, int], tuple[Any, int]] = getattr(json.JSONDecoder(), "scan_once")  # noqa: B009  # not in its stub
+
+
+class Decider:
+    """Meets the calls of one pass. `replay` may be called from threads, too."""
+
+    def __init__(self, state: PassState, stored: StoredResults) -> None:
+        self._state = state
+        self._stored = stored
+        self._ledger = state.ledger
+        self._changes = state.changes
+        self._header = state.header
+        self._latest_within: dict[str, int] | None = None  # see `made_progress`
+
+    def replay(self, call: Call[T]) -> T:
+        """The stored value of a call, or `MISS`. Then `call.decision` says what to do, if it could be decided here."""
+        path = self._meet(call)
+        text = self._ledger.texts.get(path)
+        if text is None:
+            return MISS
+        try:
+            if text.startswith(head := self._changes.head(call)) and path not in self._changes.parents:
+                value, end = _scan(text, len(head))
+                if text[end : end + 2] == ',"':  # else the row is damaged
+                    if self._state.feed.watched:
+                        self._header.saw(path, Reason.REPLAYED)
+                    else:
+                        self._header.reasons[path] = Reason.REPLAYED
+                    return value
+            decision = self._decided(call)
+            if isinstance(decision, Replay):
+                value = self._stored.value(call, decision.record)
+                if value is not MISS:
+                    self._header.saw(path, Reason.REPLAYED)
+                    return value
+                decision = self.unless_living(call, Run(Reason.LOST_VALUE, open_again(decision.record)))
+            call.decision = decision
+        except (Exception, Unreadable):  # noqa: BLE001, S110  # `decision` meets the same, and its caller can wait (A9, R13)
+            pass
+        return MISS
+
+    def decision(self, call: Call[Any]) -> Decision:
+        """The decision on a call that `replay` had no value for. Raises `Unreadable` and errors of misuse."""
+        if call.scope.depth >= self._state.settings.max_depth:
+            name = display_path(call.path)
+            raise self._state.stopping.misused(NestingError(call.path, self._state.settings.max_depth, name))
+        decision: Decision = call.decision or self._decided(call)
+        call.decision = None
+        return decision
+
+    def decided_anew(self, call: Call[Any]) -> Decision:
+        """The decision after a body that was adopted ended with neither result nor error."""
+        return self._decided(call)
+
+    def _decided(self, call: Call[Any]) -> Decision:
+        record = self._ledger.record(call.path)
+        if record is not None:
+            call.record = record
+        decision = decide(call, record, self)
+        return decision if isinstance(decision, Replay) else self.unless_living(call, decision)
+
+    def unless_living(self, call: Call[Any], decision: Decision) -> Decision:
+        """`decision`, unless a body of an earlier attempt or pass is still running: then its result is the one (A5)."""
+        living = flights.get(self._state.flight_key(call.path))
+        return decision if living is None else Adopt(living)
+
+    # Meeting a call ---------------------------------------------------------------------------------
+
+    def _meet(self, call: Call[Any]) -> str:
+        """Give the call its path. Its key must be new in its scope, and the scope open."""
+        scope = call.scope
+        if self._state.stopping.why is not None or scope.closed:
+            self._refuse(call)
+        segment = call.segment
+        path = scope.prefix + segment
+        if segment in scope.seen:
+            raise self._state.stopping.misused(_met_twice(call, path, scope.seen[segment]))
+        call.path = path
+        scope.seen[segment] = call.place
+        if scope.parent is None:
+            self._header.meet(call)
+        return path
+
+    def _refuse(self, call: Call[Any]) -> NoReturn:
+        stopping = self._state.stopping
+        if any(scope.failed for scope in call.scope.outward()) or stopping.is_cut_short:
+            call.scope.interrupted = call.scope.interrupted or stopping.is_cut_short
+            raise stopping.cancellation()
+        raise stopping.misused(
+            ScopeClosedError(
+                f"the task {display_key(call.segment)!r} is started at {show_place(call.place)} after the body "
+                f"of {call.scope.path or 'the run'!r} had ended. Await every task inside the body that starts it."
+            )
+        )
+
+    def has_final_error(self, path: str) -> bool:
+        """Whether a task ended in an error that is replayed. A record that cannot be read ends the pass at its call."""
+        record = self._ledger.glance(path)
+        with suppress(Unreadable):
+            return record is not None and record.status == TaskStatus.ERRORED and self.is_final(record)
+        return False
+
+    # Facts that `decide` asks for -------------------------------------------------------------------
+
+    def on_change(self, call: Call[Any], record: TaskRecord) -> OnChange:
+        """What to do about changes since the result was stored; "keep" if there are none (R6)."""
+        if not self._changes.difference(call, record):
+            return "keep"
+        return call.options.get("on_change", self._state.settings.on_change)
+
+    def is_final(self, record: TaskRecord) -> bool:
+        """Whether an error is replayed (R5)."""
+        return self._state.finality.is_final(record)
+
+    def was_lost_with_the_run(self, record: TaskRecord) -> bool:
+        """Whether the task was cancelled in an earlier pass as the run failed (R5): by the group of a task that failed, or
+        by a time limit of the user's that nothing caught. Were that final, the run could never get any further."""
+        return (
+            self._state.run.last_ending == RunStatus.FAILED
+            and record.ended < self._ledger.first_ordinal
+            and not self._state.finality.is_final(record)
+        )
+
+    def made_progress(self, record: TaskRecord) -> bool:
+        """Whether a subtask started or ended after the body did, so that the body itself did not kill the process."""
+        if self._latest_within is None:  # once a pass: many bodies may have run when the process died
+            latest = self._latest_within = {}
+            for path in list(self._ledger.texts):
+                if "/" in path and (each := self._ledger.glance(path)) is not None:
+                    ordinal = max(each.began, each.ended)
+                    for around in ancestors(path):
+                        latest[around] = max(latest.get(around, 0), ordinal)
+        return self._latest_within.get(record.path, 0) > record.began
+
+
+def _met_twice(call: Call[Any], path: str, first: Place) -> UsageError:
+    name = display_path(path)
+    if call.path:
+        return UsageError(
+            f"the task {name!r}, called at {show_place(call.place)}, is awaited twice; a call is awaited once. Keep "
+            f"what that gives: result = await io.run_task({display_key(call.segment)!r}, ...)"
+        )
+    return DuplicateKeyError(path, show_place(first), show_place(call.place), name)

@@ -1,0 +1,58 @@
+"""Maps and `io.parallel`: nodes whose children are their result (C2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._feed import Saved
+from .._records import TaskStatus
+from .._scope import Scope, current_scope
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from .._call import Call, FanOut
+    from .attempts import Attempts
+    from .decide import Walk
+    from .new_record import NewRecords
+    from .state import PassState
+
+
+async def walk_items(
+    state: PassState, records: NewRecords, attempts: Attempts, call: Call[Any], decision: Walk
+) -> Any:
+    """Walk the items of a node. The node is walked in every pass; its items are replayed one by one."""
+    earlier, ledger = decision.earlier, state.ledger
+    record = records.new(call, earlier)
+    if decision.is_done:
+        call.record = earlier  # as long as all items are replayed
+        record.generation += 1  # else the record of the earlier end would win over the new one
+    state.header.saw(call.path, decision.reason)
+    begun = False
+
+    def begin() -> None:
+        nonlocal begun
+        if begun:
+            return
+        begun, call.record = True, record
+        if state.feed.watched:
+            state.feed.emit(Saved(record, live=True))
+
+    if not decision.is_done:
+        begin()
+    walk: FanOut = call.body
+    scope = Scope(call.scope.owner, call.path, call.scope)
+    token = current_scope.set(scope)
+    try:
+        value = await walk(scope, begin)
+    except BaseException as error:
+        scope.fail()
+        if isinstance(error, Exception) and not isinstance(error, UsageError):
+            await attempts.give_up(call, record.copy(tally=walk.tally), error, scope)
+        raise
+    finally:
+        current_scope.reset(token)
+        scope.closed = True
+    if begun or earlier is None or walk.tally != earlier.tally:
+        ended = record.copy(status=TaskStatus.COMPLETED, tally=walk.tally)
+        await ledger.save(ended.copy(ended=next(ledger.ordinals), ended_at=state.now()))
+    return value

@@ -1,0 +1,57 @@
+"""What this kernel keeps of a run between passes, because the store cannot hold it or did not take it."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .._codec import Blobs
+from ..errors import StoreError
+
+if TYPE_CHECKING:
+    from .._store_protocol import Row
+
+
+@dataclass(slots=True)
+class Memory:
+    """One for all passes of a run in this kernel."""
+
+    # Results that no codec can write (S4), by path and generation.
+    live: dict[tuple[str, int], Any] = field(default_factory=dict[tuple[str, int], Any])
+    # Rows, and value files by name, that a failing store did not take (A9); the next pass writes them first.
+    parked: list[Row] = field(default_factory=list["Row"])
+    parked_values: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    # The texts of the tasks' records, by path. A body of an earlier pass writes here too, and the pass that is
+    # under way must see it.
+    records: dict[str, str] = field(default_factory=dict[str, str])
+    lock: threading.Lock = field(default_factory=threading.Lock)  # held to look at `records`, then write
+
+
+class PatientBlobs:
+    """Value files. Those that a failing store did not take are kept here for the next pass (A9)."""
+
+    def __init__(self, blobs: Blobs, parked: dict[str, bytes]) -> None:
+        self._blobs = blobs
+        self._parked = parked
+        self._error: StoreError | None = None
+
+    def put(self, data: bytes) -> str:
+        """Write a file and return its name; a fault of the store is raised by `check`."""
+        try:
+            return self._blobs.put(data)
+        except StoreError as error:
+            self._error = error
+            name = hashlib.sha256(data).hexdigest()
+            self._parked[name] = data
+            return name
+
+    def check(self) -> None:
+        """Raise the store's error: no record that may name a parked file is to be committed."""
+        if self._error is not None:
+            raise self._error
+
+    def get(self, name: str) -> bytes:
+        """Read a file."""
+        return self._parked[name] if name in self._parked else self._blobs.get(name)

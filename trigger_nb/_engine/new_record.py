@@ -1,0 +1,110 @@
+"""The record of a task whose body is about to run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from .. import _codec
+from .._records import TaskRecord, TaskStatus
+from .._redact import check_redact, redact, scrub, scrub_error, secrets
+from .._task import describe
+
+if TYPE_CHECKING:
+    from .._call import Call
+    from .state import PassState
+
+
+class NewRecords:
+    """Makes records of tasks, and describes errors as they are kept."""
+
+    def __init__(self, state: PassState) -> None:
+        self._state = state
+
+    def new(
+        self, call: Call[Any], earlier: TaskRecord | None = None, *, attempt: int = 1, crashes: int = 0
+    ) -> TaskRecord:
+        """The record of a task about to run, with what survives from its previous record."""
+        options, changes = call.options, self._state.changes
+        record = TaskRecord.parse(
+            {
+                "path": call.path,
+                "status": TaskStatus.RUNNING,
+                "started": self._first_start(earlier),
+                "started_at": self._state.now(),
+            }
+        )
+        if call.kind not in {"task", "own"}:
+            record.kind = call.kind
+        if call.body is not None and call.kind == "task":
+            record.code = changes.code_of(call.body)
+            if name := changes.reference(call.body):
+                record.body = name
+        if call.args or "params" in options:
+            inputs = changes.inputs(call)
+            # The inputs of a small value are the value itself: a secret among them is not kept.
+            record.inputs = inputs if secrets.hide(inputs) == inputs else ""
+            record.params = _codec.preview(options.get("params", call.args))
+        if options or self._state.settings.redact:
+            self._describe(record, call)
+        if attempt > 1:
+            record.attempt = attempt
+        if crashes:
+            record.crashes = crashes
+        if earlier is not None:
+            record.generation = earlier.generation
+            record.settled = earlier.settled
+            if earlier.error is not None and earlier.status == TaskStatus.WAITING:
+                record.started_at = earlier.started_at  # the clock of `stop_after_delay` runs on
+        return record
+
+    def _first_start(self, earlier: TaskRecord | None) -> int:
+        """R9 goes by when a task *first* started; one that was forgotten on purpose starts over."""
+        if earlier is None or not earlier.started or (earlier.forced and not earlier.settled):
+            return next(self._state.ledger.ordinals)
+        return earlier.started
+
+    def _describe(self, record: TaskRecord, call: Call[Any]) -> None:
+        options = call.options
+        for name in ("name", "icon", "style", "description", "display_key", "codec", "on_change"):
+            if name in options:
+                setattr(record, name, secrets.hide(str(options.get(name))))
+        if call.kind == "status":
+            record.data = cast("dict[str, Any]", options)["data"]
+        if "properties" in options:
+            record.properties = describe(options["properties"])
+        patterns = [*self._state.settings.redact, *options.get("redact", ())]
+        if patterns:
+            record.redact = check_redact(patterns)
+            patterns = self._patterns_for_inputs(call, record)
+            record.params = redact(patterns, record.params)
+            for shown in record.properties:
+                for value in self._inputs(call):
+                    shown["text"] = scrub(patterns, value, shown["text"])
+
+    def error_data(self, call: Call[Any], record: TaskRecord, error: BaseException) -> dict[str, Any]:
+        """An error as it is kept, with what may be shown of it (S8)."""
+        data = _codec.encode_error(error)
+        if record.redact:
+            scrub_error(self._patterns_for_inputs(call, record), self._inputs(call), data)
+        return data
+
+    def run_error_data(self, error: BaseException, origins: list[str]) -> dict[str, Any]:
+        """The error that a run ends in, as it is kept. What its tasks hide of it is hidden here, too."""
+        state = self._state
+        data = _codec.encode_error(error)
+        if state.settings.redact:
+            scrub_error(state.settings.redact, [state.run.payload], data)
+        for path in origins:
+            record = state.ledger.glance(path)
+            told = record.error if record is not None else None
+            if told is not None and "shown" in told and told.get("message") == data.get("message"):
+                data["shown"], data["traceback"] = told["shown"], told.get("traceback", [])
+        return data
+
+    def _inputs(self, call: Call[Any]) -> list[Any]:
+        return [_codec.preview(call.options.get("params", call.args)), self._state.run.payload]
+
+    def _patterns_for_inputs(self, call: Call[Any], record: TaskRecord) -> list[str]:
+        """Arguments are a list without names: what is hidden is hidden in each of them."""
+        patterns = list(record.redact)
+        return patterns if "params" in call.options else [*patterns, *(f"*.{each}" for each in patterns)]

@@ -1,0 +1,262 @@
+"""Bodies that run off the event loop: in a thread, or in a worker of an executor.
+
+Whoever has such a body's result records it there and then (C6), also if its caller has left (A5). The steps of one body:
+
+    run       the loop queues it, and waits for `over`
+    begin     its thread begins, unless the caller has left before that
+    Landing   its thread has ended: the result is queued and committed, on that thread; then the caller is woken
+    alone     if the caller has left: the thread itself records how the body ended
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from .._feed import Saved
+from .._records import TaskRecord, TaskStatus
+from .._scope import current_scope
+from .results import note_prints
+from .scopes import subtasks_end
+
+if TYPE_CHECKING:
+    from .._call import Call
+    from .._executors import Start
+    from .._flights import Flight
+    from .._scope import Scope
+    from .new_record import NewRecords
+    from .results import Results
+    from .state import PassState
+    from .verdicts import Verdicts
+    from .waits import Waits
+
+
+class OffLoop:
+    """The bodies of one pass that run off the loop, and the end of every body."""
+
+    def __init__(
+        self, state: PassState, results: Results, records: NewRecords, verdicts: Verdicts, waits: Waits
+    ) -> None:
+        self.on_landed: Callable[[], None] = lambda: None  # called when no body of the pass runs any more
+        self._state = state
+        self._results = results
+        self._records = records
+        self._verdicts = verdicts
+        self._waits = waits
+
+    async def run(
+        self, call: Call[Any], record: TaskRecord, flight: Flight, start: Start, *, waits: bool = False
+    ) -> Any:
+        """Run a body off the loop. Returns its value if only the loop can bring it to an end; else its record is written.
+
+        `waits`: the body may have to wait for a thread or worker.
+        """
+        flight.queue()
+        over = anyio.Event()
+        unsettled: list[Any] = []  # the value, if only the loop can bring it to an end
+        limit, begun = flight.scope.limit, anyio.Event()
+        if limit is not None:
+            limit.hold()  # its time begins with its body
+        if waits and self._state.feed.watched:
+            self._state.feed.emit(Saved(record.copy(status=TaskStatus.PENDING), live=True))
+
+        def begin() -> bool:
+            if not flight.take_off():
+                return False
+            if limit is not None:
+                self._state.home.soon(begun.set)
+            if waits:
+                self._begins_late(record)
+            return True
+
+        cancel = start(begin, _Landing(self, call, record, flight, over, unsettled))
+        try:
+            if limit is not None:
+                await begun.wait()
+                limit.release()
+            await over.wait()
+        except asyncio.CancelledError:
+            if cancel is not None:
+                cancel()
+            if self._state.stopping.is_ending or flight.record is None:
+                raise
+            # The result was there first, and a replay will return it: so does this call (A8).
+        if flight.error is not None:
+            raise _explain_thread(flight.error)
+        if not unsettled:
+            return None
+        value = unsettled[0]
+        if inspect.isawaitable(value):
+            token = current_scope.set(flight.scope)
+            try:
+                value = await value
+            finally:
+                current_scope.reset(token)
+        return value
+
+    def _begins_late(self, record: TaskRecord) -> None:
+        """A body had to wait for a thread, which is no part of the time that it takes."""
+        if record.attempt == 1:
+            record.started_at = self._state.now()
+        if self._state.feed.watched:
+            self._state.feed.emit(Saved(record, live=True))
+
+    # The end of a body ------------------------------------------------------------------------------
+
+    def land(self, flight: Flight) -> None:
+        """A body has ended. On the loop, or on its thread if its caller has left."""
+        flights = self._state.flights
+        flights.discard(flight)
+        flight.land()
+        if (around := flight.scope.parent) is not None and around.deferred is not None:
+            self._save_deferred(around)
+        if flight.gone:
+            self._state.home.soon(partial(self._look_around, flight))
+        else:
+            self._look_around(flight)
+        if not flights:
+            self.on_landed()
+
+    def _look_around(self, landed: Flight) -> None:
+        """A body has ended: perhaps nothing in the run moves any more."""
+        if landed.gone and landed.record is not None:
+            self._state.still.wake(landed.path)  # the next attempt takes its result: no countdown any more
+        self._waits.leave_if_drained()
+        if self._state.still:
+            self._waits.tell_waiting()
+
+    def _save_deferred(self, scope: Scope) -> None:
+        """The last body in the scope of a failed one has ended: now the failed end is committed, too (A6)."""
+        if scope.deferred is not None and not any(call.flying for call in scope.flights or ()):
+            ended, scope.deferred = scope.deferred, None
+            self._state.header.finished(ended.path)
+            self._state.ledger.save_now(ended.copy(ended=next(self._state.ledger.ordinals)))
+
+    # A body whose caller has left -------------------------------------------------------------------
+
+    def result_here(
+        self, call: Call[Any], record: TaskRecord, flight: Flight, value: Any
+    ) -> Callable[[], None]:
+        """Queue a result on the body's own thread; returns a function that waits until it is committed."""
+        return self._results.enqueue_here(flight, self._results.completed(call, record, flight, value))
+
+    def wake(self, over: anyio.Event) -> None:
+        """Tell the caller, on its loop, that the body is over."""
+        self._state.home.soon(over.set)
+
+    def end_alone(self, call: Call[Any], record: TaskRecord, flight: Flight, unsettled: list[Any]) -> None:
+        """The body's thread has ended after its caller had left, and perhaps the event loop, too."""
+        try:
+            if unsettled:
+                self._state.home.run(lambda: self._finish_alone(call, record, flight, unsettled[0]))
+        except BaseException as error:  # noqa: BLE001  # recorded as the body's
+            flight.error = error
+            if inspect.iscoroutine(unsettled[0]):
+                unsettled[0].close()
+        self._record_alone(call, flight)
+        self.land(flight)
+
+    async def _finish_alone(self, call: Call[Any], record: TaskRecord, flight: Flight, value: Any) -> None:
+        current_scope.set(flight.scope)
+        value = await value if inspect.isawaitable(value) else value
+        await subtasks_end(self._state.header, flight.scope)
+        flight.scope.closed = True
+        await self._results.commit(flight, self._results.completed(call, record, flight, value))
+
+    def _record_alone(self, call: Call[Any], flight: Flight) -> None:
+        """Record how a body ended that outlived its call, if nothing is recorded yet and nothing else will be."""
+        if flight.record is not None or flight.scope.adopted or flight.canceled is not None or flight.late:
+            return
+        flight.scope.fail()
+        note_prints(flight.attempt, flight.scope)
+        self._state.ledger.save_now(self._ended_alone(call, flight.attempt, flight.error, flight.scope))
+
+    def _ended_alone(
+        self, call: Call[Any], attempt: TaskRecord, error: BaseException | None, scope: Scope
+    ) -> TaskRecord:
+        state = self._state
+        interrupted = attempt.copy(status=TaskStatus.PENDING, interrupted=True)
+        if not isinstance(error, Exception) or scope.interrupted:
+            return interrupted
+        last: BaseException = error
+        if state.stopping.is_cut_short:  # the next pass goes on with the attempts (A1, A7)
+            if "on_error" in call.options:
+                return interrupted  # the handler can only be asked in a pass
+            try:
+                last, next_at = self._verdicts.judge(call, attempt, error, None, state.clock.time())
+            except Exception:  # noqa: BLE001  # of a retry strategy: the next pass raises it where it is seen
+                return interrupted
+            if next_at is not None:
+                data = self._records.error_data(call, attempt, last)
+                return attempt.copy(status=TaskStatus.WAITING, error=data, next_at=next_at)
+        data = self._records.error_data(call, attempt, last)
+        return attempt.copy(
+            status=TaskStatus.ERRORED, error=data, ended=next(state.ledger.ordinals), ended_at=state.now()
+        )
+
+
+class _Landing:
+    """The end of one body that ran off the loop: called with how it ended, from any thread."""
+
+    def __init__(
+        self,
+        off_loop: OffLoop,
+        call: Call[Any],
+        record: TaskRecord,
+        flight: Flight,
+        over: anyio.Event,
+        unsettled: list[Any],
+    ) -> None:
+        self._off_loop = off_loop
+        self._call = call
+        self._record = record
+        self._flight = flight
+        self._over = over
+        self._unsettled = unsettled
+        self._settle: Callable[[], None] | None = None
+
+    def __call__(self, outcome: Callable[[], Any]) -> None:
+        self.enter(outcome)
+        self.settle()
+
+    def enter(self, outcome: Callable[[], Any]) -> None:
+        """Queue the result for the next commit. `outcome` returns the body's value or raises its error."""
+        flight = self._flight
+        try:
+            value = outcome()
+            if inspect.isawaitable(value) or flight.scope.flights:
+                self._unsettled.append(value)
+                return
+            flight.scope.closed = True
+            self._settle = self._off_loop.result_here(self._call, self._record, flight, value)
+        except BaseException as error:  # noqa: BLE001  # raised in the caller, if it still waits
+            flight.error = error
+
+    def settle(self) -> None:
+        """Wait until the result is committed, and wake the caller, if it still waits."""
+        flight = self._flight
+        try:
+            if self._settle is not None:
+                self._settle()
+        except BaseException as error:  # noqa: BLE001  # raised in the caller, if it still waits
+            flight.error = error
+        if flight.end_in_thread():
+            self._off_loop.wake(self._over)
+        else:
+            self._off_loop.end_alone(self._call, self._record, flight, self._unsettled)
+
+
+def _explain_thread(error: BaseException) -> BaseException:
+    """Name `thread=False` on an error that comes from running in a thread."""
+    if type(error).__module__ == "sqlite3" and "created in a thread" in str(error):
+        note = (
+            "a `def` body runs in a worker thread; say thread=False on the task to run it where the job runs"
+        )
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+    return error

@@ -1,0 +1,60 @@
+"""The end of a scope: what its function returned, and the subtasks that are still in flight (A6)."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import anyio
+
+from .._call import SAID, Call, show_place
+from .._keys import display_key, display_path
+from .._records import FAN_OUT
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from .._passapi import PassApi
+    from .._scope import Scope
+    from .header import Header
+
+T = TypeVar("T")
+
+
+def returned(owner: PassApi, value: T, whose: str) -> T:
+    """The value of a coroutine function. If it is a task that was not awaited, that task would never run."""
+    if value is SAID:
+        return cast("T", None)
+    if isinstance(value, Call):
+        call = cast("Call[Any]", value)
+        call.awaited = True  # said here, and not once more by a warning
+        raise owner.misused(
+            UsageError(
+                f"{whose} returned a task that has not run: write `return await` at {show_place(call.place)}, "
+                f"return await io.run_task({display_key(call.segment)!r}, ...)"
+            )
+        )
+    return value
+
+
+async def subtasks_end(header: Header, scope: Scope) -> None:
+    """Wait until all subtasks of a body that has returned have ended, and warn of them."""
+    while scope.flights:
+        for call in list(scope.flights):
+            _warn_left_behind(header, call, scope)
+        if scope.emptied is None:
+            scope.emptied = anyio.Event()
+        await scope.emptied.wait()
+        scope.emptied = None
+
+
+def _warn_left_behind(header: Header, call: Call[Any], scope: Scope) -> None:
+    if call.kind in FAN_OUT and call.body.stopped:
+        return  # a loop over it was left on purpose
+    text = (
+        f"the body of {display_path(scope.path) or 'the run'!r} returned while task "
+        f"{display_path(call.path)!r} (started at "
+        f"{show_place(call.place)}) was running; its end is awaited. Await every task inside the body that starts it."
+    )
+    if text not in header.hints:
+        header.hint(text)
+        warnings.warn(text, RuntimeWarning, stacklevel=2)

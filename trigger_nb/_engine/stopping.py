@@ -1,0 +1,110 @@
+"""How a pass ends: what stopped it, and how its calls are cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..errors import StoreError, TriggerError, UsageError
+
+if TYPE_CHECKING:
+    from .._call import Call
+    from .._executors import Home
+
+
+class Stop(StrEnum):
+    """Why a pass takes no more calls."""
+
+    INTERRUPT = "interrupt"
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    SUPERSEDED = "superseded"
+    STORE = "store"
+    ENDED = "ended"  # by itself: the run function has returned or raised
+
+
+class Stopping:
+    """Whether and why a pass is stopped, and the tasks of the event loop that a stop cancels.
+
+    Lives on the loop; only `look_at_lease` may be called from another thread.
+    """
+
+    def __init__(self, home: Home, is_lost: Callable[[], bool]) -> None:
+        self.why: Stop | None = None
+        self.error: TriggerError | None = None  # what `await run` raises for a stop of our own making
+        self.misuse: UsageError | None = None  # the first one; it fails the run even if swallowed (I4)
+        self.event: asyncio.Event | None = None  # set by the stop
+        self.driver: asyncio.Task[Any] | None = None  # waits for the pass
+        self.main: asyncio.Task[Any] | None = None  # runs the run function; a stop cancels it
+        self.calls: set[Call[Any]] = set()  # those being performed now
+        self.closed_to_new = False  # superseded: bodies in flight may end, no new one begins (I7)
+        self.is_lost = is_lost  # whether another kernel has taken the run over
+        self._home = home
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the pass was stopped from outside, and not ended by its run function."""
+        return self.why not in (None, Stop.ENDED)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the pass was stopped, or the event loop is shutting down."""
+        return self.why is not None or (self.driver is not None and self.driver.cancelling() > 0)
+
+    def misused(self, error: UsageError) -> UsageError:
+        """Keep an error of misuse, which fails the run; for `raise stopping.misused(...)`."""
+        self.misuse = self.misuse or error
+        return error
+
+    def stop(self, why: Stop, error: TriggerError | None = None) -> None:
+        """End the pass: cancel what runs in it. Only the first call counts."""
+        if self.why is not None:
+            if self.why == Stop.PAUSE and why == Stop.CANCEL:  # cancelled before the pause has taken effect
+                self.why = why
+            return
+        self.why = why
+        self.error = error
+        if self.event is not None:
+            self.event.set()
+        if self.main is not None:
+            self.main.cancel()
+            # What the main task awaits is cancelled through it. A second cancellation would also cancel its
+            # cleanup, so only calls that are still running after that are cancelled directly.
+            self._home.soon(lambda: self._home.soon(self._cancel_left_behind))
+
+    def _cancel_left_behind(self) -> None:
+        for host in {call.host for call in self.calls if call.host is not None}:
+            if not host.cancelling():
+                host.cancel()
+
+    def end(self) -> None:
+        """The run function has returned or raised: bodies in flight may end, nothing new begins."""
+        self.why = self.why or Stop.ENDED
+
+    def cancellation(self) -> BaseException:
+        """The exception that unwinds user code when the pass is stopped."""
+        return asyncio.CancelledError()
+
+    async def fail(self, error: TriggerError) -> NoReturn:
+        """A9, R13: end the pass, and let the call wait for that. A fault of ours is never raised from `io`."""
+        if self.why is None:
+            self.stop(Stop.STORE, error)
+            await asyncio.Event().wait()  # until it is cancelled
+        raise self.cancellation()
+
+    def on_store_fault(self, error: StoreError) -> None:
+        """End the pass for a fault that no call waits for."""
+        self.stop(Stop.STORE, error)
+
+    def look_at_lease(self) -> None:
+        """Stop if another kernel has taken the run over: it calls the bodies now. On the watch's thread."""
+        if self.why is None and self.is_lost():
+            self._home.soon(lambda: self.stop(Stop.STORE))
+
+    async def unwind(self, patience: float) -> None:
+        """After a stop: wait until the calls that it cut short have recorded how they ended."""
+        hosts = {call.host for call in self.calls if call.host is not None}
+        if self.why != Stop.ENDED and hosts:
+            await asyncio.wait(hosts, timeout=patience)

@@ -1,0 +1,172 @@
+"""Waiting: waits and countdowns, calls that are parked, and the slot of a run that only waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import anyio
+
+from .._feed import SavedRun
+from .._keys import is_within
+from .._records import RunStatus, TaskStatus
+from .ledger import run_row
+from .stopping import Stop
+
+if TYPE_CHECKING:
+    from .._call import Call
+    from .._limits.places import RunPlace
+    from .._scope import Scope
+    from .decide import Wait
+    from .idle import Why
+    from .new_record import NewRecords
+    from .state import PassState
+
+IDLE_SLOT_SECONDS = 10.0  # how long a run that only waits keeps its slot among the runs of its job
+
+
+class Waits:
+    """Lets calls of one pass wait, and keeps the status of the run true meanwhile."""
+
+    def __init__(self, state: PassState, records: NewRecords) -> None:
+        self.place: RunPlace | None = None  # the run's slot, if its job has a limit
+        self.gave_place = False  # other runs may use the slot while everything here waits
+        self._state = state
+        self._records = records
+        self._still = state.still
+
+    # The task `io.wait` -----------------------------------------------------------------------------
+
+    async def wait(self, call: Call[Any], decision: Wait) -> None:
+        """W1: wait until one absolute deadline, stored once."""
+        ledger = self._state.ledger
+        self._state.header.saw(call.path, decision.reason)
+        if decision.until is not None:
+            assert decision.earlier is not None
+            record = decision.earlier.copy(
+                status=TaskStatus.WAITING, canceled=None, interrupted=False, ended=0, ended_at=None
+            )
+            call.record = record
+        else:
+            assert call.deadline is not None
+            if self._state.stopping.closed_to_new:
+                await self.park(call)
+            now = self._state.clock.time()
+            record = self._records.new(call, decision.earlier)
+            record.status, record.next_at = TaskStatus.WAITING, call.deadline(now)
+            call.record = record
+            if record.next_at > now:
+                await ledger.save(record)
+        await self.pause(call.path, record.next_at or 0.0, "wait")
+        await ledger.save(
+            record.copy(status=TaskStatus.COMPLETED, ended=next(ledger.ordinals), ended_at=self._state.now())
+        )
+
+    async def pause(self, path: str, until: float, why: Why) -> None:
+        """Sleep until then, or until the wait is skipped. No attempt's time runs meanwhile (A3)."""
+        if until <= self._state.clock.time():
+            return
+        with anyio.CancelScope() as pause, self.untimed(path):
+            self._still.enter(path, why, pause)
+            self.leave_if_drained()
+            self.tell_waiting()
+            try:
+                await self._sleep_until(until)
+            finally:
+                self._still.leave(path)
+        await self.take_place_back()
+        self.tell_waiting()
+
+    async def _sleep_until(self, until: float) -> None:
+        """C4: a run in which nothing has moved for a while gives its slot to others."""
+        clock, patience = self._state.clock, IDLE_SLOT_SECONDS
+        while self.place is not None and (soon := clock.time() + patience) < until:
+            await clock.sleep_until(soon)
+            if not self.gave_place and self._still.is_all(self._state.flights):
+                self.gave_place = True
+                self.place.step_out()
+            patience *= 2
+        await clock.sleep_until(until)
+
+    async def take_place_back(self) -> None:
+        """Wait for a slot again before a body begins."""
+        if self.gave_place and self.place is not None:
+            self.gave_place = False
+            await self.place.step_in()
+
+    @contextmanager
+    def untimed(self, path: str) -> Generator[None]:
+        """Stop the time limits of the attempts around a call."""
+        limits = [
+            flight.scope.limit
+            for flight in self._state.flights
+            if flight.scope.limit is not None and is_within(path, flight.path)
+        ]
+        for limit in limits:
+            limit.hold()
+        try:
+            yield
+        finally:
+            for limit in limits:
+                limit.release()
+
+    def skip(self, path: str) -> None:
+        """End a wait or a countdown now, also one that this pass has not come to yet."""
+        if self._still.wake(path):
+            return
+        record = self._state.ledger.glance(path)
+        if record is not None and record.status == TaskStatus.WAITING:
+            self._state.ledger.save_with_next(record.copy(next_at=self._state.clock.time()))
+
+    def tell_waiting(self) -> None:
+        """Keep the run's status true: it is WAITING while everything that moves in it waits."""
+        if self._state.stopping.why is not None:
+            return
+        run, feed = self._state.run, self._state.feed
+        reason = self._still.reason if self._still.is_all(self._state.flights) else ""
+        status = RunStatus.WAITING if reason else RunStatus.RUNNING
+        if (run.status, run.reason) == (status, reason):
+            return
+        run.status, run.reason = status, reason
+        if reason:
+            self._state.ledger.ride_along(run_row(run))
+        if feed.watched:
+            feed.emit(SavedRun(run.copy()))
+
+    # Calls that cannot go on in this pass -----------------------------------------------------------
+
+    async def park(self, call: Call[Any]) -> NoReturn:
+        """Wait for the end of the pass: the next one carries the call out."""
+        self._still.enter(call.path, "parked")
+        self.leave_if_drained()
+        await anyio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    def leave_if_drained(self) -> None:
+        """Stop a pass that is closed to new bodies when nothing in it moves any more."""
+        stopping = self._state.stopping
+        if stopping.closed_to_new and self._still.is_all(self._state.flights):
+            stopping.stop(Stop.SUPERSEDED)
+
+    # Child runs -------------------------------------------------------------------------------------
+
+    async def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[None]]) -> None:
+        """C4: a run that waits for another one has no slot meanwhile; the other one may need it."""
+        place = self.place
+        if place is None:
+            await wait()
+            return
+        place.step_out()
+        try:
+            await wait()
+        except BaseException:
+            if self._state.stopping.why is None:  # only this call was cancelled, and the run goes on
+                place.step_in_now()
+            raise
+        if threading.get_ident() == self._state.home.thread:
+            with self.untimed(scope.path):
+                await place.step_in()
+        else:
+            await place.step_in()

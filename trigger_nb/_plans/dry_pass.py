@@ -1,0 +1,263 @@
+"""A dry pass: decides every call as a pass does, and notes what a pass would do instead of doing it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from .._call import MISS, Call
+from .._clock import to_timestamp
+from .._engine.attempts import CRASHES_ALLOWED, crashed, forget_changed
+from .._engine.decide import Adopt, Decision, ExpectCancel, Raise, Replay, Run, Wait, Walk
+from .._engine.decider import Decider
+from .._engine.ledger import Unreadable
+from .._engine.new_record import NewRecords
+from .._engine.origins import mark_origin, origins
+from .._engine.state import PassState
+from .._engine.stopping import Stop
+from .._engine.stored import StoredResults
+from .._feed import Feed
+from .._forget import open_again
+from .._io import checkpoint
+from .._records import Reason
+from .._scope import Scope, current_scope
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from .._call import FanOut, Settings
+    from .._clock import Clock
+    from .._commit import GroupCommit
+    from .._engine.memory import Memory
+    from .._executors import Home, Start
+    from .._limits.limiter import Limiter
+    from .._records import RunRecord
+    from .._store_protocol import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A call that would not be replayed, or a run or an event that would be started."""
+
+    call: Call[Any] | None
+    reason: Reason
+    due: float | None = None  # not before then, in seconds since the epoch
+    what: str = ""  # the run or event that is started, if it is no call
+
+
+class DryPass:
+    """Stands where a pass would: see `PassApi`. It calls no body and writes nothing.
+
+    Where a body would be called, the call is noted and never returns. What runs beside it goes on.
+    """
+
+    def __init__(
+        self,
+        *,
+        run: RunRecord,
+        was_completed: bool,
+        store: Store,
+        journal: GroupCommit,
+        clock: Clock,
+        home: Home,
+        settings: Settings,
+        memory: Memory,
+        sleep_until: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self.run = run
+        self.clock = clock
+        self.home = home
+        self.settings = settings
+        self.feed = Feed()
+        self.bodies: list[Met] = []  # those that would be called, in the order in which they were met
+        self.waits: list[Met] = []
+        self.walked: set[str] = set()  # paths of maps and of `io.parallel`
+        self.stored = dict(memory.records)  # the texts of the tasks' records as they are, by path
+        self.result: tuple[Any] | None = None  # what the run function returned
+        self.failure: BaseException | None = None  # or raised
+        self._state = PassState(
+            owner=self,
+            run=run,
+            store=store,
+            journal=journal,
+            clock=clock,
+            feed=self.feed,
+            home=home,
+            settings=settings,
+            memory=memory,
+            run_was_completed=was_completed,
+            is_lost=lambda: False,
+        )
+        self.root = self._state.root
+        self.ledger = self._state.ledger
+        self.header = self._state.header
+        self.changes = self._state.changes
+        self.stopping = self._state.stopping
+        self._results = StoredResults(self._state)
+        self._records = NewRecords(self._state)
+        self._decider = Decider(self._state, self._results)
+        self.replay = self._decider.replay
+        self._sleep_until = sleep_until
+        self._open: set[str] = set()  # paths of maps of which an item would run
+
+    # What a plan tells ------------------------------------------------------------------------------
+
+    @property
+    def replayed(self) -> list[str]:
+        """Paths of the tasks and waits whose stored result or error was given."""
+        return [
+            path
+            for path, reason in self.header.reasons.items()
+            if reason == Reason.REPLAYED and path not in self.walked
+        ]
+
+    @property
+    def error(self) -> BaseException | None:
+        """The error that the run would fail with, as far as that is known."""
+        error = self.stopping.misuse
+        if error is None and self.stopping.why == Stop.ENDED and isinstance(self.failure, Exception):
+            error = self.failure
+        return error
+
+    def run_error_data(self, error: BaseException) -> dict[str, Any]:
+        """That error as a run keeps it."""
+        return self._records.run_error_data(error, origins(error, self._state.directory, self.run.id))
+
+    # Calls ------------------------------------------------------------------------------------------
+
+    async def perform(self, call: Call[Any]) -> Any:
+        """The value of a call that is known all the same. Else the call is noted: then a map's item gives `MISS`, and any
+        other call never returns."""
+        try:
+            return await self._foresee(call, self._decider.decision(call))
+        except Unreadable as unread:
+            return await self.stopping.fail(unread.error)
+
+    async def _foresee(self, call: Call[Any], decision: Decision) -> Any:
+        due: float | None = None
+        while True:
+            match decision:
+                case Run():
+                    return await self._would_run(call, decision, due)
+                case Raise():
+                    raise self._results.error(call, decision.record)
+                case Walk():
+                    return await self._walk(call, decision)
+                case Wait(then=None):
+                    return await self._wait(call, decision)
+                case Wait(then=then):
+                    assert then is not None
+                    due = decision.until if (decision.until or 0.0) > self.clock.time() else None
+                    decision = then
+                case ExpectCancel():
+                    await self._sleep_until(self.clock.time() + decision.seconds)
+                    decision = decision.then
+                case Adopt():
+                    decision = Run(Reason.ADOPTED)
+                case Replay(record):
+                    value = self._results.value(call, record)
+                    if value is not MISS:
+                        self.header.saw(call.path, Reason.REPLAYED)
+                        return value
+                    decision = Run(Reason.LOST_VALUE, open_again(record))
+
+    async def _would_run(self, call: Call[Any], decision: Run, due: float | None) -> Any:
+        """A body would be called. What comes after it cannot be known."""
+        if decision.forget:
+            assert decision.earlier is not None
+            rerun = decision.forget == "rerun"
+            await forget_changed(self._state, call.path, decision.earlier, with_followers=rerun)
+        if decision.crashes >= CRASHES_ALLOWED:
+            error = crashed(self._records.new(call, decision.earlier, crashes=decision.crashes))
+            mark_origin(error, self._state.directory, self.run.id, call.path)
+            raise error
+        self.header.saw(call.path, decision.reason)
+        if "delay_until" in call.options and decision.attempt == 1 and due is None:
+            due = self._delay(call)
+        if call.kind == "status" or call.body is checkpoint:
+            return None  # their only value
+        self.bodies.append(Met(call, decision.reason, due))
+        if call.limiter is None:
+            await self._never()
+        self._open.add(call.scope.path)  # a map goes on to its next item
+        return MISS
+
+    def _delay(self, call: Call[Any]) -> float | None:
+        until = to_timestamp(call.options.get("delay_until"), "delay_until")
+        return until if until > self.clock.time() else None
+
+    async def _wait(self, call: Call[Any], decision: Wait) -> None:
+        now = self.clock.time()
+        until = decision.until
+        if until is None:
+            assert call.deadline is not None
+            until = call.deadline(now)
+        is_over = until <= now
+        reason = Reason.REPLAYED if is_over and decision.reason != Reason.NEW else decision.reason
+        self.header.saw(call.path, reason)
+        if not is_over:
+            self.waits.append(Met(call, reason, until))
+            await self._sleep_until(until)
+
+    async def _walk(self, call: Call[Any], decision: Walk) -> Any:
+        self.walked.add(call.path)
+        self.header.saw(call.path, decision.reason)
+        walk: FanOut = call.body
+        scope = Scope(cast("Any", self), call.path, call.scope)
+        token = current_scope.set(scope)
+        try:
+            value = await walk(scope, lambda: None)
+        except Exception as error:
+            if call.path not in self._open or isinstance(error, UsageError):
+                mark_origin(error, self._state.directory, self.run.id, call.path)
+                raise
+        else:
+            if call.path not in self._open:
+                return value
+        finally:
+            current_scope.reset(token)
+            scope.closed = True
+        return await self._never()
+
+    async def _never(self) -> NoReturn:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("unreachable")
+
+    # The rest of `PassApi` --------------------------------------------------------------------------
+
+    def has_final_error(self, path: str) -> bool:
+        """Whether a task ended in an error that is replayed."""
+        return self._decider.has_final_error(path)
+
+    def misused(self, error: UsageError) -> UsageError:
+        """Keep an error of misuse, which the run would fail with."""
+        return self.stopping.misused(error)
+
+    def cancellation(self) -> BaseException:
+        """The exception that unwinds user code at the end."""
+        return self.stopping.cancellation()
+
+    def about_to_start(self, what: str) -> None:
+        """User code would start a run or send an event by itself: note that, and go no further."""
+        self.bodies.append(Met(None, Reason.NEW, what=what))
+        raise self.cancellation()
+
+    def log(self, scope: Scope, level: str, message: object, data: Any = None) -> None:
+        """Log lines are not written."""
+
+    def limiters_of(self, call: Call[Any]) -> list[Limiter]:
+        """No limiter: nothing begins."""
+        return []
+
+    def start_of_batch(self, first: Call[Any], items: list[Any], node: Scope) -> Start | None:
+        """No batch begins."""
+        return None
+
+    def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[None]]) -> Awaitable[None]:
+        """Wait for another run, which holds no slot here."""
+        return wait()
+
+    def look_at_lease(self) -> None:
+        """A plan holds no lease."""
