@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.worlds import World
-from trigger_nb import _lease, _valuefiles
+from trigger_nb import _valuefiles
 from trigger_nb._lease import acquire
 from trigger_nb._store import DiskStore
 from trigger_nb.errors import CorruptRecordError, StoreError
@@ -37,10 +37,6 @@ def projects(tmp_path):
         (root / name / "file").write_text("precious")
         (root / name / ("0" * 64)).write_text("precious")
         os.utime(root / name, YEARS_AGO)
-    (root / "notes.beat").write_text("precious")
-    (root / ("0" * 16 + ".beat")).write_text("precious")
-    for file in root.glob("*.beat"):
-        os.utime(file, YEARS_AGO)
     return root
 
 
@@ -130,21 +126,22 @@ def test_what_has_another_name_elsewhere_stays_there(plain, tmp_path):
     assert (tmp_path / "mine").read_bytes() == held
 
 
-def test_own_files_beside_the_heartbeats_stay(plain):
+def test_heartbeats_of_older_versions_stay_where_they_are(plain):
     plain.run(one_task(plain), "a")
     leases = plain.client.dir / "leases"
     leases.mkdir()
-    (leases / "mine.beat").write_text("precious")
-    os.utime(leases / "mine.beat", YEARS_AGO)
-    plain.client.prune(older_than=0)
-    assert (leases / "mine.beat").exists()
+    (leases / ("0" * 16 + ".beat")).write_text("{}")
+    os.utime(leases / ("0" * 16 + ".beat"), YEARS_AGO)
+    plain.new_kernel()
+    assert plain.client.prune(older_than=0).skipped == ()
+    assert (leases / ("0" * 16 + ".beat")).exists()
 
 
 # What is opened -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("to", ["file", "folder", "nothing"])
-@pytest.mark.parametrize("name", ["cache.db", "cache.db-wal", "cache.db-shm", "run.lock", "values", "leases"])
+@pytest.mark.parametrize("name", ["cache.db", "cache.db-wal", "cache.db-shm", "run.lock", "values"])
 def test_a_store_that_holds_a_link_is_not_opened(plain, projects, name, to):
     """Git keeps links: a cloned store could have its files written, and removed, anywhere else."""
     plain.run(one_task(plain), BIG)
@@ -360,32 +357,3 @@ def test_a_lock_file_that_was_replaced_by_a_link_is_noticed(plain, tmp_path):
     lock.symlink_to(tmp_path / "moved.lock")
     with pytest.raises(StoreError, match=r"run\.lock is a link"):
         plain.run(job, "b")
-
-
-@pytest.mark.parametrize("kind", ["beat", "taken"])
-@pytest.mark.parametrize("put", ["fifo", "link", "folder"])
-def test_a_heartbeat_that_is_no_file_does_not_hang(tmp_path, kind, put):
-    holder = {"host": "far", "boot": "x", "since": 0.0, "token": "token"}
-    path = _lease._lease_file(tmp_path, holder, kind)
-    path.parent.mkdir()
-    if put == "fifo":
-        os.mkfifo(path)
-    elif put == "link":
-        path.symlink_to("/dev/zero")
-    else:
-        path.mkdir()
-    with pytest.raises(StoreError, match=f"{path.name} is (a link|not the kind of file)"):
-        acquire(tmp_path, "run", holder)
-    if kind == "beat":
-        with pytest.raises(StoreError, match=f"{path.name} is (a link|not the kind of file)"):
-            _lease.is_held(tmp_path, "run", holder)
-
-
-def test_no_heartbeat_is_written_through_a_link(tmp_path, projects):
-    lease = acquire(tmp_path, "run")
-    (tmp_path / "leases").symlink_to(projects)
-    before = all_of(projects)
-    lease.beat()
-    assert not lease.lost
-    lease.release()
-    assert all_of(projects) == before

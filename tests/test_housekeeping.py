@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
 import re
 import signal
 import sqlite3
@@ -157,7 +156,6 @@ def test_what_was_deleted_runs_anew(world, job):
     assert not any(
         run.id in kept for kept in (runtime.memories, runtime.passes, runtime.feeds, runtime._leases)
     )
-    assert list((world.client.dir / "leases").glob("*")) == []
     world.run(job, "a")
     assert world.last(job).task("task").reason == "new"
 
@@ -557,20 +555,6 @@ def test_what_is_nobodys_is_swept_once_it_has_lain(plain, monkeypatch):
     assert {path.parent for path in value_files(plain)} == {kept}
     assert len(value_files(plain)) == 1
     assert plain.client.runs()[0].output == BIG
-
-
-def test_old_heartbeats_are_swept(plain):
-    """One of now is a kernel's on another machine, which lives; a claim is for one that may only sleep."""
-    plain.run(one_task(plain), "a")
-    leases = plain.client.dir / "leases"
-    leases.mkdir(exist_ok=True)
-    old, young = "0" * 16, "1" * 16
-    for name in (f"{old}.beat", f"{old}.taken", f"{young}.beat"):
-        (leases / name).write_text("{}")
-    for name in (f"{old}.beat", f"{old}.taken"):
-        os.utime(leases / name, (0, 0))
-    plain.client.prune(older_than=DAY)
-    assert {path.name for path in leases.iterdir()} == {f"{old}.taken", f"{young}.beat"}
 
 
 # Kills, and other kernels --------------------------------------------------------------------------

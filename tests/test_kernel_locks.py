@@ -123,7 +123,7 @@ def test_when_the_holder_is_killed_the_second_takes_over(pair):
 
 
 def test_a_holder_that_is_stopped_is_alive(pair):
-    """Alive means locked, however old its heartbeat: a suspended kernel goes on where it was."""
+    """Alive means locked: a suspended kernel goes on where it was."""
     first, second = pair
     start(first, "stopped")
     os.kill(first.pid, signal.SIGSTOP)

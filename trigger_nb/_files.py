@@ -75,6 +75,12 @@ def open_file(path: Path, flags: int = os.O_RDONLY) -> int:
     return descriptor
 
 
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """What tells the file at that path from one that has replaced it; None when there is none."""
+    status = _status(path)
+    return None if status is None else (status.st_dev, status.st_ino)
+
+
 def read_file(path: Path) -> bytes:
     """The content of a regular file. Raises an `OSError` for anything else."""
     with os.fdopen(open_file(path), "rb") as file:

@@ -283,7 +283,6 @@ def _sweep(runtime: Runtime) -> None:
     owners = {*store.tally(), *(run.id for run in runtime.each_run_record())}
     events = {key.removeprefix("event/") for key, _ in store.select("events")}
     store.sweep_blobs(owners | events)
-    _lease.sweep(store.directory)
 
 
 def _shrink(runtime: Runtime) -> str:

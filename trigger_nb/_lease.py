@@ -1,23 +1,20 @@
 """One run is driven by one kernel at a time (rule C5).
 
-On one machine an operating-system lock says who: it is held by the kernel's process and ends with
-it, whatever the kernel was doing, so *alive means locked* and nobody has to guess from a heartbeat.
-A lock does not reach other machines. There the kernel that is written down as the run's holder is
-taken for alive while its heartbeat, a small file beside the database, is less than `TIME_TO_LIVE`
-old; after that another may take over, and the former one finds out (`Lease.lost`).
+An operating-system lock says which: the kernel's process holds it, and it ends with the process. So
+*alive means locked*, and nobody has to guess from a heartbeat. Locks do not reach other machines, which
+is one reason why a store has to be on a local disk (`_localdisk`). A holder on another machine is met all
+the same where a folder is shared with a virtual machine, or a store was moved while a run was under way:
+its record counts for a day.
 
-The plain path costs no commit: the holder goes into the run's record, which the engine writes anyway
-at the beginning of a pass, and the first heartbeat comes after `INTERVAL`.
+A lease costs no commit: the holder is part of the run's record, which the engine writes anyway at the
+beginning of a pass.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
-import re
-import secrets
 import socket
 import sys
 import threading
@@ -28,39 +25,38 @@ from os import getpid
 from pathlib import Path
 from typing import Any
 
-from ._files import is_file, is_folder, make_folder, open_file, read_file
+from ._files import file_identity, open_file
+from ._localdisk import SINGLE_MACHINE, is_single_machine
 from .errors import RunLockedError, StoreError
 
-# For how many seconds a kernel on another machine is taken for alive after its last heartbeat.
-TIME_TO_LIVE = 60.0
-# How often a kernel beats: two beats in a row may fail.
-INTERVAL = TIME_TO_LIVE / 3
-# A heartbeat that is older is nobody's, in seconds.
-_LONG_DEAD = 86_400.0
-
-_BEAT = re.compile(r"[0-9a-f]{16}\.beat\Z")
+# For how many seconds after it began a kernel on another machine is taken for alive.
+TIME_TO_LIVE = 86_400.0
 
 
 def acquire(
     store: Path, run_id: str, recorded: dict[str, Any] | None = None, *, now: float | None = None
 ) -> Lease:
-    """Take the lease of a run, or raise `RunLockedError`, which names who has it.
+    """Take the lease of a run, or raise `RunLockedError`, which names the holder.
 
-    `recorded` is what the run's record says of its holder (`RunRecord.holder`) at this moment, or
-    None. `now` is the machine's time in seconds since the epoch, for tests.
+    `recorded` is the holder in the run's record (`RunRecord.holder`) at this moment, or None. `now` is
+    the machine's time in seconds since the epoch, for tests.
     """
     now = time.time() if now is None else now
-    holder = {**_this_kernel(getpid()), "since": now, "token": secrets.token_hex(8)}
+    if recorded and _may_live_elsewhere(recorded, now):
+        raise RunLockedError(_message_elsewhere(run_id, recorded))
     with _reach(store, run_id):
         lock = _Lock(store, run_id)
         if not lock.take():
-            raise RunLockedError(_message(run_id, recorded if _may_be_living(recorded) else None))
-        try:
-            _take_over(store, run_id, recorded, holder)
-        except BaseException:
-            lock.give_back()
-            raise
-    return Lease(store, lock, holder)
+            raise RunLockedError(_message(run_id, recorded if _may_hold_lock(recorded) else None))
+    return Lease(lock, {**_this_kernel(getpid()), "since": now})
+
+
+def is_held(store: Path, run_id: str, recorded: dict[str, Any], *, now: float | None = None) -> bool:
+    """Whether a living kernel drives a run whose record names `recorded` as the holder."""
+    if not _is_on_this_machine(recorded):
+        return _may_live_elsewhere(recorded, time.time() if now is None else now)
+    with _reach(store, run_id):
+        return _Lock(store, run_id).is_taken()
 
 
 @contextlib.contextmanager
@@ -75,44 +71,18 @@ def _reach(store: Path, run_id: str) -> Generator[None]:
         ) from error
 
 
-def is_held(store: Path, run_id: str, recorded: dict[str, Any]) -> bool:
-    """Whether a run is driven by a kernel that lives, where `recorded` is written down as its holder."""
-    with _reach(store, run_id):
-        if _on_this_machine(recorded):
-            return _Lock(store, run_id).is_taken()
-        beaten_at = float(_read(_beat_file(store, recorded)).get("at") or recorded.get("since") or 0.0)
-        return time.time() - beaten_at < TIME_TO_LIVE
-
-
-def sweep(store: Path) -> None:
-    """Remove heartbeats of kernels that died long ago.
-
-    What was written to tell a kernel that another took over from it stays: it may only be asleep.
-    """
-    if not is_folder(store / "leases"):
-        return
-    for path in (store / "leases").glob("*.beat"):
-        with contextlib.suppress(OSError):
-            if _BEAT.match(path.name) and is_file(path) and time.time() - path.stat().st_mtime > _LONG_DEAD:
-                path.unlink()
-
-
 class Lease:
-    """The right to drive one run. `release` gives it back; so does the end of the process.
+    """The right to drive one run, until `release` or the end of the process.
 
-    `holder` is for `RunRecord.holder`: host, boot, pid, started (of the process, in its machine's own
-    unit), notebook, since, token.
+    `holder` is for `RunRecord.holder`: host, boot, pid, started (when the process started, in its
+    machine's own unit), notebook, since.
     """
 
-    def __init__(self, store: Path, lock: _Lock, holder: dict[str, Any]) -> None:
+    def __init__(self, lock: _Lock, holder: dict[str, Any]) -> None:
         self.holder = holder
         self._lock = lock
-        self._beat_file = _beat_file(store, holder)
-        self._claim_file = _claim_file(store, holder)
         self._mutex = threading.Lock()
         self._lost = False
-        self._beaten_at = time.monotonic()
-        _process().heart.add(self)
 
     @property
     def lost(self) -> bool:
@@ -123,52 +93,24 @@ class Lease:
         with self._mutex:
             # Taking the lock once more keeps it: POSIX drops a process's lock when the file is closed
             # anywhere in it, as a copy of the store's directory made in the notebook does.
-            if not self._lost and (not self._lock.keep() or self._overslept()):
-                self._lost = True
+            self._lost = self._lost or not self._lock.keep()
             return self._lost
 
     def release(self) -> None:
         """Give the lease back. A second time does nothing."""
-        process = _process()
-        process.heart.remove(self)
         with self._mutex:
             self._lost = True
             self._lock.give_back()
-        self._remove_beat()
-
-    def beat(self) -> None:
-        """Tell other machines that this kernel lives."""
-        if self.lost:
-            return
-        if self._claim_file.exists():
-            self._lost = True
-            return
-        # A beat that cannot be written must not end a run that is doing well. If none can be for
-        # long, another machine may take over, and this one will find its claim.
-        with contextlib.suppress(OSError):
-            _write(self._beat_file, {"at": time.time()})
-            self._beaten_at = time.monotonic()
-        if self._lost:  # Released meanwhile.
-            self._remove_beat()
-
-    def _overslept(self) -> bool:
-        """Whether another machine took over while this one was suspended or could not beat."""
-        return time.monotonic() - self._beaten_at > TIME_TO_LIVE / 2 and self._claim_file.exists()
-
-    def _remove_beat(self) -> None:
-        if self._lock.pid == getpid():
-            with contextlib.suppress(OSError):
-                self._beat_file.unlink(missing_ok=True)
 
 
-# This machine: the lock
+# The lock
 
 
 class _Lock:
     """A lock on one byte of the store's lock file: the byte stands for the run.
 
-    One file for all runs, opened once a process and never closed, since closing it would drop the
-    locks on all of them. A forked child does not inherit the lock, though it has the file open.
+    All runs share one file. A process opens it once and never closes it, since that would drop its locks
+    on all of them. A forked child does not inherit the lock, though it has the file open.
     """
 
     def __init__(self, store: Path, run_id: str) -> None:
@@ -181,22 +123,22 @@ class _Lock:
         self._byte = int.from_bytes(digest[:4]) >> 1
 
     def take(self) -> bool:
-        """Whether the lock is ours now, and was nobody's before."""
+        """Take the lock if it is free; whether it was."""
         held = self._process.held
         with self._process.mutex:
-            # The system knows processes only: within this one we must know ourselves.
+            # The system tells processes apart, not the threads of one.
             if (self._file, self._byte) in held or not _try_lock(self._file, self._byte):
                 return False
             held.add((self._file, self._byte))
             return True
 
     def is_taken(self) -> bool:
-        """Whether some process has the lock, this one or another; looked at, not touched."""
+        """Whether any process holds the lock, this one included. The lock stays as it is."""
         with self._process.mutex:
             return (self._file, self._byte) in self._process.held or _is_locked(self._file, self._byte)
 
     def keep(self) -> bool:
-        """Whether the lock is still ours, taking it again where it got lost."""
+        """Take the lock again where the system has dropped it; whether this process holds it."""
         return self.pid == getpid() and _try_lock(self._file, self._byte)
 
     def give_back(self) -> None:
@@ -252,69 +194,25 @@ else:
 
 
 class _Process:
-    """What this process holds; a forked child begins with nothing."""
+    """The locks and lock files of this process; a forked child begins with none."""
 
     def __init__(self) -> None:
         self.pid = getpid()
         self.mutex = threading.Lock()
-        self.held: set[tuple[int, int]] = set()  # file and byte of the locks taken
-        self.heart = _Heart()
+        self.held: set[tuple[int, int]] = set()  # (file, byte) of each lock
         self._files: dict[Path, tuple[int, tuple[int, int]]] = {}
 
     def lock_file(self, path: Path) -> int:
-        """The descriptor of a lock file, opened anew only when the file was replaced."""
+        """The descriptor of a lock file, opened anew only when the file has been replaced."""
         with self.mutex:
             known = self._files.get(path)
-            if known is not None and known[1] == _identity(path):
+            if known is not None and known[1] == file_identity(path):
                 return known[0]
-            # One that was replaced stays open: whoever holds a lock in it keeps that much.
+            # The replaced file stays open, so that locks in it are kept.
             file = open_file(path, os.O_RDWR | os.O_CREAT)
             status = os.fstat(file)
             self._files[path] = (file, (status.st_dev, status.st_ino))
             return file
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-# Other machines: the heartbeat
-
-
-class _Heart:
-    """The thread that beats for all leases of this process. It is never the event loop, which may
-    stand still under a long cell. It ends when it finds nothing to beat for."""
-
-    def __init__(self) -> None:
-        self._mutex = threading.Lock()
-        self._leases: set[Lease] = set()
-        self._thread: threading.Thread | None = None
-
-    def add(self, lease: Lease) -> None:
-        with self._mutex:
-            self._leases.add(lease)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._beat, name="trigger_nb-heartbeat", daemon=True)
-                self._thread.start()
-
-    def remove(self, lease: Lease) -> None:
-        with self._mutex:
-            self._leases.discard(lease)
-
-    def _beat(self) -> None:
-        while True:
-            time.sleep(INTERVAL)
-            with self._mutex:
-                leases = list(self._leases)
-                if not leases:
-                    self._thread = None
-                    return
-            for lease in leases:
-                lease.beat()
 
 
 _current: _Process | None = None
@@ -327,68 +225,7 @@ def _process() -> _Process:
     return _current
 
 
-def _take_over(store: Path, run_id: str, recorded: dict[str, Any] | None, holder: dict[str, Any]) -> None:
-    """See to it that nobody else drives the run: not the recorded holder, nor who took over from it.
-
-    We have the lock, so a holder on this machine is dead. One on another machine is when its
-    heartbeat has stopped; that we take over is then written where it looks.
-    """
-    while recorded:
-        claim = _claim_file(store, recorded)
-        if claim.exists():
-            recorded = _read(claim)
-            continue
-        if _on_this_machine(recorded):
-            return
-        beaten_at = float(_read(_beat_file(store, recorded)).get("at") or recorded.get("since") or 0.0)
-        if holder["since"] - beaten_at < TIME_TO_LIVE:
-            raise RunLockedError(_message(run_id, recorded, beaten_at))
-        if _claim(claim, holder):
-            return
-
-
-def _beat_file(store: Path, holder: dict[str, Any]) -> Path:
-    return _lease_file(store, holder, "beat")
-
-
-def _claim_file(store: Path, holder: dict[str, Any]) -> Path:
-    return _lease_file(store, holder, "taken")
-
-
-def _lease_file(store: Path, holder: dict[str, Any], kind: str) -> Path:
-    # Hashed: a token that was read from the database is not to name a file elsewhere.
-    token = hashlib.sha256(str(holder.get("token")).encode()).hexdigest()[:16]
-    return store / "leases" / f"{token}.{kind}"
-
-
-def _claim(path: Path, holder: dict[str, Any]) -> bool:
-    """Write `path`, unless another machine was quicker."""
-    draft = path.with_name(f"{path.name}.{holder['token']}")
-    _write(draft, holder)
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    finally:
-        draft.unlink()
-    return True
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    make_folder(path.parent)
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    draft.write_text(json.dumps(data))
-    draft.replace(path)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(read_file(path))
-    except (FileNotFoundError, ValueError):
-        return {}
-
-
-# Who is who
+# Who holds it
 
 
 @cache
@@ -402,23 +239,30 @@ def _this_kernel(pid: int) -> dict[str, Any]:
     }
 
 
-def _on_this_machine(holder: dict[str, Any]) -> bool:
-    # The boot's id sees through containers, each of which has a host name of its own; the name knows
-    # a machine that was started anew, and one that has no such id.
+def _is_on_this_machine(holder: dict[str, Any]) -> bool:
+    # Containers on one machine differ in the host name and share the boot id. After a reboot, and on
+    # systems without a boot id, the host name decides.
     ours = _this_kernel(getpid())
     return holder.get("host") == ours["host"] or (bool(ours["boot"]) and holder.get("boot") == ours["boot"])
 
 
-def _may_be_living(holder: dict[str, Any] | None) -> bool:
-    """Whether the recorded holder can be the one who has the lock: the record may be older."""
+def _may_live_elsewhere(holder: dict[str, Any], now: float) -> bool:
+    """Whether the holder is on another machine and has begun so lately that it may be alive."""
+    if is_single_machine() or _is_on_this_machine(holder):
+        return False
+    return abs(now - float(holder.get("since") or 0.0)) < TIME_TO_LIVE
+
+
+def _may_hold_lock(holder: dict[str, Any] | None) -> bool:
+    """Whether the recorded holder can be the one that has the lock: the record may be older."""
     if not holder or holder.get("host") != socket.gethostname() or sys.platform != "linux":
         return bool(holder)
     return _started(int(holder.get("pid") or 0)) == holder.get("started")
 
 
 def _started(pid: int) -> int | None:
-    """When a process started, in its machine's own unit; with the pid it names a process for good."""
-    # The name in parentheses, which may hold anything, is the second field; this is the 22nd.
+    """When a process started, in its machine's own unit. Pids are used again; pid and start are not."""
+    # The 22nd field. The second one, the name in parentheses, may hold anything, spaces included.
     fields = _read_line(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return int(fields[19]) if len(fields) > 19 else None
 
@@ -430,23 +274,33 @@ def _read_line(path: str) -> str:
         return ""
 
 
-def _message(run_id: str, holder: dict[str, Any] | None, beaten_at: float | None = None) -> str:
+def _message(run_id: str, holder: dict[str, Any] | None) -> str:
     if not holder:
         return (
             f"run {run_id!r} is driven by another kernel, which has only just begun and has not written "
             "down its name. Wait for it to end, or cancel the run there (run.cancel()) or stop that kernel."
         )
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(float(holder.get("since") or 0.0)))
-    notebook = f", notebook {holder['notebook']}" if holder.get("notebook") else ""
-    who = f"process {holder.get('pid')} on {holder.get('host')}{notebook}, since {since} UTC"
-    if beaten_at is None:
-        return (
-            f"run {run_id!r} is driven by another kernel: {who}. Wait for it to end, or cancel the run there "
-            "(run.cancel()) or stop that kernel; then run this cell again, which goes on where it was."
-        )
-    last = time.strftime("%H:%M:%S", time.gmtime(beaten_at))
     return (
-        f"run {run_id!r} is driven by a kernel on another machine: {who}, last heard of at {last} UTC. Wait "
-        "for it to end, or cancel the run there (run.cancel()). If it is dead, run this cell again "
-        f"{TIME_TO_LIVE:g} s after it was last heard of, and the run goes on here."
+        f"run {run_id!r} is driven by another kernel: {_describe(holder)}. Wait for it to end, or cancel the "
+        "run there (run.cancel()) or stop that kernel; then run this cell again, which goes on where it was."
     )
+
+
+def _message_elsewhere(run_id: str, holder: dict[str, Any]) -> str:
+    until = _utc(float(holder.get("since") or 0.0) + TIME_TO_LIVE)
+    return (
+        f"run {run_id!r} is driven by a kernel on another machine: {_describe(holder)}. Wait for it to end, or "
+        "cancel the run there (run.cancel()). If that kernel is gone, for instance because the store was moved "
+        f"to this machine, set the environment variable {SINGLE_MACHINE}=1 and run this cell again; from "
+        f"{until} UTC on the run goes on here without it."
+    )
+
+
+def _describe(holder: dict[str, Any]) -> str:
+    notebook = f", notebook {holder['notebook']}" if holder.get("notebook") else ""
+    since = _utc(float(holder.get("since") or 0.0))
+    return f"process {holder.get('pid')} on {holder.get('host')}{notebook}, since {since} UTC"
+
+
+def _utc(timestamp: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(timestamp))

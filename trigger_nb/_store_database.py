@@ -18,7 +18,8 @@ from os import getpid
 from pathlib import Path
 from typing import Any
 
-from ._files import check_file, check_folder
+from ._files import check_file, check_folder, file_identity
+from ._localdisk import check_local
 from ._store_errors import explain, explain_os
 from ._store_protocol import PATIENCE
 from .errors import StoreError
@@ -55,7 +56,7 @@ DROP TRIGGER IF EXISTS Settings_size_delete;
 
 # The files and folders of a store: made by this package and by SQLite.
 _FILES = ("cache.db", "cache.db-wal", "cache.db-shm", "cache.db-journal", "run.lock")
-_FOLDERS = ("values", "leases")
+_FOLDERS = ("values",)
 
 
 class Connection:
@@ -122,7 +123,7 @@ class Database:
         now = time.monotonic()
         if now - self._checked_at < 1:
             return
-        if _identity(self._path) != self._identity:
+        if file_identity(self._path) != self._identity:
             raise StoreError(
                 f"the store {self.directory} was deleted or replaced while it was in use, and what it held is "
                 "no longer there. Run the cell again: it starts with the store as it is now."
@@ -131,7 +132,7 @@ class Database:
 
     def return_to_place(self) -> None:
         """Open the file anew when it was deleted or replaced."""
-        if _identity(self._path) != self._identity:
+        if file_identity(self._path) != self._identity:
             self.close()
             self._open()
 
@@ -149,11 +150,12 @@ class Database:
 
     def _open(self) -> None:
         try:
+            check_local(self.directory)
             _make_directory(self.directory)
             _check_contents(self.directory)
             if not _exists(self._path):
                 _create(self.directory)
-            self._identity = _identity(self._path)
+            self._identity = file_identity(self._path)
         except OSError as error:
             explain_os(error, self.directory)
         except sqlite3.Error as error:
@@ -285,11 +287,3 @@ def _publish(source: Path, target: Path) -> None:
         # A file system without hard links: here two processes that create a store at once could collide.
         if not target.exists():
             source.rename(target)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
