@@ -22,7 +22,7 @@ FLOORS = [
     "errors.py _pickling.py _limits/__init__.py _maps/__init__.py _plans/__init__.py _remote/__init__.py",  # 0
     "_redact.py _remote/reporter.py",
     "_bodies.py _bytecode.py _clock.py _crashpoints.py _executors.py _files.py _interrupt.py _localdisk.py _prints.py view/words.py",
-    "_limits/gates.py _scope.py _plans/virtual.py view/escape.py",
+    "_scope.py _plans/virtual.py view/escape.py",
     "_fingerprint.py _limits/limiter.py _valuefiles.py view/values.py",
     "_codec/_base.py _keys.py _limits/places.py filters.py retry.py",  # 1
     "_origins.py",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 import pickle
 import threading
 import weakref
-from contextlib import suppress
 
 import anyio
 import pytest
@@ -17,6 +15,7 @@ from hypothesis import given, strategies as st
 from trigger_nb import ConcurrencyLimit, Rate
 from trigger_nb._clock import SystemClock
 from trigger_nb._limits.limiter import LONGEST_HOLD, Limiter, limiter_of, rate_of_line, to_rate
+from trigger_nb._limits.places import JobLimits, PacedLimiter, TaskLimits
 from trigger_nb.errors import InvalidOptionError
 from trigger_nb.testing import FakeClock
 
@@ -92,29 +91,33 @@ def test_a_concurrency_limit_has_an_id_and_a_number(arguments):
 # --- A driver -------------------------------------------------------------------------------------
 
 
-class Calls:
-    """Calls that go through a limiter, with what was seen of them."""
+def limiter(clock, limit=None, rate=None):
+    """The limiter of a job with these limits."""
+    return JobLimits().limiter(clock, limit, None if rate is None else to_rate(rate))
 
-    def __init__(self, *limiters: Limiter, clock: FakeClock | None = None) -> None:
-        self.limiters = limiters
+
+class Calls:
+    """Calls that go through the limiter of a job with these limits, with what was seen of them."""
+
+    def __init__(self, limit=None, rate=None, clock: FakeClock | None = None) -> None:
         self.clock = clock or FakeClock(T0)
+        self.limiter = limiter(self.clock, limit, rate)
         self.began: list[tuple[float, object]] = []
         self.inside = 0
         self.most = 0
 
-    async def one(self, name: object, seconds: float = 0.0, *, ok: bool = True, hold: float = 0.0) -> None:
-        limiter = self.limiters[0]
-        entered = await limiter.enter(self.clock)
+    async def one(self, name: object, seconds: float = 0.0, *, hold: float = 0.0) -> None:
+        await self.limiter.acquire()
         self.began.append((self.clock.time() - T0, name))
         self.inside += 1
         self.most = max(self.most, self.inside)
         try:
             await self.clock.sleep_until(self.clock.time() + seconds)
             if hold:
-                limiter.hold(T0 + hold, entered)
+                self.limiter.hold(T0 + hold)
         finally:
             self.inside -= 1
-            limiter.leave(ok=ok and not hold, entered=entered)
+            self.limiter.release()
 
     async def many(self, count: int, seconds: float = 0.0) -> None:
         async with anyio.create_task_group() as group:
@@ -131,56 +134,45 @@ class Calls:
         return [name for _, name in self.began]
 
 
-# --- Windows --------------------------------------------------------------------------------------
+# --- Slots ----------------------------------------------------------------------------------------
 
 
 @both
-async def test_never_more_than_the_window_are_inside_and_the_first_comes_first(anyio_backend):
-    calls = Calls(Limiter(3))
+async def test_never_more_than_the_limit_are_inside_and_the_first_comes_first(anyio_backend):
+    calls = Calls(3)
     await calls.many(20, seconds=10)
     assert calls.most == 3
     assert calls.order == list(range(20))
     assert calls.times[-1] == 60
 
 
-def test_where_there_is_a_place_nothing_is_awaited():
-    limiter, clock = Limiter(1), FakeClock()
+@pytest.mark.parametrize("limits", [(1, None), (None, "1/s"), (1, "1/s")])
+def test_where_there_is_a_slot_nothing_is_awaited(limits):
     with pytest.raises(StopIteration):
-        limiter.enter(clock).send(None)  # outside of any event loop
-    limiter.leave(ok=True)
-    with pytest.raises(StopIteration):
-        Limiter().enter(clock).send(None)
+        limiter(FakeClock(), *limits).acquire().send(None)  # outside of any event loop
 
 
 @both
-async def test_without_a_limit_all_are_inside_at_once(anyio_backend):
-    calls = Calls(Limiter())
-    await calls.many(50, seconds=1)
-    assert calls.most == 50
-
-
-@both
-async def test_who_is_cancelled_while_waiting_leaves_the_line_and_takes_no_place(anyio_backend):
-    limiter = Limiter(1)
-    calls = Calls(limiter)
-    await limiter.enter(calls.clock)
+async def test_who_is_cancelled_while_waiting_leaves_the_line_and_takes_no_slot(anyio_backend):
+    calls = Calls(1)
+    await calls.limiter.acquire()
     async with anyio.create_task_group() as group:
         with anyio.CancelScope() as scope:
             scope.cancel()
-            await limiter.enter(calls.clock)
+            await calls.limiter.acquire()
         assert scope.cancelled_caught
         group.start_soon(calls.one, "next")
         await anyio.wait_all_tasks_blocked()
         assert calls.began == []
-        limiter.leave(ok=True)
+        calls.limiter.release()
     assert calls.order == ["next"]
 
 
 @both
-async def test_who_is_cancelled_just_as_its_turn_comes_hands_the_place_on(anyio_backend):
-    limiter = Limiter(1)
-    calls = Calls(limiter)
-    await limiter.enter(calls.clock)
+@pytest.mark.parametrize("limits", [(1, None), (1, "100/s")])
+async def test_who_is_cancelled_just_as_its_turn_comes_hands_the_slot_on(limits, anyio_backend):
+    calls = Calls(*limits)
+    await calls.limiter.acquire()
     first = anyio.CancelScope()
 
     async def canceled() -> None:
@@ -192,32 +184,46 @@ async def test_who_is_cancelled_just_as_its_turn_comes_hands_the_place_on(anyio_
         await anyio.wait_all_tasks_blocked()
         group.start_soon(calls.one, "next")
         await anyio.wait_all_tasks_blocked()
-        limiter.leave(ok=True)
+        calls.limiter.release()
         first.cancel()
     assert calls.order in (["next"], ["canceled", "next"])
     assert calls.most == 1
 
 
 @both
-async def test_who_comes_again_is_before_all_that_wait(anyio_backend):
-    limiter = Limiter(1)
-    calls = Calls(limiter)
-    await limiter.enter(calls.clock)  # the one that comes back
+@pytest.mark.parametrize("limits", [(1, None), (1, "100/s")])
+async def test_who_resumes_is_before_all_that_wait(limits, anyio_backend):
+    calls = Calls(*limits)
+    await calls.limiter.acquire()  # the one that resumes
 
-    async def comes_back() -> None:
-        await limiter.enter_again(calls.clock)
-        calls.began.append((0, "back"))
-        limiter.leave(ok=True)
+    async def resume() -> None:
+        await calls.limiter.reacquire()
+        calls.began.append((0, "resumed"))
+        calls.limiter.release()
 
     async with anyio.create_task_group() as group:
         group.start_soon(calls.one, "a", 1)
         await anyio.wait_all_tasks_blocked()
         group.start_soon(calls.one, "b", 1)
         await anyio.wait_all_tasks_blocked()
-        limiter.leave(ok=True)
+        calls.limiter.release()
         await anyio.sleep(0)
-        group.start_soon(comes_back)
-    assert calls.order.index("back") < calls.order.index("b")
+        group.start_soon(resume)
+    assert calls.order.index("resumed") < calls.order.index("b")
+
+
+def test_another_number_of_slots_holds_at_once_and_counts_what_goes_on():
+    """A job's cell is run again with another `concurrency_limit` while its runs go on."""
+    limits, clock = JobLimits(), FakeClock(T0)
+    assert limits.limiter(clock, 1, None).acquire_nowait()
+    assert not limits.limiter(clock, 1, None).acquire_nowait()
+    wider = limits.limiter(clock, 3, to_rate("1000/s"))
+    clock.advance(1)
+    assert wider.acquire_nowait()
+    clock.advance(1)
+    assert wider.acquire_nowait()
+    clock.advance(1)
+    assert not wider.acquire_nowait()
 
 
 # --- Rates ----------------------------------------------------------------------------------------
@@ -225,7 +231,7 @@ async def test_who_comes_again_is_before_all_that_wait(anyio_backend):
 
 @both
 async def test_starts_are_evenly_spaced(anyio_backend):
-    calls = Calls(Limiter(rate=Rate("60/minute")))
+    calls = Calls(rate="60/minute")
     await calls.many(10)
     assert calls.times == pytest.approx(range(10), abs=0.06)
     assert calls.order == list(range(10))
@@ -233,25 +239,47 @@ async def test_starts_are_evenly_spaced(anyio_backend):
 
 @both
 async def test_an_hour_of_waiting_takes_no_time_with_a_clock_for_tests(anyio_backend):
-    calls = Calls(Limiter(rate=Rate("1/hour")))
+    calls = Calls(rate="1/hour")
     await calls.many(3)
     assert [round(when / 3600, 3) for when in calls.times] == [0, 1, 2]
 
 
 @both
-async def test_a_window_and_a_rate_both_hold(anyio_backend):
-    calls = Calls(Limiter(2, Rate("1/second")))
+async def test_a_limit_and_a_rate_both_hold(anyio_backend):
+    calls = Calls(2, "1/second")
     await calls.many(6, seconds=4)
     assert calls.most == 2
     assert [round(when) for when in calls.times] == [0, 1, 4, 5, 8, 9]
+    assert calls.order == list(range(6))
+
+
+@both
+async def test_slots_that_come_free_together_are_still_taken_at_the_rate(anyio_backend):
+    """The rate's starts that went by meanwhile are not made up for."""
+    calls = Calls(3, "1/second")
+    async with anyio.create_task_group() as group:
+        for number in range(6):
+            group.start_soon(calls.one, number, 10 - number if number < 3 else 1)
+            await anyio.sleep(0)
+    assert [round(when) for when in calls.times] == [0, 1, 2, 10, 11, 12]
+
+
+def test_a_start_that_finds_no_slot_is_left_to_others_with_the_rate():
+    clock, rate = FakeClock(T0), Rate("1/minute")
+    runs = limiter(clock, 1, rate)
+    assert runs.acquire_nowait()
+    clock.advance(61)
+    assert not runs.acquire_nowait()
+    assert limiter_of(rate, clock).acquire_nowait()
 
 
 @both
 async def test_a_clock_that_is_set_back_stops_nothing(anyio_backend):
-    limiter, clock = Limiter(rate=Rate("1/minute")), FakeClock(T0)
-    await limiter.enter(clock)
+    clock = FakeClock(T0)
+    rate = limiter(clock, rate="1/minute")
+    await rate.acquire()
     clock._now -= 86400
-    await limiter.enter(clock)
+    await rate.acquire()
     assert clock.time() < T0 - 86400 + 62
 
 
@@ -264,20 +292,15 @@ class LateClock(FakeClock):
         await super().sleep_until(when + self.late)
 
 
-async def _starts(clock: FakeClock, rate: Rate, count: int) -> list[float]:
-    limiter, times = Limiter(rate=rate), []
-    for _ in range(count):
-        await limiter.enter(clock)
-        times.append(clock.time())
-        limiter.leave(ok=True)
-    return times
-
-
 @pytest.mark.anyio
 async def test_timers_that_are_late_do_not_slow_a_fast_rate_down():
-    clock = LateClock(T0)
+    clock, times = LateClock(T0), []
     clock.late = 0.001
-    times = await _starts(clock, Rate("1000/second"), 500)
+    fast = limiter(clock, rate="1000/second")
+    for _ in range(500):
+        await fast.acquire()
+        times.append(clock.time())
+        fast.release()
     assert times[-1] - T0 < 0.53  # 1 ms a start, and as much again without what makes up for it
 
 
@@ -285,107 +308,51 @@ async def test_timers_that_are_late_do_not_slow_a_fast_rate_down():
 
 
 @both
-async def test_nothing_starts_before_a_hold_is_over_and_the_farthest_wins(anyio_backend):
-    limiter = Limiter(5)
-    calls = Calls(limiter)
-    await limiter.enter(calls.clock)
-    assert limiter.held_until == 0.0
-    limiter.hold(T0 + 100)
-    limiter.hold(T0 + 60)
-    assert limiter.held_until == T0 + 100
-    limiter.leave(ok=False)
+async def test_nothing_starts_before_a_hold_is_over_and_the_latest_wins(anyio_backend):
+    calls = Calls(5)
+    await calls.limiter.acquire()
+    calls.limiter.hold(T0 + 100)
+    calls.limiter.hold(T0 + 60)
+    calls.limiter.release()
     await calls.one("after")
     assert calls.times == [100]
-    assert limiter.held_until == 0.0
 
 
-@pytest.mark.anyio
-async def test_after_a_hold_there_is_no_crowd():
-    """It opens as TCP does: twice as many a round up to half of what it was, then one more a round."""
-    limiter = Limiter(16)
-    calls = Calls(limiter)
+@both
+async def test_after_a_hold_no_more_begin_than_the_limit(anyio_backend):
+    calls = Calls(4)
     async with anyio.create_task_group() as group:
-        for number in range(16):
+        for number in range(4):
             group.start_soon(lambda number=number: calls.one(number, 1, hold=100 + number))
-        for number in range(100):
-            group.start_soon(calls.one, number, 10)
-    rounds = [calls.times[16:].count(when) for when in sorted(set(calls.times[16:]))]
-    assert calls.times[16] == 115
-    assert rounds[:4] == [1, 2, 4, 8]
-    assert all(0 <= after - before <= 1 for before, after in itertools.pairwise(rounds[3:-1]))
-    assert 8 < max(rounds) <= 16
+        await anyio.wait_all_tasks_blocked()
+        await calls.many(12, seconds=10)
+    assert calls.times[4:] == [103] * 4 + [113] * 4 + [123] * 4
+    assert calls.most == 4
 
 
 @both
-async def test_several_refusals_of_one_wave_are_one_event(anyio_backend):
-    limiter = Limiter(16)
-    clock = FakeClock(T0)
-    old = [await limiter.enter(clock) for _ in range(16)]
-    for entered in old[:8]:
-        limiter.hold(T0 + 10, entered)
-    clock.advance(11)
-    for entered in old[8:]:  # of the same wave, though they hear of it when the hold is over
-        limiter.hold(T0 + 20, entered)
-    assert limiter.held_until == T0 + 20
-    assert limiter._window._half == 8
-    for entered in old:
-        limiter.leave(ok=False, entered=entered)
-    clock.advance(10)
-    entered = await limiter.enter(clock)
-    limiter.hold(T0 + 30, entered)
-    assert limiter._window._half < 8
-
-
-@both
-async def test_a_call_from_before_the_hold_that_takes_long_keeps_nobody_out(anyio_backend):
-    limiter = Limiter(4)
-    calls = Calls(limiter)
-    slow = await limiter.enter(calls.clock)
-    limiter.hold(T0 + 10, await limiter.enter(calls.clock))
-    limiter.leave(ok=False)
-    await calls.many(10)
-    assert len(calls.began) == 10
-    limiter.leave(ok=True, entered=slow)
+async def test_after_a_hold_a_rate_starts_again_at_its_pace(anyio_backend):
+    calls = Calls(rate="1/second")
+    await calls.limiter.acquire()
+    calls.limiter.hold(T0 + 50)
+    await calls.many(3, seconds=100)
+    assert [round(when) for when in calls.times] == [50, 51, 52]
 
 
 @both
 async def test_a_hold_that_no_service_can_mean_is_bounded(anyio_backend):
-    limiter, clock = Limiter(1), FakeClock(T0)
-    await limiter.enter(clock)
-    limiter.hold(T0 * 1000)  # milliseconds, taken for seconds
-    assert limiter.held_until == T0 + LONGEST_HOLD
-    limiter.leave(ok=False)
+    calls = Calls(1)
+    calls.limiter.hold(T0 * 1000)  # milliseconds, taken for seconds
+    await calls.one("after")
+    assert calls.times == [LONGEST_HOLD]
 
 
 @both
 async def test_a_hold_in_the_past_is_none(anyio_backend):
-    limiter, clock = Limiter(1), FakeClock(T0)
-    await limiter.enter(clock)
-    limiter.hold(T0 - 1)
-    assert limiter.held_until == 0.0
-    assert limiter._window._open == 1
-
-
-@both
-async def test_with_no_limit_at_all_there_is_no_crowd_after_a_hold_either(anyio_backend):
-    limiter = Limiter()
-    calls = Calls(limiter)
-    limiter.hold(T0 + 5, await limiter.enter(calls.clock))
-    await limiter.enter(calls.clock)
-    calls.clock.advance(1)
-    limiter.hold(T0 + 50)
-    await calls.many(7, seconds=1)
-    assert calls.times[0] == 50
-    assert calls.times.count(50) == 1
-
-
-@both
-async def test_with_a_rate_alone_it_is_the_rate_that_starts_again(anyio_backend):
-    limiter = Limiter(rate=Rate("1/second"))
-    calls = Calls(limiter)
-    limiter.hold(T0 + 50, await limiter.enter(calls.clock))
-    await calls.many(3, seconds=100)
-    assert [round(when) for when in calls.times] == [50, 51, 52]
+    calls = Calls(1)
+    calls.limiter.hold(T0 - 1)
+    await calls.one("now")
+    assert calls.times == [0]
 
 
 # --- What is shared -------------------------------------------------------------------------------
@@ -394,7 +361,7 @@ async def test_with_a_rate_alone_it_is_the_rate_that_starts_again(anyio_backend)
 @both
 async def test_rates_of_the_same_name_are_one(anyio_backend):
     clock = FakeClock(T0)
-    one, other = (Calls(Limiter(5, Rate("1/second", name="service")), clock=clock) for _ in range(2))
+    one, other = (Calls(5, Rate("1/second", name="service"), clock=clock) for _ in range(2))
     async with anyio.create_task_group() as group:
         group.start_soon(one.many, 4)
         group.start_soon(other.many, 4)
@@ -405,7 +372,7 @@ async def test_rates_of_the_same_name_are_one(anyio_backend):
 @both
 async def test_neither_of_two_limiters_starves_on_a_rate_that_they_share(anyio_backend):
     clock = FakeClock(T0)
-    one, other = (Calls(Limiter(5, Rate("1/second", name="fair")), clock=clock) for _ in range(2))
+    one, other = (Calls(5, Rate("1/second", name="fair"), clock=clock) for _ in range(2))
     async with anyio.create_task_group() as group:
         group.start_soon(one.many, 10)
         group.start_soon(other.many, 10)
@@ -414,13 +381,31 @@ async def test_neither_of_two_limiters_starves_on_a_rate_that_they_share(anyio_b
 
 @both
 async def test_a_hold_on_a_name_is_for_all_that_share_it(anyio_backend):
+    """An item of a map is told to wait: tasks and runs with the same rate wait too, and the map's other items."""
+    clock, rate = FakeClock(T0), Rate("10/second", name="held")
+    a_map, a_job = Limiter(clock, 5), Calls(5, Rate("10/second", name="held"), clock=clock)
+    item = TaskLimits([a_map, limiter_of(rate, clock)])
+    assert item.acquire_nowait()
+    item.release()
+    item.hold(T0 + 30)
+    assert not a_map.acquire_nowait()
+    assert not item.acquire_nowait()
+    await a_job.one("run")
+    assert a_job.times == [30]
+
+
+@both
+async def test_what_a_batch_acquires_for_its_items_is_held_by_each_of_them(anyio_backend):
     clock = FakeClock(T0)
-    rate = Rate("10/second", name="held")
-    a_map, a_task = Limiter(5, rate), limiter_of(rate, clock)
-    a_map.hold(T0 + 30, await a_map.enter(clock))
-    assert a_map.held_until == 0.0 or a_task.held_until in (0.0, T0 + 30)
-    await a_task.enter(clock)
-    assert clock.time() >= T0 + 30
+    a_map = Limiter(clock, 1)
+    item = TaskLimits([a_map], acquire=False)
+    assert a_map.acquire_nowait()
+    assert item.acquire_nowait()
+    item.hold(T0 + 30)
+    item.release()
+    a_map.release()
+    await a_map.acquire()
+    assert clock.time() == T0 + 30
 
 
 @both
@@ -428,16 +413,16 @@ async def test_without_a_name_the_same_object_is_shared_and_another_is_not(anyio
     clock, rate = FakeClock(T0), Rate("1/minute")
     assert limiter_of(rate, clock) is limiter_of(rate, clock)
     assert limiter_of(rate, clock) is not limiter_of(Rate("1/minute"), clock)
-    await limiter_of(rate, clock).enter(clock)
-    await Limiter(3, rate).enter(clock)
+    await limiter_of(rate, clock).acquire()
+    await limiter(clock, 3, rate).acquire()
     assert clock.time() >= T0 + 60
 
 
 @pytest.mark.anyio
 async def test_the_times_of_one_clock_mean_nothing_to_another():
     rate, late, early = Rate("1/minute", name="clocks"), FakeClock(T0 + 1e6), FakeClock(T0)
-    await limiter_of(rate, late).enter(late)
-    await limiter_of(rate, early).enter(early)
+    await limiter_of(rate, late).acquire()
+    await limiter_of(rate, early).acquire()
     assert early.time() == T0
     assert limiter_of(rate, SystemClock()) is limiter_of(rate, SystemClock())
 
@@ -465,11 +450,13 @@ def test_the_calls_of_one_line_share_the_rate_that_it_says():
 @both
 async def test_the_same_name_with_another_speed_is_an_error_while_it_is_in_use(anyio_backend):
     clock = FakeClock(T0)
-    limiter = limiter_of(Rate("1/second", name="speed"), clock)
-    await limiter.enter(clock)
-    with pytest.raises(InvalidOptionError, match=r"2/second.*while|2/second.*others go by.*1/second"):
-        Limiter(3, Rate("2/second", name="speed"))
-    limiter.leave(ok=True)
+    slow = limiter_of(Rate("1/second", name=f"speed {anyio_backend}"), clock)
+    await slow.acquire()
+    with pytest.raises(InvalidOptionError, match=r"2/second.*others go by.*1/second"):
+        limiter(clock, 3, Rate("2/second", name=f"speed {anyio_backend}"))
+    slow.release()
+    clock.advance(2)
+    assert limiter(clock, 3, Rate("2/second", name=f"speed {anyio_backend}")).acquire_nowait()
 
 
 def test_the_same_speed_in_other_words_is_the_same():
@@ -483,9 +470,9 @@ def test_the_same_speed_in_other_words_is_the_same():
 async def test_a_cell_run_again_with_another_speed_takes_over_and_who_has_the_old_one_is_told(anyio_backend):
     clock = FakeClock(T0)
     old, new = Rate("1/hour", name="edited"), Rate("1/second", name="edited")
-    await limiter_of(old, clock).enter(clock)
-    limiter_of(old, clock).leave(ok=True)
-    calls = Calls(Limiter(3, new), clock=clock)
+    await limiter_of(old, clock).acquire()
+    limiter_of(old, clock).release()
+    calls = Calls(3, new, clock=clock)
     await calls.many(3)
     assert clock.time() < T0 + 3605
     with pytest.raises(InvalidOptionError, match="was made later.*Run the cell again"):
@@ -495,7 +482,7 @@ async def test_a_cell_run_again_with_another_speed_takes_over_and_who_has_the_ol
 @both
 async def test_a_concurrency_limit_is_one_by_its_id(anyio_backend):
     clock = FakeClock(T0)
-    one, other = (Calls(Limiter(ConcurrencyLimit("shared", 2)), clock=clock) for _ in range(2))
+    one, other = (Calls(ConcurrencyLimit("shared", 2), clock=clock) for _ in range(2))
     inside = []
 
     async def look(calls: Calls) -> None:
@@ -506,21 +493,18 @@ async def test_a_concurrency_limit_is_one_by_its_id(anyio_backend):
         group.start_soon(look, one)
         group.start_soon(look, other)
     assert clock.time() == T0 + 60
-    with suppress(InvalidOptionError):
-        Limiter(ConcurrencyLimit("shared", 3))
-    assert limiter_window("shared", 3) == 3
-
-
-def limiter_window(name: str, limit: int) -> float:
-    return Limiter(ConcurrencyLimit(name, limit))._window.size
+    wider = limiter(clock, ConcurrencyLimit("shared", 3))  # nobody uses it now
+    assert [wider.acquire_nowait() for _ in range(4)] == [True] * 3 + [False]
+    for _ in range(3):
+        wider.release()
 
 
 @both
-async def test_a_place_that_is_free_is_not_kept_for_one_who_waits_for_its_rate(anyio_backend):
+async def test_a_slot_that_is_free_is_not_kept_for_one_who_waits_for_its_rate(anyio_backend):
     """A job paced to one start an hour does not keep the runs of another one out."""
     clock, limit = FakeClock(T0), ConcurrencyLimit("mixed", 1)
-    paced = Calls(Limiter(limit, Rate("1/hour")), clock=clock)
-    free = Calls(Limiter(limit), clock=clock)
+    paced = Calls(limit, "1/hour", clock=clock)
+    free = Calls(limit, clock=clock)
     async with anyio.create_task_group() as group:
         group.start_soon(paced.many, 3, 5)
         group.start_soon(free.many, 5, 10)
@@ -531,13 +515,13 @@ async def test_a_place_that_is_free_is_not_kept_for_one_who_waits_for_its_rate(a
 # --- Several event loops --------------------------------------------------------------------------
 
 
-def test_several_event_loops_share_a_limit():
-    clock = SystemClock()
-    limiter, lock = Limiter(3), threading.Lock()
+@pytest.mark.parametrize("limits", [(3, None), (3, "100000/s")])
+def test_several_event_loops_share_a_limit(limits):
+    shared, lock = limiter(SystemClock(), *limits), threading.Lock()
     seen = {"inside": 0, "most": 0, "ended": 0}
 
     async def one() -> None:
-        await limiter.enter(clock)
+        await shared.acquire()
         with lock:
             seen["inside"] += 1
             seen["most"] = max(seen["most"], seen["inside"])
@@ -545,7 +529,7 @@ def test_several_event_loops_share_a_limit():
         with lock:
             seen["inside"] -= 1
             seen["ended"] += 1
-        limiter.leave(ok=True)
+        shared.release()
 
     async def loop() -> None:
         await asyncio.gather(*(one() for _ in range(100)))
@@ -560,16 +544,16 @@ def test_several_event_loops_share_a_limit():
 
 
 def test_an_event_loop_that_is_gone_keeps_nobody_waiting():
-    clock, limiter = FakeClock(T0), Limiter(1)
+    slot = Limiter(FakeClock(T0), 1)
     loop = asyncio.new_event_loop()
-    loop.run_until_complete(limiter.enter(clock))
-    left_behind = loop.create_task(limiter.enter(clock))
+    loop.run_until_complete(slot.acquire())
+    left_behind = loop.create_task(slot.acquire())
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
 
     async def main() -> None:
-        limiter.leave(ok=True)
-        await limiter.enter(clock)
+        slot.release()
+        await slot.acquire()
 
     asyncio.run(asyncio.wait_for(main(), 30))
     left_behind._log_destroy_pending = False
@@ -596,27 +580,30 @@ def _calls(draw):
 
 
 @given(_calls(), st.integers(1, 4), st.sampled_from([None, "3/second", "5/2 seconds", "40/minute"]))
-def test_no_limit_is_ever_passed_and_nobody_is_forgotten(calls, window, text):
+def test_no_limit_is_ever_passed_and_nobody_is_forgotten(calls, slots, text):
     """Whoever comes, is cancelled, and is told to wait: never more inside, never more starts, all get in."""
     clock, began, state = FakeClock(T0), [], {"inside": 0, "held": 0.0}
     rate = None if text is None else Rate(text)
-    limiter = Limiter(window, rate)
+    subject = limiter(clock, slots, rate)
+    holds = Limiter(clock, slots) if rate is None else limiter_of(rate, clock)
+    if rate is None:
+        subject = holds
 
     async def one(comes, stays, hold) -> None:
         await clock.sleep_until(T0 + comes)
-        entered = await limiter.enter(clock)
+        await subject.acquire()
         assert clock.time() >= state["held"]
         began.append(clock.time())
         state["inside"] += 1
-        assert state["inside"] <= window
+        assert state["inside"] <= slots
         try:
             await clock.sleep_until(clock.time() + stays)
             if hold is not None:
-                limiter.hold(T0 + hold, entered)
+                holds.hold(T0 + hold)
                 state["held"] = max(state["held"], T0 + hold)
         finally:
             state["inside"] -= 1
-            limiter.leave(ok=hold is None, entered=entered)
+            subject.release()
 
     async def cancel(task, when) -> None:
         await clock.sleep_until(T0 + when)
@@ -631,13 +618,14 @@ def test_no_limit_is_ever_passed_and_nobody_is_forgotten(calls, window, text):
         ended = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
         await asyncio.gather(*cancels)
         assert all(error is None or isinstance(error, asyncio.CancelledError) for error in ended)
-        for _ in range(window * 3):  # all places are free again
+        for _ in range(slots * 3):  # all slots are free again
             await asyncio.wait_for(one(0, 0, None), 60)
 
     asyncio.run(main())
-    assert limiter._window._inside == 0
-    assert limiter._window._old == 0
-    assert not limiter._line
+    assert not holds.is_used
+    if isinstance(subject, PacedLimiter):
+        assert not subject._slots.is_used
+        assert not subject._turn.is_used
     if rate is not None:
         for first, after in zip(began, began[rate.count :], strict=False):
             assert after - first >= rate.period - 1e-6

@@ -146,7 +146,7 @@ def test_a_rate_that_is_none_fails_the_run_before_the_body(world, rate):
 
 @pytest.mark.anyio
 async def test_a_task_that_waits_for_its_turn_is_shown_as_pending_and_can_be_stopped(tmp_path):
-    """A7: it is cancelled with the pass, and takes no place with it."""
+    """A7: it is cancelled with the pass, and takes no slot with it."""
     world = World(tmp_path)
     world.clock = FakeClock(autojump=False)
     rate = Rate("1/hour")

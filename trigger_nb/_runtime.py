@@ -36,8 +36,7 @@ from ._feed import Expected, Feed, PassBegan, SavedRun
 from ._flights import flights, watch
 from ._interrupt import calls_user_code
 from ._io import Host, Io
-from ._limits.limiter import Limiter
-from ._limits.places import JobLimits, RunPlace
+from ._limits.places import JobLimits, RunLimiter, RunSlot
 from ._passapi import PassApi
 from ._records import (
     RunRecord,
@@ -81,7 +80,7 @@ class Work:
     payload: Any
     on_success: Callable[..., Any] | None = None
     on_failure: Callable[..., Any] | None = None
-    limiter: Limiter | None = None  # what lets runs of the job in
+    limiter: RunLimiter | None = None  # of the runs of the job
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +324,7 @@ class Execution:
         self._revived = False  # started once more while it was being stopped
         self._then: Callable[[], None] | None = None  # to do between this pass and the next
         self._rested: anyio.Event | None = None
-        self._place: RunPlace | None = None  # among the runs of its job, where that has a limit
+        self._slot: RunSlot | None = None  # among the runs of its job, where that has a limit
         self._driver: asyncio.Task[None] | None = None
         self._home: Home | None = None
         self._durations: Durations | None = None
@@ -362,8 +361,8 @@ class Execution:
             was_completed = run.status == RunStatus.COMPLETED
             run.__dict__.update(passes=run.passes + 1, hints=[])
             run.created_at = run.created_at or round(runtime.clock.time(), 3)
-            self._place = self._next_place()
-            if self._place is None or self._place.take_now():
+            self._slot = self._next_slot()
+            if self._slot is None or self._slot.acquire_nowait():
                 self._set_running()
             else:
                 self._set_queued()
@@ -371,7 +370,7 @@ class Execution:
             self._write_parked(memory)
             ledger.begin(memory, run.id, runtime.store)
         except BaseException:
-            self._give_up_place()
+            self._close_slot()
             runtime.release_lease(run.id)
             raise
         assert self._home is not None
@@ -382,20 +381,20 @@ class Execution:
             make_io=lambda scope, blocking: BlockingIo(Io(scope, host)) if blocking else Io(scope, host),
             run_was_completed=was_completed, is_lost=lambda: runtime.is_lost(run.id),
         )  # fmt: skip
-        self.pass_.waits.place = self._place
+        self.pass_.waits.slot = self._slot
         runtime.passes[run.id] = self.pass_
         self.feed.emit(PassBegan(run.passes))
         self.feed.emit(SavedRun(run.copy()))
 
-    def _next_place(self) -> RunPlace | None:
-        """The place that this pass needs; the one before may have it already."""
-        if self._place is not None:
-            return self._place.hand_on()
-        return None if self.work.limiter is None else RunPlace(self.work.limiter, self.runtime.clock)
+    def _next_slot(self) -> RunSlot | None:
+        """The slot that this pass needs; the one before may have it already."""
+        if self._slot is not None:
+            return self._slot.hand_over()
+        return None if self.work.limiter is None else RunSlot(self.work.limiter)
 
-    def _give_up_place(self) -> None:
-        if self._place is not None:
-            self._place.give_up()
+    def _close_slot(self) -> None:
+        if self._slot is not None:
+            self._slot.close()
 
     def _set_queued(self) -> None:
         """C4: as many runs as may be are in progress, and this one waits for its turn."""
@@ -445,7 +444,7 @@ class Execution:
         finally:
             if self.runtime.executions.get(self.run.id) is self:
                 del self.runtime.executions[self.run.id]
-            self._give_up_place()
+            self._close_slot()
             self._release()
             if self._rested is not None:
                 self._rested.set()
@@ -496,8 +495,8 @@ class Execution:
         """The run function, and after it the tasks that it left in flight (A6)."""
         token = current_scope.set(pass_.root)
         try:
-            if self._place is not None and not self._place.is_held:
-                await self._take_place(self._place, pass_)
+            if self._slot is not None and not self._slot.is_held:
+                await self._acquire_slot(self._slot, pass_)
             # In a thread of its own that no limit counts: it mostly waits in `io`.
             output = await call_run_function(self.work, pass_, threads.spawn)
             await pass_.subtasks_end()
@@ -513,8 +512,8 @@ class Execution:
             pass_.end()
             current_scope.reset(token)
 
-    async def _take_place(self, place: RunPlace, pass_: Pass) -> None:
-        await place.take()
+    async def _acquire_slot(self, slot: RunSlot, pass_: Pass) -> None:
+        await slot.acquire()
         self._set_running()
         pass_.ledger.ride_along(run_row(self.run))
         self.feed.emit(SavedRun(self.run.copy()))
@@ -584,7 +583,7 @@ class Execution:
         self.outcome = Outcome(ending.error)
         if not isinstance(ending.error, RunLostError):
             self._write_ending(pass_, run)
-        self._give_up_place()
+        self._close_slot()
         pass_.on_landed(self._release)
         self._release()
         self.feed.emit(SavedRun(run.copy()))

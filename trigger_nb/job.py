@@ -20,8 +20,8 @@ from ._engine.ledger import explained
 from ._fingerprint import Fingerprints
 from ._io import Io
 from ._keys import hashed
-from ._limits.limiter import ConcurrencyLimit, Limiter, Rate, check_count, to_rate
-from ._limits.places import JobLimits
+from ._limits.limiter import ConcurrencyLimit, Rate, check_count, to_rate
+from ._limits.places import JobLimits, RunLimiter
 from ._plans.plan import Plan, make_plan
 from ._records import RunRecord, RunStatus, check_legible, check_run_id
 from ._redact import check_redact, redact
@@ -468,11 +468,12 @@ class Job(Generic[T]):
             limiter=self._limiter(),
         )  # fmt: skip
 
-    def _limiter(self) -> Limiter | None:
-        """What lets its runs in, and those of all jobs that share its limits."""
-        options = self.options
+    def _limiter(self) -> RunLimiter | None:
+        """The limiter of its runs, and of those of all jobs that share its limits."""
+        runtime, options = self._runtime, self.options
         rate = None if options.rate is None else to_rate(options.rate)
-        return self._runtime.limits.setdefault(self.id, JobLimits()).limiter(options.concurrency_limit, rate)
+        limits = runtime.limits.setdefault(self.id, JobLimits())
+        return limits.limiter(runtime.clock, options.concurrency_limit, rate)
 
     def _context(self, run: RunRecord) -> Context:
         event = run.event or {}

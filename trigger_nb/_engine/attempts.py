@@ -13,7 +13,7 @@ from .._flights import flights
 from .._forget import forget, open_again, to_be_said_again
 from .._keys import display_path, is_within, parent_path
 from .._limits.limiter import Limiter, limiter_of, rate_of_line
-from .._limits.places import Places
+from .._limits.places import TaskLimits
 from .._prints import Prints
 from .._records import Reason, TaskRecord, TaskStatus
 from .._redact import check_redact
@@ -78,18 +78,18 @@ class Attempts:
         if "delay_until" in call.options and record.attempt == 1 and not record.crashes and failed is None:
             await self._delay(call, record)
         prints: Prints | None = None
-        places = self._places(call)
+        limits = self._limits(call)
         while True:
             if failed is None:
                 self._check_open(call)
                 if state.stopping.closed_to_new:
                     await self._waits.park(call)
-                if self._waits.gave_place:
-                    await self._waits.take_place_back()
+                if self._waits.gave_slot:
+                    await self._waits.resume_slot()
                 try:
-                    if places is None:
+                    if limits is None:
                         return await self._attempt(call, record, prints)
-                    return await self._attempt_in_turn(call, record, prints, places)
+                    return await self._attempt_in_turn(call, record, prints, limits)
                 except Failed as failure:
                     failed = failure
             error, scope, prints = failed.error, failed.scope, failed.scope.prints
@@ -97,7 +97,7 @@ class Attempts:
             over = state.stopping.why is not None or call.scope.closed
             if over and (scope.adopted or not state.stopping.is_cut_short):
                 return await self._end_alone(call, record, error, scope)
-            error, next_at = await self._verdicts.decide(call, record, error, scope, places)
+            error, next_at = await self._verdicts.decide(call, record, error, scope, limits)
             note_prints(record, scope)
             if state.flight_key(call.path) not in flights:
                 scope.fail()
@@ -144,14 +144,10 @@ class Attempts:
         if self._state.stopping.why is not None or call.scope.closed:
             raise self._state.stopping.cancellation()
 
-    def _places(self, call: Call[Any]) -> Places | None:
-        """The slots that each attempt needs; None for no limit."""
+    def _limits(self, call: Call[Any]) -> TaskLimits | None:
+        """The limiters that each attempt acquires; None for no limit. A batch acquires them once for all its items."""
         limiters = self.limiters_of(call)
-        if call.batch is not None:
-            return Places(
-                [], self._state.clock, told=limiters
-            )  # the batch enters them, once for all its items
-        return Places(limiters, self._state.clock) if limiters else None
+        return TaskLimits(limiters, acquire=call.batch is None) if limiters else None
 
     def limiters_of(self, call: Call[Any]) -> list[Limiter]:
         """The limiter of the enclosing map, if any, and the one for the task's `rate=`."""
@@ -162,20 +158,17 @@ class Attempts:
         return limiters
 
     async def _attempt_in_turn(
-        self, call: Call[Any], record: TaskRecord, prints: Prints | None, places: Places
+        self, call: Call[Any], record: TaskRecord, prints: Prints | None, limits: TaskLimits
     ) -> Any:
         """One attempt, as soon as its limits allow it."""
-        ok = False
         try:
-            if not places.take_now():
-                await self._await_turn(call, record, places)
-            value = await self._attempt(call, record, prints)
-            ok = True
-            return value
+            if not limits.acquire_nowait():
+                await self._await_turn(call, record, limits)
+            return await self._attempt(call, record, prints)
         finally:
-            places.leave(ok=ok)
+            limits.release()
 
-    async def _await_turn(self, call: Call[Any], record: TaskRecord, places: Places) -> None:
+    async def _await_turn(self, call: Call[Any], record: TaskRecord, limits: TaskLimits) -> None:
         """Wait for a slot. The attempt has not begun, and no time limit runs meanwhile (A3)."""
         state = self._state
         if state.feed.watched:
@@ -184,12 +177,12 @@ class Attempts:
         self._waits.leave_if_drained()
         try:
             with self._waits.untimed(call.path):
-                await places.take()
+                await limits.acquire()
         finally:
             state.still.leave(call.path)
         self._check_open(call)
         if state.stopping.closed_to_new:
-            places.leave(ok=False)
+            limits.release()
             await self._waits.park(call)
         if record.attempt == 1:
             record.started_at = state.now()

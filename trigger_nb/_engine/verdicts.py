@@ -17,7 +17,7 @@ from .origins import comes_from_subtask
 
 if TYPE_CHECKING:
     from .._call import Call
-    from .._limits.places import Places
+    from .._limits.places import TaskLimits
     from .._records import TaskRecord
     from .._scope import Scope
     from .state import MakeIo, PassState
@@ -36,13 +36,13 @@ class Verdicts:
         self._log = log  # `Pass.log`
 
     async def decide(
-        self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope, places: Places | None
+        self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope, limits: TaskLimits | None
     ) -> tuple[BaseException, float | None]:
         """The error that counts, and when the next attempt begins; None if there is none."""
         now = self._state.clock.time()
         secrets.hide_in_error(error)
         answer = await self._ask_handler(call, record, error, scope)
-        return self.judge(call, record, error, answer, now, places)
+        return self.judge(call, record, error, answer, now, limits)
 
     def judge(
         self,
@@ -51,7 +51,7 @@ class Verdicts:
         error: Exception,
         answer: Answer,
         now: float,
-        places: Places | None = None,
+        limits: TaskLimits | None = None,
     ) -> tuple[BaseException, float | None]:
         """As `decide`, with the answer of the handler."""
         if answer is None and call.service is not None:
@@ -61,8 +61,8 @@ class Verdicts:
             return answer.error or error, None
         if isinstance(answer, RetryAt):
             due = answer.due_at(now)
-            if places is not None:
-                places.hold(due)
+            if limits is not None:
+                limits.hold(due)
             return answer.error or error, due if record.attempt < RETRY_AT_LIMIT else None
         if answer is not None:
             error = answer

@@ -17,7 +17,7 @@ from .stopping import Stop
 
 if TYPE_CHECKING:
     from .._call import Call
-    from .._limits.places import RunPlace
+    from .._limits.places import RunSlot
     from .._scope import Scope
     from .decide import Wait
     from .idle import Why
@@ -31,8 +31,8 @@ class Waits:
     """Lets calls of one pass wait, and keeps the status of the run true meanwhile."""
 
     def __init__(self, state: PassState, records: NewRecords) -> None:
-        self.place: RunPlace | None = None  # the run's slot, if its job has a limit
-        self.gave_place = False  # other runs may use the slot while everything here waits
+        self.slot: RunSlot | None = None  # the run's, if its job has a limit
+        self.gave_slot = False  # other runs may use the slot while everything here waits
         self._state = state
         self._records = records
         self._still = state.still
@@ -76,25 +76,25 @@ class Waits:
                 await self._sleep_until(until)
             finally:
                 self._still.leave(path)
-        await self.take_place_back()
+        await self.resume_slot()
         self.tell_waiting()
 
     async def _sleep_until(self, until: float) -> None:
         """C4: a run in which nothing has moved for a while gives its slot to others."""
         clock, patience = self._state.clock, IDLE_SLOT_SECONDS
-        while self.place is not None and (soon := clock.time() + patience) < until:
+        while self.slot is not None and (soon := clock.time() + patience) < until:
             await clock.sleep_until(soon)
-            if not self.gave_place and self._still.is_all(self._state.flights):
-                self.gave_place = True
-                self.place.step_out()
+            if not self.gave_slot and self._still.is_all(self._state.flights):
+                self.gave_slot = True
+                self.slot.suspend()
             patience *= 2
         await clock.sleep_until(until)
 
-    async def take_place_back(self) -> None:
+    async def resume_slot(self) -> None:
         """Wait for a slot again before a body begins."""
-        if self.gave_place and self.place is not None:
-            self.gave_place = False
-            await self.place.step_in()
+        if self.gave_slot and self.slot is not None:
+            self.gave_slot = False
+            await self.slot.resume()
 
     @contextmanager
     def untimed(self, path: str) -> Generator[None]:
@@ -154,19 +154,19 @@ class Waits:
 
     async def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[None]]) -> None:
         """C4: a run that waits for another one has no slot meanwhile; the other one may need it."""
-        place = self.place
-        if place is None:
+        slot = self.slot
+        if slot is None:
             await wait()
             return
-        place.step_out()
+        slot.suspend()
         try:
             await wait()
         except BaseException:
             if self._state.stopping.why is None:  # only this call was cancelled, and the run goes on
-                place.step_in_now()
+                slot.resume_now()
             raise
         if threading.get_ident() == self._state.home.thread:
             with self.untimed(scope.path):
-                await place.step_in()
+                await slot.resume()
         else:
-            await place.step_in()
+            await slot.resume()

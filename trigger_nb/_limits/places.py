@@ -1,145 +1,214 @@
-"""Who has a place where, by the limits that let them in: the attempts of a task, and the runs of a job."""
+"""Who has acquired which limiters: the attempts of a task, and the runs of a job."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from .limiter import ConcurrencyLimit, Limiter, Rate, agree
+from .limiter import ConcurrencyLimit, Limiter, limiter_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .._clock import Clock
+    from .limiter import Rate
 
 
-class Places:
-    """The limiters that all attempts of a task go through, one after the other.
+class TaskLimits:
+    """The limiters that each attempt of a task acquires, one after the other.
 
-    `told` are some that somebody else enters for it: what a service says is for them as well.
+    Without `acquire` somebody else acquires them, as a batch does for its items, and the task only says
+    when a service asks to wait.
     """
 
-    def __init__(self, limiters: Sequence[Limiter], clock: Clock, told: Sequence[Limiter] = ()) -> None:
+    def __init__(self, limiters: Sequence[Limiter], *, acquire: bool = True) -> None:
         self._limiters = limiters
-        self._told = told
-        self._clock = clock
-        self._entered: list[int] = []  # when, of those that the attempt has entered so far
-        self._inside = False
+        self._to_acquire = limiters if acquire else ()
+        self._acquired: list[Limiter] = []
 
-    def take_now(self) -> bool:
-        """Take a place in each if there is no need to wait; else `take` goes on from here."""
-        self._entered, self._inside = [], True
-        for limiter in self._limiters:
-            if (entered := limiter.enter_now(self._clock)) is None:
+    def acquire_nowait(self) -> bool:
+        """Acquire all of them if there is no need to wait; else `acquire` goes on from here."""
+        for limiter in self._to_acquire:
+            if not limiter.acquire_nowait():
                 return False
-            self._entered.append(entered)
+            self._acquired.append(limiter)
         return True
 
-    async def take(self) -> None:
-        """Wait for the places that `take_now` could not take."""
-        for limiter in self._limiters[len(self._entered) :]:
-            self._entered.append(await limiter.enter(self._clock))
+    async def acquire(self) -> None:
+        """Wait for those that `acquire_nowait` could not acquire."""
+        for limiter in self._to_acquire[len(self._acquired) :]:
+            await limiter.acquire()
+            self._acquired.append(limiter)
 
-    def leave(self, *, ok: bool) -> None:
-        """Give back those that were taken."""
-        if self._inside:
-            self._inside = False
-            for limiter, entered in zip(self._limiters, self._entered, strict=False):
-                limiter.leave(ok=ok, entered=entered)
+    def release(self) -> None:
+        """Give back what was acquired. A second time does nothing."""
+        while self._acquired:
+            self._acquired.pop().release()
 
     def hold(self, until: float) -> None:
-        """The service said so to the last attempt: all who share the limits wait."""
-        for limiter in self._told:
+        """The service told the last attempt to wait: all who share the limits do."""
+        for limiter in self._limiters:
             limiter.hold(until)
-        for limiter, entered in zip(self._limiters, self._entered, strict=False):
-            limiter.hold(until, entered)
+
+
+class PacedLimiter:
+    """The limiter of a job with both a `concurrency_limit` and a rate. A run that waits for the rate has no slot."""
+
+    def __init__(self, slots: Limiter, rate: Limiter, clock: Clock) -> None:
+        self._slots = slots
+        self._rate = rate
+        self._turn = Limiter(clock, 1)  # the job's runs start in the order in which they came
+
+    def acquire_nowait(self) -> bool:
+        """As `Limiter.acquire_nowait`."""
+        if not self._turn.acquire_nowait():
+            return False
+        try:
+            return self._rate.acquire_nowait() and self._acquire_slot_nowait()
+        finally:
+            self._turn.release()
+
+    async def acquire(self) -> None:
+        """As `Limiter.acquire`: both at the same moment."""
+        await self._turn.acquire()
+        try:
+            while True:
+                await self._rate.acquire()
+                if self._acquire_slot_nowait():
+                    return
+                await self._slots.acquire()
+                if self._rate.acquire_nowait():
+                    return
+                self._slots.release()
+        finally:
+            self._turn.release()
+
+    def _acquire_slot_nowait(self) -> bool:
+        """Where the rate allows a start: take a slot for it, or let others have the start."""
+        if self._slots.acquire_nowait():
+            return True
+        self._rate.withdraw()
+        return False
+
+    async def reacquire(self) -> None:
+        """As `Limiter.reacquire`."""
+        await self._slots.reacquire()
+        self._rate.acquire_anyway()
+
+    def acquire_anyway(self) -> None:
+        """As `Limiter.acquire_anyway`."""
+        self._slots.acquire_anyway()
+        self._rate.acquire_anyway()
+
+    def release(self) -> None:
+        """As `Limiter.release`."""
+        self._slots.release()
+        self._rate.release()
+
+
+RunLimiter: TypeAlias = Limiter | PacedLimiter
 
 
 class JobLimits:
-    """The limits of one job, which outlive its definitions: its cell may be run again while runs go on."""
+    """The limits of one job. They outlive its definitions: its cell may be run again while runs go on."""
 
     def __init__(self) -> None:
-        self._said: tuple[int | ConcurrencyLimit | None, Rate | None] = (None, None)
-        self._limiter = Limiter()
+        self._slots: Limiter | None = None  # where its `concurrency_limit` is a number
+        self._rate: Rate | None = None
+        self._paced: tuple[Limiter, Limiter, PacedLimiter] | None = None
 
-    def limiter(self, limit: int | ConcurrencyLimit | None, rate: Rate | None) -> Limiter | None:
-        """What lets its runs in, by what the job says now; None: nothing has to.
+    def limiter(
+        self, clock: Clock, limit: int | ConcurrencyLimit | None, rate: Rate | None
+    ) -> RunLimiter | None:
+        """The limiter of its runs, by what the job says now; None without limits.
 
-        Raises `InvalidOptionError` when a name that it says goes with another number.
+        Raises `InvalidOptionError` when a name in it stands for another number.
         """
-        if limit is None and rate is None:
-            return None
-        agree(*(each for each in (limit, rate) if isinstance(each, (ConcurrencyLimit, Rate))))
-        if rate == self._said[1]:
-            rate = self._said[1]  # the same one, so that its starts are paced over both definitions
-        if (limit, rate) != self._said:
-            self._limiter = Limiter(limit, rate).after(self._limiter)
-            self._said = (limit, rate)
-        return self._limiter
+        slots = None if limit is None else self._slots_of(clock, limit)
+        if rate is None:
+            return slots
+        if self._rate is None or rate != self._rate:
+            self._rate = rate  # an equal one stays, so that starts are paced over both definitions
+        starts = limiter_of(self._rate, clock)
+        if slots is None:
+            return starts
+        if self._paced is None or self._paced[:2] != (slots, starts):
+            self._paced = (slots, starts, PacedLimiter(slots, starts, clock))
+        return self._paced[2]
+
+    def _slots_of(self, clock: Clock, limit: int | ConcurrencyLimit) -> Limiter:
+        if isinstance(limit, ConcurrencyLimit):
+            return limiter_of(limit, clock)
+        if self._slots is None:
+            self._slots = Limiter(clock, limit)
+        self._slots.set_limit(limit)
+        return self._slots
 
 
-class RunPlace:
-    """The place of a run among those in progress. It has none while it waits for other runs (C4)."""
+class RunSlot:
+    """The slot of a run among those in progress. The run has none while it waits for other runs (C4)."""
 
-    def __init__(self, limiter: Limiter, clock: Clock) -> None:
+    def __init__(self, limiter: RunLimiter) -> None:
         self._limiter = limiter
-        self._clock = clock
         self._guard = threading.Lock()  # a body in a thread may start other runs there and wait for them
-        self._away = 0  # how much it waits for that may need the place
-        self._is_over = False
+        self._suspended = 0  # how many waits are going on that may need the slot
+        self._closed = False
         self.is_held = False
 
-    def take_now(self) -> bool:
-        """Take it where there is no need to wait."""
-        self.is_held = self.is_held or self._limiter.enter_now(self._clock) is not None
+    def acquire_nowait(self) -> bool:
+        """Acquire the slot if there is no need to wait."""
+        self.is_held = self.is_held or self._limiter.acquire_nowait()
         return self.is_held
 
-    async def take(self) -> None:
-        """Wait for it, behind those that came before."""
-        await self._limiter.enter(self._clock)
+    async def acquire(self) -> None:
+        """Wait for the slot, behind those that came before."""
+        await self._limiter.acquire()
         self.is_held = True
 
-    def hand_on(self) -> RunPlace:
-        """The place of the next pass: what still goes on in this one has no say in it."""
-        heir = RunPlace(self._limiter, self._clock)
+    def hand_over(self) -> RunSlot:
+        """The slot of the next pass. What still goes on in this one can no longer release it."""
+        heir = RunSlot(self._limiter)
         with self._guard:
-            heir.is_held, self.is_held, self._is_over = self.is_held, False, True
+            heir.is_held, self.is_held, self._closed = self.is_held, False, True
         return heir
 
-    def give_up(self) -> None:
-        """For good: the run has come to rest."""
+    def close(self) -> None:
+        """Release the slot for good: the run has come to rest."""
         with self._guard:
-            self._is_over = True
-            self._let_go()
+            self._closed = True
+            self._release()
 
-    def step_out(self) -> None:
-        """The run waits for something that may need the place itself."""
+    def suspend(self) -> None:
+        """Release the slot: the run waits for something that may need it."""
         with self._guard:
-            self._away += 1
-            self._let_go()
+            self._suspended += 1
+            self._release()
 
-    async def step_in(self) -> None:
-        """That is over. When nothing else is waited for, it takes its place before all who have not begun."""
+    async def resume(self) -> None:
+        """End a `suspend`. With the last of them the run goes on ahead of all that have not begun."""
         with self._guard:
-            self._away -= 1
-            if self._away or self.is_held or self._is_over:
+            self._suspended -= 1
+            if not self._needs_slot():
                 return
-        await self._limiter.enter_again(self._clock)
+        await self._limiter.reacquire()
         with self._guard:
-            if self._away or self.is_held or self._is_over:  # things have changed meanwhile
-                self._limiter.leave(ok=True)
-            else:
+            if self._needs_slot():
+                self.is_held = True
+            else:  # things have changed meanwhile
+                self._limiter.release()
+
+    def resume_now(self) -> None:
+        """As `resume` for a call that was cancelled and cannot wait: over the limit, if need be."""
+        with self._guard:
+            self._suspended -= 1
+            if self._needs_slot():
+                self._limiter.acquire_anyway()
                 self.is_held = True
 
-    def step_in_now(self) -> None:
-        """As `step_in` for one who cannot wait, as it was cancelled: over the limit, if need be."""
-        with self._guard:
-            self._away -= 1
-            if not (self._away or self.is_held or self._is_over):
-                self._limiter.enter_anyway()
-                self.is_held = True
+    def _needs_slot(self) -> bool:
+        return not (self._suspended or self.is_held or self._closed)
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self.is_held:
             self.is_held = False
-            self._limiter.leave(ok=True)
+            self._limiter.release()

@@ -10,7 +10,7 @@ import anyio
 
 from .._call import show_place
 from .._keys import display_path
-from .._limits.places import Places
+from .._limits.places import TaskLimits
 from .._scope import Scope, current_scope
 from ..errors import UsageError
 
@@ -45,7 +45,7 @@ class Batch:
         self._node = node
         self._spawn = spawn  # of the node's task group
         self._body: Callable[..., Any] = calls[0].body
-        self._places = Places(node.owner.limiters_of(calls[0]), node.owner.clock)
+        self._limits = TaskLimits(node.owner.limiters_of(calls[0]))
         # Invariant: the body is called as soon as all that are left are here, and not before.
         self._left = set(calls)
         self._here: dict[Call[Any], _Member] = {}
@@ -98,15 +98,15 @@ class Batch:
     async def _call_body(self, members: list[_Member]) -> None:
         """One call for those of them who are still there when their turn has come."""
         try:
-            if not self._places.take_now():
-                await self._places.take()
+            if not self._limits.acquire_nowait():
+                await self._limits.acquire()
             members = [each for each in members if not each.gone and each.begin()]
             if members:
                 await self._call_for(members)
             else:
-                self._places.leave(ok=True)
+                self._limits.release()
         except BaseException:  # cut short: what is shared with others is given back
-            self._places.leave(ok=False)
+            self._limits.release()
             raise
 
     async def _call_for(self, members: list[_Member]) -> None:
@@ -134,7 +134,7 @@ class Batch:
                 current_scope.reset(token)
             self._hand_out(members, lambda: values)
             return
-        self._places.leave(ok=True)  # nobody has waited for it to the end
+        self._limits.release()  # nobody has waited for it to the end
 
     def _hand_out(self, members: list[_Member], outcome: Outcome) -> None:
         """Give each its part; from any thread."""
@@ -144,9 +144,7 @@ class Batch:
             parts = [partial(_raise_or_return, value) for value in values]
         except BaseException as error:  # noqa: BLE001  # each of them raises it
             parts = [partial(_raise, error)] * len(members)
-            self._places.leave(ok=False)
-        else:
-            self._places.leave(ok=True)
+        self._limits.release()
         for member, part in zip(members, parts, strict=True):
             member.finish.enter(part)
         for member in members:  # all of them share one commit

@@ -30,6 +30,7 @@ from .batch import Batch
 from .items import LAST, Items, Keys, Source, name_of, size_of
 
 if TYPE_CHECKING:
+    from .._clock import Clock
     from .._passapi import PassApi
     from .._scope import Place, Scope
     from .._task import Options, Properties
@@ -127,7 +128,7 @@ class Walk:
         # Taking from a plain iterable never gives up the loop's turn half-way.
         self._turn = anyio.Lock(fast_acquire=True) if self._source.is_async else nullcontext()
         self._progress = _Progress(scope, size_of(self._items))
-        self._limiter = _MapLimiter(self._plan.concurrency, self._progress)
+        self._limiter = _MapLimiter(self._owner.clock, self._plan.concurrency, self._progress)
         await self._walk()
         await self._source.close()
         if self._ended < self._met and self._fault is None:
@@ -359,15 +360,15 @@ class _Progress:
 
 
 class _MapLimiter(Limiter):
-    """That of one map, which shows when it is held back."""
+    """The limiter of one map; also reports back-off to its progress row."""
 
-    def __init__(self, concurrency: int, progress: _Progress) -> None:
-        super().__init__(concurrency)
+    def __init__(self, clock: Clock, concurrency: int, progress: _Progress) -> None:
+        super().__init__(clock, concurrency)
         self._progress = progress
 
-    def hold(self, until: float, entered: int | None = None) -> None:
-        """As told by the service."""
-        super().hold(until, entered)
+    def hold(self, until: float) -> None:
+        """As `Limiter.hold`."""
+        super().hold(until)
         self._progress.hold(until)
 
 
