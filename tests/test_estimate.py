@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
 import pytest
 
@@ -11,7 +10,7 @@ from tests.views import T, run as run_record, task
 from tests.worlds import until
 from trigger_nb import TriggerClient, _estimate, _runtime
 from trigger_nb._estimate import Durations, durations
-from trigger_nb._feed import Expected, PassBegan, Progressed, Saved, Seen
+from trigger_nb._feed import Expected, PassBegan, Progressed, Seen
 from trigger_nb._records import Reason, RunStatus
 from trigger_nb.testing import FakeClock
 from trigger_nb.view import html, text, wire
@@ -25,7 +24,7 @@ def taking(world, seconds):
 
 
 def expected(world, job, version="0", **options):
-    return durations(job.client.runtime, job.id, version, **options)
+    return durations(job.client.runtime, job.id, version, tasks=True, **options)
 
 
 @pytest.fixture
@@ -48,8 +47,17 @@ def test_durations_are_medians_of_earlier_runs(world):
         world.run(job, seconds)
     known = expected(world, job)
     assert (known.total, known.of("a"), known.of("b"), known.of("c")) == (60, 20, 40, None)
-    latest = expected(world, job, limit=1)
-    assert (latest.total, latest.of("b")) == (60, 40)
+    assert durations(world.client.runtime, "job", "0") == Durations(total=60), "tasks are read on demand"
+
+
+def test_the_latest_five_runs_count(world):
+    @world.job
+    def job(payload, io):
+        yield io.run_task("a", taking(world, payload))
+
+    for seconds in (100, 200, 300, 1, 2, 3, 4, 5):
+        world.run(job, seconds)
+    assert expected(world, job).total == 3
 
 
 def test_runs_of_the_same_version_are_preferred(world):
@@ -111,24 +119,12 @@ def test_an_item_takes_as_long_as_the_others(world):
     assert known.of("~(many,~i30)/0") is None
 
 
-def test_parts_add_up_to_the_whole():
-    """A subtask counts once, what runs side by side counts for less, and what not every run had, too."""
-    ran = [
-        (10.0, [("a", 0, 4), ("p", 4, 6), ("p/x", 4, 6), ("p/y", 4, 3)]),
-        (12.0, [("a", 0, 6), ("p", 4, 6), ("p/x", 4, 6), ("p/y", 4, 3), ("only", 0, 1)]),
-    ]
-    known = durations(Earlier(*ran), "job", "1.0")
-    assert known.total == 11
-    assert sum(known.parts.values()) == pytest.approx(11)
-    assert set(known.parts) == {"a", "p/x", "p/y", "only"}
-    assert known.of("p") == 6
-    assert known.parts["only"] == pytest.approx(0.5 * known.pace)
-
-
-def test_a_wait_counts_as_long_as_it_lasts_and_no_work():
-    """W2: it needs no kernel, so a run may have worked for less than it has waited."""
-    known = durations(Earlier((10.0, [("a", 0, 4), ("w", 4, 3600, "wait")])), "job", "1.0")
-    assert known.parts == {"a": pytest.approx(4), "w": 3600}
+def test_a_map_takes_its_own_time_and_an_item_its_share_of_it():
+    """Side by side, two items take as long as one."""
+    ran = [("m", 0, 6, "map"), ("m/x", 0, 6), ("m/y", 0, 5), ("a", 6, 4)]
+    known = durations(Earlier((10.0, ran)), "job", "1.0", tasks=True)
+    assert (known.of("m"), known.of("a"), known.items) == (6, 4, {"m": 3.0})
+    assert known.of("m/new") == 5.5
 
 
 class Earlier:
@@ -155,9 +151,9 @@ def test_what_is_read_is_bounded(monkeypatch):
     monkeypatch.setattr(_estimate, "_RECORDS", 3)
     small, large = (5.0, [("a", 0, 5)]), (9.0, [(f"a{n}", 0, 2) for n in range(4)])
     earlier = Earlier(small, large, small)
-    assert durations(earlier, "job", "1.0").total == 5
+    assert durations(earlier, "job", "1.0", tasks=True).total == 5
     assert earlier.read == ["run_0", "run_2"]
-    alone = durations(Earlier(large), "job", "1.0")
+    alone = durations(Earlier(large), "job", "1.0", tasks=True)
     assert (alone.total, alone.of("a1")) == (9, None)
 
 
@@ -237,8 +233,8 @@ def test_what_is_replayed_counts_as_done(world):
 
 def test_a_run_that_waits_tells_no_end():
     model = RunModel(run_record("RUNNING"), clock=At(10))
-    model.expect(Durations(total=60, parts={"a": 60}))
-    assert model.ends_at == T + 70
+    model.expect(Durations(total=60))
+    assert model.ends_at == T + 60
     for status in RunStatus:
         if status != RunStatus.RUNNING:
             model.run = run_record(status)
@@ -275,66 +271,24 @@ def took(path, start, length, **fields):
     return task(path, 1, started_at=T + start, ended_at=T + start + length, **fields)
 
 
-TWO = Durations(total=30, parts={"a": 10.0, "b": 20.0}, _tasks={"a": 10.0, "b": 20.0})
-
-
-def test_a_body_that_runs_is_done_in_part():
-    model = model_at(15, TWO, took("a", 0, 10), running("b", 10))
-    assert model.ends_at == T + 30
-    model.apply([Progressed("b", 30, 100, None)])
-    assert model.ends_at == pytest.approx(T + 15 + 14), "it knows better"
+def test_a_run_takes_as_long_as_those_before_it():
+    assert model_at(20, Durations(total=30)).ends_at == T + 30
 
 
 def test_one_that_takes_longer_than_ever_tells_no_end():
-    assert model_at(31, TWO, took("a", 0, 10), running("b", 10)).ends_at is None
+    assert model_at(31, Durations(total=30)).ends_at is None
     assert model_at(15, Durations()).ends_at is None
 
 
-def test_tasks_by_other_names_are_done_in_place_of_those_of_earlier_runs():
-    """Keys may be made of the payload: a run is not at its beginning for ever."""
-    model = model_at(24, TWO, took("x", 0, 10), took("y", 10, 10), running("z", 20))
-    assert model.ends_at == pytest.approx(T + 24 + 6)
-    assert model_at(50, TWO, took("x", 0, 50), running("b", 50)).ends_at == T + 70, "b is still before it"
-
-
-def test_only_the_time_is_known_of_a_huge_run():
-    assert model_at(20, Durations(total=30)).ends_at == T + 30
-    assert model_at(40, Durations(total=30)).ends_at is None
-    model = model_at(40, Durations(total=30), running("m", 0, kind="map"))
+def test_a_run_is_not_over_before_a_map_that_is_under_way():
+    """The map goes by its own rate, however many items it had before."""
+    model = model_at(40, Durations(total=60), running("m", 0, kind="map"))
+    model.apply([Progressed("m", 10, 100, None)])
+    assert model.ends_at == T + 60, "its rate is not known yet"
     model.apply([Progressed("m", 10_000, 100_000, None, ends_at=T + 300)])
-    assert model.ends_at == T + 300, "but a map that is under way knows of itself"
-
-
-def test_a_map_goes_by_its_items():
-    """As many as it has now, not as it had; and it is never over before it says so itself."""
-    known = Durations(total=10, parts={"m": 10.0}, items={"m": 0.1}, _tasks={"m": 10.0, "m/~*": 0.5})
-    items = [took(f"m/{n}", n, 0.4) for n in range(20)]
-    model = model_at(20, known, running("m", 0, kind="map"), *items)
-    model.apply([Progressed("m", 100, 400, None)])
-    assert model.ends_at == pytest.approx(T + 20 + 30)
-    model.apply([Progressed("m", 100, 400, None, ends_at=T + 300)])
     assert model.ends_at == T + 300
-
-
-def test_the_items_of_a_parallel_are_counted():
-    known = Durations(total=10, parts={"p": 10.0}, items={"p": 1.0}, _tasks={"p": 10.0, "p/~*": 1.0})
-    items = [took("p/0", 0, 1), running("p/1", 0), running("p/2", 0), running("p/3", 0)]
-    assert model_at(2, known, running("p", 0, kind="parallel"), *items).ends_at == pytest.approx(T + 2 + 7.5)
-
-
-def test_a_wait_to_come_counts_and_one_that_is_on_lasts_until_its_end():
-    known = Durations(total=40, parts={"a": 10.0, "w": 30.0}, _tasks={"a": 10.0, "w": 30.0})
-    assert model_at(0, known).ends_at == T + 40
-    waits = task("w", 1, "WAITING", started_at=T + 10, kind="wait", next_at=T + 100)
-    assert model_at(20, known, took("a", 0, 10), waits).ends_at == T + 100
-
-
-def test_what_is_run_again_is_before_it_again():
-    """R9: a task that was forgotten on purpose is not done."""
-    model = model_at(30, TWO, took("a", 0, 10), took("b", 10, 20))
-    assert model.ends_at is None
-    model.apply([Saved(took("b", 10, 20, status="PENDING", forced=True)), PassBegan(2), Expected(TWO)])
-    assert model.ends_at == T + 50
+    model.apply([Progressed("m", 99_999, 100_000, None, ends_at=T + 41)])
+    assert model.ends_at == T + 60, "and something comes after it"
 
 
 # Whoever looks on --------------------------------------------------------------------------------
@@ -342,7 +296,7 @@ def test_what_is_run_again_is_before_it_again():
 
 def test_a_widget_counts_down_by_itself():
     """What is sent is a time: between two messages no number has to be."""
-    model = model_at(15, TWO, took("a", 0, 10), running("b", 10))
+    model = model_at(15, Durations(total=30), took("a", 0, 10), running("b", 10))
     assert wire.header(model, 0.0, [], [])["ends"] == round(T + 30)
     assert "about 15 s left" in html.live(model)
     assert "about 15 s left" in text.excerpt(model)
@@ -369,7 +323,9 @@ async def test_they_are_read_in_a_thread_for_whoever_looks_on(tmp_path, monkeypa
     client = TriggerClient("watched", dir=tmp_path, clock=clock, display=False)
     reads = []
     monkeypatch.setattr(
-        _runtime, "durations", lambda *given: reads.append(given[1:]) or _estimate.durations(*given)
+        _runtime,
+        "durations",
+        lambda *given, **how: reads.append(given[1:]) or _estimate.durations(*given, **how),
     )
     gate = asyncio.Event()
 
@@ -390,7 +346,7 @@ async def test_they_are_read_in_a_thread_for_whoever_looks_on(tmp_path, monkeypa
     assert model.ends_at is None
     await until(lambda: any(isinstance(event, Expected) for event in events.take()))
     assert run.eta is None
-    assert reads == [("job", "0")]
+    assert reads == [("job", "0")], "once"
     gate.set()
     await run
 
@@ -400,7 +356,7 @@ async def test_a_fault_in_earlier_runs_is_none_of_this_one(tmp_path, monkeypatch
     """D1: an estimate is not worth an error."""
     client = TriggerClient("faulty", dir=tmp_path, display=False)
 
-    def fail(*_):
+    def fail(*_, **how):
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(_runtime, "durations", fail)
@@ -427,26 +383,3 @@ def test_words_for_what_is_left():
     told |= {7300: "about 2 h", 200_000: "about 2 d"}
     for seconds, words in told.items():
         assert probably_left(seconds) == f"{words} left"
-
-
-def test_a_map_is_a_part_as_a_whole(world):
-    """With the items of this run, whichever they are."""
-    world.clock = FakeClock()
-    seen = []
-
-    def body(item):
-        world.clock.advance(10)
-        if item == 7:
-            seen.append(world.last(job).eta - run_started(job))
-
-    def run_started(job):
-        return world.last(job).started_at
-
-    @world.job
-    def job(payload, io):
-        yield io.map("all", payload, world.body(body), concurrency=1)
-
-    world.run(job, [1, 2])
-    world.run(job, [5, 6, 7, 8])
-    (eta,) = seen
-    assert timedelta(seconds=20) < eta <= timedelta(seconds=50)

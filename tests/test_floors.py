@@ -35,6 +35,8 @@ FLOORS = [
     "_store_errors.py",
     "_store_database.py",
     "_store.py",
+    "_maps/items.py _remote/worker.py _store.py _task.py _tee.py _values.py view/rows.py",  # 4
+    "_remote/reports.py view/items.py view/statuses.py",
     "_commit.py _flights.py _lease.py view/icons.py view/model.py",  # 5
     "_call.py",
     "_remote/pools.py _still.py view/excerpt.py integrations/openai/_answers.py integrations/openai/_stream.py",

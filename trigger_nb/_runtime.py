@@ -210,10 +210,10 @@ class Runtime:
         """What this kernel keeps of a run between passes."""
         return self.memories.setdefault(run_id, Memory())
 
-    def foresee(self, run: RunRecord) -> Durations:
-        """What earlier runs of its job took. It reads all of their records."""
+    def foresee(self, run: RunRecord, *, tasks: bool = False) -> Durations:
+        """What earlier runs of its job took; `tasks`: with their tasks, reading all records of those runs."""
         try:
-            return durations(self, run.job, run.version)
+            return durations(self, run.job, run.version, tasks=tasks)
         except Exception:  # an estimate is not worth a fault, such as that of a corrupt record elsewhere
             logger.debug("earlier runs of job %s cannot be read", run.job, exc_info=True)
             return Durations()

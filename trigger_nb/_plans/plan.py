@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .._call import show_place
 from .._clock import to_datetime
 from .._engine.stopping import Stop
-from .._keys import ancestors, display_key, display_path, last_segment, parent_path
+from .._keys import display_key, display_path, last_segment, parent_path
 from .._records import Reason, RunRecord, RunStatus, TaskStatus, readable_task
 from .._redact import secrets
 from ..view.escape import columns, fit, markup, visible
@@ -239,7 +239,7 @@ class _Estimate:
 
     def __init__(self, runtime: Runtime, run: RunRecord, rehearsal: DryPass) -> None:
         self._rehearsal = rehearsal
-        self._earlier = runtime.foresee(run)
+        self._earlier = runtime.foresee(run, tasks=True)
         self._nodes = {path: _Items(rehearsal.stored, path) for path in rehearsal.walked}
         self._places: dict[int, str] = {}  # by the id of a call's place, which many items share
 
@@ -280,12 +280,12 @@ class _Estimate:
 
     def rest(self) -> tuple[int, float]:
         """What earlier runs did beyond all that was met: how many tasks, and their seconds."""
-        rehearsal = self._rehearsal
-        met = {*rehearsal.header.reasons, *rehearsal.walked}
+        met = {*self._rehearsal.header.reasons, *self._rehearsal.walked}
+        # Of a task with subtasks, and of a map, as one: its own time is theirs.
         rest = [
             seconds
-            for path, seconds in self._earlier.parts.items()
-            if met.isdisjoint((path, *ancestors(path)))
+            for path, seconds in self._earlier.tasks.items()
+            if path not in met and not parent_path(path)
         ]
         return len(rest), sum(rest)
 

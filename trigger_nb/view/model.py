@@ -25,7 +25,6 @@ from .._records import APART, RunRecord, RunStatus, TaskRecord, TaskStatus, is_q
 from .._redact import redact
 from .._statuses import KIND as STATUS
 from .escape import preview, visible, visible_block
-from .outlook import Outlook
 from .rows import FOLDED, Row, State, Tally, position
 from .statuses import Board, StatusLine
 from .values import readable
@@ -108,7 +107,7 @@ class RunModel:
         self._pass = seen is not None
         self._hints = dict.fromkeys(hints)
         self._board = Board()
-        self._outlook: Outlook | None = None
+        self._durations: Durations | None = None
         self._look_back = look_back
         self._looked_back = False  # in this pass
         # What a face must find without walking all rows, by path; not to be changed by it.
@@ -255,7 +254,7 @@ class RunModel:
                 row.recount()
         self.tally = Tally(Counter(row.state for row in rows))
         self._board.forget_pass()
-        self._outlook, self._looked_back = None, False
+        self._durations, self._looked_back = None, False
         return rows
 
     # --- keeping rows -----------------------------------------------------------------
@@ -304,8 +303,6 @@ class RunModel:
         _keep(self.unstored, row, not row.stored and state is State.COMPLETED)
         if row.kind == STATUS:
             self._board.note(row)
-        if self._outlook is not None:
-            self._outlook.note(row)
 
     def _state(self, row: Row) -> State:
         record = row.record
@@ -372,16 +369,23 @@ class RunModel:
 
     def expect(self, durations: Durations) -> None:
         """Take in what earlier runs of the job took."""
-        self._outlook = Outlook(durations, self.root)
+        self._durations = durations
 
     @property
     def ends_at(self) -> float | None:
-        """When the run will probably be done, in UTC seconds; None of one that waits, or that nobody can tell of."""
+        """When the run will probably be done, in UTC seconds. None while it waits, and where it cannot be told.
+
+        It takes as long as earlier runs of its job, and lasts at least until its maps are done at their own rate.
+        """
         elapsed = self.elapsed
         if self.run.status != RunStatus.RUNNING or elapsed is None:
             return None
-        if self._outlook is not None:
-            return self._outlook.ends_at(self.now, elapsed, self.active.values())
+        if self._durations is not None:
+            if self._durations.total is None:
+                return None
+            maps = (row.progress.ends_at for row in self.active.values() if row.progress is not None)
+            ends_at = max(self.now - elapsed + self._durations.total, *(at or 0.0 for at in maps), 0.0)
+            return ends_at if ends_at > self.now else None
         if self._look_back is not None and not self._looked_back and elapsed >= _FORESEEN:
             self._looked_back = True
             self._look_back()
