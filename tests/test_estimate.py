@@ -1,4 +1,4 @@
-"""Issue 5, point 4: how long a run will take, going by the completed runs of its job."""
+"""How long a run will take, going by the completed runs of its job."""
 
 from __future__ import annotations
 
