@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.kernels import kernel_in
 from tests.worlds import KINDS, PATIENCE, World
-from trigger_nb import _engine, _flights, _runtime, run as _run
+from trigger_nb import _flights, _runtime, run as _run
+from trigger_nb._engine import header as _header
 
 # No test depends on timing, nor on how fast hypothesis makes its examples. In CI each run tries the same ones.
 settings.register_profile(
@@ -41,7 +42,7 @@ def _slow_machines_leave_no_trace(monkeypatch):
     """However long a body or the code between tasks takes: only a test of that has its start recorded, or a
     hint given. And a run that is stopped has the time that it needs to unwind."""
     monkeypatch.setattr(_flights, "MARK_AFTER", math.inf)
-    monkeypatch.setattr(_engine, "SLOW_GAP", math.inf)
+    monkeypatch.setattr(_header, "SLOW_GAP", math.inf)
     monkeypatch.setattr(_runtime, "GRACE", PATIENCE)
     monkeypatch.setattr(_run, "CELL_GRACE", PATIENCE)
 

@@ -9,7 +9,8 @@ import pytest
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_fixed
 
 from tests.worlds import Gate, World, let_pass, until
-from trigger_nb import Retry, RetryAt, RunStatus, SkipRetrying, TaskStatus, _engine, _flights
+from trigger_nb import Retry, RetryAt, RunStatus, SkipRetrying, TaskStatus, _flights
+from trigger_nb._engine import verdicts as _verdicts
 from trigger_nb.errors import TaskCrashedError, TaskTimeoutError
 
 
@@ -226,7 +227,7 @@ def test_on_error_may_say_when(world):
 
 def test_on_error_cannot_ask_for_ever(world, monkeypatch):
     """A2: RetryAt is capped where there is no policy."""
-    monkeypatch.setattr(_engine, "RETRY_AT_LIMIT", 7)
+    monkeypatch.setattr(_verdicts, "RETRY_AT_LIMIT", 7)
     job = job_of(
         world, world.failing("body", *[OSError(str(n)) for n in range(50)]), on_error=lambda e: RetryAt(1)
     )

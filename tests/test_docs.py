@@ -241,8 +241,8 @@ _RUNNER = """
 import asyncio, sys
 from pathlib import Path
 from tests.doc_blocks import blocks_of, run
-from trigger_nb import _engine
-_engine.SLOW_GAP = 1e9  # a slow machine gets no hint of its own
+from trigger_nb._engine import header
+header.SLOW_GAP = 1e9  # a slow machine gets no hint of its own
 mark = compile("print(chr(0))", "mark", "exec")
 asyncio.run(run([each for block in blocks_of(Path(sys.argv[1])) for each in (block, mark)]))
 """
