@@ -55,11 +55,12 @@ FLOORS = [
     "_runtime.py integrations/_base.py integrations/_resend_client.py integrations/_verdicts.py",
     "integrations/_http_exchange.py",
     "integrations/_sql_errors.py integrations/_sql_query.py integrations/_sql_writes.py",
+    "integrations/_replicate_transport.py integrations/_resend_answers.py",
     "_awaiting.py _controls.py _diff.py _fork.py _housekeeping.py _taskinfo.py",
     "_plans/rehearsal.py integrations/_github_api.py integrations/openai/_methods.py",
     "_plans/plan.py run.py integrations/_github_git.py integrations/openai/_assistants.py",  # 9
     "_runlist.py integrations/_stripe_errors.py integrations/openai/__init__.py",
-    "runs.py",
+    "runs.py integrations/_stripe_answers.py",
     "integrations/github.py integrations/resend.py integrations/slack.py integrations/stripe.py",
     "integrations/airtable.py integrations/replicate.py integrations/sendgrid.py integrations/supabase.py",
     "integrations/http.py integrations/sql.py",
@@ -67,11 +68,9 @@ FLOORS = [
     "job.py",  # 10
     "client.py",  # 11
     "testing/clock.py testing/services/_server.py",
+    "testing/services/_openai_stream.py",
     "testing/services/github.py testing/services/openai.py testing/services/resend.py",
     "testing/services/slack.py testing/services/stripe.py",
-    "testing/services/airtable.py testing/services/replicate.py",
-    "testing/services/sendgrid.py testing/services/supabase.py",
-    "testing/services/web.py",
     "testing/services/__init__.py testing/_check_integration.py",
     "testing/__init__.py",  # 13
     "__init__.py",

@@ -8,8 +8,9 @@ import pytest
 import requests
 
 from tests.integrations.jobs import attempts
+from tests.support.fakes import FakeAirtable
 from trigger_nb.integrations import Airtable
-from trigger_nb.testing.services import Answer, FakeAirtable
+from trigger_nb.testing.services import Answer
 
 pytestmark = pytest.mark.anyio
 

@@ -13,11 +13,12 @@ import pytest
 from pydantic import SecretStr
 
 from tests.integrations.jobs import BACKOFF, PATIENCE, attempts
+from tests.support.fakes import FakeHTTP
 from trigger_nb.integrations import HTTP
 from trigger_nb.integrations._http_exchange import Exchange, download
 from trigger_nb.integrations.http import ResetHeaders, Response
 from trigger_nb.testing import check_integration
-from trigger_nb.testing.services import Answer, FakeHTTP
+from trigger_nb.testing.services import Answer
 
 pytestmark = pytest.mark.anyio
 

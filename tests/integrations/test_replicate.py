@@ -11,8 +11,8 @@ import pytest
 from replicate.exceptions import ModelError, ReplicateError
 
 from tests.integrations.jobs import BACKOFF, attempts
+from tests.support.fakes import FakeReplicate
 from trigger_nb.integrations import Replicate
-from trigger_nb.testing.services import FakeReplicate
 
 pytestmark = pytest.mark.anyio
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from python_http_client.exceptions import BadRequestsError
 
+from tests.support.fakes import FakeSendGrid
 from trigger_nb.integrations import SendGrid
-from trigger_nb.testing.services import FakeSendGrid
 
 pytestmark = pytest.mark.anyio
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from trigger_nb.testing.services import FakeHTTP
+from tests.support.fakes import FakeHTTP
 
 
 def test_a_request_that_is_cut_short_is_none():

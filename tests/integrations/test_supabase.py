@@ -7,9 +7,10 @@ import pytest
 from postgrest import APIError
 
 from tests.integrations.jobs import BACKOFF, attempts
+from tests.support.fakes import FakeSupabase
 from trigger_nb.errors import MissingCredentialError
 from trigger_nb.integrations import Supabase
-from trigger_nb.testing.services import Answer, FakeSupabase
+from trigger_nb.testing.services import Answer
 
 pytestmark = pytest.mark.anyio
 

@@ -93,9 +93,15 @@ class Outsourcing:
         digest, body = self._body(call)
         arguments = _dumps(_arguments(call, TaskSlot()), f"the arguments of task {display_path(call.path)!r}")
         facts = Facts(
-            run_id=task.run_id, path=task.path, key=task.key, attempt=task.attempt,
-            idempotency_key=task.idempotency_key, token=token, route=route, home=(socket.gethostname(), os.getpid()),
-        )  # fmt: skip
+            run_id=task.run_id,
+            path=task.path,
+            key=task.key,
+            attempt=task.attempt,
+            idempotency_key=task.idempotency_key,
+            token=token,
+            route=route,
+            home=(socket.gethostname(), os.getpid()),
+        )
         return pickle.dumps(Package(digest, body, arguments, facts))
 
     def _body(self, call: Call[Any]) -> tuple[str, bytes]:

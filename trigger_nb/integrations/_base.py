@@ -157,10 +157,17 @@ class Integration(Generic[ClientT]):
         return self._submit(key, body, args, cast("Options", options), "task")
 
     def task(
-        self, key: Any, body: Callable[..., Any], params: Mapping[str, Any], *, name: str,
-        properties: Properties | None = None, task_options: Options | None = None,
-        returns: Any = None, retry: Retry | None = None,
-    ) -> Call[Any]:  # fmt: skip
+        self,
+        key: Any,
+        body: Callable[..., Any],
+        params: Mapping[str, Any],
+        *,
+        name: str,
+        properties: Properties | None = None,
+        task_options: Options | None = None,
+        returns: Any = None,
+        retry: Retry | None = None,
+    ) -> Call[Any]:
         """A task for a method of this class: `body(params, client, task)`, or fewer after `params`.
 
         Parameters that are None are left out. `retry` is the method's own policy, in place of the class's.
@@ -203,8 +210,11 @@ class Integration(Generic[ClientT]):
                 self._io._excuse(time.monotonic() - began)
 
     def __repr__(self) -> str:
-        credentials = [f"{name.lstrip('_')}: {value!r}" for name, value in vars(self).items()
-                       if isinstance(value, Credential)]  # fmt: skip
+        credentials = [
+            f"{name.lstrip('_')}: {value!r}"
+            for name, value in vars(self).items()
+            if isinstance(value, Credential)
+        ]
         return f"<{type(self).__name__} integration{', ' if credentials else ''}{', '.join(credentials)}>"
 
     # How it is done ---------------------------------------------------------------------------

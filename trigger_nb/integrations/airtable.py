@@ -110,47 +110,76 @@ class Table(Methods[Airtable]):
         ]
 
     def get_records(
-        self, key: Any, *, formula: str | None = None, view: str | None = None,
-        fields: Sequence[str] | None = None, sort: Sequence[str] | None = None,
-        max_records: int | None = None, task_options: Options | None = None, **more: Any,
-    ) -> Call[list[Record]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        formula: str | None = None,
+        view: str | None = None,
+        fields: Sequence[str] | None = None,
+        sort: Sequence[str] | None = None,
+        max_records: int | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[list[Record]]:
         """All records, or those that `formula` and `view` let through; as many requests as it takes."""
         asked = {"formula": formula, "view": view, "fields": fields, "sort": sort, "max_records": max_records}
         return self._integration.task(
-            key, _get_records, {**self._where, **asked, **more}, name="Get records",
-            properties=self._properties, task_options=task_options,
-        )  # fmt: skip
+            key,
+            _get_records,
+            {**self._where, **asked, **more},
+            name="Get records",
+            properties=self._properties,
+            task_options=task_options,
+        )
 
     def get_record(
         self, key: Any, *, record_id: str, task_options: Options | None = None, **more: Any
     ) -> Call[Record]:
         """One record by its id."""
         return self._integration.task(
-            key, _get_record, {**self._where, "record_id": record_id, **more}, name="Get record",
-            properties=[*self._properties, Property("Record", record_id)], task_options=task_options,
-        )  # fmt: skip
+            key,
+            _get_record,
+            {**self._where, "record_id": record_id, **more},
+            name="Get record",
+            properties=[*self._properties, Property("Record", record_id)],
+            task_options=task_options,
+        )
 
     def create_records(
-        self, key: Any, records: Sequence[Mapping[str, Any]], *, task_options: Options | None = None,
+        self,
+        key: Any,
+        records: Sequence[Mapping[str, Any]],
+        *,
+        task_options: Options | None = None,
         **more: Any,
-    ) -> Call[list[Record]]:  # fmt: skip
+    ) -> Call[list[Record]]:
         """Create records from their fields: `[{"Name": "Ana"}]`. The records, with their ids."""
         return self._integration.task(
-            key, self._in_batches(_create_records, records, task_options),
-            {**self._where, "records": list(records), **more}, name="Create records",
-            properties=self._counting(records), task_options=task_options,
-        )  # fmt: skip
+            key,
+            self._in_batches(_create_records, records, task_options),
+            {**self._where, "records": list(records), **more},
+            name="Create records",
+            properties=self._counting(records),
+            task_options=task_options,
+        )
 
     def update_records(
-        self, key: Any, records: Sequence[Mapping[str, Any]], *, task_options: Options | None = None,
+        self,
+        key: Any,
+        records: Sequence[Mapping[str, Any]],
+        *,
+        task_options: Options | None = None,
         **more: Any,
-    ) -> Call[list[Record]]:  # fmt: skip
+    ) -> Call[list[Record]]:
         """Update records: `[{"id": "rec...", "fields": {"Name": "Ana"}}]`. The records as they are then."""
         return self._integration.task(
-            key, self._in_batches(_update_records, records, task_options),
-            {**self._where, "records": list(records), **more}, name="Update records",
-            properties=self._counting(records), task_options=task_options,
-        )  # fmt: skip
+            key,
+            self._in_batches(_update_records, records, task_options),
+            {**self._where, "records": list(records), **more},
+            name="Update records",
+            properties=self._counting(records),
+            task_options=task_options,
+        )
 
     def delete_records(
         self, key: Any, record_ids: Sequence[str], *, task_options: Options | None = None
@@ -161,10 +190,13 @@ class Table(Methods[Airtable]):
         attempt ends in that error.
         """
         return self._integration.task(
-            key, self._in_batches(_delete_records, record_ids, task_options),
-            {**self._where, "records": list(record_ids)}, name="Delete records",
-            properties=self._counting(record_ids), task_options=task_options,
-        )  # fmt: skip
+            key,
+            self._in_batches(_delete_records, record_ids, task_options),
+            {**self._where, "records": list(record_ids)},
+            name="Delete records",
+            properties=self._counting(record_ids),
+            task_options=task_options,
+        )
 
     def _counting(self, records: Sequence[Any]) -> list[Property]:
         return [*self._properties, Property("Records", str(len(records)))]
@@ -185,9 +217,12 @@ class Table(Methods[Airtable]):
                 task.progress(first, len(records))
                 batch = params["records"][first : first + _BATCH]
                 done += await bound.task(
-                    ("records", first), body, {**params, "records": batch},
-                    name=f"Records {first + 1} to {first + len(batch)}", task_options=tried,
-                )  # fmt: skip
+                    ("records", first),
+                    body,
+                    {**params, "records": batch},
+                    name=f"Records {first + 1} to {first + len(batch)}",
+                    task_options=tried,
+                )
             return done
 
         return run

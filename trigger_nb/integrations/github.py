@@ -82,66 +82,114 @@ class Issues(Methods[GitHub]):
     """`io.github.issues`. For GitHub a pull request is an issue too."""
 
     def create(
-        self, key: Any, *, owner: str, repo: str, title: str, body: str | None = None,
-        labels: Sequence[str] | None = None, assignees: Sequence[str] | None = None,
-        milestone: int | None = None, task_options: Options | None = None, **more: Any,
-    ) -> Call[Answer]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        owner: str,
+        repo: str,
+        title: str,
+        body: str | None = None,
+        labels: Sequence[str] | None = None,
+        assignees: Sequence[str] | None = None,
+        milestone: int | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[Answer]:
         """Open an issue; the issue, with its `number`. `more` is whatever else the API takes."""
         params = {
-            "owner": owner, "repo": repo, "title": title, "body": body, "labels": labels,
-            "assignees": assignees, "milestone": milestone, **more,
-        }  # fmt: skip
+            "owner": owner,
+            "repo": repo,
+            "title": title,
+            "body": body,
+            "labels": labels,
+            "assignees": assignees,
+            "milestone": milestone,
+            **more,
+        }
         return self._integration.task(
-            key, request("issues.create", "Issue", "number"), params, name="Create issue",
+            key,
+            request("issues.create", "Issue", "number"),
+            params,
+            name="Create issue",
             properties=[*self._integration._place(owner, repo), Property("Title", title)],
             task_options=task_options,
-        )  # fmt: skip
+        )
 
     def get(
         self, key: Any, *, owner: str, repo: str, issue_number: int, task_options: Options | None = None
     ) -> Call[Answer]:
         """An issue."""
         return self._integration.task(
-            key, request("issues.get", "State", "state"),
-            {"owner": owner, "repo": repo, "issue_number": issue_number}, name="Get issue",
-            properties=self._integration._place(owner, repo, issue_number), task_options=task_options,
-        )  # fmt: skip
+            key,
+            request("issues.get", "State", "state"),
+            {"owner": owner, "repo": repo, "issue_number": issue_number},
+            name="Get issue",
+            properties=self._integration._place(owner, repo, issue_number),
+            task_options=task_options,
+        )
 
     def add_assignees(
-        self, key: Any, *, owner: str, repo: str, issue_number: int, assignees: Sequence[str],
+        self,
+        key: Any,
+        *,
+        owner: str,
+        repo: str,
+        issue_number: int,
+        assignees: Sequence[str],
         task_options: Options | None = None,
-    ) -> Call[Answer]:  # fmt: skip
+    ) -> Call[Answer]:
         """Give an issue to people, by their logins; the issue. Those who are assigned already stay so."""
         return self._integration.task(
-            key, request("issues.add_assignees"),
+            key,
+            request("issues.add_assignees"),
             {"owner": owner, "repo": repo, "issue_number": issue_number, "assignees": assignees},
-            name="Add assignees", task_options=task_options,
-            properties=[*self._integration._place(owner, repo, issue_number), _listed("Assignees", assignees)],
-        )  # fmt: skip
+            name="Add assignees",
+            task_options=task_options,
+            properties=[
+                *self._integration._place(owner, repo, issue_number),
+                _listed("Assignees", assignees),
+            ],
+        )
 
     def add_labels(
-        self, key: Any, *, owner: str, repo: str, issue_number: int, labels: Sequence[str],
+        self,
+        key: Any,
+        *,
+        owner: str,
+        repo: str,
+        issue_number: int,
+        labels: Sequence[str],
         task_options: Options | None = None,
-    ) -> Call[list[Answer]]:  # fmt: skip
+    ) -> Call[list[Answer]]:
         """Put labels on an issue; all that it has now. A label that does not exist is made."""
         return self._integration.task(
-            key, request("issues.add_labels"),
+            key,
+            request("issues.add_labels"),
             {"owner": owner, "repo": repo, "issue_number": issue_number, "labels": labels},
-            name="Add labels", task_options=task_options,
+            name="Add labels",
+            task_options=task_options,
             properties=[*self._integration._place(owner, repo, issue_number), _listed("Labels", labels)],
-        )  # fmt: skip
+        )
 
     def create_comment(
-        self, key: Any, *, owner: str, repo: str, issue_number: int, body: str,
+        self,
+        key: Any,
+        *,
+        owner: str,
+        repo: str,
+        issue_number: int,
+        body: str,
         task_options: Options | None = None,
-    ) -> Call[Answer]:  # fmt: skip
+    ) -> Call[Answer]:
         """Comment on an issue; the comment, with its `id`."""
         return self._integration.task(
-            key, request("issues.create_comment", "Comment", "id"),
+            key,
+            request("issues.create_comment", "Comment", "id"),
             {"owner": owner, "repo": repo, "issue_number": issue_number, "body": body},
-            name="Create comment", properties=self._integration._place(owner, repo, issue_number),
+            name="Create comment",
+            properties=self._integration._place(owner, repo, issue_number),
             task_options=task_options,
-        )  # fmt: skip
+        )
 
 
 class Repos(Methods[GitHub]):
@@ -150,45 +198,72 @@ class Repos(Methods[GitHub]):
     def get(self, key: Any, *, owner: str, repo: str, task_options: Options | None = None) -> Call[Answer]:
         """A repository."""
         return self._integration.task(
-            key, request("repos.get", "Default branch", "default_branch"), {"owner": owner, "repo": repo},
-            name="Get repository", properties=self._integration._place(owner, repo), task_options=task_options,
-        )  # fmt: skip
+            key,
+            request("repos.get", "Default branch", "default_branch"),
+            {"owner": owner, "repo": repo},
+            name="Get repository",
+            properties=self._integration._place(owner, repo),
+            task_options=task_options,
+        )
 
 
 class Reactions(Methods[GitHub]):
     """`io.github.reactions`."""
 
     def create_for_issue_comment(
-        self, key: Any, *, owner: str, repo: str, comment_id: int, content: Reaction,
+        self,
+        key: Any,
+        *,
+        owner: str,
+        repo: str,
+        comment_id: int,
+        content: Reaction,
         task_options: Options | None = None,
-    ) -> Call[Answer]:  # fmt: skip
+    ) -> Call[Answer]:
         """React to a comment on an issue; the reaction. The same one again is the one that is there."""
         return self._integration.task(
-            key, request("reactions.create_for_issue_comment"),
+            key,
+            request("reactions.create_for_issue_comment"),
             {"owner": owner, "repo": repo, "comment_id": comment_id, "content": content},
-            name="React to comment", task_options=task_options,
+            name="React to comment",
+            task_options=task_options,
             properties=[*self._integration._place(owner, repo), Property("Reaction", content)],
-        )  # fmt: skip
+        )
 
 
 class Compound(Methods[GitHub]):
     """`io.github.compound`: several calls as one task, each a subtask."""
 
     def create_issue_comment_with_reaction(
-        self, key: Any, *, owner: str, repo: str, issue_number: int, body: str, reaction: Reaction,
+        self,
+        key: Any,
+        *,
+        owner: str,
+        repo: str,
+        issue_number: int,
+        body: str,
+        reaction: Reaction,
         task_options: Options | None = None,
-    ) -> Call[Answer]:  # fmt: skip
+    ) -> Call[Answer]:
         """Comment on an issue and react to the comment; the comment.
 
         When the reaction fails, the comment is kept: the next pass only reacts.
         """
         params = {
-            "owner": owner, "repo": repo, "issue_number": issue_number, "body": body, "reaction": reaction
-        }  # fmt: skip
+            "owner": owner,
+            "repo": repo,
+            "issue_number": issue_number,
+            "body": body,
+            "reaction": reaction,
+        }
         return self._integration.task(
-            key, self._comment_and_react, params, name="Comment and react",
-            properties=self._integration._place(owner, repo, issue_number), task_options=task_options,
-        )  # fmt: skip
+            key,
+            self._comment_and_react,
+            params,
+            name="Comment and react",
+            properties=self._integration._place(owner, repo, issue_number),
+            task_options=task_options,
+        )
 
     async def _comment_and_react(self, params: Answer, io: Any) -> Answer:
         github: GitHub = io.use(self._integration)
@@ -206,10 +281,17 @@ class Webhooks(Methods[GitHub]):
     """`io.github.webhooks`: of a repository, with `owner` and `repo`, or of an organization, with `org`."""
 
     def create(
-        self, key: Any, *, owner: str | None = None, repo: str | None = None, org: str | None = None,
-        config: Mapping[str, Any], events: Sequence[str] | None = None, active: bool | None = None,
+        self,
+        key: Any,
+        *,
+        owner: str | None = None,
+        repo: str | None = None,
+        org: str | None = None,
+        config: Mapping[str, Any],
+        events: Sequence[str] | None = None,
+        active: bool | None = None,
         task_options: Options | None = None,
-    ) -> Call[Answer]:  # fmt: skip
+    ) -> Call[Answer]:
         """Have events sent to `config["url"]`; the webhook, with its `id`.
 
         `config["secret"]`, text or a `SecretStr`, is what GitHub signs them with; it is not kept.
@@ -217,45 +299,83 @@ class Webhooks(Methods[GitHub]):
         group, where, shown = self._owner(owner, repo, org)
         params = {"name": "web", "config": _usable(config), "events": events, "active": active, **where}
         return self._integration.task(
-            key, request(f"{group}.create_webhook", "Webhook", "id"), params, name="Create webhook",
-            properties=[*shown, Property("URL", str(config.get("url")))], task_options=task_options,
-        )  # fmt: skip
+            key,
+            request(f"{group}.create_webhook", "Webhook", "id"),
+            params,
+            name="Create webhook",
+            properties=[*shown, Property("URL", str(config.get("url")))],
+            task_options=task_options,
+        )
 
     def list(
-        self, key: Any, *, owner: str | None = None, repo: str | None = None, org: str | None = None,
-        per_page: int | None = None, page: int | None = None, task_options: Options | None = None,
-    ) -> Call[builtins.list[Answer]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        owner: str | None = None,
+        repo: str | None = None,
+        org: str | None = None,
+        per_page: int | None = None,
+        page: int | None = None,
+        task_options: Options | None = None,
+    ) -> Call[builtins.list[Answer]]:
         """The webhooks, a page of them."""
         group, where, shown = self._owner(owner, repo, org)
         return self._integration.task(
-            key, request(f"{group}.list_webhooks"), {"per_page": per_page, "page": page, **where},
-            name="List webhooks", properties=shown, task_options=task_options,
-        )  # fmt: skip
+            key,
+            request(f"{group}.list_webhooks"),
+            {"per_page": per_page, "page": page, **where},
+            name="List webhooks",
+            properties=shown,
+            task_options=task_options,
+        )
 
     def update(
-        self, key: Any, *, owner: str | None = None, repo: str | None = None, org: str | None = None,
-        hook_id: int, config: Mapping[str, Any] | None = None, events: Sequence[str] | None = None,
-        active: bool | None = None, task_options: Options | None = None, **more: Any,
-    ) -> Call[Answer]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        owner: str | None = None,
+        repo: str | None = None,
+        org: str | None = None,
+        hook_id: int,
+        config: Mapping[str, Any] | None = None,
+        events: Sequence[str] | None = None,
+        active: bool | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[Answer]:
         """Change a webhook; the webhook. A `config` replaces the one that is there, its secret too."""
         group, where, shown = self._owner(owner, repo, org)
         config = None if config is None else _usable(config)
         params = {"hook_id": hook_id, "config": config, "events": events, "active": active, **more, **where}
         return self._integration.task(
-            key, request(f"{group}.update_webhook"), params, name="Update webhook",
-            properties=[*shown, Property("Webhook", str(hook_id))], task_options=task_options,
-        )  # fmt: skip
+            key,
+            request(f"{group}.update_webhook"),
+            params,
+            name="Update webhook",
+            properties=[*shown, Property("Webhook", str(hook_id))],
+            task_options=task_options,
+        )
 
     def delete(
-        self, key: Any, *, owner: str | None = None, repo: str | None = None, org: str | None = None,
-        hook_id: int, task_options: Options | None = None,
-    ) -> Call[None]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        owner: str | None = None,
+        repo: str | None = None,
+        org: str | None = None,
+        hook_id: int,
+        task_options: Options | None = None,
+    ) -> Call[None]:
         """Delete a webhook."""
         group, where, shown = self._owner(owner, repo, org)
         return self._integration.task(
-            key, request(f"{group}.delete_webhook"), {"hook_id": hook_id, **where}, name="Delete webhook",
-            properties=[*shown, Property("Webhook", str(hook_id))], task_options=task_options,
-        )  # fmt: skip
+            key,
+            request(f"{group}.delete_webhook"),
+            {"hook_id": hook_id, **where},
+            name="Delete webhook",
+            properties=[*shown, Property("Webhook", str(hook_id))],
+            task_options=task_options,
+        )
 
     def _owner(
         self, owner: str | None, repo: str | None, org: str | None

@@ -92,11 +92,16 @@ class HTTP(Integration["httpx.AsyncClient"]):
     extra = "http"
 
     def __init__(
-        self, base_url: str = "", *, token: str | SecretText | None = None,
-        headers: Mapping[str, str | SecretText] | None = None, timeout: float | None = 30.0,
-        idempotency_header: str | None = "Idempotency-Key", rate_limit: ResetHeaders | None = None,
+        self,
+        base_url: str = "",
+        *,
+        token: str | SecretText | None = None,
+        headers: Mapping[str, str | SecretText] | None = None,
+        timeout: float | None = 30.0,
+        idempotency_header: str | None = "Idempotency-Key",
+        rate_limit: ResetHeaders | None = None,
         **client_options: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self._token = Credential("HTTP(token=...)", token)
         self._base_url = base_url
@@ -153,11 +158,19 @@ class HTTP(Integration["httpx.AsyncClient"]):
         return True if is_connection_error(error) and self._idempotency_header is not None else None
 
     def request(
-        self, key: Any, method: str, url: str, *, params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None, json: Any = None, data: Mapping[str, Any] | None = None,
-        content: str | bytes | None = None, allow_status: Collection[int] = (),
+        self,
+        key: Any,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        data: Mapping[str, Any] | None = None,
+        content: str | bytes | None = None,
+        allow_status: Collection[int] = (),
         task_options: Options | None = None,
-    ) -> Call[Response]:  # fmt: skip
+    ) -> Call[Response]:
         """A request; the answer's `status`, `headers` and `body`: JSON's values, text or bytes.
 
         `params` is the query, and `json`, `data` (a form) or `content` the body that is sent. Raises
@@ -167,58 +180,97 @@ class HTTP(Integration["httpx.AsyncClient"]):
         return self._call(key, method, url, given, allow_status, task_options)
 
     def get(
-        self, key: Any, url: str, *, params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None, allow_status: Collection[int] = (),
+        self,
+        key: Any,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        allow_status: Collection[int] = (),
         task_options: Options | None = None,
-    ) -> Call[Response]:  # fmt: skip
+    ) -> Call[Response]:
         """As `request`, with the method GET."""
         given = {"params": params, "headers": headers}
         return self._call(key, "GET", url, given, allow_status, task_options)
 
     def post(
-        self, key: Any, url: str, *, params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None, json: Any = None, data: Mapping[str, Any] | None = None,
-        content: str | bytes | None = None, allow_status: Collection[int] = (),
+        self,
+        key: Any,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        data: Mapping[str, Any] | None = None,
+        content: str | bytes | None = None,
+        allow_status: Collection[int] = (),
         task_options: Options | None = None,
-    ) -> Call[Response]:  # fmt: skip
+    ) -> Call[Response]:
         """As `request`, with the method POST."""
         given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
         return self._call(key, "POST", url, given, allow_status, task_options)
 
     def put(
-        self, key: Any, url: str, *, params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None, json: Any = None, data: Mapping[str, Any] | None = None,
-        content: str | bytes | None = None, allow_status: Collection[int] = (),
+        self,
+        key: Any,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        data: Mapping[str, Any] | None = None,
+        content: str | bytes | None = None,
+        allow_status: Collection[int] = (),
         task_options: Options | None = None,
-    ) -> Call[Response]:  # fmt: skip
+    ) -> Call[Response]:
         """As `request`, with the method PUT."""
         given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
         return self._call(key, "PUT", url, given, allow_status, task_options)
 
     def patch(
-        self, key: Any, url: str, *, params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None, json: Any = None, data: Mapping[str, Any] | None = None,
-        content: str | bytes | None = None, allow_status: Collection[int] = (),
+        self,
+        key: Any,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        data: Mapping[str, Any] | None = None,
+        content: str | bytes | None = None,
+        allow_status: Collection[int] = (),
         task_options: Options | None = None,
-    ) -> Call[Response]:  # fmt: skip
+    ) -> Call[Response]:
         """As `request`, with the method PATCH."""
         given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
         return self._call(key, "PATCH", url, given, allow_status, task_options)
 
     def delete(
-        self, key: Any, url: str, *, params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None, json: Any = None, data: Mapping[str, Any] | None = None,
-        content: str | bytes | None = None, allow_status: Collection[int] = (),
+        self,
+        key: Any,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        data: Mapping[str, Any] | None = None,
+        content: str | bytes | None = None,
+        allow_status: Collection[int] = (),
         task_options: Options | None = None,
-    ) -> Call[Response]:  # fmt: skip
+    ) -> Call[Response]:
         """As `request`, with the method DELETE."""
         given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
         return self._call(key, "DELETE", url, given, allow_status, task_options)
 
     def download(
-        self, key: Any, url: str, path: str | os.PathLike[str], *, params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None, task_options: Options | None = None,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        url: str,
+        path: str | os.PathLike[str],
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        task_options: Options | None = None,
+    ) -> Call[dict[str, Any]]:
         """GET into a file, piece by piece: its `path`, its `size` in bytes, its `sha256`.
 
         The file is there when all of it is, in place of one that was there before. A replay gives the same
@@ -227,20 +279,32 @@ class HTTP(Integration["httpx.AsyncClient"]):
         exchange = self._exchange("GET", url, {"params": params, "headers": headers}, ())
         target = os.path.abspath(os.path.expanduser(path))
         return self.task(
-            key, partial(_download, exchange=exchange, path=target), {**exchange.params(), "path": target},
-            name="Download", properties={"URL": url, "File": os.path.basename(target)},
+            key,
+            partial(_download, exchange=exchange, path=target),
+            {**exchange.params(), "path": target},
+            name="Download",
+            properties={"URL": url, "File": os.path.basename(target)},
             task_options=task_options,
-        )  # fmt: skip
+        )
 
     def _call(
-        self, key: Any, method: str, url: str, given: dict[str, Any], allow_status: Collection[int],
+        self,
+        key: Any,
+        method: str,
+        url: str,
+        given: dict[str, Any],
+        allow_status: Collection[int],
         task_options: Options | None,
-    ) -> Call[Response]:  # fmt: skip
+    ) -> Call[Response]:
         exchange = self._exchange(method, url, given, allow_status)
         return self.task(
-            key, partial(_send, exchange=exchange, limits=self._rate_limit), exchange.params(),
-            name=exchange.method, properties={"URL": url}, task_options=task_options,
-        )  # fmt: skip
+            key,
+            partial(_send, exchange=exchange, limits=self._rate_limit),
+            exchange.params(),
+            name=exchange.method,
+            properties={"URL": url},
+            task_options=task_options,
+        )
 
     def _exchange(
         self, method: str, url: str, given: dict[str, Any], allow_status: Collection[int]
@@ -270,9 +334,13 @@ class HTTP(Integration["httpx.AsyncClient"]):
 
 
 async def _send(
-    params: dict[str, Any], client: httpx.AsyncClient, task: Task, *, exchange: Exchange,
+    params: dict[str, Any],
+    client: httpx.AsyncClient,
+    task: Task,
+    *,
+    exchange: Exchange,
     limits: ResetHeaders | None,
-) -> Response:  # fmt: skip
+) -> Response:
     response = await client.send(exchange.request(client, task))
     task.output_properties = _told(response, limits)
     exchange.check(response)

@@ -19,17 +19,16 @@ import anyio
 from .._task import Options, Property, Task
 from ..retry import RetryAt
 from ._base import Credential, Integration, Methods, SecretText, retry_only
+from ._replicate_transport import transport
 from ._verdicts import by_status, is_connection_error
 
 if TYPE_CHECKING:
-    import httpx
     from replicate.client import Client
 
     from .._call import Call
 
 # What Replicate says with a 429: "Your rate limit resets in ~30s.", "Expected available in 1 second."
 _LIFTED = re.compile(r"(?:resets|available) in ~?(\d+(?:\.\d+)?) ?s")
-_TIMEOUT = 60.0  # seconds
 _ENDED = {"succeeded", "failed", "canceled"}
 
 Body = Callable[..., Awaitable[Any]]
@@ -59,9 +58,12 @@ class Replicate(Integration["Client"]):
     extra = "replicate"
 
     def __init__(
-        self, api_token: str | SecretText | None = None, *, base_url: str | None = None,
+        self,
+        api_token: str | SecretText | None = None,
+        *,
+        base_url: str | None = None,
         poll_interval: float | None = None,
-    ):  # fmt: skip
+    ):
         super().__init__()
         self._api_token = Credential("Replicate(api_token=...)", api_token, "REPLICATE_API_TOKEN")
         self._base_url = base_url  # without one the SDK reads REPLICATE_BASE_URL
@@ -70,9 +72,7 @@ class Replicate(Integration["Client"]):
     def open_client(self) -> Client:
         from replicate.client import Client
 
-        client = Client(
-            self._api_token.read(), base_url=self._base_url, mounts={"all://": _without_retries()}
-        )
+        client = Client(self._api_token.read(), base_url=self._base_url, mounts={"all://": transport()})
         if self._poll_interval is not None:
             client.poll_interval = self._poll_interval
         return client
@@ -108,9 +108,14 @@ class Replicate(Integration["Client"]):
         return Trainings(self)
 
     def run(
-        self, key: Any, ref: str, *, input: Mapping[str, Any] | None = None,
-        task_options: Options | None = None, **more: Any,
-    ) -> Call[Any]:  # fmt: skip
+        self,
+        key: Any,
+        ref: str,
+        *,
+        input: Mapping[str, Any] | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[Any]:
         """Run a model and wait for its output: "owner/name:version", or "owner/name" for an official one.
 
         Raises the SDK's `ModelError` when the prediction fails or is canceled; running the cell again then
@@ -119,51 +124,83 @@ class Replicate(Integration["Client"]):
         version = ref.partition(":")[2]
         params = {**({"version": version} if version else {"model": ref}), "input": dict(input or {}), **more}
         return self.task(
-            key, _awaited(self, task_options, lambda prediction: prediction["output"]), params, name="Run model",
-            properties=[_link("Model", ref.partition(":")[0], "")], task_options=task_options,
-        )  # fmt: skip
+            key,
+            _awaited(self, task_options, lambda prediction: prediction["output"]),
+            params,
+            name="Run model",
+            properties=[_link("Model", ref.partition(":")[0], "")],
+            task_options=task_options,
+        )
 
 
 class Predictions(Methods[Replicate]):
     """Predictions. One is a dict: `id`, `status`, `output`, `error`, `logs`, `metrics`, ..."""
 
     def create(
-        self, key: Any, *, version: str | None = None, model: str | None = None,
-        deployment: str | None = None, input: Mapping[str, Any] | None = None,
-        task_options: Options | None = None, **more: Any,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        version: str | None = None,
+        model: str | None = None,
+        deployment: str | None = None,
+        input: Mapping[str, Any] | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[dict[str, Any]]:
         """Make a prediction with a version, an official model, or a deployment, and do not wait for it."""
         params = _prediction(version, model, deployment, input, more)
         return self._integration.task(
-            key, _create, params, name="Create prediction", properties=_of(params),
+            key,
+            _create,
+            params,
+            name="Create prediction",
+            properties=_of(params),
             task_options=task_options,
-        )  # fmt: skip
+        )
 
     def create_and_await(
-        self, key: Any, *, version: str | None = None, model: str | None = None,
-        deployment: str | None = None, input: Mapping[str, Any] | None = None,
-        task_options: Options | None = None, **more: Any,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        version: str | None = None,
+        model: str | None = None,
+        deployment: str | None = None,
+        input: Mapping[str, Any] | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[dict[str, Any]]:
         """As `run`, for a version, an official model or a deployment; the prediction when it has succeeded."""
         params = _prediction(version, model, deployment, input, more)
         return self._integration.task(
-            key, _awaited(self._integration, task_options, lambda prediction: prediction), params,
-            name="Create and await prediction", properties=_of(params), task_options=task_options,
-        )  # fmt: skip
+            key,
+            _awaited(self._integration, task_options, lambda prediction: prediction),
+            params,
+            name="Create and await prediction",
+            properties=_of(params),
+            task_options=task_options,
+        )
 
     def get(self, key: Any, *, id: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
         """A prediction as it is when the task runs."""
         return self._integration.task(
-            key, _get_prediction, {"id": id}, name="Get prediction",
-            properties=[_link("Prediction", id, "p/")], task_options=task_options,
-        )  # fmt: skip
+            key,
+            _get_prediction,
+            {"id": id},
+            name="Get prediction",
+            properties=[_link("Prediction", id, "p/")],
+            task_options=task_options,
+        )
 
     def cancel(self, key: Any, *, id: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
         """Cancel a prediction that runs."""
         return self._integration.task(
-            key, _cancel_prediction, {"id": id}, name="Cancel prediction",
-            properties=[_link("Prediction", id, "p/")], task_options=task_options,
-        )  # fmt: skip
+            key,
+            _cancel_prediction,
+            {"id": id},
+            name="Cancel prediction",
+            properties=[_link("Prediction", id, "p/")],
+            task_options=task_options,
+        )
 
 
 class Models(Methods[Replicate]):
@@ -172,9 +209,13 @@ class Models(Methods[Replicate]):
     def get(self, key: Any, *, model: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
         """A model by "owner/name", with its latest version."""
         return self._integration.task(
-            key, _get_model, {"model": model}, name="Get model", properties=[_link("Model", model, "")],
+            key,
+            _get_model,
+            {"model": model},
+            name="Get model",
+            properties=[_link("Model", model, "")],
             task_options=task_options,
-        )  # fmt: skip
+        )
 
 
 class Collections(Methods[Replicate]):
@@ -183,18 +224,29 @@ class Collections(Methods[Replicate]):
     def get(self, key: Any, *, slug: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
         """A collection, with its models."""
         return self._integration.task(
-            key, _get_collection, {"slug": slug}, name="Get collection",
-            properties=[_link("Collection", slug, "collections/")], task_options=task_options,
-        )  # fmt: skip
+            key,
+            _get_collection,
+            {"slug": slug},
+            name="Get collection",
+            properties=[_link("Collection", slug, "collections/")],
+            task_options=task_options,
+        )
 
 
 class Trainings(Methods[Replicate]):
     """Trainings. One is a dict: `id`, `status`, `output`, `error`, `logs`, ..."""
 
     def create(
-        self, key: Any, *, model: str, version: str, input: Mapping[str, Any], destination: str,
-        task_options: Options | None = None, **more: Any,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        model: str,
+        version: str,
+        input: Mapping[str, Any],
+        destination: str,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[dict[str, Any]]:
         """Train a version of a model, and do not wait for it. `destination` is "owner/name" of the new model."""
         params = {
             "model": model,
@@ -204,24 +256,35 @@ class Trainings(Methods[Replicate]):
             **more,
         }
         return self._integration.task(
-            key, _create_training, params, name="Create training",
+            key,
+            _create_training,
+            params,
+            name="Create training",
             properties=[_link("Model", model, ""), _link("Destination", destination, "")],
             task_options=task_options,
-        )  # fmt: skip
+        )
 
     def get(self, key: Any, *, id: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
         """A training as it is when the task runs."""
         return self._integration.task(
-            key, _get_training, {"id": id}, name="Get training", properties=[_link("Training", id, "p/")],
+            key,
+            _get_training,
+            {"id": id},
+            name="Get training",
+            properties=[_link("Training", id, "p/")],
             task_options=task_options,
-        )  # fmt: skip
+        )
 
     def cancel(self, key: Any, *, id: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
         """Cancel a training that runs."""
         return self._integration.task(
-            key, _cancel_training, {"id": id}, name="Cancel training",
-            properties=[_link("Training", id, "p/")], task_options=task_options,
-        )  # fmt: skip
+            key,
+            _cancel_training,
+            {"id": id},
+            name="Cancel training",
+            properties=[_link("Training", id, "p/")],
+            task_options=task_options,
+        )
 
 
 def _awaited(
@@ -247,9 +310,13 @@ def _awaited(
             number += 1
             made = await bound.predictions.create(("create", number), **params, task_options=tried)
             prediction: dict[str, Any] = await bound.task(
-                ("wait", number), wait, {"id": made["id"]}, name="Wait for prediction",
-                properties=[_link("Prediction", made["id"], "p/")], task_options=tried,
-            )  # fmt: skip
+                ("wait", number),
+                wait,
+                {"id": made["id"]},
+                name="Wait for prediction",
+                properties=[_link("Prediction", made["id"], "p/")],
+                task_options=tried,
+            )
             fault = _fault(prediction, params["input"])
             if not fault:
                 return result(prediction)
@@ -342,9 +409,12 @@ def _seconds(prediction: Any) -> dict[str, str]:
 
 
 def _prediction(
-    version: str | None, model: str | None, deployment: str | None, input: Mapping[str, Any] | None,
+    version: str | None,
+    model: str | None,
+    deployment: str | None,
+    input: Mapping[str, Any] | None,
     more: dict[str, Any],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     named = {"version": version, "model": model, "deployment": deployment}
     chosen = {name: value for name, value in named.items() if value is not None}
     return {**chosen, "input": dict(input or {}), **more}
@@ -361,39 +431,3 @@ def _link(label: str, name: str, below: str) -> Property:
 def _lifted(detail: str) -> RetryAt | None:
     found = _LIFTED.search(detail)
     return None if found is None else RetryAt(float(found[1]))
-
-
-def _without_retries() -> httpx.AsyncHTTPTransport:
-    """What goes before the SDK's own transport, which repeats up to ten times what is not a POST.
-
-    The SDK gives it to an async client and to a sync one, so it is both.
-    """
-    import httpx
-
-    class Transport(httpx.AsyncHTTPTransport, httpx.BaseTransport):
-        def __init__(self) -> None:
-            super().__init__()
-            self._sync = httpx.HTTPTransport()
-
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
-            return self._sync.handle_request(_limited(request))
-
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            return await super().handle_async_request(_limited(request))
-
-        def close(self) -> None:
-            self._sync.close()
-
-        async def aclose(self) -> None:
-            self._sync.close()
-            await super().aclose()
-
-    return Transport()
-
-
-def _limited(request: httpx.Request) -> httpx.Request:
-    """A request that waits for an answer no longer than `_TIMEOUT`: the SDK's `create` would wait for ever."""
-    given: dict[str, float | None] = request.extensions["timeout"]
-    limits = {name: _TIMEOUT if limit is None else limit for name, limit in given.items()}
-    request.extensions = {**request.extensions, "timeout": limits}
-    return request

@@ -12,12 +12,13 @@ await io.resend.send_email(
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._task import Options, Property, Task
 from ..retry import RetryAt
 from ._base import Credential, Integration, Methods, SecretText
+from ._resend_answers import answered, causes, email_page, envelope
 from ._resend_client import ResendClient
 from ._verdicts import by_status, is_connection_error, retry_after
 
@@ -69,7 +70,7 @@ class Resend(Integration[ResendClient]):
         if not isinstance(error, ResendError):
             return True if is_connection_error(error) else None
         if error.error_type == _NOT_ANSWERED:
-            return any(map(is_connection_error, _chain(error)))
+            return any(map(is_connection_error, causes(error)))
         if error.error_type in _QUOTAS:
             return False
         if error.error_type == "concurrent_idempotent_requests":
@@ -98,9 +99,17 @@ class Resend(Integration[ResendClient]):
         return Contacts(self)
 
     def send_email(
-        self, key: Any, *, from_: str | None = None, to: str | Sequence[str], subject: str | None = None,
-        html: str | None = None, text: str | None = None, task_options: Options | None = None, **more: Any,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        from_: str | None = None,
+        to: str | Sequence[str],
+        subject: str | None = None,
+        html: str | None = None,
+        text: str | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[dict[str, Any]]:
         """Send an e-mail, as `emails.send` does."""
         return self.emails.send(
             key, from_=from_, to=to, subject=subject, html=html, text=text, task_options=task_options, **more
@@ -111,9 +120,17 @@ class Emails(Methods[Resend]):
     """`io.resend.emails`."""
 
     def send(
-        self, key: Any, *, from_: str | None = None, to: str | Sequence[str], subject: str | None = None,
-        html: str | None = None, text: str | None = None, task_options: Options | None = None, **more: Any,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        from_: str | None = None,
+        to: str | Sequence[str],
+        subject: str | None = None,
+        html: str | None = None,
+        text: str | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[dict[str, Any]]:
         """Send an e-mail; Resend's answer, `{"id": ...}`.
 
         `from_` is the sender, `"Jane <jane@acme.inc>"`: `from` is a word of Python's, but
@@ -126,25 +143,33 @@ class Emails(Methods[Resend]):
             _send,
             params,
             name="Send email",
-            properties=_envelope(to, subject),
+            properties=envelope(to, subject),
             task_options=task_options,
         )
 
     def get(self, key: Any, *, email_id: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
         """An e-mail that was sent: its parts, and `last_event`, how far it has come."""
         return self._integration.task(
-            key, _get_email, {"email_id": email_id}, name="Get email", properties={"Email": email_id},
+            key,
+            _get_email,
+            {"email_id": email_id},
+            name="Get email",
+            properties={"Email": email_id},
             task_options=task_options,
-        )  # fmt: skip
+        )
 
 
 class Batch(Methods[Resend]):
     """`io.resend.batch`."""
 
     def send(
-        self, key: Any, *, emails: Sequence[Mapping[str, Any]], batch_validation: str | None = None,
+        self,
+        key: Any,
+        *,
+        emails: Sequence[Mapping[str, Any]],
+        batch_validation: str | None = None,
         task_options: Options | None = None,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+    ) -> Call[dict[str, Any]]:
         """Send up to 100 e-mails at once; Resend's answer, `{"data": [{"id": ...}, ...]}`.
 
         Each is a mapping of what the API takes: `{"from": ..., "to": ..., "subject": ..., "html": ...}`.
@@ -152,9 +177,13 @@ class Batch(Methods[Resend]):
         under `errors`.
         """
         return self._integration.task(
-            key, _send_batch, {"emails": [dict(email) for email in emails], "batch_validation": batch_validation},
-            name="Send emails", properties={"Emails": len(emails)}, task_options=task_options,
-        )  # fmt: skip
+            key,
+            _send_batch,
+            {"emails": [dict(email) for email in emails], "batch_validation": batch_validation},
+            name="Send emails",
+            properties={"Emails": len(emails)},
+            task_options=task_options,
+        )
 
 
 class Audiences(Methods[Resend]):
@@ -163,33 +192,53 @@ class Audiences(Methods[Resend]):
     def create(self, key: Any, *, name: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
         """Make an audience; Resend's answer, with its `id`."""
         return self._integration.task(
-            key, _create_audience, {"name": name}, name="Create audience", properties={"Audience": name},
+            key,
+            _create_audience,
+            {"name": name},
+            name="Create audience",
+            properties={"Audience": name},
             task_options=task_options,
-        )  # fmt: skip
+        )
 
     def get(self, key: Any, *, id: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
         """An audience."""
         return self._integration.task(
-            key, _get_audience, {"id": id}, name="Get audience", properties={"Audience": id},
+            key,
+            _get_audience,
+            {"id": id},
+            name="Get audience",
+            properties={"Audience": id},
             task_options=task_options,
-        )  # fmt: skip
+        )
 
     def list(
-        self, key: Any, *, limit: int | None = None, after: str | None = None, before: str | None = None,
+        self,
+        key: Any,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        before: str | None = None,
         task_options: Options | None = None,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+    ) -> Call[dict[str, Any]]:
         """The audiences, `{"data": [...], "has_more": ...}`: up to `limit`, `after` or `before` an id."""
         return self._integration.task(
-            key, _list_audiences, {"limit": limit, "after": after, "before": before}, name="List audiences",
+            key,
+            _list_audiences,
+            {"limit": limit, "after": after, "before": before},
+            name="List audiences",
             task_options=task_options,
-        )  # fmt: skip
+        )
 
     def remove(self, key: Any, *, id: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
         """Remove an audience; Resend's answer, `{"deleted": True, ...}`."""
         return self._integration.task(
-            key, _remove_audience, {"id": id}, name="Remove audience", properties={"Audience": id},
+            key,
+            _remove_audience,
+            {"id": id},
+            name="Remove audience",
+            properties={"Audience": id},
             task_options=task_options,
-        )  # fmt: skip
+        )
 
 
 class Contacts(Methods[Resend]):
@@ -199,65 +248,123 @@ class Contacts(Methods[Resend]):
     """
 
     def create(
-        self, key: Any, *, email: str, audience_id: str | None = None, first_name: str | None = None,
-        last_name: str | None = None, unsubscribed: bool | None = None, task_options: Options | None = None,
+        self,
+        key: Any,
+        *,
+        email: str,
+        audience_id: str | None = None,
+        first_name: str | None = None,
+        last_name: str | None = None,
+        unsubscribed: bool | None = None,
+        task_options: Options | None = None,
         **more: Any,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+    ) -> Call[dict[str, Any]]:
         """Add a contact; Resend's answer, with its `id`. `more` is whatever else the API takes."""
         params = {
-            "audience_id": audience_id, "email": email, "first_name": first_name, "last_name": last_name,
-            "unsubscribed": unsubscribed, **more,
-        }  # fmt: skip
+            "audience_id": audience_id,
+            "email": email,
+            "first_name": first_name,
+            "last_name": last_name,
+            "unsubscribed": unsubscribed,
+            **more,
+        }
         return self._integration.task(
-            key, _create_contact, params, name="Create contact", properties={"Contact": email},
+            key,
+            _create_contact,
+            params,
+            name="Create contact",
+            properties={"Contact": email},
             task_options=task_options,
-        )  # fmt: skip
+        )
 
     def get(
-        self, key: Any, *, id: str | None = None, email: str | None = None, audience_id: str | None = None,
+        self,
+        key: Any,
+        *,
+        id: str | None = None,
+        email: str | None = None,
+        audience_id: str | None = None,
         task_options: Options | None = None,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+    ) -> Call[dict[str, Any]]:
         """A contact."""
         return self._integration.task(
-            key, _get_contact, {"audience_id": audience_id, "id": id, "email": email}, name="Get contact",
-            properties={"Contact": email or id}, task_options=task_options,
-        )  # fmt: skip
+            key,
+            _get_contact,
+            {"audience_id": audience_id, "id": id, "email": email},
+            name="Get contact",
+            properties={"Contact": email or id},
+            task_options=task_options,
+        )
 
     def list(
-        self, key: Any, *, audience_id: str | None = None, limit: int | None = None, after: str | None = None,
-        before: str | None = None, task_options: Options | None = None,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        audience_id: str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+        before: str | None = None,
+        task_options: Options | None = None,
+    ) -> Call[dict[str, Any]]:
         """The contacts, `{"data": [...], "has_more": ...}`: up to `limit`, `after` or `before` an id."""
         return self._integration.task(
-            key, _list_contacts,
+            key,
+            _list_contacts,
             {"audience_id": audience_id, "limit": limit, "after": after, "before": before},
-            name="List contacts", task_options=task_options,
-        )  # fmt: skip
+            name="List contacts",
+            task_options=task_options,
+        )
 
     def update(
-        self, key: Any, *, id: str | None = None, email: str | None = None, audience_id: str | None = None,
-        first_name: str | None = None, last_name: str | None = None, unsubscribed: bool | None = None,
-        task_options: Options | None = None, **more: Any,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        id: str | None = None,
+        email: str | None = None,
+        audience_id: str | None = None,
+        first_name: str | None = None,
+        last_name: str | None = None,
+        unsubscribed: bool | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[dict[str, Any]]:
         """Change what is given of a contact; Resend's answer, with its `id`."""
         params = {
-            "audience_id": audience_id, "id": id, "email": email, "first_name": first_name,
-            "last_name": last_name, "unsubscribed": unsubscribed, **more,
-        }  # fmt: skip
+            "audience_id": audience_id,
+            "id": id,
+            "email": email,
+            "first_name": first_name,
+            "last_name": last_name,
+            "unsubscribed": unsubscribed,
+            **more,
+        }
         return self._integration.task(
-            key, _update_contact, params, name="Update contact", properties={"Contact": email or id},
+            key,
+            _update_contact,
+            params,
+            name="Update contact",
+            properties={"Contact": email or id},
             task_options=task_options,
-        )  # fmt: skip
+        )
 
     def remove(
-        self, key: Any, *, id: str | None = None, email: str | None = None, audience_id: str | None = None,
+        self,
+        key: Any,
+        *,
+        id: str | None = None,
+        email: str | None = None,
+        audience_id: str | None = None,
         task_options: Options | None = None,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+    ) -> Call[dict[str, Any]]:
         """Remove a contact; Resend's answer, `{"deleted": True, ...}`."""
         return self._integration.task(
-            key, _remove_contact, {"audience_id": audience_id, "id": id, "email": email},
-            name="Remove contact", properties={"Contact": email or id}, task_options=task_options,
-        )  # fmt: skip
+            key,
+            _remove_contact,
+            {"audience_id": audience_id, "id": id, "email": email},
+            name="Remove contact",
+            properties={"Contact": email or id},
+            task_options=task_options,
+        )
 
 
 # `client` is a ResendClient; the SDK's types for parameters are dictionaries with fixed keys.
@@ -265,13 +372,13 @@ class Contacts(Methods[Resend]):
 
 def _send(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
     answer = client.Emails.send(params, {"idempotency_key": task.idempotency_key})
-    return _told(answer, task, Property("Email", answer["id"], url=_email_page(answer["id"])))
+    return answered(answer, task, Property("Email", answer["id"], url=email_page(answer["id"])))
 
 
 def _get_email(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
     answer = client.Emails.get(**params)
-    state = Property("Last event", str(answer.get("last_event")), url=_email_page(params["email_id"]))
-    return _told(answer, task, state)
+    state = Property("Last event", str(answer.get("last_event")), url=email_page(params["email_id"]))
+    return answered(answer, task, state)
 
 
 def _send_batch(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
@@ -279,7 +386,7 @@ def _send_batch(params: dict[str, Any], client: Any, task: Task) -> dict[str, An
     if "batch_validation" in params:
         options["batch_validation"] = params["batch_validation"]
     answer = client.Batch.send(emails, options)
-    return _told(answer, task, Property("Sent", f"{len(answer['data'])} of {len(emails)}"))
+    return answered(answer, task, Property("Sent", f"{len(answer['data'])} of {len(emails)}"))
 
 
 # The SDK's `Audiences` makes these same requests, each with a warning that its name is deprecated.
@@ -287,64 +394,38 @@ def _send_batch(params: dict[str, Any], client: Any, task: Task) -> dict[str, An
 
 def _create_audience(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
     answer = client.Segments.create(params)
-    return _told(answer, task, Property("ID", answer["id"]))
+    return answered(answer, task, Property("ID", answer["id"]))
 
 
 def _get_audience(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    return _told(client.Segments.get(**params), task)
+    return answered(client.Segments.get(**params), task)
 
 
 def _list_audiences(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    return _told(client.Segments.list(params), task)
+    return answered(client.Segments.list(params), task)
 
 
 def _remove_audience(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    return _told(client.Segments.remove(**params), task)
+    return answered(client.Segments.remove(**params), task)
 
 
 def _create_contact(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
     answer = client.Contacts.create(params)
-    return _told(answer, task, Property("ID", answer["id"]))
+    return answered(answer, task, Property("ID", answer["id"]))
 
 
 def _get_contact(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    return _told(client.Contacts.get(**params), task)
+    return answered(client.Contacts.get(**params), task)
 
 
 def _list_contacts(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
     page = {name: value for name, value in params.items() if name != "audience_id"}
-    return _told(client.Contacts.list(params.get("audience_id"), page), task)
+    return answered(client.Contacts.list(params.get("audience_id"), page), task)
 
 
 def _update_contact(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    return _told(client.Contacts.update(params), task)
+    return answered(client.Contacts.update(params), task)
 
 
 def _remove_contact(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    return _told(client.Contacts.remove(**params), task)
-
-
-def _told(answer: Mapping[str, Any], task: Task, *shown: Property) -> dict[str, Any]:
-    """What Resend said, without the headers that the SDK puts into it."""
-    said = dict(answer)
-    headers = {name.lower(): value for name, value in said.pop("http_headers", {}).items()}
-    limit = [Property("Rate limit", f"{headers['ratelimit-remaining']} of {headers.get('ratelimit-limit')} left")
-             ] if "ratelimit-remaining" in headers else []  # fmt: skip
-    task.output_properties = [*shown, *limit]
-    return said
-
-
-def _envelope(to: str | Sequence[str], subject: str | None) -> dict[str, object]:
-    shown: dict[str, object] = {"To": to if isinstance(to, str) else ", ".join(to)}
-    return shown if subject is None else {**shown, "Subject": subject}
-
-
-def _email_page(id: str) -> str:
-    return f"https://resend.com/emails/{id}"
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it came of."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+    return answered(client.Contacts.remove(**params), task)

@@ -78,24 +78,38 @@ class SendGrid(Integration[Any]):
         return True if is_connection_error(error) else None
 
     def send_email(
-        self, key: Any, *, from_email: Address, to_emails: Address | list[Address],
-        subject: str | None = None, plain_text_content: str | None = None,
-        html_content: str | None = None, task_options: Options | None = None, **more: Any,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        from_email: Address,
+        to_emails: Address | list[Address],
+        subject: str | None = None,
+        plain_text_content: str | None = None,
+        html_content: str | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[dict[str, Any]]:
         """Send a mail, `POST /v3/mail/send`: `{"message_id": "..."}`, by which SendGrid's logs know it.
 
         An address is text, or an address and a name. `more` is whatever else the body of the request takes,
         as JSON: `template_id="d-..."`, `categories=["welcome"]`, `reply_to={"email": "help@example.com"}`.
         """
         mail = {
-            "from_email": from_email, "to_emails": to_emails, "subject": subject,
-            "plain_text_content": plain_text_content, "html_content": html_content,
-        }  # fmt: skip
+            "from_email": from_email,
+            "to_emails": to_emails,
+            "subject": subject,
+            "plain_text_content": plain_text_content,
+            "html_content": html_content,
+        }
         properties = {"From": _shown(from_email), "To": _shown(to_emails)}
         return self.task(
-            key, _send_email, {**mail, **more}, name="Send email",
-            properties=properties | ({"Subject": subject} if subject else {}), task_options=task_options,
-        )  # fmt: skip
+            key,
+            _send_email,
+            {**mail, **more},
+            name="Send email",
+            properties=properties | ({"Subject": subject} if subject else {}),
+            task_options=task_options,
+        )
 
 
 # What the SDK's `Mail` makes a request of; the rest of the parameters are in the request as they are.

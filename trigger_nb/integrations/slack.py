@@ -64,9 +64,16 @@ class Slack(Integration["AsyncWebClient"]):
         return True if is_connection_error(error) else None
 
     def post_message(
-        self, key: Any, *, channel: str, text: str | None = None, blocks: list[dict[str, Any]] | None = None,
-        thread_ts: str | None = None, task_options: Options | None = None, **more: Any,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        channel: str,
+        text: str | None = None,
+        blocks: list[dict[str, Any]] | None = None,
+        thread_ts: str | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[dict[str, Any]]:
         """Post a message, `chat.postMessage`; Slack's answer, with the message's `ts` in it.
 
         `channel` is a channel's id (or a name, for a bot that is in it). A bot that is not in the channel
@@ -74,18 +81,26 @@ class Slack(Integration["AsyncWebClient"]):
         """
         params = {"channel": channel, "text": text, "blocks": blocks, "thread_ts": thread_ts, **more}
         return self.task(
-            key, _post_message, params, name="Post message", properties={"Channel": channel},
+            key,
+            _post_message,
+            params,
+            name="Post message",
+            properties={"Channel": channel},
             task_options=task_options,
-        )  # fmt: skip
+        )
 
     def join_conversation(
         self, key: Any, *, channel: str, task_options: Options | None = None
     ) -> Call[dict[str, Any]]:
         """Join a channel by its id, `conversations.join`; Slack's answer."""
         return self.task(
-            key, _join_conversation, {"channel": channel}, name="Join channel",
-            properties={"Channel": channel}, task_options=task_options,
-        )  # fmt: skip
+            key,
+            _join_conversation,
+            {"channel": channel},
+            name="Join channel",
+            properties={"Channel": channel},
+            task_options=task_options,
+        )
 
 
 # `client` is an AsyncWebClient, whose methods are typed in part only.
@@ -103,9 +118,12 @@ async def _post_message(params: dict[str, Any], client: Any, task: Task) -> dict
         answer = await client.chat_postMessage(**params)
     said: dict[str, Any] = answer.data
     task.output_properties = [
-        Property("Message", said["ts"], url=f"https://slack.com/app_redirect?channel={said['channel']}"
-                                            f"&message_ts={said['ts']}")
-    ]  # fmt: skip
+        Property(
+            "Message",
+            said["ts"],
+            url=f"https://slack.com/app_redirect?channel={said['channel']}&message_ts={said['ts']}",
+        )
+    ]
     return said
 
 

@@ -92,9 +92,14 @@ class SQL(Integration["Engine"]):
     client_per_loop = False
 
     def __init__(
-        self, url: str | SecretText | URL | None = None, *, table: str = "trigger_nb_tasks",
-        schema: str | None = None, create_table: bool = True, **engine_options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        url: str | SecretText | URL | None = None,
+        *,
+        table: str = "trigger_nb_tasks",
+        schema: str | None = None,
+        create_table: bool = True,
+        **engine_options: Any,
+    ) -> None:
         super().__init__()
         if engine_options.get("isolation_level") == "AUTOCOMMIT":
             raise InvalidOptionError(
@@ -153,84 +158,133 @@ class SQL(Integration["Engine"]):
     # Reading ----------------------------------------------------------------------------------
 
     def fetch_all(
-        self, key: Any, statement: str | Executable, parameters: Mapping[str, Any] | None = None, *,
+        self,
+        key: Any,
+        statement: str | Executable,
+        parameters: Mapping[str, Any] | None = None,
+        *,
         task_options: Options | None = None,
-    ) -> Call[list[Row]]:  # fmt: skip
+    ) -> Call[list[Row]]:
         """All rows, each as a dict by column.
 
         `statement` is text with `:name` in place of each parameter, or one of SQLAlchemy's: `select(User)`.
         """
         query = Query(statement, parameters)
         return self.task(
-            key, partial(_fetch, query=query, take=all_rows), query.params(), name="Fetch rows",
-            properties=query.properties(), task_options=task_options,
-        )  # fmt: skip
+            key,
+            partial(_fetch, query=query, take=all_rows),
+            query.params(),
+            name="Fetch rows",
+            properties=query.properties(),
+            task_options=task_options,
+        )
 
     def fetch_one(
-        self, key: Any, statement: str | Executable, parameters: Mapping[str, Any] | None = None, *,
+        self,
+        key: Any,
+        statement: str | Executable,
+        parameters: Mapping[str, Any] | None = None,
+        *,
         task_options: Options | None = None,
-    ) -> Call[Row]:  # fmt: skip
+    ) -> Call[Row]:
         """The only row, as a dict by column.
 
         `sqlalchemy.exc.NoResultFound` when there is none, `MultipleResultsFound` when there are more.
         """
         query = Query(statement, parameters)
         return self.task(
-            key, partial(_fetch, query=query, take=one), query.params(), name="Fetch row",
-            properties=query.properties(), task_options=task_options,
-        )  # fmt: skip
+            key,
+            partial(_fetch, query=query, take=one),
+            query.params(),
+            name="Fetch row",
+            properties=query.properties(),
+            task_options=task_options,
+        )
 
     def fetch_one_or_none(
-        self, key: Any, statement: str | Executable, parameters: Mapping[str, Any] | None = None, *,
+        self,
+        key: Any,
+        statement: str | Executable,
+        parameters: Mapping[str, Any] | None = None,
+        *,
         task_options: Options | None = None,
-    ) -> Call[Row | None]:  # fmt: skip
+    ) -> Call[Row | None]:
         """The only row as a dict, or None; `sqlalchemy.exc.MultipleResultsFound` when there are more."""
         query = Query(statement, parameters)
         return self.task(
-            key, partial(_fetch, query=query, take=one_or_none), query.params(), name="Fetch row",
-            properties=query.properties(), task_options=task_options,
-        )  # fmt: skip
+            key,
+            partial(_fetch, query=query, take=one_or_none),
+            query.params(),
+            name="Fetch row",
+            properties=query.properties(),
+            task_options=task_options,
+        )
 
     def fetch_value(
-        self, key: Any, statement: str | Executable, parameters: Mapping[str, Any] | None = None, *,
+        self,
+        key: Any,
+        statement: str | Executable,
+        parameters: Mapping[str, Any] | None = None,
+        *,
         task_options: Options | None = None,
-    ) -> Call[Any]:  # fmt: skip
+    ) -> Call[Any]:
         """The first column of the only row; errors as of `fetch_one`."""
         query = Query(statement, parameters)
         return self.task(
-            key, partial(_fetch, query=query, take=value), query.params(), name="Fetch value",
-            properties=query.properties(), task_options=task_options,
-        )  # fmt: skip
+            key,
+            partial(_fetch, query=query, take=value),
+            query.params(),
+            name="Fetch value",
+            properties=query.properties(),
+            task_options=task_options,
+        )
 
     def frame(
-        self, key: Any, statement: str | Executable, parameters: Mapping[str, Any] | None = None, *,
-        task_options: Options | None = None, **more: Any,
-    ) -> Call[pd.DataFrame]:  # fmt: skip
+        self,
+        key: Any,
+        statement: str | Executable,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[pd.DataFrame]:
         """All rows as a pandas table, by `pandas.read_sql_query`, which takes `more`: `index_col`, `dtype`.
 
         Needs pandas: `pip install 'trigger-nb[pandas]'`.
         """
         query = Query(statement, parameters)
         return self.task(
-            key, partial(_frame, query=query, more=more), {**query.params(), **more}, name="Fetch table",
-            properties=query.properties(), task_options=task_options,
-        )  # fmt: skip
+            key,
+            partial(_frame, query=query, more=more),
+            {**query.params(), **more},
+            name="Fetch table",
+            properties=query.properties(),
+            task_options=task_options,
+        )
 
     # Writing ----------------------------------------------------------------------------------
 
     def execute(
-        self, key: Any, statement: str | Executable, parameters: Parameters | None = None, *,
+        self,
+        key: Any,
+        statement: str | Executable,
+        parameters: Parameters | None = None,
+        *,
         task_options: Options | None = None,
-    ) -> Call[Written]:  # fmt: skip
+    ) -> Call[Written]:
         """One write, which takes effect exactly once: its `row_count`, `rows` (of RETURNING), `primary_key`.
 
         `primary_key` is that of the row that a construct `insert(table)` has made. With a list of `parameters` the statement is executed for each of them, in one transaction.
         """
         query = Query(statement, parameters)
         return self.task(
-            key, partial(_execute, query=query, writes=self._writes), query.params(), name="Write",
-            properties=query.properties(), task_options=task_options,
-        )  # fmt: skip
+            key,
+            partial(_execute, query=query, writes=self._writes),
+            query.params(),
+            name="Write",
+            properties=query.properties(),
+            task_options=task_options,
+        )
 
     def transaction(
         self, key: Any, body: Callable[..., T], *args: Any, task_options: Options | None = None
@@ -255,9 +309,12 @@ class SQL(Integration["Engine"]):
             )
         # Not `task`, which is for bodies of ours: this one's code counts (R6).
         return self._submit(
-            key, partial(_transact, body=body, writes=self._writes), args,
-            {"name": "Transaction", **(task_options or {})}, "task",
-        )  # fmt: skip
+            key,
+            partial(_transact, body=body, writes=self._writes),
+            args,
+            {"name": "Transaction", **(task_options or {})},
+            "task",
+        )
 
     # Outside of runs --------------------------------------------------------------------------
 

@@ -10,28 +10,19 @@ await io.stripe.charges.create("charge", amount=1999, currency="eur", customer=c
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from .._redact import secrets
 from .._task import Options, Property, Task
 from ..retry import RetryAt
 from ._base import Credential, Integration, Methods, SecretText
-from ._stripe_errors import advice, verdict
+from ._stripe_answers import keep_secret, link, money, plain, receipt, split, write
+from ._stripe_errors import verdict
 from ._verdicts import is_connection_error
 
 if TYPE_CHECKING:
     from stripe import StripeClient
 
     from .._call import Call
-
-_DASHBOARD = "https://dashboard.stripe.com"
-# An amount is in a currency's smallest unit, a hundredth in those that are not listed here. UGX and ISK have
-# no smaller unit any more and are still given in hundredths (https://docs.stripe.com/currencies).
-_ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())  # noqa: SIM905
-_THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 
 
 class Stripe(Integration["StripeClient"]):
@@ -79,9 +70,13 @@ class Stripe(Integration["StripeClient"]):
     extra = "stripe"
 
     def __init__(
-        self, api_key: str | SecretText | None = None, *, base_url: str | None = None,
-        stripe_account: str | None = None, stripe_version: str | None = None,
-    ):  # fmt: skip
+        self,
+        api_key: str | SecretText | None = None,
+        *,
+        base_url: str | None = None,
+        stripe_account: str | None = None,
+        stripe_version: str | None = None,
+    ):
         super().__init__()
         self._api_key = Credential("Stripe(api_key=...)", api_key, "STRIPE_SECRET_KEY", "STRIPE_API_KEY")
         self._base_url = base_url
@@ -95,9 +90,12 @@ class Stripe(Integration["StripeClient"]):
         if self._base_url is not None:  # all of them: what is meant for a fake must not reach the real one
             addresses = dict.fromkeys(("api", "connect", "files", "meter_events"), self._base_url.rstrip("/"))
         return StripeClient(
-            self._api_key.read(), stripe_account=self._stripe_account, stripe_version=self._stripe_version,
-            base_addresses=addresses, max_network_retries=0,
-        )  # fmt: skip
+            self._api_key.read(),
+            stripe_account=self._stripe_account,
+            stripe_version=self._stripe_version,
+            base_addresses=addresses,
+            max_network_retries=0,
+        )
 
     def should_retry(self, error: Exception) -> bool | RetryAt | None:
         import stripe
@@ -136,71 +134,120 @@ class Charges(Methods[Stripe]):
     """`io.stripe.charges`."""
 
     def create(
-        self, key: Any, *, amount: int, currency: str, customer: str | None = None, source: str | None = None,
-        description: str | None = None, task_options: Options | None = None, **more: Any,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        amount: int,
+        currency: str,
+        customer: str | None = None,
+        source: str | None = None,
+        description: str | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[dict[str, Any]]:
         """Charge a card or another source; the charge.
 
         `amount` is in the currency's smallest unit: 1999 is 19.99 EUR, and 1,999 JPY.
         """
         params = {
-            "amount": amount, "currency": currency, "customer": customer, "source": source,
-            "description": description, **more,
-        }  # fmt: skip
-        properties = {"Amount": _money(amount, currency), "Customer": customer, "Description": description}
+            "amount": amount,
+            "currency": currency,
+            "customer": customer,
+            "source": source,
+            "description": description,
+            **more,
+        }
+        properties = {"Amount": money(amount, currency), "Customer": customer, "Description": description}
         return self._integration.task(
-            key, _create_charge, params, name="Create charge", properties=_known(properties),
+            key,
+            _create_charge,
+            params,
+            name="Create charge",
+            properties=_known(properties),
             task_options=task_options,
-        )  # fmt: skip
+        )
 
 
 class Customers(Methods[Stripe]):
     """`io.stripe.customers`."""
 
     def create(
-        self, key: Any, *, email: str | None = None, name: str | None = None, description: str | None = None,
-        metadata: dict[str, str] | None = None, task_options: Options | None = None, **more: Any,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        email: str | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        metadata: dict[str, str] | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[dict[str, Any]]:
         """Create a customer; the customer."""
         params = {"email": email, "name": name, "description": description, "metadata": metadata, **more}
         return self._integration.task(
-            key, _create_customer, params, name="Create customer",
-            properties=_known({"Email": email, "Name": name}), task_options=task_options,
-        )  # fmt: skip
+            key,
+            _create_customer,
+            params,
+            name="Create customer",
+            properties=_known({"Email": email, "Name": name}),
+            task_options=task_options,
+        )
 
     def update(
-        self, key: Any, *, customer: str, email: str | None = None, name: str | None = None,
-        description: str | None = None, metadata: dict[str, str] | None = None,
-        task_options: Options | None = None, **more: Any,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        customer: str,
+        email: str | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        metadata: dict[str, str] | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[dict[str, Any]]:
         """Change a customer, given by its id; the customer as it is then.
 
         What is left out or None stays as it is; "" empties it.
         """
         params = {
-            "customer": customer, "email": email, "name": name, "description": description,
-            "metadata": metadata, **more,
-        }  # fmt: skip
+            "customer": customer,
+            "email": email,
+            "name": name,
+            "description": description,
+            "metadata": metadata,
+            **more,
+        }
         return self._integration.task(
-            key, _update_customer, params, name="Update customer",
+            key,
+            _update_customer,
+            params,
+            name="Update customer",
             properties=_known({"Customer": customer, "Email": email, "Name": name}),
             task_options=task_options,
-        )  # fmt: skip
+        )
 
 
 class Subscriptions(Methods[Stripe]):
     """`io.stripe.subscriptions`."""
 
     def retrieve(
-        self, key: Any, *, subscription: str, expand: list[str] | None = None,
-        task_options: Options | None = None, **more: Any,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        subscription: str,
+        expand: list[str] | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[dict[str, Any]]:
         """A subscription by its id, as it is when the task runs: a replay gives the same again."""
         return self._integration.task(
-            key, _retrieve_subscription, {"subscription": subscription, "expand": expand, **more},
-            name="Retrieve subscription", properties={"Subscription": subscription},
+            key,
+            _retrieve_subscription,
+            {"subscription": subscription, "expand": expand, **more},
+            name="Retrieve subscription",
+            properties={"Subscription": subscription},
             task_options=task_options,
-        )  # fmt: skip
+        )
 
 
 class Checkout(Methods[Stripe]):
@@ -216,29 +263,49 @@ class CheckoutSessions(Methods[Stripe]):
     """`io.stripe.checkout.sessions`."""
 
     def create(
-        self, key: Any, *, mode: str | None = None, line_items: list[dict[str, Any]] | None = None,
-        success_url: str | None = None, cancel_url: str | None = None, customer: str | None = None,
-        task_options: Options | None = None, **more: Any,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        mode: str | None = None,
+        line_items: list[dict[str, Any]] | None = None,
+        success_url: str | None = None,
+        cancel_url: str | None = None,
+        customer: str | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[dict[str, Any]]:
         """Create a page where a customer pays; the session, whose `url` is the page's address."""
         params = {
-            "mode": mode, "line_items": line_items, "success_url": success_url, "cancel_url": cancel_url,
-            "customer": customer, **more,
-        }  # fmt: skip
+            "mode": mode,
+            "line_items": line_items,
+            "success_url": success_url,
+            "cancel_url": cancel_url,
+            "customer": customer,
+            **more,
+        }
         return self._integration.task(
-            key, _create_checkout_session, params, name="Create checkout session",
+            key,
+            _create_checkout_session,
+            params,
+            name="Create checkout session",
             properties=_known({"Mode": mode, "Customer": customer}),
             task_options={"redact": ["client_secret"], **(task_options or {})},
-        )  # fmt: skip
+        )
 
 
 class WebhookEndpoints(Methods[Stripe]):
     """`io.stripe.webhook_endpoints`."""
 
     def create(
-        self, key: Any, *, url: str, enabled_events: list[str], description: str | None = None,
-        task_options: Options | None = None, **more: Any,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        url: str,
+        enabled_events: list[str],
+        description: str | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[dict[str, Any]]:
         """Have events sent to `url`; the endpoint.
 
         Its `secret`, which signs the events, is told this once only. It is hidden where the task is shown,
@@ -246,30 +313,52 @@ class WebhookEndpoints(Methods[Stripe]):
         """
         params = {"url": url, "enabled_events": enabled_events, "description": description, **more}
         return self._integration.task(
-            key, _create_webhook_endpoint, params, name="Create webhook endpoint",
+            key,
+            _create_webhook_endpoint,
+            params,
+            name="Create webhook endpoint",
             properties={"URL": url, "Events": ", ".join(enabled_events)},
             task_options={"redact": ["secret"], **(task_options or {})},
-        )  # fmt: skip
+        )
 
     def update(
-        self, key: Any, *, webhook_endpoint: str, url: str | None = None,
-        enabled_events: list[str] | None = None, disabled: bool | None = None,
-        task_options: Options | None = None, **more: Any,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        webhook_endpoint: str,
+        url: str | None = None,
+        enabled_events: list[str] | None = None,
+        disabled: bool | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[dict[str, Any]]:
         """Change an endpoint, given by its id; the endpoint as it is then. `disabled` turns it off or on."""
         params = {
-            "webhook_endpoint": webhook_endpoint, "url": url, "enabled_events": enabled_events,
-            "disabled": disabled, **more,
-        }  # fmt: skip
+            "webhook_endpoint": webhook_endpoint,
+            "url": url,
+            "enabled_events": enabled_events,
+            "disabled": disabled,
+            **more,
+        }
         return self._integration.task(
-            key, _update_webhook_endpoint, params, name="Update webhook endpoint",
-            properties=_known({"Endpoint": webhook_endpoint, "URL": url}), task_options=task_options,
-        )  # fmt: skip
+            key,
+            _update_webhook_endpoint,
+            params,
+            name="Update webhook endpoint",
+            properties=_known({"Endpoint": webhook_endpoint, "URL": url}),
+            task_options=task_options,
+        )
 
     def list(
-        self, key: Any, *, limit: int | None = None, starting_after: str | None = None,
-        ending_before: str | None = None, task_options: Options | None = None, **more: Any,
-    ) -> Call[dict[str, Any]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        limit: int | None = None,
+        starting_after: str | None = None,
+        ending_before: str | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[dict[str, Any]]:
         """One page of the endpoints: they are its `data`, and `has_more` says whether others come after.
 
         `limit` is up to 100, 10 by default; the next page is the one `starting_after` the last id.
@@ -284,117 +373,67 @@ class WebhookEndpoints(Methods[Stripe]):
 
 
 def _create_charge(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    charge = _write(task, client.v1.charges.create, params)
-    task.output_properties = [_link("Charge", charge, "payments"), *_receipt(charge)]
-    return _plain(charge)
+    charge = write(task, client.v1.charges.create, params)
+    task.output_properties = [link("Charge", charge, "payments"), *receipt(charge)]
+    return plain(charge)
 
 
 def _create_customer(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    customer = _write(task, client.v1.customers.create, params)
-    task.output_properties = [_link("Customer", customer, "customers")]
-    return _plain(customer)
+    customer = write(task, client.v1.customers.create, params)
+    task.output_properties = [link("Customer", customer, "customers")]
+    return plain(customer)
 
 
 def _update_customer(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    given, changes = _split(params, "customer")
-    customer = _write(task, client.v1.customers.update, given, changes)
-    task.output_properties = [_link("Customer", customer, "customers")]
-    return _plain(customer)
+    given, changes = split(params, "customer")
+    customer = write(task, client.v1.customers.update, given, changes)
+    task.output_properties = [link("Customer", customer, "customers")]
+    return plain(customer)
 
 
 def _retrieve_subscription(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    given, rest = _split(params, "subscription")
+    given, rest = split(params, "subscription")
     subscription = client.v1.subscriptions.retrieve(given, rest)
     task.output_properties = [
-        _link("Subscription", subscription, "subscriptions"),
+        link("Subscription", subscription, "subscriptions"),
         Property("Status", subscription["status"]),
     ]
-    return _plain(subscription)
+    return plain(subscription)
 
 
 def _create_checkout_session(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    session = _plain(_write(task, client.v1.checkout.sessions.create, params))
-    _keep_secret(session, "client_secret")
+    session = plain(write(task, client.v1.checkout.sessions.create, params))
+    keep_secret(session, "client_secret")
     # A session that is embedded in a page of one's own has no address.
     shown = [Property("Checkout", session["id"], url=session.get("url"))]
     if session.get("amount_total") is not None:
-        shown.append(Property("Amount", _money(session["amount_total"], session["currency"])))
+        shown.append(Property("Amount", money(session["amount_total"], session["currency"])))
     task.output_properties = shown
     return session
 
 
 def _create_webhook_endpoint(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    endpoint = _write(task, client.v1.webhook_endpoints.create, params)
-    task.output_properties = [_link("Endpoint", endpoint, "webhooks")]
-    created = _plain(endpoint)
-    _keep_secret(created, "secret")
+    endpoint = write(task, client.v1.webhook_endpoints.create, params)
+    task.output_properties = [link("Endpoint", endpoint, "webhooks")]
+    created = plain(endpoint)
+    keep_secret(created, "secret")
     return created
 
 
 def _update_webhook_endpoint(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    given, changes = _split(params, "webhook_endpoint")
-    endpoint = _write(task, client.v1.webhook_endpoints.update, given, changes)
+    given, changes = split(params, "webhook_endpoint")
+    endpoint = write(task, client.v1.webhook_endpoints.update, given, changes)
     task.output_properties = [
-        _link("Endpoint", endpoint, "webhooks"),
+        link("Endpoint", endpoint, "webhooks"),
         Property("Status", endpoint["status"]),
     ]
-    return _plain(endpoint)
+    return plain(endpoint)
 
 
 def _list_webhook_endpoints(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    page = _plain(client.v1.webhook_endpoints.list(params))
+    page = plain(client.v1.webhook_endpoints.list(params))
     task.output_properties = [Property("Endpoints", f"{len(page['data'])}{'+' * page['has_more']}")]
     return page
-
-
-def _write(task: Task, method: Callable[..., Any], *args: Any) -> Any:
-    """Call a method that writes, with the key that makes it happen once only."""
-    import stripe
-
-    try:
-        return method(*args, {"idempotency_key": task.idempotency_key})
-    except stripe.StripeError as error:
-        for line in advice(error, task.key):
-            error.add_note(line)
-        raise
-
-
-def _plain(answer: Any) -> dict[str, Any]:
-    """Stripe's answer as it was sent: the SDK's objects hold the key and are not made to be stored."""
-    return json.loads(answer.last_response.body)
-
-
-def _keep_secret(answer: dict[str, Any], name: str) -> None:
-    """Have it hidden in what the task printed as well: the SDK logs whole answers when it is told to."""
-    if secret := answer.get(name):
-        secrets.add(secret)
-
-
-def _split(params: dict[str, Any], name: str) -> tuple[str, dict[str, Any]]:
-    """The id, which is a part of the path, and the other parameters."""
-    return params[name], {key: value for key, value in params.items() if key != name}
-
-
-def _link(label: str, made: Any, page: str) -> Property:
-    """The id of what was made, with a link to its page in the dashboard."""
-    where = [_DASHBOARD, made.stripe_account, None if made["livemode"] else "test", page, made["id"]]
-    return Property(label, made["id"], url="/".join(filter(None, where)))
-
-
-def _receipt(charge: Any) -> list[Property]:
-    url = getattr(charge, "receipt_url", None)
-    return [Property("Receipt", "receipt", url=url)] if url else []
-
-
-def _money(amount: int, currency: str) -> str:
-    """An amount as people write it.
-
-    >>> _money(1999, "eur"), _money(1999, "jpy"), _money(1999, "kwd")
-    ('19.99 EUR', '1,999 JPY', '1.999 KWD')
-    """
-    lowered = currency.lower()
-    places = 0 if lowered in _ZERO_DECIMAL else 3 if lowered in _THREE_DECIMAL else 2
-    return f"{Decimal(amount).scaleb(-places):,.{places}f} {currency.upper()}"
 
 
 def _known(properties: dict[str, str | None]) -> dict[str, str]:

@@ -107,37 +107,65 @@ class Supabase(Integration["AsyncClient"]):
         return True if is_connection_error(error) else None
 
     def insert(
-        self, key: Any, *, table: str, rows: Sequence[Mapping[str, Any]], task_options: Options | None = None,
+        self,
+        key: Any,
+        *,
+        table: str,
+        rows: Sequence[Mapping[str, Any]],
+        task_options: Options | None = None,
         **more: Any,
-    ) -> Call[list[dict[str, Any]]]:  # fmt: skip
+    ) -> Call[list[dict[str, Any]]]:
         """Insert rows; the rows as they are then. `more` is what the SDK's `insert` takes."""
         return self.task(
-            key, _insert, {"table": table, "rows": list(rows), **more}, name="Insert",
-            properties={"Table": table, "Rows": len(rows)}, task_options=task_options,
-        )  # fmt: skip
+            key,
+            _insert,
+            {"table": table, "rows": list(rows), **more},
+            name="Insert",
+            properties={"Table": table, "Rows": len(rows)},
+            task_options=task_options,
+        )
 
     def upsert(
-        self, key: Any, *, table: str, rows: Sequence[Mapping[str, Any]], on_conflict: str | None = None,
-        task_options: Options | None = None, **more: Any,
-    ) -> Call[list[dict[str, Any]]]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        table: str,
+        rows: Sequence[Mapping[str, Any]],
+        on_conflict: str | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[list[dict[str, Any]]]:
         """Insert rows, or update those that are there by their primary key, or by the columns `on_conflict`.
 
         The rows as they are then. `more` is what the SDK's `upsert` takes, `ignore_duplicates=True` for one.
         """
         return self.task(
-            key, _upsert, {"table": table, "rows": list(rows), "on_conflict": on_conflict, **more},
-            name="Upsert", properties={"Table": table, "Rows": len(rows)}, task_options=task_options,
-        )  # fmt: skip
+            key,
+            _upsert,
+            {"table": table, "rows": list(rows), "on_conflict": on_conflict, **more},
+            name="Upsert",
+            properties={"Table": table, "Rows": len(rows)},
+            task_options=task_options,
+        )
 
     def rpc(
-        self, key: Any, *, fn: str, params: Mapping[str, Any] | None = None,
-        task_options: Options | None = None, **more: Any,
-    ) -> Call[Any]:  # fmt: skip
+        self,
+        key: Any,
+        *,
+        fn: str,
+        params: Mapping[str, Any] | None = None,
+        task_options: Options | None = None,
+        **more: Any,
+    ) -> Call[Any]:
         """Call a function of the database; what it returns. `more` is what the SDK's `rpc` takes."""
         return self.task(
-            key, _rpc, {"fn": fn, "params": dict(params or {}), **more}, name="Call function",
-            properties={"Function": fn}, task_options=task_options,
-        )  # fmt: skip
+            key,
+            _rpc,
+            {"fn": fn, "params": dict(params or {}), **more},
+            name="Call function",
+            properties={"Function": fn},
+            task_options=task_options,
+        )
 
 
 # `client` is an AsyncClient, whose answers are typed in part only.

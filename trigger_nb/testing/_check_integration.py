@@ -136,8 +136,11 @@ class _Check:
                 task.log(f"sent {secret}", {"with": [secret]})
                 raise ValueError(f"invalid credential: {secret}")
 
-            job = self._job(lambda service, fail=fail, secret=secret: service.run_task(
-                "fail", fail, name=f"with {secret}", properties={"Key": secret}, params={"key": secret}))  # fmt: skip
+            job = self._job(
+                lambda service, fail=fail, secret=secret: service.run_task(
+                    "fail", fail, name=f"with {secret}", properties={"Key": secret}, params={"key": secret}
+                )
+            )
             error = await _error_of(job)
             run = job.runs()[0]
             run.export_html(page := self._directory / "run.html")

@@ -18,7 +18,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Self
 
-from trigger_nb.testing.services import FakeHTTP, FakeOpenAI, FakeResend, FakeStripe, Service
+from tests.support.fakes import FakeHTTP
+from trigger_nb.testing.services import FakeOpenAI, FakeResend, FakeStripe, Service
 
 ROOT = Path(__file__).parents[3]
 USERS = 3

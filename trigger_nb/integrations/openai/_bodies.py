@@ -112,10 +112,11 @@ async def _send(client: Any, path: str, params: Mapping[str, Any]) -> Any:
         import openai
 
         raise openai.APIResponseValidationError(
-            raw.http_response, None,
+            raw.http_response,
+            None,
             message=f"{client.base_url} answered with a page of HTML. Is the base_url right? It usually ends "
             "in /v1",
-        )  # fmt: skip
+        )
     return raw
 
 

@@ -72,10 +72,14 @@ class ChatCompletions(Group):
         the result is the whole completion, as without. A stream that breaks is begun anew.
         """
         return self._integration.task(
-            key, completes("chat.completions.create"), {"messages": messages, "model": model, **more},
-            name="Chat completion", properties={"Model": model}, returns=self._model("chat.ChatCompletion"),
+            key,
+            completes("chat.completions.create"),
+            {"messages": messages, "model": model, **more},
+            name="Chat completion",
+            properties={"Model": model},
+            returns=self._model("chat.ChatCompletion"),
             task_options=task_options,
-        )  # fmt: skip
+        )
 
     def background_create(
         self, key: Any, *, messages: list[Any], model: str, task_options: Options | None = None, **more: Any
@@ -86,10 +90,15 @@ class ChatCompletions(Group):
         difference.
         """
         return self._integration.task(
-            key, completes("chat.completions.create"), {"messages": messages, "model": model, **more},
-            name="Background chat completion", properties={"Model": model}, retry=exponential_backoff,
-            returns=self._model("chat.ChatCompletion"), task_options=task_options,
-        )  # fmt: skip
+            key,
+            completes("chat.completions.create"),
+            {"messages": messages, "model": model, **more},
+            name="Background chat completion",
+            properties={"Model": model},
+            retry=exponential_backoff,
+            returns=self._model("chat.ChatCompletion"),
+            task_options=task_options,
+        )
 
 
 class Completions(Group):
@@ -100,19 +109,28 @@ class Completions(Group):
     ) -> Call[Completion]:
         """How the model goes on with a text, `POST /completions`. `stream=True` as for chat completions."""
         return self._integration.task(
-            key, completes("completions.create"), {"model": model, "prompt": prompt, **more},
-            name="Completion", properties={"Model": model}, returns=self._model("Completion"),
+            key,
+            completes("completions.create"),
+            {"model": model, "prompt": prompt, **more},
+            name="Completion",
+            properties={"Model": model},
+            returns=self._model("Completion"),
             task_options=task_options,
-        )  # fmt: skip
+        )
 
 
 class Responses(Group):
     """`responses`, which take the place of assistants and threads."""
 
     def create(
-        self, key: Any, *, model: str | None = None, input: Any = None, task_options: Options | None = None,
+        self,
+        key: Any,
+        *,
+        model: str | None = None,
+        input: Any = None,
+        task_options: Options | None = None,
         **more: Any,
-    ) -> Call[Response]:  # fmt: skip
+    ) -> Call[Response]:
         """A response of the model, `POST /responses`; its text is `.output_text`.
 
         `more` is whatever else the method takes. With `stream=True` the row shows the text while it comes;
@@ -120,20 +138,28 @@ class Responses(Group):
         `openai.APIError` with its code, and is tried again if the fault is the server's.
         """
         return self._integration.task(
-            key, create_response, {"model": model, "input": input, **more}, name="Response",
-            properties={"Model": model} if model else None, returns=self._model("responses.Response"),
+            key,
+            create_response,
+            {"model": model, "input": input, **more},
+            name="Response",
+            properties={"Model": model} if model else None,
+            returns=self._model("responses.Response"),
             task_options=task_options,
-        )  # fmt: skip
+        )
 
     def retrieve(
         self, key: Any, response_id: str, *, task_options: Options | None = None, **more: Any
     ) -> Call[Response]:
         """A response as it is now, `GET /responses/{response_id}`."""
         return self._integration.task(
-            key, reads("responses.retrieve"), {"response_id": response_id, **more}, name="Retrieve response",
-            properties={"Response": response_id}, returns=self._model("responses.Response"),
+            key,
+            reads("responses.retrieve"),
+            {"response_id": response_id, **more},
+            name="Retrieve response",
+            properties={"Response": response_id},
+            returns=self._model("responses.Response"),
             task_options=task_options,
-        )  # fmt: skip
+        )
 
 
 class Embeddings(Group):
@@ -145,28 +171,41 @@ class Embeddings(Group):
         """The embeddings of one text or a list of them, `POST /embeddings`: `.data[i].embedding`."""
         inputs = len(cast("list[Any]", input)) if isinstance(input, list) else 1
         return self._integration.task(
-            key, writes("embeddings.create"), {"input": input, "model": model, **more},
-            name="Create embeddings", properties={"Model": model, "Inputs": inputs},
-            returns=self._model("CreateEmbeddingResponse"), task_options=task_options,
-        )  # fmt: skip
+            key,
+            writes("embeddings.create"),
+            {"input": input, "model": model, **more},
+            name="Create embeddings",
+            properties={"Model": model, "Inputs": inputs},
+            returns=self._model("CreateEmbeddingResponse"),
+            task_options=task_options,
+        )
 
 
 class Images(Group):
     """`images`."""
 
     def generate(
-        self, key: Any, *, prompt: str, model: str | None = None, task_options: Options | None = None,
+        self,
+        key: Any,
+        *,
+        prompt: str,
+        model: str | None = None,
+        task_options: Options | None = None,
         **more: Any,
-    ) -> Call[ImagesResponse]:  # fmt: skip
+    ) -> Call[ImagesResponse]:
         """Images for a prompt, `POST /images/generations`: `.data[i].url` or `.b64_json`.
 
         OpenAI keeps what a `url` leads to for an hour.
         """
         return self._integration.task(
-            key, writes("images.generate"), {"prompt": prompt, "model": model, **more},
-            name="Generate image", properties={"Model": model} if model else None,
-            returns=self._model("ImagesResponse"), task_options=task_options,
-        )  # fmt: skip
+            key,
+            writes("images.generate"),
+            {"prompt": prompt, "model": model, **more},
+            name="Generate image",
+            properties={"Model": model} if model else None,
+            returns=self._model("ImagesResponse"),
+            task_options=task_options,
+        )
 
 
 class Models(Group):
@@ -175,27 +214,41 @@ class Models(Group):
     def list(self, key: Any, *, task_options: Options | None = None, **more: Any) -> Call[Listed[Model]]:
         """All models, `GET /models`."""
         return self._integration.task(
-            key, lists("models.list"), more, name="List models", returns=list[self._model("Model")],
+            key,
+            lists("models.list"),
+            more,
+            name="List models",
+            returns=list[self._model("Model")],
             task_options=task_options,
-        )  # fmt: skip
+        )
 
     def retrieve(
         self, key: Any, model: str, *, task_options: Options | None = None, **more: Any
     ) -> Call[Model]:
         """One model, `GET /models/{model}`."""
         return self._integration.task(
-            key, reads("models.retrieve"), {"model": model, **more}, name="Retrieve model",
-            properties={"Model": model}, returns=self._model("Model"), task_options=task_options,
-        )  # fmt: skip
+            key,
+            reads("models.retrieve"),
+            {"model": model, **more},
+            name="Retrieve model",
+            properties={"Model": model},
+            returns=self._model("Model"),
+            task_options=task_options,
+        )
 
     def delete(
         self, key: Any, model: str, *, task_options: Options | None = None, **more: Any
     ) -> Call[ModelDeleted]:
         """Delete a fine-tuned model, `DELETE /models/{model}`."""
         return self._integration.task(
-            key, writes("models.delete"), {"model": model, **more}, name="Delete model",
-            properties={"Model": model}, returns=self._model("ModelDeleted"), task_options=task_options,
-        )  # fmt: skip
+            key,
+            writes("models.delete"),
+            {"model": model, **more},
+            name="Delete model",
+            properties={"Model": model},
+            returns=self._model("ModelDeleted"),
+            task_options=task_options,
+        )
 
 
 class Files(Group):
@@ -211,58 +264,90 @@ class Files(Group):
         """
         file = _rereadable(file)
         return self._integration.task(
-            key, writes("files.create"), {"file": file, "purpose": purpose, **more}, name="Upload file",
-            properties={"File": _name_of(file), "Purpose": purpose}, returns=self._model("FileObject"),
+            key,
+            writes("files.create"),
+            {"file": file, "purpose": purpose, **more},
+            name="Upload file",
+            properties={"File": _name_of(file), "Purpose": purpose},
+            returns=self._model("FileObject"),
             task_options=task_options,
-        )  # fmt: skip
+        )
 
     def retrieve(
         self, key: Any, file_id: str, *, task_options: Options | None = None, **more: Any
     ) -> Call[FileObject]:
         """What is known of a file, `GET /files/{file_id}`."""
         return self._integration.task(
-            key, reads("files.retrieve"), {"file_id": file_id, **more}, name="Retrieve file",
-            properties={"File": file_id}, returns=self._model("FileObject"), task_options=task_options,
-        )  # fmt: skip
+            key,
+            reads("files.retrieve"),
+            {"file_id": file_id, **more},
+            name="Retrieve file",
+            properties={"File": file_id},
+            returns=self._model("FileObject"),
+            task_options=task_options,
+        )
 
     def list(self, key: Any, *, task_options: Options | None = None, **more: Any) -> Call[Listed[FileObject]]:
         """All files, or with `limit=` the first so many, `GET /files`."""
         return self._integration.task(
-            key, lists("files.list"), more, name="List files", returns=list[self._model("FileObject")],
+            key,
+            lists("files.list"),
+            more,
+            name="List files",
+            returns=list[self._model("FileObject")],
             task_options=task_options,
-        )  # fmt: skip
+        )
 
     def delete(
         self, key: Any, file_id: str, *, task_options: Options | None = None, **more: Any
     ) -> Call[FileDeleted]:
         """Delete a file, `DELETE /files/{file_id}`."""
         return self._integration.task(
-            key, writes("files.delete"), {"file_id": file_id, **more}, name="Delete file",
-            properties={"File": file_id}, returns=self._model("FileDeleted"), task_options=task_options,
-        )  # fmt: skip
+            key,
+            writes("files.delete"),
+            {"file_id": file_id, **more},
+            name="Delete file",
+            properties={"File": file_id},
+            returns=self._model("FileDeleted"),
+            task_options=task_options,
+        )
 
     def content(
         self, key: Any, file_id: str, *, task_options: Options | None = None, **more: Any
     ) -> Call[bytes]:
         """The bytes of a file, `GET /files/{file_id}/content`."""
         return self._integration.task(
-            key, content_of_file, {"file_id": file_id, **more}, name="Download file",
-            properties={"File": file_id}, task_options=task_options,
-        )  # fmt: skip
+            key,
+            content_of_file,
+            {"file_id": file_id, **more},
+            name="Download file",
+            properties={"File": file_id},
+            task_options=task_options,
+        )
 
     def wait_for_processing(
-        self, key: Any, id: str, *, poll_interval: float = 5.0, max_wait_seconds: float = 30 * 60,
+        self,
+        key: Any,
+        id: str,
+        *,
+        poll_interval: float = 5.0,
+        max_wait_seconds: float = 30 * 60,
         task_options: Options | None = None,
-    ) -> Call[FileObject]:  # fmt: skip
+    ) -> Call[FileObject]:
         """Wait until a file is processed, or could not be: its `status` tells. Times are seconds.
 
         Raises `RuntimeError` after `max_wait_seconds`.
         """
         params = {"id": id, "poll_interval": poll_interval, "max_wait_seconds": max_wait_seconds}
         return self._integration.task(
-            key, wait_for_file, params, name="Wait for file", properties={"File": id},
-            returns=self._model("FileObject"), task_options=task_options,
-        )  # fmt: skip
+            key,
+            wait_for_file,
+            params,
+            name="Wait for file",
+            properties={"File": id},
+            returns=self._model("FileObject"),
+            task_options=task_options,
+        )
 
 
 class FineTuning(Group):
@@ -282,39 +367,55 @@ class FineTuningJobs(Group):
     ) -> Call[FineTuningJob]:
         """Start to fine-tune a model with an uploaded file, `POST /fine_tuning/jobs`."""
         return self._integration.task(
-            key, writes("fine_tuning.jobs.create"), {"model": model, "training_file": training_file, **more},
-            name="Create fine-tuning job", properties={"Model": model, "Training file": training_file},
-            returns=self._model("fine_tuning.FineTuningJob"), task_options=task_options,
-        )  # fmt: skip
+            key,
+            writes("fine_tuning.jobs.create"),
+            {"model": model, "training_file": training_file, **more},
+            name="Create fine-tuning job",
+            properties={"Model": model, "Training file": training_file},
+            returns=self._model("fine_tuning.FineTuningJob"),
+            task_options=task_options,
+        )
 
     def retrieve(
         self, key: Any, fine_tuning_job_id: str, *, task_options: Options | None = None, **more: Any
     ) -> Call[FineTuningJob]:
         """A job as it is now, `GET /fine_tuning/jobs/{fine_tuning_job_id}`."""
         return self._integration.task(
-            key, reads("fine_tuning.jobs.retrieve"), {"fine_tuning_job_id": fine_tuning_job_id, **more},
-            name="Retrieve fine-tuning job", properties={"Job": fine_tuning_job_id},
-            returns=self._model("fine_tuning.FineTuningJob"), task_options=task_options,
-        )  # fmt: skip
+            key,
+            reads("fine_tuning.jobs.retrieve"),
+            {"fine_tuning_job_id": fine_tuning_job_id, **more},
+            name="Retrieve fine-tuning job",
+            properties={"Job": fine_tuning_job_id},
+            returns=self._model("fine_tuning.FineTuningJob"),
+            task_options=task_options,
+        )
 
     def list(
         self, key: Any, *, task_options: Options | None = None, **more: Any
     ) -> Call[Listed[FineTuningJob]]:
         """All jobs, or with `limit=` the latest so many, `GET /fine_tuning/jobs`."""
         return self._integration.task(
-            key, lists("fine_tuning.jobs.list"), more, name="List fine-tuning jobs",
-            returns=list[self._model("fine_tuning.FineTuningJob")], task_options=task_options,
-        )  # fmt: skip
+            key,
+            lists("fine_tuning.jobs.list"),
+            more,
+            name="List fine-tuning jobs",
+            returns=list[self._model("fine_tuning.FineTuningJob")],
+            task_options=task_options,
+        )
 
     def cancel(
         self, key: Any, fine_tuning_job_id: str, *, task_options: Options | None = None, **more: Any
     ) -> Call[FineTuningJob]:
         """Cancel a job, `POST /fine_tuning/jobs/{fine_tuning_job_id}/cancel`."""
         return self._integration.task(
-            key, writes("fine_tuning.jobs.cancel"), {"fine_tuning_job_id": fine_tuning_job_id, **more},
-            name="Cancel fine-tuning job", properties={"Job": fine_tuning_job_id},
-            returns=self._model("fine_tuning.FineTuningJob"), task_options=task_options,
-        )  # fmt: skip
+            key,
+            writes("fine_tuning.jobs.cancel"),
+            {"fine_tuning_job_id": fine_tuning_job_id, **more},
+            name="Cancel fine-tuning job",
+            properties={"Job": fine_tuning_job_id},
+            returns=self._model("fine_tuning.FineTuningJob"),
+            task_options=task_options,
+        )
 
     def list_events(
         self, key: Any, fine_tuning_job_id: str, *, task_options: Options | None = None, **more: Any
@@ -322,10 +423,14 @@ class FineTuningJobs(Group):
         """What a job told of itself, all or with `limit=` the latest so many, the latest first,
         `GET /fine_tuning/jobs/{fine_tuning_job_id}/events`."""
         return self._integration.task(
-            key, lists("fine_tuning.jobs.list_events"), {"fine_tuning_job_id": fine_tuning_job_id, **more},
-            name="List fine-tuning events", properties={"Job": fine_tuning_job_id},
-            returns=list[self._model("fine_tuning.FineTuningJobEvent")], task_options=task_options,
-        )  # fmt: skip
+            key,
+            lists("fine_tuning.jobs.list_events"),
+            {"fine_tuning_job_id": fine_tuning_job_id, **more},
+            name="List fine-tuning events",
+            properties={"Job": fine_tuning_job_id},
+            returns=list[self._model("fine_tuning.FineTuningJobEvent")],
+            task_options=task_options,
+        )
 
 
 def _rereadable(file: Any) -> Any:

@@ -5,29 +5,19 @@ and does twice what it is asked twice unless the real one knows better.
 """
 
 from ._server import Answer, Request, Service, route
-from .airtable import FakeAirtable
 from .github import FakeGitHub
 from .openai import FakeOpenAI
-from .replicate import FakeReplicate
 from .resend import FakeResend
-from .sendgrid import FakeSendGrid
 from .slack import FakeSlack
 from .stripe import FakeStripe
-from .supabase import FakeSupabase
-from .web import FakeHTTP
 
 __all__ = [
     "Answer",
-    "FakeAirtable",
     "FakeGitHub",
-    "FakeHTTP",
     "FakeOpenAI",
-    "FakeReplicate",
     "FakeResend",
-    "FakeSendGrid",
     "FakeSlack",
     "FakeStripe",
-    "FakeSupabase",
     "Request",
     "Service",
     "route",

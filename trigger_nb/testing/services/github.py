@@ -48,10 +48,15 @@ class FakeGitHub(Service):
             return _invalid("Issue", "title", "missing_field")
         number = len(self.issues) + 1
         self.issues[number] = {
-            "number": number, "state": "open", "title": request.json["title"], "body": request.json.get("body"),
-            "html_url": f"{self._page}/issues/{number}", "created_at": "2030-01-01T00:00:00Z",
-            "labels": _named(request.json.get("labels", [])), "assignees": _people(request.json.get("assignees", [])),
-        }  # fmt: skip
+            "number": number,
+            "state": "open",
+            "title": request.json["title"],
+            "body": request.json.get("body"),
+            "html_url": f"{self._page}/issues/{number}",
+            "created_at": "2030-01-01T00:00:00Z",
+            "labels": _named(request.json.get("labels", [])),
+            "assignees": _people(request.json.get("assignees", [])),
+        }
         return Answer(201, self.issues[number])
 
     @route("GET", "/repos/{owner}/{repo}/issues/{number}")

@@ -6,12 +6,11 @@ import dataclasses
 import email
 import email.policy
 import json
-from collections.abc import Generator, Iterable
-from typing import Any, TypeAlias, cast
+from collections.abc import Iterable
+from typing import Any, cast
 
+from ._openai_stream import chat_chunks, pieces, response_events, stream
 from ._server import Answer, Request, Service, route
-
-Event: TypeAlias = "tuple[str, dict[str, Any]]"  # the name and the data of one in a stream
 
 _LIMIT, _TOKEN_LIMIT = 500, 30_000  # a minute
 _NOW = 1_700_000_000
@@ -60,7 +59,10 @@ class FakeOpenAI(Service):
                 {
                     "index": index,
                     "message": {
-                        "role": "assistant", "content": content, "refusal": None, "annotations": [],
+                        "role": "assistant",
+                        "content": content,
+                        "refusal": None,
+                        "annotations": [],
                         **({"tool_calls": calls} if calls else {}),
                     },
                     "logprobs": None,
@@ -71,11 +73,11 @@ class FakeOpenAI(Service):
             "usage": usage,
             "service_tier": "default",
             "system_fingerprint": "fp_0123456789",
-        }  # fmt: skip
+        }
         if not asked.get("stream"):
             return whole
         options: dict[str, Any] = asked.get("stream_options") or {}
-        return _events(_chat_chunks(whole, include_usage=options.get("include_usage", False)))
+        return stream(chat_chunks(whole, include_usage=options.get("include_usage", False)))
 
     @route("POST", "/v1/completions")
     def complete(self, request: Request) -> Answer | dict[str, Any]:
@@ -83,17 +85,21 @@ class FakeOpenAI(Service):
         text = f" and so on from {asked['prompt']}"
         choice: dict[str, Any] = {"text": text, "index": 0, "logprobs": None, "finish_reason": "stop"}
         whole: dict[str, Any] = {
-            "id": f"cmpl-{len(self.requests) + 1}", "object": "text_completion", "created": _NOW,
-            "model": asked["model"], "usage": self._usage(asked["prompt"], text), "choices": [choice],
-        }  # fmt: skip
+            "id": f"cmpl-{len(self.requests) + 1}",
+            "object": "text_completion",
+            "created": _NOW,
+            "model": asked["model"],
+            "usage": self._usage(asked["prompt"], text),
+            "choices": [choice],
+        }
         if not asked.get("stream"):
             return whole
-        pieces = [{**choice, "text": piece, "finish_reason": None} for piece in _pieces(text)]
+        deltas = [{**choice, "text": piece, "finish_reason": None} for piece in pieces(text)]
         chunks: list[dict[str, Any]] = [
-            {**whole, "choices": [piece], "usage": None} for piece in [*pieces, {**choice, "text": ""}]
+            {**whole, "choices": [piece], "usage": None} for piece in [*deltas, {**choice, "text": ""}]
         ]
         chunks.append({**whole, "choices": []})
-        return _events(("data", chunk) for chunk in chunks)
+        return stream(("data", chunk) for chunk in chunks)
 
     @route("POST", "/v1/responses")
     def respond(self, request: Request) -> Answer | dict[str, Any]:
@@ -103,24 +109,39 @@ class FakeOpenAI(Service):
         used = self._usage(told, text)
         number = len(self.requests) + 1
         whole: dict[str, Any] = {
-            "id": f"resp_{number}", "object": "response", "created_at": _NOW, "status": "completed",
-            "error": None, "incomplete_details": None, "instructions": asked.get("instructions"),
-            "metadata": {}, "model": f"{asked['model']}-2024-07-18", "parallel_tool_calls": True,
-            "temperature": 1.0, "tool_choice": "auto", "tools": [], "top_p": 1.0,
+            "id": f"resp_{number}",
+            "object": "response",
+            "created_at": _NOW,
+            "status": "completed",
+            "error": None,
+            "incomplete_details": None,
+            "instructions": asked.get("instructions"),
+            "metadata": {},
+            "model": f"{asked['model']}-2024-07-18",
+            "parallel_tool_calls": True,
+            "temperature": 1.0,
+            "tool_choice": "auto",
+            "tools": [],
+            "top_p": 1.0,
             "output": [
                 {
-                    "type": "message", "id": f"msg_{number}", "status": "completed", "role": "assistant",
+                    "type": "message",
+                    "id": f"msg_{number}",
+                    "status": "completed",
+                    "role": "assistant",
                     "content": [{"type": "output_text", "text": text, "annotations": []}],
                 }
             ],
             "usage": {
-                "input_tokens": used["prompt_tokens"], "input_tokens_details": {"cached_tokens": 0},
-                "output_tokens": used["completion_tokens"], "output_tokens_details": {"reasoning_tokens": 0},
+                "input_tokens": used["prompt_tokens"],
+                "input_tokens_details": {"cached_tokens": 0},
+                "output_tokens": used["completion_tokens"],
+                "output_tokens_details": {"reasoning_tokens": 0},
                 "total_tokens": used["total_tokens"],
             },
-        }  # fmt: skip
+        }
         self.responses[whole["id"]] = whole
-        return _events(_response_events(whole, text)) if asked.get("stream") else whole
+        return stream(response_events(whole, text)) if asked.get("stream") else whole
 
     @route("GET", "/v1/responses/{response_id}")
     def retrieve_response(self, request: Request, response_id: str) -> Answer | dict[str, Any]:
@@ -137,9 +158,12 @@ class FakeOpenAI(Service):
                 {"object": "embedding", "index": index, "embedding": [len(text) / 8, index / 8, -0.5]}
                 for index, text in enumerate(texts)
             ],
-            "usage": {name: count for name, count in self._usage(" ".join(texts), "").items()
-                      if name != "completion_tokens"},
-        }  # fmt: skip
+            "usage": {
+                name: count
+                for name, count in self._usage(" ".join(texts), "").items()
+                if name != "completion_tokens"
+            },
+        }
 
     @route("POST", "/v1/images/generations")
     def draw(self, request: Request) -> dict[str, Any]:
@@ -178,9 +202,14 @@ class FakeOpenAI(Service):
         name = f"file-{len(self.files) + 1}"
         self.contents[name] = content
         self.files[name] = {
-            "id": name, "object": "file", "bytes": len(content), "created_at": _NOW, "filename": filename,
-            "purpose": fields["purpose"][1].decode(), "status": "uploaded",
-        }  # fmt: skip
+            "id": name,
+            "object": "file",
+            "bytes": len(content),
+            "created_at": _NOW,
+            "filename": filename,
+            "purpose": fields["purpose"][1].decode(),
+            "status": "uploaded",
+        }
         return self.files[name]
 
     @route("GET", "/v1/files")
@@ -213,11 +242,22 @@ class FakeOpenAI(Service):
             return _error(400, f"invalid training_file: {asked['training_file']}", code="invalid_file")
         name = f"ftjob-{len(self.jobs) + 1}"
         self.jobs[name] = {
-            "id": name, "object": "fine_tuning.job", "created_at": _NOW, "error": None, "finished_at": None,
-            "fine_tuned_model": None, "hyperparameters": {"n_epochs": "auto"}, "model": asked["model"],
-            "organization_id": "org-1", "result_files": [], "seed": 1, "status": "queued",
-            "trained_tokens": None, "training_file": asked["training_file"], "validation_file": None,
-        }  # fmt: skip
+            "id": name,
+            "object": "fine_tuning.job",
+            "created_at": _NOW,
+            "error": None,
+            "finished_at": None,
+            "fine_tuned_model": None,
+            "hyperparameters": {"n_epochs": "auto"},
+            "model": asked["model"],
+            "organization_id": "org-1",
+            "result_files": [],
+            "seed": 1,
+            "status": "queued",
+            "trained_tokens": None,
+            "training_file": asked["training_file"],
+            "validation_file": None,
+        }
         return self.jobs[name]
 
     @route("GET", "/v1/fine_tuning/jobs")
@@ -255,10 +295,16 @@ class FakeOpenAI(Service):
             "Files validated, moving job to queued",
         ]
         events = [
-            {"id": f"ftevent-{number}", "object": "fine_tuning.job.event", "created_at": _NOW + number,
-             "level": "info", "message": message, "type": "message"}
+            {
+                "id": f"ftevent-{number}",
+                "object": "fine_tuning.job.event",
+                "created_at": _NOW + number,
+                "level": "info",
+                "message": message,
+                "type": "message",
+            }
             for number, message in enumerate(told)
-        ]  # fmt: skip
+        ]
         return _page(reversed(events), request)
 
     # Who is let in, and what comes with every answer -----------------------------------------------
@@ -294,9 +340,7 @@ class FakeOpenAI(Service):
     def _usage(self, asked: str, answered: str) -> dict[str, Any]:
         prompt, completion = len(asked.split()), len(answered.split())
         self._tokens += prompt + completion
-        return {
-            "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion
-        }  # fmt: skip
+        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
 def _limits(requests: int, tokens: int) -> dict[str, str]:
@@ -364,76 +408,3 @@ def _multipart(request: Request) -> dict[str, tuple[str, bytes]]:
             content,
         )
     return fields
-
-
-# -- streams: the events of completions have no name, and [DONE] after them
-
-
-def _events(events: Iterable[Event]) -> Answer:
-    return Answer(200, _as_sse(events), {"Content-Type": "text/event-stream; charset=utf-8"})
-
-
-def _as_sse(events: Iterable[Event]) -> Generator[bytes]:
-    named = False
-    for name, data in events:
-        named = name != "data"
-        yield (f"event: {name}\n" if named else "").encode() + f"data: {json.dumps(data)}\n\n".encode()
-    if not named:
-        yield b"data: [DONE]\n\n"
-
-
-def _chat_chunks(whole: dict[str, Any], *, include_usage: bool) -> Generator[Event]:
-    head = {name: whole[name] for name in ("id", "created", "model", "service_tier", "system_fingerprint")}
-    usage = {"usage": None} if include_usage else {}
-
-    def chunk(index: int, delta: dict[str, Any], reason: str | None = None) -> Event:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
-        more = {"choices": [choice], "obfuscation": "x" * (index + 3)}
-        return ("data", {**head, "object": "chat.completion.chunk", **more, **usage})
-
-    for choice in whole["choices"]:
-        index, message = choice["index"], choice["message"]
-        begun = None if message["content"] is None else ""
-        yield chunk(index, {"role": "assistant", "content": begun, "refusal": None})
-        for delta in _deltas(message):
-            yield chunk(index, delta)
-        yield chunk(index, {}, choice["finish_reason"])
-    if include_usage:
-        last: dict[str, Any] = {
-            **head,
-            "object": "chat.completion.chunk",
-            "choices": [],
-            "usage": whole["usage"],
-        }
-        yield ("data", last)
-
-
-def _deltas(message: dict[str, Any]) -> Generator[dict[str, Any]]:
-    for piece in _pieces(message["content"] or ""):
-        yield {"content": piece}
-    for index, call in enumerate(message.get("tool_calls", ())):
-        function = call["function"]
-        yield {"tool_calls": [{**call, "index": index, "function": {**function, "arguments": ""}}]}
-        for piece in _pieces(function["arguments"]):
-            yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
-
-
-def _response_events(whole: dict[str, Any], text: str) -> Generator[Event]:
-    begun: dict[str, Any] = {**whole, "status": "in_progress", "output": [], "usage": None}
-    item = whole["output"][0]["id"]
-    events: list[dict[str, Any]] = [
-        {"type": "response.created", "response": begun},
-        *(
-            {"type": "response.output_text.delta", "delta": piece, "item_id": item, "output_index": 0,
-             "content_index": 0, "logprobs": []}
-            for piece in _pieces(text)
-        ),
-        {"type": "response.completed", "response": whole},
-    ]  # fmt: skip
-    for number, event in enumerate(events):
-        yield (event["type"], {**event, "sequence_number": number})
-
-
-def _pieces(text: str) -> list[str]:
-    """A text as a model writes it, some letters at a time."""
-    return [text[at : at + 4] for at in range(0, len(text), 4)]

@@ -118,8 +118,9 @@ class FakeStripe(Service):
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not given:
             return self.error(
-                401, "You did not provide an API key. You need to provide your API key in the Authorization header"
-            )  # fmt: skip
+                401,
+                "You did not provide an API key. You need to provide your API key in the Authorization header",
+            )
         if self._api_key is not None and given != self._api_key:
             return self.error(401, f"Invalid API Key provided: {given[:8]}{'*' * 12}{given[-4:]}")
         return None
@@ -127,15 +128,19 @@ class FakeStripe(Service):
     def error(self, status: int, message: str) -> Answer:
         if status == 429:
             return _failure(
-                429, "Request rate limit exceeded.", code="rate_limit",
+                429,
+                "Request rate limit exceeded.",
+                code="rate_limit",
                 headers={"Stripe-Rate-Limited-Reason": "global-rate"},
-            )  # fmt: skip
+            )
         if status == 409:
             return _failure(
-                409, "There is currently another in-progress request using this idempotency key.",
-                type="idempotency_error", code="idempotency_key_in_use",
+                409,
+                "There is currently another in-progress request using this idempotency key.",
+                type="idempotency_error",
+                code="idempotency_key_in_use",
                 headers={"Stripe-Should-Retry": "true"},
-            )  # fmt: skip
+            )
         return _failure(status, message, type="api_error" if status >= 500 else "invalid_request_error")
 
     def _write(
@@ -150,10 +155,11 @@ class FakeStripe(Service):
         is_known = key in self._asked
         if is_known and self._asked[key] != asked:
             return _failure(
-                400, "Keys for idempotent requests can only be used with the same parameters they were first "
+                400,
+                "Keys for idempotent requests can only be used with the same parameters they were first "
                 f"used with. Try using a key other than '{key}' if you meant to execute a different request.",
                 type="idempotency_error",
-            )  # fmt: skip
+            )
         if key:
             self._asked[key] = asked
         answer = self.once(key, lambda: make(given))
@@ -197,9 +203,13 @@ class FakeStripe(Service):
         made = self._make("charge", {**given, "status": "failed" if is_declined else "succeeded"}).body
         if is_declined:
             return _failure(
-                402, "Your card was declined.", type="card_error", code="card_declined",
-                decline_code="generic_decline", charge=made["id"],
-            )  # fmt: skip
+                402,
+                "Your card was declined.",
+                type="card_error",
+                code="card_declined",
+                decline_code="generic_decline",
+                charge=made["id"],
+            )
         made["receipt_url"] = f"https://pay.stripe.com/receipts/{made['id']}"
         return Answer(200, made)
 
@@ -221,15 +231,24 @@ class FakeStripe(Service):
 def _subscription() -> dict[str, Any]:
     item = {"id": "si_1", "object": "subscription_item", "quantity": 1}
     return {
-        "id": "sub_1", "object": "subscription", "livemode": False, "status": "active", "customer": "cus_0",
-        "metadata": {}, "items": {"object": "list", "data": [item], "has_more": False},
-    }  # fmt: skip
+        "id": "sub_1",
+        "object": "subscription",
+        "livemode": False,
+        "status": "active",
+        "customer": "cus_0",
+        "metadata": {},
+        "items": {"object": "list", "data": [item], "has_more": False},
+    }
 
 
 def _failure(
-    status: int, message: str, *, headers: dict[str, str] | None = None,
-    type: str = "invalid_request_error", **more: str,
-) -> Answer:  # fmt: skip
+    status: int,
+    message: str,
+    *,
+    headers: dict[str, str] | None = None,
+    type: str = "invalid_request_error",
+    **more: str,
+) -> Answer:
     return Answer(status, {"error": {"type": type, "message": message, **more}}, headers or {})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from ._server import Answer, Request, Service, route
+from trigger_nb.testing.services import Answer, Request, Service, route
 
 _VERSION = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
 
@@ -80,11 +80,20 @@ class FakeReplicate(Service):
     def _made(self, kept: dict[str, Run], request: Request, model: str, version: str) -> Answer:
         new = f"run{next(self._ids)}"
         kept[new] = {
-            "id": new, "model": model, "version": version, "input": request.json["input"], "output": None,
-            "logs": "", "error": None, "status": "starting", "created_at": "2024-01-01T00:00:00.000Z",
-            "data_removed": False, "destination": request.json.get("destination"), "metrics": {},
+            "id": new,
+            "model": model,
+            "version": version,
+            "input": request.json["input"],
+            "output": None,
+            "logs": "",
+            "error": None,
+            "status": "starting",
+            "created_at": "2024-01-01T00:00:00.000Z",
+            "data_removed": False,
+            "destination": request.json.get("destination"),
+            "metrics": {},
             "urls": {"get": f"{self.url}/v1/predictions/{new}"},
-        }  # fmt: skip
+        }
         return Answer(201, dict(kept[new]))
 
     def _go_on(self, made: Run) -> None:
@@ -105,11 +114,21 @@ class FakeReplicate(Service):
 def _model(name: str) -> dict[str, Any]:
     owner, _, name = name.partition("/")
     return {
-        "url": f"https://replicate.com/{owner}/{name}", "owner": owner, "name": name, "description": None,
-        "visibility": "public", "github_url": None, "paper_url": None, "license_url": None, "run_count": 1,
-        "cover_image_url": None, "default_example": None,
+        "url": f"https://replicate.com/{owner}/{name}",
+        "owner": owner,
+        "name": name,
+        "description": None,
+        "visibility": "public",
+        "github_url": None,
+        "paper_url": None,
+        "license_url": None,
+        "run_count": 1,
+        "cover_image_url": None,
+        "default_example": None,
         "latest_version": {
-            "id": _VERSION, "created_at": "2024-01-01T00:00:00.000Z", "cog_version": "0.9",
+            "id": _VERSION,
+            "created_at": "2024-01-01T00:00:00.000Z",
+            "cog_version": "0.9",
             "openapi_schema": {},
         },
-    }  # fmt: skip
+    }

@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from ._server import Answer, Request, Service, route
+from trigger_nb.testing.services import Answer, Request, Service, route
 
 _ERRORS: dict[int, Any] = {
     401: {"error": {"type": "AUTHENTICATION_REQUIRED", "message": "Authentication required"}},

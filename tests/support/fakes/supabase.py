@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from ._server import Answer, Request, Service, route
+from trigger_nb.testing.services import Answer, Request, Service, route
 
 # What PostgREST says, which hands on the codes of PostgreSQL too. Of other statuses the gateway before it tells.
 _CODES = {
@@ -58,9 +58,13 @@ class FakeSupabase(Service):
         if function not in self.functions:
             return Answer(
                 404,
-                {"code": "PGRST202", "message": f"Could not find the function public.{function}",
-                 "details": None, "hint": None},
-            )  # fmt: skip
+                {
+                    "code": "PGRST202",
+                    "message": f"Could not find the function public.{function}",
+                    "details": None,
+                    "hint": None,
+                },
+            )
         return Answer(200, self.functions[function](**(request.json or {})))
 
     def refusal(self, request: Request) -> Answer | None:

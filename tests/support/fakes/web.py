@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._server import Answer, Request, Service, route
+from trigger_nb.testing.services import Answer, Request, Service, route
 
 
 class FakeHTTP(Service):

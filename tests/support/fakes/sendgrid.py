@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ._server import Answer, Request, Service, route
+from trigger_nb.testing.services import Answer, Request, Service, route
 
 
 class FakeSendGrid(Service):

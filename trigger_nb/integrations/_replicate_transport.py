@@ -1,0 +1,46 @@
+"""The HTTP transport of Replicate's SDK, without its own retries and with a time limit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import httpx
+
+_TIMEOUT = 60.0  # seconds
+
+
+def transport() -> httpx.AsyncHTTPTransport:
+    """What goes before the SDK's own transport, which repeats up to ten times what is not a POST.
+
+    The SDK gives it to an async client and to a sync one, so it is both.
+    """
+    import httpx
+
+    class Transport(httpx.AsyncHTTPTransport, httpx.BaseTransport):
+        def __init__(self) -> None:
+            super().__init__()
+            self._sync = httpx.HTTPTransport()
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            return self._sync.handle_request(_limited(request))
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            return await super().handle_async_request(_limited(request))
+
+        def close(self) -> None:
+            self._sync.close()
+
+        async def aclose(self) -> None:
+            self._sync.close()
+            await super().aclose()
+
+    return Transport()
+
+
+def _limited(request: httpx.Request) -> httpx.Request:
+    """A request that waits for an answer no longer than `_TIMEOUT`: the SDK's `create` would wait for ever."""
+    given: dict[str, float | None] = request.extensions["timeout"]
+    limits = {name: _TIMEOUT if limit is None else limit for name, limit in given.items()}
+    request.extensions = {**request.extensions, "timeout": limits}
+    return request

@@ -1,0 +1,68 @@
+"""Requests to Stripe and its answers: idempotency keys, secrets, links to the dashboard, amounts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from .._redact import secrets
+from .._task import Property, Task
+from ._stripe_errors import advice
+
+_DASHBOARD = "https://dashboard.stripe.com"
+# An amount is in a currency's smallest unit, a hundredth in those that are not listed here. UGX and ISK have
+# no smaller unit any more and are still given in hundredths (https://docs.stripe.com/currencies).
+_ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())  # noqa: SIM905
+_THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
+
+
+def write(task: Task, method: Callable[..., Any], *args: Any) -> Any:
+    """Call a method that writes, with the key that makes it happen once only."""
+    import stripe
+
+    try:
+        return method(*args, {"idempotency_key": task.idempotency_key})
+    except stripe.StripeError as error:
+        for line in advice(error, task.key):
+            error.add_note(line)
+        raise
+
+
+def plain(answer: Any) -> dict[str, Any]:
+    """Stripe's answer as it was sent: the SDK's objects hold the key and are not made to be stored."""
+    return json.loads(answer.last_response.body)
+
+
+def keep_secret(answer: dict[str, Any], name: str) -> None:
+    """Have it hidden in what the task printed as well: the SDK logs whole answers when it is told to."""
+    if secret := answer.get(name):
+        secrets.add(secret)
+
+
+def split(params: dict[str, Any], name: str) -> tuple[str, dict[str, Any]]:
+    """The id, which is a part of the path, and the other parameters."""
+    return params[name], {key: value for key, value in params.items() if key != name}
+
+
+def link(label: str, made: Any, page: str) -> Property:
+    """The id of what was made, with a link to its page in the dashboard."""
+    where = [_DASHBOARD, made.stripe_account, None if made["livemode"] else "test", page, made["id"]]
+    return Property(label, made["id"], url="/".join(filter(None, where)))
+
+
+def receipt(charge: Any) -> list[Property]:
+    url = getattr(charge, "receipt_url", None)
+    return [Property("Receipt", "receipt", url=url)] if url else []
+
+
+def money(amount: int, currency: str) -> str:
+    """An amount as people write it.
+
+    >>> money(1999, "eur"), money(1999, "jpy"), money(1999, "kwd")
+    ('19.99 EUR', '1,999 JPY', '1.999 KWD')
+    """
+    lowered = currency.lower()
+    places = 0 if lowered in _ZERO_DECIMAL else 3 if lowered in _THREE_DECIMAL else 2
+    return f"{Decimal(amount).scaleb(-places):,.{places}f} {currency.upper()}"
