@@ -248,7 +248,7 @@ def test_on_error_may_end_it(world):
 
 
 def test_on_error_that_returns_something_else_is_refused(world):
-    """A2, I4: what cannot be meant fails the run."""
+    """A2, I4: an invalid value fails the run."""
     job = job_of(world, world.failing("body", OSError("1")), on_error=lambda error: "again")
     assert "on_error of task 'task' returned 'again'" in str(world.fail(job))
 

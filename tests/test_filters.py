@@ -189,10 +189,10 @@ def test_a_dataclass_matches_by_its_fields():
         (
             {"a": [{"$startWith": "x"}]},
             "$.a[0]",
-            "did you mean '$startsWith'? The known ones are $startsWith",
+            "did you mean '$startsWith'? Known matchers: $startsWith",
         ),
         ({"a": [{"gte": 1}]}, "$.a[0]", "did you mean '$gte'?"),
-        ({"a": [{"$gt": 1}, {"$zzzzz": 1}]}, "$.a[1]", "unknown matcher '$zzzzz'. The known ones are"),
+        ({"a": [{"$gt": 1}, {"$zzzzz": 1}]}, "$.a[1]", "unknown matcher '$zzzzz'. Known matchers:"),
         ({"a": [{"$gt": "1"}]}, "$.a[0]", "$gt takes a number, not '1'"),
         ({"a": [{"$gt": True}]}, "$.a[0]", "$gt takes a number, not True"),
         ({"a": [{"$startsWith": 1}]}, "$.a[0]", "$startsWith takes text, not 1"),

@@ -1022,7 +1022,7 @@ def test_a_run_can_send_events(world):
 
 
 def test_a_client_needs_an_id(tmp_path):
-    """Section 3: an option that cannot be meant."""
+    """An option has an invalid value."""
     from trigger_nb import TriggerClient
 
     with pytest.raises(InvalidOptionError):

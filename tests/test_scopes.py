@@ -270,7 +270,7 @@ def test_a_def_body_on_the_loop_cannot_block_it(world):
     assert "thread=False" in str(world.fail(job))
 
 
-# --- Options and calls that cannot be meant -----------------------------------------------------------
+# --- Invalid options and calls -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

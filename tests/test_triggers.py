@@ -100,7 +100,7 @@ def test_the_place_of_a_fault_is_its_path():
 
 
 def test_a_schema_that_pydantic_cannot_validate_is_refused_when_defined():
-    with pytest.raises(InvalidOptionError, match="schema: .* is no type that pydantic can validate"):
+    with pytest.raises(InvalidOptionError, match="schema: pydantic cannot validate"):
         invoke_trigger(schema={"user_id": str})
 
 

@@ -1,8 +1,7 @@
-"""Time as the engine sees it: a wall clock that survives a restart, and a sleep against it.
+"""The clock of the engine, and conversions between times.
 
-Deadlines are stored as absolute UTC times (seconds since the epoch), so they mean the same in
-the next kernel. A monotonic clock would not: it starts anew with the machine and stands still
-while a laptop sleeps.
+Deadlines are stored as UTC seconds since the epoch, so they are valid in the next kernel. Times of a monotonic
+clock would not be: it restarts with the machine and may stop while a laptop sleeps.
 """
 
 from __future__ import annotations
@@ -13,25 +12,25 @@ from typing import Protocol
 
 from .errors import InvalidOptionError
 
-# The longest uninterrupted sleep. A wait looks at the wall clock at least this often, so that
-# a suspended laptop or a corrected clock is noticed.
+# Seconds. The longest single sleep: a wait checks the wall clock at least this often, to notice that a laptop
+# was suspended or the clock was corrected.
 SLICE = 5.0
 
 
 class Clock(Protocol):
-    """What the engine asks of time. `trigger_nb.testing.FakeClock` is the one for tests."""
+    """The clock that the engine uses. `trigger_nb.testing.FakeClock` is a clock for tests."""
 
     def time(self) -> float:
         """Seconds since the epoch, UTC."""
         ...
 
     async def sleep_until(self, when: float) -> None:
-        """Return once `time()` is at or past `when`."""
+        """Sleep until `time()` is `when` or later."""
         ...
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The system's clock."""
 
     def time(self) -> float:
         return time.time()
@@ -44,9 +43,10 @@ class SystemClock:
 
 
 def to_seconds(value: object, what: str) -> float:
-    """A duration given as seconds or `timedelta`, as seconds.
+    """Convert a duration, in seconds or as a `timedelta`, to seconds.
 
-    Raises `InvalidOptionError` for anything else, for NaN and for what is below zero.
+    Raises `InvalidOptionError`, which names the option `what`, for any other type, for NaN, infinity and for
+    values below zero.
     """
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
@@ -60,20 +60,21 @@ def to_seconds(value: object, what: str) -> float:
 
 
 def to_timestamp(value: object, what: str) -> float:
-    """An aware datetime as seconds since the epoch.
+    """Convert a datetime to seconds since the epoch.
 
-    Raises `InvalidOptionError` for a naive one: it would mean another instant in another zone.
+    Raises `InvalidOptionError`, which names the option `what`, for a datetime without a time zone: it would be a
+    different time in another zone.
     """
     if not isinstance(value, datetime):
         raise InvalidOptionError(f"{what} is a datetime with a time zone, not {value!r}")
     if value.tzinfo is None or value.utcoffset() is None:
         raise InvalidOptionError(
-            f"{what} has no time zone: {value!r}. Say which one is meant, "
+            f"{what} has no time zone: {value!r}. Add one, "
             "for instance datetime(..., tzinfo=UTC) or datetime.now(UTC)."
         )
     return value.timestamp()
 
 
 def to_datetime(timestamp: float) -> datetime:
-    """Seconds since the epoch as an aware datetime in UTC."""
+    """Convert seconds since the epoch to a datetime in UTC."""
     return datetime.fromtimestamp(timestamp, UTC)

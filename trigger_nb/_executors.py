@@ -271,7 +271,7 @@ def is_executor(given: Any) -> bool:
 
 
 def check_executor(given: Any) -> None:
-    """Refuse what cannot be meant by `executor=`."""
+    """Refuse an invalid `executor=`."""
     if given is None or is_executor(given):
         return
     try:

@@ -1,15 +1,14 @@
-"""Cache key -> normal form -> path -> idempotency key.
+"""Cache keys, their normal form, task paths and idempotency keys.
 
 A path is the normal forms of the keys from the run down to the task, joined by "/". The normal
 form is text that is equal exactly when the keys mean the same:
 
-- text is itself in NFC, with "~" and "/" written "~0" and "~1";
+- text is normalized to NFC, with "~" and "/" written "~0" and "~1";
 - a tuple or list is "~(" + its parts joined by "," + ")"; a text part writes "," as "~2" as well,
   and a part of another type is "~" + a letter for the type + its text. A letter never follows "~"
   in plain text, so ("a:b",) and ("a", "b"), 1 and True and "1" all differ.
 
-The engine's own children (log lines) have normal forms that begin with "~." and so can never meet
-a user's key.
+The engine's own subtasks (log lines) have normal forms that begin with "~.", which no user's key has.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from .errors import InvalidKeyError
 def normal_key(key: Any) -> str:
     """The normal form of a cache key: one segment of a path.
 
-    Raises `InvalidKeyError` for anything but text or a tuple (list) of plain values.
+    Raises `InvalidKeyError` for any key that is not text or a tuple or list of plain values.
 
     >>> normal_key("fetch/user"), normal_key(("user", 7))
     ('fetch~1user', '~(user,~i7)')
@@ -47,12 +46,12 @@ def normal_key(key: Any) -> str:
 
 def _text(text: str) -> str:
     if not text:
-        raise InvalidKeyError("a cache key is not empty text: it names the task's stored result")
+        raise InvalidKeyError("a cache key cannot be empty text: it names the task's stored result")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise InvalidKeyError(
-            f"the cache key {text!r} holds half of a surrogate pair, which is no text"
+            f"the cache key {text!r} has an unpaired surrogate, which cannot be encoded as UTF-8"
         ) from None
     return normalize("NFC", text).replace("~", "~0").replace("/", "~1")
 
@@ -99,7 +98,7 @@ _LETTERS = frozenset("iebfntdu")
 
 
 def display_key(segment: str) -> str:
-    """A segment of a path as a person would read it.
+    """The readable form of a path's segment.
 
     >>> display_key("fetch~1user"), display_key("~(user,~i7)")
     ('fetch/user', 'user · 7')
@@ -112,7 +111,7 @@ def display_key(segment: str) -> str:
 
 
 def display_path(path: str) -> str:
-    """A path as a person would read it.
+    """The readable form of a path.
 
     >>> display_path("parent/~(user,~i7)")
     'parent/user · 7'
@@ -130,7 +129,7 @@ def _plain(part: str) -> str:
 
 
 def parent_path(path: str) -> str:
-    """The path of the scope that a task is in; "" is the run itself."""
+    """The path of the task that contains a task; "" for the run itself."""
     return path.rpartition("/")[0]
 
 
@@ -140,7 +139,7 @@ def last_segment(path: str) -> str:
 
 
 def ancestors(path: str) -> list[str]:
-    """The paths of the tasks around a task, innermost first, without the run."""
+    """The paths of the tasks that contain a task, innermost first, without the run."""
     found: list[str] = []
     while path := parent_path(path):
         found.append(path)
@@ -148,20 +147,20 @@ def ancestors(path: str) -> list[str]:
 
 
 def is_within(path: str, scope: str) -> bool:
-    """Whether a task is inside a scope (and is not that scope's own task)."""
+    """Whether a task is inside the scope of another task, and is not that task itself."""
     return not scope or path.startswith(scope + "/")
 
 
 def idempotency_key(run_id: str, path: str, generation: int) -> str:
-    """The stable token of a task for outside services (rule I6): 40 characters.
+    """The idempotency key that a task passes to services: 40 characters (I6).
 
-    The same for every attempt, pass, kernel and crash; another one once a completed result has
-    been forgotten on purpose.
+    It is the same in every attempt, pass and kernel. It changes with `generation`, which counts how often a
+    completed result was discarded on purpose.
     """
     token = f"{run_id}\0{path}\0{generation}".encode()
     return "tnb_" + hashlib.sha256(token).hexdigest()[:36]
 
 
 def hashed(prefix: str, *parts: str) -> str:
-    """An id made of its parts: the same parts give the same id."""
+    """An id computed from `parts`: the same parts always give the same id."""
     return prefix + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]

@@ -1,4 +1,4 @@
-"""Pickles of whatever a notebook defines: cloudpickle's, in which code keeps the name of its file."""
+"""Pickles of functions and classes that a notebook defines, by cloudpickle, with the file names of code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def dumps(value: Any) -> bytes:
-    """`value` as a pickle, which `pickle.loads` reads. Raises `ImportError` when cloudpickle is not installed."""
+    """Pickle a value, for `pickle.loads`. Raises `ImportError` if cloudpickle is not installed."""
     import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 
     file = BytesIO()
@@ -21,12 +21,15 @@ def dumps(value: Any) -> bytes:
 @functools.cache
 def _pickler_of(base: Any) -> Any:
     class Pickler(base):
-        """Since release 3.1.3, cloudpickle names the file of all code "<dynamic-code>". But the file's name is
-        what leads a traceback to the cell and to the text of the line."""
+        """A cloudpickle pickler that keeps the file names of code.
+
+        cloudpickle 3.1.3 and later replace them with "<dynamic-code>", but a traceback needs the file name to
+        show the cell and its source lines.
+        """
 
         def reducer_override(self, obj: Any) -> Any:
             if type(obj) is CodeType and obj.co_filename:
-                # A copy without the name is left to cloudpickle, and gets the name back when it is loaded.
+                # cloudpickle pickles a copy without the name, and the loaded code gets the name back.
                 return methodcaller("replace", co_filename=obj.co_filename), (obj.replace(co_filename=""),)
             return super().reducer_override(obj)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 

@@ -1,6 +1,6 @@
-"""Hiding parts of values from the eye (rule S8): `redact=["user.email", "items.*.token"]`.
+"""Redaction (S8): credentials, and parts of values that `redact=["user.email", "items.*.token"]` names.
 
-The value in the record stays whole, because a replay needs it; what is shown does not.
+`redact=` hides parts wherever a value is shown. The record keeps the whole value, because a replay needs it.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from typing import Any, TypeAlias, cast
 from .errors import InvalidOptionError
 
 HIDDEN = "•••"
-# Shorter texts, such as "a" or "1", would be cut out of the middle of everything.
+# Characters. Shorter texts, such as "a" or "1", occur in the middle of unrelated words.
 _SHORTEST_SCRUBBED = 4
 
-# As short as a credential that is worth the name can be.
+# Characters of the shortest credential.
 _SHORTEST_SECRET = 6
 
-# What is hidden below a key or index; None: the whole of it.
+# The parts to hide, by key or index; None: the whole value.
 _Tree: TypeAlias = "dict[str, _Tree | None]"
 
 
 class Secrets:
-    """The credentials in use in this process: no text that is kept or shown has one of them in it.
+    """The credentials in use in this process, which no stored or shown text may contain.
 
-    Services repeat a credential in their errors, libraries in what they log. What a body *returns* is not
-    touched: a value is replayed as it was.
+    Services repeat credentials in their errors, and libraries in their logs. The return value of a body is left
+    as it is, since a replay must return the same value.
     """
 
     def __init__(self) -> None:
-        self._known: tuple[str, ...] = ()  # the longest first: one may be the beginning of another
+        self._known: tuple[str, ...] = ()  # longest first: one may be the beginning of another
         self._lock = threading.Lock()
 
     def add(self, secret: str) -> None:
-        """From now on, hide this text."""
+        """Hide this text from now on."""
         if len(secret) < _SHORTEST_SECRET or secret in self._known:
             return
         with self._lock:
@@ -45,20 +45,20 @@ class Secrets:
             self._known = tuple(sorted({*self._known, *forms}, key=len, reverse=True))
 
     def hide(self, text: str) -> str:
-        """`text` without any of them."""
+        """`text` with the credentials replaced."""
         return _without(self._known, text)
 
     def hide_in_bytes(self, data: bytes) -> bytes:
-        """As `hide`, for the body of a response."""
+        """`data` with the credentials replaced, for the body of a response."""
         for secret in self._known:
             data = data.replace(secret.encode(), HIDDEN.encode())
         return data
 
     def hide_in(self, data: Any, names: frozenset[str] = frozenset()) -> Any:
-        """A copy of plain JSON without any of them; `data` itself while none is known.
+        """A copy of JSON data with the credentials replaced; `data` itself if no credential is known.
 
-        Keys, and what stands under the keys `names`, are what the data is read by. A credential that is
-        a word, "postgres" or "message", may be in there by chance, and is left.
+        A credential that is a plain word, such as "postgres", is not replaced in keys or in values of the keys
+        `names`: it may be there by chance, and code relies on these texts to read the data.
         """
         if not self._known:
             return data
@@ -79,7 +79,7 @@ class Secrets:
         return hidden(data, self._known)
 
     def hide_in_error(self, error: BaseException) -> None:
-        """Take them out of what an error says. In place: it is the user's to catch, and shown when it is not."""
+        """Replace the credentials in an error and its causes, in place: user code may catch it, or a cell show it."""
         if not self._known:
             return
         seen: set[int] = set()
@@ -89,9 +89,7 @@ class Secrets:
             if each is None or id(each) in seen:
                 continue
             seen.add(id(each))
-            with contextlib.suppress(
-                Exception
-            ):  # of the error's own making; its record is clean all the same
+            with contextlib.suppress(Exception):  # the error's class can raise anything; its record is clean
                 self._clean(each)
             pending += [each.__cause__, each.__context__]
             if isinstance(each, BaseExceptionGroup):
@@ -117,7 +115,7 @@ secrets = Secrets()
 
 
 def check_redact(patterns: object) -> list[str]:
-    """`patterns` as a list, or `InvalidOptionError` when they cannot be meant."""
+    """The patterns of `redact=` as a list. Raises `InvalidOptionError` for invalid ones."""
     if isinstance(patterns, str) or not isinstance(patterns, Iterable):
         raise InvalidOptionError(
             f'redact= is a list of paths such as ["user.email", "items.*.token"], not {patterns!r}'
@@ -126,7 +124,7 @@ def check_redact(patterns: object) -> list[str]:
     for pattern in cast("Iterable[object]", patterns):
         if not isinstance(pattern, str) or not all(_steps(pattern)):
             raise InvalidOptionError(
-                f"redact= has the path {pattern!r}. A path is names of keys and numbers of items, joined "
+                f"redact= has the invalid path {pattern!r}. A path has keys and list indexes, joined "
                 'by dots, with "*" for any of them: "user.email", "items.*.token"'
             )
         checked.append(pattern)
@@ -134,7 +132,7 @@ def check_redact(patterns: object) -> list[str]:
 
 
 def redact(patterns: Sequence[str], value: Any) -> Any:
-    """A copy of plain JSON with what the patterns name replaced by "•••".
+    """A copy of JSON data, with the parts that the patterns name replaced by "•••".
 
     >>> redact(["items.*.token"], {"items": [{"id": 1, "token": "s3cret"}]})
     {'items': [{'id': 1, 'token': '•••'}]}
@@ -143,9 +141,9 @@ def redact(patterns: Sequence[str], value: Any) -> Any:
 
 
 def scrub(patterns: Sequence[str], value: Any, text: str) -> str:
-    """`text` without the texts and numbers that the patterns hide in `value`.
+    """`text` with the texts and numbers replaced that the patterns hide in `value`.
 
-    For messages of errors, which repeat parts of the input.
+    Error messages need this, because they repeat parts of the input.
 
     >>> scrub(["email"], {"email": "ana@example.org"}, "no account for ana@example.org")
     'no account for •••'
@@ -158,10 +156,10 @@ def scrub(patterns: Sequence[str], value: Any, text: str) -> str:
 
 
 def scrub_error(patterns: Sequence[str], inputs: Sequence[Any], data: dict[str, Any]) -> None:
-    """Have an error's data say, beside what it holds, what of it may be shown.
+    """Add a redacted message and notes to the data of an error and of its causes.
 
-    A replay needs the message as it was; so what may be seen goes under "shown", in every error of
-    the tree. The traceback is there for the eye only and is scrubbed in place.
+    A replay needs the original message, so the redacted text is added under "shown". Tracebacks are only
+    shown, so they are redacted in place.
     """
 
     def scrubbed(text: str) -> str:
@@ -185,7 +183,7 @@ def scrub_error(patterns: Sequence[str], inputs: Sequence[Any], data: dict[str, 
 
 
 def _steps(pattern: str) -> list[str]:
-    """The steps of a path; a JSONPath's "$." in front and "[*]" are taken too."""
+    """The steps of a path. A JSONPath with "$." and "[*]" is accepted as well."""
     plain = pattern.removeprefix("$").removeprefix(".").replace("[", ".").replace("]", "")
     return plain.split(".")
 
@@ -197,7 +195,7 @@ def _compiled(patterns: tuple[str, ...]) -> _Tree:
         *above, last = _steps(pattern)
         branch: _Tree | None = tree
         for step in above:
-            # Below a step that is hidden as a whole there is nothing left to hide.
+            # A step that is hidden as a whole needs no further steps.
             branch = branch.setdefault(step, {}) if branch is not None else None
         if branch is not None:
             branch[last] = None
@@ -222,7 +220,7 @@ def _hide_item(tree: _Tree, step: str, item: Any) -> Any:
 
 
 def _found(steps: list[str], value: Any) -> Iterable[str]:
-    """The texts at and below a path."""
+    """The texts and numbers at and below a path."""
     if isinstance(value, dict):
         items = cast("dict[str, Any]", value).items()
     elif isinstance(value, list):

@@ -1,43 +1,43 @@
-"""Every exception this package raises of its own accord, drawn as a tree.
+"""All exceptions that this package defines, drawn as a tree.
 
 ```
 Exception
-└── TriggerError                     the root: `except TriggerError` catches all of ours
+└── TriggerError                     the base class: `except TriggerError` catches all of them
     ├── UsageError                   a mistake in the calling code; never recorded, never retried
     │   ├── InvalidKeyError          a cache key that is neither text nor a tuple of plain values
-    │   ├── DuplicateKeyError        a cache key met twice in one scope
+    │   ├── DuplicateKeyError        a cache key used twice in one scope
     │   ├── NestingError             tasks nested deeper than `max_depth`
-    │   ├── ScopeClosedError         an `io` used after the body it was made for had ended
-    │   ├── ScopeUnknownError        an `io` used where its scope cannot be told
+    │   ├── ScopeClosedError         an `io` used after its body had ended
+    │   ├── ScopeUnknownError        an `io` used where its scope cannot be determined
     │   ├── SelfAwaitError           a run that waits for itself
-    │   ├── InvalidOptionError       an option whose value cannot be meant
-    │   ├── MissingCredentialError   an integration that has no token, key or password
-    │   ├── MissingExtraError        an integration whose library is not installed
-    │   └── InvalidFilterError       an event filter that is not well formed
-    ├── InvalidPayloadError          a payload that does not fit the trigger's schema
-    ├── NotStorableError             a value no codec can write (raised by the codec, see rule S4)
-    ├── ValueNotStoredError          the use of a result that could not be kept
-    ├── ValueNotLoadedError          a stored value whose class is not loaded here, or no longer fits it
-    ├── RedactedError                the use of a secret that was never written
+    │   ├── InvalidOptionError       an option with an invalid value
+    │   ├── MissingCredentialError   an integration without a token, key or password
+    │   ├── MissingExtraError        an optional library that is not installed
+    │   └── InvalidFilterError       an event filter with invalid syntax
+    ├── InvalidPayloadError          a payload that the trigger's schema rejects
+    ├── NotStorableError             a value that no codec can write
+    ├── ValueNotStoredError          the use of a result that could not be stored
+    ├── ValueNotLoadedError          a stored value whose class is not loaded, or has changed too much
+    ├── RedactedError                the use of a secret that was not stored
     ├── RunStateError                an operation that the run's status does not allow
-    ├── NotFoundError                a run, task or job that is not there
-    ├── RunCanceledError             what `await run` raises for a canceled run
-    ├── RunInterruptedError          what `await run` raises for an interrupted or paused run
-    ├── TaskError                    stands in for an error whose class is not loaded here
-    │   ├── MapError                 items of a map failed; an ExceptionGroup of their errors
-    │   ├── TaskTimeoutError         an attempt took longer than its `timeout`
-    │   ├── TaskCrashedError         a body under which the process died again and again
-    │   └── WorkerLostError          the worker of an executor died while it ran the body
+    ├── NotFoundError                a run, task or job that does not exist
+    ├── RunCanceledError             raised by `await run` for a canceled run
+    ├── RunInterruptedError          raised by `await run` for an interrupted or paused run
+    ├── TaskError                    a task's error, when its own class is not loaded
+    │   ├── MapError                 an ExceptionGroup of the errors of a map's items
+    │   ├── TaskTimeoutError         an attempt took longer than the task's `timeout`
+    │   ├── TaskCrashedError         a body during which the process died repeatedly
+    │   └── WorkerLostError          an executor's worker died while it ran the body
     └── StoreError                   the store cannot be read or written
-        ├── StoreBusyError           another process holds the database for too long
-        ├── CorruptRecordError       a row or file is not what was written
+        ├── StoreBusyError           another process locked the database for too long
+        ├── CorruptRecordError       a row or file is missing or damaged
         ├── PickleRefusedError       a pickled row, which is never loaded
-        ├── BadSignatureError        a signed pickle whose signature does not fit
-        ├── RunLockedError           the run is driven by another kernel
-        └── RunLostError             another kernel took the run over from this one
+        ├── BadSignatureError        a signed pickle with a wrong signature
+        ├── RunLockedError           another kernel drives the run
+        └── RunLostError             another kernel took over the run
 
 BaseException
-└── RunInterrupted                   unwinds a `def` job whose run was interrupted
+└── RunInterrupted                   unwinds a `def` job when its run is interrupted
 ```
 """
 
@@ -87,24 +87,26 @@ __all__ = [
 
 
 class TriggerError(Exception):
-    """The root of every exception that trigger_nb raises of its own accord."""
+    """Base class of all exceptions that trigger_nb defines, except `RunInterrupted`."""
 
 
 class UsageError(TriggerError):
     """A mistake in the calling code.
 
-    It is never recorded as a task's result and never retried, and the run fails
-    with it even when the code around it swallows it: a run that goes on past its
-    own mistake would store results under the wrong names.
+    A usage error is never recorded as a task's result and never retried. The run fails with it even if your
+    code catches it: a run that continued could store results under the wrong keys.
     """
 
 
 class InvalidKeyError(UsageError, ValueError):
-    """A cache key is text, or a tuple of text, numbers, booleans, dates, UUIDs and enums."""
+    """A cache key has an invalid type. It is text, or a tuple of text, numbers, booleans, dates, UUIDs and enums."""
 
 
 class DuplicateKeyError(UsageError):
-    """A cache key was used twice in one scope; `path` and both `places` say where."""
+    """A cache key was used twice in one scope.
+
+    `path` is the task's path; `places` are the two places in your code.
+    """
 
     def __init__(self, path: str, first: str, second: str, name: str = "") -> None:
         self.path = path
@@ -120,7 +122,7 @@ class DuplicateKeyError(UsageError):
 
 
 class NestingError(UsageError):
-    """Tasks are nested deeper than the client's `max_depth`."""
+    """Tasks are nested deeper than the client's `max_depth`. `path` is the task that was refused."""
 
     def __init__(self, path: str, max_depth: int, name: str = "") -> None:
         self.path = path
@@ -133,11 +135,11 @@ class NestingError(UsageError):
 
 
 class ScopeClosedError(UsageError):
-    """An `io` was used after the body that it was made for had ended."""
+    """An `io` was used after the body that received it had ended."""
 
 
 class ScopeUnknownError(UsageError):
-    """An `io` was used where it cannot be told which task's body is calling."""
+    """An `io` was used where the calling task's body cannot be determined, such as in a thread of your own."""
 
 
 class SelfAwaitError(UsageError):
@@ -145,25 +147,25 @@ class SelfAwaitError(UsageError):
 
 
 class InvalidOptionError(UsageError, ValueError):
-    """An option has a value that cannot be meant, such as a naive datetime."""
+    """An option has an invalid value, such as a datetime without a time zone."""
 
 
 class MissingCredentialError(UsageError):
-    """An integration was used that has no credential; the message names the variable to set."""
+    """An integration has no credential. The message names the environment variable to set."""
 
 
 class MissingExtraError(UsageError, ImportError):
-    """An integration was used whose library is not installed; the message has the line that installs it."""
+    """An optional library is not installed. The message has the `pip install` command."""
 
 
 class InvalidFilterError(UsageError, ValueError):
-    """An event filter is not well formed; found when the trigger is defined."""
+    """An event filter has invalid syntax. Raised when the trigger is defined."""
 
 
 class InvalidPayloadError(TriggerError, ValueError):
-    """The payload does not fit the trigger's schema; no run was started.
+    """The trigger's schema rejects the payload. No run was started.
 
-    `errors` holds pydantic's own list of what is wrong, one mapping a fault.
+    `errors` is pydantic's list of errors, one mapping for each.
     """
 
     def __init__(self, message: str, errors: Iterable[dict[str, object]] = ()) -> None:
@@ -172,7 +174,10 @@ class InvalidPayloadError(TriggerError, ValueError):
 
 
 class NotStorableError(TriggerError, TypeError):
-    """A value has a part that no codec can write; `path` is a JSONPath such as `$.users[3].client`."""
+    """No codec can write a part of a value.
+
+    `path` is the JSONPath of that part, such as `$.users[3].client`; `type_name` is its type.
+    """
 
     def __init__(self, path: str, type_name: str, reason: str = "") -> None:
         self.path = path
@@ -182,20 +187,20 @@ class NotStorableError(TriggerError, TypeError):
 
 
 class ValueNotStoredError(TriggerError):
-    """A task ended well, but its value could not be kept, and now it is used."""
+    """The value of a completed task could not be stored, and your code uses it."""
 
 
 class ValueNotLoadedError(TriggerError):
-    """A stored value cannot be rebuilt here: its class is not loaded, or no longer fits it.
+    """A stored value cannot be rebuilt: its class is not loaded, or has changed too much.
 
-    The value is still in the store; the message says what to define or change first. It ends the pass, and is
-    never raised from `io`: the code around a call would take it for an error of that call. Only of a new result
-    that does not fit the type that its task is said to return it is one.
+    The value remains in the store; the message says what to define or change. The error ends the pass and is not
+    raised by calls of `io`, where your `except` would take it for an error of the call. There is one exception: a
+    call raises it if a new result does not fit the task's return type.
     """
 
 
 class RedactedError(TriggerError):
-    """A secret is used that was never written to the store."""
+    """Your code uses a secret that was not written to the store. Read the secret inside the task that needs it."""
 
 
 class RunStateError(TriggerError):
@@ -203,92 +208,90 @@ class RunStateError(TriggerError):
 
 
 class NotFoundError(TriggerError, LookupError):
-    """There is no run, task or job of that name."""
+    """No run, task or job has this name."""
 
 
 class RunCanceledError(TriggerError):
-    """The awaited run was canceled. Running its cell again takes it up where it was."""
+    """The awaited run was canceled. Run its cell again to continue it."""
 
 
 class RunInterruptedError(TriggerError):
-    """The awaited run was interrupted or paused. Running its cell again takes it up where it was."""
+    """The awaited run was interrupted or paused. Run its cell again to continue it."""
 
 
 class TaskError(TriggerError):
-    """An error that a task ended in, when its own class is not loaded in this kernel.
+    """A task's recorded error whose class is not loaded in this kernel.
 
-    On replay a recorded error is raised as an instance of its own class. Where that
-    class is not loaded, it is raised as a class that derives from `TaskError` and from
-    the nearest loaded base, so that `except ThatBase` still takes the same branch.
-    `type_name` is the original class's full name.
+    A replay raises a recorded error as an instance of its own class. If that class is not loaded, the instance's
+    class derives from `TaskError` and from the nearest loaded base class, so that `except ThatBase` still catches
+    it. `type_name` is the full name of the original class.
     """
 
     type_name: str = ""
 
 
 class MapError(TaskError, ExceptionGroup[Exception]):
-    """Items of a map failed: an `ExceptionGroup` of their errors, in the items' order.
+    """Items of a map failed. The group has their errors, in the items' order.
 
-    The results of the others are kept; in the next pass only what failed runs again. `except*` takes
-    the errors by class, and with `return_errors=True` they are handed over as results instead.
+    Results of the other items are stored: the next pass runs only the failed items. Select errors by class with
+    `except*`, or pass `return_errors=True` to get them in the list of results.
     """
 
     def derive(self, excs: Sequence[Any], /) -> MapError:
-        """A part of it, as `split` and `except*` make one, is a `MapError`, too."""
+        """The `MapError` for a subgroup, as `split` and `except*` need it."""
         return MapError(self.message, excs)
 
 
 class TaskTimeoutError(TaskError, TimeoutError):
-    """One attempt of a task took longer than its `timeout`."""
+    """An attempt of a task took longer than the task's `timeout`."""
 
 
 class TaskCrashedError(TaskError):
-    """The process died repeatedly while this task's body was running.
+    """The process died repeatedly while the task's body ran.
 
-    The run stops and asks instead of killing the kernel once more: `run.retry()`
-    tries again.
+    The run fails instead of running the body again. `run.retry()` tries again.
     """
 
 
 class WorkerLostError(TaskError):
-    """The worker of an `executor=` was lost while it ran a body: it was killed, or ran out of memory.
+    """A worker of an `executor=` was lost while it ran a body, for example because it ran out of memory.
 
-    It is an error of the attempt: `retry=` tries again. Its `__cause__` is the engine's own error. What
-    the body had done by then is not known; the next attempt gets the same idempotency key.
+    The attempt fails with this error, and `retry=` runs the body again with the same idempotency key. How far the
+    lost body had come is unknown. `__cause__` is the executor's own error.
     """
 
 
 class StoreError(TriggerError):
-    """The store cannot be read or written. Never a statement about the user's own call."""
+    """The store cannot be read or written. Calls of `io` do not raise it: it ends the pass."""
 
 
 class StoreBusyError(StoreError):
-    """Another process has held the database's write lock for too long."""
+    """Another process held the database's write lock for too long."""
 
 
 class CorruptRecordError(StoreError):
-    """A row or a value file is missing or is not what was written."""
+    """A row or a value file is missing or damaged."""
 
 
 class PickleRefusedError(StoreError):
-    """A row holds a pickle. Loading one can run code, so it is refused unread."""
+    """A row holds a pickle. It is not loaded, because loading a pickle can run code."""
 
 
 class BadSignatureError(StoreError):
-    """A value written with `codec="pickle"` has a signature that does not fit this user's key."""
+    """A value written with `codec="pickle"` was not signed with this user's key."""
 
 
 class RunLockedError(StoreError):
-    """The run is driven by another living kernel, which the message names."""
+    """Another kernel drives the run. The message names it."""
 
 
 class RunLostError(StoreError):
-    """Another kernel has taken this run over; this one may no longer change its status."""
+    """Another kernel took over the run. This kernel may no longer change the run's status."""
 
 
 class RunInterrupted(BaseException):  # like KeyboardInterrupt: not an error
     """Unwinds the thread of a `def` job or body when its run is interrupted, canceled or paused.
 
-    It derives from `BaseException` so that `except Exception` does not stop it. After it,
-    every `io` call of that pass raises it again.
+    It derives from `BaseException`, so `except Exception` does not catch it. Every later `io` call of the same
+    pass raises it again.
     """

@@ -1,18 +1,16 @@
-"""Event filters: which payloads a trigger listens to.
+"""Event filters: which payloads start a job.
 
-A filter is a mapping of field names. All named fields must match; a field says what it accepts in
-one of three ways:
+A filter is a mapping by field name. All its fields must match. A field's condition has one of three forms:
 
 ```python
 {
-    "plan": ["pro", "team"],                           # one of these values ([] accepts anything)
-    "user": {"country": ["PT"]},                       # a filter again, for what lies below
+    "plan": ["pro", "team"],                           # one of these values; [] accepts any value
+    "user": {"country": ["PT"]},                       # a filter for the fields of a nested object
     "amount": [{"$gte": 10}, {"$anythingBut": 13}],    # matchers, all of which must hold
 }
 ```
 
-A filter that is not well formed is an error when the trigger is defined (`validate`), so that
-`matches` only ever answers yes or no.
+`validate` checks the syntax when a trigger is defined, so that `matches` does not raise later.
 """
 
 from __future__ import annotations
@@ -38,20 +36,22 @@ Filter: TypeAlias = Mapping[str, Any]
 
 
 def validate(filter: Filter) -> None:
-    """Refuse a filter that is not well formed.
+    """Check the syntax of a filter.
 
-    Raises `InvalidFilterError`, which names the place (as a JSONPath) and what can be written there.
+    Raises `InvalidFilterError`, with the JSONPath of the fault and what is valid there.
+
+    >>> validate({"amount": [{"$gte": 10}]})
     """
     _validate_fields(filter, "$")
 
 
 def matches(filter: Filter, payload: object) -> bool:
-    """Whether a payload (a mapping, a pydantic model or a dataclass) fits a valid filter.
+    """Whether a payload (a mapping, a pydantic model or a dataclass) matches a valid filter.
+
+    A matcher does not hold for a value of another type. The payload None matches only the filter `{}`.
 
     >>> matches({"amount": [{"$gte": 10}]}, {"amount": 12})
     True
-
-    A matcher on a value of the wrong type does not hold, and an absent payload fits only `{}`.
     """
     if payload is None or payload is _ABSENT:
         return not filter
@@ -61,7 +61,7 @@ def matches(filter: Filter, payload: object) -> bool:
 
 # --- Matching ---------------------------------------------------------------------------------
 
-_ABSENT = object()  # The value of a field that is not there, which is not the same as None.
+_ABSENT = object()  # the value of a missing field, which differs from None
 
 
 def _field_matches(wanted: Any, value: object) -> bool:
@@ -77,12 +77,12 @@ def _field_matches(wanted: Any, value: object) -> bool:
 
 
 def _fields_of(value: object) -> Mapping[str, object]:
-    """The named parts of a value; none for what has no named parts."""
+    """The fields of a value by name; none for a value without fields."""
     if isinstance(value, Mapping):
         return cast("Mapping[str, object]", value)
     if (model := _as_model(value)) is not None:
         parts: dict[str, object] = dict(model)
-        # The same event can come as a mapping with the aliases for keys, and must match then too.
+        # The same event may arrive as a mapping with the aliases as keys, and must match as well.
         aliases = {info.alias: parts[name] for name, info in type(model).model_fields.items() if info.alias}
         return aliases | parts
     if is_dataclass(value):
@@ -91,7 +91,7 @@ def _fields_of(value: object) -> Mapping[str, object]:
 
 
 def _as_model(value: object) -> BaseModel | None:
-    # Whoever has a model has imported pydantic, so there is no need to import it only to ask.
+    # A model exists only if pydantic is imported, so this does not import it.
     pydantic: Any = sys.modules.get("pydantic")
     if pydantic is None:
         return None
@@ -107,7 +107,7 @@ def _same(left: Any, right: Any) -> bool:
     left, right = _plain(left), _plain(right)
     if not (_is_scalar(left) and _is_scalar(right)):
         return False
-    # `True == 1` in Python; in a filter, as in JSON, they are different things.
+    # `True == 1` in Python, but they differ in JSON and so in a filter.
     return isinstance(left, bool) == isinstance(right, bool) and left == right
 
 
@@ -121,7 +121,7 @@ def _is_text(value: object) -> bool:
 
 def _is_number(value: object) -> bool:
     if isinstance(value, Decimal):
-        return not value.is_nan()  # which raises in a comparison, where a float's is just false
+        return not value.is_nan()  # a comparison with it raises, unlike one with a float's NaN
     return not isinstance(value, bool) and isinstance(value, Real)
 
 
@@ -156,8 +156,8 @@ def _sequence(value: object) -> Sequence[Any]:
 
 class _Matcher(NamedTuple):
     holds: Callable[[Any, Any], bool]  # (value in the payload or _ABSENT, operand)
-    accepts: Callable[[Any], bool]  # whether an operand can be meant
-    operand: str  # what it has to be, for messages
+    accepts: Callable[[Any], bool]  # whether an operand is valid
+    operand: str  # describes a valid operand, in messages
 
 
 def _on_text(compare: Callable[[str, str], bool]) -> _Matcher:
@@ -231,7 +231,7 @@ def _validate_fields(filter: object, path: str) -> None:
         if not isinstance(name, str):
             _refuse(path, f"a field's name is text, not {name!r}")
         if name.startswith("$"):
-            _refuse(path, f"a matcher stands in a list: write [{{{name!r}: {wanted!r}}}]")
+            _refuse(path, f"a matcher must be in a list: write [{{{name!r}: {wanted!r}}}]")
         _validate_field(wanted, f"{path}.{name}")
 
 
@@ -239,7 +239,7 @@ def _validate_field(wanted: object, path: str) -> None:
     if isinstance(wanted, Mapping):
         _validate_fields(cast("object", wanted), path)
     elif not isinstance(wanted, (list, tuple)):
-        _refuse(path, f"accepted values stand in a list: write [{wanted!r}]")
+        _refuse(path, f"accepted values must be in a list: write [{wanted!r}]")
     elif _are_matchers(cast("list[object]", wanted)):
         for index, entry in enumerate(cast("list[object]", wanted)):
             _validate_matcher(entry, f"{path}[{index}]")
@@ -253,8 +253,8 @@ def _validate_matcher(entry: object, path: str) -> None:
     if not isinstance(entry, Mapping):
         _refuse(
             path,
-            f"a list holds accepted values or matchers, not both: {entry!r} stands beside a matcher. "
-            "Values are alternatives, while matchers must all hold.",
+            f"a list has accepted values or matchers, not both, but {entry!r} is beside a matcher. "
+            "One of the values must match; all of the matchers must hold.",
         )
     matcher = cast("Mapping[object, object]", entry)
     if len(matcher) != 1:
@@ -270,7 +270,7 @@ def _validate_matcher(entry: object, path: str) -> None:
 def _unknown(name: object) -> str:
     close = difflib.get_close_matches(str(name), _MATCHERS, n=1)
     meant = f"; did you mean {close[0]!r}?" if close else "."
-    return f"unknown matcher {name!r}{meant} The known ones are {', '.join(_MATCHERS)}"
+    return f"unknown matcher {name!r}{meant} Known matchers: {', '.join(_MATCHERS)}"
 
 
 def _refuse(path: str, reason: str) -> NoReturn:

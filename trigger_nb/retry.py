@@ -1,7 +1,6 @@
-"""When a failed task is tried again.
+"""Retry policies: whether and when a failed task runs again.
 
-`retry=` of a task takes a number of attempts, a `Retry`, or tenacity's `AsyncRetrying` (or
-`Retrying`) as a description:
+The option `retry=` of a task is a number of attempts, a `Retry`, or tenacity's `AsyncRetrying` or `Retrying`:
 
 ```python
 await io.run_task("fetch", fetch, retry=3)
@@ -10,9 +9,9 @@ await io.run_task("fetch", fetch, retry=retry.standard_backoff)
 await io.run_task("fetch", fetch, retry=AsyncRetrying(stop=stop_after_delay(600), wait=wait_fixed(5)))
 ```
 
-In each case tenacity's strategies decide, but its loop never runs: that one keeps the attempts in
-memory and would forget them with the kernel. The engine asks after each failed attempt, from what
-is in the record, and stores the answer.
+tenacity's strategies (`stop`, `wait`, `retry`) decide after each failed attempt. tenacity's own loop does not
+run, because it would lose count of the attempts when the kernel dies: attempts are counted in the task's record,
+and the time of the next attempt is stored there.
 """
 
 from __future__ import annotations
@@ -45,19 +44,23 @@ __all__ = [
     "standard_backoff",
 ]
 
-# Seconds. No attempt is set further ahead than this: a later time comes of a misread header
-# (milliseconds taken for seconds), and a task that waits for it would look as if it hung.
+# Seconds. No attempt is scheduled further ahead: a later time comes from a misread header
+# (milliseconds taken for seconds), and a task that waited for it would seem to hang.
 LONGEST_DELAY = 366 * 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often, and how long after an error, a task is tried again.
+    """A retry policy with exponential backoff.
 
-    `limit` counts attempts in all, the first included. Before the second attempt there is a delay of
-    `min_timeout`, and before each later one `factor` times the one before, never more than
-    `max_timeout`. With `randomize` every delay is stretched by a random factor between 1 and 2, so
-    that tasks which failed together do not come back together. Times are seconds or `timedelta`.
+    - `limit`: the total number of attempts, including the first (default 5).
+    - `min_timeout`: the delay before the second attempt, in seconds or as a `timedelta` (default 1 second).
+    - `factor`: each later delay is the previous one times this factor, at least 1 (default 1.8).
+    - `max_timeout`: the longest delay, in seconds or as a `timedelta` (default 60 seconds).
+    - `randomize`: multiply each delay by a random factor between 1 and 2, so that tasks that failed together
+      do not run again all at once (default True).
+
+    Raises `InvalidOptionError` for an invalid value.
 
     >>> Retry(limit=3, min_timeout=2).limit
     3
@@ -78,10 +81,16 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class RetryAt:
-    """What `on_error` returns to set the next attempt's time itself.
+    """A return value of `on_error`: run the next attempt at a given time.
 
-    `when` is a datetime with a time zone, or seconds or a `timedelta` from now. A time in the past
-    means now; one more than 366 days ahead means in 366 days. `error` replaces the error.
+    - `when`: a datetime with a time zone, or seconds or a `timedelta` from now. A time in the past means now; a
+      time more than 366 days ahead means in 366 days.
+    - `error`: an exception to record in place of the attempt's own error.
+
+    Raises `InvalidOptionError` for an invalid value.
+
+    >>> RetryAt(30).due_at(1000.0)
+    1030.0
     """
 
     when: datetime | timedelta | float
@@ -95,7 +104,7 @@ class RetryAt:
         _check_error(self.error, "RetryAt.error")
 
     def due_at(self, now: float) -> float:
-        """The time of the next attempt, in UTC seconds, where `now` is the time of the error."""
+        """The time of the next attempt; `now` is the time of the error. Both are UTC seconds since the epoch."""
         if isinstance(self.when, datetime):
             return _bounded(self.when.timestamp(), now)
         return _bounded(now + _from_now(self.when), now)
@@ -103,9 +112,12 @@ class RetryAt:
 
 @dataclass(frozen=True, slots=True)
 class SkipRetrying:
-    """What `on_error` returns to end the task with its error, whatever `retry` says.
+    """A return value of `on_error`: fail the task without another attempt, whatever its `retry` is.
 
-    `error` replaces the error.
+    `error` is an exception to record in place of the attempt's own error.
+
+    >>> SkipRetrying(ValueError("no such user")).error
+    ValueError('no such user')
     """
 
     error: BaseException | None = None
@@ -118,9 +130,9 @@ RetryOption: TypeAlias = "int | Retry | BaseRetrying | None"
 
 
 def policy(option: RetryOption) -> Policy | None:
-    """What a task's `retry` option means; None for no retry.
+    """The policy for a task's `retry` option; None for no retries.
 
-    Raises `InvalidOptionError` for what cannot be meant.
+    Raises `InvalidOptionError` for an invalid value.
     """
     if option is None:
         return None
@@ -133,7 +145,7 @@ def policy(option: RetryOption) -> Policy | None:
 
 
 def _as_description(option: object) -> BaseRetrying | None:
-    # Whoever has a description has imported tenacity, so there is no need to import it only to ask.
+    # An object of tenacity's exists only if tenacity is imported, so this does not import it.
     tenacity: Any = sys.modules.get("tenacity")
     if tenacity is None:
         return None
@@ -142,7 +154,7 @@ def _as_description(option: object) -> BaseRetrying | None:
 
 
 class Policy:
-    """Decides, after each failed attempt, when the next one is due."""
+    """Decides after each failed attempt when the next one is due."""
 
     def __init__(self, description: Retry | BaseRetrying) -> None:
         self._description = description
@@ -156,17 +168,19 @@ class Policy:
         now: float,
         random: Random | None = None,
     ) -> float | None:
-        """The time of the next attempt, or None to give up. Times are UTC seconds.
+        """The time of the next attempt, or None for no other attempt.
 
-        `attempt` is the number of the one that failed, from 1; `first_started_at` is when the first
-        one began, in whatever kernel that was; `random` replaces the module's own generator.
+        - `attempt`: the number of the failed attempt, from 1.
+        - `first_started_at`, `now`: UTC seconds since the epoch; the first attempt may have started in
+          another kernel.
+        - `random`: a random generator to use in place of the module's own.
         """
         retrying = self._retrying(random)
-        # tenacity's own state reads the monotonic clock, which starts anew with the machine.
+        # tenacity's own state reads the monotonic clock, which restarts with the machine.
         state = _state(retrying, attempt, error, min(first_started_at, now), now)
         if not _wants_another(retrying, state):
             return None
-        # The wait comes before the stop, as in tenacity: `stop_before_delay` looks at it.
+        # tenacity also asks `wait` before `stop`: `stop_before_delay` reads `upcoming_sleep`.
         state.upcoming_sleep = retrying.wait(state)
         if retrying.stop(state):
             return None
@@ -182,7 +196,7 @@ class Policy:
 
 
 class _Backoff:
-    """The delays of a `Retry`, as a wait strategy of tenacity's (any callable is one)."""
+    """The delays of a `Retry`, as a wait strategy for tenacity."""
 
     def __init__(self, retry: Retry, random: Random | None) -> None:
         self._factor = retry.factor
@@ -197,7 +211,7 @@ class _Backoff:
     def _delay(self, attempt: int) -> float:
         try:
             return self._shortest * self._factor ** max(attempt - 2, 0)
-        except OverflowError:  # Too large for a float, so past any longest delay.
+        except OverflowError:  # too large for a float, so longer than any longest delay
             return math.inf if self._shortest else 0.0
 
 
@@ -217,7 +231,7 @@ def _state(
 def _wants_another(retrying: BaseRetrying, state: RetryCallState) -> bool:
     from tenacity import TryAgain
 
-    if not getattr(retrying, "enabled", True):  # An attribute of newer tenacity only.
+    if not getattr(retrying, "enabled", True):  # only newer releases of tenacity have it
         return False
     assert state.outcome is not None
     return isinstance(state.outcome.exception(), TryAgain) or bool(retrying.retry(state))
@@ -227,11 +241,11 @@ def _bounded(when: float, now: float) -> float:
     return min(max(now, when), now + LONGEST_DELAY)
 
 
-# --- Checks of what the user wrote ------------------------------------------------------------
+# --- Checks of options -----------------------------------------------------------------------
 
 
 def _attempts(option: object) -> int:
-    """A `retry` option that is a number of attempts, as the one thing it can still be."""
+    """The number of attempts that a `retry` option gives. Raises `InvalidOptionError` if it is not a number."""
     if not isinstance(option, int) or isinstance(option, bool):
         raise InvalidOptionError(
             "retry takes the number of attempts in all, such as 3, a Retry(...), "
@@ -244,15 +258,15 @@ def _attempts(option: object) -> int:
 def _check_limit(limit: object, what: str) -> None:
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
         raise InvalidOptionError(
-            f"{what} is {limit!r}. It counts attempts in all, the first included, so it is a whole number "
-            "of 1 or more; leave `retry` out for no retry."
+            f"{what} is {limit!r}. It counts all attempts, including the first, so it is a whole number "
+            "of 1 or more. Leave `retry` out for no retries."
         )
 
 
 def _check_factor(factor: object) -> None:
     if not isinstance(factor, (int, float)) or isinstance(factor, bool) or not 1 <= factor < math.inf:
         raise InvalidOptionError(
-            f"Retry.factor is a number of 1 or more, not {factor!r}: delays never shrink"
+            f"Retry.factor is a number of 1 or more, not {factor!r}: delays never get shorter"
         )
 
 
@@ -266,13 +280,13 @@ def _check_strategies(retrying: BaseRetrying) -> None:
         strategy: Any = getattr(retrying, name)
         if inspect.iscoroutinefunction(strategy) or inspect.iscoroutinefunction(type(strategy).__call__):
             raise InvalidOptionError(
-                f"retry: the `{name}` strategy of {type(retrying).__name__} is async. The engine asks "
-                "the strategies itself, without awaiting them: give it a plain function."
+                f"retry: the `{name}` strategy of {type(retrying).__name__} is async. "
+                "Strategies are called without await: use a plain function."
             )
 
 
 def _from_now(when: object) -> float:
-    """Seconds from now; below zero for a time that has just passed, as computed ones can be."""
+    """Seconds from now. A computed time can be below zero, if it has just passed."""
     seconds = when.total_seconds() if isinstance(when, timedelta) else when
     if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not math.isfinite(seconds):
         raise InvalidOptionError(
@@ -281,7 +295,7 @@ def _from_now(when: object) -> float:
     return seconds
 
 
-# --- Presets, at the end because making one calls the checks -------------------------------------
+# --- Presets, at the end because a `Retry` needs the checks above -----------------------------------
 
 standard_backoff = Retry(limit=8, factor=1.8, min_timeout=0.5, max_timeout=30.0)
 exponential_backoff = Retry(limit=8, factor=2.0, min_timeout=1.0, max_timeout=30.0)

@@ -1,4 +1,4 @@
-"""What starts a job's runs, and which payloads it takes."""
+"""Triggers: what starts the runs of a job, and which payloads are valid."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ __all__ = ["EventTrigger", "Example", "InvokeTrigger", "Trigger", "event_trigger
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A payload to start a test run from: `Example("basic", "A basic user", {"user_id": "u1"})`."""
+    """An example payload of a trigger, for test runs.
+
+    >>> Example("basic", "A basic user", {"user_id": "u1"}).payload
+    {'user_id': 'u1'}
+    """
 
     id: str
     name: str
@@ -32,28 +36,39 @@ def event_trigger(
     source: str | None = None,
     examples: Sequence[Example] = (),
 ) -> EventTrigger:
-    """A job that starts when an event of this name, or of one of these names, is sent.
+    """A trigger that starts a job when an event is sent.
 
-    `schema` is a pydantic model, a dataclass, or any type pydantic can validate. `filter` says which
-    payloads count, see `trigger_nb.filters`. `source` limits it to events sent with that source.
+    - `name`: the event's name, or a list of names.
+    - `schema`: a pydantic model, a dataclass or any other type that pydantic can validate. Payloads are
+      validated with it. None (the default) accepts any payload.
+    - `filter`: the payloads that start the job, see `trigger_nb.filters`. None (the default): all.
+    - `source`: only events sent with this source start the job. None (the default): all.
+    - `examples`: example payloads.
+
+    Raises `InvalidFilterError` for a filter with invalid syntax, and `InvalidOptionError` for any other invalid
+    value.
 
     >>> event_trigger("new.user", filter={"plan": ["pro"]}).matches("new.user", {"plan": "pro"})
     True
-
-    Raises `InvalidFilterError` and `InvalidOptionError` for what cannot be meant.
     """
     names = (name,) if isinstance(name, str) else tuple(name)
     return EventTrigger(names=names, schema=schema, filter=filter, source=source, examples=tuple(examples))
 
 
 def invoke_trigger(schema: Any = None, examples: Sequence[Example] = ()) -> InvokeTrigger:
-    """A job that is started by code only: `job.run(...)`, `io.invoke(...)`."""
+    """A trigger for a job that only code starts: `job.run(...)`, `io.invoke(...)`.
+
+    `schema` and `examples` are as for `event_trigger`. Raises `InvalidOptionError` for an invalid value.
+
+    >>> invoke_trigger(schema=list[int]).parse(["1", 2])
+    [1, 2]
+    """
     return InvokeTrigger(schema=schema, examples=tuple(examples))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trigger:
-    """What all triggers have: the payload's schema, and examples of payloads."""
+    """Base class of triggers: the payload's schema, and example payloads."""
 
     schema: Any = None
     examples: tuple[Example, ...] = ()
@@ -66,18 +81,19 @@ class Trigger:
             _check_schema(self)
 
     def parse(self, payload: Any) -> Any:
-        """The payload as the run function gets it: validated by the schema, or as given without one.
+        """The payload that the run function gets: validated by the schema, if there is one.
 
-        An instance of the schema's class stays the object it is. Raises `InvalidPayloadError`.
+        An instance of the schema's class is returned as it is. Raises `InvalidPayloadError` for any payload that
+        the schema rejects.
         """
         if self.schema is None:
             return payload
         from pydantic import ValidationError
 
         try:
-            return self._adapter.validate_python(_of_class_as_it_is_now(payload, self.schema))
+            return self._adapter.validate_python(_of_current_class(payload, self.schema))
         except ValidationError as error:
-            # Its message says all there is, so the two are not shown one under the other.
+            # The message has all details, so `from None` leaves the original error out of the traceback.
             raise _invalid_payload(self.schema, error) from None
 
     def matches(self, event_name: str, payload: object, source: str | None = None) -> bool:
@@ -93,12 +109,12 @@ class Trigger:
 
 @dataclass(frozen=True, kw_only=True)
 class InvokeTrigger(Trigger):
-    """Made by `invoke_trigger`. No event starts the job."""
+    """A trigger that no event starts. Create it with `invoke_trigger`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EventTrigger(Trigger):
-    """Made by `event_trigger`."""
+    """A trigger that events start. Create it with `event_trigger`."""
 
     names: tuple[str, ...]
     filter: filters.Filter | None = field(default=None, hash=False)
@@ -114,7 +130,7 @@ class EventTrigger(Trigger):
         super().__post_init__()
 
     def matches(self, event_name: str, payload: object, source: str | None = None) -> bool:
-        """Whether an event starts the job: its name, its source and its payload all count."""
+        """Whether an event starts the job: its name, source and payload must all match."""
         return (
             event_name in self.names
             and (self.source is None or self.source == source)
@@ -137,16 +153,16 @@ def _check_schema(trigger: Trigger) -> None:
     try:
         _ = trigger._adapter  # pyright: ignore[reportPrivateUsage]  # of this file
     except PydanticUndefinedAnnotation:
-        pass  # It names a class of a later cell; the first payload finds it.
-    except Exception as error:  # What is no type fails inside pydantic in many ways, KeyError among them.
+        pass  # a later cell defines a class that it names: the first payload resolves it
+    except Exception as error:  # pydantic raises many errors for an object that is no type, such as KeyError
         raise InvalidOptionError(
-            f"schema: {trigger.schema!r} is no type that pydantic can validate. Give a pydantic model, "
+            f"schema: pydantic cannot validate {trigger.schema!r}. Pass a pydantic model, "
             "a dataclass or a type such as list[int]."
         ) from error
 
 
-def _of_class_as_it_is_now(payload: object, schema: object) -> object:
-    """The payload's data, if its class was defined again since, as a cell does that is run again."""
+def _of_current_class(payload: object, schema: object) -> object:
+    """The payload, or its data if its class has been redefined, as happens when a cell runs again."""
     from pydantic import BaseModel
 
     if isinstance(payload, BaseModel) and isinstance(schema, type) and _is_redefined(type(payload), schema):

@@ -197,7 +197,7 @@ def test_a_worker_that_dies_is_an_error_that_retry_handles(client, effects, dask
     client.job(id="other")(job)
     first, text, cause = asyncio.run(drive(client, job, dask_client))
     assert first == "well"
-    assert "With retry= on the task" in text
+    assert "Pass retry= to the task" in text
     assert isinstance(cause, KilledWorker)
     assert last(client).task("a").attempt == 2
 
@@ -263,7 +263,7 @@ def test_a_client_that_was_closed_is_a_mistake_and_one_that_is_made_is_made_agai
     made[0].close()
     run(client, job, 2, executor=make)
     assert len(made) == 2
-    with pytest.raises(UsageError, match="a function that makes one"):
+    with pytest.raises(UsageError, match="a function that creates one"):
         run(client, job, 3, executor=made[0])
     made[1].close()
     assert first != os.getpid()

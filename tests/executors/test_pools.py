@@ -26,7 +26,7 @@ from trigger_nb import Property, TriggerClient
 from trigger_nb._feed import Progressed, Saved
 from trigger_nb._flights import flights
 from trigger_nb._records import TaskStatus
-from trigger_nb._remote.pools import _made
+from trigger_nb._remote.pools import _sources
 from trigger_nb.errors import (
     InvalidOptionError,
     MissingExtraError,
@@ -363,7 +363,7 @@ def test_a_function_that_makes_no_executor_is_found_out(client):
     async def job(payload, io):
         await io.run_task("a", os.getpid, executor=lambda: 4)
 
-    with pytest.raises(UsageError, match="returned 4"):
+    with pytest.raises(UsageError, match="must return a concurrent.futures.Executor, not 4"):
         run(client, job)
 
 
@@ -409,7 +409,7 @@ def test_an_executor_that_was_shut_down_is_a_mistake(client):
     async def job(payload, io):
         await io.run_task("a", os.getpid)
 
-    with pytest.raises(UsageError, match="after shutdown.*a function that makes one"):
+    with pytest.raises(UsageError, match="after shutdown.*a function that creates one"):
         run(client, job, executor=pool)
 
 
@@ -429,8 +429,8 @@ def test_a_pool_is_made_once_also_by_a_lambda_in_a_loop(client):
     assert (a, c) == (b, d)
     assert len(made) == 1
     made[0].shutdown()
-    for key in [key for key, source in _made.items() if isinstance(key, tuple)]:
-        _made.pop(key)._engine.executor.shutdown()
+    for key in [key for key, source in _sources.items() if isinstance(key, tuple)]:
+        _sources.pop(key)._backend.executor.shutdown()
 
 
 def test_the_body_of_a_map_is_pickled_once(client, pool, tmp_path):
@@ -549,7 +549,7 @@ def test_a_worker_that_is_killed_breaks_a_pool_for_good(client, effects):
     with make_pool(1) as pool:
         text, cause, _ = run(client, job, executor=pool)
         assert run(client, job, executor=pool)[:2] == (text, cause)
-    assert "executor= a function that makes one" in text
+    assert "executor= a function that creates one" in text
     assert cause == BrokenProcessPool.__name__
     assert effects.all == ["begun"]
 

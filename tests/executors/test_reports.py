@@ -10,16 +10,16 @@ import pytest
 
 from tests.executors.effects import PATIENCE, wait_for
 from trigger_nb._remote.reporter import Reporter, Route, sender, sign
-from trigger_nb._remote.reports import Reports
-from trigger_nb._remote.worker import Facts, RemoteTask
+from trigger_nb._remote.reports import Listener
+from trigger_nb._remote.worker import RemoteTask, TaskFacts
 
 
 @pytest.fixture
 def home():
     """A home, its route, and what a task with the token "t" has told it."""
-    reports, told = Reports(), []
-    reports.open("t", told.append)
-    return reports, reports.over_loopback(), told
+    listener, told = Listener(), []
+    listener.subscribe("t", told.append)
+    return listener, listener.loopback_route(), told
 
 
 def send_raw(route, data):
@@ -30,15 +30,15 @@ def send_raw(route, data):
 
 
 def test_a_message_comes_home_to_its_task(home):
-    reports, route, told = home
+    listener, route, told = home
     send = sender(route)
     send(json.dumps({"task": "other", "n": 1}))
     send(json.dumps({"task": "t", "n": 2}))
     wait_for(lambda: told)
     assert told == [{"task": "t", "n": 2}]
-    reports.close("t")
+    listener.unsubscribe("t")
     send(json.dumps({"task": "t", "n": 3}))
-    reports.open("end", told.append)
+    listener.subscribe("end", told.append)
     send(json.dumps({"task": "end"}))
     wait_for(lambda: len(told) == 2)
     assert told[1] == {"task": "end"}
@@ -71,7 +71,7 @@ def test_where_no_way_leads_home_the_body_does_not_notice():
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     sender(Route("tcp", host=socket.gethostname(), port=port))("lost")
-    task = RemoteTask(Facts("r", "p", "k", 1, "i", "t", Route(), ("", 0)), Reporter(), None)
+    task = RemoteTask(TaskFacts("r", "p", "k", 1, "i", "t", Route(), ("", 0)), Reporter(), None)
     task.progress(1, 2)
     task.log("kept", {"object": object})
     assert json.loads(task.lines[0])[:2] == ["info", "kept"]
@@ -85,7 +85,7 @@ def test_of_much_progress_only_the_latest_is_sent():
         sent.append(json.loads(text)["done"])
 
     for n in range(1000):
-        reporter.progress(send, "t", {"done": n})
+        reporter.send_progress(send, "t", {"done": n})
     all_told.set()
     wait_for(lambda: sent and sent[-1] == 999)
     assert len(sent) <= 2  # what was being sent when the rest came, and the last
@@ -99,8 +99,8 @@ def test_a_home_that_does_not_answer_holds_up_no_body():
         sent.append(text)
 
     for n in range(100):
-        reporter.say(hang, "t", {"n": n})
-        reporter.progress(hang, "t", {"done": n})
+        reporter.send(hang, "t", {"n": n})
+        reporter.send_progress(hang, "t", {"done": n})
     reporter.forget("t")
     assert sent == []
     answers.set()

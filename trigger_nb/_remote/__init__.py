@@ -1,1 +1,1 @@
-"""Bodies in executors: process pools and clusters."""
+"""Task bodies in executors: process pools and clusters."""

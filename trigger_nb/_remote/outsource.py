@@ -1,4 +1,4 @@
-"""Bodies that run in an executor: packed and submitted here, and what comes home taken in (rule C3)."""
+"""Run bodies in executors: pack and submit them here, then take in their results."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from .._executors import Threads, is_executor
 from .._keys import display_path
 from .._scope import current_scope
 from ..errors import MissingExtraError, RunInterrupted, UsageError, WorkerLostError
-from .pools import GIVE_A_FUNCTION, Engine, PoolFuture, Source, engine_of, source_of
+from .pools import FUNCTION_ADVICE, Backend, ExecutorSource, PoolFuture, backend_of, source_of
 from .reporter import Route
-from .reports import reports
-from .worker import Facts, Package, Parcel, TaskSlot, lines_of
+from .reports import listener
+from .worker import Request, Response, TaskFacts, TaskSlot, parsed_lines
 
 if TYPE_CHECKING:
     from .._call import Call, Settings
@@ -39,19 +39,19 @@ if TYPE_CHECKING:
 Begin = Callable[[], bool]
 Finish = Callable[[Callable[[], Any]], None]
 
-# After so many seconds without word of it, a body has not begun: word is sent at once, and takes long only
-# where the machine is busy.
-WORD_COMES_WITHIN = 3.0
+# Workers report the start of a body within a tenth of a second. A body without a report after this time,
+# in seconds, has not started.
+START_REPORT_SECONDS = 3.0  # on a busy machine, reports take longer
 
-# Results are taken in, and recorded, on threads of their own: those of an executor have other work to do.
-_arrivals = Threads(max_running=8)
+# Separate threads decode and record results, so that the executors' own threads stay free.
+_result_threads = Threads(max_running=8)
 
-# Errors by which engines say that a worker died under a body; `BrokenExecutor` is the one of Python itself.
-_LOST = frozenset({"KilledWorker", "EngineError", "NoEnginesRegistered", "WorkerCrashedError"})
+# Errors that executors raise when a worker died while it ran a body, beside Python's own `BrokenExecutor`.
+_WORKER_LOST = frozenset({"KilledWorker", "EngineError", "NoEnginesRegistered", "WorkerCrashedError"})
 
 
 def executor_of(call: Call[Any], settings: Settings) -> Any:
-    """What the body of a call is to run in; None: here."""
+    """The executor for the body of a call; None to run it in this process."""
     options = call.options
     if "executor" in options:
         return options["executor"]
@@ -60,39 +60,43 @@ def executor_of(call: Call[Any], settings: Settings) -> Any:
 
 
 def name_of(executor: Any) -> str:
-    """What its record says of a task that runs there."""
+    """The executor's name, as a task's record shows it."""
     if is_executor(executor):
-        return engine_of(executor).name
+        return backend_of(executor).name
     return str(getattr(executor, "__name__", type(executor).__name__))
 
 
 class Outsourcing:
-    """What goes from one pass to executors."""
+    """Dispatches the bodies of one pass to executors."""
 
     def __init__(self) -> None:
-        # Of the bodies of maps, each of which is pickled once for all items.
+        # Pickled bodies of maps, so that each is pickled once for all items. The body itself is kept
+        # too: while it is, no other object can have its id.
         self._pickled: dict[tuple[int, str], tuple[Any, tuple[str, bytes]]] = {}
 
-    def start(self, call: Call[Any], task: Task, given: Any) -> Start:
-        """How the body of a call runs in an executor. Raises `UsageError` when it cannot."""
-        _arguments(call, TaskSlot())  # a body that cannot run there is found out before anything is done
+    def start(self, call: Call[Any], task: Task, executor: Any) -> Start:
+        """The function that starts the body of a call in an executor.
+
+        Raises `UsageError` now, before anything is recorded, if the body cannot run there.
+        """
+        _arguments(call, TaskSlot())
 
         def start(begin: Begin, finish: Finish) -> Callable[[], None]:
-            source = source_of(given)
-            errand = _Errand(self, call, task, source, begin, finish)
+            source = source_of(executor)
+            remote = _RemoteCall(self, call, task, source, begin, finish)
             if source.is_ready:
-                errand.go(given)
+                remote.submit(executor)
             else:
-                _arrivals.spawn(lambda: errand.go(given))  # making a cluster takes its time
-            return errand.leave
+                _result_threads.spawn(lambda: remote.submit(executor))  # starting a cluster is slow
+            return remote.abandon
 
         return start
 
-    def package(self, call: Call[Any], task: Task, token: str, route: Route) -> bytes:
-        """A body and its arguments as they are sent. Raises `UsageError` when they cannot be pickled."""
+    def request(self, call: Call[Any], task: Task, token: str, route: Route) -> bytes:
+        """The pickled request that a worker gets. Raises `UsageError` if a part of it cannot be pickled."""
         digest, body = self._body(call)
         arguments = _dumps(_arguments(call, TaskSlot()), f"the arguments of task {display_path(call.path)!r}")
-        facts = Facts(
+        facts = TaskFacts(
             run_id=task.run_id,
             path=task.path,
             key=task.key,
@@ -100,37 +104,38 @@ class Outsourcing:
             idempotency_key=task.idempotency_key,
             token=token,
             route=route,
-            home=(socket.gethostname(), os.getpid()),
+            kernel=(socket.gethostname(), os.getpid()),
         )
-        return pickle.dumps(Package(digest, body, arguments, facts))
+        return pickle.dumps(Request(digest, body, arguments, facts))
 
     def _body(self, call: Call[Any]) -> tuple[str, bytes]:
-        is_item = call.limiter is not None  # of a map
+        is_map_item = call.limiter is not None
         key = (id(call.body), call.scope.path)
-        if is_item and key in self._pickled:
+        if is_map_item and key in self._pickled:
             return self._pickled[key][1]
         body = _dumps(call.body, f"the body of task {display_path(call.path)!r}")
         found = hashlib.sha256(body).hexdigest(), body
-        if is_item:
-            self._pickled[key] = (call.body, found)  # with the body, whose id stays its own while it is here
+        if is_map_item:
+            self._pickled[key] = (call.body, found)
         return found
 
 
 def _arguments(call: Call[Any], task: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Those of the call, with the task where the body takes it."""
+    """The arguments of the body, with `task` where the body takes it."""
     if call.service is not None:
         _refuse(call, "the client of an integration, which belongs to this kernel")
     offers: dict[str, Callable[[], Any]] = {
         "task": lambda: task,
-        "io": lambda: _refuse(call, "`io`, and tasks are started where the run is: in the notebook"),
+        "io": lambda: _refuse(call, "`io`, and only the notebook can start tasks"),
     }
     return bind_body(signature_of(call.body), call.args, offers)
 
 
 def _refuse(call: Call[Any], what: str) -> NoReturn:
     raise UsageError(
-        f"the body of task {display_path(call.path)!r} takes {what}; so it cannot run in an executor. Give the task "
-        "executor=None, to have it run here, and executor= to the tasks that do the work, or leave the parameter out"
+        f"the body of task {display_path(call.path)!r} takes {what}; so it cannot run in an executor. Pass "
+        "executor=None to run this task in the kernel and executor= to the subtasks that do the work, "
+        "or remove the parameter"
     )
 
 
@@ -145,21 +150,24 @@ def _dumps(value: Any, what: str) -> bytes:
         return _pickling.dumps(value)
     except Exception as error:
         raise UsageError(
-            f"{what} cannot be sent to an executor: {type(error).__name__}: {error}. Open connections, locks and the "
-            "like inside the body, and pass it plain data"
+            f"{what} cannot be sent to an executor: {type(error).__name__}: {error}. Create connections, locks and "
+            "the like inside the body, and pass plain data to it"
         ) from error
 
 
-# There and back ---------------------------------------------------------------------------------
-
-
-class _Errand:
-    """One attempt on its way to an executor and back."""
+class _RemoteCall:
+    """One attempt that runs in an executor."""
 
     def __init__(
-        self, desk: Outsourcing, call: Call[Any], task: Task, source: Source, begin: Begin, finish: Finish
+        self,
+        outsourcing: Outsourcing,
+        call: Call[Any],
+        task: Task,
+        source: ExecutorSource,
+        begin: Begin,
+        finish: Finish,
     ) -> None:
-        self._desk = desk
+        self._outsourcing = outsourcing
         self._call = call
         self._task = task
         self._source = source
@@ -168,101 +176,105 @@ class _Errand:
         self._context = copy_context()
         self._token = secrets.token_hex(8)
         self._lock = threading.Lock()
-        # Under the lock.
-        self._begun = False  # as far as is known here
-        self._heard = False  # word of it came
-        self._left = False  # the caller waits no more
-        self._in_time = True  # word came that it had begun, before it had ended
-        self._logged = 0  # lines of the body's that are in the tree
-        self._engine: Engine | None = None
+        # The lock guards all fields below.
+        self._started = False  # the body counts as started
+        self._start_reported = False  # a worker reported the start
+        self._abandoned = False  # the caller no longer waits
+        self._started_on_time = True  # the start was known before the end
+        self._logged = 0  # number of the body's log lines that are in the tree
+        self._backend: Backend | None = None
         self._future: PoolFuture | None = None
 
-    # Going ------------------------------------------------------------------------------------
+    # Submit -----------------------------------------------------------------------------------
 
-    def go(self, given: Any) -> None:
-        """Submit the body."""
+    def submit(self, executor: Any) -> None:
+        """Submit the body. Errors go to the caller, who awaits the result."""
         try:
-            future = self._submit(given)
-        except BaseException as error:  # noqa: BLE001  # raised where the result is awaited
-            self._come_home(functools.partial(_raise, error))
+            future = self._submit(executor)
+        except BaseException as error:  # noqa: BLE001
+            self._complete(functools.partial(_raise, error))
             return
         if future is None:
-            self._come_home(functools.partial(_raise, RunInterrupted()))
+            self._complete(functools.partial(_raise, RunInterrupted()))
             return
         with self._lock:
             self._future = future
-            left = self._left and not self._begun
-        future.add_done_callback(self._done)
-        if left:
-            self.leave()
+            abandoned = self._abandoned and not self._started
+        future.add_done_callback(self._on_done)
+        if abandoned:
+            self.abandon()
 
-    def _submit(self, given: Any) -> PoolFuture | None:
-        """None where nobody waits any more."""
-        engine = self._source.get(given)
+    def _submit(self, executor: Any) -> PoolFuture | None:
+        """Submit, a second time if the executor is broken and a function can make a new one.
+
+        None if the caller no longer waits.
+        """
+        backend = self._source.get(executor)
         try:
-            return self._submit_to(engine)
+            return self._submit_to(backend)
         except UsageError:
             raise
         except Exception as error:
-            if not self._source.drop(engine):
-                raise self._why_refused(engine, error) from error
-        return self._submit_to(self._source.get(given))
+            if not self._source.drop(backend):
+                raise self._submit_error(backend, error) from error
+        return self._submit_to(self._source.get(executor))
 
-    def _submit_to(self, engine: Engine) -> PoolFuture | None:
+    def _submit_to(self, backend: Backend) -> PoolFuture | None:
         with self._lock:
-            self._engine = engine
-            if self._left:
+            self._backend = backend
+            if self._abandoned:
                 return None
-        if not engine.tells_begin and not self._begin():
+        if not backend.reports_start and not self._begin():
             return None
-        if engine.kind == "threads":
-            return engine.executor.submit(self._call_here)
-        route = engine.route()
-        package = self._desk.package(self._call, self._task, self._token, route)
-        reports().open(self._token, self._on_report)
-        return engine.submit(package, f"{_name_of(self._call.body)}-{self._token}")
+        if backend.kind == "threads":
+            return backend.executor.submit(self._call_in_thread)
+        request = self._outsourcing.request(self._call, self._task, self._token, backend.route())
+        listener().subscribe(self._token, self._on_message)
+        return backend.submit(request, f"{_name_of(self._call.body)}-{self._token}")
 
-    def _why_refused(self, engine: Engine, error: Exception) -> Exception:
+    def _submit_error(self, backend: Backend, error: Exception) -> Exception:
         if isinstance(error, BrokenExecutor):
             return self._lost(error)
-        return UsageError(f"{engine.name} takes no task: {type(error).__name__}: {error}. {GIVE_A_FUNCTION}")
+        return UsageError(
+            f"{backend.name} accepts no tasks: {type(error).__name__}: {error}. {FUNCTION_ADVICE}"
+        )
 
     def _begin(self) -> bool:
         with self._lock:
-            if self._begun:
+            if self._started:
                 return True
-            self._begun = True
+            self._started = True
         return self._begin_body()
 
-    def leave(self) -> None:
-        """The caller waits no more: a body that has not begun never will, one that has is left to its end.
+    def abandon(self) -> None:
+        """Cancel the body if it has not started. A body that runs is left alone, and its result is recorded.
 
-        Its result is recorded when it comes (A5). The futures of Dask and others can be cancelled while
-        the body runs: it would not stop, and its result would be thrown away.
+        Futures of Dask and others can be cancelled while the body runs: the body would not stop, and its
+        result would be lost.
         """
         with self._lock:
-            self._left = True
-            future, engine, begun = self._future, self._engine, self._begun
-        if future is None or engine is None or (begun and engine.tells_begin):
+            self._abandoned = True
+            future, backend, started = self._future, self._backend, self._started
+        if future is None or backend is None or (started and backend.reports_start):
             return
-        if engine.kind == "dask":
-            self._begin()  # perhaps it has, and word of it is on the way
-            _departures.add(self)
-        elif engine.kind != "other" and not future.cancel():
-            self._begin()  # it has
+        if backend.kind == "dask":
+            self._begin()  # it may have started, and the report may be on its way
+            _delayed_cancels.add(self)
+        elif backend.kind != "other" and not future.cancel():
+            self._begin()  # a future that cannot be cancelled runs
 
-    def call_off(self) -> None:
-        """No word has come in time: it has not begun."""
+    def cancel_if_not_started(self) -> None:
+        """Cancel the body if no worker has reported its start."""
         with self._lock:
-            future = None if self._heard else self._future
+            future = None if self._start_reported else self._future
         if future is not None:
             future.cancel()
 
-    # While it runs ----------------------------------------------------------------------------
+    # Messages of the body ---------------------------------------------------------------------
 
-    def _on_report(self, message: dict[str, Any]) -> None:
+    def _on_message(self, message: dict[str, Any]) -> None:
         if "begun" in message:
-            self._heard = True
+            self._start_reported = True
             self._begin()
         elif "line" in message:
             with self._lock:
@@ -276,7 +288,7 @@ class _Errand:
 
     def _log(self, texts: list[str]) -> None:
         try:
-            lines = lines_of(texts)
+            lines = parsed_lines(texts)
         except (TypeError, ValueError):
             return
         with self._lock:
@@ -284,106 +296,107 @@ class _Errand:
         for level, message, data in lines:
             self._task.log(message, data, level)
 
-    # Coming home ------------------------------------------------------------------------------
+    # Result -----------------------------------------------------------------------------------
 
-    def _done(self, future: PoolFuture) -> None:
-        _arrivals.submit(lambda: self._come_home(lambda: self._outcome(future)))
+    def _on_done(self, future: PoolFuture) -> None:
+        _result_threads.submit(lambda: self._complete(lambda: self._result(future)))
 
-    def _come_home(self, outcome: Callable[[], Any]) -> None:
-        reports().close(self._token)
+    def _complete(self, result: Callable[[], Any]) -> None:
+        listener().unsubscribe(self._token)
         with self._lock:
             self._future = None
-            self._in_time = self._begun
+            self._started_on_time = self._started
         self._begin()
-        self._finish(outcome)
+        self._finish(result)
 
-    def _call_here(self) -> Any:
-        """The body in a thread of this process: nothing is packed."""
+    def _call_in_thread(self) -> Any:
+        """Call the body in a thread of this process, with nothing pickled."""
         if not self._begin():
             raise RunInterrupted
         args, named = _arguments(self._call, self._task)
         self._context.run(current_scope.set, self._task._scope)
         return self._context.run(self._call.body, *args, **named)
 
-    def _outcome(self, future: PoolFuture) -> Any:
-        assert self._engine is not None
-        if self._engine.kind == "threads":
+    def _result(self, future: PoolFuture) -> Any:
+        assert self._backend is not None
+        if self._backend.kind == "threads":
             return future.result()
         try:
-            parcel: Parcel = pickle.loads(future.result())  # noqa: S301  # of an executor that the user trusts
+            response: Response = pickle.loads(future.result())  # noqa: S301  # the user trusts the executor
         except CancelledError as error:
-            if self._left:
+            if self._abandoned:
                 raise RunInterrupted from None
             raise self._lost(error) from error
         except Exception as error:
-            # ipyparallel's errors have the name of the one that they stand for.
-            if isinstance(error, BrokenExecutor) or getattr(error, "ename", type(error).__name__) in _LOST:
+            # Errors of ipyparallel carry the name of the original error's class.
+            name = getattr(error, "ename", type(error).__name__)
+            if isinstance(error, BrokenExecutor) or name in _WORKER_LOST:
                 raise self._lost(error) from error
-            error.add_note(f"raised by {self._engine.name}, and not by the body of the task")
+            error.add_note(f"raised by {self._backend.name}, not by the body of the task")
             raise
-        if not self._in_time and (record := self._call.record) is not None and record.attempt == 1:
-            record.started_at = round(record.started_at - parcel.seconds, 3)
-        self._log(list(parcel.lines[self._logged :]))
-        if parcel.properties is not None:
-            self._task.output_properties = pickle.loads(parcel.properties)  # noqa: S301
-        return self._opened(parcel)
+        if not self._started_on_time and (record := self._call.record) is not None and record.attempt == 1:
+            record.started_at = round(record.started_at - response.seconds, 3)
+        self._log(list(response.lines[self._logged :]))
+        if response.properties is not None:
+            self._task.output_properties = pickle.loads(response.properties)  # noqa: S301
+        return self._value(response)
 
-    def _opened(self, parcel: Parcel) -> Any:
-        """What the body returned, or raised."""
-        if not parcel.ok:
-            error = _error_of(parcel)
+    def _value(self, response: Response) -> Any:
+        """Return what the body returned, or raise what it raised."""
+        if not response.ok:
+            error = _error_of(response)
             if isinstance(error, Exception):
                 raise error
-            raise WorkerLostError(f"the body left its worker: {type(error).__name__}: {error}") from error
-        if parcel.value is None:
-            return self._unstored(parcel.kind, parcel.reason)
+            raise WorkerLostError(f"the body ended its worker: {type(error).__name__}: {error}") from error
+        if response.value is None:
+            return self._unstored(response.kind, response.reason)
         try:
-            return pickle.loads(parcel.value)  # noqa: S301
-        except Exception as error:  # noqa: BLE001  # of any class's own code
+            return pickle.loads(response.value)  # noqa: S301
+        except Exception as error:  # noqa: BLE001  # the class's own code can raise anything
             return self._unstored("value", f"it cannot be unpickled here: {type(error).__name__}: {error}")
 
     def _unstored(self, kind: str, reason: str) -> Unstored:
-        """S4: what was done is not done again because its result cannot come home."""
+        """A placeholder for a result that cannot be sent back, so that the body does not run again (S4)."""
         return Unstored(display_path(self._call.path), kind, reason)
 
     def _lost(self, error: BaseException) -> WorkerLostError:
-        can_be_renewed = self._engine is not None and self._source.drop(self._engine)
-        what_to_do = "With retry= on the task it is tried again by itself"
-        if isinstance(error, BrokenExecutor) and not can_be_renewed:
-            what_to_do = f"This pool stays broken. {GIVE_A_FUNCTION}, and retry= to the task"
+        can_be_replaced = self._backend is not None and self._source.drop(self._backend)
+        advice = "Pass retry= to the task to run it again with the same idempotency key"
+        if isinstance(error, BrokenExecutor) and not can_be_replaced:
+            advice += f". This pool stays broken. {FUNCTION_ADVICE}"
         why = f"{type(error).__name__}: {error}".rstrip(" .:")
         return WorkerLostError(
-            f"the worker was lost that ran task {display_path(self._call.path)!r} (attempt {self._task.attempt}), "
-            f"and what it has done with it: {why}. {what_to_do}; it gets the same idempotency key"
+            f"the worker that ran task {display_path(self._call.path)!r} (attempt {self._task.attempt}) was lost, "
+            f"and it is unknown how far the body had come: {why}. {advice}"
         )
 
 
-class _Departures:
-    """Errands whose callers have left, and that are called off after a while."""
+class _DelayedCancels:
+    """Abandoned calls, each cancelled after a delay unless a worker reports that the body has started."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._due: deque[tuple[float, _Errand]] = deque()
+        self._due: deque[tuple[float, _RemoteCall]] = deque()
 
-    def add(self, errand: _Errand) -> None:
+    def add(self, call: _RemoteCall) -> None:
         with self._lock:
-            self._due.append((time.monotonic() + WORD_COMES_WITHIN, errand))
+            self._due.append((time.monotonic() + START_REPORT_SECONDS, call))
             if len(self._due) == 1:
-                threading.Thread(target=self._work, name="trigger_nb calling off", daemon=True).start()
+                threading.Thread(target=self._work, name="trigger_nb cancel", daemon=True).start()
 
     def _work(self) -> None:
         while True:
             with self._lock:
                 if not self._due:
                     return
-                due, errand = self._due[0]
+                due, call = self._due[0]
             time.sleep(max(0.0, due - time.monotonic()))
-            errand.call_off()
+            call.cancel_if_not_started()
             with self._lock:
                 self._due.popleft()
 
 
-_departures = _Departures()
+_delayed_cancels = _DelayedCancels()
 
 
 def _raise(error: BaseException) -> NoReturn:
@@ -394,30 +407,29 @@ def _name_of(body: Any) -> str:
     return str(getattr(body, "__name__", type(body).__name__))
 
 
-def _error_of(parcel: Parcel) -> BaseException:
-    """The error of a parcel, with its cause, its context, and where it was raised."""
-    error = _bare_error_of(parcel)
-    for name, linked in parcel.linked:
+def _error_of(response: Response) -> BaseException:
+    """The error of a response, with its cause and context, and a note with the worker's traceback."""
+    error = _bare_error_of(response)
+    for name, linked in response.linked:
         setattr(error, f"__{name}__", _error_of(linked))
-    if any(name == "cause" for name, _ in parcel.linked) and not parcel.suppressed:
+    if any(name == "cause" for name, _ in response.linked) and not response.suppressed:
         error.__suppress_context__ = False
-    if parcel.frames:
-        frames = "\n".join(_frame_text(*frame) for frame in parcel.frames)
-        error.add_note(f"raised on {parcel.where}:\n{frames}")
+    if response.frames:
+        frames = "\n".join(_frame_text(*frame) for frame in response.frames)
+        error.add_note(f"raised on {response.where}:\n{frames}")
     return error
 
 
-def _bare_error_of(parcel: Parcel) -> BaseException:
-    if parcel.value is None:
-        return _codec.decode_error(json.loads(parcel.data))
+def _bare_error_of(response: Response) -> BaseException:
+    if response.value is None:
+        return _codec.decode_error(json.loads(response.data))
     try:
-        return cast("BaseException", pickle.loads(parcel.value))  # noqa: S301
-    except Exception as error:  # noqa: BLE001  # of a class that is not to be found here
+        return cast("BaseException", pickle.loads(response.value))  # noqa: S301
+    except Exception as error:  # noqa: BLE001  # the class is missing here
         return error
 
 
 def _frame_text(file: str, number: int, function: str, text: str) -> str:
-    # A worker has not the text of a notebook's cells.
-    line = text or linecache.getline(file, number).strip()
+    line = text or linecache.getline(file, number).strip()  # a worker lacks the source of notebook cells
     where = f"  {_file_name(file)}, line {number}, in {function}"
     return f"{where}\n    {line}" if line else where

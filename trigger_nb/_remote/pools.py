@@ -1,4 +1,4 @@
-"""The kinds of executors, and where one comes from: what the engine submits bodies to (rule C3)."""
+"""The kinds of executors that bodies run in, and the functions that create executors."""
 
 from __future__ import annotations
 
@@ -15,48 +15,45 @@ from typing import Any, Literal, Protocol
 from .._executors import is_executor
 from ..errors import UsageError
 from .reporter import Route
-from .reports import reports
+from .reports import listener
 from .worker import execute
 
-GIVE_A_FUNCTION = (
-    "Give executor= a function that makes one, such as lambda: ProcessPoolExecutor(4), and it is made anew"
-)
-
+FUNCTION_ADVICE = "Pass executor= a function that creates one, such as lambda: ProcessPoolExecutor(4), to replace it when it breaks"
 
 Kind = Literal["threads", "pool", "dask", "other"]
 
 
 @dataclass(eq=False)
-class Engine:
-    """An executor, and what is known of its kind."""
+class Backend:
+    """An executor and its kind."""
 
     executor: Executor
     kind: Kind
-    client: Any = None  # Dask's
+    client: Any = None  # the Dask client
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The executor's name in records and messages."""
         return "Dask" if self.kind == "dask" else type(self.executor).__name__
 
     @property
-    def tells_begin(self) -> bool:
-        """Whether word comes for certain that a body has begun. Else what is submitted counts as begun."""
+    def reports_start(self) -> bool:
+        """Whether the start of each body is reported. If not, a body counts as started when it is submitted."""
         return self.kind in ("threads", "dask") or (self.kind == "pool" and self.route().kind != "")
 
     def route(self) -> Route:
-        """The way home from its workers."""
-        return reports().over_dask(self.client) if self.kind == "dask" else reports().over_loopback()
+        """The route from the executor's workers to this kernel."""
+        return listener().dask_route(self.client) if self.kind == "dask" else listener().loopback_route()
 
-    def submit(self, package: bytes, name: str) -> PoolFuture:
-        """Have a package executed; `name` is that of one attempt alone."""
+    def submit(self, request: bytes, name: str) -> PoolFuture:
+        """Submit a pickled request. `name` must be unique to the attempt."""
         if self.kind == "dask":
-            return _DaskFuture(self.client, package, name, getattr(self.executor, "_kwargs", {}))
-        return self.executor.submit(execute, package)
+            return _DaskFuture(self.client, request, name, getattr(self.executor, "_kwargs", {}))
+        return self.executor.submit(execute, request)
 
 
 class PoolFuture(Protocol):
-    """What is used of a future."""
+    """The methods of a future that this package uses."""
 
     def add_done_callback(self, fn: Callable[[Any], object], /) -> object: ...
     def cancel(self) -> bool: ...
@@ -64,12 +61,15 @@ class PoolFuture(Protocol):
 
 
 class _DaskFuture:
-    """One of Dask's own. Those of its executor have others hold on to it when its result is here: and when
-    a worker dies, Dask runs again whatever it had the result of and somebody still holds on to."""
+    """A Dask future that is released once its result has arrived.
 
-    def __init__(self, client: Any, package: bytes, name: str, options: dict[str, Any]) -> None:
-        # What has the same key is run once: `name` is of one attempt alone.
-        self._future: Any = client.submit(execute, package, **{**options, "key": name, "pure": False})
+    Futures of Dask's executor stay referenced. When a worker dies, Dask runs finished tasks again whose results
+    were on that worker and are still referenced.
+    """
+
+    def __init__(self, client: Any, request: bytes, name: str, options: dict[str, Any]) -> None:
+        # Dask runs tasks with equal keys once, so the key is the attempt's.
+        self._future: Any = client.submit(execute, request, **{**options, "key": name, "pure": False})
 
     def add_done_callback(self, fn: Callable[[Any], object], /) -> None:
         def done(future: Any) -> None:
@@ -88,83 +88,80 @@ class _DaskFuture:
             self._future.release()
 
 
-def engine_of(made: Any) -> Engine:
-    """What an executor, or a Dask client, is taken for. Raises `UsageError` when it is neither."""
+def backend_of(made: Any) -> Backend:
+    """The backend for an executor or a Dask client. Raises `UsageError` for any other object."""
     if not isinstance(made, Executor):
         if not is_executor(made):
             raise UsageError(
-                f"the function given as executor= returned {made!r:.100}; it returns a concurrent.futures.Executor"
+                f"the function passed as executor= must return a concurrent.futures.Executor, not {made!r:.100}"
             )
-        return Engine(made.get_executor(), "dask", made)
+        return Backend(made.get_executor(), "dask", made)
     module = type(made).__module__
     if module.startswith("distributed."):
         of_dask: Any = made
         if of_dask._shutdown:
-            raise UsageError(f"the executor of a Dask client takes no task after shutdown. {GIVE_A_FUNCTION}")
-        return Engine(made, "dask", of_dask._client)
-    if type(made) is ThreadPoolExecutor:  # and not one of interpreters, which derives from it
-        return Engine(made, "threads")
+            raise UsageError(
+                f"the executor of a Dask client accepts no tasks after shutdown. {FUNCTION_ADVICE}"
+            )
+        return Backend(made, "dask", of_dask._client)
+    if type(made) is ThreadPoolExecutor:  # not InterpreterPoolExecutor, which derives from it
+        return Backend(made, "threads")
     is_pool = isinstance(made, (ProcessPoolExecutor, ThreadPoolExecutor)) or "loky" in module
-    return Engine(made, "pool" if is_pool else "other")
+    return Backend(made, "pool" if is_pool else "other")
 
 
-class Source:
-    """Where an executor comes from: it was given, or a function makes it when it is needed."""
+class ExecutorSource:
+    """Provides an executor: one that the user passed, or one that the user's function creates when needed."""
 
-    def __init__(self, engine: Engine | None = None) -> None:
+    def __init__(self, backend: Backend | None = None) -> None:
         self._lock = threading.RLock()
-        self._is_made = engine is None
-        self._engine = engine
+        self._creates = backend is None
+        self._backend = backend
 
     @property
     def is_ready(self) -> bool:
-        """Whether `get` takes no time."""
-        return self._engine is not None
+        """Whether `get` returns at once."""
+        return self._backend is not None
 
-    def get(self, make: Callable[[], Any]) -> Engine:
-        """The executor, made if there is none."""
+    def get(self, create: Callable[[], Any]) -> Backend:
+        """The executor's backend; `create` is called if there is none yet."""
         with self._lock:
-            if self._engine is None:
-                self._engine = engine_of(make())
-            return self._engine
+            if self._backend is None:
+                self._backend = backend_of(create())
+            return self._backend
 
-    def drop(self, broken: Engine) -> bool:
-        """Use that one no more. Whether another one can be made."""
+    def drop(self, broken: Backend) -> bool:
+        """Stop using a broken backend. True if `get` can create another one."""
         with self._lock:
-            if self._is_made and self._engine is broken:
-                self._engine = None
-                _shut_down(broken.executor)
-        return self._is_made
+            if self._creates and self._backend is broken:
+                self._backend = None
+                with contextlib.suppress(Exception):  # a broken executor may fail to shut down
+                    broken.executor.shutdown(wait=False)
+        return self._creates
 
 
-def _shut_down(executor: Executor) -> None:
-    with contextlib.suppress(Exception):  # it is broken as it is
-        executor.shutdown(wait=False)
+# Sources of the functions passed as `executor=`. Each entry lives as long as its function.
+_sources: dict[Any, ExecutorSource] = {}
+_sources_lock = threading.Lock()
 
 
-# What functions have made, each for as long as the function is there.
-_made: dict[Any, Source] = {}
-_looking = threading.Lock()
-
-
-def source_of(given: Any) -> Source:
-    """The source that belongs to what was given as `executor=`: one for each function in a process."""
+def source_of(given: Any) -> ExecutorSource:
+    """The source for an `executor=` option. A function has one source in a process."""
     if is_executor(given):
-        return Source(engine_of(given))
+        return ExecutorSource(backend_of(given))
     key, owner = _identity(given)
-    with _looking:
-        found = _made.get(key)
+    with _sources_lock:
+        found = _sources.get(key)
         if found is None:
-            found = _made[key] = Source()
-            weakref.finalize(owner, _made.pop, key, None)
+            found = _sources[key] = ExecutorSource()
+            weakref.finalize(owner, _sources.pop, key, None)
         return found
 
 
 def _identity(function: Any) -> tuple[Any, Any]:
-    """What makes a function the same one, and what it lives as long as.
+    """A key that identifies a function, and the object whose lifetime the key has.
 
-    A lambda, or a partial, that is written inside a loop is another one each time round: it must not
-    make another pool each time.
+    A lambda or partial inside a loop is a new object in each iteration, but must not create a new pool in each.
     """
     if isinstance(function, FunctionType):
         return id(function.__code__), function.__code__
@@ -174,7 +171,7 @@ def _identity(function: Any) -> tuple[Any, Any]:
     if isinstance(function, functools.partial):
         key, owner = _identity(parts.func)
         whole = key, parts.args, tuple(sorted(parts.keywords.items()))
-        with contextlib.suppress(TypeError):  # some arguments have no hash
+        with contextlib.suppress(TypeError):  # some arguments are not hashable
             hash(whole)
             return whole, owner
     return id(parts), parts

@@ -1,4 +1,7 @@
-"""How a worker sends word of a body home while it runs: from a thread of its own, so that no body waits."""
+"""The worker's end of the connection to the kernel: it sends what bodies report while they run.
+
+A thread sends the messages, so that no body waits for the connection.
+"""
 
 from __future__ import annotations
 
@@ -9,98 +12,84 @@ import os
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
-TELL_EVERY = 0.1  # how often a process sends word of its tasks, in seconds
-MAX_MESSAGE = 60_000  # what is longer goes home with the result, in characters
-_PATIENCE = 2.0  # with a home that does not answer, in seconds
-_IDLE = 10.0  # after so long without anything to send, the thread that sends ends
+SEND_INTERVAL = 0.1  # seconds between two batches of messages
+MAX_MESSAGE = 60_000  # characters; longer log lines only arrive with the result
+_SEND_TIMEOUT = 2.0  # seconds, for a kernel that does not answer
+_IDLE_SECONDS = 10.0  # without messages for this long, the sending thread ends
 
 Send = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A way home for what a body reports while it runs."""
+    """How a worker reaches the kernel."""
 
-    kind: str = ""  # "dask": Dask's own events; "tcp": a connection to the kernel; "": there is none
+    kind: str = ""  # "dask": Dask's events; "tcp": a connection to the kernel; "": not at all
     topic: str = ""
-    host: str = ""  # of the kernel: its loopback address is of use nowhere else
+    host: str = ""  # the kernel's host: its loopback address works only there
     port: int = 0
     secret: bytes = b""
 
 
-@dataclass(slots=True)
-class _Outbox:
-    """What waits to be sent, of all tasks of this process."""
-
-    said: deque[tuple[Send, str, dict[str, Any]]] = field(
-        default_factory=deque[tuple[Send, str, dict[str, Any]]]
-    )
-    progress: dict[str, tuple[Send, dict[str, Any]]] = field(
-        default_factory=dict[str, tuple[Send, dict[str, Any]]]
-    )
-
-
 class Reporter:
-    """Sends word home from a thread of its own, so that no body ever waits for the way home."""
+    """A queue of messages, and the thread that sends them."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._out = _Outbox()
-        self._pid = 0  # of the process whose thread sends; a forked one needs its own
+        self._numbers = count()
+        # The message to send, by task and number. Progress has the number -1, so that it replaces
+        # progress that was not sent yet.
+        self._queue: dict[tuple[str, int], tuple[Send, dict[str, Any]]] = {}
+        self._pid = 0  # the process whose thread sends: a forked process starts its own
 
-    def say(self, send: Send, token: str, message: dict[str, Any]) -> None:
-        """Send a message."""
-        with self._changed:
-            self._out.said.append((send, token, message))
-            self._wake()
+    def send(self, send: Send, token: str, message: dict[str, Any]) -> None:
+        """Queue a message of the task `token`."""
+        self._add((token, next(self._numbers)), send, message)
 
-    def progress(self, send: Send, token: str, message: dict[str, Any]) -> None:
-        """Send a message that is of interest only until the next one."""
-        with self._changed:
-            self._out.progress[token] = (send, message)
-            self._wake()
+    def send_progress(self, send: Send, token: str, message: dict[str, Any]) -> None:
+        """Queue a message that replaces the task's earlier progress."""
+        self._add((token, -1), send, message)
 
     def forget(self, token: str) -> None:
-        """The task has ended: what it has to say goes home with the result."""
+        """Drop the queued messages of a task that has ended: its result has all of its log lines."""
         with self._changed:
-            self._out.progress.pop(token, None)
-            self._out.said = deque(each for each in self._out.said if each[1] != token)
+            self._queue = {key: each for key, each in self._queue.items() if key[0] != token}
 
-    def _wake(self) -> None:
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
-            threading.Thread(target=self._work, name="trigger_nb reporter", daemon=True).start()
-        self._changed.notify()
+    def _add(self, key: tuple[str, int], send: Send, message: dict[str, Any]) -> None:
+        with self._changed:
+            self._queue[key] = (send, message)
+            if self._pid != os.getpid():
+                self._pid = os.getpid()
+                threading.Thread(target=self._work, name="trigger_nb reporter", daemon=True).start()
+            self._changed.notify()
 
     def _work(self) -> None:
         while True:
             with self._changed:
-                while not (self._out.said or self._out.progress):
-                    if not self._changed.wait(_IDLE):
+                while not self._queue:
+                    if not self._changed.wait(_IDLE_SECONDS):
                         self._pid = 0
                         return
-                out, self._out = self._out, _Outbox()
-            for send, token, message in out.said:
+                queue, self._queue = self._queue, {}
+            for (token, _), (send, message) in queue.items():
                 send(json.dumps({"task": token, **message}))
-            for token, (send, message) in out.progress.items():
-                send(json.dumps({"task": token, **message}))
-            time.sleep(TELL_EVERY)
+            time.sleep(SEND_INTERVAL)
 
 
 reporter = Reporter()
 
 
 def sender(route: Route) -> Send | None:
-    """What sends a text home on that route; it raises nothing. None where no way leads home."""
+    """The function that sends text on a route, and never raises; None if the worker cannot reach the kernel."""
     if route.kind == "dask":
         return _dask_sender(route.topic)
     if route.kind == "tcp" and route.host == socket.gethostname():
-        return _Line.to(route).send
+        return _connection(route).send
     return None
 
 
@@ -109,44 +98,42 @@ def _dask_sender(topic: str) -> Send | None:
         from distributed import get_worker  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
         worker: Any = get_worker()
-    except Exception:  # noqa: BLE001  # not on one of Dask's workers
+    except Exception:  # noqa: BLE001  # this process is not a Dask worker
         return None
 
     def send(text: str) -> None:
         try:
             worker.log_event(topic, text)
-        except Exception:  # noqa: BLE001  # a worker that is just leaving
+        except Exception:  # noqa: BLE001  # the worker is shutting down
             return
 
     return send
 
 
-class _Line:
-    """A connection to the kernel. Where there is none, what is sent is lost, and soon not even tried."""
+class _Connection:
+    """A connection to the kernel. After the first error, messages are dropped."""
 
     def __init__(self, route: Route) -> None:
         self._route = route
         self._pid = 0
         self._socket: socket.socket | None = None
 
-    @classmethod
-    @functools.lru_cache(maxsize=16)
-    def to(cls, route: Route) -> _Line:
-        """The one to that kernel."""
-        return cls(route)
-
     def send(self, text: str) -> None:
-        """Send a text with its signature; only the reporter's thread does."""
+        """Send a text with its signature. Only the reporter's thread calls this."""
         data = text.encode()
-        signed = sign(self._route.secret, data)
         try:
             if self._pid != os.getpid():
                 self._pid = os.getpid()
-                self._socket = socket.create_connection(("127.0.0.1", self._route.port), timeout=_PATIENCE)
+                self._socket = socket.create_connection(
+                    ("127.0.0.1", self._route.port), timeout=_SEND_TIMEOUT
+                )
             if self._socket is not None:
-                self._socket.sendall(signed + b" " + data + b"\n")
+                self._socket.sendall(sign(self._route.secret, data) + b" " + data + b"\n")
         except OSError:
             self._socket = None
+
+
+_connection = functools.lru_cache(maxsize=16)(_Connection)  # one for each kernel
 
 
 def sign(secret: bytes, data: bytes) -> bytes:

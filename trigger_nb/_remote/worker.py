@@ -1,8 +1,8 @@
-"""The worker's side of an executor: what runs there, and how word of it comes home.
+"""The worker's side of an executor: it runs bodies.
 
-`execute` is all that is ever submitted to an executor, with bytes, and it gives bytes: so functions and
-classes of a notebook's cells, lambdas and closures go to every engine in the same way, cloudpickle's. This
-file is imported on workers, in processes that may be of another machine: it needs little of the package.
+Executors only ever get the function `execute` with bytes, and it returns bytes: so every executor handles
+functions and classes of notebook cells, lambdas and closures in the same way, with cloudpickle. Workers,
+perhaps on other machines, import this file: it imports little of the package.
 """
 
 from __future__ import annotations
@@ -28,54 +28,54 @@ from .. import _pickling
 from .reporter import MAX_MESSAGE, Reporter, Route, Send, reporter, sender
 
 _BODIES_KEPT = 64
-_FRAMES_KEPT = 12  # of a traceback
+_FRAMES_KEPT = 12  # frames of a traceback
 _CHAIN_KEPT = 5  # causes of causes
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What a worker is told about a task."""
+class TaskFacts:
+    """The task's data that a worker gets."""
 
     run_id: str
     path: str
     key: str
     attempt: int
     idempotency_key: str
-    token: str  # names this one attempt on the way home
+    token: str  # names this attempt in messages to the kernel
     route: Route
-    home: tuple[str, int]  # host and process id of the kernel
+    kernel: tuple[str, int]  # its host and process id
 
 
-class Package(NamedTuple):
-    """What goes to a worker: the body is named by its digest, so that it is unpickled there only once."""
+class Request(NamedTuple):
+    """A body to run. A worker unpickles a body once, and finds it again by its digest."""
 
     digest: str
     body: bytes
     arguments: bytes
-    facts: Facts
+    facts: TaskFacts
 
 
-class Parcel(NamedTuple):
-    """What comes home: plain data around pickles, so that it can always be opened."""
+class Response(NamedTuple):
+    """The result of a body: plain data around pickles, so that the kernel can always read it."""
 
     ok: bool
-    value: bytes | None = None  # what the body returned or raised; None where that cannot be pickled
-    kind: str = ""  # the type of a value that cannot
-    reason: str = ""  # and why
-    data: str = ""  # of an error that cannot: what the codec keeps of it
-    linked: tuple[tuple[str, Parcel], ...] = ()  # of an error: "cause" and "context"
-    suppressed: bool = False  # the latter does not count
-    where: str = ""  # an error was raised
-    frames: tuple[tuple[str, int, str, str], ...] = ()  # file, line, function, text
-    seconds: float = 0.0  # that the body took
+    value: bytes | None = None  # the pickled result or error; None if it cannot be pickled
+    kind: str = ""  # the type of a result that cannot be pickled
+    reason: str = ""  # why it cannot be pickled
+    data: str = ""  # an error that cannot be pickled, as the codec writes it
+    linked: tuple[tuple[str, Response], ...] = ()  # the "cause" and "context" of an error
+    suppressed: bool = False  # the error's `__suppress_context__`
+    where: str = ""  # host and process that raised an error
+    frames: tuple[tuple[str, int, str, str], ...] = ()  # file, line, function and source line of each
+    seconds: float = 0.0  # duration of the body
     properties: bytes | None = None
-    lines: tuple[str, ...] = ()  # all that was logged
+    lines: tuple[str, ...] = ()  # all log lines
 
 
 class RemoteTask:
-    """The task, as its body on a worker sees it: a snapshot that reports home."""
+    """The task that a body on a worker gets: a snapshot that reports to the kernel."""
 
-    def __init__(self, facts: Facts, reporter: Reporter, send: Send | None) -> None:
+    def __init__(self, facts: TaskFacts, reporter: Reporter, send: Send | None) -> None:
         self.run_id = facts.run_id
         self.path = facts.path
         self.key = facts.key
@@ -90,26 +90,26 @@ class RemoteTask:
 
     @property
     def id(self) -> str:
-        """Unique over all runs: the run's id and the path."""
+        """The run's id and the path: unique across runs."""
         return f"{self.run_id}/{self.path}"
 
     def progress(self, done: float, total: float | None = None, text: str | None = None) -> None:
-        """Show how far the body is; at most ten times a second."""
+        """Show the body's progress in the notebook, at most ten times a second."""
         if self._send is not None:
             total = None if total is None else float(total)
             message = {"done": float(done), "total": total, "text": None if text is None else str(text)}
-            self._reporter.progress(self._send, self._token, message)
+            self._reporter.send_progress(self._send, self._token, message)
 
     def log(self, message: object, data: Any = None, level: str = "info") -> None:
-        """Add a line under this task."""
+        """Add a log line under this task."""
         line = json.dumps([level, str(message), data], default=repr)
         self._lines.append(line)
         if self._send is not None and len(line) < MAX_MESSAGE:
-            self._reporter.say(self._send, self._token, {"line": line, "n": len(self._lines)})
+            self._reporter.send(self._send, self._token, {"line": line, "n": len(self._lines)})
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What was logged."""
+        """The log lines, as JSON."""
         return tuple(self._lines)
 
     def __reduce__(self) -> NoReturn:
@@ -119,39 +119,39 @@ class RemoteTask:
         return f"<Task {self.path!r} attempt {self.attempt} of run {self.run_id}>"
 
 
-# The body -----------------------------------------------------------------------------------------
+# Running a body -----------------------------------------------------------------------------------
 
 
-def execute(package: bytes) -> bytes:
-    """Call a body, and give what came of it; it raises nothing."""
-    unpacked: Package = pickle.loads(package)  # noqa: S301  # what an executor is for
-    facts = unpacked.facts
-    _belong_to(facts.home)
+def execute(pickled: bytes) -> bytes:
+    """Run the body of a pickled `Request` and return a pickled `Response`. Errors of the body are in it."""
+    request: Request = pickle.loads(pickled)  # noqa: S301  # an executor runs code that it is sent
+    facts = request.facts
+    _follow(facts.kernel)
     send = sender(facts.route)
     task = RemoteTask(facts, reporter, send)
     if send is not None:
-        reporter.say(send, facts.token, {"begun": True})
+        reporter.send(send, facts.token, {"begun": True})
     began = time.monotonic()
     try:
-        parcel = _packed(_call(unpacked, task))
-    except BaseException as error:  # noqa: BLE001  # it is raised at home
-        parcel = _packed_raise(error)
+        response = _value_response(_call(request, task))
+    except BaseException as error:  # noqa: BLE001  # the kernel raises it
+        response = _error_response(error)
     finally:
         reporter.forget(facts.token)
     seconds = time.monotonic() - began
     properties = _pickled(task.output_properties) if task.output_properties else None
-    return pickle.dumps(parcel._replace(seconds=seconds, properties=properties, lines=task.lines))
+    return pickle.dumps(response._replace(seconds=seconds, properties=properties, lines=task.lines))
 
 
-def _call(package: Package, task: RemoteTask) -> Any:
-    token = _here.set(task)
+def _call(request: Request, task: RemoteTask) -> Any:
+    token = _current_task.set(task)
     try:
-        body = _bodies.get(package.digest, package.body)
-        args, named = pickle.loads(package.arguments)  # noqa: S301
+        body = _bodies.get(request.digest, request.body)
+        args, named = pickle.loads(request.arguments)  # noqa: S301
         value = body(*args, **named)
         return _await(value) if inspect.isawaitable(value) else value
     finally:
-        _here.reset(token)
+        _current_task.reset(token)
 
 
 def _await(value: Awaitable[Any]) -> Any:
@@ -162,10 +162,10 @@ def _await(value: Awaitable[Any]) -> Any:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(main())
-    return _in_thread_of_its_own(lambda: asyncio.run(main()))  # where the engine itself runs on a loop
+    return _in_new_thread(lambda: asyncio.run(main()))  # this thread runs the executor's own event loop
 
 
-def _in_thread_of_its_own(function: Callable[[], Any]) -> Any:
+def _in_new_thread(function: Callable[[], Any]) -> Any:
     from concurrent.futures import ThreadPoolExecutor
     from contextvars import copy_context
 
@@ -173,23 +173,23 @@ def _in_thread_of_its_own(function: Callable[[], Any]) -> Any:
         return pool.submit(copy_context().run, function).result()
 
 
-# The task whose body is called, while its arguments are unpickled: it is one of them.
-_here: ContextVar[RemoteTask] = ContextVar("trigger_nb_remote_task")
+# The task whose body runs; the unpickled arguments refer to it.
+_current_task: ContextVar[RemoteTask] = ContextVar("trigger_nb_remote_task")
 
 
 class TaskSlot:
-    """Stands for the task among the arguments, on their way."""
+    """The place of the task among pickled arguments: it is unpickled as the worker's task."""
 
     def __reduce__(self) -> Any:
-        return _the_task, ()
+        return _get_current_task, ()
 
 
-def _the_task() -> RemoteTask:
-    return _here.get()
+def _get_current_task() -> RemoteTask:
+    return _current_task.get()
 
 
 class _Bodies:
-    """The bodies that were unpickled last, by digest."""
+    """A cache of the bodies that were unpickled last, by digest."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -211,41 +211,41 @@ class _Bodies:
 _bodies = _Bodies()
 
 
-# What comes home ----------------------------------------------------------------------------------
+# Responses ----------------------------------------------------------------------------------------
 
 
-def _packed(value: Any) -> Parcel:
+def _value_response(value: Any) -> Response:
     try:
-        return Parcel(ok=True, value=_pickling.dumps(value))
-    except Exception as error:  # noqa: BLE001  # of any object's `__reduce__`
+        return Response(ok=True, value=_pickling.dumps(value))
+    except Exception as error:  # noqa: BLE001  # an object's `__reduce__` can raise anything
         cls: type[Any] = value.__class__
         kind = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-        return Parcel(ok=True, kind=kind, reason=f"it cannot be pickled: {error}")
+        return Response(ok=True, kind=kind, reason=f"it cannot be pickled: {error}")
 
 
-def _packed_raise(error: BaseException) -> Parcel:
-    """An error that left the body, with where that was."""
+def _error_response(error: BaseException) -> Response:
+    """An error that the body raised, with its traceback."""
     where = f"{socket.gethostname()}, process {os.getpid()}"
     found = traceback.extract_tb(error.__traceback__)
     frames = [each for each in found if each.filename != __file__][-_FRAMES_KEPT:]
-    return _packed_error(error)._replace(
+    return _chained_error(error)._replace(
         where=where,
         frames=tuple((each.filename, each.lineno or 0, each.name, each.line or "") for each in frames),
     )
 
 
-def _packed_error(error: BaseException, depth: int = 0) -> Parcel:
-    """An error with its cause and context, which a pickle of it does not have."""
+def _chained_error(error: BaseException, depth: int = 0) -> Response:
+    """An error with its cause and context, which a pickled error lacks."""
     pickled = _pickled_error(error)
     if pickled is None:
-        return Parcel(ok=False, data=_as_data(error))
+        return Response(ok=False, data=_as_data(error))
     cause, context = error.__cause__, error.__context__
     linked = {"cause": cause, "context": None if context is cause else context}
-    return Parcel(
+    return Response(
         ok=False,
         value=pickled,
         linked=tuple(
-            (name, _packed_error(each, depth + 1))
+            (name, _chained_error(each, depth + 1))
             for name, each in linked.items()
             if each is not None and depth < _CHAIN_KEPT
         ),
@@ -254,7 +254,7 @@ def _packed_error(error: BaseException, depth: int = 0) -> Parcel:
 
 
 def _pickled_error(error: BaseException) -> bytes | None:
-    """As itself, else in its parts, if it can be unpickled so."""
+    """The pickled error, or else its pickled parts; None if neither can be unpickled."""
     for form in (error, _Parts(error)):
         pickled = _pickled(form)
         if pickled is not None and _can_be_unpickled(pickled, type(error)):
@@ -263,24 +263,24 @@ def _pickled_error(error: BaseException) -> bytes | None:
 
 
 def _can_be_unpickled(pickled: bytes, cls: type) -> bool:
-    """Many classes of errors cannot: their `__init__` takes something else than `args`."""
+    """Whether an error can be unpickled. Many cannot, because their `__init__` takes other arguments than `args`."""
     try:
         return type(pickle.loads(pickled)) is cls  # noqa: S301
-    except Exception:  # noqa: BLE001  # of that `__init__`
+    except Exception:  # noqa: BLE001  # `__init__` can raise anything
         return False
 
 
 class _Parts:
-    """An error that is put together again without its `__init__`."""
+    """An error that is unpickled without a call of its `__init__`."""
 
     def __init__(self, error: BaseException) -> None:
         self._error = error
 
     def __reduce__(self) -> Any:
-        return _put_together, (type(self._error), self._error.args, vars(self._error))
+        return _rebuild, (type(self._error), self._error.args, vars(self._error))
 
 
-def _put_together(cls: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
+def _rebuild(cls: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -296,24 +296,24 @@ def _as_data(error: BaseException) -> str:
 def _pickled(value: Any) -> bytes | None:
     try:
         return _pickling.dumps(value)
-    except Exception:  # noqa: BLE001  # of any object's `__reduce__`
+    except Exception:  # noqa: BLE001  # an object's `__reduce__` can raise anything
         return None
 
 
 # The process --------------------------------------------------------------------------------------
 
 
-def _belong_to(home: tuple[str, int]) -> None:
-    """Make a process of a pool live and die with its kernel.
+def _follow(kernel: tuple[str, int]) -> None:
+    """Make a pool's process ignore interrupts and end with its kernel.
 
-    An interrupt of the kernel, which its process group gets as a whole, is for the kernel to act on:
-    it would break a pool for good. And when the kernel is killed, nobody would tell the pool's processes.
+    An interrupt goes to the kernel's whole process group, and would break the pool for good. When the kernel is
+    killed, its pool's processes get no signal, and would stay.
     """
     multiprocessing = sys.modules.get("multiprocessing")
     parent = multiprocessing.parent_process() if multiprocessing is not None else None
-    if parent is None or home != (socket.gethostname(), parent.pid) or _owned.is_set():
+    if parent is None or kernel != (socket.gethostname(), parent.pid) or _following.is_set():
         return
-    _owned.set()
+    _following.set()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -324,11 +324,11 @@ def _belong_to(home: tuple[str, int]) -> None:
     threading.Thread(target=watch, name="trigger_nb kernel watch", daemon=True).start()
 
 
-_owned = threading.Event()
+_following = threading.Event()
 
 
-def lines_of(texts: Sequence[str]) -> list[tuple[str, str, Any]]:
-    """What was logged, as `RemoteTask.log` was given it. Raises `ValueError` when it is not that."""
+def parsed_lines(texts: Sequence[str]) -> list[tuple[str, str, Any]]:
+    """Level, message and data of log lines that `RemoteTask.log` wrote. Raises `ValueError` for any other text."""
     found: list[tuple[str, str, Any]] = []
     for text in texts:
         level, message, data = json.loads(text)

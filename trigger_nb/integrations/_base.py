@@ -1,7 +1,7 @@
-"""What every integration is made of: an authenticated client, and tasks that use it.
+"""The base class of integrations: an authenticated client, and tasks that use it.
 
-An integration says how its client is made and which of the service's errors are worth another attempt;
-its methods are tasks. `docs/how-to/write-an-integration.md` builds one from nothing.
+An integration opens a client and decides which of the service's errors are worth another attempt; its methods are
+tasks. `docs/how-to/write-an-integration.md` builds one from scratch.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from .._call import Call
     from .._task import Options, Properties
 
-SHORTEST_DELAY = 1.0  # seconds, for a limit that says when it is lifted
+SHORTEST_DELAY = 1.0  # seconds before the next attempt after a rate limit
 
 ClientT = TypeVar("ClientT")
 T = TypeVar("T")
 
 
 class SecretText(Protocol):
-    """A `pydantic.SecretStr`, or what is made like it."""
+    """A `pydantic.SecretStr`, or an object with the same method."""
 
     def get_secret_value(self) -> str:
         """The text."""
@@ -42,9 +42,14 @@ class SecretText(Protocol):
 
 
 class Credential:
-    """A token, key or password: given, or read from an environment variable when it is used.
+    """A token, key or password: an argument, or read from an environment variable when a task needs it.
 
-    It is never shown, pickled or stored: whatever a run keeps or shows has "•••" in its place.
+    - `argument`: how to pass the credential, for messages: `"Slack(token=...)"`.
+    - `given`: the credential as text or a `SecretStr`; None to read an environment variable.
+    - `variables`: names of environment variables, read in this order.
+
+    A credential is never shown, pickled or stored: all that a run stores or shows has "•••" in its place. Raises
+    `InvalidOptionError` if `given` is neither text nor a `SecretStr`.
 
     >>> Credential("Slack(token=...)", "xoxb-1234", "SLACK_BOT_TOKEN")
     <credential: given>
@@ -58,7 +63,7 @@ class Credential:
         self._variables = variables
 
     def read(self) -> str:
-        """The secret itself. Raises `MissingCredentialError`."""
+        """The secret itself. Raises `MissingCredentialError` if there is none."""
         found = self.find()
         if found is None:
             variable = self._variables[0]
@@ -70,7 +75,7 @@ class Credential:
         return found
 
     def find(self) -> str | None:
-        """The secret itself, or None where there is none."""
+        """The secret itself, or None if there is none."""
         given = self._given
         if given is None:
             found = next(filter(None, map(os.environ.get, self._variables)), None)
@@ -86,26 +91,26 @@ class Credential:
         return f"<credential: from {' or '.join(self._variables)}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a credential is not pickled: make the integration where it is used")
+        raise TypeError("a credential cannot be pickled: create the integration in the process that uses it")
 
 
 class Integration(Generic[ClientT]):
-    """A service in jobs. Given to a job by name, `io.<name>` is a copy that is bound to the run.
+    """Base class of integrations. A job gets one by name, and `io.<name>` is a copy bound to the run.
 
-    A subclass sets the class's attributes, defines `open_client` and `should_retry`, and adds methods
-    that call `task`. Nothing is connected, and no library imported, before a task needs the client.
+    A subclass sets the class attributes, defines `open_client` and `should_retry`, and adds methods that call
+    `task`. The client is opened, and its library imported, when the first task needs it.
     """
 
-    service: ClassVar[str]  # as people call it: "Slack"
+    service: ClassVar[str]  # the service's name: "Slack"
     icon: ClassVar[str]
-    extra: ClassVar[str] = ""  # the extra of trigger-nb that installs its library; "" for one of your own
+    extra: ClassVar[str] = ""  # the extra of trigger-nb that installs the library; "" if there is none
     retry: ClassVar[Retry] = standard_backoff
-    # An async client belongs to the event loop that it was first used on: each loop gets its own.
+    # Whether each event loop gets its own client, as an async client needs.
     client_per_loop: ClassVar[bool] = True
 
     def __init__(self) -> None:
-        self._io: Any = None  # of the run that this copy is bound to
-        self._clients = _Clients[ClientT]()  # one for all copies
+        self._io: Any = None  # the `io` of the run that this copy is bound to
+        self._clients = _Clients[ClientT]()  # shared by all copies
 
     # What a subclass defines ------------------------------------------------------------------
 
@@ -114,14 +119,14 @@ class Integration(Generic[ClientT]):
         raise NotImplementedError(f"{type(self).__name__}.open_client")
 
     async def close_client(self, client: ClientT) -> None:
-        """Close what `open_client` opened, where the library asks for it."""
+        """Close a client, if the library requires that."""
 
     def should_retry(self, error: Exception) -> bool | RetryAt | None:
-        """Whether another attempt may end better.
+        """Whether another attempt may succeed.
 
-        False: no. True: yes, as `retry` says. `RetryAt`: yes, then; that is for a limit that says when
-        it is lifted. None: not an error of the service, so as the call's own `retry` says, and not at all
-        without one.
+        Return True to retry as the policy `retry` says, `RetryAt` to retry at a given time (for a rate limit), and
+        False to fail the task. Return None for an error that is not the service's: the task is then retried
+        only if the call has its own `retry`.
         """
 
     # What a run uses --------------------------------------------------------------------------
@@ -141,7 +146,7 @@ class Integration(Generic[ClientT]):
         self, key: Any, body: Callable[..., T], *args: Any, **options: Unpack[Options]
     ) -> Call[T]: ...
     def run_task(self, key: Any, body: Callable[..., Any], *args: Any, **options: Any) -> Call[Any]:
-        """As `io.run_task`, for a body that uses the client.
+        """Run a task whose body uses the client, as `io.run_task` does.
 
         ```
         async def archive(channel, client):
@@ -150,9 +155,8 @@ class Integration(Generic[ClientT]):
         await io.slack.run_task("archive", archive, "C123")
         ```
 
-        The body's parameters named `client`, `task` and `io` are filled; without `args`, up to three
-        other required ones get them by position, in that order. The icon, the retries and what to do about
-        errors are the service's unless the options say otherwise.
+        The body gets `client`, `task` and `io` by these parameter names; without `args`, it gets them by
+        position in this order. Icon, retries and error handling are the integration's unless `options` set them.
         """
         return self._submit(key, body, args, cast("Options", options), "task")
 
@@ -168,9 +172,12 @@ class Integration(Generic[ClientT]):
         returns: Any = None,
         retry: Retry | None = None,
     ) -> Call[Any]:
-        """A task for a method of this class: `body(params, client, task)`, or fewer after `params`.
+        """Run the task of a method of this class.
 
-        Parameters that are None are left out. `retry` is the method's own policy, in place of the class's.
+        - `body`: called as `body(params, client, task)`; it may leave out the last parameters.
+        - `params`: the request's parameters. Those that are None are left out.
+        - `returns`: the result's type, for values that the store cannot rebuild without it.
+        - `retry`: the method's retry policy, in place of the class's.
         """
         params = {name: value for name, value in params.items() if value is not None}
         options: Options = {"name": name, "params": params, **(task_options or {})}
@@ -182,7 +189,7 @@ class Integration(Generic[ClientT]):
 
     @property
     def native(self) -> ClientT:
-        """The client itself, for use outside of tasks. What it does there is not recorded."""
+        """The client itself, for use outside of tasks. Its calls are not recorded."""
         key = _running_loop() if self.client_per_loop else _ANYWHERE
         credentials = tuple(each.find() for each in vars(self).values() if isinstance(each, Credential))
         return self._clients.get(key, credentials, self._open)
@@ -195,7 +202,7 @@ class Integration(Generic[ClientT]):
 
     @contextmanager
     def needs_extra(self) -> Generator[None]:
-        """Around the import of its library: `MissingExtraError` says how to install it."""
+        """A context for importing the library. Raises `MissingExtraError`, with the command that installs it."""
         began = time.monotonic()
         try:
             yield
@@ -230,11 +237,8 @@ class Integration(Generic[ClientT]):
     ) -> Call[Any]:
         if self._io is None:
             raise UsageError(
-                f"this {type(self).__name__} is not bound to a run. In a job, write io.use(it), or give it to "
-                'the job, integrations={"'
-                + self.icon
-                + f'": it}}, and write io.{self.icon}; outside of a job, '
-                "use the client itself, .native"
+                f"this {type(self).__name__} is not bound to a run. Pass integrations={{{self.icon!r}: ...}} to the "
+                f"job and use io.{self.icon}, or use io.use(...); outside of a job, use the client: .native"
             )
         defaults: Options = {"icon": self.icon, "retry": retry or self.retry}
         service = _Service(self, options.get("retry"))
@@ -255,12 +259,12 @@ class Methods(Generic[T]):
 
 
 def retry_only(task_options: Options | None) -> Options:
-    """Of the options of a method that works by subtasks, what holds for each of them."""
+    """The options of a method that also apply to each of its subtasks."""
     return {"retry": task_options["retry"]} if task_options and "retry" in task_options else {}
 
 
 def _users_frame() -> Any:
-    """The frame that called the method: the first one out of here that is none of an integration's."""
+    """The frame that called the method: the innermost frame outside of integrations."""
     frame = sys._getframe(2)
     while frame.f_back is not None and isinstance(frame.f_locals.get("self"), (Integration, Methods)):
         frame = frame.f_back
@@ -268,11 +272,11 @@ def _users_frame() -> Any:
 
 
 class _Service:
-    """What one call's task gets of the integration."""
+    """The integration's part in the task of one call: the client, and the decision about errors."""
 
     def __init__(self, integration: Integration[Any], retry: Any) -> None:
         self._integration = integration
-        self._retry = retry  # the call's own; None: the integration's
+        self._retry = retry  # the call's own policy; None: the integration's
 
     def client(self) -> Any:
         return self._integration.native
@@ -284,18 +288,16 @@ class _Service:
         if answer is None:
             return None if self._retry is not None else SkipRetrying()
         if isinstance(answer, RetryAt):
-            # Being told to wait is no failure, so it counts against a limit only if the call has set one.
+            # A rate limit is not a failure: it counts as an attempt only if the call has its own limit.
             return None if self._is_last(attempt) else _not_at_once(answer, now)
         return None if answer else SkipRetrying()
 
     def _should_retry(self, error: Exception) -> bool | RetryAt | None:
         try:
             return self._integration.should_retry(error)
-        except Exception as fault:  # noqa: BLE001  # an answer can be like none that it knows: it is still that error
+        except Exception as fault:  # noqa: BLE001  # a fault in `should_retry` must not hide the task's error
             name = type(self._integration).__name__
-            error.add_note(
-                f"{name}.should_retry could not tell whether to try again: {secrets.hide(repr(fault))}"
-            )
+            error.add_note(f"{name}.should_retry failed: {secrets.hide(repr(fault))}")
             return None
 
     def _is_last(self, attempt: int) -> bool:
@@ -304,12 +306,12 @@ class _Service:
 
 
 def _not_at_once(answer: RetryAt, now: float) -> RetryAt:
-    """A limit that is said to be lifted already is not, or the clocks differ."""
+    """At least a second from now: a limit that should be lifted already still holds, or the clocks differ."""
     return answer if answer.due_at(now) >= now + SHORTEST_DELAY else RetryAt(SHORTEST_DELAY, answer.error)
 
 
 class _Anywhere:
-    """Stands for the event loop where there is none, or where it does not matter."""
+    """The key of a client that belongs to no event loop."""
 
 
 _ANYWHERE = _Anywhere()
@@ -323,7 +325,7 @@ def _running_loop() -> Any:
 
 
 class _Clients(Generic[ClientT]):
-    """The open clients of one integration. Another credential gets another client."""
+    """The open clients of one integration, by event loop. A changed credential opens a new client."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -332,7 +334,7 @@ class _Clients(Generic[ClientT]):
     def get(self, key: Any, credentials: tuple[str | None, ...], make: Callable[[], ClientT]) -> ClientT:
         with self._lock:
             for loop in [each for each in self._open if each is not _ANYWHERE and each.is_closed()]:
-                del self._open[loop]  # its client refers to it, so neither would ever go
+                del self._open[loop]  # the client refers to its loop, so neither would be freed
             found = self._open.get(key)
             if found is None or found[0] != credentials:
                 found = self._open[key] = (credentials, make())

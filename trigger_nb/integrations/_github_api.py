@@ -1,4 +1,4 @@
-"""GitHub's client, when its errors pass, and how its API is called: what all groups of methods share."""
+"""GitHub's client, its errors and its calls, for all groups of methods."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ._verdicts import by_status, is_connection_error, reset_at, retry_after
 if TYPE_CHECKING:
     import githubkit
 
-Answer: TypeAlias = dict[str, Any]  # what GitHub says, as it says it
+Answer: TypeAlias = dict[str, Any]  # GitHub's message, unchanged
 
-# Seconds. githubkit would wait for ever; GitHub itself gives a request up after ten.
+# Seconds. githubkit has no timeout; GitHub itself ends a request after ten.
 _TIMEOUT = 30.0
 
-# Seconds, for a limit that does not say when it is lifted: "wait for at least one minute".
+# Seconds, for a limit without an end time: "wait for at least one minute".
 _UNTOLD = 60.0
 
 
 class GitHubApi(Integration["githubkit.GitHub[Any]"]):
-    """What `GitHub` is without its methods."""
+    """The integration without its methods."""
 
     service = "GitHub"
     icon = "github"
@@ -48,11 +48,11 @@ class GitHubApi(Integration["githubkit.GitHub[Any]"]):
             self._token.read(),
             base_url=self._base_url,
             timeout=_TIMEOUT,
-            # It opens a connection for each request: loading the certificates each time would take longer.
+            # githubkit opens a connection for each request; loading the certificates each time would be slow.
             ssl_verify=httpx.create_ssl_context(),
             auto_retry=False,
             http_cache=False,
-            # GitHub says what it takes; the SDK's copy of that may be older.
+            # GitHub validates requests; the SDK's copy of the schema may be outdated.
             rest_api_validate_body=False,
         )
 
@@ -65,7 +65,7 @@ class GitHubApi(Integration["githubkit.GitHub[Any]"]):
         return True if is_connection_error(cause) else None
 
     def _place(self, owner: str, repo: str, issue_number: int | None = None) -> list[Property]:
-        """What a task shows of where it works: the repository, and the issue."""
+        """The properties that name the repository and the issue."""
         shown = [Property("Repository", f"{owner}/{repo}", url=self._page(owner, repo))]
         if issue_number is not None:
             page = self._page(owner, repo, "issues", str(issue_number))
@@ -73,25 +73,25 @@ class GitHubApi(Integration["githubkit.GitHub[Any]"]):
         return shown
 
     def _organization(self, org: str) -> list[Property]:
-        """As `_place`, for what belongs to an organization."""
+        """The properties that name the organization."""
         return [Property("Organization", org, url=self._page(org))]
 
     def _page(self, *parts: str) -> str | None:
-        """Where people read what programs read at the API's address; None where that is not known."""
+        """The address of the web pages for the API's address; None if unknown."""
         address = self._base_url.rstrip("/")
         site = address.removesuffix("/api/v3").replace("://api.", "://", 1)
         return None if site == address else "/".join([site, *parts])
 
 
 def _limit_lifted(response: Any) -> RetryAt | None:
-    """When a rate limit is lifted, where one is the cause; a 403 can also be for want of a permission."""
+    """The end of the rate limit that caused an error; None if the cause is another, such as a permission."""
     if response.status_code not in (403, 429):
         return None
     if (told := retry_after(response.headers)) is not None:
         return told
     if response.headers.get("x-ratelimit-remaining") == "0":
         told = reset_at(response.headers, "x-ratelimit-reset", "unix")
-        # A time that is past is one by another clock. To ask again at once would go on until it is right.
+        # A time in the past comes from another clock. Retrying at once would repeat until that clock is reached.
         return told if told is not None and told.due_at(now := time.time()) > now else RetryAt(_UNTOLD)
     is_limit = response.status_code == 429 or "secondary rate" in response.text
     return RetryAt(_UNTOLD) if is_limit else None
@@ -100,7 +100,7 @@ def _limit_lifted(response: Any) -> RetryAt | None:
 def request(operation: str, label: str = "", field: str = "") -> Callable[..., Awaitable[Any]]:
     """A task's body that makes one call: `request("issues.get")` is `client.rest.issues.async_get(**params)`.
 
-    With the answer's `field` the row shows, under `label`, what came of it.
+    The row shows the answer's `field` under `label`.
     """
     return partial(_request, operation, label, field)
 
@@ -114,7 +114,7 @@ async def _request(
     try:
         response = await getattr(getattr(client.rest, group), f"async_{name}")(**params)
     except RequestFailed as error:
-        error.args = (secrets.hide(_complaint(error.response)),)  # by itself it tells only the status
+        error.args = (secrets.hide(_complaint(error.response)),)  # its own text has only the status
         raise
     answer = response.json() if response.content else None
     task.output_properties = [*_result(answer, label, field), *_rate_limit(response.headers)]
@@ -122,11 +122,11 @@ async def _request(
 
 
 def _complaint(response: Any) -> str:
-    """What GitHub has against a request."""
+    """GitHub's messages about a failed request."""
     try:
         said = response.json()
         details = [said["message"], *map(json.dumps, said.get("errors", ())), said.get("documentation_url")]
-    except (ValueError, KeyError, TypeError):  # with 5xx it can be a page of HTML
+    except (ValueError, KeyError, TypeError):  # a 5xx can have a page of HTML
         details = [response.text[:200]]
     return f"{response.status_code}: {' '.join(filter(None, details))}"
 

@@ -1,4 +1,4 @@
-"""The part of GitHub's API that is Git itself."""
+"""GitHub's API for Git objects and refs."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Git(Methods[GitHubApi]):
         signature: str | None = None,
         task_options: Options | None = None,
     ) -> Call[Answer]:
-        """Write a commit of a tree on its parents; the commit, with its `sha`. No ref moves to it."""
+        """Write a commit of a tree with its parents; the commit, with its `sha`. No ref is changed."""
         params = {
             "owner": owner,
             "repo": repo,
@@ -99,7 +99,7 @@ class Git(Methods[GitHubApi]):
     def create_ref(
         self, key: Any, *, owner: str, repo: str, ref: str, sha: str, task_options: Options | None = None
     ) -> Call[Answer]:
-        """Make a branch or a tag: `ref="refs/heads/fix"`, in full, names the commit `sha`; the ref."""
+        """Create a branch or a tag: the full name `ref="refs/heads/fix"` for the commit `sha`; the ref."""
         return self._integration.task(
             key,
             request("git.create_ref"),
@@ -125,7 +125,7 @@ class Git(Methods[GitHubApi]):
     def list_matching_refs(
         self, key: Any, *, owner: str, repo: str, ref: str, task_options: Options | None = None
     ) -> Call[list[Answer]]:
-        """The refs that begin so: `ref="heads/release-"`, without "refs/"."""
+        """The refs whose names start with `ref`: `ref="heads/release-"`, without "refs/"."""
         return self._integration.task(
             key,
             request("git.list_matching_refs"),
@@ -146,7 +146,7 @@ class Git(Methods[GitHubApi]):
         force: bool | None = None,
         task_options: Options | None = None,
     ) -> Call[Answer]:
-        """Move a ref, `ref="heads/main"`, to another commit; the ref. Not backwards unless by `force`."""
+        """Move a ref, `ref="heads/main"`, to another commit; the ref. Only `force` moves it backwards."""
         return self._integration.task(
             key,
             request("git.update_ref"),
@@ -184,7 +184,7 @@ class Git(Methods[GitHubApi]):
     ) -> Call[Answer]:
         """Write a tag with a message for the object `object`; the tag, with its `sha`.
 
-        It is seen once a ref names it: `create_ref(..., ref="refs/tags/v1", sha=tag["sha"])`.
+        The tag appears once a ref names it: `create_ref(..., ref="refs/tags/v1", sha=tag["sha"])`.
         """
         params = {
             "owner": owner,

@@ -1,4 +1,4 @@
-"""One exchange over HTTP: what is sent, and what is made of the answer."""
+"""One HTTP request and its response."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ from .._task import Task
 if TYPE_CHECKING:
     from httpx import AsyncClient, Request, Response
 
-# RFC 9110, section 9.2: what asks for nothing to be done, and what does the same when it is done twice.
+# RFC 9110, section 9.2: safe methods, and idempotent ones.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 IDEMPOTENT = _SAFE | {"PUT", "DELETE"}
 
-# Parameters that hold credentials, beside those whose names say so as headers' names do. Under these there
-# may be plain words too, which are shorter.
+# More names of parameters that hold credentials. Their values may also be plain words, which are shorter.
 _PRIVATE = frozenset({"auth", "key", "sig", "signature", "token", "x-amz-signature"})
 _LONGER_THAN_WORDS = 16
 
-_NOTED = 500  # characters of what a service says with an error
+_NOTED = 500  # characters of an error response that are added as a note
 _CHUNK = 256 * 1024
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """What a call sends, and which answers it takes."""
+    """A request, and the statuses that it accepts."""
 
     method: str
     url: str
@@ -41,7 +40,7 @@ class Exchange:
     idempotency_header: str | None = None
 
     def __post_init__(self) -> None:
-        # A service may repeat them, in a redirect or an error: they are kept out of all that is recorded.
+        # A service may repeat credentials in a redirect or an error: they are hidden in all records.
         named: list[tuple[str, Any]] = [*parse_qsl(urlsplit(self.url).query)]
         for part in ("params", "headers", "data", "json"):
             named += _items(self.given.get(part))
@@ -54,14 +53,14 @@ class Exchange:
         return {"method": self.method, "url": self.url, **self.given}
 
     def request(self, client: AsyncClient, task: Task) -> Request:
-        """The request, with the task's idempotency key if it asks for something to be done."""
+        """The request, with the task's idempotency key unless its method is safe."""
         request = client.build_request(self.method, self.url, **self.given)
         if self.idempotency_header is not None and self.method not in _SAFE:
             request.headers.setdefault(self.idempotency_header, task.idempotency_key)
         return request
 
     def check(self, response: Response) -> None:
-        """Raise `httpx.HTTPStatusError`, with what the service says, for an answer that is not taken."""
+        """Raise `httpx.HTTPStatusError`, with the response's text as a note, for a status that is not accepted."""
         import httpx
 
         if response.status_code in self.allow_status:
@@ -75,7 +74,7 @@ class Exchange:
 
 
 def is_private(name: str) -> bool:
-    """Whether a header or parameter holds a credential, by its name."""
+    """Whether the name of a header or parameter says that it holds a credential."""
     return _plain(name) in _PRIVATE or _SENSITIVE.search(_plain(name)) is not None
 
 
@@ -88,7 +87,7 @@ def _plain(name: str) -> str:
 
 
 def content(response: Response) -> Any:
-    """The body as its content type says: JSON's values, text or bytes; None for none."""
+    """The body by its content type: JSON values, text or bytes; None for an empty body."""
     if not response.content:
         return None
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -102,7 +101,7 @@ def content(response: Response) -> Any:
 
 
 async def download(client: AsyncClient, exchange: Exchange, path: str, task: Task) -> dict[str, Any]:
-    """Write the answer's body to a file, which is there when all of it is."""
+    """Write the response's body to a file, which appears once it is complete."""
     import anyio
 
     draft = f"{path}.{task.idempotency_key[-12:]}.part"
@@ -114,7 +113,7 @@ async def download(client: AsyncClient, exchange: Exchange, path: str, task: Tas
             await response.aread()
         exchange.check(response)
         total = _total(response)
-        _remove(draft)  # of an attempt that was killed, or a link that would have another file overwritten
+        _remove(draft)  # left by a killed attempt, or a link that would overwrite another file
         async with await anyio.open_file(draft, "xb") as file:
             async for chunk in response.aiter_bytes(_CHUNK):
                 await file.write(chunk)
@@ -131,7 +130,7 @@ async def download(client: AsyncClient, exchange: Exchange, path: str, task: Tas
 
 
 def _total(response: Response) -> int | None:
-    """The size of the body, where the service tells that of what arrives and not of what is sent."""
+    """The size of the body; None if it is unknown or is the compressed size."""
     told = response.headers.get("content-length", "")
     return int(told) if told.isdecimal() and "content-encoding" not in response.headers else None
 

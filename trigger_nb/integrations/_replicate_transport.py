@@ -11,9 +11,9 @@ _TIMEOUT = 60.0  # seconds
 
 
 def transport() -> httpx.AsyncHTTPTransport:
-    """What goes before the SDK's own transport, which repeats up to ten times what is not a POST.
+    """A transport that bypasses the SDK's own one, which repeats requests other than POST up to ten times.
 
-    The SDK gives it to an async client and to a sync one, so it is both.
+    The SDK passes it to an async client and to a sync one, so it is both.
     """
     import httpx
 
@@ -39,7 +39,7 @@ def transport() -> httpx.AsyncHTTPTransport:
 
 
 def _limited(request: httpx.Request) -> httpx.Request:
-    """A request that waits for an answer no longer than `_TIMEOUT`: the SDK's `create` would wait for ever."""
+    """The request with a timeout of at most `_TIMEOUT`: the SDK's `create` has none."""
     given: dict[str, float | None] = request.extensions["timeout"]
     limits = {name: _TIMEOUT if limit is None else limit for name, limit in given.items()}
     request.extensions = {**request.extensions, "timeout": limits}

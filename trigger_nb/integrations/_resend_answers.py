@@ -9,7 +9,7 @@ from .._task import Property, Task
 
 
 def answered(answer: Mapping[str, Any], task: Task, *shown: Property) -> dict[str, Any]:
-    """What Resend said, without the headers that the SDK puts into it."""
+    """Resend's answer, without the headers that the SDK adds to it, and the task's output properties."""
     said = dict(answer)
     headers = {name.lower(): value for name, value in said.pop("http_headers", {}).items()}
     limit = (
@@ -31,7 +31,7 @@ def email_page(id: str) -> str:
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it came of."""
+    """An error and its causes."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""Resend's SDK for more than one key: what the integration takes for its client."""
+"""The client of the Resend integration: the SDK with more than one key in a process."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class ResendClient:
-    """The SDK with a key and an address of its own: `client.Domains.list()` is `resend.Domains.list()`.
+    """The SDK with its own key and address: `client.Domains.list()` is `resend.Domains.list()`.
 
-    The SDK has one key and one address for the whole process, in its module. These calls use neither, and
-    touch neither: two integrations with different keys, and code that uses the SDK by itself, do not meet.
-    What the SDK offers for that is that its HTTP client can be replaced: ours sends what comes of a call of
-    a `ResendClient` with that client's key, and everything else unchanged with the one that was there.
+    The SDK has one key and one address for the whole process, in its module. A `ResendClient` neither reads nor
+    changes them, so integrations with different keys, and code that uses the SDK directly, do not affect each
+    other. For this it replaces the SDK's HTTP client, with one that sends the requests of a `ResendClient` with that
+    client's key, and passes all others to the previous HTTP client.
     """
 
     if TYPE_CHECKING:
@@ -50,24 +50,24 @@ class ResendClient:
         return f"<ResendClient for {self._base_url}>"
 
     def call(self, method: Any, *args: Any, **options: Any) -> Any:
-        """Call a method of the SDK's with this client's key and address."""
+        """Call a method of the SDK with this client's key and address."""
         _see_to_the_sender()
         token = _calling.set(self)
         try:
             answer = method(*args, **options)
         finally:
             _calling.reset(token)
-        # The SDK's own subclass of dict would not come back from the store as what it is.
+        # The store would not return the SDK's own subclass of dict.
         return dict(cast("dict[str, Any]", answer)) if isinstance(answer, dict) else answer
 
     def address(self, url: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-        """A request that the SDK made out for the process's account, for this one."""
+        """The SDK's request, with this client's key and address in place of the process's."""
         path = url.removeprefix(self._sdk.api_url)
         return self._base_url + path, {**headers, "Authorization": f"Bearer {self._api_key}"}
 
 
 class _Group:
-    """A class of the SDK's, as part of a client."""
+    """A class of the SDK, as an attribute of a client."""
 
     def __init__(self, client: ResendClient, cls: type[Any]) -> None:
         self._client = client
@@ -89,7 +89,7 @@ class _Group:
 
 
 class _Sender:
-    """The SDK's HTTP client: `inner`, and before it whatever belongs to a `ResendClient` is made out to it."""
+    """An HTTP client for the SDK: it sets key and address of a `ResendClient`'s requests, then calls `inner`."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -98,7 +98,7 @@ class _Sender:
         client = _calling.get()
         if client is not None:
             url, headers = client.address(url, headers)
-        # What is made out is not so a second time, should `inner` have another of these in it.
+        # `inner` may contain another `_Sender`, which must not change the request again.
         token = _calling.set(None)
         try:
             return self._inner.request(method=method, url=url, headers=headers, **content)
@@ -111,7 +111,7 @@ _replacing = threading.Lock()
 
 
 def _see_to_the_sender() -> None:
-    """Have the SDK send by a `_Sender`, also when its HTTP client was set since."""
+    """Make the SDK use a `_Sender`, even if its HTTP client was replaced in the meantime."""
     import resend
 
     with _replacing:

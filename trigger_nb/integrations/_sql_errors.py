@@ -1,4 +1,4 @@
-"""Which of a database's errors pass by themselves."""
+"""Which errors of a database are transient."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _CONNECTION_CLASS = "08"
 # on, that there is no connection or no longer one.
 _NUMBERS = frozenset({1205, 1213, 1040, 1053, 1927, 2002, 2003, 2006, 2013, 2055, 4031})
 
-# libpq gives no code for a connection that is not made, or breaks. These say that the next is not made either.
+# libpq has no codes for connection errors. With these texts, the next connection would fail as well.
 _WITHOUT_CODE = ("OperationalError", "ConnectionTimeout")
 _REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "no password supplied")
 
 
 def is_transient(error: Any) -> bool:
-    """Whether an error of a driver, `DBAPIError.orig`, may be gone at the next attempt."""
+    """Whether the next attempt may succeed after a driver's error (`DBAPIError.orig`)."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None:
         return code & 0xFF in _SQLITE

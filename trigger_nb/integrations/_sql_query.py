@@ -1,4 +1,4 @@
-"""A statement of SQL with its parameters, and what is taken of its result."""
+"""An SQL statement with its parameters, and the rows of its result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Row: TypeAlias = dict[str, Any]
 
 _WRITING = re.compile(r"\s*(insert|update|delete|merge|replace|truncate|create|alter|drop)\b", re.IGNORECASE)
-_SHOWN = 80  # characters of a statement in its task's row
+_SHOWN = 80  # longest statement that a task's row shows, in characters
 
 
 class Query:
@@ -27,7 +27,7 @@ class Query:
 
     @property
     def statement(self) -> Any:
-        """As SQLAlchemy takes it."""
+        """The statement as an SQLAlchemy construct."""
         from sqlalchemy import text
 
         return text(self._given) if isinstance(self._given, str) else self._given
@@ -37,16 +37,16 @@ class Query:
         return connection.execute(self.statement, self.parameters)
 
     def params(self) -> dict[str, Any]:
-        """The task's input: what people read, and what is compared with that of a stored result (R6)."""
+        """The task's input: it is shown, and compared with the input of a stored result (R6)."""
         return {"statement": self._text, "parameters": self._values}
 
     def properties(self) -> dict[str, str]:
-        """What its row shows."""
+        """The text that the task's row shows."""
         line = " ".join(self._text.split())
         return {"Statement": line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"}
 
     def refuse_to_write(self) -> None:
-        """A read is rolled back: what it has written would be lost, and nothing would say so."""
+        """Refuse a statement that writes: a read is rolled back, and its writes would be lost without a message."""
         if _WRITING.match(self._text):
             raise InvalidOptionError(
                 "a fetch only reads, and this statement writes. Use execute, whose result has the rows that "
@@ -61,7 +61,7 @@ class Query:
         first = next(iter(self.parameters), none) if many else self.parameters or none
         options: dict[str, Any] = {"compile_kwargs": {"render_postcompile": True}}
         if first and getattr(self._given, "is_dml", False):
-            # Without values of its own it sets the columns that are named in its parameters.
+            # Without own values, it sets the columns that its parameters name.
             options["column_keys"] = list(first)
         compiled = self._given.compile(**options)
         return str(compiled), self.parameters if many else {**plain(compiled.params or none), **first} or None
@@ -88,7 +88,7 @@ def value(result: CursorResult[Any]) -> Any:
 
 
 def plain(row: Mapping[Any, Any]) -> Row:
-    """SQLAlchemy has a kind of text of its own for names, which could not be stored."""
+    """Convert SQLAlchemy's own text class for names to `str`, which can be stored."""
     return {str(name): value for name, value in row.items()}
 
 

@@ -1,7 +1,7 @@
-"""Writes that take effect once: a table in the user's database says which have been made.
+"""Exactly-once writes: a table in the user's database has a row for each committed write.
 
-A row is written in the transaction of the write itself, so that there are both or neither. It holds what
-the write gave, which becomes the result of an attempt that finds it.
+The row is inserted in the same transaction as the write, so both are committed or neither is. It holds the
+write's result, which a later attempt returns when it finds the row.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-WRITES = "trigger_nb_writes"  # the execution option of a connection that is going to write
+WRITES = "trigger_nb_writes"  # the execution option of a connection that will write
 
 
 class Writes:
-    """The table, in whichever database it is asked for."""
+    """The table of committed writes, in any database."""
 
     def __init__(self, name: str, schema: str | None, *, create: bool) -> None:
         self._name = name
         self._schema = schema
         self._create = create
         self._lock = threading.Lock()
-        self._ready: WeakSet[Engine] = WeakSet()  # the databases that are known to have it
+        self._ready: WeakSet[Engine] = WeakSet()  # databases that have the table
 
     def once(self, engine: Engine, key: str, write: Callable[[Connection], T]) -> T:
-        """What `write(connection)` returns, or returned when it was made for this key."""
+        """The result of `write(connection)`, or the stored result if this key has one."""
         self._make_sure_of_table(engine)
         try:
             return self._attempt(engine, key, write)
         except _TakenError:
-            pass  # by an attempt that has committed meanwhile: its row is there now
+            pass  # another attempt has committed in the meantime: its row exists now
         try:
             return self._attempt(engine, key, write)
-        except _TakenError as refused:  # for another reason, in a table that the user has made
+        except _TakenError as refused:  # the user's own table raised it for another reason
             raise refused.reason from None
 
     def forget(self, engine: Engine, older_than: timedelta) -> int:
-        """Delete the rows that are older; how many there were."""
+        """Delete older rows; the number of deleted rows."""
         self._make_sure_of_table(engine)
         old = self._table.c.created_at < _now() - older_than
         with writing(engine) as connection:
@@ -69,7 +69,7 @@ class Writes:
             return value
 
     def _claim(self, connection: Connection, key: str) -> None:
-        """Insert the row before anything is written: whoever comes second waits here for the first's end."""
+        """Insert the row before the write: a second attempt waits here until the first has ended."""
         from sqlalchemy.exc import IntegrityError
 
         try:
@@ -88,7 +88,7 @@ class Writes:
                 with writing(engine) as connection:
                     self._table.create(connection, checkfirst=True)
             except SQLAlchemyError:
-                # Two can find it missing at once, and one of them then fails to create it.
+                # Two attempts may find the table missing at the same time; one of them then fails to create it.
                 if not inspect(engine).has_table(self._name, self._schema):
                     raise
             self._ready.add(engine)
@@ -109,7 +109,7 @@ class Writes:
 
 
 class _TakenError(Exception):
-    """Another attempt has made the write, it seems."""
+    """Raised if another attempt seems to have committed the write."""
 
     def __init__(self, reason: IntegrityError) -> None:
         self.reason = reason
@@ -119,7 +119,7 @@ class _TakenError(Exception):
 def writing(engine: Engine) -> Generator[Connection]:
     """A connection in a transaction, committed at the end."""
     with engine.connect() as connection:
-        # The number of rows is not always asked for otherwise.
+        # Otherwise SQLAlchemy does not always ask for the number of rows.
         connection.execution_options(**{WRITES: True, "preserve_rowcount": True})
         with connection.begin():
             yield connection
@@ -127,7 +127,7 @@ def writing(engine: Engine) -> Generator[Connection]:
 
 @contextmanager
 def reading(engine: Engine) -> Generator[Connection]:
-    """A connection in a transaction that cannot write, where the database knows such, and is rolled back."""
+    """A connection in a transaction that is rolled back, and is read-only if the database supports that."""
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             connection.execution_options(postgresql_readonly=True)
@@ -142,7 +142,7 @@ def reading(engine: Engine) -> Generator[Connection]:
 
 
 def _now() -> datetime:
-    """In UTC, and without saying so: not every database keeps a time zone."""
+    """The time in UTC, without a time zone: not every database stores one."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
@@ -161,16 +161,16 @@ def _encode(value: Any) -> str:
 def _decode(result: str | None, table: str, key: str) -> Any:
     if result is None:
         raise ValueNotStoredError(
-            f"this write was made before, and what it gave is not known: it committed by itself, before its "
-            f"transaction had ended, or it changed tables in a database that commits then, as MySQL does. "
-            f"To have it made again, delete the row {key!r} of {table}."
+            f"this write was committed before, but its result is unknown: it committed by itself before its "
+            f"transaction ended, or it changed tables in a database that then commits, such as MySQL. "
+            f"To make it again, delete the row {key!r} of {table}."
         )
     stored = json.loads(result)
     return _codec.decode(stored["form"], json.loads(stored["text"]), _Inline())
 
 
 class _Inline:
-    """In place of files: bytes that are large stand in the text itself."""
+    """A replacement for value files: large bytes are stored in the text itself."""
 
     def put(self, data: bytes) -> str:
         return base64.b64encode(data).decode("ascii")

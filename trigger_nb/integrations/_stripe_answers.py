@@ -19,7 +19,7 @@ _THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 
 
 def write(task: Task, method: Callable[..., Any], *args: Any) -> Any:
-    """Call a method that writes, with the key that makes it happen once only."""
+    """Call a method that writes, with the task's idempotency key."""
     import stripe
 
     try:
@@ -31,12 +31,12 @@ def write(task: Task, method: Callable[..., Any], *args: Any) -> Any:
 
 
 def plain(answer: Any) -> dict[str, Any]:
-    """Stripe's answer as it was sent: the SDK's objects hold the key and are not made to be stored."""
+    """Stripe's answer as plain data. The SDK's objects contain the key, and must not be stored."""
     return json.loads(answer.last_response.body)
 
 
 def keep_secret(answer: dict[str, Any], name: str) -> None:
-    """Have it hidden in what the task printed as well: the SDK logs whole answers when it is told to."""
+    """Hide a secret of the answer in the task's output as well: the SDK may log whole answers."""
     if secret := answer.get(name):
         secrets.add(secret)
 
@@ -47,7 +47,7 @@ def split(params: dict[str, Any], name: str) -> tuple[str, dict[str, Any]]:
 
 
 def link(label: str, made: Any, page: str) -> Property:
-    """The id of what was made, with a link to its page in the dashboard."""
+    """The id of a created object, with a link to its page in the dashboard."""
     where = [_DASHBOARD, made.stripe_account, None if made["livemode"] else "test", page, made["id"]]
     return Property(label, made["id"], url="/".join(filter(None, where)))
 
@@ -58,7 +58,7 @@ def receipt(charge: Any) -> list[Property]:
 
 
 def money(amount: int, currency: str) -> str:
-    """An amount as people write it.
+    """An amount with its currency.
 
     >>> money(1999, "eur"), money(1999, "jpy"), money(1999, "kwd")
     ('19.99 EUR', '1,999 JPY', '1.999 KWD')

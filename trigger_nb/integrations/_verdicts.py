@@ -1,4 +1,4 @@
-"""Which errors are worth another attempt, and when: what services that speak HTTP have in common."""
+"""Which errors of HTTP services are worth another attempt, and when."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Literal
 
 from ..retry import RetryAt
 
-# A status that says nothing against the request itself: it came too early, took too long, or met a
-# server that could not take it now. Of the others below 500 every next attempt would end the same way.
+# Statuses of requests that came too early, took too long or were over a limit. With any other status below 500,
+# another attempt would fail in the same way.
 _TRANSIENT = frozenset({408, 425, 429})
 
-# The errors of a connection that could not be made, or broke, in the libraries that SDKs are built on.
+# Connection errors and timeouts of the HTTP libraries that SDKs use.
 _CONNECTION_ERRORS = {
     "aiohttp": ("ClientConnectionError", "ClientPayloadError"),
     "httpx": ("NetworkError", "RemoteProtocolError", "TimeoutException"),
@@ -30,7 +30,7 @@ _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def by_status(status: int, lifted: RetryAt | None = None) -> bool | RetryAt:
-    """What an HTTP status says. `lifted` is when a limit is lifted, where the response tells.
+    """Whether to retry after a response with this status. `lifted` is the time that a rate limit ends, if known.
 
     >>> by_status(503), by_status(404), by_status(429, RetryAt(30))
     (True, False, RetryAt(when=30, error=None))
@@ -41,7 +41,7 @@ def by_status(status: int, lifted: RetryAt | None = None) -> bool | RetryAt:
 
 
 def is_connection_error(error: BaseException) -> bool:
-    """Whether it is a connection that could not be made or broke, or took too long; of any HTTP library."""
+    """Whether an error, of any HTTP library, is a failed or broken connection or a timeout."""
     if isinstance(error, (ConnectionError, TimeoutError)):
         return True
     return any(
@@ -53,7 +53,7 @@ def is_connection_error(error: BaseException) -> bool:
 
 
 def retry_after(headers: Mapping[str, str], name: str = "retry-after") -> RetryAt | None:
-    """When to come again by the header `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3)."""
+    """The time in the header `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3). None without one."""
     text = _header(headers, name)
     if text is None:
         return None
@@ -69,9 +69,9 @@ def retry_after(headers: Mapping[str, str], name: str = "retry-after") -> RetryA
 
 
 def reset_at(headers: Mapping[str, str], name: str, form: ResetFormat) -> RetryAt | None:
-    """When a limit is lifted by the service's own header; None where it does not tell.
+    """The time that a rate limit ends, from a service's own header; None without one.
 
-    "duration" is what OpenAI writes: "1m30.5s", "20ms".
+    `form` is the format of the header. "duration" is OpenAI's: "1m30.5s", "20ms".
     """
     text = _header(headers, name)
     try:
@@ -94,5 +94,5 @@ def _parsed(text: str, form: ResetFormat) -> RetryAt:
 
 
 def _header(headers: Mapping[str, str], name: str) -> str | None:
-    """A header by its name in any case: libraries differ in what they hand out."""
+    """A header by its name, in any case: libraries differ in the case of names."""
     return next((value for given, value in headers.items() if given.lower() == name), None)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .._call import Call
 
 _PENALTY = RetryAt(30)
-_TIMEOUT = (10, 60)  # seconds to connect and to read; pyairtable's own is none at all
-_BATCH = 10  # records a request, at most, says Airtable
+_TIMEOUT = (10, 60)  # seconds to connect and to read; pyairtable has no timeout by default
+_BATCH = 10  # Airtable's maximum of records in a request
 
 Record = dict[str, Any]
 
@@ -72,7 +72,7 @@ class Airtable(Integration["Api"]):
         from pyairtable import Api
 
         api = Api(self._api_key.read(), timeout=_TIMEOUT, retry_strategy=None, endpoint_url=self._base_url)
-        # Threads share the session. Cookies are all that requests would change in it, and no call needs one.
+        # Threads share the session. Requests would only change its cookies, which no call needs.
         api.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return api
 
@@ -83,7 +83,9 @@ class Airtable(Integration["Api"]):
         import requests
 
         if isinstance(error, requests.HTTPError) and error.response is not None:
-            if "PUBLIC_API_BILLING_LIMIT_EXCEEDED" in error.response.text:  # a 429 too, but until next month
+            if (
+                "PUBLIC_API_BILLING_LIMIT_EXCEEDED" in error.response.text
+            ):  # also a 429, but it lasts until next month
                 return False
             return by_status(error.response.status_code, _PENALTY)
         return True if is_connection_error(error) else None
@@ -105,7 +107,7 @@ class Table(Methods[Airtable]):
         self._where = {"base": base, "table": table}
         self._properties = [
             Property("Base", base, url=f"https://airtable.com/{base}"),
-            # Airtable's pages go by ids; a name is no address.
+            # Airtable's pages have addresses by id, not by name.
             Property("Table", table, url=f"https://airtable.com/{base}/{table}" if _is_id(table) else None),
         ]
 
@@ -121,7 +123,7 @@ class Table(Methods[Airtable]):
         task_options: Options | None = None,
         **more: Any,
     ) -> Call[list[Record]]:
-        """All records, or those that `formula` and `view` let through; as many requests as it takes."""
+        """All records, or those that `formula` and `view` select, with as many requests as needed."""
         asked = {"formula": formula, "view": view, "fields": fields, "sort": sort, "max_records": max_records}
         return self._integration.task(
             key,
@@ -186,8 +188,8 @@ class Table(Methods[Airtable]):
     ) -> Call[list[Record]]:
         """Delete records by their ids: `[{"id": "rec...", "deleted": True}]`.
 
-        Airtable refuses to delete what is not there: where it deleted and its answer was lost, the next
-        attempt ends in that error.
+        Airtable refuses to delete a record that does not exist: if it deleted a record and the answer was lost, the
+        next attempt ends in that error.
         """
         return self._integration.task(
             key,
@@ -204,7 +206,7 @@ class Table(Methods[Airtable]):
     def _in_batches(
         self, body: Callable[..., list[Record]], records: Sequence[Any], task_options: Options | None
     ) -> Callable[..., list[Record]] | Callable[..., Awaitable[list[Record]]]:
-        """The body for so many records: one that sends them at once, or ten by ten in subtasks."""
+        """The body for a number of records: one request for up to ten, otherwise a subtask for each ten."""
         if len(records) <= _BATCH:
             return body
         airtable = self._integration
@@ -262,7 +264,7 @@ def _delete_records(params: dict[str, Any], client: Api) -> list[Any]:
 
 
 def _split(params: dict[str, Any], client: Api) -> tuple[Any, dict[str, Any]]:
-    """The table, and what is asked of it."""
+    """The properties of a task: the table and the request."""
     options = dict(params)
     return client.table(options.pop("base"), options.pop("table")), options
 

@@ -35,10 +35,10 @@ class GitHub(GitHubApi):
     address, for a GitHub Enterprise Server `https://HOST/api/v3`.
 
     **Retried** (https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api): 403 and 429
-    that a rate limit is the cause of: after the seconds of `retry-after`; with `x-ratelimit-remaining: 0` at
+    caused by a rate limit: after the seconds of `retry-after`; with `x-ratelimit-remaining: 0` at
     the time of `x-ratelimit-reset`; a minute later where neither tells. 5xx; broken connections. No other
     error is: 401, a 403 for want of a permission, 404, 422 end the task at once. The error, a
-    `githubkit.exception.RequestFailed`, says what GitHub said.
+    `githubkit.exception.RequestFailed`, has GitHub's message.
 
     GitHub takes no idempotency key: when the kernel dies between GitHub's answer and its record, or the
     connection breaks after the request was taken, the next attempt makes it again. An issue or a comment
@@ -138,7 +138,7 @@ class Issues(Methods[GitHub]):
         assignees: Sequence[str],
         task_options: Options | None = None,
     ) -> Call[Answer]:
-        """Give an issue to people, by their logins; the issue. Those who are assigned already stay so."""
+        """Assign an issue to users, by their logins; the issue. Existing assignees stay."""
         return self._integration.task(
             key,
             request("issues.add_assignees"),
@@ -161,7 +161,7 @@ class Issues(Methods[GitHub]):
         labels: Sequence[str],
         task_options: Options | None = None,
     ) -> Call[list[Answer]]:
-        """Put labels on an issue; all that it has now. A label that does not exist is made."""
+        """Add labels to an issue; all labels of the issue. A label that does not exist is created."""
         return self._integration.task(
             key,
             request("issues.add_labels"),
@@ -220,7 +220,7 @@ class Reactions(Methods[GitHub]):
         content: Reaction,
         task_options: Options | None = None,
     ) -> Call[Answer]:
-        """React to a comment on an issue; the reaction. The same one again is the one that is there."""
+        """React to a comment on an issue; the reaction. A repeated reaction returns the existing one."""
         return self._integration.task(
             key,
             request("reactions.create_for_issue_comment"),
@@ -294,7 +294,7 @@ class Webhooks(Methods[GitHub]):
     ) -> Call[Answer]:
         """Have events sent to `config["url"]`; the webhook, with its `id`.
 
-        `config["secret"]`, text or a `SecretStr`, is what GitHub signs them with; it is not kept.
+        `config["secret"]`, text or a `SecretStr`, is the key that GitHub signs the events with; it is not stored.
         """
         group, where, shown = self._owner(owner, repo, org)
         params = {"name": "web", "config": _usable(config), "events": events, "active": active, **where}
@@ -343,7 +343,7 @@ class Webhooks(Methods[GitHub]):
         task_options: Options | None = None,
         **more: Any,
     ) -> Call[Answer]:
-        """Change a webhook; the webhook. A `config` replaces the one that is there, its secret too."""
+        """Change a webhook; the webhook. A `config` replaces the existing one with its secret."""
         group, where, shown = self._owner(owner, repo, org)
         config = None if config is None else _usable(config)
         params = {"hook_id": hook_id, "config": config, "events": events, "active": active, **more, **where}
@@ -380,16 +380,18 @@ class Webhooks(Methods[GitHub]):
     def _owner(
         self, owner: str | None, repo: str | None, org: str | None
     ) -> tuple[str, dict[str, str], builtins.list[Property]]:
-        """Whose webhooks: the API's group, its parameters, and what is shown of it."""
+        """The webhooks' owner: the API's group, its parameters, and the properties that the task shows."""
         if org is None and owner is not None and repo is not None:
             return "repos", {"owner": owner, "repo": repo}, self._integration._place(owner, repo)
         if org is not None and owner is None and repo is None:
             return "orgs", {"org": org}, self._integration._organization(org)
-        raise InvalidOptionError("a webhook is a repository's, owner= and repo=, or an organization's, org=")
+        raise InvalidOptionError(
+            "a webhook belongs to a repository (pass owner= and repo=) or to an organization (pass org=)"
+        )
 
 
 def _usable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A webhook's configuration as GitHub takes it. From here on its secret is shown nowhere."""
+    """A webhook's configuration for GitHub. Its secret is hidden everywhere from now on."""
     secret = Credential('config["secret"]', config.get("secret")).find()
     return dict(config) if secret is None else {**config, "secret": secret}
 

@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
     from .._call import Call
 
-_HOME = "trigger_nb.home"  # of a request: the place that gets the credentials
+_HOME = "trigger_nb.home"  # the extension of a request that names the host that gets the credentials
 
 
 @dataclass(frozen=True)
 class Response:
-    """What a service answered.
+    """A service's response.
 
-    `body` is what the content type says: JSON's values, text, or bytes; None when there was none. Names of
-    `headers` are in lower case; those that hold a credential, such as set-cookie, are left out.
+    `body` is JSON values, text or bytes, by the content type; None if it was empty. Names of `headers` are in
+    lower case; headers that hold a credential, such as set-cookie, are left out.
 
     >>> Response(200, {"content-type": "application/json"}, {"id": 7}).body["id"]
     7
@@ -49,10 +49,10 @@ class Response:
 
 @dataclass(frozen=True)
 class ResetHeaders:
-    """A service's own headers for its rate limit: requests allowed, requests left, and when it is lifted.
+    """Names of a service's own rate limit headers: requests allowed, requests left, and the end of the limit.
 
-    `format` is how that time is written: "unix" (seconds), "unix_milliseconds", "iso8601", or "duration",
-    which is "1m30.5s".
+    `format` is the format of that time: "unix" (seconds), "unix_milliseconds", "iso8601" or "duration", such
+    as "1m30.5s".
 
     >>> ResetHeaders("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "unix").reset
     'x-ratelimit-reset'
@@ -73,7 +73,7 @@ class HTTP(Integration["httpx.AsyncClient"]):
     where that redirects to. Redirects are followed. `timeout` is in seconds, for each step of a request.
     `client_options` go to `httpx.AsyncClient`: `auth`, `verify`, `http2`.
 
-    With each request but GET, HEAD and OPTIONS goes the task's idempotency key, in `idempotency_header`
+    Every request except GET, HEAD and OPTIONS carries the task's idempotency key in `idempotency_header`
     (https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/); None sends none.
 
     **Retried**: 429 and 503 when `Retry-After` says (RFC 9110, section 10.2.3), or the service's own headers,
@@ -82,9 +82,9 @@ class HTTP(Integration["httpx.AsyncClient"]):
     again when it may have been done (section 9.2.2): with 5xx, a timeout, or a connection that broke after
     it was made.
 
-    A service that takes no notice of the key may do a POST twice: when it answers 5xx after it has done it,
-    when the connection breaks, or when the kernel dies between the answer and its record. Where that matters,
-    switch the header off, so that at least the first two end in an error.
+    A service that ignores the key may execute a POST twice: if it answers 5xx after executing it, if the
+    connection breaks, or if the kernel dies between the answer and its record. If that matters, switch the header
+    off: the first two cases then end in an error.
     """
 
     service = "HTTP"
@@ -128,7 +128,7 @@ class HTTP(Integration["httpx.AsyncClient"]):
         kept_home = {name.lower() for name in private}
 
         async def keep_home(request: httpx.Request) -> None:
-            # Redirects pass here too, with what was noted when the first request did.
+            # Redirects pass here too, with the extensions of the first request.
             home: httpx.URL = request.extensions.setdefault(_HOME, base or request.url)
             if not _is_at(home, request.url):
                 for name in [name for name in request.headers if name in kept_home or is_private(name)]:
@@ -154,7 +154,7 @@ class HTTP(Integration["httpx.AsyncClient"]):
             return is_connection_error(error) and self._may_be_sent_again(error.request)
         if isinstance(error, httpx.InvalidURL):
             return False
-        # The attempt took longer than the task's own `timeout`: what it sent is not known here.
+        # The attempt took longer than the task's `timeout`: it may have sent the request.
         return True if is_connection_error(error) and self._idempotency_header is not None else None
 
     def request(
@@ -171,7 +171,7 @@ class HTTP(Integration["httpx.AsyncClient"]):
         allow_status: Collection[int] = (),
         task_options: Options | None = None,
     ) -> Call[Response]:
-        """A request; the answer's `status`, `headers` and `body`: JSON's values, text or bytes.
+        """Send a request; the response's `status`, `headers` and `body`: JSON values, text or bytes.
 
         `params` is the query, and `json`, `data` (a form) or `content` the body that is sent. Raises
         `httpx.HTTPStatusError` when the status is not 2xx and not in `allow_status`.
@@ -271,10 +271,10 @@ class HTTP(Integration["httpx.AsyncClient"]):
         headers: Mapping[str, str] | None = None,
         task_options: Options | None = None,
     ) -> Call[dict[str, Any]]:
-        """GET into a file, piece by piece: its `path`, its `size` in bytes, its `sha256`.
+        """GET into a file, in chunks; the file's `path`, `size` in bytes and `sha256`.
 
-        The file is there when all of it is, in place of one that was there before. A replay gives the same
-        answer, and does not look for the file.
+        The file appears once it is complete, and replaces an existing one. A replay returns the same
+        result without checking the file.
         """
         exchange = self._exchange("GET", url, {"params": params, "headers": headers}, ())
         target = os.path.abspath(os.path.expanduser(path))
@@ -325,7 +325,7 @@ class HTTP(Integration["httpx.AsyncClient"]):
         return again and (response.status_code < 500 or self._may_be_sent_again(response.request))
 
     def _may_be_sent_again(self, request: httpx.Request) -> bool:
-        """Although it may have been done."""
+        """Whether to send a request again that the service may have executed already."""
         header = self._idempotency_header
         return request.method in IDEMPOTENT or (header is not None and header in request.headers)
 
@@ -367,7 +367,7 @@ def _told(response: httpx.Response, limits: ResetHeaders | None) -> Properties:
 def _sorted(
     headers: Mapping[str, str | SecretText],
 ) -> tuple[dict[str, str], dict[str, Credential]]:
-    """Those that anyone may see, and those that hold a credential."""
+    """Headers without credentials, and headers that hold one."""
     plain: dict[str, str] = {}
     private: dict[str, Credential] = {}
     for name, value in headers.items():
@@ -379,6 +379,6 @@ def _sorted(
 
 
 def _is_at(home: httpx.URL, url: httpx.URL) -> bool:
-    """Whether it is the same host, by a connection that is no less private."""
+    """Whether a URL has the same host and a connection that is at least as private."""
     less = home.scheme == "https" and url.scheme != "https"
     return (home.host, home.port) == (url.host, url.port) and not less

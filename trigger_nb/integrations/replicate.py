@@ -35,7 +35,7 @@ Body = Callable[..., Awaitable[Any]]
 
 
 class Replicate(Integration["Client"]):
-    """Replicate's HTTP API. The client is `replicate.Client`; its `async_` methods are meant for bodies.
+    """Replicate's HTTP API. The client is `replicate.Client`; bodies use its `async_` methods.
 
     `api_token`: without one, `REPLICATE_API_TOKEN` is read when it is needed. `poll_interval` is in seconds,
     half a second or `REPLICATE_POLL_INTERVAL` by default.
@@ -45,9 +45,9 @@ class Replicate(Integration["Client"]):
     error is. A prediction that failed is not made again unless `task_options={"retry": 3}` says so.
 
     Replicate takes no idempotency key: when the kernel dies between Replicate's answer to a `create` and its
-    record, or the connection breaks after it was taken, the next attempt makes, and pays for, another. From
-    then on its id is in the store: a killed kernel, an interrupt or a broken connection while a prediction
-    runs costs nothing, the next pass waits for the same one.
+    record, or the connection breaks after it was taken, the next attempt creates, and pays for, another one. Once
+    the prediction's id is in the store, a killed kernel, an interrupt or a broken connection costs nothing: the
+    next pass waits for the same prediction.
 
     Outputs that are files come as URLs. Replicate deletes files and outputs after an hour
     (https://replicate.com/docs/topics/predictions/data-retention): download what you need in a task.
@@ -78,7 +78,7 @@ class Replicate(Integration["Client"]):
         return client
 
     async def close_client(self, client: Any) -> None:
-        await client._async_client.aclose()  # there is no public way
+        await client._async_client.aclose()  # replicate has no public method for it
 
     def should_retry(self, error: Exception) -> bool | RetryAt | None:
         from replicate.exceptions import ReplicateError
@@ -290,10 +290,10 @@ class Trainings(Methods[Replicate]):
 def _awaited(
     replicate: Replicate, task_options: Options | None, result: Callable[[dict[str, Any]], Any]
 ) -> Body:
-    """The body that makes a prediction in one subtask and waits for it in the next.
+    """A body that creates a prediction in one subtask and waits for it in the next.
 
-    So a prediction is made once, whatever happens while it runs. One that was known to have failed when this
-    attempt began is followed by another: that is what the attempt is for.
+    So a prediction is created once, even if the kernel dies while it runs. If a prediction had failed before this
+    attempt, the attempt creates another one.
     """
     tried = retry_only(task_options)
 
@@ -338,11 +338,11 @@ async def _wait(params: dict[str, Any], client: Any, task: Task) -> dict[str, An
 
 
 def _fault(prediction: dict[str, Any], given: dict[str, Any]) -> str:
-    """Why there is no output of a prediction that has ended; "" when there is."""
+    """The reason that an ended prediction has no output; "" if it has one."""
     if prediction["status"] != "succeeded":
         return prediction["error"] or f"the prediction was {prediction['status']}"
     if given and not prediction["input"]:
-        return "the output is gone: Replicate deletes what a prediction was given and gave after an hour"
+        return "the output is gone: Replicate deletes inputs and outputs of predictions after an hour"
     return ""
 
 
@@ -355,7 +355,7 @@ def _model_error(prediction: dict[str, Any], fault: str) -> Exception:
     return error
 
 
-# `client` is a replicate.Client, whose models are those of pydantic 1: what is stored is plain data.
+# `client` is a replicate.Client. Its models are pydantic 1 models, so plain data is stored.
 
 
 async def _create(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:

@@ -25,10 +25,10 @@ from ._verdicts import by_status, is_connection_error, retry_after
 if TYPE_CHECKING:
     from .._call import Call
 
-# These come as 429 too, but no wait that a task could make lifts them.
+# These errors are 429 as well, but no wait of a task ends them.
 _QUOTAS = frozenset({"daily_quota_exceeded", "monthly_quota_exceeded"})
 
-# What the SDK calls an error of its HTTP client, whose own error is then the context.
+# The SDK's name for an error of its HTTP client. The client's own error is the context.
 _NOT_ANSWERED = "HttpClientError"
 
 
@@ -46,8 +46,8 @@ class Resend(Integration[ResendClient]):
     The idempotency key goes with `emails.send` and `batch.send`, so that no attempt sends a second e-mail.
     Resend keeps it for 24 hours (https://resend.com/docs/dashboard/emails/idempotency-keys): an attempt that
     is made later, when the kernel died between Resend's answer and its record, sends again. The other calls
-    take no key: when the connection breaks after `audiences.create` was done, the next attempt makes a
-    second audience. Contacts are known by their e-mail address and stay single.
+    take no key: when the connection breaks after `audiences.create` was done, the next attempt creates a
+    second audience. Contacts are identified by their e-mail address, so there is no second one.
     """
 
     service = "Resend"
@@ -133,8 +133,8 @@ class Emails(Methods[Resend]):
     ) -> Call[dict[str, Any]]:
         """Send an e-mail; Resend's answer, `{"id": ...}`.
 
-        `from_` is the sender, `"Jane <jane@acme.inc>"`: `from` is a word of Python's, but
-        `**{"from": ...}` is taken too. `more` is whatever else the API takes: `cc`, `bcc`, `reply_to`,
+        `from_` is the sender, `"Jane <jane@acme.inc>"`: `from` is a Python keyword, but
+        `**{"from": ...}` works too. `more` is whatever else the API takes: `cc`, `bcc`, `reply_to`,
         `attachments`, `headers`, `scheduled_at`, `tags`, `template`.
         """
         params = {"from": from_, "to": to, "subject": subject, "html": html, "text": text, **more}
@@ -148,7 +148,7 @@ class Emails(Methods[Resend]):
         )
 
     def get(self, key: Any, *, email_id: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
-        """An e-mail that was sent: its parts, and `last_event`, how far it has come."""
+        """A sent e-mail: its parts, and `last_event`, its delivery status."""
         return self._integration.task(
             key,
             _get_email,
@@ -172,9 +172,8 @@ class Batch(Methods[Resend]):
     ) -> Call[dict[str, Any]]:
         """Send up to 100 e-mails at once; Resend's answer, `{"data": [{"id": ...}, ...]}`.
 
-        Each is a mapping of what the API takes: `{"from": ..., "to": ..., "subject": ..., "html": ...}`.
-        One that is not valid fails them all, or with `batch_validation="permissive"` is left out and told
-        under `errors`.
+        Each e-mail is a mapping: `{"from": ..., "to": ..., "subject": ..., "html": ...}`. An invalid one fails
+        the whole batch; with `batch_validation="permissive"` it is left out and listed under `errors`.
         """
         return self._integration.task(
             key,
@@ -187,7 +186,7 @@ class Batch(Methods[Resend]):
 
 
 class Audiences(Methods[Resend]):
-    """`io.resend.audiences`: lists of contacts. Resend calls them segments by now; they are the same."""
+    """`io.resend.audiences`: lists of contacts. Resend now calls them segments."""
 
     def create(self, key: Any, *, name: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
         """Make an audience; Resend's answer, with its `id`."""
@@ -242,9 +241,9 @@ class Audiences(Methods[Resend]):
 
 
 class Contacts(Methods[Resend]):
-    """`io.resend.contacts`: of an audience, or without an `audience_id` of the whole account.
+    """`io.resend.contacts`: contacts of an audience, or of the whole account without an `audience_id`.
 
-    One is named by its `id` or its `email`.
+    A contact is named by its `id` or its `email`.
     """
 
     def create(
@@ -389,7 +388,7 @@ def _send_batch(params: dict[str, Any], client: Any, task: Task) -> dict[str, An
     return answered(answer, task, Property("Sent", f"{len(answer['data'])} of {len(emails)}"))
 
 
-# The SDK's `Audiences` makes these same requests, each with a warning that its name is deprecated.
+# The SDK's `Audiences` makes the same requests, but warns that the name is deprecated.
 
 
 def _create_audience(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ._verdicts import by_status, is_connection_error, reset_at
 if TYPE_CHECKING:
     from .._call import Call
 
-_TIMEOUT = 60.0  # seconds; the SDK's own is none at all
+_TIMEOUT = 60.0  # seconds; the SDK has no timeout by default
 
 Address: TypeAlias = "str | tuple[str, str]"  # an address, or an address and a name
 
@@ -73,7 +73,7 @@ class SendGrid(Integration[Any]):
         if isinstance(error, HTTPError):
             refused: Any = error
             return by_status(refused.status_code, reset_at(refused.headers, "x-ratelimit-reset", "unix"))
-        if isinstance(error, (URLError, HTTPException)):  # the SDK is on urllib
+        if isinstance(error, (URLError, HTTPException)):  # the SDK uses urllib
             return True
         return True if is_connection_error(error) else None
 
@@ -89,7 +89,7 @@ class SendGrid(Integration[Any]):
         task_options: Options | None = None,
         **more: Any,
     ) -> Call[dict[str, Any]]:
-        """Send a mail, `POST /v3/mail/send`: `{"message_id": "..."}`, by which SendGrid's logs know it.
+        """Send a mail, `POST /v3/mail/send`; `{"message_id": "..."}`, the id in SendGrid's logs.
 
         An address is text, or an address and a name. `more` is whatever else the body of the request takes,
         as JSON: `template_id="d-..."`, `categories=["welcome"]`, `reply_to={"email": "help@example.com"}`.
@@ -112,7 +112,7 @@ class SendGrid(Integration[Any]):
         )
 
 
-# What the SDK's `Mail` makes a request of; the rest of the parameters are in the request as they are.
+# The parameters of the SDK's `Mail`; the others go into the request unchanged.
 _OF_MAIL = ("from_email", "to_emails", "subject", "plain_text_content", "html_content")
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .._call import Call
 
-# Slack answers 200 and names the error in the body. These pass by themselves; the others do not.
+# Slack answers 200 and names the error in the body. These errors are transient.
 _TRANSIENT = frozenset({"internal_error", "ratelimited", "rate_limited", "service_unavailable"})
 
 
@@ -132,12 +132,12 @@ async def _join_conversation(params: dict[str, Any], client: Any) -> dict[str, A
 
 
 def _code(error: Any) -> str:
-    """The name that Slack has for an error; "" for an answer that is not Slack's, such as a page of HTML."""
+    """Slack's name of an error; "" for an answer that is not Slack's, such as a page of HTML."""
     data: Any = getattr(error.response, "data", None)
     code: Any = data.get("error") if hasattr(data, "get") else None
     return code if isinstance(code, str) else ""
 
 
 def _status(response: Any) -> int:
-    """With an answer that is no JSON, though it says so, the SDK hands out aiohttp's response."""
+    """The status code of an answer. For invalid JSON, the SDK returns aiohttp's response."""
     return response.status_code if hasattr(response, "status_code") else response.status

@@ -41,15 +41,15 @@ Parameters: TypeAlias = "Mapping[str, Any] | Sequence[Mapping[str, Any]]"
 
 @dataclass(frozen=True)
 class Written:
-    """What a write did.
+    """The result of a write.
 
     >>> Written(1, [{"id": 7}]).rows[0]["id"]
     7
     """
 
-    row_count: int  # rows that it touched; -1 where the database does not tell
-    rows: list[Row] = field(default_factory=list[Row])  # what `RETURNING` gave
-    primary_key: Row | None = None  # of the row that a construct `insert(table)` made
+    row_count: int  # number of rows written; -1 if the database does not say
+    rows: list[Row] = field(default_factory=list[Row])  # the rows of `RETURNING`
+    primary_key: Row | None = None  # of the row that `insert(table)` inserted
 
 
 class SQL(Integration["Engine"]):
@@ -115,12 +115,12 @@ class SQL(Integration["Engine"]):
 
         try:
             url = sqlalchemy.make_url(self._url.read())
-        except (ArgumentError, ValueError):  # whose message can have a part of the password
+        except (ArgumentError, ValueError):  # its message can contain a part of the password
             raise InvalidOptionError(
                 "SQL's url is none of SQLAlchemy's, as in postgresql+psycopg://ana:password@localhost/shop. "
                 "In a password, characters such as @ / : are written by urllib.parse.quote(password, safe='')"
             ) from None
-        if url.drivername == "postgres":  # as some hosts write it
+        if url.drivername == "postgres":  # as some hosting services write it
             url = url.set(drivername="postgresql")
         _hide_password(url)
         if url.get_dialect().is_async:
@@ -152,7 +152,7 @@ class SQL(Integration["Engine"]):
         if isinstance(error, exc.DBAPIError):
             return error.connection_invalidated or is_transient(error.orig)
         if isinstance(error, exc.SQLAlchemyError):
-            return isinstance(error, exc.TimeoutError)  # no connection of the pool was free
+            return isinstance(error, exc.TimeoutError)  # all connections of the pool were in use
         return None
 
     # Reading ----------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ class SQL(Integration["Engine"]):
         *,
         task_options: Options | None = None,
     ) -> Call[Any]:
-        """The first column of the only row; errors as of `fetch_one`."""
+        """The first column of the only row; the errors are those of `fetch_one`."""
         query = Query(statement, parameters)
         return self.task(
             key,
@@ -272,7 +272,7 @@ class SQL(Integration["Engine"]):
         *,
         task_options: Options | None = None,
     ) -> Call[Written]:
-        """One write, which takes effect exactly once: its `row_count`, `rows` (of RETURNING), `primary_key`.
+        """Execute one write exactly once; its `row_count`, `rows` (of RETURNING) and `primary_key`.
 
         `primary_key` is that of the row that a construct `insert(table)` has made. With a list of `parameters` the statement is executed for each of them, in one transaction.
         """
@@ -289,7 +289,7 @@ class SQL(Integration["Engine"]):
     def transaction(
         self, key: Any, body: Callable[..., T], *args: Any, task_options: Options | None = None
     ) -> Call[T]:
-        """Several writes that take effect together, and exactly once.
+        """Execute several writes in one transaction, exactly once.
 
         `body(connection, *args)` gets a `sqlalchemy.Connection` in a transaction, which is committed when it
         returns and rolled back when it raises; it does not commit itself. What it returns is the result,
@@ -307,7 +307,7 @@ class SQL(Integration["Engine"]):
             raise InvalidOptionError(
                 "the body of a transaction runs in a thread, with a connection that blocks: write def, not async def"
             )
-        # Not `task`, which is for bodies of ours: this one's code counts (R6).
+        # Not `task`, which is for this package's bodies: the code of the user's body is fingerprinted (R6).
         return self._submit(
             key,
             partial(_transact, body=body, writes=self._writes),
@@ -319,9 +319,9 @@ class SQL(Integration["Engine"]):
     # Outside of runs --------------------------------------------------------------------------
 
     def forget_tasks(self, older_than: timedelta | float) -> int:
-        """Delete the idempotency keys of writes made that long ago (seconds); how many there were.
+        """Delete idempotency keys older than this many seconds; the number of deleted keys.
 
-        They are needed until the store has the result: for as long as an interrupted run may be run again.
+        A key is needed until the store has the result: as long as an interrupted run may run again.
         """
         age = timedelta(seconds=to_seconds(older_than, "older_than"))
         return self._writes.forget(self.native, age)
@@ -370,7 +370,7 @@ def _transact(*args: Any, client: Engine, task: Task, body: Callable[..., Any], 
 
 def _written(result: CursorResult[Any]) -> Written:
     key = _primary_key(result)
-    # To tell the key SQLAlchemy may have added a RETURNING of its own.
+    # SQLAlchemy may have added its own RETURNING to get the key.
     if key is None and result.returns_rows:
         rows = all_rows(result)
         return Written(len(rows), rows)
@@ -380,11 +380,11 @@ def _written(result: CursorResult[Any]) -> Written:
 def _primary_key(result: CursorResult[Any]) -> Row | None:
     from sqlalchemy.exc import InvalidRequestError
 
-    if result.rowcount == 0:  # ON CONFLICT DO NOTHING: what a driver tells then is of another insert
+    if result.rowcount == 0:  # after ON CONFLICT DO NOTHING, a driver returns the key of an earlier insert
         return None
     try:
         inserted: Any = result.inserted_primary_key
-    except InvalidRequestError:  # text, not an INSERT, one of many rows, or with a RETURNING of the user's
+    except InvalidRequestError:  # text, no INSERT, many rows, or the user's own RETURNING
         return None
     return None if inserted is None else plain(inserted._mapping)
 
@@ -394,7 +394,7 @@ def _told(engine: Engine, rows: int | None) -> dict[str, object]:
     if not name and engine.dialect.name == "sqlite":
         name = "in memory"
     told: dict[str, object] = {"Database": name} if name else {}
-    return told if rows is None or rows < 0 else {**told, "Rows": rows}  # -1: the database does not tell
+    return told if rows is None or rows < 0 else {**told, "Rows": rows}  # -1: unknown
 
 
 # The engine -------------------------------------------------------------------------------------
@@ -405,7 +405,7 @@ def _as_text(url: Any) -> str | SecretText | None:
 
 
 def _hide_password(url: URL) -> None:
-    """The password by itself is a secret too; one that is the user's name is none, and would hide that."""
+    """Hide the password as well, unless it equals the user's name, which would then be hidden everywhere."""
     for password in (url.password, url.query.get("password")):
         if isinstance(password, str) and password != url.username:
             secrets.add(password)
@@ -415,7 +415,7 @@ def _hide_password(url: URL) -> None:
 def _for_sqlite(url: URL, options: dict[str, Any]) -> dict[str, Any]:
     connect_args = {"timeout": 30.0, **options.get("connect_args", {})}
     if url.database in (None, "", ":memory:"):
-        # By default each thread would get a database of its own. One connection goes from hand to hand.
+        # By default each thread would get its own in-memory database, so all threads share one connection.
         from sqlalchemy import QueuePool
 
         connect_args = {"check_same_thread": False, **connect_args}
@@ -426,8 +426,8 @@ def _for_sqlite(url: URL, options: dict[str, Any]) -> dict[str, Any]:
 def _begin_ourselves(engine: Engine) -> None:
     """Have transactions of SQLite begin where SQLAlchemy says so, and not at the first write.
 
-    One that is going to write takes the lock at once: to ask for it after having read fails where another
-    has written in between, however long one waits.
+    A transaction that will write takes the lock at its start: taking the lock after a read fails at once if
+    another transaction has written in between.
     https://docs.sqlalchemy.org/en/20/dialects/sqlite.html#pysqlite-serializable
     """
     from sqlalchemy import event

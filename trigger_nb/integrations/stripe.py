@@ -404,7 +404,7 @@ def _retrieve_subscription(params: dict[str, Any], client: Any, task: Task) -> d
 def _create_checkout_session(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
     session = plain(write(task, client.v1.checkout.sessions.create, params))
     keep_secret(session, "client_secret")
-    # A session that is embedded in a page of one's own has no address.
+    # A session that is embedded in your own page has no address.
     shown = [Property("Checkout", session["id"], url=session.get("url"))]
     if session.get("amount_total") is not None:
         shown.append(Property("Amount", money(session["amount_total"], session["currency"])))

@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
     from .._call import Call
 
-_TIMEOUT = 120.0  # seconds, as the SDK's own for its database client
+_TIMEOUT = 120.0  # seconds, the default of the SDK's database client
 
-# Codes of PostgREST and PostgreSQL, by how they begin, for what passes by itself: the database cannot be
-# reached, has no place left, was stopped, or rolled the transaction back. It answers 500, 503 or 504 with them.
+# Prefixes of the transient error codes of PostgREST and PostgreSQL: the database cannot be reached, has no
+# space left, was stopped, or rolled the transaction back. They come with status 500, 503 or 504.
 _TRANSIENT = ("PGRST000", "PGRST001", "PGRST002", "PGRST003", "08", "40", "53", "55", "57", "58", "XX")
 
 
 class Supabase(Integration["AsyncClient"]):
-    """A Supabase project. The client is `supabase.AsyncClient`, with which most is done: see `run_task`.
+    """A Supabase project. The client is `supabase.AsyncClient`; use it in bodies with `run_task`.
 
     `url` is the project's, `key` one of its secret keys; without them, `SUPABASE_URL` and `SUPABASE_KEY` or
     `SUPABASE_SERVICE_ROLE_KEY` are read when they are needed.
@@ -79,7 +79,7 @@ class Supabase(Integration["AsyncClient"]):
                 timeout=_TIMEOUT, follow_redirects=True, event_hooks={"response": [_keep_status]}
             ),
             postgrest_client_retry=False,
-            auto_refresh_token=False,  # nobody is logged in; the key is
+            auto_refresh_token=False,  # the key authenticates, not a user
             persist_session=False,
         )
         return AsyncClient(url, self._key.read(), options)
@@ -99,7 +99,7 @@ class Supabase(Integration["AsyncClient"]):
             return by_status(error.response.status_code, retry_after(error.response.headers))
         if isinstance(error, APIError):
             code = error.code or ""
-            if len(code) == 3 and code.isdigit():  # the status of an answer that PostgREST did not write
+            if len(code) == 3 and code.isdigit():  # the status of an answer of the gateway
                 return by_status(int(code))
             return code.startswith(_TRANSIENT)
         if isinstance(error, (StorageApiError, FunctionsError, AuthApiError, AuthRetryableError)):
@@ -135,7 +135,7 @@ class Supabase(Integration["AsyncClient"]):
         task_options: Options | None = None,
         **more: Any,
     ) -> Call[list[dict[str, Any]]]:
-        """Insert rows, or update those that are there by their primary key, or by the columns `on_conflict`.
+        """Insert rows, or update existing ones, by their primary key or by the columns `on_conflict`.
 
         The rows as they are then. `more` is what the SDK's `upsert` takes, `ignore_duplicates=True` for one.
         """
@@ -186,7 +186,7 @@ async def _rpc(params: dict[str, Any], client: Any) -> Any:
 
 
 async def _keep_status(response: httpx.Response) -> None:
-    """Raise an error that has no code, which is the gateway's: the SDK would leave out its status and headers."""
+    """Raise the gateway's errors, which have no code: the SDK would leave out status and headers."""
     if response.status_code == 429 or response.status_code >= 500:
         await response.aread()
         if b'"code"' not in response.content:

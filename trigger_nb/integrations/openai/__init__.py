@@ -24,9 +24,9 @@ from ._methods import Chat, Completions, Embeddings, Files, FineTuning, Images, 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
-# A 429 that no waiting mends: the account has to be paid for first.
+# A 429 that does not end by waiting: the account needs credit.
 _UNPAID = frozenset({"insufficient_quota", "billing_not_active", "billing_hard_limit_reached"})
-# What a stream or a failed response, whose status was 200, says of an error that passes.
+# Codes of transient errors in a stream or a failed response, whose HTTP status is 200.
 _PASSING = frozenset({"server_error", "rate_limit_exceeded", "server_is_overloaded", "slow_down"})
 
 
@@ -44,19 +44,19 @@ class OpenAI(Integration["AsyncOpenAI"]):
     that they were built of, so a later release of the SDK reads it too.
 
     Chat completions, completions and responses take `stream=True`: the row shows the text while it comes,
-    and the result is the whole answer, as without. `beta.assistants` and `beta.threads` are for those who
+    and the result is the whole answer, as without. `beta.assistants` and `beta.threads` help to
     port jobs: OpenAI has replaced them by `responses` and switched them off, and its SDK marks them as
     deprecated; compatible servers may still have them.
 
     **Retried**: 429 at the time that `retry-after-ms`, `retry-after`, or `x-ratelimit-reset-requests` and
     `x-ratelimit-reset-tokens` give for the limit that is used up
-    (https://platform.openai.com/docs/guides/rate-limits), but not `insufficient_quota`, which no waiting
-    mends; 503 and 409, then too where they say when; 408, other 5xx and broken or timed-out connections,
+    (https://platform.openai.com/docs/guides/rate-limits), but not `insufficient_quota`, which does not
+    end by waiting; 503 and 409, then too where they say when; 408, other 5xx and broken or timed-out connections,
     also in the middle of a stream; whatever `x-should-retry` tells, as the SDK itself follows it. 400, 401,
     403, 404, 422 and other errors are final (https://platform.openai.com/docs/guides/error-codes).
 
     The task's idempotency key goes with everything that is posted, as `Idempotency-Key`. OpenAI does not
-    document that it looks at it: when the kernel dies between the answer and its record, or the connection
+    document that it uses the key: when the kernel dies between the answer and its record, or the connection
     breaks after the request was taken, the next attempt asks, and pays, again; a file is uploaded, and a
     fine-tuning job started, a second time.
     """
@@ -86,7 +86,7 @@ class OpenAI(Integration["AsyncOpenAI"]):
         from openai import AsyncOpenAI
 
         return AsyncOpenAI(
-            # The SDK insists on one, and servers that need none look at none.
+            # The SDK requires a key; servers that need none ignore it.
             api_key=self._api_key.read() if self._needs_key else "none",
             base_url=self._base_url,
             organization=self._organization,
@@ -137,12 +137,12 @@ class OpenAI(Integration["AsyncOpenAI"]):
 
     @property
     def models(self) -> Models:
-        """The models that there are."""
+        """The available models."""
         return Models(self)
 
     @property
     def files(self) -> Files:
-        """Files that were uploaded."""
+        """Uploaded files."""
         return Files(self)
 
     @property
@@ -164,13 +164,13 @@ def _by_response(error: APIStatusError) -> bool | RetryAt:
     told = headers.get("x-should-retry")
     if told in ("true", "false"):
         return told == "true" and (lifted or True)
-    if error.status_code in (409, 503):  # a lock that was not had in time; too much to do
+    if error.status_code in (409, 503):  # 409: a lock timed out; 503: the server is overloaded
         return lifted or True
     return by_status(error.status_code, lifted)
 
 
 def _lifted(headers: Mapping[str, str]) -> RetryAt | None:
-    """When to come again, by the most exact of what the headers tell."""
+    """The time of the next attempt, by the most exact of the headers."""
     milliseconds = retry_after(headers, "retry-after-ms")
     if milliseconds is not None and isinstance(milliseconds.when, float):
         return RetryAt(milliseconds.when / 1000)
@@ -178,7 +178,7 @@ def _lifted(headers: Mapping[str, str]) -> RetryAt | None:
 
 
 def _reset(headers: Mapping[str, str]) -> RetryAt | None:
-    """When the limit that is used up is lifted; of two, the later."""
+    """The end of the rate limit that is used up; of two, the later."""
     resets = [
         reset
         for limit in ("requests", "tokens")

@@ -1,4 +1,4 @@
-"""What is stored of OpenAI's answers, what is shown of them, and how they become the SDK's models again."""
+"""OpenAI's answers: their stored form, the properties that a row shows, and the conversion to the SDK's models."""
 
 from __future__ import annotations
 
@@ -12,27 +12,26 @@ from ..._task import Property, Task
 if TYPE_CHECKING:
     from openai import BaseModel
 
-# Stored beside the fields of the API, where the SDK's models have it as an attribute.
+# The stored name of an attribute of the SDK's models that is not a field of the API.
 _REQUEST_ID = "_request_id"
 
 _OFFICIAL = "https://api.openai.com/"
-# Where OpenAI's own pages show a thing, by how its id begins.
+# Pages of OpenAI's website for an object, by the prefix of its id.
 _PAGES = {"file-": "storage/files/", "ftjob-": "finetune/", "resp_": "logs/"}
 
 
-# Stored is the JSON that the service sent, and not the model: the SDK's classes gain fields and move from
-# release to release, and compatible servers leave out what a class requires. The SDK builds its models of
-# any of this without a complaint, today's and next year's.
+# The JSON that the service sent is stored, not the model: the SDK's classes change with each release, and
+# compatible servers leave out required fields. The SDK builds its models from such JSON without validation.
 
 
 def stored(model: BaseModel) -> dict[str, Any]:
-    """The JSON that one of the SDK's models was built of."""
+    """The JSON that a model of the SDK was built from."""
     data = model.to_dict(mode="json", warnings=False)
     return noted(data, model._request_id) if hasattr(model, _REQUEST_ID) else data
 
 
 def noted(data: dict[str, Any], request_id: str | None) -> dict[str, Any]:
-    """An answer, with the id by which OpenAI knows the request."""
+    """An answer, with OpenAI's id of the request."""
     return {**data, _REQUEST_ID: request_id}
 
 
@@ -56,7 +55,7 @@ def _built(cls: type[BaseModel], data: dict[str, Any]) -> Any:
     return model
 
 
-# -- what a row shows
+# -- properties that a row shows
 
 
 def show(task: Task, data: Mapping[str, Any], params: Mapping[str, Any], raw: Any, client: Any) -> None:
@@ -89,7 +88,7 @@ def _about(data: Mapping[str, Any], base_url: str) -> list[Property]:
 
 
 def _finish_reason(data: Mapping[str, Any]) -> str:
-    """Of every choice, each reason once."""
+    """The finish reasons of all choices, without repeats."""
     reasons = [choice.get("finish_reason") for choice in _parts(data, "choices")]
     return ", ".join(dict.fromkeys(str(reason) for reason in reasons if reason))
 
@@ -109,13 +108,13 @@ def _tokens(usage: Mapping[str, Any]) -> list[Property]:
 
 
 def _model(data: Mapping[str, Any], params: Mapping[str, Any]) -> list[Property]:
-    """The one that answered, where it has another name than what was asked for: a certain version of it."""
+    """The model that answered, if its name differs from the requested one, such as a dated version."""
     model = data.get("model")
     return [Property("Answered by", str(model))] if model and model != params.get("model") else []
 
 
 def _rate_limits(headers: Mapping[str, str]) -> list[Property]:
-    """What is left of the limits, as far as the headers tell: -1 stands for nothing known."""
+    """The remaining requests and tokens of the rate limits; -1 if unknown."""
     return [
         Property(label, left)
         for label, name in (("Requests left", "requests"), ("Tokens left", "tokens"))

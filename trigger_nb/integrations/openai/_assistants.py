@@ -1,7 +1,7 @@
-"""OpenAI's assistants and threads, for those who port jobs.
+"""OpenAI's assistants and threads, to port existing jobs.
 
-OpenAI has replaced them by the Responses API and switched them off: its SDK still has the methods, marks
-them as deprecated, and OpenAI's own servers refuse them. Servers that are compatible may go on to have them.
+OpenAI has replaced them by the Responses API: its SDK marks the methods as deprecated, and its servers refuse
+them. Compatible servers may still support them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Beta(Group):
-    """`beta`: assistants and threads, which `responses` takes the place of."""
+    """`beta`: assistants and threads, replaced by `responses`."""
 
     @property
     def assistants(self) -> Assistants:
@@ -80,7 +80,7 @@ class Assistants(Group):
         )
 
     def list(self, key: Any, *, task_options: Options | None = None, **more: Any) -> Call[Listed[Assistant]]:
-        """All assistants, or with `limit=` the first so many, `GET /assistants`."""
+        """All assistants, or with `limit=` the first ones, `GET /assistants`."""
         return self._integration.task(
             key,
             lists("beta.assistants.list"),
@@ -214,7 +214,7 @@ class Messages(Group):
     def list(
         self, key: Any, thread_id: str, *, task_options: Options | None = None, **more: Any
     ) -> Call[Listed[Message]]:
-        """All messages of a thread, or with `limit=` the latest so many,
+        """All messages of a thread, or with `limit=` the latest ones,
         `GET /threads/{thread_id}/messages`."""
         return self._integration.task(
             key,
@@ -257,7 +257,7 @@ class Runs(Group):
     ) -> Call[Run]:
         """Have an assistant answer in a thread, and wait until it has.
 
-        Two tasks in one, so that what interrupts the wait does not start a second run.
+        The task has two subtasks, so that an interrupt of the wait does not start a second run.
         """
         integration = self._integration
 
@@ -287,7 +287,7 @@ class Runs(Group):
         poll_interval_ms: int | None = None,
         task_options: Options | None = None,
     ) -> Call[Run]:
-        """Wait until a run has ended or needs something of you: its `status` tells."""
+        """Wait until a run has ended or needs an action, as its `status` says."""
         params = {"run_id": run_id, "thread_id": thread_id, "poll_interval_ms": poll_interval_ms}
         return self._integration.task(
             key,
@@ -316,7 +316,7 @@ class Runs(Group):
     def list(
         self, key: Any, thread_id: str, *, task_options: Options | None = None, **more: Any
     ) -> Call[Listed[Run]]:
-        """All runs of a thread, or with `limit=` the latest so many, `GET /threads/{thread_id}/runs`."""
+        """All runs of a thread, or with `limit=` the latest ones, `GET /threads/{thread_id}/runs`."""
         return self._integration.task(
             key,
             lists("beta.threads.runs.list"),
@@ -351,7 +351,7 @@ class Runs(Group):
         task_options: Options | None = None,
         **more: Any,
     ) -> Call[Run]:
-        """Give a run what its tools answered, `POST /threads/{thread_id}/runs/{run_id}/submit_tool_outputs`."""
+        """Submit the outputs of a run's tools, `POST /threads/{thread_id}/runs/{run_id}/submit_tool_outputs`."""
         params = {"run_id": run_id, "thread_id": thread_id, "tool_outputs": tool_outputs, **more}
         return self._integration.task(
             key,

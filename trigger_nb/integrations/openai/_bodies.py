@@ -17,17 +17,17 @@ from ._stream import failure, read_chunks, read_events
 
 
 def reads(path: str) -> Callable[..., Any]:
-    """A body that asks for what is there: `reads("models.retrieve")`."""
+    """A body that only reads: `reads("models.retrieve")`."""
     return functools.partial(_read, path)
 
 
 def writes(path: str) -> Callable[..., Any]:
-    """A body that makes or changes something, with the task's idempotency key."""
+    """A body that creates or changes an object, with the task's idempotency key."""
     return functools.partial(_write, path)
 
 
 def lists(path: str) -> Callable[..., Any]:
-    """A body that lists: everything, or with `limit` the first so many."""
+    """A body that lists all objects, or the first `limit`."""
     return functools.partial(_list, path)
 
 
@@ -63,7 +63,7 @@ async def _complete(path: str, params: dict[str, Any], client: Any, task: Task) 
 
 
 async def _open_stream(client: Any, path: str, params: dict[str, Any]) -> Any:
-    """Ask for the usage as well, which a stream does not tell unasked."""
+    """Request the token usage, which a stream otherwise leaves out."""
     import openai
 
     if "stream_options" in params:
@@ -73,7 +73,7 @@ async def _open_stream(client: Any, path: str, params: dict[str, Any]) -> Any:
     except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
         if "stream_options" not in str(error):
             raise
-    return await _send(client, path, params)  # to a compatible server that does not know the option
+    return await _send(client, path, params)  # a compatible server may not know the option
 
 
 async def create_response(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:

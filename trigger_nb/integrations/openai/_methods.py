@@ -36,7 +36,7 @@ Upload: TypeAlias = "str | os.PathLike[str] | bytes | tuple[str, bytes] | Any"
 
 
 class Group(Methods[Integration[Any]]):
-    """Methods whose answers are the SDK's models."""
+    """Base class of methods that return models of the SDK."""
 
     def _model(self, name: str) -> Any:
         """The type of a model by its name in `openai.types`."""
@@ -59,7 +59,7 @@ class ChatCompletions(Group):
     def create(
         self, key: Any, *, messages: list[Any], model: str, task_options: Options | None = None, **more: Any
     ) -> Call[ChatCompletion]:
-        """What the model answers, `POST /chat/completions`.
+        """The model's answer to a chat, `POST /chat/completions`.
 
         ```
         completion = await io.openai.chat.completions.create(
@@ -69,7 +69,7 @@ class ChatCompletions(Group):
         ```
 
         `more` is whatever else the method takes. With `stream=True` the row shows the text while it comes;
-        the result is the whole completion, as without. A stream that breaks is begun anew.
+        the result is the whole completion, as without. A broken stream starts over.
         """
         return self._integration.task(
             key,
@@ -86,8 +86,7 @@ class ChatCompletions(Group):
     ) -> Call[ChatCompletion]:
         """As `create`, with more patience: the pauses between attempts double, up to 30 s.
 
-        Kept for those who port jobs. No call needs to end within a time here, so there is no other
-        difference.
+        It helps to port jobs. Calls have no time limit here, so there is no other difference from `create`.
         """
         return self._integration.task(
             key,
@@ -107,7 +106,7 @@ class Completions(Group):
     def create(
         self, key: Any, *, model: str, prompt: Any, task_options: Options | None = None, **more: Any
     ) -> Call[Completion]:
-        """How the model goes on with a text, `POST /completions`. `stream=True` as for chat completions."""
+        """The model's continuation of a text, `POST /completions`. `stream=True` as for chat completions."""
         return self._integration.task(
             key,
             completes("completions.create"),
@@ -120,7 +119,7 @@ class Completions(Group):
 
 
 class Responses(Group):
-    """`responses`, which take the place of assistants and threads."""
+    """`responses`, which replace assistants and threads."""
 
     def create(
         self,
@@ -195,7 +194,7 @@ class Images(Group):
     ) -> Call[ImagesResponse]:
         """Images for a prompt, `POST /images/generations`: `.data[i].url` or `.b64_json`.
 
-        OpenAI keeps what a `url` leads to for an hour.
+        OpenAI deletes the image of a `url` after an hour.
         """
         return self._integration.task(
             key,
@@ -276,7 +275,7 @@ class Files(Group):
     def retrieve(
         self, key: Any, file_id: str, *, task_options: Options | None = None, **more: Any
     ) -> Call[FileObject]:
-        """What is known of a file, `GET /files/{file_id}`."""
+        """The metadata of a file, `GET /files/{file_id}`."""
         return self._integration.task(
             key,
             reads("files.retrieve"),
@@ -288,7 +287,7 @@ class Files(Group):
         )
 
     def list(self, key: Any, *, task_options: Options | None = None, **more: Any) -> Call[Listed[FileObject]]:
-        """All files, or with `limit=` the first so many, `GET /files`."""
+        """All files, or with `limit=` the first ones, `GET /files`."""
         return self._integration.task(
             key,
             lists("files.list"),
@@ -334,7 +333,7 @@ class Files(Group):
         max_wait_seconds: float = 30 * 60,
         task_options: Options | None = None,
     ) -> Call[FileObject]:
-        """Wait until a file is processed, or could not be: its `status` tells. Times are seconds.
+        """Wait until the processing of a file has ended, as its `status` says. Times are in seconds.
 
         Raises `RuntimeError` after `max_wait_seconds`.
         """
@@ -393,7 +392,7 @@ class FineTuningJobs(Group):
     def list(
         self, key: Any, *, task_options: Options | None = None, **more: Any
     ) -> Call[Listed[FineTuningJob]]:
-        """All jobs, or with `limit=` the latest so many, `GET /fine_tuning/jobs`."""
+        """All jobs, or with `limit=` the latest ones, `GET /fine_tuning/jobs`."""
         return self._integration.task(
             key,
             lists("fine_tuning.jobs.list"),
@@ -420,7 +419,7 @@ class FineTuningJobs(Group):
     def list_events(
         self, key: Any, fine_tuning_job_id: str, *, task_options: Options | None = None, **more: Any
     ) -> Call[Listed[FineTuningJobEvent]]:
-        """What a job told of itself, all or with `limit=` the latest so many, the latest first,
+        """All events of a job, or with `limit=` the latest ones, the latest first,
         `GET /fine_tuning/jobs/{fine_tuning_job_id}/events`."""
         return self._integration.task(
             key,
@@ -434,7 +433,7 @@ class FineTuningJobs(Group):
 
 
 def _rereadable(file: Any) -> Any:
-    """What every attempt finds whole: a file that is open is at its end after the first."""
+    """The file's content, for every attempt: the first attempt would leave an open file at its end."""
     if isinstance(file, str):
         return Path(os.path.abspath(file))
     if hasattr(file, "read"):

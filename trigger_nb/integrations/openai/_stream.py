@@ -1,4 +1,4 @@
-"""Streamed answers: shown while they come, and put together as if they had come at once."""
+"""Streamed answers: shown while they arrive, and assembled to the answer without streaming."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, cast
 
 from ..._task import Task
 
-# Seconds between two looks at a text that is being written.
+# Seconds between two updates of the shown text.
 _PAUSE = 0.1
 _TAIL = 72  # characters of it
 
-# Texts that come whole, and with some servers in every chunk; all others come in pieces.
+# Texts that a chunk has whole, in every chunk with some servers. All others come in pieces.
 _WHOLE = frozenset({"finish_reason", "id", "name", "role", "type"})
 
 
 async def read_chunks(raw: Any, task: Task) -> dict[str, Any]:
-    """The completion that the chunks of a stream make up."""
+    """The completion that is assembled from the chunks of a stream."""
     shown, completion = Shown(task), Completion()
     async with raw.parse() as stream:
         async for chunk in stream:
@@ -28,7 +28,7 @@ async def read_chunks(raw: Any, task: Task) -> dict[str, Any]:
 
 
 async def read_events(raw: Any, task: Task) -> dict[str, Any]:
-    """The response that the last event of a stream has in it."""
+    """The response that the last event of a stream contains."""
     shown = Shown(task)
     async with raw.parse() as stream:
         async for event in stream:
@@ -42,7 +42,7 @@ async def read_events(raw: Any, task: Task) -> dict[str, Any]:
 
 
 def failure(error: Mapping[str, Any], raw: Any) -> Exception:
-    """An error that came with the status 200, as the SDK words those that it finds itself."""
+    """An `APIError` for an error in an answer with status 200, worded like the SDK's own."""
     import openai
 
     message = error.get("message") or "The response failed."
@@ -50,7 +50,7 @@ def failure(error: Mapping[str, Any], raw: Any) -> Exception:
 
 
 def _cut_off(raw: Any) -> Exception:
-    """A connection that broke where the SDK could not tell."""
+    """An `APIConnectionError` for a stream that ended early, which the SDK does not detect."""
     import openai
 
     return openai.APIConnectionError(message="The stream ended too early.", request=raw.http_request)
@@ -76,11 +76,11 @@ class Shown:
 
 
 class Completion:
-    """A completion that is put together of its chunks, a chat's or one of text.
+    """A chat or text completion that is assembled from its chunks.
 
-    Not by the SDK's own accumulator: it builds the whole message anew for every chunk, joins what some
-    compatible servers repeat ("assistantassistant"), and gives another class than an answer that is not
-    streamed.
+    The SDK's own accumulator is not used: it rebuilds the whole message for every chunk, concatenates texts that
+    some compatible servers repeat ("assistantassistant"), and returns another class than an answer without
+    streaming.
     """
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class Completion:
         self._choices: dict[int, dict[str, Any]] = {}
 
     def add(self, chunk: Mapping[str, Any]) -> str:
-        """Put the next chunk to it; the text that came with it for the first choice."""
+        """Add a chunk; the chunk's text of the first choice."""
         for name, value in chunk.items():
             # `obfuscation` hides the length of a chunk, Azure's first one has empty fields.
             if name not in ("choices", "obfuscation") and value not in (None, ""):
@@ -107,13 +107,13 @@ class Completion:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the server said of every choice why it ends there."""
+        """Whether every choice has a finish reason."""
         return bool(self._choices) and all(
             choice.get("finish_reason") is not None for choice in self._choices.values()
         )
 
     def as_data(self) -> dict[str, Any]:
-        """As the service would have sent it at once."""
+        """The completion as the service sends it without streaming."""
         choices = [self._choices[index] for index in sorted(self._choices)]
         for message in (choice["message"] for choice in choices if "message" in choice):
             message.pop("obfuscation", None)
@@ -145,7 +145,7 @@ def _merge(whole: dict[str, Any], piece: Mapping[str, Any]) -> None:
 
 
 def _extend(whole: list[Any], pieces: list[Any]) -> None:
-    """Pieces that name an index belong to what has the same; others are further ones."""
+    """Merge pieces with the same index; pieces without an index are appended."""
     for piece in pieces:
         if not isinstance(piece, dict):
             whole.append(piece)
