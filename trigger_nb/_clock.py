@@ -1,7 +1,7 @@
 """The clock of the engine, and conversions between times.
 
-Deadlines are stored as UTC seconds since the epoch, so they are valid in the next kernel. Times of a monotonic
-clock would not be: it restarts with the machine and may stop while a laptop sleeps.
+Deadlines are stored as UTC seconds since the epoch, so they are valid in the next kernel. Times of a
+monotonic clock would not be: it restarts with the machine and may stop while a laptop sleeps.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def to_seconds(value: object, what: str) -> float:
 def to_timestamp(value: object, what: str) -> float:
     """Convert a datetime to seconds since the epoch.
 
-    Raises `InvalidOptionError`, which names the option `what`, for a datetime without a time zone: it would be a
-    different time in another zone.
+    Raises `InvalidOptionError`, which names the option `what`, for a datetime without a time zone: it would
+    be a different time in another zone.
     """
     if not isinstance(value, datetime):
         raise InvalidOptionError(f"{what} is a datetime with a time zone, not {value!r}")

@@ -28,8 +28,8 @@ _Tree: TypeAlias = "dict[str, _Tree | None]"
 class Secrets:
     """The credentials in use in this process, which no stored or shown text may contain.
 
-    Services repeat credentials in their errors, and libraries in their logs. The return value of a body is left
-    as it is, since a replay must return the same value.
+    Services repeat credentials in their errors, and libraries in their logs. The return value of a body is
+    left as it is, since a replay must return the same value.
     """
 
     def __init__(self) -> None:
@@ -57,8 +57,8 @@ class Secrets:
     def hide_in(self, data: Any, names: frozenset[str] = frozenset()) -> Any:
         """A copy of JSON data with the credentials replaced; `data` itself if no credential is known.
 
-        A credential that is a plain word, such as "postgres", is not replaced in keys or in values of the keys
-        `names`: it may be there by chance, and code relies on these texts to read the data.
+        A credential that is a plain word, such as "postgres", is not replaced in keys or in values of the
+        keys `names`: it may be there by chance, and code relies on these texts to read the data.
         """
         if not self._known:
             return data
@@ -79,7 +79,7 @@ class Secrets:
         return hidden(data, self._known)
 
     def hide_in_error(self, error: BaseException) -> None:
-        """Replace the credentials in an error and its causes, in place: user code may catch it, or a cell show it."""
+        """Replace the credentials in an error and its causes, in place: user code or a cell may show them."""
         if not self._known:
             return
         seen: set[int] = set()

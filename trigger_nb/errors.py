@@ -99,7 +99,7 @@ class UsageError(TriggerError):
 
 
 class InvalidKeyError(UsageError, ValueError):
-    """A cache key has an invalid type. It is text, or a tuple of text, numbers, booleans, dates, UUIDs and enums."""
+    """A cache key is neither text nor a tuple of text, numbers, booleans, dates, UUIDs and enums."""
 
 
 class DuplicateKeyError(UsageError):
@@ -193,14 +193,14 @@ class ValueNotStoredError(TriggerError):
 class ValueNotLoadedError(TriggerError):
     """A stored value cannot be rebuilt: its class is not loaded, or has changed too much.
 
-    The value remains in the store; the message says what to define or change. The error ends the pass and is not
-    raised by calls of `io`, where your `except` would take it for an error of the call. There is one exception: a
-    call raises it if a new result does not fit the task's return type.
+    The value remains in the store; the message says what to define or change. The error ends the pass and
+    is not raised by calls of `io`, where your `except` would take it for an error of the call. There is one
+    exception: a call raises it if a new result does not fit the task's return type.
     """
 
 
 class RedactedError(TriggerError):
-    """Your code uses a secret that was not written to the store. Read the secret inside the task that needs it."""
+    """Your code uses a secret that is not in the store. Read the secret inside the task that needs it."""
 
 
 class RunStateError(TriggerError):
@@ -222,9 +222,9 @@ class RunInterruptedError(TriggerError):
 class TaskError(TriggerError):
     """A task's recorded error whose class is not loaded in this kernel.
 
-    A replay raises a recorded error as an instance of its own class. If that class is not loaded, the instance's
-    class derives from `TaskError` and from the nearest loaded base class, so that `except ThatBase` still catches
-    it. `type_name` is the full name of the original class.
+    A replay raises a recorded error as an instance of its own class. If that class is not loaded, the
+    instance's class derives from `TaskError` and from the nearest loaded base class, so that `except
+    ThatBase` still catches it. `type_name` is the full name of the original class.
     """
 
     type_name: str = ""
@@ -233,8 +233,8 @@ class TaskError(TriggerError):
 class MapError(TaskError, ExceptionGroup[Exception]):
     """Items of a map failed. The group has their errors, in the items' order.
 
-    Results of the other items are stored: the next pass runs only the failed items. Select errors by class with
-    `except*`, or pass `return_errors=True` to get them in the list of results.
+    Results of the other items are stored: the next pass runs only the failed items. Select errors by class
+    with `except*`, or pass `return_errors=True` to get them in the list of results.
     """
 
     def derive(self, excs: Sequence[Any], /) -> MapError:
@@ -256,8 +256,8 @@ class TaskCrashedError(TaskError):
 class WorkerLostError(TaskError):
     """A worker of an `executor=` was lost while it ran a body, for example because it ran out of memory.
 
-    The attempt fails with this error, and `retry=` runs the body again with the same idempotency key. How far the
-    lost body had come is unknown. `__cause__` is the executor's own error.
+    The attempt fails with this error, and `retry=` runs the body again with the same idempotency key. How
+    far the lost body had come is unknown. `__cause__` is the executor's own error.
     """
 
 
@@ -292,6 +292,6 @@ class RunLostError(StoreError):
 class RunInterrupted(BaseException):  # like KeyboardInterrupt: not an error
     """Unwinds the thread of a `def` job or body when its run is interrupted, canceled or paused.
 
-    It derives from `BaseException`, so `except Exception` does not catch it. Every later `io` call of the same
-    pass raises it again.
+    It derives from `BaseException`, so `except Exception` does not catch it. Every later `io` call of the
+    same pass raises it again.
     """

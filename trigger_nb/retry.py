@@ -9,9 +9,9 @@ await io.run_task("fetch", fetch, retry=retry.standard_backoff)
 await io.run_task("fetch", fetch, retry=AsyncRetrying(stop=stop_after_delay(600), wait=wait_fixed(5)))
 ```
 
-tenacity's strategies (`stop`, `wait`, `retry`) decide after each failed attempt. tenacity's own loop does not
-run, because it would lose count of the attempts when the kernel dies: attempts are counted in the task's record,
-and the time of the next attempt is stored there.
+tenacity's strategies (`stop`, `wait`, `retry`) decide after each failed attempt. tenacity's own loop does
+not run, because it would lose count of the attempts when the kernel dies: attempts are counted in the
+task's record, and the time of the next attempt is stored there.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class Retry:
 class RetryAt:
     """A return value of `on_error`: run the next attempt at a given time.
 
-    - `when`: a datetime with a time zone, or seconds or a `timedelta` from now. A time in the past means now; a
-      time more than 366 days ahead means in 366 days.
+    - `when`: a datetime with a time zone, or seconds or a `timedelta` from now. A time in the past means
+      now; a time more than 366 days ahead means in 366 days.
     - `error`: an exception to record in place of the attempt's own error.
 
     Raises `InvalidOptionError` for an invalid value.

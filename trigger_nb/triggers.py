@@ -45,8 +45,8 @@ def event_trigger(
     - `source`: only events sent with this source start the job. None (the default): all.
     - `examples`: example payloads.
 
-    Raises `InvalidFilterError` for a filter with invalid syntax, and `InvalidOptionError` for any other invalid
-    value.
+    Raises `InvalidFilterError` for a filter with invalid syntax, and `InvalidOptionError` for any other
+    invalid value.
 
     >>> event_trigger("new.user", filter={"plan": ["pro"]}).matches("new.user", {"plan": "pro"})
     True
@@ -83,8 +83,8 @@ class Trigger:
     def parse(self, payload: Any) -> Any:
         """The payload that the run function gets: validated by the schema, if there is one.
 
-        An instance of the schema's class is returned as it is. Raises `InvalidPayloadError` for any payload that
-        the schema rejects.
+        An instance of the schema's class is returned as it is. Raises `InvalidPayloadError` for any payload
+        that the schema rejects.
         """
         if self.schema is None:
             return payload

@@ -145,13 +145,13 @@ class HasNoName(Acme):
     ("broken", "told"),
     [
         (ShowsItsKey, "is in its repr"),
-        (ChangesItself, "changes what it is called on"),
-        (HasNoIcon, "HasNoIcon.icon is text"),
-        (JudgesAll, "judges errors that are not the service's"),
+        (ChangesItself, "changes the original"),
+        (HasNoIcon, "HasNoIcon.icon must be text"),
+        (JudgesAll, "must return None for other errors than the service's"),
         (NamesNoVariable, "raises KeyError"),
         (Forgets, "no task"),
         (HasNoName, "has no name"),
-        (ReadsWhatIsNotThere, "look at the error's class first"),
+        (ReadsWhatIsNotThere, "check the error's class first"),
         (GivesWhatCannotBeStored, "cannot be stored"),
     ],
 )
@@ -472,9 +472,7 @@ async def test_an_error_that_cannot_be_judged_is_an_error_like_others(
     monkeypatch.setattr(Acme, "should_retry", lambda self, error: error.response.status >= 500)
     with pytest.raises(AcmeError, match="503") as raised:
         await failing.run({"status": 503, "retry": retry, "times": 9})
-    assert "Acme.should_retry failed: AttributeError" in str(
-        raised.value.__notes__
-    )
+    assert "Acme.should_retry failed: AttributeError" in str(raised.value.__notes__)
     task = client.runs()[0].task("order")
     assert (task.status, task.attempt) == ("ERRORED", tried)
 

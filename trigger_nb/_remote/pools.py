@@ -18,7 +18,10 @@ from .reporter import Route
 from .reports import listener
 from .worker import execute
 
-FUNCTION_ADVICE = "Pass executor= a function that creates one, such as lambda: ProcessPoolExecutor(4), to replace it when it breaks"
+FUNCTION_ADVICE = (
+    "Pass executor= a function that creates one, such as lambda: ProcessPoolExecutor(4), "
+    "to replace it when it breaks"
+)
 
 Kind = Literal["threads", "pool", "dask", "other"]
 
@@ -63,8 +66,8 @@ class PoolFuture(Protocol):
 class _DaskFuture:
     """A Dask future that is released once its result has arrived.
 
-    Futures of Dask's executor stay referenced. When a worker dies, Dask runs finished tasks again whose results
-    were on that worker and are still referenced.
+    Futures of Dask's executor stay referenced. When a worker dies, Dask runs finished tasks again whose
+    results were on that worker and are still referenced.
     """
 
     def __init__(self, client: Any, request: bytes, name: str, options: dict[str, Any]) -> None:
@@ -161,7 +164,8 @@ def source_of(given: Any) -> ExecutorSource:
 def _identity(function: Any) -> tuple[Any, Any]:
     """A key that identifies a function, and the object whose lifetime the key has.
 
-    A lambda or partial inside a loop is a new object in each iteration, but must not create a new pool in each.
+    A lambda or partial inside a loop is a new object in each iteration, but must not create a new pool in
+    each.
     """
     if isinstance(function, FunctionType):
         return id(function.__code__), function.__code__

@@ -263,7 +263,7 @@ def _pickled_error(error: BaseException) -> bytes | None:
 
 
 def _can_be_unpickled(pickled: bytes, cls: type) -> bool:
-    """Whether an error can be unpickled. Many cannot, because their `__init__` takes other arguments than `args`."""
+    """Whether an error can be unpickled. Many cannot: their `__init__` takes other arguments than `args`."""
     try:
         return type(pickle.loads(pickled)) is cls  # noqa: S301
     except Exception:  # noqa: BLE001  # `__init__` can raise anything
@@ -306,8 +306,8 @@ def _pickled(value: Any) -> bytes | None:
 def _follow(kernel: tuple[str, int]) -> None:
     """Make a pool's process ignore interrupts and end with its kernel.
 
-    An interrupt goes to the kernel's whole process group, and would break the pool for good. When the kernel is
-    killed, its pool's processes get no signal, and would stay.
+    An interrupt goes to the kernel's whole process group, and would break the pool for good. When the
+    kernel is killed, its pool's processes get no signal, and would stay.
     """
     multiprocessing = sys.modules.get("multiprocessing")
     parent = multiprocessing.parent_process() if multiprocessing is not None else None
@@ -328,7 +328,7 @@ _following = threading.Event()
 
 
 def parsed_lines(texts: Sequence[str]) -> list[tuple[str, str, Any]]:
-    """Level, message and data of log lines that `RemoteTask.log` wrote. Raises `ValueError` for any other text."""
+    """Level, message and data of each line of `RemoteTask.log`. Raises `ValueError` for any other text."""
     found: list[tuple[str, str, Any]] = []
     for text in texts:
         level, message, data = json.loads(text)

@@ -1,7 +1,7 @@
 """The base class of integrations: an authenticated client, and tasks that use it.
 
-An integration opens a client and decides which of the service's errors are worth another attempt; its methods are
-tasks. `docs/how-to/write-an-integration.md` builds one from scratch.
+An integration opens a client and decides which of the service's errors are worth another attempt; its
+methods are tasks. `docs/how-to/write-an-integration.md` builds one from scratch.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Credential:
     - `given`: the credential as text or a `SecretStr`; None to read an environment variable.
     - `variables`: names of environment variables, read in this order.
 
-    A credential is never shown, pickled or stored: all that a run stores or shows has "•••" in its place. Raises
-    `InvalidOptionError` if `given` is neither text nor a `SecretStr`.
+    A credential is never shown, pickled or stored: all that a run stores or shows has "•••" in its place.
+    Raises `InvalidOptionError` if `given` is neither text nor a `SecretStr`.
 
     >>> Credential("Slack(token=...)", "xoxb-1234", "SLACK_BOT_TOKEN")
     <credential: given>
@@ -124,9 +124,9 @@ class Integration(Generic[ClientT]):
     def should_retry(self, error: Exception) -> bool | RetryAt | None:
         """Whether another attempt may succeed.
 
-        Return True to retry as the policy `retry` says, `RetryAt` to retry at a given time (for a rate limit), and
-        False to fail the task. Return None for an error that is not the service's: the task is then retried
-        only if the call has its own `retry`.
+        Return True to retry as the policy `retry` says, `RetryAt` to retry at a given time (for a rate
+        limit), and False to fail the task. Return None for an error that is not the service's: the task is
+        then retried only if the call has its own `retry`.
         """
 
     # What a run uses --------------------------------------------------------------------------
@@ -156,7 +156,8 @@ class Integration(Generic[ClientT]):
         ```
 
         The body gets `client`, `task` and `io` by these parameter names; without `args`, it gets them by
-        position in this order. Icon, retries and error handling are the integration's unless `options` set them.
+        position in this order. Icon, retries and error handling are the integration's unless `options` set
+        them.
         """
         return self._submit(key, body, args, cast("Options", options), "task")
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 class ResendClient:
     """The SDK with its own key and address: `client.Domains.list()` is `resend.Domains.list()`.
 
-    The SDK has one key and one address for the whole process, in its module. A `ResendClient` neither reads nor
-    changes them, so integrations with different keys, and code that uses the SDK directly, do not affect each
-    other. For this it replaces the SDK's HTTP client, with one that sends the requests of a `ResendClient` with that
-    client's key, and passes all others to the previous HTTP client.
+    The SDK has one key and one address for the whole process, in its module. A `ResendClient` neither reads
+    nor changes them, so integrations with different keys, and code that uses the SDK directly, do not
+    affect each other. For this it replaces the SDK's HTTP client, with one that sends the requests of a
+    `ResendClient` with that client's key, and passes all others to the previous HTTP client.
     """
 
     if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Stripe's errors: which are worth another attempt, what to do about the others, and how they are kept."""
+"""Stripe's errors: which are worth another attempt, advice about the others, and their stored form."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ._verdicts import by_status, retry_after
 if TYPE_CHECKING:
     from stripe import StripeError
 
-_REPLAYED = "idempotent-replayed"  # the header of an answer that was given to the same key before
+_REPLAYED = "idempotent-replayed"  # the header of an answer that repeats the first one for the same key
 
 
 def verdict(error: StripeError) -> bool | RetryAt | None:
-    """Whether another attempt may end better, as `Integration.should_retry` answers."""
+    """Whether another attempt may succeed, in the form of `Integration.should_retry`."""
     import stripe
     from requests.exceptions import ChunkedEncodingError
 
     if isinstance(error, stripe.APIConnectionError):
-        # To the SDK an answer that broke off is no reason to try again. With an idempotency key it is.
+        # The SDK does not retry an incomplete answer. With an idempotency key, a retry is safe.
         return error.should_retry or isinstance(error.__cause__, ChunkedEncodingError)
-    if error.http_status is None:  # it is about something other than an answer
+    if error.http_status is None:  # the cause is not an incomplete answer
         return None
     headers = error.headers or {}
     if not _is_transient(error.http_status, headers):
@@ -36,8 +36,8 @@ def verdict(error: StripeError) -> bool | RetryAt | None:
 
 
 def _is_transient(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether another attempt may end better."""
-    if status == 429:  # "false" is for the SDKs, which would come again too soon
+    """Whether another attempt may succeed."""
+    if status == 429:  # "false" is meant for SDKs, which would retry too soon
         return True
     told = headers.get("stripe-should-retry")
     if told in ("true", "false"):
@@ -48,17 +48,17 @@ def _is_transient(status: int, headers: Mapping[str, str]) -> bool:
 
 
 def advice(error: Any, key: str) -> Iterator[str]:
-    """What to do about an error that stays the same however often the task runs."""
+    """Advice about an error that stays the same however often the task runs."""
     if _REPLAYED in error.headers:
         yield "This is the answer that Stripe gave to this task the first time; it keeps it for a day."
     elif type(error).__name__ == "IdempotencyError":
         yield "This task ran before with other parameters, and may have taken effect."
     else:
         return
-    yield f"To try anew, see in Stripe's dashboard what was done, and use another cache key: ({key!r}, 2)"
+    yield f"To try again, check in Stripe's dashboard what was done, and use another cache key: ({key!r}, 2)"
 
 
-# People handle them by `error.code` and `error.error.decline_code`: those are the same on replay (R4).
+# Code handles these errors by `error.code` and `error.error.decline_code`, which a replay must restore (R4).
 
 _ERRORS = (
     *("APIConnectionError", "APIError", "AuthenticationError", "CardError", "IdempotencyError"),
@@ -81,7 +81,7 @@ def _error_from_data(name: str, data: dict[str, Any]) -> BaseException:
     from requests.structures import CaseInsensitiveDict
 
     body = None
-    with contextlib.suppress(TypeError, ValueError):  # there was none, or it was a page of HTML
+    with contextlib.suppress(TypeError, ValueError):  # no answer, or a page of HTML
         body = json.loads(data["http_body"])
     cls = getattr(sys.modules["stripe"], name)
     headers = cast("Any", CaseInsensitiveDict(data["headers"]))

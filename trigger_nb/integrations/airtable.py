@@ -188,8 +188,8 @@ class Table(Methods[Airtable]):
     ) -> Call[list[Record]]:
         """Delete records by their ids: `[{"id": "rec...", "deleted": True}]`.
 
-        Airtable refuses to delete a record that does not exist: if it deleted a record and the answer was lost, the
-        next attempt ends in that error.
+        Airtable refuses to delete a record that does not exist: if it deleted a record and the answer was
+        lost, the next attempt ends in that error.
         """
         return self._integration.task(
             key,

@@ -294,7 +294,8 @@ class Webhooks(Methods[GitHub]):
     ) -> Call[Answer]:
         """Have events sent to `config["url"]`; the webhook, with its `id`.
 
-        `config["secret"]`, text or a `SecretStr`, is the key that GitHub signs the events with; it is not stored.
+        `config["secret"]`, text or a `SecretStr`, is the key that GitHub signs the events with; it is not
+        stored.
         """
         group, where, shown = self._owner(owner, repo, org)
         params = {"name": "web", "config": _usable(config), "events": events, "active": active, **where}

@@ -83,8 +83,8 @@ class HTTP(Integration["httpx.AsyncClient"]):
     it was made.
 
     A service that ignores the key may execute a POST twice: if it answers 5xx after executing it, if the
-    connection breaks, or if the kernel dies between the answer and its record. If that matters, switch the header
-    off: the first two cases then end in an error.
+    connection breaks, or if the kernel dies between the answer and its record. If that matters, switch the
+    header off: the first two cases then end in an error.
     """
 
     service = "HTTP"

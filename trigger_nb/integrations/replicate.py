@@ -41,13 +41,13 @@ class Replicate(Integration["Client"]):
     half a second or `REPLICATE_POLL_INTERVAL` by default.
 
     **Retried**: 429 after the seconds that the error names
-    (https://replicate.com/docs/topics/predictions/rate-limits); 5xx; broken connections and timeouts. No other
-    error is. A prediction that failed is not made again unless `task_options={"retry": 3}` says so.
+    (https://replicate.com/docs/topics/predictions/rate-limits); 5xx; broken connections and timeouts. No
+    other error is. A prediction that failed is not made again unless `task_options={"retry": 3}` says so.
 
-    Replicate takes no idempotency key: when the kernel dies between Replicate's answer to a `create` and its
-    record, or the connection breaks after it was taken, the next attempt creates, and pays for, another one. Once
-    the prediction's id is in the store, a killed kernel, an interrupt or a broken connection costs nothing: the
-    next pass waits for the same prediction.
+    Replicate takes no idempotency key: when the kernel dies between Replicate's answer to a `create` and
+    its record, or the connection breaks after it was taken, the next attempt creates, and pays for, another
+    one. Once the prediction's id is in the store, a killed kernel, an interrupt or a broken connection
+    costs nothing: the next pass waits for the same prediction.
 
     Outputs that are files come as URLs. Replicate deletes files and outputs after an hour
     (https://replicate.com/docs/topics/predictions/data-retention): download what you need in a task.
@@ -292,8 +292,8 @@ def _awaited(
 ) -> Body:
     """A body that creates a prediction in one subtask and waits for it in the next.
 
-    So a prediction is created once, even if the kernel dies while it runs. If a prediction had failed before this
-    attempt, the attempt creates another one.
+    So a prediction is created once, even if the kernel dies while it runs. If a prediction had failed
+    before this attempt, the attempt creates another one.
     """
     tried = retry_only(task_options)
 

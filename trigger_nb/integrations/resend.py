@@ -172,8 +172,9 @@ class Batch(Methods[Resend]):
     ) -> Call[dict[str, Any]]:
         """Send up to 100 e-mails at once; Resend's answer, `{"data": [{"id": ...}, ...]}`.
 
-        Each e-mail is a mapping: `{"from": ..., "to": ..., "subject": ..., "html": ...}`. An invalid one fails
-        the whole batch; with `batch_validation="permissive"` it is left out and listed under `errors`.
+        Each e-mail is a mapping: `{"from": ..., "to": ..., "subject": ..., "html": ...}`. An invalid one
+        fails the whole batch; with `batch_validation="permissive"` it is left out and listed under
+        `errors`.
         """
         return self._integration.task(
             key,

@@ -274,7 +274,8 @@ class SQL(Integration["Engine"]):
     ) -> Call[Written]:
         """Execute one write exactly once; its `row_count`, `rows` (of RETURNING) and `primary_key`.
 
-        `primary_key` is that of the row that a construct `insert(table)` has made. With a list of `parameters` the statement is executed for each of them, in one transaction.
+        `primary_key` is that of the row that a construct `insert(table)` has made. With a list of
+        `parameters` the statement is executed for each of them, in one transaction.
         """
         query = Query(statement, parameters)
         return self.task(

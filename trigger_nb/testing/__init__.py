@@ -1,5 +1,4 @@
-"""For tests of jobs: a clock that does not make them wait, services on this machine, and the contract of an
-integration as a test."""
+"""Help for tests of jobs and integrations: a fake clock, fake services, and a check of an integration's contract."""
 
 from ._check_integration import check_integration
 from .clock import FakeClock

@@ -1,4 +1,4 @@
-"""The contract of an integration, as a test."""
+"""A test of the contract that every integration keeps."""
 
 from __future__ import annotations
 
@@ -28,10 +28,12 @@ _logger.setLevel(logging.INFO)
 async def check_integration(
     integration: Integration[Any], calls: Iterable[Callable[[Any], Awaitable[Any]]] = ()
 ) -> None:
-    """Hold an integration to what every integration promises. Raises `AssertionError` with what is broken.
+    """Check that an integration keeps the contract of integrations.
 
-    `integration` has credentials, and a service to talk to if `calls` are given: each gets the integration
-    bound to a run and calls one of its methods. A test of an integration of your own:
+    - `integration`: an integration with credentials, and with a service to talk to if there are `calls`.
+    - `calls`: functions that each get the integration, bound to a run, and call one of its methods.
+
+    Raises `AssertionError`, which names the broken part of the contract. A test of your own integration:
 
     ```
     async def test_acme_keeps_the_contract():
@@ -63,14 +65,14 @@ class _Check:
         self._clock = FakeClock()
         self._jobs = 0
 
-    # One clause each --------------------------------------------------------------------------
+    # The contract's clauses -------------------------------------------------------------------
 
     def attributes(self) -> None:
         for name in ("service", "icon"):
             value = getattr(self._integration, name, None)
-            assert isinstance(value, str) and value, f"{self._name}.{name} is text, and not {value!r}"  # noqa: PT018  # one thing
+            assert isinstance(value, str) and value, f"{self._name}.{name} must be text, not {value!r}"  # noqa: PT018  # one condition
         retry: object = self._integration.retry
-        assert isinstance(retry, Retry), f"{self._name}.retry is a Retry, and not {retry!r}"
+        assert isinstance(retry, Retry), f"{self._name}.retry must be a Retry, not {retry!r}"
 
     def credentials_are_not_shown(self) -> None:
         shown = f"{self._integration!r} {self._integration} {list(vars(self._integration).values())}"
@@ -87,14 +89,14 @@ class _Check:
             self._integration.run_task("unbound", lambda: None)
         except UsageError:
             return
-        raise AssertionError(f"a {self._name} that is bound to no run starts tasks")
+        raise AssertionError(f"a {self._name} without a run starts tasks")
 
     def is_copied_for_a_run(self) -> None:
         bound = self._integration.bind(None)
-        assert bound is not self._integration, f"{self._name}.bind changes what it is called on"
+        assert bound is not self._integration, f"{self._name}.bind changes the original"
         assert type(bound) is type(self._integration), f"{self._name}.bind gives a {type(bound).__name__}"
         self.needs_a_run()
-        assert bound.native is self._integration.native, f"each run of {self._name} opens a client of its own"
+        assert bound.native is self._integration.native, f"each run of {self._name} opens its own client"
 
     async def body_gets_the_client(self) -> None:
         client = self._integration.native
@@ -128,11 +130,11 @@ class _Check:
         )
 
     async def credentials_are_not_kept(self) -> None:
-        """S8, also where the service itself repeats them."""
+        """Also where the service repeats its credentials (S8)."""
         for name, secret in self._secrets().items():
 
             async def fail(task: Any, secret: str = secret) -> None:
-                _logger.info("sending %s", secret)  # is kept with the task
+                _logger.info("sending %s", secret)  # log output is stored with the task
                 task.log(f"sent {secret}", {"with": [secret]})
                 raise ValueError(f"invalid credential: {secret}")
 
@@ -159,7 +161,7 @@ class _Check:
             with _without(credential._variables):
                 error = await _error_of(self._job(lambda service: service.run_task("first", _nothing), bare))
             if error is None:
-                continue  # one that it can do without
+                continue  # an optional credential
             assert isinstance(error, MissingCredentialError), f"without {name}, {self._name} raises {error!r}"
             named = all(variable in str(error) for variable in credential._variables)
             assert named, f"the error of a missing {name} names no variable: {error}"
@@ -169,17 +171,19 @@ class _Check:
             answer = self._integration.should_retry(ZeroDivisionError("of the user's own"))
         except Exception as error:
             raise AssertionError(
-                f"{self._name}.should_retry is asked about every error that a body raises, also about a "
-                f"ZeroDivisionError, and then raises {error!r}: look at the error's class first"
+                f"{self._name}.should_retry gets every error that a body raises, such as a "
+                f"ZeroDivisionError, but raises {error!r}: check the error's class first"
             ) from error
         assert answer is None, (
-            f"{self._name}.should_retry judges errors that are not the service's: {answer!r}"
+            f"{self._name}.should_retry must return None for other errors than the service's, not {answer!r}"
         )
 
     async def method(self, call: Callable[[Any], Awaitable[Any]]) -> None:
-        """R1, R2: what a method returns is replayed, equal in value and type; and its row says what it is."""
+        """A replay returns an equal value of the same type (R1, R2), and the row has a name and an icon."""
         job = self._job(call)
-        with warnings.catch_warnings(action="ignore"):  # that a value cannot be stored is told below
+        with warnings.catch_warnings(
+            action="ignore"
+        ):  # an assertion below reports a value that cannot be stored
             first = await job.run()
         began = self._clock.time()
         again = await job.run()
@@ -199,7 +203,7 @@ class _Check:
         assert task.icon == self._integration.icon, f"the task {task.key!r} of {self._name} has no icon"
         self._holds_no_secret(repr(vars(task)), f"the record of {task.key!r}")
 
-    # What they use ----------------------------------------------------------------------------
+    # Helpers ----------------------------------------------------------------------------------
 
     def _job(self, call: Callable[[Any], Any], integration: Integration[Any] | None = None) -> Job[Any]:
         used = self._integration if integration is None else integration
@@ -230,7 +234,7 @@ class _Check:
 async def _error_of(job: Job[Any]) -> Exception | None:
     try:
         await job.run()
-    except Exception as error:  # noqa: BLE001  # it is looked at
+    except Exception as error:  # noqa: BLE001  # the caller checks it
         return error
     return None
 

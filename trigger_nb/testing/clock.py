@@ -1,4 +1,4 @@
-"""A clock for tests: three days of waiting take milliseconds."""
+"""A fake clock for tests, with which three days of waiting take milliseconds."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from anyio.lowlevel import checkpoint
 from .._clock import to_seconds, to_timestamp
 from .._executors import Home, threads
 
-# Turns of the event loop after which whatever could go on has gone on. A chain of awaits takes one
-# turn for each task that it wakes, and ours are a few links long.
+# Turns of the event loop after which all tasks wait. A chain of awaits needs one turn for each task that it
+# wakes, and the package's chains have a few links.
 _TURNS = 100
 
 # How many turns a jump waits for bodies in threads: one may itself wait for the jump. A turn takes a
@@ -25,20 +25,30 @@ _START = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 class FakeClock:
-    """Time that stands still, except that it jumps to the next deadline when all there is left to do is wait.
+    """A clock that stands still, and jumps to the next deadline when everything else waits.
+
+    - `start`: the time at first, as a datetime with a time zone or as UTC seconds since the epoch (default:
+      2030-01-01).
+    - `autojump`: False for a clock that only `advance` moves (default True).
+
+    Raises `InvalidOptionError` for a `start` without a time zone.
 
     ```
     clock = FakeClock()
     client = TriggerClient("test", clock=clock)
     ...
-    await job.run()                 # an `io.wait("w", days=3)` in it takes milliseconds
+    await job.run()                 # io.wait("w", days=3) in the job takes milliseconds
     clock.time()                    # three days later
     ```
 
-    With `autojump=False` it moves only by `advance`. Before a jump, `def` bodies in worker threads get a
-    moment to end; real I/O and threads of the test's own do not, so a test of those moves the clock by
-    hand. Waits, retries and `delay_until` go by this clock; a task's `timeout` and `asyncio.sleep` are
-    real time.
+    Before a jump, `def` bodies in worker threads get a moment to end. Real I/O and the test's own threads
+    do not: use `advance` in such a test. Waits, retries and `delay_until` use this clock; a task's
+    `timeout` and `asyncio.sleep` use real time.
+
+    >>> clock = FakeClock(0.0, autojump=False)
+    >>> clock.advance(timedelta(days=3))
+    >>> clock.time()
+    259200.0
     """
 
     def __init__(self, start: datetime | float = _START, *, autojump: bool = True) -> None:
@@ -46,7 +56,7 @@ class FakeClock:
         self._autojump = autojump
         self._jumping = False
         self._lock = threading.Lock()
-        self._order = itertools.count()  # of two equal deadlines the one that was first set comes first
+        self._order = itertools.count()  # orders equal deadlines by the time of their call
         self._sleepers: list[tuple[float, int, _Sleeper]] = []
 
     def time(self) -> float:
@@ -55,16 +65,19 @@ class FakeClock:
 
     @property
     def deadlines(self) -> list[float]:
-        """What is slept for, as times, the next one first."""
+        """The times that sleepers wait for, the next one first."""
         with self._lock:
             return sorted(when for when, _, sleeper in self._sleepers if not sleeper.gone)
 
     def advance(self, duration: float | timedelta) -> None:
-        """Move on by so many seconds and wake whoever slept until then. From any thread."""
+        """Move the clock by a duration, in seconds or as a `timedelta`, and wake the sleepers that are due.
+
+        It may be called from any thread.
+        """
         self._move(self._now + to_seconds(duration, "duration"))
 
     async def sleep_until(self, when: float) -> None:
-        """Return once `time()` is at or past `when`."""
+        """Sleep until `time()` is `when` or later."""
         if when <= self._now:
             return
         sleeper = _Sleeper()
@@ -81,7 +94,7 @@ class FakeClock:
             self._hand_over()
 
     async def _jump(self) -> None:
-        """Go to the next deadline, unless the clock was moved while all else came to wait."""
+        """Move to the next deadline, unless the clock moved before everything else waited."""
         self._jumping = True
         try:
             before = self._now
@@ -92,7 +105,7 @@ class FakeClock:
             self._jumping = False
 
     def _hand_over(self) -> None:
-        """One sleeper sees to the next jump; when it leaves, another has to."""
+        """Wake the next sleeper, which makes the next jump, when one has left."""
         with self._lock:
             while self._sleepers and self._sleepers[0][2].gone:
                 heapq.heappop(self._sleepers)
@@ -122,17 +135,17 @@ class _Sleeper:
         self._home = Home()
 
     async def sleep(self) -> None:
-        """Until somebody calls `wake`."""
+        """Sleep until a call of `wake`."""
         await self._woken.wait()
         self._woken = anyio.Event()
 
     def wake(self) -> None:
-        """From any thread."""
-        self._home.soon(lambda: self._woken.set())  # noqa: PLW0108  # the one of then, not of now
+        """Wake the sleeper, from any thread."""
+        self._home.soon(lambda: self._woken.set())  # noqa: PLW0108  # `_woken` is replaced later
 
 
 async def _all_else_waits() -> None:
-    """Let the event loop and our worker threads do all that can be done without more time."""
+    """Let the event loop and the worker threads do everything that needs no more time."""
     patience, turns = _PATIENCE, 0
     while turns < _TURNS:
         await checkpoint()

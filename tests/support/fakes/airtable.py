@@ -1,4 +1,4 @@
-"""A workspace of Airtable's: bases, their tables, and the records in them."""
+"""A fake Airtable workspace: bases, tables and records."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FakeAirtable(Service):
         super().__init__()
         self.records: dict[str, dict[str, Any]] = {}
         self._table_of: dict[str, tuple[str, str]] = {}
-        self._api_key = api_key  # the one that is let in; None: any
+        self._api_key = api_key  # the valid credential; None: any
         self._ids = count(1)
 
     @route("GET", "/v0/{base}/{table}")

@@ -1,4 +1,4 @@
-"""Replicate: models that run at once, or when they are told to."""
+"""A fake Replicate, with models that run at once or when a test says so."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FakeReplicate(Service):
         self.trainings: dict[str, Run] = {}
         self.states: list[str] = []
         self._model = model
-        self._api_token = api_token  # the one that is let in; None: any
+        self._api_token = api_token  # the valid credential; None: any
         self._ids = count(1)
 
     @route("POST", "/v1/predictions")

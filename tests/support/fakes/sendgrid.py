@@ -1,4 +1,4 @@
-"""An account at SendGrid: what was sent."""
+"""A fake SendGrid account, with the mails sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class FakeSendGrid(Service):
     def __init__(self, *, api_key: str | None = None) -> None:
         super().__init__()
         self.mails: list[dict[str, Any]] = []
-        self._api_key = api_key  # the one that is let in; None: any
+        self._api_key = api_key  # the valid credential; None: any
 
     @route("POST", "/v3/mail/send")
     def send(self, request: Request) -> Answer:

@@ -1,4 +1,4 @@
-"""A project at Supabase: the tables of its database, and the functions in it."""
+"""A fake Supabase project: the tables and functions of its database."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from trigger_nb.testing.services import Answer, Request, Service, route
 
-# What PostgREST says, which hands on the codes of PostgreSQL too. Of other statuses the gateway before it tells.
+# Errors of PostgREST, which passes on PostgreSQL's codes. The gateway answers other statuses.
 _CODES = {
     400: ("22P02", "invalid input syntax for type uuid"),
     403: ("42501", "permission denied for table"),
@@ -20,17 +20,17 @@ _CODES = {
 
 
 class FakeSupabase(Service):
-    """The part of Supabase's Data API that reads and writes rows, and calls functions.
+    """Supabase's Data API for rows and functions.
 
-    `tables` has rows by their primary key, which is `id`; a table is there as soon as it is named. `functions`
-    has Python functions by name, for `rpc`.
+    `tables` has rows by primary key, the column `id`; a table is created when it is first named. `functions` has
+    Python functions by name, for `rpc`.
     """
 
     def __init__(self, *, key: str | None = None) -> None:
         super().__init__()
         self.tables: dict[str, dict[Any, dict[str, Any]]] = {}
         self.functions: dict[str, Callable[..., Any]] = {}
-        self._key = key  # the one that is let in; None: any
+        self._key = key  # the valid credential; None: any
 
     @route("GET", "/rest/v1/{table}")
     def select(self, request: Request, table: str) -> Answer:

@@ -1,4 +1,4 @@
-"""A service of nobody in particular: it says what it was asked, and keeps what it was told to do."""
+"""A fake service that answers any request."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from trigger_nb.testing.services import Answer, Request, Service, route
 
 
 class FakeHTTP(Service):
-    """Any path. GET says what was asked; what else is asked for is done, once for each idempotency key.
+    """Any path. GET returns the request; other methods have an effect, once for each idempotency key.
 
-    `effects` lists what was done. `files` has bytes by path, to be had by GET.
+    `effects` lists the effects. `files` has bytes by path, for GET.
     """
 
     def __init__(self, *, token: str | None = None) -> None:
         super().__init__()
         self.effects: list[dict[str, Any]] = []
         self.files: dict[str, bytes] = {}
-        self._token = token  # the one that is let in; None: any, and none
+        self._token = token  # the valid token; None: any, and none
 
     @route("GET", "/{path*}")
     def get(self, request: Request, path: str) -> Answer:

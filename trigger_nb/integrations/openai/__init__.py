@@ -50,10 +50,11 @@ class OpenAI(Integration["AsyncOpenAI"]):
 
     **Retried**: 429 at the time that `retry-after-ms`, `retry-after`, or `x-ratelimit-reset-requests` and
     `x-ratelimit-reset-tokens` give for the limit that is used up
-    (https://platform.openai.com/docs/guides/rate-limits), but not `insufficient_quota`, which does not
-    end by waiting; 503 and 409, then too where they say when; 408, other 5xx and broken or timed-out connections,
-    also in the middle of a stream; whatever `x-should-retry` tells, as the SDK itself follows it. 400, 401,
-    403, 404, 422 and other errors are final (https://platform.openai.com/docs/guides/error-codes).
+    (https://platform.openai.com/docs/guides/rate-limits), but not `insufficient_quota`, which does not end
+    by waiting; 503 and 409, then too where they say when; 408, other 5xx and broken or timed-out
+    connections, also in the middle of a stream; whatever `x-should-retry` tells, as the SDK itself follows
+    it. 400, 401, 403, 404, 422 and other errors are final
+    (https://platform.openai.com/docs/guides/error-codes).
 
     The task's idempotency key goes with everything that is posted, as `Idempotency-Key`. OpenAI does not
     document that it uses the key: when the kernel dies between the answer and its record, or the connection

@@ -78,9 +78,9 @@ class Shown:
 class Completion:
     """A chat or text completion that is assembled from its chunks.
 
-    The SDK's own accumulator is not used: it rebuilds the whole message for every chunk, concatenates texts that
-    some compatible servers repeat ("assistantassistant"), and returns another class than an answer without
-    streaming.
+    The SDK's own accumulator is not used: it rebuilds the whole message for every chunk, concatenates texts
+    that some compatible servers repeat ("assistantassistant"), and returns another class than an answer
+    without streaming.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,12 @@
-"""Services on this machine, for tests and for trying things out: no account, no network, no real customer.
+"""Fake services on this machine, for tests and for trying things out: no account, no network, no real customer.
 
-Each speaks as the real one does to the part of its API that an integration uses, keeps what it was asked,
-and does twice what it is asked twice unless the real one knows better.
+Each answers like the real service in the part of its API that an integration uses, and keeps the requests. A
+repeated request takes effect twice, unless the real service recognizes it.
+
+```
+with FakeSlack() as service:
+    slack = Slack("xoxb-1234", base_url=f"{service.url}/api/")
+```
 """
 
 from ._server import Answer, Request, Service, route

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from ._server import Answer
 
-Event: TypeAlias = "tuple[str, dict[str, Any]]"  # the name and the data of one in a stream
+Event: TypeAlias = "tuple[str, dict[str, Any]]"  # name and data of an event
 
 
 def stream(events: Iterable[Event]) -> Answer:
@@ -83,5 +83,5 @@ def response_events(whole: dict[str, Any], text: str) -> Generator[Event]:
 
 
 def pieces(text: str) -> list[str]:
-    """A text as a model writes it, some letters at a time."""
+    """The pieces of a text that a stream sends one by one."""
     return [text[at : at + 4] for at in range(0, len(text), 4)]

@@ -1,4 +1,4 @@
-"""An HTTP server on this machine that stands in for a service: what all of them are made of."""
+"""The base class of fake services: an HTTP server on this machine."""
 
 from __future__ import annotations
 
@@ -18,53 +18,66 @@ PATIENCE = 120.0  # seconds, for what is bound to happen
 
 @dataclass(frozen=True)
 class Request:
-    """One request that came."""
+    """A request that a service received."""
 
     method: str
     path: str  # without the query
     query: dict[str, str]
     headers: dict[str, str]  # names in lower case
     body: bytes
-    target: str = ""  # path and query as they came: `query` has one value of each name
+    target: str = ""  # path and query unparsed: `query` has only one value of each name
 
     @cached_property
     def json(self) -> Any:
-        """The body, read as JSON; None when it is empty."""
+        """The body, parsed as JSON; None if it is empty."""
         return json.loads(self.body) if self.body else None
 
     @cached_property
     def form(self) -> dict[str, str]:
-        """The body, read as a form: `a[b]=c` is `{"a[b]": "c"}`."""
+        """The body, parsed as a form: `a[b]=c` is `{"a[b]": "c"}`."""
         return dict(parse_qsl(self.body.decode(), keep_blank_values=True))
 
     @property
     def idempotency_key(self) -> str:
-        """What the header of that name holds; "" without one."""
+        """The header `Idempotency-Key`; "" without one."""
         return self.headers.get("idempotency-key", "")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer: a `body` that is JSON, bytes, or an iterable of bytes, which is sent piece by piece."""
+    """A response to send.
+
+    - `status`: the HTTP status (default 200).
+    - `body`: JSON data, bytes, or an iterable of bytes, which is sent in pieces; None for an empty body.
+    - `headers`: more headers.
+
+    >>> Answer(429, {"error": "slow down"}, {"Retry-After": "30"}).status
+    429
+    """
 
     status: int = 200
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-# What becomes of one of the next requests, instead of its answer:
-#   an Answer   given before anything is done
-#   a status    the same, with the error that the service gives with it
-#   "drop"      it is done, and the connection closed without an answer
-#   "refuse"    the connection is closed before anything is done
-#   "hold"      it is done, and answered only after `release()`
+# The planned outcome of a request:
+#   an Answer   sent without executing the request
+#   a status    the same, with the service's error of that status
+#   "drop"      execute the request, and close the connection without an answer
+#   "refuse"    close the connection without executing the request
+#   "hold"      execute the request, and answer after `release()`
+#   "answer"    execute the request, and answer
 Event: TypeAlias = "Answer | int | Literal['drop', 'refuse', 'hold', 'answer']"
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 def route(method: str, path: str) -> Callable[[Handler], Handler]:
-    """Have a method of a `Service` answer requests: `route("GET", "/users/{id}")` calls `f(request, id)`."""
+    """Decorate a method of a `Service` that answers requests to a path.
+
+    `route("GET", "/users/{id}")` calls `method(self, request, id)`; `{name*}` matches the rest of a path. The
+    method returns an `Answer`, or the JSON data of one.
+    """
 
     def mark(handler: Handler) -> Handler:
         routes: list[tuple[str, str]] = getattr(handler, "_routes", [])
@@ -75,15 +88,17 @@ def route(method: str, path: str) -> Callable[[Handler], Handler]:
 
 
 class Service:
-    """A running server, and what it was asked.
+    """Base class of fake services: a server in this process, and the requests that it received.
 
     ```
     with FakeSlack() as service:
-        slack = Slack("xoxb-1234", base_url=service.url)
+        slack = Slack("xoxb-1234", base_url=f"{service.url}/api/")
     ```
 
-    It runs in threads of this process, so it lives on when a kernel that calls it is killed. `plan` says
-    what becomes of the next requests: `service.plan(503, "drop")`.
+    A subclass defines methods with `@route`. `requests` are the requests so far; `latency` is a delay
+    before each answer, in seconds (default 0). `plan` sets the outcome of the next requests:
+    `service.plan(503, "drop")`. The server runs in threads of this process, so it survives a kernel that
+    calls it and is killed.
     """
 
     _table: ClassVar[list[tuple[str, list[str], str]]] = []
@@ -94,12 +109,12 @@ class Service:
             for name in dir(cls)
             for method, path in getattr(getattr(cls, name), "_routes", ())
         ]
-        # Of two that fit, the one with more words of its own.
+        # Of two patterns that match, the one with fewer placeholders comes first.
         cls._table = sorted(found, key=lambda each: sum(part.startswith("{") for part in each[1]))
 
     def __init__(self) -> None:
-        self.requests: list[Request] = []  # all that came, in order
-        self.latency = 0.0  # seconds between what is done and the answer
+        self.requests: list[Request] = []  # all requests, in order
+        self.latency = 0.0  # seconds between the execution and the answer
         self._plan: list[Event] = []
         self._first_answers: dict[str, Any] = {}  # by idempotency key
         self._changed = threading.Condition(threading.RLock())
@@ -109,7 +124,7 @@ class Service:
     # Running ----------------------------------------------------------------------------------
 
     def start(self) -> Self:
-        """Begin to listen, on a free port of the loopback."""
+        """Start the server on a free port of the loopback address."""
         self._server = _Server(("127.0.0.1", 0), _handler_of(self))
         threading.Thread(
             target=self._server.serve_forever, args=(0.01,), name=repr(self), daemon=True
@@ -117,7 +132,7 @@ class Service:
         return self
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Stop the server."""
         self.release()
         if self._server is not None:
             self._server.shutdown()
@@ -132,51 +147,58 @@ class Service:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """The server's address, without a slash at the end. Raises `RuntimeError` if it does not run."""
         if self._server is None:
-            raise RuntimeError(f"{type(self).__name__} does not run: start() it, or use it in a `with`")
+            raise RuntimeError(
+                f"{type(self).__name__} is not running: call start(), or use it in a `with` block"
+            )
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    # Asking it --------------------------------------------------------------------------------
+    # Control ----------------------------------------------------------------------------------
 
     def plan(self, *events: Event) -> None:
-        """Say what becomes of the next requests, one event each; later ones are answered."""
+        """Set the outcome of the next requests, one event for each. Later requests are answered.
+
+        An event is an `Answer` or a status to send without executing the request, "drop" (execute, then
+        close the connection), "refuse" (close it without executing), "hold" (execute, answer after
+        `release()`) or "answer".
+        """
         with self._changed:
             self._plan += events
 
     def until_asked(self, times: int) -> None:
-        """Wait until so many requests have come, and what they asked for is done."""
+        """Wait until this many requests were executed. Raises `TimeoutError` after 30 seconds."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.requests) >= times, PATIENCE):
-                raise TimeoutError(f"{len(self.requests)} requests came in {PATIENCE:g} s, not {times}")
+                raise TimeoutError(f"only {len(self.requests)} requests in {PATIENCE:g} s, not {times}")
 
     def release(self) -> None:
-        """Let requests that are held be answered."""
+        """Answer the requests that are held."""
         self._released.set()
 
     # What a service defines -------------------------------------------------------------------
 
     def refusal(self, request: Request) -> Answer | None:
-        """The answer to one that is not let in, without a credential; None: it is."""
+        """The answer to a request without a valid credential; None for a valid one."""
         return None
 
     def error(self, status: int, message: str) -> Answer:
-        """An error as this service words it."""
+        """The service's answer for an error."""
         return Answer(status, {"error": {"message": message}})
 
     def once(self, key: str, make: Callable[[], T]) -> T:
-        """What `make()` gave for this idempotency key the first time; "" is no key."""
+        """The first result of `make()` for an idempotency key. The empty key always calls `make()`."""
         if not key:
             return make()
         if key not in self._first_answers:
             self._first_answers[key] = make()
         return self._first_answers[key]
 
-    # How it is done ---------------------------------------------------------------------------
+    # Handling of requests ---------------------------------------------------------------------
 
     def handle(self, request: Request) -> Answer | None:
-        """The answer to a request; None: none, close the connection."""
-        with self._changed:  # one after the other: what a service keeps needs no locks of its own
+        """The answer to a request; None to close the connection."""
+        with self._changed:  # one request at a time, so that services need no locks
             event = self._plan.pop(0) if self._plan else "answer"
             answer = self._outcome(event, request)
             self.requests.append(request)
@@ -197,8 +219,8 @@ class Service:
         try:
             refused = self.refusal(request)
             return self._routed(request) if refused is None else refused
-        except Exception:  # noqa: BLE001  # of a request that it does not expect
-            traceback.print_exc()  # not all services' errors have room for it
+        except Exception:  # noqa: BLE001  # an unexpected request
+            traceback.print_exc()  # some services' errors have no place for it
             return self.error(500, traceback.format_exc())
 
     def _routed(self, request: Request) -> Answer:
@@ -218,7 +240,7 @@ T = TypeVar("T")
 
 
 def _match(pattern: list[str], parts: list[str]) -> dict[str, str] | None:
-    """What stands for the `{names}` of a pattern; None when it does not fit. `{name*}` takes the rest."""
+    """The values of the `{names}` of a pattern; None if it does not match. `{name*}` takes the rest."""
     found: dict[str, str] = {}
     for at, expected in enumerate(pattern):
         if expected.endswith("*}"):
@@ -232,17 +254,19 @@ def _match(pattern: list[str], parts: list[str]) -> dict[str, str] | None:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 512  # with 5, the sixth of a `gather` connects anew a second later
+    request_queue_size = (
+        512  # with the default of 5, the sixth connection of a `gather` is delayed by a second
+    )
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that was killed does not take its answer; nothing to tell."""
+        """Ignore errors of clients that were killed before they got their answer."""
 
 
 def _handler_of(service: Service) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = PATIENCE
-        disable_nagle_algorithm = True  # or the body waits 40 ms for the headers to be acknowledged
+        disable_nagle_algorithm = True  # otherwise the body waits 40 ms until the headers are acknowledged
 
         def answer(self) -> None:
             answer = service.handle(self.read())
@@ -266,7 +290,7 @@ def _handler_of(service: Service) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(piece)
                 self.wfile.flush()
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer  # noqa: N815  # as the server looks for them
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer  # noqa: N815  # the names that the server calls
 
         def read(self) -> Request:
             url = urlsplit(self.path)
@@ -285,7 +309,7 @@ def _handler_of(service: Service) -> type[BaseHTTPRequestHandler]:
                 size = int(headers.get("content-length", 0))
                 body = self.rfile.read(size)
                 if len(body) < size:
-                    raise ConnectionError("who asked was killed in the middle of it")
+                    raise ConnectionError("the client was killed during its request")
                 return body
             pieces: list[bytes] = []
             while size := int(self.rfile.readline(), 16):
@@ -295,13 +319,13 @@ def _handler_of(service: Service) -> type[BaseHTTPRequestHandler]:
             return b"".join(pieces)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing: a notebook is not a log."""
+            """Log nothing: the output of a notebook is no place for it."""
 
     return Handler
 
 
 def _as_bytes(body: Any) -> tuple[bytes, Iterable[bytes] | None]:
-    """A body to send at once, or piece by piece."""
+    """The bytes of a body, or an iterable of bytes to send in pieces."""
     if body is None:
         return b"", None
     if isinstance(body, bytes):

@@ -1,4 +1,4 @@
-"""GitHub, with one repository in it: its issues, its objects, its webhooks."""
+"""A fake GitHub with one repository: its issues, Git objects and webhooks."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ _FIRST_COMMIT = "c0ffee" + 34 * "0"
 
 
 class FakeGitHub(Service):
-    """The part of GitHub's REST API that the integration uses, over one repository, "acme/shop".
+    """The part of GitHub's REST API that the integration uses, with one repository.
 
-    As GitHub does, it takes no idempotency key: what is asked twice is done twice, except where it would
-    come to the same. `issues`, `comments`, `refs` and `hooks` say how things are.
+    - `token`: the valid token; None (the default) accepts any token, and none.
+    - `owner`, `repo`: the repository (default "acme/shop").
+
+    `issues`, `comments`, `refs` and `hooks` are its state. Like GitHub, it has no idempotency keys: a
+    repeated request takes effect twice.
     """
 
     def __init__(self, *, token: str | None = None, owner: str = "acme", repo: str = "shop") -> None:
@@ -31,7 +34,7 @@ class FakeGitHub(Service):
         self.objects: dict[str, dict[str, Any]] = {_FIRST_COMMIT: {"sha": _FIRST_COMMIT, "parents": []}}
         self.refs = {"heads/main": _FIRST_COMMIT}
         self.hooks: dict[int, dict[str, Any]] = {}
-        self._token = token  # the one that is let in; None: any
+        self._token = token  # the valid credential; None: any
         self._name = f"{owner}/{repo}"
         self._page = f"https://github.com/{owner}/{repo}"
         self._ids = count(1)
@@ -176,10 +179,10 @@ class FakeGitHub(Service):
     def delete_hook(self, request: Request, hook: str, **of: str) -> Answer:
         return Answer(204) if self.hooks.pop(int(hook), None) else self.error(404, "Not Found")
 
-    # What they have in common -----------------------------------------------------------------
+    # Common to all requests -------------------------------------------------------------------
 
     def handle(self, request: Request) -> Answer | None:
-        """Every answer says what is left of the hour's requests."""
+        """Add the rate limit headers to every answer."""
         answer = super().handle(request)
         if answer is None:
             return None
@@ -200,7 +203,7 @@ class FakeGitHub(Service):
         return None
 
     def error(self, status: int, message: str) -> Answer:
-        """An error in GitHub's words; 429 is a secondary limit, which 403 can be too."""
+        """GitHub's answer for an error; 429 is a secondary rate limit."""
         if status == 429:
             message = (
                 "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
@@ -211,7 +214,7 @@ class FakeGitHub(Service):
         )
 
     def _written(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """An object of Git's is known by what is in it: the same one twice is one."""
+        """Store a Git object under the hash of its content."""
         sha = hashlib.sha1(json.dumps(given, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
         return self.objects.setdefault(sha, {"sha": sha, **given})
 
@@ -233,7 +236,7 @@ def _people(logins: list[str]) -> list[dict[str, Any]]:
 
 
 def _shown(hook: dict[str, Any]) -> dict[str, Any]:
-    """A webhook as it is told: its secret is not."""
+    """A webhook without its secret."""
     config = hook["config"]
     told = {name: value for name, value in hook.items() if name != "of"}
     return {**told, "config": {**config, "secret": "********"} if "secret" in config else config}

@@ -1,4 +1,4 @@
-"""OpenAI's API, with models that repeat what they are told."""
+"""A fake OpenAI, with models that repeat the prompt."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ _LIMITED = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/im
 
 
 class FakeOpenAI(Service):
-    """The part of OpenAI's API that completes, embeds, draws, keeps files and fine-tunes.
+    """OpenAI's API for completions, embeddings, images, files and fine-tuning.
 
-    A chat answers "You said: ..."; given tools, it calls the first of them. A token is a word. `files` and
-    `jobs` hold what was made, by id. As the real one, it does a thing twice when asked twice. The address
-    for a client is `base_url`.
+    - `api_key`: the valid key; None (the default) accepts any key, and none.
+
+    A chat answers "You said: ...", or calls the first tool if there are tools. A token is a word. `files`
+    and `jobs` are the created objects, by id. Like OpenAI, it executes repeated requests again. `base_url`
+    is the address for a client.
     """
 
     def __init__(self, *, api_key: str | None = None) -> None:
@@ -32,12 +34,12 @@ class FakeOpenAI(Service):
         self.jobs: dict[str, dict[str, Any]] = {}
         self.responses: dict[str, dict[str, Any]] = {}
         self.models = {name: _model(name) for name in ("gpt-4o-mini", "text-embedding-3-small")}
-        self._api_key = api_key  # the one that is let in; None: any, also none
+        self._api_key = api_key  # the valid key; None: any, and none
         self._tokens = 0
 
     @property
     def base_url(self) -> str:
-        """What to give a client."""
+        """The address for a client."""
         return f"{self.url}/v1"
 
     # Answers of models ------------------------------------------------------------------------
@@ -266,7 +268,7 @@ class FakeOpenAI(Service):
 
     @route("GET", "/v1/fine_tuning/jobs/{name}")
     def retrieve_job(self, request: Request, name: str) -> Answer | dict[str, Any]:
-        """Asked for a second time, it is done."""
+        """Return a job. It runs at the first request and has succeeded at the second."""
         if name not in self.jobs:
             return _no_job(name)
         job = self.jobs[name]
@@ -307,7 +309,7 @@ class FakeOpenAI(Service):
         ]
         return _page(reversed(events), request)
 
-    # Who is let in, and what comes with every answer -----------------------------------------------
+    # Authentication, and the headers of every answer ----------------------------------------------
 
     def refusal(self, request: Request) -> Answer | None:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -376,7 +378,7 @@ def _model(name: str) -> dict[str, Any]:
 
 
 def _text(content: Any) -> str:
-    """What a message says, given as text or in parts."""
+    """The text of a message, whose content is text or a list of parts."""
     if isinstance(content, list):
         return " ".join(part.get("text", "") for part in cast("list[dict[str, Any]]", content))
     return content or ""
@@ -392,12 +394,12 @@ def _page(items: Iterable[dict[str, Any]], request: Request) -> dict[str, Any]:
     found = list(items)
     after = request.query.get("after")
     start = next((at for at, item in enumerate(found, 1) if item["id"] == after), 0)
-    end = start + int(request.query.get("limit", "2"))  # few, so that pages end within a small test
+    end = start + int(request.query.get("limit", "2"))  # few, so that small tests have several pages
     return {"object": "list", "data": found[start:end], "has_more": end < len(found)}
 
 
 def _multipart(request: Request) -> dict[str, tuple[str, bytes]]:
-    """The fields of a form with files: their file names and their bytes."""
+    """The fields of a multipart form: file name and bytes of each."""
     head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
     message = email.message_from_bytes(head + request.body, policy=email.policy.HTTP)
     fields: dict[str, tuple[str, bytes]] = {}

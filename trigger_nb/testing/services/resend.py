@@ -1,4 +1,4 @@
-"""An account at Resend: its outbox, its audiences and who is in them."""
+"""A fake Resend account: its outbox, its audiences and their contacts."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ _NAMES = {
     429: "rate_limit_exceeded",
     500: "application_error",
 }
-_EVERYBODY = ""  # stands for the audience of contacts that are in none
+_EVERYBODY = ""  # the audience of contacts without one
 
 
 class FakeResend(Service):
-    """The part of Resend's API that sends e-mails and keeps audiences.
+    """Resend's API for e-mails, audiences and contacts.
 
-    `emails` lists what was sent, those of batches too. An idempotency key is honoured as Resend does it:
-    on e-mails and batches, and not with another payload.
+    - `api_key`: the valid key; None (the default) accepts any key.
+
+    `emails` are the e-mails sent, also in batches. Like Resend, it accepts idempotency keys for e-mails and
+    batches, and refuses a key with another payload.
     """
 
     def __init__(self, *, api_key: str | None = None) -> None:
@@ -33,7 +35,7 @@ class FakeResend(Service):
         self.emails: list[dict[str, Any]] = []
         self.audiences: dict[str, dict[str, Any]] = {}
         self.contacts: dict[str, dict[str, dict[str, Any]]] = {_EVERYBODY: {}}  # by audience and e-mail
-        self._api_key = api_key  # the one that is let in; None: any
+        self._api_key = api_key  # the valid credential; None: any
         self._ids = count(1)
         self._payloads: dict[str, Any] = {}  # by idempotency key
 

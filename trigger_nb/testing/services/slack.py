@@ -1,4 +1,4 @@
-"""A workspace of Slack's: its channels, who is in them, and what was said."""
+"""A fake Slack workspace: its channels, their members and messages."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from ._server import Answer, Request, Service, route
 
 
 class FakeSlack(Service):
-    """The part of Slack's Web API that posts messages and joins channels.
+    """Slack's Web API for posting messages and joining channels.
 
-    `messages` lists what was posted. The bot is in no channel at first, and `C_PRIVATE` cannot be joined.
+    - `token`: the valid token; None (the default) accepts any token.
+
+    `messages` are the messages posted. The bot is in no channel at first, and cannot join `C_PRIVATE`.
     """
 
     def __init__(self, *, token: str | None = None) -> None:
         super().__init__()
         self.messages: list[dict[str, Any]] = []
         self.joined: set[str] = set()
-        self._token = token  # the one that is let in; None: any
+        self._token = token  # the valid credential; None: any
 
     @route("POST", "/api/chat.postMessage")
     def post_message(self, request: Request) -> Answer:
@@ -53,11 +55,11 @@ class FakeSlack(Service):
 
 
 def _failure(code: str) -> Answer:
-    """Slack answers 200 and says in the body that it did not do it."""
+    """An error: Slack answers 200 with the error in the body."""
     return Answer(200, {"ok": False, "error": code})
 
 
 def _arguments(request: Request) -> dict[str, Any]:
-    """Slack takes them as JSON, as a form, and in the query."""
+    """The parameters of a request: as JSON, as a form and in the query."""
     is_json = "json" in request.headers.get("content-type", "")
     return {**request.query, **(request.json if is_json else request.form)}

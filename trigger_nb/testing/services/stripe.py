@@ -1,4 +1,4 @@
-"""An account at Stripe: its customers, their charges, and what else integrations make."""
+"""A fake Stripe account: its customers, charges and other objects."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ _NUMBERS = frozenset({"amount", "quantity", "unit_amount"})
 
 
 class FakeStripe(Service):
-    """The part of Stripe's API that charges, customers, subscriptions, Checkout and webhooks are made with.
+    """Stripe's API for charges, customers, subscriptions, Checkout and webhooks.
 
-    `customers`, `charges` and so on list what was made. A write that comes again with its idempotency key
-    gets the first answer; with other parameters it is refused. The source `tok_chargeDeclined` is declined,
-    and there is one subscription, `sub_1`.
+    - `api_key`: the valid key; None (the default) accepts any key.
+
+    `customers`, `charges` and so on are the created objects. A repeated write with the same idempotency key
+    gets the first answer, or an error if its parameters differ. A charge with the source
+    `tok_chargeDeclined` is declined. There is one subscription, `sub_1`.
     """
 
     def __init__(self, *, api_key: str | None = None) -> None:
         super().__init__()
         self.objects: dict[str, dict[str, Any]] = {"sub_1": _subscription()}
-        self._api_key = api_key  # the one that is let in; None: any
+        self._api_key = api_key  # the valid credential; None: any
         self._asked: dict[str, tuple[str, dict[str, str]]] = {}  # by idempotency key
 
     @property
@@ -58,7 +60,7 @@ class FakeStripe(Service):
         """All that were made, in order."""
         return list(self._all("webhook_endpoint"))
 
-    # What it answers --------------------------------------------------------------------------
+    # Requests ---------------------------------------------------------------------------------
 
     @route("POST", "/v1/customers")
     def create_customer(self, request: Request) -> Answer:
@@ -88,7 +90,9 @@ class FakeStripe(Service):
     def create_webhook_endpoint(self, request: Request) -> Answer:
         def make(given: dict[str, Any]) -> Answer:
             made = self._make("webhook_endpoint", {"status": "enabled", **given})
-            return Answer(200, {**made.body, "secret": f"whsec_{made.body['id']}"})  # told this once only
+            return Answer(
+                200, {**made.body, "secret": f"whsec_{made.body['id']}"}
+            )  # only this answer has the secret
 
         return self._write(request, ("url", "enabled_events"), make)
 
@@ -105,7 +109,7 @@ class FakeStripe(Service):
         page = {"object": "list", "url": request.path, "data": rest[:limit], "has_more": len(rest) > limit}
         return Answer(200, page)
 
-    # What is common to all of them ------------------------------------------------------------
+    # Common to all requests -------------------------------------------------------------------
 
     def handle(self, request: Request) -> Answer | None:
         answer = super().handle(request)
@@ -146,9 +150,9 @@ class FakeStripe(Service):
     def _write(
         self, request: Request, required: tuple[str, ...], make: Callable[[dict[str, Any]], Answer]
     ) -> Answer:
-        """The answer to a POST: an earlier one, if it came with the same idempotency key."""
+        """The answer to a POST, or the earlier answer for the same idempotency key."""
         given = _nested(request.form)
-        for name in required:  # What is refused for its form is not kept for the key.
+        for name in required:  # An invalid request is not remembered for its key.
             if name not in given:
                 return _failure(400, f"Missing required param: {name}.", code="parameter_missing", param=name)
         key, asked = request.idempotency_key, (request.path, request.form)
@@ -218,7 +222,7 @@ class FakeStripe(Service):
         prices = [(item.get("price_data", {}), item.get("quantity", 1)) for item in given["line_items"]]
         made["amount_total"] = sum(price.get("unit_amount", 0) * quantity for price, quantity in prices)
         made["currency"] = next((price["currency"] for price, _ in prices if "currency" in price), "usd")
-        if given.get("ui_mode") == "embedded":  # in a page of the shop's own
+        if given.get("ui_mode") == "embedded":  # embedded in the shop's page
             made |= {"url": None, "client_secret": f"{made['id']}_secret_1"}
         else:
             made["url"] = f"https://checkout.stripe.com/c/pay/{made['id']}"
@@ -253,7 +257,7 @@ def _failure(
 
 
 def _nested(form: dict[str, str]) -> dict[str, Any]:
-    """A form's fields as Stripe reads them: `a[b]=c` is `{"a": {"b": "c"}}`, `a[0]=c` is `{"a": ["c"]}`."""
+    """A form's fields as nested data: `a[b]=c` is `{"a": {"b": "c"}}`, `a[0]=c` is `{"a": ["c"]}`."""
     tree: dict[str, Any] = {}
     for name, value in form.items():
         *path, last = re.findall(r"[^\[\]]+", name)
