@@ -233,7 +233,9 @@ async def test_webhooks(call, service, tmp_path, of, kind):
 
 @pytest.mark.parametrize("of", [{}, {"owner": "acme"}, {**SHOP, "org": "acme"}])
 async def test_a_webhook_is_somebodys(call, of):
-    with pytest.raises(InvalidOptionError, match="owner= and repo=, or an organization's, org="):
+    with pytest.raises(
+        InvalidOptionError, match="a repository .pass owner= and repo=. or to an organization"
+    ):
         await call(lambda github: github.webhooks.list("key", **of))
 
 

@@ -238,7 +238,7 @@ class Integration(Generic[ClientT]):
     ) -> Call[Any]:
         if self._io is None:
             raise UsageError(
-                f"this {type(self).__name__} is not bound to a run. Pass integrations={{{self.icon!r}: ...}} to the "
+                f'this {type(self).__name__} is not bound to a run. Pass integrations={{"{self.icon}": ...}} to the '
                 f"job and use io.{self.icon}, or use io.use(...); outside of a job, use the client: .native"
             )
         defaults: Options = {"icon": self.icon, "retry": retry or self.retry}

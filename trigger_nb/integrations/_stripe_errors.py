@@ -27,7 +27,7 @@ def verdict(error: StripeError) -> bool | RetryAt | None:
     if isinstance(error, stripe.APIConnectionError):
         # The SDK does not retry an incomplete answer. With an idempotency key, a retry is safe.
         return error.should_retry or isinstance(error.__cause__, ChunkedEncodingError)
-    if error.http_status is None:  # the cause is not an incomplete answer
+    if error.http_status is None:  # the error has no answer
         return None
     headers = error.headers or {}
     if not _is_transient(error.http_status, headers):
