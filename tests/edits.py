@@ -336,6 +336,109 @@ CODE = [
     ),
 ]
 
+NAMES = [
+    changed(
+        "lambda that a lambda on the same line makes",
+        "make = lambda: lambda x: x + 1\nbody = make()",
+        "make = lambda: lambda x: x + 2\nbody = make()",
+        "of nested lambdas the inner one is the body",
+    ),
+    changed(
+        "lambda around another on the same line",
+        "body = lambda x: [x, lambda: 1]",
+        "body = lambda x: [lambda: 1, x]",
+        "of nested lambdas the outer one is the body",
+    ),
+    same(
+        "variable of a comprehension renamed",
+        "body = lambda rows: {k: [c for c in v if c] for k, v in rows}",
+        "body = lambda rows: {a: [x for x in b if x] for a, b in rows}",
+        "names of local variables are not seen from outside",
+    ),
+    changed(
+        "another variable in a comprehension",
+        "body = lambda rows, x: [x for row in rows]",
+        "body = lambda rows, x: [row for row in rows]",
+        "another variable is read",
+    ),
+    same(
+        "local variables of all kinds renamed",
+        """
+        def body(rows, kind):
+            import os.path as p
+            from math import pi as k
+            total = 0
+            def add(n):
+                nonlocal total
+                total += n
+            try:
+                with p.open(rows) as f, k as g: print(f, g)
+            except OSError as e:
+                print(e)
+            match kind:
+                case {'a': [first, *rest], **others}: print(first, rest, others)
+                case str() as s: print(s)
+            if (n := len(rows)) > 1: add([m := n for r in rows if r][0])
+            return [total, m, n]
+        """,
+        """
+        def body(rows, kind):
+            import os.path as path
+            from math import pi as constant
+            result = 0
+            def more(n):
+                nonlocal result
+                result += n
+            try:
+                with path.open(rows) as one, constant as two: print(one, two)
+            except OSError as error:
+                print(error)
+            match kind:
+                case {'a': [head, *tail], **rows_left}: print(head, tail, rows_left)
+                case str() as text: print(text)
+            if (size := len(rows)) > 1: more([last := size for row in rows if row][0])
+            return [result, last, size]
+        """,
+        "names of local variables are not seen from outside",
+    ),
+    changed(
+        "local variable that becomes the global one",
+        "n = 1\ndef body():\n    n = 2\n    return n",
+        "n = 1\ndef body():\n    global n\n    n = 2\n    return n",
+        "another variable is assigned",
+    ),
+    changed(
+        "attribute in a class that the body makes",
+        "def body():\n    class Row:\n        n = 1\n        m = n\n    return Row",
+        "def body():\n    class Row:\n        n = 1\n        k = n\n    return Row",
+        "what a class body assigns are attributes",
+    ),
+    changed(
+        "field of a class that the body makes",
+        "def body():\n    class Row:\n        n: int\n    return Row",
+        "def body():\n    class Row:\n        n: float\n    return Row",
+        "a class's annotations are its data",
+    ),
+    same(
+        "f-string in other pieces",
+        "def body(x): return f'a{x:>{x}}' 'b' f'{x!r}c'",
+        'def body(x): return (f"a{ x :>{ x }}b"\n    f"{ x !r}" "c")',
+        "the same text",
+    ),
+    changed(
+        "order of keyword arguments",
+        "body = lambda f: f(a=print(1), b=print(2))",
+        "body = lambda f: f(b=print(2), a=print(1))",
+        "the order of effects counts",
+    ),
+    same(
+        "plain text as a statement",
+        "def body(x):\n    return x",
+        "def body(x):\n    'Not a docstring:'\n    pass\n    'a comment'\n    return x",
+        "it does nothing",
+    ),
+]
+
 BOUND = [
     changed("default", "def body(x, n=1): return x", "def body(x, n=2): return x", "defaults count by value"),
     changed(
@@ -422,6 +525,12 @@ BOUND = [
         body = Api().get
         """,
         "a member of a base that the code mentions is a helper",
+    ),
+    changed(
+        "private member that the method mentions",
+        "class Api:\n    __n = 1\n    def get(self): return self.__n\nbody = Api().get",
+        "class Api:\n    __n = 2\n    def get(self): return self.__n\nbody = Api().get",
+        "a member of the class that the code mentions is a helper",
     ),
     same(
         "another method of the class",
@@ -752,6 +861,12 @@ GLOBALS = [
         """,
         "what the code writes to is its state, not its input",
     ),
+    same(
+        "dictionary that the body fills under keys that it computes",
+        "seen = {}\ndef body(x): seen[str(x)] = x",
+        "seen = {'a': 1}\ndef body(x): seen[str(x)] = x",
+        "what the code writes to is its state, not its input",
+    ),
     changed(
         "list that the body only reads",
         "seen = [1]\ndef body(x): return x in seen",
@@ -884,6 +999,32 @@ CLASSES = [
         "class Base:\n    def size(self): return 1\nclass Row(Base): pass\ndef body(): return Row().size()",
         "class Base:\n    def size(self): return 2\nclass Row(Base): pass\ndef body(): return Row().size()",
         "bases of the notebook count too",
+    ),
+    changed(
+        "options of a dataclass",
+        "from dataclasses import dataclass\n@dataclass\nclass Row:\n    a: int\ndef body(): return Row(1)",
+        "from dataclasses import dataclass\n@dataclass(order=True)\nclass Row:\n    a: int\ndef body(): return Row(1)",
+        "what `dataclass` makes follows from them",
+    ),
+    changed(
+        "method of a dataclass that is written by hand",
+        """
+        from dataclasses import dataclass
+        @dataclass
+        class Row:
+            a: int
+            def __eq__(self, other): return True
+        def body(): return Row(1)
+        """,
+        """
+        from dataclasses import dataclass
+        @dataclass
+        class Row:
+            a: int
+            def __eq__(self, other): return False
+        def body(): return Row(1)
+        """,
+        "a class of the notebook counts whole",
     ),
     same(
         "docstring and order of a class's methods",
@@ -1046,4 +1187,4 @@ CLASSES = [
     ),
 ]
 
-EDITS = [*LAYOUT, *CODE, *BOUND, *GLOBALS, *CLASSES]
+EDITS = [*LAYOUT, *CODE, *NAMES, *BOUND, *GLOBALS, *CLASSES]

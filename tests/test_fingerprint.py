@@ -9,10 +9,12 @@ import importlib
 import inspect
 import itertools
 import json
+import linecache
 import os
 import re
 import subprocess
 import sys
+import textwrap
 import threading
 import types
 from pathlib import Path
@@ -21,21 +23,29 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tests.edits import EDITS
-from trigger_nb import _bytecode, _fingerprint
-from trigger_nb._bytecode import shape_of
+from trigger_nb import _fingerprint, _fingerprint_definitions, _fingerprint_shape
 from trigger_nb._fingerprint import Fingerprints, differs, reference, resolve
+from trigger_nb._fingerprint_source import shape_of
+from trigger_nb._fingerprint_values import is_installed
 
 ROOT = Path(__file__).parents[1]
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def define(monkeypatch, cells: list[str]) -> object:
-    """Run cells in a new `__main__`, each in a file of its own as a kernel does, and give their `body`."""
+    """Run cells in a new `__main__` as a kernel does, and give their `body`."""
     notebook = types.ModuleType("__main__")
     monkeypatch.setitem(sys.modules, "__main__", notebook)
-    for number, cell in enumerate(cells):
-        exec(compile(cell, f"/tmp/cell_{number}_{len(cell)}.py", "exec"), vars(notebook))
+    for cell in cells:
+        exec(compiled(cell), vars(notebook))
     return notebook.body
+
+
+def compiled(cell: str) -> types.CodeType:
+    """A cell's code. Its source is kept where Python looks for lines, as IPython does it."""
+    name = f"/tmp/ipykernel_1/{_fingerprint_shape.digest(cell)}.py"
+    linecache.cache[name] = (len(cell), None, cell.splitlines(keepends=True), name)
+    return compile(cell, name, "exec", dont_inherit=True)
 
 
 # --- The table of edits -------------------------------------------------------------------------
@@ -57,7 +67,8 @@ def test_the_same_cells_give_the_same_fingerprint(edit, monkeypatch):
     _, cells = edit.cells()
     first = Fingerprints().of(define(monkeypatch, cells))
     assert Fingerprints().of(define(monkeypatch, cells)) == first
-    assert re.fullmatch(re.escape(HERE) + ":[0-9a-f]+", first)
+    kind = f"c{HERE}" if "exec(" in edit.after else "a1"
+    assert re.fullmatch(re.escape(kind) + ":[0-9a-f]+", first)
     assert len(first) <= 16
 
 
@@ -71,11 +82,12 @@ def test_the_table_has_each_edit_once():
 PRINT_ALL = """
 import json, sys, types
 from tests.edits import EDITS
+from tests.test_fingerprint import compiled
 from trigger_nb._fingerprint import Fingerprints
 
 def of(source):
     notebook = sys.modules["__main__"] = types.ModuleType("__main__")
-    exec(source, vars(notebook))
+    exec(compiled(source), vars(notebook))
     return Fingerprints().of(notebook.body)
 
 print(json.dumps({edit.name: [of("".join(cells)) for cells in edit.cells()] for edit in EDITS}))
@@ -140,9 +152,10 @@ def digests(monkeypatch):
 
     def digest(text):
         texts.append(text)
-        return _bytecode.digest(text)
+        return _fingerprint_shape.digest(text)
 
-    monkeypatch.setattr(_fingerprint, "digest", digest)
+    for module in (_fingerprint, _fingerprint_definitions):
+        monkeypatch.setattr(module, "digest", digest)
     return texts
 
 
@@ -161,9 +174,9 @@ def test_a_lambda_made_5000_times_is_hashed_once(digests):
 
 def test_a_lambda_with_a_default_is_read_once_and_its_default_each_time(monkeypatch):
     read = []
-    of_code = Fingerprints._describe_function
+    describe = _fingerprint.describe_function
     monkeypatch.setattr(
-        Fingerprints, "_describe_function", lambda *args, **kw: read.append(args) or of_code(*args, **kw)
+        _fingerprint, "describe_function", lambda *args, **kw: read.append(args) or describe(*args, **kw)
     )
     prints = Fingerprints()
     found = {prints.of(lambda item=item: item) for item in [*range(100), True, 1.0, "1"]}
@@ -234,17 +247,6 @@ def functions(code: types.CodeType):
                 yield from functions(constant)
 
 
-def unparsed(tree: ast.AST) -> ast.AST:
-    return ast.parse(ast.unparse(tree))
-
-
-def one_token_a_line(tree: ast.AST) -> ast.AST:
-    for line, node in enumerate((node for node in ast.walk(tree) if hasattr(node, "lineno")), start=1):
-        node.lineno = node.end_lineno = line
-        node.col_offset = node.end_col_offset = 0
-    return tree
-
-
 def without_docstrings(tree: ast.AST) -> ast.AST:
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and ast.get_docstring(
@@ -255,15 +257,17 @@ def without_docstrings(tree: ast.AST) -> ast.AST:
 
 
 @pytest.mark.filterwarnings("ignore::SyntaxWarning")
-@pytest.mark.parametrize("relaid", [unparsed, one_token_a_line, without_docstrings])
+@pytest.mark.parametrize("relaid", [lambda tree: tree, without_docstrings], ids=["relaid", "undocumented"])
 @pytest.mark.parametrize("module", REAL)
 def test_layout_of_real_code_does_not_count(module, relaid):
-    """R6: the compiler's output differs with layout (no-ops, copied blocks, joined instructions)."""
+    """R6: it is written again from its tree, without comments and in one style."""
     source = inspect.getsource(importlib.import_module(module))
-    before = list(functions(compile(source, "a.py", "exec")))
-    after = list(functions(compile(relaid(ast.parse(source)), "b.py", "exec")))
+    before = list(functions(compiled(source)))
+    after = list(functions(compiled(ast.unparse(relaid(ast.parse(source))))))
     assert len(before) == len(after) > 10
-    assert [a.co_qualname for a, b in zip(before, after, strict=True) if shape_of(a) != shape_of(b)] == []
+    shapes = [(a.co_qualname, shape_of(a), shape_of(b)) for a, b in zip(before, after, strict=True)]
+    assert [name for name, a, b in shapes if a != b] == []
+    assert all(shape.portable for _, shape, _ in shapes)
 
 
 class Mutate(ast.NodeTransformer):
@@ -329,7 +333,7 @@ def test_every_change_of_real_code_counts(module):
     unseen, made = [], 0
     for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
         source = ast.unparse(function)
-        before = shape_of(next(functions(compile(source, "a.py", "exec"))))
+        before = shape_of(next(functions(compiled(source))))
         for number in itertools.count():
             tree_now = without_docstrings(ast.parse(source))
             mutate = Mutate(number)
@@ -337,7 +341,7 @@ def test_every_change_of_real_code_counts(module):
             if mutate.left >= 0:
                 break
             made += 1
-            after = shape_of(next(functions(compile(ast.fix_missing_locations(tree_now), "b.py", "exec"))))
+            after = shape_of(next(functions(compiled(ast.unparse(tree_now)))))
             if not seen(before, after):
                 unseen.append((function.name, number, ast.unparse(tree_now)))
     assert unseen == []
@@ -347,6 +351,163 @@ def test_every_change_of_real_code_counts(module):
 def seen(before, after) -> bool:
     """Whether the shapes differ, or the globals that they use."""
     return (before.text, before.globals) != (after.text, after.globals)
+
+
+# --- Where the source is ------------------------------------------------------------------------
+
+SOURCE = """
+import math
+RATES = {"eur": 1.5, "usd": (1, 2)}
+
+class Row:
+    size = 1
+    def area(self, by=2): return self.size * by
+
+def helper(x: int) -> float:
+    '''Gives x.'''
+    return math.sqrt(x) + RATES["eur"]
+
+def body(rows, *, limit=3, **options):
+    found = [helper(row) for row in rows if row not in {"b", "a"}]
+    try:
+        text = f"{len(found):>{limit}}" f"{found!r} of {rows}"
+    except* OSError as error:
+        raise ValueError(text) from error
+    match options:
+        case {"row": Row(size=n), **rest}: return lambda k=n: (k, rest, text)
+    async def later(): return await Row().area()
+    return later
+"""
+
+
+def test_a_fingerprint_is_the_same_in_every_python(monkeypatch):
+    """R6: a notebook that is opened in a newer Python shows no change. Another text needs another kind than "a1"."""
+    assert Fingerprints().of(define(monkeypatch, [SOURCE])) == "a1:4bb7f5dadab8a"
+
+
+def test_a_cell_has_one_fingerprint_whether_it_is_compiled_whole_or_statement_by_statement(monkeypatch):
+    """Python and IPython: they compile what is called on an imported module in different ways."""
+    cell = "import math as m\ndef body(x): return m.sqrt(x)"
+    whole = define(monkeypatch, [cell])
+    name, statements = whole.__code__.co_filename, ast.parse(cell).body
+    notebook = {"__name__": "__main__"}
+    for statement in statements:
+        exec(compile(ast.Module([statement], []), name, "exec", dont_inherit=True), notebook)
+    assert notebook["body"].__code__ != whole.__code__ or sys.version_info[:2] != (3, 11)
+    assert Fingerprints().of(notebook["body"]) == Fingerprints().of(whole) != ""
+    assert Fingerprints().of(whole).startswith("a1:")
+
+
+def beside(tmp_path, monkeypatch, source):
+    """A module beside the notebook, and the path of its file."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    path = tmp_path / "beside_the_notebook.py"
+    path.write_text(source)
+    monkeypatch.delitem(sys.modules, "beside_the_notebook", raising=False)
+    return importlib.import_module("beside_the_notebook"), path
+
+
+TWO = "def double(x):\n    return x * 2\n\ndef triple(x):\n    return x * 3\n"
+
+
+def test_a_module_that_was_edited_and_not_loaded_again_counts_as_it_runs(tmp_path, monkeypatch):
+    """The file has another `double`, but the one that is called is the old one."""
+    module, path = beside(tmp_path, monkeypatch, TWO)
+    triple = Fingerprints().of(module.triple)
+    path.write_text("# A longer file.\n\n" + TWO.replace("x * 2", "x * 22"))
+    linecache.checkcache()
+    old = Fingerprints().of(module.double)
+    assert old.startswith(f"c{HERE}:")  # of the code that runs; its source is gone
+    assert Fingerprints().of(module.triple) == triple
+
+    loaded = importlib.reload(module)
+    assert Fingerprints().of(loaded.triple) == triple
+    assert Fingerprints().of(loaded.double).startswith("a1:")
+    assert not differs(old, Fingerprints().of(loaded.double))  # unknown
+
+
+def test_a_function_that_only_moved_in_an_edited_module_keeps_its_source(tmp_path, monkeypatch):
+    module, path = beside(tmp_path, monkeypatch, TWO)
+    path.write_text("# A longer file.\n\n" + TWO.replace("x * 2", "x * 22"))
+    linecache.checkcache()
+    assert Fingerprints().of(module.triple).startswith("a1:")
+    assert Fingerprints().of(module.triple) == Fingerprints().of(importlib.reload(module).triple)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        ("body = lambda x: x + 1", "# A comment.\nbody = lambda x: x + 1", False),
+        ("body = lambda x: x + 1", "body = lambda x: x + 2", True),
+        ("body = lambda x: x.a", "body = lambda x: x.b", True),
+        ("body = lambda: [1, lambda: 2]", "body = lambda: [1, lambda: 3]", True),
+        ("def f(): return 1\ndef body(): return f()", "def f(): return 2\ndef body(): return f()", True),
+        ("n = 1\ndef body():\n global n\n n += 1", "n = 2\ndef body():\n global n\n n += 1", False),
+        ("n = []\ndef body(x): n.append(x)", "n = [1]\ndef body(x): n.append(x)", False),
+        ("n = {}\ndef body(x): n[x] = x", "n = {1: 1}\ndef body(x): n[x] = x", False),
+        ("n = [1]\ndef body(x): return x in n", "n = [2]\ndef body(x): return x in n", True),
+    ],
+)
+def test_code_without_source_is_compared_as_it_was_compiled(before, after, verdict):
+    """As under `%%time`, whose cells IPython keeps no source of."""
+
+    def of(source):
+        notebook = {"__name__": "__main__"}
+        exec(source, notebook)
+        return Fingerprints().of(notebook["body"])
+
+    stored, now = of(before), of(after)
+    assert stored.startswith(f"c{HERE}:")
+    assert differs(stored, now) is verdict
+
+
+def test_an_expression_too_deep_to_be_walked_is_compared_as_it_was_compiled(monkeypatch):
+    terms = " + ".join(["x"] * 700)
+    text = Fingerprints().of(define(monkeypatch, [f"body = lambda x: {terms}"]))
+    assert text.startswith(f"c{HERE}:")
+
+
+def test_a_warning_of_a_cell_is_not_given_twice(monkeypatch):
+    """It came when the cell ran; looking at the code compiles it once more."""
+    with pytest.warns(SyntaxWarning):
+        body = define(monkeypatch, ["body = lambda x: x is 1"])
+    assert Fingerprints().of(body).startswith("a1:")
+
+
+def test_lambdas_of_a_loop_that_call_different_helpers_are_different(monkeypatch):
+    """They share their code, and the helpers in their closures are code too; other values are not."""
+    cell = """
+        def one(x): return 1
+        def two(x): return 2
+        def make(helper, value): return lambda: helper(value)
+        body = [make(one, 1), make(one, 2), make(two, 1)]
+    """
+    bodies = define(monkeypatch, [textwrap.dedent(cell)])
+    prints = Fingerprints()
+    first, other_value, other_helper = map(prints.of, bodies)
+    assert first == other_value != other_helper
+    assert [prints.of(body) for body in bodies] == [first, other_value, other_helper]
+
+
+def test_what_is_bound_to_one_function_tells_partials_and_defaults_apart(monkeypatch):
+    cell = "def body(x, y=1, *, z=2): return x"
+    body, prints = define(monkeypatch, [cell]), Fingerprints()
+    values = [0, 1, True, 1.0, -0.0, 0.0, "1", None, (1,), [1], "long" * 1_000, int("9" * 4_000) ** 2, min]
+    bound = [functools.partial(body, value) for value in values]
+    bound += [functools.partial(body, y=value) for value in values]
+    bound += [functools.partial(body, z=value) for value in values]
+    bound += [functools.partial(body, 1, 1), functools.partial(body)]
+    for value in values:
+        copy = types.FunctionType(body.__code__, body.__globals__, "copy", (value,))
+        copy.__kwdefaults__ = {"z": 2}
+        bound.append(copy)
+        if value is not None:
+            bound.append(types.FunctionType(body.__code__, body.__globals__, "copy", (value,)))
+    found = [prints.of(each) for each in bound]
+    assert all(found)
+    assert len(set(found)) == len(found)
+    assert [Fingerprints().of(each) for each in bound] == found
 
 
 # --- Whatever a body is -------------------------------------------------------------------------
@@ -522,7 +683,9 @@ def test_long_texts_are_bounded_too(monkeypatch):
     """A list of pages that were fetched is not hashed whole at each pass."""
     hashed = []
     monkeypatch.setattr(
-        _fingerprint, "digest", lambda text: hashed.append(len(text)) or _bytecode.digest(text)
+        _fingerprint_definitions,
+        "digest",
+        lambda text: hashed.append(len(text)) or _fingerprint_shape.digest(text),
     )
     pages = ["<html>" * 15_000] * 1_000
     assert of_global(pages) == of_global([*pages]) != of_global(["other", *pages])
@@ -587,11 +750,10 @@ def test_the_code_of_an_installed_library_does_not_count(tmp_path, monkeypatch):
 
 def test_our_own_objects_count_by_type():
     """A body may refer to a client or a job: what is in it is no code of the body's."""
-    prints = Fingerprints()
-    assert prints.is_installed(Fingerprints)
-    assert prints.is_installed(_fingerprint)
-    assert prints.is_installed(reference)
-    assert not prints.is_installed(define)
+    assert is_installed(Fingerprints)
+    assert is_installed(_fingerprint)
+    assert is_installed(reference)
+    assert not is_installed(define)
 
 
 # --- Names that lead back -----------------------------------------------------------------------
@@ -669,17 +831,21 @@ def test_resolving_imports_nothing(monkeypatch):
 @pytest.mark.parametrize(
     ("stored", "now", "expected"),
     [
-        ("3.11:aa", "3.11:aa", False),
-        ("3.11:aa", "3.11:bb", True),
-        ("3.11:aa", "3.12:bb", False),
-        ("3.1:aa", "3.11:bb", False),
-        ("", "3.11:bb", False),
-        ("3.11:aa", "", False),
+        ("a1:aa", "a1:aa", False),
+        ("a1:aa", "a1:bb", True),
+        ("c3.11:aa", "c3.11:bb", True),
+        ("c3.11:aa", "c3.12:bb", False),
+        ("c3.1:aa", "c3.11:bb", False),
+        ("c3.11:aa", "a1:bb", False),  # the source is at hand now
+        ("3.11:aa", "a1:bb", False),  # stored before fingerprints were made from the source
+        ("3.11:aa", "c3.11:bb", False),
+        ("", "a1:bb", False),
+        ("a1:aa", "", False),
         ("", "", False),
     ],
 )
 def test_unknown_is_not_changed(stored, now, expected):
-    """R6: another Python is "unknown", not "changed"."""
+    """R6: fingerprints that were made in different ways are "unknown", not "changed"."""
     assert differs(stored, now) is expected
 
 

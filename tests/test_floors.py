@@ -19,10 +19,16 @@ PACKAGE = ROOT / "trigger_nb"
 # The ground floor first. A file may import from any floor below its own, never from its own. The numbers
 # are the design's floors, some of which are split here; where a file fits on several, it is on the lowest.
 FLOORS = [
+    "_fingerprint_order.py _fingerprint_shape.py",
+    "_fingerprint_code.py _fingerprint_tree.py _fingerprint_values.py",
+    "_fingerprint_source.py",
+    "_fingerprint_definitions.py",
     "errors.py _pickling.py _limits/__init__.py _maps/__init__.py _plans/__init__.py _remote/__init__.py",  # 0
     "_redact.py _remote/reporter.py",
     "_bodies.py _bytecode.py _clock.py _crashpoints.py _executors.py _files.py _interrupt.py _localdisk.py _prints.py view/words.py",
     "_scope.py _plans/virtual.py view/escape.py",
+    "_bodies.py _clock.py _crashpoints.py _executors.py _files.py _interrupt.py _prints.py view/words.py",
+    "_limits/gates.py _scope.py _plans/virtual.py view/escape.py",
     "_fingerprint.py _limits/limiter.py _valuefiles.py view/values.py",
     "_codec/_base.py _keys.py _limits/places.py filters.py retry.py",  # 1
     "_origins.py",
