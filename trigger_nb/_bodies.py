@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from types import CodeType, FunctionType, MethodType
 from typing import Any, NamedTuple, cast, get_args
+from weakref import WeakKeyDictionary
 
 from .errors import InvalidOptionError
 
@@ -20,28 +21,74 @@ class Signature(NamedTuple):
     returns: Any  # the annotation, or None
 
 
-# By the id of the code object, which is kept here and so keeps its id: hashing a code object costs
-# more than the rest of a replay. Bounded by how many functions a session defines.
-_signatures: dict[int, tuple[CodeType, Any, Signature]] = {}
+class _Kept(NamedTuple):
+    """A signature, and what it depends on: it is worked out again when one of these has changed."""
+
+    signature: Signature
+    defaults: int  # how many parameters have one
+    annotation: Any  # the return annotation as it is written
+    code: CodeType  # kept alive, because its id is the key
+
+
+# By the id of the code object and by how its parameters are bound: as a method, by a partial. Hashing a code
+# object costs more than the rest of a replay. Bounded by how many functions a session defines.
+_signatures: dict[Hashable, _Kept] = {}
+# Of what cannot be told by a code object of its own: decorated functions share that of the wrapper, classes
+# and builtins have none. By how it is bound, with what shows whether it was edited in place by autoreload.
+_signatures_of_others: WeakKeyDictionary[Any, dict[Hashable, tuple[Any, Any, Signature]]] = (
+    WeakKeyDictionary()
+)
 
 
 def signature_of(function: Any) -> Signature:
-    """The signature of any callable; worked out once for each piece of code."""
-    if type(function) is FunctionType and not function.__dict__:  # one that is decorated shares its code
-        code = function.__code__
-        known = _signatures.get(id(code))
-        if known is not None and known[1] == function.__defaults__:
-            return known[2]
-        found = _inspect(function)
-        if _cheap_to_compare(function.__defaults__):
-            _signatures[id(code)] = (code, function.__defaults__, found)
-        return found
-    return _inspect(function)
+    """The signature of any callable; worked out once for each piece of code and way to bind it."""
+    inner: Any = function
+    bound: Hashable = None
+    if type(function) is not FunctionType:
+        if type(function) is functools.partial and not function.__dict__:
+            bound = (len(function.args), *function.keywords)
+            inner = function.func
+        if type(inner) is MethodType:
+            bound = (bound, MethodType)
+            inner = inner.__func__
+        elif _is_plain_object(inner):
+            bound = (bound, MethodType)
+            inner = type(inner).__call__
+    if type(inner) is not FunctionType or inner.__dict__:
+        return _signature_of_other(function, inner, bound)
+    code = inner.__code__
+    key = (id(code), bound) if bound else id(code)
+    kept = _signatures.get(key)
+    defaults = len(inner.__defaults__) if inner.__defaults__ else 0
+    annotation = inner.__annotations__.get("return")
+    if kept is None or kept.defaults != defaults or kept.annotation is not annotation:
+        kept = _signatures[key] = _Kept(_inspect(function), defaults, annotation, code)
+    return kept.signature
 
 
-def _cheap_to_compare(defaults: tuple[Any, ...] | None) -> bool:
-    # Comparing arrays or tables with == is neither cheap nor a boolean.
-    return defaults is None or all(type(value) in (int, str, float, bool, type(None)) for value in defaults)
+def _is_plain_object(function: Any) -> bool:
+    """Whether calling it calls the `__call__` of its class, and nothing says otherwise."""
+    call: object = getattr(cast("type[Any]", type(function)), "__call__", None)  # noqa: B004  # it is looked at
+    if type(call) is not FunctionType or isinstance(function, type):
+        return False
+    return not (hasattr(function, "__wrapped__") or hasattr(function, "__signature__"))
+
+
+def _signature_of_other(function: Any, inner: Any, bound: Hashable) -> Signature:
+    called = inner
+    if isinstance(inner, type):
+        called = inner.__init__
+    elif type(inner) is not FunctionType:
+        called = getattr(cast("type[Any]", type(inner)), "__call__", None)  # noqa: B004  # it is looked at
+    code, wrapped = getattr(called, "__code__", None), getattr(inner, "__wrapped__", None)
+    try:
+        known = _signatures_of_others.setdefault(inner, {})
+    except TypeError:  # It has no hash, or cannot be referred to weakly.
+        return _inspect(function)
+    kept = known.get(bound)
+    if kept is None or kept[0] is not code or kept[1] is not wrapped:
+        kept = known[bound] = (code, wrapped, _inspect(function))
+    return kept[2]
 
 
 def _inspect(function: Any) -> Signature:

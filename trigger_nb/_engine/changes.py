@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from .. import _codec
@@ -24,8 +25,6 @@ class Changes:
         self.code_of = Fingerprints().of
         self._ledger = ledger
         self._changed: set[str] | None = None  # see `_around_changed`
-        # By the id of a body's code, which is kept alive here: its fingerprint, and how its records begin.
-        self._heads: dict[int, tuple[str, str, Any]] = {}
         self._references: dict[int, tuple[Any, str]] = {}  # by the id of a body's code: the body, its name
 
     def head(self, call: Call[Any]) -> str:
@@ -33,14 +32,10 @@ class Changes:
         body, options = call.body, call.options
         if body is None or (options and ("codec" in options or "returns" in options)):
             return "-"
+        if signature_of(body).returns is not None:
+            return "-"
         code = self.code_of(body) if call.kind == "task" else ""
-        # Functions of one decorator share their code, and differ in what they return.
-        source = body if getattr(body, "__dict__", None) else getattr(body, "__code__", body)
-        known = self._heads.get(id(source))
-        if known is None or known[0] != code:
-            typed = signature_of(body).returns is not None
-            known = self._heads[id(source)] = (code, "-" if typed else opening(code), source)
-        return plain_head(known[1], self.inputs(call) if call.args or options else "")
+        return plain_head(opening(code), self.inputs(call) if call.args or options else "")
 
     def difference(self, call: Call[Any], record: TaskRecord) -> str:
         """What differs from the stored fingerprints: "" or some of "code", "params", "codec", "subtask"."""
@@ -93,6 +88,7 @@ class Changes:
         if code is None:
             return reference(body)
         known = self._references.get(id(code))
-        if known is None or known[0] is not body:
+        # Each look at a method of an object makes another bound method, equal to the others.
+        if known is None or not (known[0] is body or (type(body) is MethodType and known[0] == body)):
             known = self._references[id(code)] = (body, reference(body))
         return known[1]
