@@ -12,6 +12,7 @@ import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +69,66 @@ async def gathered(stack: ExitStack, directory: Path, tasks: int) -> Timed:
     return stack.enter_context(_opened(directory, run)).run
 
 
-async def replay(stack: ExitStack, directory: Path, tasks: int) -> Timed:
-    """A second pass, in which every task is known."""
-    again = await fresh(stack, directory, tasks)
-    await again()
-    return again
+# The forms in which people write a body: a function of a cell is not the only one ---------------
+
+
+class Service:
+    """What a method is bound to."""
+
+    async def fetch(self, number: int):
+        return await body(number)
+
+
+SERVICE = Service()
+
+# How a task is called in each form. What stands in the loop is made anew for each task, as in a cell.
+FORMS: dict[str, Callable[[Any, str, int], Awaitable[Any]]] = {
+    "method": lambda io, key, number: io.run_task(key, SERVICE.fetch, number),
+    "lambda": lambda io, key, number: io.run_task(key, lambda: def_body(number)),
+    "lambda with a default": lambda io, key, number: io.run_task(key, lambda number=number: def_body(number)),
+    "partial": lambda io, key, number: io.run_task(key, partial(body, number)),
+}
+
+
+def again(first: Workload) -> Workload:
+    """A second pass of a workload, in which every task is known."""
+
+    async def workload(stack: ExitStack, directory: Path, tasks: int) -> Timed:
+        timed = await first(stack, directory, tasks)
+        await timed()
+        return timed
+
+    return workload
+
+
+replay = again(fresh)
+
+
+def fresh_form(name: str) -> Workload:
+    """As `fresh`, with the body in that form."""
+    call = FORMS[name]
+
+    async def workload(stack: ExitStack, directory: Path, tasks: int) -> Timed:
+        async def run(_payload: Any, io: Any) -> None:
+            for number in range(tasks):
+                await call(io, f"task-{number}", number)
+
+        return stack.enter_context(_opened(directory, run)).run
+
+    return workload
+
+
+def gathered_form(name: str) -> Workload:
+    """As `gathered`, with the body in that form."""
+    call = FORMS[name]
+
+    async def workload(stack: ExitStack, directory: Path, tasks: int) -> Timed:
+        async def run(_payload: Any, io: Any) -> None:
+            await asyncio.gather(*[call(io, f"task-{number}", number) for number in range(tasks)])
+
+        return stack.enter_context(_opened(directory, run)).run
+
+    return workload
 
 
 @contextmanager

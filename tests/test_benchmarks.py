@@ -14,7 +14,7 @@ from benchmarks.__main__ import COMPARISONS, main
 from benchmarks.pairs import Row, compare, seconds_a_task, table
 from benchmarks.peers import libraries, main as peers, scale
 from benchmarks.peers.processes import Worker, WorkerError
-from trigger_nb import TriggerClient
+from trigger_nb import TriggerClient, _bodies, _fingerprint
 
 TASKS = 3
 
@@ -47,6 +47,37 @@ def bodies_called(monkeypatch, tmp_path, workload):
 @pytest.mark.parametrize("name", ["fresh", "fresh_def", "gathered", "miss", "inserts"])
 def test_every_body_runs(monkeypatch, tmp_path, name):
     assert bodies_called(monkeypatch, tmp_path, getattr(workloads, name)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", workloads.FORMS)
+def test_every_form_of_a_body_is_called_and_replayed(monkeypatch, tmp_path, name):
+    fresh = workloads.fresh_form(name)
+    assert bodies_called(monkeypatch, tmp_path / "fresh", fresh) == [0, 1, 2]
+    assert bodies_called(monkeypatch, tmp_path / "gathered", workloads.gathered_form(name)) == [0, 1, 2]
+    assert bodies_called(monkeypatch, tmp_path / "replay", workloads.again(fresh)) == []
+
+
+@pytest.mark.parametrize("name", workloads.FORMS)
+def test_no_form_of_a_body_is_inspected_anew_for_each_task(monkeypatch, tmp_path, name):
+    """What it takes and what its code does is worked out once, however many lambdas or partials a loop makes."""
+    looked_at = []
+    inspect, describe = _bodies._inspect, _fingerprint.describe_function
+    monkeypatch.setattr(_bodies, "_inspect", lambda body: looked_at.append(body) or inspect(body))
+    monkeypatch.setattr(
+        _fingerprint, "describe_function", lambda *args, **kw: looked_at.append(args) or describe(*args, **kw)
+    )
+
+    async def run(tasks):
+        with ExitStack() as stack:
+            await (await workloads.again(workloads.fresh_form(name))(stack, tmp_path / str(tasks), tasks))()
+
+    asyncio.run(run(2))  # whatever else is looked at once in a process
+    counts = []
+    for tasks in (5, 50):
+        looked_at.clear()
+        asyncio.run(run(tasks))
+        counts.append(len(looked_at))
+    assert counts[0] == counts[1] < 5
 
 
 @pytest.mark.parametrize("name", ["replay", "hit", "resume"])
@@ -104,7 +135,7 @@ def test_the_command(capsys):
     main(["--pairs", "1", "--tasks", "2", "3", "--only", "memoize miss"])
     printed = capsys.readouterr().out
     assert "SQLite" in printed.splitlines()[0]
-    assert sum(line.startswith("fresh") for line in printed.splitlines()) == 6
+    assert sum(line.startswith("fresh") for line in printed.splitlines()) == 16
 
 
 def test_an_import_loads_nothing_that_it_need_not():
