@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+
+from trigger_nb.view import wire
 
 TESTS = Path(__file__).parent / "js"
 
@@ -29,7 +33,9 @@ def test_what_is_computed_in_the_front_end() -> None:
     """Issue 3, Timeline and Runs list: each case is told by name when it fails."""
     files = sorted(str(file) for file in TESTS.glob("*.test.mjs"))
     assert files
+    # `widget.py` puts the shared constants at the top of the joined module. Here they are a global variable.
+    shared = quote(f"globalThis.SHARED = {json.dumps(wire.SHARED)}")
     # No package.json calls the modules ES modules: Node.js (20.19, 22.7 and later) tells by their syntax.
-    command = [node(), "--no-warnings", "--test", *files]
+    command = [node(), "--no-warnings", f"--import=data:text/javascript,{shared}", "--test", *files]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -20,6 +20,7 @@ from trigger_nb.errors import (
     ScopeUnknownError,
     UsageError,
 )
+from trigger_nb.view.hints import hints
 
 
 def nested(world, depth):
@@ -371,7 +372,7 @@ async def test_the_end_of_a_body_waits_for_its_subtasks(tmp_path):
 
     run = job.start()
     with pytest.warns(RuntimeWarning, match=r"'parent' returned while task 'parent/child' .*test_scopes"):
-        await until(lambda: any("returned while" in hint for hint in run.model().hints()))
+        await until(lambda: any("returned while" in hint for hint in hints(run.model())))
         assert "parent" not in {t.path for t in run.tasks if t.status == TaskStatus.COMPLETED}
         gate.open()
         assert await run == "parent"
@@ -395,7 +396,7 @@ async def test_the_end_of_the_run_waits_for_its_tasks(tmp_path):
 
     with pytest.warns(RuntimeWarning, match="body of 'the run' returned"):
         run = job.start()
-        await until(lambda: any("returned while" in hint for hint in run.model().hints()))
+        await until(lambda: any("returned while" in hint for hint in hints(run.model())))
         assert run.status == RunStatus.RUNNING
         gate.open()
         assert await run == "run"
@@ -469,10 +470,10 @@ async def test_a_failed_parents_end_is_committed_after_its_childrens(tmp_path):
         await run
     assert "parent" not in {task.path for task in run.tasks}
     finishing = "Still finishing: 1 subtask of 'parent', which has failed. What they return is kept."
-    assert finishing in run.model().hints()
+    assert finishing in hints(run.model())
     gate.open()
     await until(lambda: {"parent", "parent/slow"} <= {task.path for task in run.tasks})
-    assert finishing not in run.model().hints()
+    assert finishing not in hints(run.model())
     assert run.task("parent").status == TaskStatus.ERRORED
     assert run.task("parent/slow").status == TaskStatus.COMPLETED
 

@@ -9,8 +9,10 @@ from trigger_nb._feed import Hinted, PassBegan, Progressed, Saved, SavedRun, See
 from trigger_nb._keys import idempotency_key, normal_key
 from trigger_nb._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
 from trigger_nb.view.excerpt import latest, outline
-from trigger_nb.view.model import RunModel, error_line, value_text
+from trigger_nb.view.hints import actions, hints
+from trigger_nb.view.model import RunModel
 from trigger_nb.view.rows import State
+from trigger_nb.view.values import error_line, value_text
 
 T = 1_700_000_000.0
 
@@ -117,7 +119,7 @@ def test_events_one_by_one_give_what_a_new_model_gives(happened, batch):
             for path, row in of.rows.items()
         }
         indices = [set(index) for index in (of.active, of.failed, of.changed, of.unstored)]
-        return rows, [row.path for row in of.root.ordered()], of.root.tally, of.tally, indices, of.hints()
+        return rows, [row.path for row in of.root.ordered()], of.root.tally, of.tally, indices, hints(of)
 
     assert picture(view) == picture(fresh)
 
@@ -235,7 +237,7 @@ def test_idempotency_key_is_the_engines():
 
 
 def said(view: RunModel) -> str:
-    return "\n".join(view.hints())
+    return "\n".join(hints(view))
 
 
 def test_everything_replayed_says_so_and_how_to_start_anew():
@@ -268,26 +270,26 @@ def test_a_wait_says_until_when_and_that_it_holds_the_cell():
     assert ".start(...)" in said(view)
     view.awaited = False
     assert ".start(...)" not in said(view)
-    assert [action.code for action in view.actions()][0] == "run.skip_wait('w')"
+    assert [action.code for action in actions(view)][0] == "run.skip_wait('w')"
 
 
 def test_paused():
     view = RunModel(run(RunStatus.WAITING, reason="paused"), clock=Clock())
     assert "run.resume()" in said(view)
-    assert view.actions()[0].code == "run.resume()"
+    assert actions(view)[0].code == "run.resume()"
 
 
 def test_hints_of_the_engine_are_shown_once_and_go_with_the_pass():
     """R10."""
     view = model(hints=["slow"])
     view.apply([Hinted("slow"), Hinted("slower")])
-    assert view.hints() == ["slow", "slower"]
+    assert hints(view) == ["slow", "slower"]
     view.apply([Hinted("slow", over=True)])
-    assert view.hints() == ["slower"]
+    assert hints(view) == ["slower"]
     view.apply([PassBegan(2)])
-    assert view.hints() == []
+    assert hints(view) == []
     view.apply([Hinted(f"hint {at}") for at in range(1000)])
-    assert view.hints()[-2:] == ["hint 5", "… and 994 more"]
+    assert hints(view)[-2:] == ["hint 5", "… and 994 more"]
 
 
 @pytest.mark.parametrize(
@@ -301,7 +303,7 @@ def test_hints_of_the_engine_are_shown_once_and_go_with_the_pass():
 def test_an_ended_run_says_what_to_type(status, again):
     """D4: the line to type for each action."""
     view = RunModel(run(status, ended_by=["b'c"]), [task("a", status="ERRORED"), task("b'c", 2, "ERRORED")])
-    codes = [action.code for action in view.actions()]
+    codes = [action.code for action in actions(view)]
     assert codes == [again, 'run.rerun_from("b\'c")', "run = job.client.run('run_1')"]
 
 

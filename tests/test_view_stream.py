@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +13,8 @@ from tests.front import Front, Stopwatch
 from tests.test_view_model import Clock, T, events, run, seen, task
 from trigger_nb._feed import Feed, PassBegan, Progressed, Saved, SavedRun, Seen
 from trigger_nb._records import Reason, RunStatus, TaskStatus
-from trigger_nb.view import stream as stream_module, widget
+from trigger_nb.view import stream as stream_module
 from trigger_nb.view.model import RunModel
-from trigger_nb.view.rows import State
 from trigger_nb.view.stream import Stream
 from trigger_nb.view.wire import Button
 
@@ -157,12 +154,6 @@ def test_a_front_end_that_has_everything_gets_nothing_again():
     front.read()
     stream.hello(front.number)
     assert stream.next() is None
-
-
-def test_states_travel_as_their_place_which_both_sides_know():
-    text = (Path(widget.__file__).parent / "static" / "dom.js").read_text(encoding="utf-8")
-    (listed,) = re.findall(r"export const STATES = (\[.*?\]);", text, re.DOTALL)
-    assert json.loads(listed.replace(",\n]", "\n]")) == [str(state) for state in State]
 
 
 # --- bounded ------------------------------------------------------------------------------------------

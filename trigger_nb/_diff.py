@@ -1,4 +1,4 @@
-"""In what two runs differ, task by task."""
+"""The differences between two runs, task by task."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from ._codec._base import dumps_sorted
 from ._fingerprint import differs
 from ._keys import display_path
 from ._records import RunRecord, RunStatus, TaskRecord
-from .view.escape import columns, fit, markup, preview, visible
-from .view.html import stylesheet
-from .view.model import error_line, value_text
+from .view import tables
+from .view.escape import markup, preview, visible
+from .view.values import error_line, value_text
 from .view.words import duration, plural
 
 What = Literal["only here", "only there", "status", "output", "error", "duration", "code", "params"]
 
-# Durations differ when one is more than twice the other, and by more than so many seconds.
+# Two durations differ if one is more than twice the other, and longer by more than this many seconds.
 _LONGER = 0.1
 _SHOWN = 200  # characters of a value, an error or the like
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing in which a task of two runs differs.
+    """One difference between the same task in two runs.
 
-    `what` is "only here", "only there", "status", "output", "error", "duration", "code" or "params"; `path` is
-    the task's, "" of the run itself. `here` and `there` say it for reading: bounded, redacted, "" where
-    there is nothing to say.
+    `path` is the path of the task, or "" for the run itself. `what` is "only here", "only there", "status",
+    "output", "error", "duration", "code" or "params". `here` and `there` describe both sides for a reader:
+    of bounded length, redacted, and "" if there is nothing to describe.
     """
 
     path: str
@@ -39,15 +39,15 @@ class Difference:
 
     @property
     def name(self) -> str:
-        """The path for reading."""
+        """The path, formatted for a reader."""
         return display_path(self.path) if self.path else "the run itself"
 
 
 class RunDiff(Sequence[Difference]):
-    """In what two runs differ: a sequence of `Difference`, true when there is any; shown as a table."""
+    """The differences between two runs: a sequence of `Difference`, true if there are any; displayed as a table."""
 
     def __init__(self, here: str, there: str, differences: list[Difference]) -> None:
-        self.here = here  # the ids of the runs
+        self.here = here  # ids of the runs
         self.there = there
         self._differences = differences
 
@@ -62,25 +62,20 @@ class RunDiff(Sequence[Difference]):
         return len(self._differences)
 
     def __repr__(self) -> str:
-        return "\n".join([self._headline(), *_lines([_TITLES, *map(_cells, self)] if self else [])])
+        rows = [_TITLES, *map(_cells, self)] if self else []
+        return "\n".join([self._headline(), *tables.aligned(rows, tables.widths_of(rows, _WIDEST))])
 
     def _repr_html_(self) -> str:
-        head = f'<div class="tnb-a">{markup(self._headline(), 400)}</div>'
-        table = ""
-        if self:
-            titles = "".join(f"<th>{title}</th>" for title in _TITLES)
-            table = (
-                f'<div class="tnb-wide"><table><thead><tr>{titles}</tr></thead>'
-                f"<tbody>{''.join(map(_html_row, self))}</tbody></table></div>"
-            )
-        return f'<div class="tnb"><style>{stylesheet()}</style>{head}{table}</div>'
+        titles = (f"<th>{title}</th>" for title in _TITLES)
+        table = tables.table(map(_html_row, self), titles) if self else ""
+        return tables.block(tables.note(self._headline(), 400), table)
 
     def _headline(self) -> str:
         tasks = len({each.path for each in self if each.path})
         if not self:
             found = "no difference"
         elif not tasks:
-            found = "no task differs, but the run itself"
+            found = "no task differs, only the run itself"
         else:
             found = f"{plural(tasks, 'task')} {'differs' if tasks == 1 else 'differ'}"
         return f"{visible(self.here, 60)} (here) and {visible(self.there, 60)} (there): {found}"
@@ -90,12 +85,17 @@ Whole: TypeAlias = Callable[[TaskRecord], TaskRecord]
 
 
 def compare(
-    here: RunRecord, mine: Iterable[TaskRecord], there: RunRecord, others: Iterable[TaskRecord],
-    *, read_here: Whole, read_there: Whole,
-) -> RunDiff:  # fmt: skip
-    """In what two runs and their tasks differ: in the order of `mine`, then what is only there.
+    here: RunRecord,
+    mine: Iterable[TaskRecord],
+    there: RunRecord,
+    others: Iterable[TaskRecord],
+    *,
+    read_here: Whole,
+    read_there: Whole,
+) -> RunDiff:
+    """The differences between two runs and their tasks, in the order of `mine`; tasks only there come last.
 
-    Log lines are left out. `read_here` and `read_there` give a record with its value, if that is long.
+    Log lines are not compared. `read_here` and `read_there` load a record with its value if the value is long.
     """
     ours = {record.path: record for record in mine if record.kind != "log"}
     theirs = {record.path: record for record in others if record.kind != "log"}
@@ -104,7 +104,7 @@ def compare(
         if path in theirs:
             other = theirs[path]
             if record.is_apart or other.is_apart:
-                record, other = read_here(record), read_there(other)  # noqa: PLW2901  # only until the next
+                record, other = read_here(record), read_there(other)  # noqa: PLW2901  # the whole record
             found += _between(record, other)
         else:
             found.append(Difference(path, "only here", here=_status(record)))
@@ -117,13 +117,19 @@ def compare(
 
 
 def _as_task(run: RunRecord) -> TaskRecord:
-    """What a run has in common with a task. Not its duration, which depends on what was replayed."""
+    """The run as a task record, for comparing. Without a duration, which depends on the replayed tasks."""
     completed = run.last_ending == RunStatus.COMPLETED
     return TaskRecord(
-        path="", status=run.status, error=run.error, code=run.code, redact=run.redact,
-        form=run.form if completed else "", value=run.output if completed else None,
-        inputs=dumps_sorted([run.payload_form, run.payload]), params=run.payload_preview,
-    )  # fmt: skip
+        path="",
+        status=run.status,
+        error=run.error,
+        code=run.code,
+        redact=run.redact,
+        form=run.form if completed else "",
+        value=run.output if completed else None,
+        inputs=dumps_sorted([run.payload_form, run.payload]),
+        params=run.payload_preview,
+    )
 
 
 def _between(a: TaskRecord, b: TaskRecord) -> Iterator[Difference]:
@@ -145,7 +151,7 @@ def _between(a: TaskRecord, b: TaskRecord) -> Iterator[Difference]:
 
 
 def _stored(record: TaskRecord) -> str:
-    """The value in its stored form: of a file its checksum, which stands for what is in it."""
+    """The value in its stored form; a value in a file is compared by its checksum."""
     about = record.value["type"] if record.form == "unstored" else record.value
     return dumps_sorted([record.form, about])
 
@@ -165,12 +171,12 @@ def _output(record: TaskRecord) -> str:
 
 
 def _params(record: TaskRecord) -> str:
-    params = record.params  # of a run the preview of its payload
+    params = record.params  # of a run: the preview of its payload
     return params if isinstance(params, str) else _on_one_line(preview(params, _SHOWN))
 
 
 def _on_one_line(text: str) -> str:
-    """JSON without its line breaks: those in its texts are written out."""
+    """JSON on one line; line breaks inside its strings are escaped already."""
     return re.sub(r"\n *", " ", text)
 
 
@@ -178,26 +184,17 @@ def _seconds(record: TaskRecord) -> float:
     return max(0.0, (record.ended_at or 0.0) - record.started_at)
 
 
-# For the eye
+# Display
 
 _TITLES = ("Task", "Differs in", "Here", "There")
-_WIDEST = 40  # columns of a cell as text
+_WIDEST = 40  # columns of a cell in text
 
 
 def _cells(each: Difference) -> tuple[str, ...]:
     return tuple(visible(cell, _SHOWN) for cell in (each.name, each.what, each.here, each.there))
 
 
-def _lines(table: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Aligned columns."""
-    cut = [[fit(cell, _WIDEST) for cell in cells] for cells in table]
-    widths = [max(map(columns, column)) for column in zip(*cut, strict=True)]
-    for cells in cut:
-        padded = (cell + " " * (width - columns(cell)) for cell, width in zip(cells, widths, strict=True))
-        yield "  ".join(padded).rstrip()
-
-
 def _html_row(each: Difference) -> str:
-    name, what, *sides = (markup(cell, _SHOWN) for cell in (each.name, each.what, each.here, each.there))
-    shown = "".join(f"<td>{f'<code>{side}</code>' if side else ''}</td>" for side in sides)
-    return f"<tr><td><b>{name}</b></td><td>{what}</td>{shown}</tr>"
+    name, kind, *sides = (markup(cell, _SHOWN) for cell in (each.name, each.what, each.here, each.there))
+    values = "".join(f"<td>{f'<code>{side}</code>' if side else ''}</td>" for side in sides)
+    return f"<tr><td><b>{name}</b></td><td>{kind}</td>{values}</tr>"

@@ -18,14 +18,12 @@ from .run import Run
 from .view import table
 from .view.notebook import Bundle, keep, to_kernel, with_next_cell
 from .view.pump import Pump, outcome
-from .view.wire import Button, Wire
+from .view.wire import RUNS_PER_PAGE, Button, Wire
 
 if TYPE_CHECKING:
     from .view.widget import LiveWidget
 
 _log = logging.getLogger("trigger_nb")
-
-_PAGE = 50  # how many runs are shown at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +135,7 @@ class RunList:
         among = [record for record in self._runtime.each_run_record() if self._query.matches(record)]
         found = [record.id for record in among if query.matches(record)]
         now = self._runtime.clock.time()
-        shown = [Run(self._runtime, run_id)._current for run_id in found[offset : offset + _PAGE]]
+        shown = [Run(self._runtime, run_id)._current for run_id in found[offset : offset + RUNS_PER_PAGE]]
         return {
             "rows": [{**table.as_wire(run, now), "actions": self._actions(run)} for run in shown],
             "total": len(found),

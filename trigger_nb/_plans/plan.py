@@ -1,4 +1,4 @@
-"""What running a cell would replay and execute, as far as that is known before it runs."""
+"""The plan of a run: the tasks that running a cell would replay and execute, as far as predictable."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .._engine.stopping import Stop
 from .._keys import display_key, display_path, last_segment, parent_path
 from .._records import Reason, RunRecord, RunStatus, TaskStatus, readable_task
 from .._redact import secrets
-from ..view.escape import columns, fit, markup, visible
-from ..view.html import stylesheet
-from ..view.model import error_line
+from ..view import tables
+from ..view.escape import markup, visible
+from ..view.values import error_line
 from ..view.words import duration, moment, plural
 from .dry_pass import DryPass, Met
 from .rehearsal import rehearse
@@ -30,33 +30,33 @@ Ends = Literal["complete", "unknown", "error"]
 
 _SHOWN = 200  # characters of a name, an error or the like
 _WIDEST = 40  # columns of a cell as text
-_SAID = 500  # of what an error says
-_ROWS = 20  # rows of tasks at most
-_ITEMS = 3  # more items of a map or parallel than this share a row
-_SAMPLE = 500  # items that are looked at for how long one takes
+_SAID = 500  # characters of an error message
+_ROWS = 20  # rows of the table at most
+_ITEMS = 3  # items of a map or parallel with a row each; more of them share one row
+_SAMPLE = 500  # completed items that the duration of an item is estimated from
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedTask:
-    """A task whose body would be called."""
+    """A task that would run."""
 
-    path: str  # in its normal form; "" of a run that code between the tasks starts by itself
+    path: str  # in its normal form; "" for a run that code between the tasks would start
     name: str
     reason: Reason
-    changed: str = ""  # what differs from when it was completed: some of "code", "params", "codec", "subtask"
+    changed: str = ""  # changes since the stored result: some of "code", "params", "codec", "subtask"
     place: str = ""  # of the call: "cell [3], line 7"
-    due: datetime | None = None  # not before then: a delay, or the countdown to another attempt
-    expected: float | None = None  # how long it took in earlier runs, in seconds; None when none had it
+    due: datetime | None = None  # the earliest start: the end of a delay before the first or the next attempt
+    expected: float | None = None  # seconds that the task took in earlier runs; None if no run had it
 
     @property
     def key(self) -> str:
-        """Its cache key, for reading."""
+        """The cache key, formatted for a reader."""
         return display_key(last_segment(self.path))
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedWait:
-    """An `io.wait` that would still have to be waited for."""
+    """An `io.wait` that has not ended yet."""
 
     path: str
     name: str
@@ -65,15 +65,15 @@ class PlannedWait:
 
     @property
     def key(self) -> str:
-        """Its cache key, for reading."""
+        """The cache key, formatted for a reader."""
         return display_key(last_segment(self.path))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan:
-    """What a run would do if its cell were run now: shown as a table.
+    """The prediction of what a run would do if its cell were run now, displayed as a table.
 
-    It ends where a body would be called: what comes after that depends on the result.
+    A plan ends where a task would run: the tasks after it depend on its result.
 
     >>> plan = report.plan("Ana")
     >>> [task.key for task in plan.runs], len(plan.replays), plan.expected
@@ -82,73 +82,67 @@ class Plan:
 
     run_id: str
     job_id: str
-    status: RunStatus | None  # of the run now; None: it is new
-    replays: tuple[str, ...]  # paths of the tasks and waits whose stored result would be given
-    changed: dict[str, str]  # of those: what has changed since, by path. They keep their results
-    runs: tuple[PlannedTask, ...]  # the tasks that would run, in the order in which they are met
+    status: RunStatus | None  # current status of the run; None for a new run
+    replays: tuple[str, ...]  # paths of tasks and waits whose stored result would be reused
+    changed: dict[str, str]  # changes of replayed tasks since their result was stored, by path
+    runs: tuple[PlannedTask, ...]  # tasks that would run, in the order in which the code reaches them
     waits: tuple[PlannedWait, ...]
-    # "complete": no body is called, and the output is known. "unknown": what follows depends on what `runs`
-    # return. "error": the run fails with `error`, whatever they return.
+    # "complete": no task runs, and the run completes. "unknown": the rest of the run depends on the results
+    # of `runs`. "error": the run fails with `error`, independent of these results.
     ends: Ends
     error: BaseException | None = None
-    message: str = ""  # the error for reading, without what `redact` hides
-    # How many seconds all of `runs` take of whose tasks that is known; those of a map as many at a time as
-    # before. None when it is known of none.
+    message: str = ""  # the error as redacted text
+    # Seconds that the tasks in `runs` take together, as far as their durations are known (for map items, with
+    # the concurrency of earlier items). None if no duration is known.
     expected: float | None = None
-    # What earlier runs of the job did beyond that: how many tasks, and how many seconds they took.
+    # Further tasks of earlier runs of the job: their number, and the seconds that they took.
     followed: int = 0
     followed_expected: float = 0.0
     notes: tuple[str, ...] = ()
 
     def __await__(self) -> Generator[None, None, Plan]:
-        """The plan itself: it is there already."""
+        """The plan itself, so that `await job.plan(...)` works too."""
         return self
         yield
 
     def __repr__(self) -> str:
-        lines = [self._headline()]
-        if rows := self._rows():
-            lines += _lines([_TITLES, *rows])
-        return "\n".join([*lines, *self._remarks()])
+        rows = self._rows()
+        shown = [[visible(cell, _SHOWN) for cell in cells] for cells in (_TITLES, *rows)] if rows else []
+        lines = tables.aligned(shown, tables.widths_of(shown, _WIDEST))
+        return "\n".join([self._headline(), *lines, *self._remarks()])
 
     def _repr_html_(self) -> str:
-        head = f'<div class="tnb-a">{markup(self._headline(), 600)}</div>'
-        table = ""
-        if rows := self._rows():
-            titles = "".join(f"<th>{title}</th>" for title in _TITLES)
-            table = (
-                f'<div class="tnb-wide"><table><thead><tr>{titles}</tr></thead>'
-                f"<tbody>{''.join(map(_html_row, rows))}</tbody></table></div>"
-            )
-        foot = "".join(f'<div class="tnb-a">{markup(line, 600)}</div>' for line in self._remarks())
-        return f'<div class="tnb"><style>{stylesheet()}</style>{head}{table}{foot}</div>'
+        titles = (f"<th>{title}</th>" for title in _TITLES)
+        rows = self._rows()
+        table = tables.table(map(_html_row, rows), titles) if rows else ""
+        return tables.block(tables.note(self._headline()), table, *map(tables.note, self._remarks()))
 
-    # For the eye ------------------------------------------------------------------------------
+    # Display
 
     def _headline(self) -> str:
         run = f"Run {visible(self.run_id, 60)} of job {visible(self.job_id, 60)!r}"
         if self.status is None:
-            run += ", a new one"
+            run += " (new)"
         parts = [f"replays {plural(len(self.replays), 'task')}"] if self.replays else []
         if self.waits:
             parts.append(f"waits until {moment(max(each.until for each in self.waits).timestamp())}")
         if self.runs:
             parts.append(f"executes {plural(len(self.runs), 'task')}{self._length()}")
         if self.ends == "complete":
-            parts.append("returns its output" if parts else "has no task, and returns its output")
+            parts.append("completes" if parts else "runs no tasks and completes")
         elif self.ends == "error":
             parts.append(f"fails with {type(self.error).__name__}")
-        return f"{run}: {_listed(parts)}" if parts else f"{run}: nothing is known of what it does"
+        return f"{run}: {_listed(parts)}" if parts else f"{run} cannot be predicted"
 
     def _length(self) -> str:
         if self.expected is None:
             return ""
         unknown = sum(each.expected is None for each in self.runs)
-        more = f" and {unknown:,} of unknown length" if unknown else ""
+        more = f" and {unknown:,} of unknown duration" if unknown else ""
         return f" ({_about(self.expected)}{more})"
 
     def _rows(self) -> list[tuple[str, ...]]:
-        """A row for each task, or for the items of a map; the first of them."""
+        """The first rows of the table: one for each task, or for all items of a map."""
         rows = [
             (_named(each.path, each.name), "waits", _until(each.until), each.place) for each in self.waits
         ]
@@ -159,31 +153,33 @@ class Plan:
     def _remarks(self) -> Iterator[str]:
         if self.changed:
             kept = len(self.changed)
+            reused = (
+                "has changed; its stored result is" if kept == 1 else "have changed; their stored results are"
+            )
             yield (
-                f"{plural(kept, 'replayed task')} {'has' if kept == 1 else 'have'} changed and "
-                f"{'keeps its result' if kept == 1 else 'keep their results'}: {_some(self.changed)}. "
-                'on_change="only" runs what has changed again, "rerun" also what came after it.'
+                f"{plural(kept, 'replayed task')} {reused} reused: {_some(self.changed)}. "
+                'on_change="only" runs changed tasks again, "rerun" also all tasks that started later.'
             )
         if self.error is not None:
             yield visible(self.message, _SAID)
         if self.ends == "unknown":
-            they = "it returns" if len(self.runs) == 1 else "they return"
-            depends = f"depends on what {they}" if self.runs else "is not known"
-            yield f"What comes after that {depends}.{self._followed()}"
+            results = "its result" if len(self.runs) == 1 else "their results"
+            depends = f"depends on {results}" if self.runs else "is not known"
+            yield f"The rest of the run {depends}.{self._followed()}"
         yield from self.notes
 
     def _followed(self) -> str:
         if not self.followed:
             return ""
         length = f", {_about(self.followed_expected)}" if self.followed_expected else ""
-        return f" In earlier runs {plural(self.followed, 'more task')} came{length}."
+        return f" Earlier runs had {plural(self.followed, 'more task')}{length}."
 
 
 # Making one ----------------------------------------------------------------------------------------
 
 
 def make_plan(runtime: Runtime, work: Work, run: RunRecord, *, is_new: bool) -> Plan:
-    """The plan of the next pass of a run. Its record stays as it is. Raises `StoreError`."""
+    """The plan of the next pass of a run. Does not change the run's record. Raises `StoreError`."""
     status = None if is_new else runtime.status_of(run)
     notes = _notes(runtime, run, status)
     rehearsal = rehearse(runtime, work, run)
@@ -195,12 +191,21 @@ def make_plan(runtime: Runtime, work: Work, run: RunRecord, *, is_new: bool) -> 
     found = rehearsal.changes.found
     error = rehearsal.error
     return Plan(
-        run_id=run.id, job_id=run.job, status=status, replays=tuple(replays),
-        changed={path: found[path] for path in replays if path in found}, runs=runs,
-        waits=tuple(_wait(met) for met in rehearsal.waits), ends=ends, error=error,
+        run_id=run.id,
+        job_id=run.job,
+        status=status,
+        replays=tuple(replays),
+        changed={path: found[path] for path in replays if path in found},
+        runs=runs,
+        waits=tuple(_wait(met) for met in rehearsal.waits),
+        ends=ends,
+        error=error,
         message="" if error is None else _told(rehearsal, error),
-        expected=expected, followed=followed, followed_expected=followed_expected, notes=notes,
-    )  # fmt: skip
+        expected=expected,
+        followed=followed,
+        followed_expected=followed_expected,
+        notes=notes,
+    )
 
 
 def _ends(rehearsal: DryPass) -> Ends:
@@ -217,9 +222,9 @@ def _told(rehearsal: DryPass, error: BaseException) -> str:
 
 def _notes(runtime: Runtime, run: RunRecord, status: RunStatus | None) -> tuple[str, ...]:
     if run.id in runtime.executions:
-        return ("The run is under way: running the cell joins it, and edited code takes over.",)
+        return ("The run is under way: running the cell joins it, with the current code.",)
     if status == RunStatus.RUNNING:
-        return ("Another kernel drives the run: it cannot be run here before it has come to rest there.",)
+        return ("Another kernel drives the run: it cannot run here before it has stopped there.",)
     return ()
 
 
@@ -235,16 +240,16 @@ def _name(options: Any) -> str:
 
 
 class _Estimate:
-    """What would run, with how long that probably takes: as in this run's other items, or in earlier runs."""
+    """The tasks that would run, with durations estimated from this run's other items or from earlier runs."""
 
     def __init__(self, runtime: Runtime, run: RunRecord, rehearsal: DryPass) -> None:
         self._rehearsal = rehearsal
         self._earlier = runtime.foresee(run, tasks=True)
         self._nodes = {path: _Items(rehearsal.stored, path) for path in rehearsal.walked}
-        self._places: dict[int, str] = {}  # by the id of a call's place, which many items share
+        self._places: dict[int, str] = {}  # by the id of a call's place: many items share one
 
     def tasks(self) -> tuple[tuple[PlannedTask, ...], float | None]:
-        """Those that would run, and how many seconds they take together."""
+        """The tasks that would run, and the seconds that they take together."""
         tasks = tuple(self._task(met) for met in self._rehearsal.bodies)
         known = [self._share(task.path, task.expected) for task in tasks if task.expected is not None]
         return tasks, sum(known) if known else None
@@ -258,10 +263,14 @@ class _Estimate:
         if place is None:
             place = self._places[id(call.place)] = show_place(call.place)
         return PlannedTask(
-            path=path, name=_name(call.options), reason=met.reason, place=place,
+            path=path,
+            name=_name(call.options),
+            reason=met.reason,
+            place=place,
             changed=self._rehearsal.changes.found.get(path, "") if met.reason == Reason.CHANGED else "",
-            due=None if met.due is None else to_datetime(met.due), expected=self._of(path),
-        )  # fmt: skip
+            due=None if met.due is None else to_datetime(met.due),
+            expected=self._of(path),
+        )
 
     def _of(self, path: str) -> float | None:
         node = self._nodes.get(parent_path(path))
@@ -271,7 +280,7 @@ class _Estimate:
         return known if known is not None else _took(self._rehearsal.stored, path)
 
     def _share(self, path: str, takes: float) -> float:
-        """How much longer the run probably gets by a task."""
+        """The seconds by which a task probably prolongs the run."""
         around = parent_path(path)
         node = self._nodes.get(around)
         if node is None:
@@ -279,7 +288,7 @@ class _Estimate:
         return self._earlier.items.get(around, takes) if node.share is None else node.share
 
     def rest(self) -> tuple[int, float]:
-        """What earlier runs did beyond all that was met: how many tasks, and their seconds."""
+        """The further tasks of earlier runs that the plan did not reach: their number and their seconds."""
         met = {*self._rehearsal.header.reasons, *self._rehearsal.walked}
         # Of a task with subtasks, and of a map, as one: its own time is theirs.
         rest = [
@@ -291,12 +300,11 @@ class _Estimate:
 
 
 class _Items:
-    """How long the items of a map or parallel took that this run has completed, in seconds; None of none."""
+    """The durations of completed items of a map or parallel, in seconds; None if no item is completed."""
 
-    takes: float | None = None  # one of them
-    share: float | None = (
-        None  # how much longer the map got by it: they run side by side, or wait for each other
-    )
+    takes: float | None = None  # median duration of one item
+    # The time by which one item prolonged the map: items run concurrently, or wait for each other.
+    share: float | None = None
 
     def __init__(self, stored: dict[str, str], node: str) -> None:
         prefix = f"{node}/"
@@ -305,7 +313,7 @@ class _Items:
         spans: dict[int, list[tuple[float, float]]] = defaultdict(list)
         for record in records:
             if record.status == TaskStatus.COMPLETED and record.ended_at is not None:
-                # By pass, whose number is in its ordinals: between two of them there may be days.
+                # By pass (the upper half of an ordinal): days may lie between two passes.
                 spans[record.ended >> 32].append((record.started_at, record.ended_at))
         took = [max(0.0, end - start) for each in spans.values() for start, end in each]
         if took:
@@ -317,20 +325,20 @@ class _Items:
 
 
 def _took(stored: dict[str, str], path: str) -> float | None:
-    """How long a task took when this run last completed it."""
+    """The duration of a task when this run last completed it."""
     record = readable_task(path, stored[path]) if path in stored else None
     if record is None or record.status != TaskStatus.COMPLETED or record.ended_at is None:
         return None
     return max(0.0, record.ended_at - record.started_at)
 
 
-# For the eye ---------------------------------------------------------------------------------------
+# Display -------------------------------------------------------------------------------------------
 
 _TITLES = ("Task", "Why", "Takes", "Called at")
 
 
 def _grouped(tasks: Sequence[PlannedTask]) -> Iterator[list[PlannedTask]]:
-    """The tasks one by one, but many items of a map or parallel that run for one reason together."""
+    """The tasks one by one; many items of one map or parallel that run for the same reason form one group."""
     groups: dict[tuple[object, ...], list[PlannedTask]] = {}
     for task in tasks:
         node = parent_path(task.path)
@@ -360,7 +368,7 @@ def _named(path: str, name: str) -> str:
 
 
 def _about(seconds: float | None) -> str:
-    """A length that is known about; "" where it is not."""
+    """An approximate duration as text; "" if unknown."""
     if seconds is None:
         return ""
     text = duration(seconds)
@@ -372,7 +380,7 @@ def _until(when: datetime) -> str:
 
 
 def _some(paths: Iterable[str]) -> str:
-    """The first few of them."""
+    """The first few paths, and the number of the others."""
     names = [display_path(path) for path in paths]
     shown = ", ".join(visible(name, 40) for name in names[:_ITEMS])
     return f"{shown} and {len(names) - _ITEMS:,} more" if len(names) > _ITEMS else shown
@@ -380,15 +388,6 @@ def _some(paths: Iterable[str]) -> str:
 
 def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])}, then {parts[-1]}"
-
-
-def _lines(table: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Aligned columns."""
-    cut = [[fit(visible(cell, _SHOWN), _WIDEST) for cell in cells] for cells in table]
-    widths = [max(map(columns, column)) for column in zip(*cut, strict=True)]
-    for cells in cut:
-        padded = (cell + " " * (width - columns(cell)) for cell, width in zip(cells, widths, strict=True))
-        yield "  ".join(padded).rstrip()
 
 
 def _html_row(cells: tuple[str, ...]) -> str:

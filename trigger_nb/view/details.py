@@ -14,9 +14,10 @@ from typing import Any, TypeAlias, cast
 
 from .._records import TaskRecord, TaskStatus
 from .escape import preview, safe_url, visible, visible_block
-from .model import RunModel, error_line, value_text
+from .model import RunModel
 from .rows import Property, Row, State
 from .text import by_state, error_told_below, told_reason
+from .values import error_line, value_text
 from .words import duration, moment, plural
 
 _VALUE = 2000  # characters of a value's preview, unless the caller says otherwise

@@ -20,9 +20,12 @@ from . import details, icons
 from .escape import escaped, markup
 from .excerpt import Shown, latest, outline
 from .fields import DOT, error_html, field_list, property_html, value_html
-from .model import RunModel, error_line, run_state, status_text, value_text
+from .hints import actions, hints
+from .model import RunModel
 from .rows import SYMBOLS, Row, State
+from .run_status import run_state, status_text
 from .text import counts, error_told, error_told_below, marks, more, progress_text, tally_of
+from .values import error_line, value_text
 from .words import duration, moment, plural, probably_left
 
 # Where the final HTML of a huge run ends. Details go first, those of failures last of them, then rows;
@@ -149,7 +152,7 @@ class _Page:
             about.append(f"<code>{markup(model.store, 300)}</code>")
         separated = DOT.join(f"<span>{part}</span>" for part in about)
         yield f'<div class="tnb-a">{separated}</div>'
-        for hint in model.hints():
+        for hint in hints(model):
             yield f'<div class="tnb-y">{_with_code(hint)}</div>'
 
     def _bar(self) -> str:
@@ -207,10 +210,10 @@ class _Page:
             yield f'<ul class="tnb-f tnb-out"><li><b>Output</b> {value_html(text)}</li></ul>'
 
     def actions(self) -> Iterator[str]:
-        if actions := self._model.actions():
+        if offered := actions(self._model):
             lines = "".join(
                 f"<li><code>{markup(action.code, 400)}</code> <span>{markup(action.label)}</span></li>"
-                for action in actions
+                for action in offered
             )
             yield f'<ul class="tnb-z">{lines}</ul>'
 

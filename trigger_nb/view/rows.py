@@ -33,10 +33,10 @@ class State(StrEnum):
     @property
     def active(self) -> bool:
         """Whether something is under way or waited for."""
-        return self in _ACTIVE
+        return self in ACTIVE
 
 
-_ACTIVE = frozenset({State.RUNNING, State.RETRYING, State.WAITING})
+ACTIVE = frozenset({State.RUNNING, State.RETRYING, State.WAITING})
 
 # Items of a map that need nobody's eye: of thousands, they are counted and not listed.
 FOLDED = frozenset({State.COMPLETED, State.NOT_REACHED})
@@ -169,7 +169,7 @@ class Row:
         if self.unfolded is None:
             return False
         total = self.progress.total if self.progress is not None else None
-        return len(self.children) > _LISTED or (total is not None and total > _LISTED)
+        return len(self.children) > LISTED or (total is not None and total > LISTED)
 
     @property
     def items(self) -> list[Row]:
@@ -363,7 +363,7 @@ _NO_TALLY = Tally()
 position: Callable[[Row], tuple[float, str]] = attrgetter("order", "path")
 
 _DIGEST = "~(#,"  # how the key of an item begins that is told by the digest of its content
-_LISTED = 50  # items of a map that are all listed
+LISTED = 50  # items of a map that are all listed
 _NEAR_END = 50  # rows that have another place are looked for, and put, among so many from the end
 
 

@@ -1,114 +1,109 @@
-"""What a store holds, and what was removed from it, as HTML and as text."""
+"""The contents of a store, and the result of pruning it, as HTML and as text."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from .escape import columns, markup, visible
-from .html import stylesheet
+from . import tables
+from .escape import markup, visible
 from .words import minute, plural, size
 
-_JOBS = 8  # how many jobs are named
+_JOBS = 8  # jobs that are listed by name
 
 
-@dataclass(frozen=True, slots=True)
-class StoreInfo:
-    """What a client's store holds, and what that takes up. Sizes are in bytes."""
+class _Shown(ABC):
+    """An object that is displayed as lines of a label and a text."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def _lines(self) -> list[tuple[str, str]]: ...
+
+    def _repr_html_(self) -> str:
+        rows = (
+            f'<tr><td style="width:8em"><b>{label}</b></td><td>{markup(text, 1000)}</td></tr>'
+            for label, text in self._lines()
+        )
+        return tables.block(tables.table(rows))
+
+    def __repr__(self) -> str:
+        rows = [(label, visible(text, 1000)) for label, text in self._lines()]
+        return "\n".join(tables.aligned(rows, tables.widths_of(rows)))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StoreInfo(_Shown):
+    """The contents of a client's store, and their size in bytes."""
 
     directory: Path
     runs: int
-    by_status: dict[str, int]  # runs
-    by_job: dict[str, int]  # runs
+    by_status: dict[str, int]  # number of runs
+    by_job: dict[str, int]  # number of runs
     records: int  # tasks and log lines
     key_values: int
-    oldest: datetime | None  # when the first and the last of the runs were started
-    newest: datetime | None
+    oldest: datetime | None  # start of the first run
+    newest: datetime | None  # start of the last run
     database_bytes: int
-    values_bytes: int  # of results too large for the database
-    free_bytes: int  # of the database: what deleted runs have left
+    values_bytes: int  # of results that are too large for the database
+    free_bytes: int  # unused space in the database, left by deleted runs
 
     @property
     def bytes(self) -> int:
-        """All that the store takes up on the disk."""
+        """The size of the whole store on disk."""
         return self.database_bytes + self.values_bytes
 
     def _lines(self) -> list[tuple[str, str]]:
         free = f", {size(self.free_bytes)} of it free" if self.free_bytes else ""
+        database, values = size(self.database_bytes), size(self.values_bytes)
+        statuses = ", ".join(f"{count:,} {status}" for status, count in self.by_status.items())
         lines = [
             ("Store", str(self.directory)),
-            ("Size", f"{size(self.bytes)}: database {size(self.database_bytes)}{free}, value files {size(self.values_bytes)}"),
-            ("Runs", _with(self.runs, ", ".join(f"{count:,} {status}" for status, count in self.by_status.items()))),
+            ("Size", f"{size(self.bytes)}: database {database}{free}, value files {values}"),
+            ("Runs", _with(self.runs, statuses)),
             ("Jobs", _with(len(self.by_job), _named(self.by_job))),
             ("Records", f"{self.records:,} tasks and log lines, {plural(self.key_values, 'key-value')}"),
-        ]  # fmt: skip
+        ]
         if self.oldest is not None and self.newest is not None:
             lines.append(
                 ("Started", f"{minute(self.oldest.timestamp())} to {minute(self.newest.timestamp())}")
             )
         return lines
 
-    def _repr_html_(self) -> str:
-        return _as_html(self._lines())
 
-    def __repr__(self) -> str:
-        return _as_text(self._lines())
+@dataclass(frozen=True, slots=True, repr=False)
+class Pruned(_Shown):
+    """The runs that `client.prune` removed, or would remove."""
 
-
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """What `client.prune` has removed, or would remove."""
-
-    runs: tuple[str, ...]  # the ids of the runs, newest first
-    bytes: int  # given back to the disk; of a dry run about what the runs take up
+    runs: tuple[str, ...]  # ids, newest first
+    bytes: int  # disk space freed; in a dry run, an estimate
     dry_run: bool = False
-    skipped: tuple[str, ...] = ()  # chosen too, and left: a kernel drives them, or has just changed them
-    note: str = ""  # why the database keeps its size for now
+    skipped: tuple[
+        str, ...
+    ] = ()  # ids of matching runs that were kept: a kernel executes or just changed them
+    note: str = ""  # the reason why the database file is not smaller yet
 
     def _lines(self) -> list[tuple[str, str]]:
-        would = "Would remove" if self.dry_run else "Removed"
+        action = "Would remove" if self.dry_run else "Removed"
         lines = [
-            (would, plural(len(self.runs), "run")),
+            (action, plural(len(self.runs), "run")),
             ("Space", f"{'about ' * self.dry_run}{size(self.bytes)}"),
         ]
         if self.skipped:
-            lines.append(("Left", f"{plural(len(self.skipped), 'run')} that a kernel drives"))
+            lines.append(("Skipped", f"{plural(len(self.skipped), 'run')} in use by a kernel"))
         if self.note:
             lines.append(("Note", self.note))
         return lines
 
-    def _repr_html_(self) -> str:
-        return _as_html(self._lines())
 
-    def __repr__(self) -> str:
-        return _as_text(self._lines())
-
-
-def _with(count: int, what: str) -> str:
-    return f"{count:,}: {what}" if what else f"{count:,}"
+def _with(count: int, names: str) -> str:
+    return f"{count:,}: {names}" if names else f"{count:,}"
 
 
 def _named(jobs: dict[str, int]) -> str:
-    """The jobs with the most runs."""
+    """The jobs with the most runs, and their numbers of runs."""
     most = sorted(jobs.items(), key=lambda each: (-each[1], each[0]))
     named = ", ".join(f"{visible(job, 40)} {count:,}" for job, count in most[:_JOBS])
     return named + (f" and {len(most) - _JOBS:,} more" if len(most) > _JOBS else "")
-
-
-def _as_html(lines: Sequence[tuple[str, str]]) -> str:
-    """A table that reads well without its styles, too."""
-    body = "".join(
-        f'<tr><td style="width:8em"><b>{title}</b></td><td>{markup(text, 1000)}</td></tr>'
-        for title, text in lines
-    )
-    return (
-        f'<div class="tnb"><style>{stylesheet()}</style><div class="tnb-wide">'
-        f"<table><tbody>{body}</tbody></table></div></div>"
-    )
-
-
-def _as_text(lines: Sequence[tuple[str, str]]) -> str:
-    width = max(columns(title) for title, _ in lines)
-    return "\n".join(f"{title.ljust(width)}  {visible(text, 1000)}" for title, text in lines)

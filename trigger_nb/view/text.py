@@ -10,8 +10,11 @@ from typing import Any
 from .._records import Reason
 from .escape import columns, fit, visible
 from .excerpt import Shown, latest, outline
-from .model import RunModel, error_line, run_state, status_text, value_text
+from .hints import actions, hints
+from .model import RunModel
 from .rows import SYMBOLS, Property, Row, State, Tally
+from .run_status import run_state, status_text
+from .values import error_line, value_text
 from .words import duration, moment, plural, probably_left, rate, remaining
 
 
@@ -182,7 +185,7 @@ def _head(model: RunModel, width: int) -> Iterator[str]:
         about.append(visible(model.store, 200))
     yield "  " + " · ".join(part for part in about if part)
     yield from _statuses(model, width)
-    for hint in model.hints():
+    for hint in hints(model):
         yield from textwrap.wrap(visible(hint, 1000), width, initial_indent="  ", subsequent_indent="    ")
     if not error_told(run.error, model.failures[:50]):
         yield from _error(error_line(run.error, 500), "  ", width)
@@ -271,7 +274,7 @@ def _error(text: str, indent: str, width: int) -> Iterator[str]:
 
 
 def _actions(model: RunModel) -> Iterator[str]:
-    actions = model.actions()
-    widest = max((len(action.code) for action in actions), default=0)
-    for action in actions:
+    offered = actions(model)
+    widest = max((len(action.code) for action in offered), default=0)
+    for action in offered:
         yield f"  {visible(action.code, 200):<{widest}}  {action.label}"  # never cut: it is to be typed

@@ -1,24 +1,58 @@
-"""Stored values for the eye: what the codec wrote with tags, as plain JSON that a person can read.
+"""Stored values and errors as text for a reader.
 
-Nothing is decoded for this: no class of the user's is looked up, and nothing of theirs is called.
+Values are not decoded: no class of the user is looked up, and no code of the user is called.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, cast
 
-from .._redact import HIDDEN
+from .._records import APART
+from .._redact import HIDDEN, redact
+from .escape import preview, visible_block
 
-_TAG = "$"  # as in `_codec`
-_MOST = 2000  # parts that are looked at; a preview shows far fewer
+_TAG = "$"  # the same as in the codec
+_MOST = 2000  # parts of a value that are read; a preview shows far fewer
 _PAIRS = frozenset({"dict", "OrderedDict", "Counter", "defaultdict"})
 
 
+def value_text(form: str, value: Any, redacted: list[str], limit: int) -> str:
+    """The text of a stored value; "" for None, the usual value of a task that returns nothing."""
+    about = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    if form == "unstored":
+        reason = f": {about['reason']}" if about.get("reason") else ""
+        where = f" at {about['path']}" if about.get("path", "$") != "$" else ""
+        return f"{about.get('type', 'a value')}{where}, which could not be stored{reason}"
+    if form == "file":
+        return f"{about.get('size', '?')} bytes, in a file beside the database"
+    if form == "signed":
+        return "a signed pickle"
+    if form == APART:
+        return "could not be read from the store"
+    if value is None:
+        return ""
+    if form == "tagged":
+        value = readable(value)
+    if redacted:
+        value = redact(redacted, value)
+    return preview(value, limit)
+
+
+def error_line(error: Mapping[str, Any] | None, limit: int = 300) -> str:
+    """The type and the message of a stored error: `ValueError: no such user`; "" for no error."""
+    if not error:
+        return ""
+    name = str(error.get("type", "") or "error").rpartition(".")[2]
+    shown = cast("Mapping[str, Any]", error.get("shown") or error)  # `shown`: without redacted parts
+    text = str(shown.get("message") or "")[: limit + 1]
+    return visible_block(f"{name}: {text}" if text else name, limit)
+
+
 def readable(stored: Any) -> Any:
-    """Tagged JSON without its tags; what has no plain form is named, as `<numpy.array>`.
+    """The codec's JSON without its tags; a value without a plain form becomes its type: `<numpy.array>`.
 
     >>> readable({"$": "tuple", "v": [1, {"$": "date", "v": "2024-02-29"}]})
     [1, '2024-02-29']

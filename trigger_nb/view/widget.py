@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from functools import cache
@@ -14,6 +15,7 @@ import traitlets
 from . import icons
 from .html import stylesheet
 from .rows import State
+from .wire import SHARED
 
 _STATIC = Path(__file__).parent / "static"
 _STYLES = ("widget", "timeline", "runs")
@@ -25,11 +27,11 @@ _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", r
 
 @cache
 def module() -> str:
-    """The front end as one module, each file after those it imports: a widget cannot import its neighbours.
+    """The front end as one module, because a widget cannot import further files.
 
-    Without comments: each widget sends it.
+    Each file comes after the files that it imports. Comments are removed: each widget sends the module.
     """
-    parts: dict[str, str] = {}
+    parts = {"": f"const SHARED = {json.dumps(SHARED, separators=(',', ':'))};"}
 
     def add(name: str) -> None:
         if name in parts:

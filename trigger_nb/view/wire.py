@@ -13,19 +13,53 @@ from typing import Any, TypeAlias
 from .._records import is_queued
 from . import details, icons
 from .escape import visible, visible_block
-from .model import RunModel, error_line, run_state, status_text, value_text
-from .rows import Row, State
+from .hints import hints
+from .model import RunModel
+from .rows import ACTIVE, FOLDED, LISTED, Row, State
+from .run_status import run_state, status_text
 from .statuses import StatusLine
 from .text import error_told, error_told_below, standing_marks
+from .values import error_line, value_text
 from .words import moment
 
 Wire: TypeAlias = dict[str, Any]
 
-# What a field is when it is not sent.
-DEFAULTS: Wire = {
-    "p": -1, "n": "", "k": "", "s": "completed", "o": None, "t": None, "d": None, "w": None, "a": 1, "m": [],
-    "h": False, "r": False, "g": "", "P": [], "b": None, "e": "", "q": False, "l": "", "z": "task", "f": {},
-}  # fmt: skip
+# The fields of a row: the short name that is sent, then the name in the front end (`rows.js` explains the
+# fields) and the default value, which is not sent.
+FIELDS: dict[str, tuple[str, Any]] = {
+    "n": ("name", ""),
+    "k": ("key", ""),
+    "s": ("state", str(State.COMPLETED)),
+    "o": ("order", None),
+    "t": ("start", None),
+    "d": ("duration", None),
+    "w": ("until", None),
+    "a": ("attempt", 1),
+    "m": ("marks", []),
+    "h": ("hot", False),
+    "r": ("replayed", False),
+    "g": ("icon", ""),
+    "P": ("properties", []),
+    "b": ("progress", None),
+    "e": ("error", ""),
+    "q": ("quiet", False),
+    "l": ("level", ""),
+    "z": ("kind", "task"),
+    "f": ("rest", {}),
+}
+DEFAULTS: Wire = {"p": -1, **{short: default for short, (_, default) in FIELDS.items()}}
+
+RUNS_PER_PAGE = 50  # in the live list of runs
+
+# The constants that the front end shares with this package: `SHARED` in its files.
+SHARED: Wire = {
+    "states": [str(state) for state in State],
+    "active": [str(state) for state in State if state in ACTIVE],
+    "folded": [str(state) for state in State if state in FOLDED],
+    "listed": LISTED,
+    "fields": FIELDS,
+    "runsPerPage": RUNS_PER_PAGE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +146,7 @@ def changes(before: Wire, after: Wire) -> Wire:
     return changed
 
 
-_CODES = {str(state): code for code, state in enumerate(State)}
+_CODES = {state: code for code, state in enumerate(SHARED["states"])}
 
 
 def packed(rows: Iterable[Wire]) -> list[list[Any]]:
@@ -152,7 +186,7 @@ def header(model: RunModel, base: float, buttons: Iterable[Button], row_buttons:
         "ended": model.ended,
         "tally": {**dict(model.tally.items()), "replayed": model.tally.replayed} | _to_come(model),
         "store": visible(model.store, 300),
-        "hints": [visible(hint, 1000) for hint in model.hints(counting=False)],
+        "hints": [visible(hint, 1000) for hint in hints(model, counting=False)],
         "error": None if told or run.error is None else details.error_json(details.error_data(run.error)),
         "output": visible_block(value_text(run.form, run.output, run.redact, 1000), 2000),
         "actions": [button.wire() for button in buttons],

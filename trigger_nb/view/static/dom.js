@@ -99,19 +99,8 @@ export function link(url, text) {
   return h("a", { href, target: "_blank", rel: "noopener noreferrer" }, text);
 }
 
-/** What a row can stand at. It travels as its place in here. */
-export const STATES = [
-  "completed",
-  "failed",
-  "running",
-  "retrying",
-  "waiting",
-  "pending",
-  "canceled",
-  "unfinished",
-  "not reached",
-  "log",
-];
+/** All states of a row. A state is sent as its place in this list. */
+export const STATES = SHARED.states;
 
 /**
  * A state as the end of a CSS class: `tnb-s-<this>`.

@@ -8,7 +8,7 @@ import { STATE_ORDER, grouped } from "./format.js";
 import { Row } from "./rows.js";
 
 const HELD_FOR = 4000; // ms since the pointer moved
-const FOLDED = new Set(["completed", "not reached"]); // as rows.py has it
+const FOLDED = new Set(SHARED.folded);
 
 /** What one view shows of the items of its maps. */
 export class Items {

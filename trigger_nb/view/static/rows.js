@@ -9,7 +9,30 @@ import { STATES } from "./dom.js";
  * @typedef {[done: number, total: number | null, text: string, failed?: number, rate?: number | null, ends?: number | null]} Progress
  */
 /**
- * A row as it travels: short names, and only what differs (see FIELDS).
+ * The fields that the kernel sends of a row. Times are seconds since `header.base`.
+ * @typedef {object} Fields
+ * @property {string} name
+ * @property {string} key
+ * @property {string} state
+ * @property {number | null} order  of the first start
+ * @property {number | null} start
+ * @property {number | null} duration
+ * @property {number | null} until  end of the wait, or start of the next attempt
+ * @property {number} attempt
+ * @property {string[]} marks
+ * @property {boolean} hot  whether the marks are highlighted
+ * @property {boolean} replayed
+ * @property {Icon} icon
+ * @property {Property[]} properties
+ * @property {Progress | null} progress
+ * @property {string} error
+ * @property {boolean} quiet
+ * @property {string} level
+ * @property {string} kind
+ * @property {Record<string, number>} rest  of a map: the items that the kernel has not sent, counted by state and "replayed"
+ */
+/**
+ * A row as it is sent: short names, and only fields that differ from their default (see FIELDS).
  * @typedef {{ i: number, p?: number, [field: string]: unknown }} WireRow
  */
 /** @typedef {[names: string[], ...rows: unknown[][]]} PackedRows */
@@ -29,34 +52,25 @@ export class Row {
     /** Goes up with each change of the row or of a count below it. */
     this.version = 0;
 
-    this.name = "";
-    this.key = "";
-    this.state = "completed";
-    /** @type {number | null} */
-    this.order = null;
-    /** @type {number | null} */
-    this.start = null;
-    /** @type {number | null} */
-    this.duration = null;
-    /** End of the wait, or the next attempt. @type {number | null} */
-    this.until = null;
-    this.attempt = 1;
-    /** @type {string[]} */
-    this.marks = [];
-    this.hot = false;
-    this.replayed = false;
-    /** @type {Icon} */
-    this.icon = "";
-    /** @type {Property[]} */
-    this.properties = [];
-    /** @type {Progress | null} */
-    this.progress = null;
-    this.error = "";
-    this.quiet = false;
-    this.level = "";
-    this.kind = "task";
-    /** Of a map: how many items the kernel keeps back, by state, and how many of them were replayed. @type {Record<string, number>} */
-    this.rest = {};
+    this.name = DEFAULTS.name;
+    this.key = DEFAULTS.key;
+    this.state = DEFAULTS.state;
+    this.order = DEFAULTS.order;
+    this.start = DEFAULTS.start;
+    this.duration = DEFAULTS.duration;
+    this.until = DEFAULTS.until;
+    this.attempt = DEFAULTS.attempt;
+    this.marks = DEFAULTS.marks;
+    this.hot = DEFAULTS.hot;
+    this.replayed = DEFAULTS.replayed;
+    this.icon = DEFAULTS.icon;
+    this.properties = DEFAULTS.properties;
+    this.progress = DEFAULTS.progress;
+    this.error = DEFAULTS.error;
+    this.quiet = DEFAULTS.quiet;
+    this.level = DEFAULTS.level;
+    this.kind = DEFAULTS.kind;
+    this.rest = DEFAULTS.rest;
   }
 
   get isMap() {
@@ -65,7 +79,7 @@ export class Row {
 
   /** Whether it is a map of so many items that the kernel keeps most of them back. */
   get folds() {
-    return this.isMap && (this.keepsBack || Math.max(this.children.length, this.progress?.[1] ?? 0) > LISTED);
+    return this.isMap && (this.keepsBack || Math.max(this.children.length, this.progress?.[1] ?? 0) > SHARED.listed);
   }
 
   /** Whether there are items that the kernel keeps back. */
@@ -92,31 +106,13 @@ export class Row {
   }
 }
 
-const LISTED = 50; // items of a map: as rows.py has it
-const ACTIVE = new Set(["running", "retrying", "waiting"]);
+const ACTIVE = new Set(SHARED.active);
 
-/** @type {Record<string, Exclude<keyof Row, "depth" | "ticking" | "isMap" | "isScope" | "folds" | "keepsBack">>} */
-const FIELDS = {
-  n: "name",
-  k: "key",
-  s: "state",
-  o: "order",
-  t: "start",
-  d: "duration",
-  w: "until",
-  a: "attempt",
-  m: "marks",
-  h: "hot",
-  r: "replayed",
-  g: "icon",
-  P: "properties",
-  b: "progress",
-  e: "error",
-  q: "quiet",
-  l: "level",
-  z: "kind",
-  f: "rest",
-};
+/** The names of the fields, by the short name that is sent. */
+const FIELDS = /** @type {Record<string, keyof Fields>} */ (
+  Object.fromEntries(Object.entries(SHARED.fields).map(([short, [name]]) => [short, name]))
+);
+const DEFAULTS = /** @type {Fields} */ (Object.fromEntries(Object.values(SHARED.fields)));
 
 /**
  * Rows travel in groups of the same fields: the fields' names, then the values of each row.

@@ -24,7 +24,7 @@ import { BUSY, BUSY_AFTER } from "./actions.js";
  * @typedef {{ answers?: ListAnswer[], open?: string, update?: Update }} ListMessage
  */
 
-export const PAGE_SIZE = 50;
+export const PAGE_SIZE = SHARED.runsPerPage;
 const REFRESH_MOVING = 2000; // ms: while a run of the page is under way
 const REFRESH_RESTING = 10_000;
 const REFRESH_SHARE = 20; // the time that an answer took, times this, is the least pause after it
