@@ -162,7 +162,7 @@ def test_payloads(world):
     world.run(job, {"id": 2})
     there, here = job.runs()
     assert found(here.diff(there)) == [("", "params", '{"id": 1}', '{"id": 2}')]
-    assert "no task differs, but the run itself" in str(here.diff(there))
+    assert "no task differs, only the run itself" in str(here.diff(there))
 
 
 @pytest.mark.parametrize(

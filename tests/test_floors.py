@@ -29,7 +29,7 @@ FLOORS = [
     "_scope.py _plans/virtual.py view/escape.py",
     "_bodies.py _clock.py _crashpoints.py _executors.py _files.py _interrupt.py _prints.py view/words.py",
     "_limits/gates.py _scope.py _plans/virtual.py view/escape.py",
-    "_fingerprint.py _limits/limiter.py _valuefiles.py view/values.py",
+    "_fingerprint.py _limits/limiter.py _valuefiles.py",
     "_codec/_base.py _keys.py _limits/places.py filters.py retry.py",  # 1
     "_origins.py",
     "_codec/arrays.py _codec/classes.py _codec/exceptions.py _codec/frames.py _codec/signed.py",  # 2
@@ -43,14 +43,16 @@ FLOORS = [
     "_store.py",
     "_maps/items.py _remote/worker.py _store.py _task.py _tee.py _values.py view/rows.py",  # 4
     "_remote/reports.py view/items.py view/statuses.py",
+    "_maps/items.py _remote/worker.py _store.py _task.py _tee.py _values.py view/rows.py view/values.py",  # 4
+    "_remote/reports.py view/items.py view/outlook.py view/run_status.py view/statuses.py",
     "_commit.py _flights.py _lease.py view/icons.py view/model.py",  # 5
     "_call.py",
-    "_remote/pools.py _still.py view/excerpt.py integrations/openai/_answers.py integrations/openai/_stream.py",
+    "_remote/pools.py _still.py view/excerpt.py view/hints.py integrations/openai/_answers.py integrations/openai/_stream.py",
     "view/text.py",
     "_remote/outsource.py view/details.py integrations/openai/_bodies.py",
     "view/fields.py view/wire.py",
     "view/html.py",
-    "_ledger.py view/stream.py view/widget.py",
+    "_ledger.py view/stream.py view/tables.py view/widget.py",
     "_maps/batch.py _maps/parallel.py _changes.py _status.py",
     "_maps/walk.py",
     "_maps/iterator.py",

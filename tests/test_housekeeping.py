@@ -366,7 +366,7 @@ async def test_a_run_that_lives_never_goes(tmp_path):
     await until(lambda: run.status == RunStatus.WAITING)
     pruned = world.client.prune(status=list(RunStatus))
     assert (pruned.runs, pruned.skipped) == ((), (run.id,))
-    assert "1 run that a kernel drives" in repr(pruned)
+    assert "1 run in use by a kernel" in repr(pruned)
     world.clock.advance(2 * DAY)
     assert await run == "done"
 

@@ -307,7 +307,7 @@ def test_skip_wait_while_a_cell_awaits(kernel):
     front.until(status(front, "WAITING"))
     front.until(state(front, "wait", "waiting"))
     assert front.row("wait")["w"] > 3500
-    assert any("holds this cell" in hint for hint in front.run["hints"])
+    assert any("keeps this cell busy" in hint for hint in front.run["hints"])
     assert front.press("skip_wait", "wait")["ok"]
     assert cell.end().check().result == "'done'"
 

@@ -121,7 +121,7 @@ def test_a_changed_task_is_kept_and_said_to_have_changed(world):
     plan = changed_job(world).plan()
     assert plan.ends == "complete"
     assert plan.changed == {"b": "code"}
-    assert "1 replayed task has changed and keeps its result: b." in repr(plan)
+    assert "1 replayed task has changed; its stored result is reused: b." in repr(plan)
 
 
 @pytest.mark.parametrize("on_change", ["only", "rerun"])
@@ -952,7 +952,7 @@ def test_how_long_it_takes_and_what_comes_after(world):
     assert (keys(plan.runs), plan.runs[0].expected, plan.expected) == (["a"], 10, 10)
     assert (plan.followed, round(plan.followed_expected)) == (3, 20 + 3600 + 40)
     assert "executes 1 task (about 10 s)" in repr(plan)
-    assert "In earlier runs 3 more tasks came, about 1 h 1 min." in repr(plan)
+    assert "Earlier runs had 3 more tasks, about 1 h 1 min." in repr(plan)
 
 
 def test_items_take_as_long_as_those_that_are_done():
@@ -991,7 +991,7 @@ def test_it_shows_itself_as_text_and_as_a_table(world):
 
     plan = job.plan()
     text = str(plan)
-    assert text.splitlines()[0].endswith("of job '<b>job</b>', a new one: executes 50 tasks")
+    assert text.splitlines()[0].endswith("of job '<b>job</b>' (new): executes 50 tasks")
     assert "many: 50 items" in text
     html = plan._repr_html_()
     assert "<b>job</b>" not in html  # D5

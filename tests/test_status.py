@@ -133,10 +133,10 @@ async def test_both_calls_can_be_started_as_tasks(tmp_path):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"label": "x", "state": "done"}, '"loading", "success", "failure"; not \'done\''),
-        ({"label": ""}, "the label of a status is text"),
-        ({"label": None}, "the label of a status is text"),
-        ({"label": "x", "data": 0.5}, "the data of a status is a mapping"),
+        ({"label": "x", "state": "done"}, '"loading", "success", "failure", not \'done\''),
+        ({"label": ""}, "the label of a status must be a string"),
+        ({"label": None}, "the label of a status must be a string"),
+        ({"label": "x", "data": 0.5}, "the data of a status must be a mapping"),
     ],
 )
 def test_what_makes_no_status_is_refused(world, given, says):

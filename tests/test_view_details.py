@@ -80,10 +80,10 @@ def test_what_changed():
     """R6."""
     record = TaskRecord(path="a", started_at=T, ended_at=T + 1)
     kept, run_again = Seen("a", Reason.REPLAYED, "code, params"), Seen("a", Reason.CHANGED, "code")
-    assert told(record, seen=kept)["Changed"]["text"].endswith("the stored result was taken all the same")
+    assert told(record, seen=kept)["Changed"]["text"].endswith("the stored result was reused")
     assert (
         told(record, seen=run_again)["Changed"]["text"]
-        == "code, since its result was stored; so it ran again"
+        == "code, since the result was stored; so the task ran again"
     )
 
 
@@ -93,7 +93,7 @@ def test_a_generation_and_a_task_to_be_run_again():
     assert sections["Generation"]["text"].startswith("2 ")
     assert (
         sections["Status"]["text"]
-        == "pending · runs again in the next pass · the process died under it 2 times"
+        == "pending · runs again in the next pass · the process crashed 2 times during this task"
     )
     assert sections["Idempotency key"]["code"] == idempotency_key("run_1", "a", 2)
     assert "Generation" not in told(TaskRecord(path="a"))
@@ -113,7 +113,7 @@ def test_a_parent():
     error = {"type": "E", "message": "no", "traceback": ["line 3"]}
     records = [TaskRecord(path=path, status=TaskStatus.ERRORED, error=error) for path in ("p", "p/c")]
     sections = told(records[0], records[1], TaskRecord(path="p/d"))
-    assert sections["Error"] == {"text": "E: no (of a subtask, which tells more)"}
+    assert sections["Error"] == {"text": "E: no (raised in a subtask; see its details)"}
     assert sections["Inside"] == {"text": "1 completed, 1 failed"}
     assert told(records[1])["Error"]["error"]["traceback"] == "line 3"
 
@@ -122,7 +122,7 @@ def test_a_result_that_came_late():
     """A3: the caller was given a timeout, then the thread's result came."""
     error = {"type": "TaskTimeoutError", "message": "too long"}
     status = told(TaskRecord(path="a", error=error))["Status"]["text"]
-    assert status.endswith("after the caller had been given TaskTimeoutError: too long")
+    assert status.endswith("after the caller had received TaskTimeoutError: too long")
 
 
 def test_a_log_line():

@@ -64,9 +64,9 @@ def test_it_reads_well_with_every_style_stripped():
     assert "✘ charge — CardError: declined · 250 ms" in lines
     assert "◌ gone · not reached · 250 ms" in lines
     assert lines[-3:] == [
-        "run.retry() Run what failed again and keep the rest, as running the cell again does",
-        "run.rerun_from('charge') Run charge and what started after it again",
-        "run = job.client.run('run_1') Take hold of this run, if no name has it",
+        "run.retry() Run failed tasks again, keep all other results (same as running the cell again)",
+        "run.rerun_from('charge') Run charge and all tasks that started after it again",
+        "run = job.client.run('run_1') Get a handle to this run",
     ]
 
 
@@ -82,7 +82,7 @@ def test_details_tell_all_there_is():
         "Caused by: HTTPStatusError: 402",
         "A: one",
         "Status completed · replayed",
-        "Changed code, since its result was stored; the stored result was taken all the same",
+        "Changed code, since the result was stored; the stored result was reused",
         "Status completed · 3 attempts · new",
         "Path parent/child",
         f"Idempotency key {idempotency_key('run_1', 'charge', 0)}",

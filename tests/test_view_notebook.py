@@ -53,7 +53,7 @@ class Widget:
             raise self.fault
         return {WIDGET: {"model_id": str(id(self))}, "text/plain": "LiveWidget()"}, {WIDGET: {"colab": 1}}
 
-    def vacate(self) -> None:
+    def clear(self) -> None:
         self.vacant = True
 
     def close(self) -> None:
@@ -246,7 +246,7 @@ def test_a_cell_that_waits_is_told_so(stage):
     stage.display.model.awaited = True
     stage.opens()
     stage.becomes("WAITING", reason="wait")
-    assert "holds this cell" in stage.page.texts()[0]
+    assert "keeps this cell busy" in stage.page.texts()[0]
 
 
 # --- when it is over ----------------------------------------------------------------------------------
@@ -403,7 +403,7 @@ def large(stage, monkeypatch):
     large.loop.advance(1.0)
     large.timer.step = 0.01
     large.becomes(RunStatus.COMPLETED)
-    assert large.display.leaving
+    assert large.display.is_replacing
     assert large.page.kinds() == [LIVE]
     return large
 
@@ -412,7 +412,7 @@ def test_what_remains_of_a_large_run_is_drawn_in_small_steps(large):
     """D1: the display never holds the loop for long; what happens meanwhile waits."""
     large.feed.emit(Saved(task("late", 99)))
     large.loop.advance(10.0)
-    assert not large.display.leaving
+    assert not large.display.is_replacing
     assert large.page.kinds() == [STATIC]
     assert "60 completed" in large.page.texts()[0]
     assert large.closed == 1
@@ -420,7 +420,7 @@ def test_what_remains_of_a_large_run_is_drawn_in_small_steps(large):
 
 def test_drawing_in_small_steps_is_ended_by_whoever_cannot_wait(large):
     large.display.flush()
-    assert not large.display.leaving
+    assert not large.display.is_replacing
     assert large.page.kinds() == [STATIC]
     large.loop.advance(10.0)
     assert len([data for data in large.page.published if set(data[1]) == STATIC]) == 1
@@ -432,7 +432,7 @@ def test_a_fault_between_two_steps_leaves_what_was_there(large, monkeypatch, cap
 
     monkeypatch.setattr(text, "tree", broken)
     large.loop.advance(10.0)
-    assert not large.display.leaving
+    assert not large.display.is_replacing
     assert large.page.kinds() == [LIVE]
     assert len(logged(caplog)) == 1
 
@@ -458,7 +458,7 @@ def test_a_page_that_comes_back_later_gets_the_run_as_it_is_then(stage):
     widget.loaded()
     stage.loop.advance(1)
     assert widget.front.row("a") is not None
-    stage.display.drop()
+    stage.display.dispose()
     assert not stage.feed.watched, "there was one new pump only"
     assert widget.comm is None
 
@@ -484,7 +484,7 @@ def test_a_page_of_a_run_that_was_deleted_harms_nobody(stage, caplog):
     stage.fault = NotFoundError("there is no run 'run_1'")
     widget.loaded()
     stage.loop.advance(1)
-    assert "not there any more" in caplog.records[0].message
+    assert "does not exist any more" in caplog.records[0].message
 
 
 def test_a_widget_that_no_page_shows_leaves_nothing_with_the_notebook(stage):
@@ -546,7 +546,7 @@ def test_closed_it_follows_no_more(stage):
     stage.display.close()
     assert stage.closed == 1
     stage.becomes("COMPLETED")
-    stage.display.leave()
+    stage.display.replace_widget()
     assert stage.page.kinds() == [LIVE]
 
 
@@ -557,7 +557,7 @@ def logged(caplog) -> list[str]:
     return [record.message for record in caplog.records]
 
 
-FAILED = ["the display of run run_1 failed; the run itself goes on"]
+FAILED = ["the display of run run_1 failed; the run itself is not affected"]
 
 
 def test_a_front_end_that_is_gone_harms_nobody_and_may_come_back(stage, caplog):
@@ -661,7 +661,7 @@ def test_a_widget_that_is_closed_leaves_nothing_behind(stage, monkeypatch):
     widget = stage.show()
     assert len(_instances) > len(before)
     stage.becomes("COMPLETED")
-    stage.display.drop()
+    stage.display.dispose()
     assert _instances == before
     assert widget.comm is None
     widget.post({"n": 7})  # a message that was on its way

@@ -101,7 +101,7 @@ def logged(caplog) -> list[str]:
     return [record.message for record in caplog.records]
 
 
-FAILED = ["the display of run run_1 failed; the run itself goes on"]
+FAILED = ["the display of run run_1 failed; the run itself is not affected"]
 
 
 # --- when messages go out -----------------------------------------------------------------------------
@@ -287,7 +287,7 @@ def test_a_fault_is_logged_once_and_it_recovers(stage, caplog):
 
 
 def test_a_fault_in_one_row_keeps_no_other_away(stage, caplog, monkeypatch):
-    """D1. The row itself says that it cannot be shown."""
+    """D1. The row itself says that it cannot be displayed."""
     row = wire.row
 
     def broken(of, base):
@@ -300,7 +300,7 @@ def test_a_fault_in_one_row_keeps_no_other_away(stage, caplog, monkeypatch):
     stage.happens("a", "b", "b/x", "c")
     stage.loop.advance(1)
     assert {fields["n"] for fields in stage.front.rows.values()} == {"a", "b", "x", "c"}
-    assert "cannot be shown" in stage.front.row("b")["e"]
+    assert "cannot be displayed" in stage.front.row("b")["e"]
     assert logged(caplog) == FAILED
     monkeypatch.undo()
     stage.happens("b")
@@ -317,7 +317,7 @@ def test_a_fault_in_details_keeps_nothing_else_away(stage, caplog, monkeypatch):
     stage.happens("b")
     stage.loop.advance(1)
     assert stage.front.row("b") is not None
-    assert "cannot be shown" in stage.front.details["0"]["sections"][0]["text"]
+    assert "cannot be displayed" in stage.front.details["0"]["sections"][0]["text"]
     assert logged(caplog) == FAILED
 
 

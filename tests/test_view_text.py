@@ -41,9 +41,9 @@ def test_the_tree_as_a_whole():
         "✘ My job · FAILED · 3.2 s\n"
         "  5 tasks: 3 completed, 1 failed, 1 not reached · 1 replayed\n"
         "  job 1.0 · run_1 · /s\n"
-        '  Changed, and replayed all the same: `fetch` (code). `job.run(...,\n    on_change="only")` runs it '
-        'again, `on_change="rerun"` also what started\n    after.\n'
-        "  1 task of an earlier pass not reached in this one, and kept.\n"
+        '  `fetch` (code) has changed; its stored result was reused. `job.run(...,\n    on_change="only")` runs it '
+        'again, `on_change="rerun"` also all tasks that\n    started later.\n'
+        "  1 task of an earlier pass not reached in this pass; results are kept.\n"
         "├─ ✔ Fetch user [fetch] · replayed · changed: code · User: u1             250 ms\n"
         "├─ ✔ parent                                                               250 ms\n"
         "│  └─ ✔ child · attempt 3 · retried                                       250 ms\n"
@@ -51,10 +51,10 @@ def test_the_tree_as_a_whole():
         "└─ ✘ bad                                                                  250 ms\n"
         "     CardError: declined\n"
         "     today\n"
-        "  run.retry()                    Run what failed again and keep the rest, "
-        "as running the cell again does\n"
-        "  run.rerun_from('bad')          Run bad and what started after it again\n"
-        "  run = job.client.run('run_1')  Take hold of this run, if no name has it"
+        "  run.retry()                    Run failed tasks again, keep all other results "
+        "(same as running the cell again)\n"
+        "  run.rerun_from('bad')          Run bad and all tasks that started after it again\n"
+        "  run = job.client.run('run_1')  Get a handle to this run"
     )
 
 
@@ -92,7 +92,7 @@ def test_whether_a_subtask_tells_the_error_is_found_out_at_once(monkeypatch):
     looked_at: list[Row] = []
     error_of = Row.error.fget
     monkeypatch.setattr(Row, "error", property(lambda row: looked_at.append(row) or error_of(row)))
-    assert not text.error_told_below(model.rows["p"])
+    assert not text.error_shown_below(model.rows["p"])
     assert len(looked_at) < 200
 
 

@@ -138,7 +138,7 @@ def _between(a: TaskRecord, b: TaskRecord) -> Iterator[Difference]:
         yield Difference(path, "status", _status(a), _status(b))
     elif _stored(a) != _stored(b):
         yield Difference(path, "output", _output(a), _output(b))
-    elif _told(a) != _told(b):
+    elif _type_and_message(a) != _type_and_message(b):
         yield Difference(path, "error", error_line(a.error, _SHOWN), error_line(b.error, _SHOWN))
     if a.inputs and b.inputs and a.inputs != b.inputs:
         yield Difference(path, "params", _params(a), _params(b))
@@ -156,7 +156,7 @@ def _stored(record: TaskRecord) -> str:
     return dumps_sorted([record.form, about])
 
 
-def _told(record: TaskRecord) -> Any:
+def _type_and_message(record: TaskRecord) -> Any:
     error = record.error or {}
     return error.get("type"), error.get("message")
 

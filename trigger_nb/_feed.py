@@ -1,7 +1,7 @@
-"""What happened in a run, for whoever looks on.
+"""The events of a run, for displays that follow it.
 
-The store's commits and the engine's sightings go into one feed a run. The engine never knows who
-listens; a view takes what has gathered, when it is about to draw.
+Each run has one feed, which gets the records that are committed and the tasks that the engine reaches. The
+engine does not know the subscribers; a display takes the collected events when it is about to draw.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A task's record as it is now: committed, or `live` (known to this kernel only)."""
+    """The new record of a task: committed, or `live` (in this kernel only)."""
 
     record: TaskRecord
     live: bool = False
@@ -27,17 +27,17 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class SavedRun:
-    """The run's record as it is now."""
+    """The new record of the run."""
 
     record: RunRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A task was met in this pass, and why its body was called or not.
+    """This pass has reached a task; `reason` tells why the task runs or is replayed.
 
-    `changed` says what differs from the stored fingerprints: "" or some of "code", "params",
-    "codec", "subtask" joined by ", ".
+    `changed` lists the differences from the stored fingerprints: "" or some of "code", "params", "codec",
+    "subtask", joined by ", ".
     """
 
     path: str
@@ -47,10 +47,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """`task.progress(done, total, text)` was called in a body, or a map has come so far.
+    """A task called `task.progress(done, total, text)`, or a map has made progress.
 
-    Of a map: how many of those done have `failed`, how many items a second it does now, and when it will
-    probably be done, in UTC seconds.
+    For a map, `failed` counts the failed items among those done, `rate` is the current number of items per
+    second, and `ends_at` is the expected end in UTC seconds.
     """
 
     path: str
@@ -64,7 +64,7 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """A task's body has printed or logged something; `prints` is all of it, so far and from here on."""
+    """A task has printed or logged text; `prints` is all its text, including later additions."""
 
     path: str
     prints: Prints
@@ -72,7 +72,7 @@ class Printed:
 
 @dataclass(frozen=True, slots=True)
 class Hinted:
-    """Something the run's header should say, such as slow code between tasks, until it is `over`."""
+    """A hint for the run's header, such as slow code between tasks; `over` removes the hint."""
 
     text: str
     over: bool = False
@@ -80,14 +80,14 @@ class Hinted:
 
 @dataclass(frozen=True, slots=True)
 class PassBegan:
-    """A new pass of the run function began; what was seen before belongs to an earlier one."""
+    """A new pass of the run function has begun; earlier `Seen` events belong to earlier passes."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What earlier runs of the job took has been read: it tells how long this one will take."""
+    """The durations of earlier runs were read, from which the end of this run can be estimated."""
 
     durations: Durations
 
@@ -96,16 +96,16 @@ Event: TypeAlias = Saved | SavedRun | Seen | Progressed | Printed | Hinted | Pas
 
 
 class Subscription:
-    """The events that one listener has not taken yet."""
+    """The events that one subscriber has not taken yet."""
 
     def __init__(self, feed: Feed, wake: Callable[[], None] | None) -> None:
         self._feed = feed
         self._wake = wake
         self._events: deque[Event] = deque()
-        self._printing: set[str] = set()  # paths of the tasks of which a `Printed` waits to be taken
+        self._printing: set[str] = set()  # paths of tasks with a `Printed` event in the queue
 
     def take(self, most: int | None = None) -> list[Event]:
-        """The events since the last call, oldest first, at most so many. May be called from any thread."""
+        """The next events, oldest first, at most `most` of them. May be called from any thread."""
         taken: list[Event] = []
         events = self._events
         while events and len(taken) != most:
@@ -117,15 +117,15 @@ class Subscription:
 
     @property
     def pending(self) -> bool:
-        """Whether there are events to take. `wake` is not called again before they have been taken."""
+        """Whether there are events to take. `wake` is called again only after all of them were taken."""
         return bool(self._events)
 
     def close(self) -> None:
-        """Stop listening."""
+        """End the subscription."""
         self._feed.unsubscribe(self)
 
     def push(self, event: Event) -> None:
-        """Called by the feed."""
+        """Add an event. Called by the feed."""
         if isinstance(event, Printed):
             if event.path in self._printing:
                 return
@@ -140,24 +140,24 @@ class Feed:
     """The events of one run. `emit` may be called from any thread."""
 
     def __init__(self) -> None:
-        # Replaced, never changed in place: `emit` walks it without a lock.
+        # Replaced, never changed in place, because `emit` iterates without a lock.
         self._subscriptions: tuple[Subscription, ...] = ()
-        self.watched = False  # Whether anybody listens; the engine makes no event for nobody.
+        self.watched = False  # whether there are subscribers; without them, the engine makes no events
 
     def subscribe(self, wake: Callable[[], None] | None = None) -> Subscription:
-        """Listen from now on. `wake` is called, on the emitting thread, when the first event of
-        a batch comes in; it must be quick and must not raise."""
+        """Subscribe to all further events. `wake` is called on the emitting thread for the first event of a
+        batch; it must be quick and must not raise."""
         subscription = Subscription(self, wake)
         self._subscriptions = (*self._subscriptions, subscription)
         self.watched = True
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """Stop sending to `subscription`."""
+        """Stop sending events to `subscription`."""
         self._subscriptions = tuple(s for s in self._subscriptions if s is not subscription)
         self.watched = bool(self._subscriptions)
 
     def emit(self, event: Event) -> None:
-        """Tell every listener."""
+        """Send an event to all subscribers."""
         for subscription in self._subscriptions:
             subscription.push(event)

@@ -1,4 +1,4 @@
-"""What the body of one task printed and logged: its beginning and its end, in bounded size."""
+"""The text that one task prints and logs; of a long text, the beginning and the end are kept."""
 
 from __future__ import annotations
 
@@ -10,42 +10,44 @@ from operator import itemgetter
 
 from ._redact import secrets
 
-# What is kept of one task, in characters.
+# Characters that are kept of one task.
 FIRST = 4_000
 LAST = 12_000
 
-# What is gathered before it is looked at, in writes and in characters: a write costs little more than `append`.
+# New text is processed after this many writes or characters, so that a write costs little more than `append`.
 _WRITES = 256
 _SIZE = 64_000
-# An unfinished line as long as this is taken as it is; a shorter one may still be overwritten.
+# An unfinished line of this length is kept as it is; a shorter one may still be overwritten.
 _LINE = 2_000
 
-Piece = list[str]  # stream and text, as it is kept in a record
+Piece = list[str]  # stream and text, as in a record
 
 
 class Prints:
-    """The text of one task's body, attempt after attempt, as pieces of `[stream, text]`.
+    """The text of one task, attempt after attempt, as pieces of `[stream, text]`.
 
-    A stream is "out", "err", "log", or "note" for what is said here: which attempt begins, how much is
-    left out. The texts of all pieces in a row read well. A line that overwrites itself by carriage
-    returns, as progress bars do, is kept as it was left.
+    A stream is "out", "err", "log", or "note" for remarks of this class: the start of an attempt, the number
+    of omitted characters. The texts of all pieces can be joined. Of a line that is overwritten with carriage
+    returns, as progress bars do, the last version is kept.
 
-    `add` may be called from any thread, and by a finalizer that runs while this very thread is in here.
+    `add` may be called from any thread, also by a finalizer that interrupts a method of this class.
     """
 
-    __slots__ = ("_attempt", "_first", "_fresh", "_last", "_last_size", "_left_out", "_line", "_lock", "_room",
-                 "_size", "_sorting", "_stream", "attempt")  # fmt: skip
+    __slots__ = (
+        *("_attempt", "_first", "_fresh", "_last", "_last_size", "_left_out", "_line", "_lock", "_room"),
+        *("_size", "_sorting", "_stream", "attempt"),
+    )
 
     def __init__(self) -> None:
-        self.attempt = 1  # Whose body writes now.
-        self._fresh: deque[tuple[int, str, str]] = deque()  # Written, and not looked at yet.
-        self._size = 0  # About how many characters those are.
+        self.attempt = 1  # the attempt that writes now
+        self._fresh: deque[tuple[int, str, str]] = deque()  # writes that are not processed yet
+        self._size = 0  # their approximate number of characters
         self._lock = threading.RLock()
-        # From here on: changed under the lock.
+        # All attributes below are protected by the lock.
         self._sorting = False
         self._attempt = 1
         self._stream = ""
-        self._line = ""  # The unfinished line of that stream.
+        self._line = ""  # the unfinished line of that stream
         self._first: list[Piece] = []
         self._room = FIRST
         self._last: deque[Piece] = deque()
@@ -53,7 +55,7 @@ class Prints:
         self._left_out = 0
 
     def add(self, stream: str, text: str) -> None:
-        """The body has written something."""
+        """Add text that the task has written."""
         self._fresh.append((self.attempt, stream, text))
         self._size += len(text)
         if self._size > _SIZE or len(self._fresh) > _WRITES:
@@ -61,17 +63,17 @@ class Prints:
                 self._sort_in()
 
     def pieces(self) -> list[Piece]:
-        """All that is kept, as it is kept in a record."""
+        """The kept text, as pieces for a record."""
         with self._lock:
             self._sort_in()
             middle: list[Piece] = []
             if self._left_out:
                 middle = [["note", f"… {self._left_out:,} characters left out …\n"]]
-            pieces = _joined([*self._first, *middle, *self._last, [self._stream, _left(self._line)]])
+            pieces = _joined([*self._first, *middle, *self._last, [self._stream, _visible(self._line)]])
         return [[stream, secrets.hide(text)] for stream, text in pieces]
 
     def _sort_in(self) -> None:
-        if self._sorting:  # This is the finalizer. What it has added stays for the next time.
+        if self._sorting:  # called by a finalizer: its text is processed the next time
             return
         try:
             self._sorting = True
@@ -85,27 +87,27 @@ class Prints:
         for (attempt, stream), writes in groupby(fresh, key=itemgetter(0, 1)):
             if attempt != self._attempt:
                 self._attempt = attempt
-                self._turn_to("note")
+                self._switch_to("note")
                 self._keep(f"— attempt {attempt} —\n")
-            self._turn_to(stream)
+            self._switch_to(stream)
             text = "".join([text for _, _, text in writes])
             for at in range(0, len(text), _SIZE):
                 self._take(text[at : at + _SIZE])
 
-    def _turn_to(self, stream: str) -> None:
+    def _switch_to(self, stream: str) -> None:
         if stream != self._stream:
-            self._keep(_left(self._line))
+            self._keep(_visible(self._line))
             self._line, self._stream = "", stream
 
     def _take(self, text: str) -> None:
-        """More text of the same stream: its finished lines are kept."""
+        """Keep the finished lines of more text of the current stream."""
         finished, end, line = (self._line + text).rpartition("\n")
         if "\r" in finished:
-            finished = "\n".join(map(_left, finished.split("\n")))
+            finished = "\n".join(map(_visible, finished.split("\n")))
         if "\r" in line:
-            line = _returned(line)
+            line = _without_overwritten(line)
         if len(line) > _LINE:
-            finished, end, line = finished + end + _left(line), "", ""
+            finished, end, line = finished + end + _visible(line), "", ""
         self._keep(finished + end)
         self._line = line
 
@@ -127,23 +129,23 @@ class Prints:
             self._left_out += cut
 
 
-def _left(line: str) -> str:
-    """What is left of a line once its carriage returns have done their work."""
+def _visible(line: str) -> str:
+    """The visible part of a finished line after its carriage returns."""
     if "\r" not in line:
         return line
     shown = line.rstrip("\r")
-    return shown[shown.rfind("\r") + 1 :].rstrip(" ")  # blanks are there to wipe out what was longer
+    return shown[shown.rfind("\r") + 1 :].rstrip(" ")  # blanks only erase a longer text
 
 
-def _returned(line: str) -> str:
-    """An unfinished line without what its carriage returns have overwritten so far."""
+def _without_overwritten(line: str) -> str:
+    """An unfinished line without the parts that carriage returns have overwritten."""
     shown = line.rstrip("\r")
-    last = "\r" if shown != line else ""  # What comes next overwrites it.
+    last = "\r" if shown != line else ""  # the next text overwrites the line
     return "\r" + shown[shown.rfind("\r") + 1 :] + last
 
 
 def _joined(pieces: Iterable[Piece]) -> list[Piece]:
-    """Neighbours of one stream as one piece, and each note on lines of its own."""
+    """The pieces with neighbours of one stream merged, and with each note on a separate line."""
     joined: list[Piece] = []
     for stream, text in pieces:
         if not text:

@@ -1,4 +1,4 @@
-"""The runs of a store: found, newest first, and shown as a live list."""
+"""The runs of a store, newest first, and their live list in a notebook."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ _log = logging.getLogger("trigger_nb")
 
 @dataclass(frozen=True, slots=True)
 class RunQuery:
-    """Which runs of a store: of one job or of any (None), in one status or in any."""
+    """A selection of a store's runs: by job and by status; None selects all."""
 
     runtime: Runtime
     job: str | None = None
     status: RunStatus | None = None
 
     def each(self) -> Iterator[Run]:
-        """The runs, newest first, read as they are asked for."""
+        """The runs, newest first, read one by one."""
         records = self.runtime.each_run_record()
         return (Run(self.runtime, record.id) for record in records if self.matches(record))
 
     def matches(self, record: RunRecord) -> bool:
-        """Whether a run is one of these."""
+        """Whether a run belongs to the selection."""
         if self.job is not None and record.job != self.job:
             return False
         return self.status is None or Run(self.runtime, record.id).status == self.status
 
     def within(self, job: str, status: str) -> RunQuery:
-        """The same runs, of one job or in one status only; "" does not restrict them."""
+        """A narrower selection, by job and status; "" does not restrict."""
         chosen = RunStatus(status) if status in set(RunStatus) else None
         return RunQuery(self.runtime, job or self.job, chosen or self.status)
 
 
 class RunList:
-    """A live list of runs under a cell, with the tree of the chosen one below it.
+    """A live list of runs below a cell, with the tree of the selected run.
 
-    It keeps its buttons until the next cell is run; then the table stays as it was.
+    When the next cell runs, a static table replaces the list.
     """
 
     def __init__(
@@ -67,32 +67,32 @@ class RunList:
         self._place = f"trigger_nb-{uuid4().hex}"
         self._open: Pump | None = None
         self._open_run = ""
-        self._heard = False  # whether a page shows it
-        self._context = contextvars.Context()  # as in `Pump`
+        self._heard = False  # whether a page shows the list
+        self._context = contextvars.Context()  # see `Pump`
         self.widget = _widget(self._receive)
 
     def show(self) -> None:
-        """Show it in the cell that is running."""
+        """Show the list below the running cell."""
         data, metadata = self.widget.bundle()
         to_kernel({**data, **self._bundle()}, metadata, self._place, False)
-        with_next_cell(self._leave)
+        with_next_cell(self._replace_widget)
 
-    def _leave(self) -> None:
+    def _replace_widget(self) -> None:
         self._close()
         to_kernel(self._bundle(), {}, self._place, True)
         if not self._heard:
-            self.widget.vacate()
-        keep(self)  # a page that was loaded again has nothing but the widget
+            self.widget.clear()
+        keep(self)  # a page that was loaded again can show only the widget
 
-    def drop(self) -> None:
-        """Let go of all."""
+    def dispose(self) -> None:
+        """Stop following the selected run and close the widget."""
         self._close()
         self.widget.close()
 
-    # --- what the front end says ------------------------------------------------------
+    # --- messages of the front end ----------------------------------------------------
 
     def _receive(self, message: Mapping[str, Any]) -> None:
-        """Called on whatever thread messages come on."""
+        """Handle a message. May be called from any thread."""
         self._heard = True
         try:
             self._loop.call_soon_threadsafe(self._take, message, context=self._context)
@@ -102,7 +102,7 @@ class RunList:
     def _take(self, message: Mapping[str, Any]) -> None:
         try:
             self._answer(message)
-        except Exception:  # noqa: BLE001  # a display harms nobody
+        except Exception:  # noqa: BLE001  # a display must not affect the notebook
             self._report()
 
     @staticmethod
@@ -154,7 +154,7 @@ class RunList:
         ]
 
     def _do(self, operation: str, run_id: str) -> str:
-        """Take the action; what is to be said of it."""
+        """Perform an action. Returns a message for the user, or ""."""
         run = Run(self._runtime, run_id)
         match operation:
             case "retry":
@@ -172,17 +172,19 @@ class RunList:
             raise UsageError(why)
         return self._runtime.jobs[run.job].start(run.payload, fresh=True, display=False)
 
-    # --- the chosen one ---------------------------------------------------------------
+    # --- the selected run -------------------------------------------------------------
 
     def _open_one(self, run_id: str) -> None:
         self._close()
         run = Run(self._runtime, run_id)
         self._open_run = run_id
         self._open = Pump(
-            lambda: run.model(lazy=True), self._runtime.feed(run_id), self._loop,
+            lambda: run.model(lazy=True),
+            self._runtime.feed(run_id),
+            self._loop,
             RunControls(run, self._runtime),
             lambda update: self.widget.post({"open": run_id, "update": update}),
-        )  # fmt: skip
+        )
         self.widget.post({"open": run_id, "update": self._open.first()})
 
     def _close(self) -> None:

@@ -1,4 +1,4 @@
-"""`io.create_status`: what a run says of how far it is, in its header and in `run.statuses`."""
+"""`io.create_status`: named statuses that a run shows in its header and in `run.statuses`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Say(Protocol):
-    """Makes the task of one call, which is made in `frame`; see `StatusCall` for `outcome`."""
+    """Makes the task of a call that the code in `frame` makes; see `StatusCall` for `outcome`."""
 
     def __call__(
         self, frame: FrameType, key: Any, name: str, said: dict[str, Any], outcome: Callable[[str], T]
@@ -27,7 +27,7 @@ class Say(Protocol):
 
 
 class Status:
-    """A named status of a run, which its header shows: what `await io.create_status(...)` gives.
+    """A named status that the header of a run shows: the result of `await io.create_status(...)`.
 
     ```
     status = await io.create_status("import", "Importing", "loading", {"progress": 0.1})
@@ -42,14 +42,17 @@ class Status:
         self._label = label
 
     def update(
-        self, key: Any, label: str | None = None, state: StatusState | None = None,
+        self,
+        key: Any,
+        label: str | None = None,
+        state: StatusState | None = None,
         data: Mapping[str, Any] | None = None,
-    ) -> StatusCall[None]:  # fmt: skip
-        """Say how it stands now. It is a task of its own, in whatever scope it is called.
+    ) -> StatusCall[None]:
+        """Change the status. The change is a task, with this key in the current scope.
 
-        What is not given stays as it is; `data` as a whole takes the place of what was there.
+        Arguments that are not given keep their value; `data` replaces all earlier data.
 
-        Raises `InvalidOptionError` for another state, a label that is no text, or data that is no mapping.
+        Raises `InvalidOptionError` if the state is unknown, the label is not a string, or the data not a mapping.
         """
         said = {"of": self._path, "label": label, "state": state, "data": data}
         return self._say(sys._getframe(1), key, label or self._label, said, _nothing)
@@ -59,7 +62,7 @@ class Status:
 
 
 class StatusCall(Call[T]):
-    """A call that says how a status stands; it gives what `outcome` makes of its path."""
+    """A call on a status; its result is `outcome(path)`."""
 
     __slots__ = ("outcome",)
 
@@ -75,19 +78,21 @@ class StatusCall(Call[T]):
 
 
 def checked(said: Mapping[str, Any], hidden: Sequence[str]) -> dict[str, Any]:
-    """What one call says, as it is kept to be shown: only what is given, previewed, and without what is hidden.
+    """The arguments of one call as they are stored and displayed: those that are given, previewed and redacted.
 
     Raises `InvalidOptionError`.
     """
     label, state, data = said["label"], said["state"], said["data"]
     if not (isinstance(label, str) and label) and not (label is None and "of" in said):
-        raise InvalidOptionError(f'the label of a status is text, such as "Importing"; not {label!r:.100}')
+        raise InvalidOptionError(
+            f'the label of a status must be a string such as "Importing", not {label!r:.100}'
+        )
     if state is not None and state not in STATES:
         known = ", ".join(f'"{each}"' for each in STATES)
-        raise InvalidOptionError(f"the state of a status is one of {known}; not {state!r:.100}")
+        raise InvalidOptionError(f"the state of a status must be one of {known}, not {state!r:.100}")
     if data is not None and not isinstance(data, Mapping):
         raise InvalidOptionError(
-            f'the data of a status is a mapping, such as {{"progress": 0.5}}; not {data!r:.100}'
+            f'the data of a status must be a mapping such as {{"progress": 0.5}}, not {data!r:.100}'
         )
     kept = {name: value for name, value in said.items() if value is not None}
     if label is not None:
@@ -102,7 +107,7 @@ def _nothing(_path: str) -> None:
 
 
 def _shown(data: Mapping[str, Any]) -> Any:
-    """A picture of the data. A progress comes first, so that it is never cut off, and is a number for all."""
+    """A preview of the data. The progress comes first, so that it is never cut off, as a plain number."""
     share = number(data.get("progress"))
     if share is not None:
         data = {"progress": share, **{key: value for key, value in data.items() if key != "progress"}}

@@ -1,8 +1,8 @@
-"""The statuses of a run, read off the records of the calls that made them.
+"""The statuses of a run, computed from the records of the calls on them.
 
-`io.create_status` and each `update` is a task, with what it said in its record's `data`: "label", "state" and
-"data", each only if it was given, and in an update "of", the path of the call that made the status. So a
-status needs no storage of its own: it is what its calls have said, in their order, the later over the earlier.
+`io.create_status` and each `update` is a task. The `data` of its record holds the arguments that were given:
+"label", "state" and "data", and for an update "of", the path of the call that made the status. Statuses need
+no other storage: a status is the result of its calls in order.
 """
 
 from __future__ import annotations
@@ -23,65 +23,65 @@ STATES = ("loading", "success", "failure")
 
 @dataclass(frozen=True, slots=True)
 class StatusUpdate:
-    """How a status stood from one call on."""
+    """The content of a status after one call."""
 
-    key: str  # of that call
+    key: str  # of the call
     label: str
-    state: str | None  # "loading", "success", "failure", or None: it was given none
-    data: Any  # what was given with it; None: nothing
+    state: str | None  # "loading", "success", "failure", or None if none was given
+    data: Any  # None if none was given
     at: datetime  # in UTC
 
 
 @dataclass(frozen=True, slots=True)
 class StatusInfo:
-    """A status of a run, as it stands."""
+    """The current content of a status of a run."""
 
     key: str
     label: str
     state: str | None
     data: Any
-    path: str  # of the call that made it: two in different scopes may have the same key
-    history: tuple[StatusUpdate, ...] = field(repr=False)  # how it stood before, and stands, oldest first
+    path: str  # of the call that made the status; two in different scopes may have the same key
+    history: tuple[StatusUpdate, ...] = field(repr=False)  # all versions up to the current one, oldest first
 
     @property
     def progress(self) -> float | None:
-        """Its `data["progress"]`, a share from 0 to 1; None when there is none."""
+        """The value of `data["progress"]`, from 0 to 1; None if there is none."""
         return progress_of(self.data)
 
 
 def progress_of(data: Any) -> float | None:
-    """The share that a bar is drawn for; None when the data has no number from 0 to 1 there."""
+    """The filled part of the progress bar; None if "progress" is not a number from 0 to 1."""
     share = number(cast("Mapping[str, Any]", data).get("progress")) if isinstance(data, Mapping) else None
     return share if share is not None and 0 <= share <= 1 else None
 
 
 def number(value: Any) -> float | None:
-    """A number, whichever library's it is; None of anything else."""
+    """A number of any library as a float; None for any other value."""
     return None if isinstance(value, bool) or not isinstance(value, Real) else float(value)
 
 
 def status_path(record: TaskRecord) -> str:
-    """The path of the call that made the status of which this is a record."""
+    """The path of the call that made the status."""
     of = said(record).get("of")
     return of if isinstance(of, str) else record.path
 
 
 def said(record: TaskRecord) -> dict[str, Any]:
-    """What a call has said; tolerant of what older or foreign writers left."""
+    """The arguments of a call; empty if the record is malformed."""
     data: Any = record.data
     return cast("dict[str, Any]", data) if isinstance(data, dict) else {}
 
 
 def counts(record: TaskRecord) -> bool:
-    """Whether it is a call that has been made, and was not forgotten since."""
+    """Whether the record is a completed call on a status that is not to run again."""
     return record.kind == KIND and record.status == TaskStatus.COMPLETED and not record.forced
 
 
 def in_force(calls: Iterable[TaskRecord], met: Callable[[TaskRecord], bool]) -> list[TaskRecord]:
-    """The calls that make up one status, in their order.
+    """The calls that make up one status, in order.
 
-    Once a pass has met some of them, those that it has not come to count no more: a failure that the last
-    pass told is not one of this pass.
+    Once a pass has reached some calls, only these count: a failure reported in the last pass is not a failure
+    of this pass.
     """
     made = sorted((record for record in calls if counts(record)), key=lambda record: record.ended)
     return [record for record in made if met(record)] or made
@@ -90,7 +90,7 @@ def in_force(calls: Iterable[TaskRecord], met: Callable[[TaskRecord], bool]) -> 
 def statuses(
     records: Iterable[TaskRecord], met: Callable[[TaskRecord], bool], data_of: Callable[[TaskRecord], Any]
 ) -> list[StatusInfo]:
-    """The statuses that these calls make, in the order in which they were made; `met` as for `in_force`."""
+    """The statuses that result from calls, in the order in which they were made; `met` as for `in_force`."""
     calls: dict[str, list[TaskRecord]] = {}
     for record in sorted(records, key=lambda record: record.ended):
         calls.setdefault(status_path(record), []).append(record)

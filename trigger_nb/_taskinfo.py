@@ -1,4 +1,4 @@
-"""A task of a run, as its user looks at it."""
+"""`TaskInfo`: a task of a run, as users see it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ._runtime import Runtime
 
 
 def moment(timestamp: float | None) -> datetime | None:
-    """A stored time as people get it: in UTC, None while there is none."""
+    """A stored time as a datetime in UTC; None if there is none."""
     return to_datetime(timestamp) if timestamp else None
 
 
 class TaskInfo:
-    """What is known of one task of a run, at the moment it was asked for."""
+    """A snapshot of one task of a run."""
 
     def __init__(self, runtime: Runtime, run_id: str, record: TaskRecord, reason: Reason | None) -> None:
         self._runtime = runtime
         self._run_id = run_id
         self._record = record
-        # Why its body was called in the pass seen last in this kernel, or was not; None when not met.
+        # Why the task ran or was replayed in this kernel's latest pass; None if the pass did not reach it.
         self.reason = reason
         self.path = record.path
         self.key = display_key(last_segment(record.path))
@@ -46,14 +46,14 @@ class TaskInfo:
 
     @property
     def idempotency_key(self) -> str:
-        """The token that the body hands to outside services."""
+        """The token that the task passes to outside services."""
         return idempotency_key(self._run_id, self.path, self.generation)
 
     @property
     def output(self) -> Any:
-        """The stored result; None when there is none yet.
+        """The stored result; None if there is none yet.
 
-        A long one is read when it is asked for: a `CorruptRecordError` says that it is not there any more.
+        A long result is read on access. Raises `CorruptRecordError` if it does not exist any more.
         """
         if self.status != TaskStatus.COMPLETED:
             return None
@@ -66,17 +66,17 @@ class TaskInfo:
 
     @property
     def error(self) -> BaseException | None:
-        """The error it ended in, or that its last attempt ended in."""
+        """The error of the task or of its last attempt; None if there is none."""
         return None if self._record.error is None else _codec.decode_error(self._record.error)
 
     @property
     def prints(self) -> str:
-        """What the body printed and logged, so far while it runs: of much, the beginning and the end."""
+        """The text that the task has printed and logged; of a long text, the beginning and the end."""
         return "".join(text for _, text in self._record.prints)
 
     @property
     def duration(self) -> float | None:
-        """Seconds from its first start to its end; None while it has none."""
+        """Seconds from the first start to the end; None before the end."""
         record = self._record
         return None if record.ended_at is None else max(0.0, record.ended_at - record.started_at)
 

@@ -1,8 +1,8 @@
-"""Notes what tasks' bodies print and log, beside where it goes.
+"""Records the text that tasks print and log, without changing its destination.
 
-The streams stay the objects that they are: each gets a `write` of its own in place of the one that it
-had, as IPython does it, too. So it does not matter who keeps, replaces or wraps `sys.stdout` in between,
-or in which order: a logging handler, `redirect_stdout`, the captures of IPython and of pytest.
+The stream objects stay the same. Only their `write` is replaced, as IPython does it too. So other code may
+keep, replace or wrap `sys.stdout` in any order: a logging handler, `redirect_stdout`, the output capture of
+IPython or pytest.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 
 class _Here(threading.local):
-    noting = False  # what this thread writes is noted already, by a call further out
+    noting = False  # whether an outer call on this thread records the text already
 
 
 _here = _Here()
-_lock = threading.RLock()  # a finalizer that prints may come in between
+_lock = threading.RLock()  # reentrant, because a finalizer may print
 _format = logging.Formatter(logging.BASIC_FORMAT).format
 
-# Changed under the lock.
-_tapped: WeakValueDictionary[int, Any] = WeakValueDictionary()  # streams that have a tap, by their id
-# Our `Logger.callHandlers`, None while there is none, and the one it was put in place of.
+# Protected by the lock.
+_tapped: WeakValueDictionary[int, Any] = WeakValueDictionary()  # streams with a tap, by id
+# Our `Logger.callHandlers` (None while it is not installed), and the one that it replaced.
 _own_call_handlers: Any = None
 _handlers_before: Any = None
 
 
 def listen() -> None:
-    """See to it that what is printed and logged is noted. Called when a body begins, so it costs nothing mostly."""
-    # Anybody may have put back what was there before: IPython does so at the end of a cell.
+    """Make sure that printed and logged text is recorded. Called at the start of each task, so usually cheap."""
+    # Other code may have restored the original: IPython does so at the end of a cell.
     out, err = getattr(sys.stdout, "write", None), getattr(sys.stderr, "write", None)
     if not (type(out) is _Tap is type(err) and _own_call_handlers is not None):
         _begin()
@@ -56,10 +56,10 @@ def _begin() -> None:
 
 
 def stop() -> None:
-    """Take everything away again. Nothing must be under way in the process."""
+    """Remove all taps. No task must be running in the process."""
     global _own_call_handlers
     with _lock:
-        # Where somebody has put something over one of ours meanwhile, it stays: by itself it does nothing.
+        # A tap that other code has wrapped meanwhile stays; it only passes text on.
         for stream in list(_tapped.values()):
             if isinstance(tap := _own_write(stream), _Tap):
                 tap.remove_from(stream)
@@ -70,7 +70,7 @@ def stop() -> None:
 
 
 def _body() -> Scope | None:
-    """The scope of the task's body that is calling; None where there is none, or it is noted already."""
+    """The scope of the calling task; None outside of tasks, or if the text is recorded already."""
     scope = current_scope.get()
     return None if scope is None or not scope.path or scope.closed or _here.noting else scope
 
@@ -90,7 +90,7 @@ def _note(scope: Scope, stream: str, text: str) -> None:
 
 
 class _Tap:
-    """The `write` of one stream."""
+    """The replaced `write` of one stream."""
 
     __slots__ = ("_before", "_name", "_write")
 
@@ -110,9 +110,9 @@ class _Tap:
         scope = _body()
         if scope is None:
             return self._write(text)
-        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # the stream may take it
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # the stream may accept it
             return self._write(text)
-        shown = secrets.hide(text)  # what a cell prints is saved with the notebook
+        shown = secrets.hide(text)  # printed text is saved with the notebook
         try:
             _here.noting = True
             written = self._write(shown)
@@ -123,7 +123,7 @@ class _Tap:
 
 
 def _own_write(stream: object) -> Any:
-    """The `write` that the stream itself has; None: it has the one of its class."""
+    """The `write` in the stream's own attributes; None if only its class has one."""
     return vars(stream).get("write")
 
 
@@ -133,16 +133,16 @@ def _tap(stream: Any, name: str) -> None:
             _Tap(stream, name)
         _tapped[id(stream)] = stream
     except (AttributeError, TypeError):
-        pass  # None, or it takes no attributes: what goes there is not noted, and all else is as ever.
+        pass  # None, or without settable attributes: its text is not recorded
 
 
 # Logging ------------------------------------------------------------------------------------------
 
 
 def _tap_logging() -> None:
-    """Have a record noted where its logger hands it to the handlers.
+    """Record log records where their logger passes them to the handlers.
 
-    Not by a handler of ours: where there is one, `logging.basicConfig` and its last resort do nothing.
+    A handler would not do: `logging.basicConfig` and the handler of last resort do nothing if there is one.
     """
     global _handlers_before, _own_call_handlers
     before = _handlers_before = logging.Logger.callHandlers
@@ -156,7 +156,7 @@ def _tap_logging() -> None:
             return before(self, record)
         _note(scope, "log", line)
         try:
-            _here.noting = True  # What a handler writes to a stream is this very record.
+            _here.noting = True  # a handler that writes to a stream writes the same record
             return before(self, record)
         finally:
             _here.noting = False
@@ -165,19 +165,19 @@ def _tap_logging() -> None:
 
 
 def _hide_secrets(record: logging.LogRecord) -> None:
-    """SDKs log headers and answers, and whose handlers get them is not ours to say."""
-    with contextlib.suppress(Exception):  # of a user's argument; logging itself says so
+    """Hide secrets in a log record: SDKs log headers and responses, and any handler may get them."""
+    with contextlib.suppress(Exception):  # of a user's argument; logging reports it
         message = record.getMessage()
         if (hidden := secrets.hide(message)) != message:
             record.msg, record.args = hidden, None
 
 
 def _line(record: logging.LogRecord) -> str | None:
-    """The record as text; None when it has none: then logging says so itself, on stderr."""
+    """The record as text; None if formatting fails, which logging itself reports on stderr."""
     traceback = record.exc_text
     try:
         return _format(record) + "\n"
     except Exception:  # noqa: BLE001  # of a user's argument or exception
         return None
     finally:
-        record.exc_text = traceback  # Handlers may show it in a form of their own.
+        record.exc_text = traceback  # handlers may format the traceback differently

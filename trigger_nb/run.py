@@ -615,7 +615,7 @@ class Run:
     def _display(self) -> RunDisplay:
         """What shows it in this kernel: the same live widget, in however many places."""
         display = self._runtime.views.get(self._id)
-        if display is not None and display.leaving:  # as soon as it has left, another one is needed
+        if display is not None and display.is_replacing:  # as soon as it has left, another one is needed
             display.flush()
             display = self._runtime.views.get(self._id)
         if display is None:

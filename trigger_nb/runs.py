@@ -1,4 +1,4 @@
-"""Many runs at once, as their user holds them."""
+"""`Runs`: several runs, as users get them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .view.notebook import Bundle, in_notebook, to_kernel
 
 
 class Runs(Sequence[Run]):
-    """Runs, newest first. In a notebook it shows as a list to look through and to act on; else as a table."""
+    """Runs, newest first. Displayed as an interactive list in a notebook, else as a table."""
 
     def __init__(self, runs: list[Run], query: RunQuery | None = None) -> None:
         self._runs = runs
-        self._query = query  # None of a part of them
+        self._query = query  # None for a slice
 
     @overload
     def __getitem__(self, index: int) -> Run: ...

@@ -209,6 +209,6 @@ def test_a_busy_kernel_is_told_of_and_does_it_later(lab):
     lab.run_cell(busy)
     expect(lab.output(busy)).to_have_text("busy")
     button(lab.live(1), "Cancel").click()
-    expect(lab.live(1)).to_contain_text("The kernel is busy; this is done as soon as it is free.")
+    expect(lab.live(1)).to_contain_text("The kernel is busy. The action will be performed when it is free.")
     lab.signal("free")
     expect(lab.static(1)).to_contain_text("CANCELED")

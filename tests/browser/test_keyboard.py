@@ -189,7 +189,7 @@ def test_tab_goes_through_all_that_can_be_pressed_and_the_focus_is_seen(lab, run
         stops.append(name)
     assert stops[1:] == [
         "Pause", "Cancel", "Retry", "35 completed", "1 failed", "1 running", "Next failure", "Filter tasks",
-        "Fold all", "Unfold all", "Follow what runs", "Tree", "Timeline", "Tasks of A shop",
+        "Fold all", "Unfold all", "Follow running tasks", "Tree", "Timeline", "Tasks of A shop",
         "Rerun from here", "Close details",
     ]  # fmt: skip
     lab.page.keyboard.press("Enter")

@@ -284,7 +284,7 @@ def test_a_dropped_answer_is_told_and_can_be_asked_for_again(lab):
     row(run, "completed, Look up the address").click()
     drop(lab, "answers")
     run.get_by_role("button", name="Rerun from here").click()
-    expect(run.get_by_text("answer was lost on its way")).to_be_visible()
+    expect(run.get_by_text("answer of the kernel was lost")).to_be_visible()
     assert is_dropped(lab, "answers")
 
     run.get_by_role("button", name="Rerun from here").click()
@@ -296,11 +296,11 @@ def test_a_fault_in_the_front_end_leaves_the_run_alone(lab):
     rubbish = 'run._display().widget.post({"n": 1_000_000, "rows": 7})'
     lab.open([JOB, START]).run_all().wait_idle()
     expect(row(lab.live(1), "running, Look up the address")).to_be_visible()
-    with lab.page.expect_console_message(lambda said: "a fault of the display" in said.text):
+    with lab.page.expect_console_message(lambda said: "the display has failed" in said.text):
         lab.run_cell(lab.add(rubbish)).wait_idle()
     lab.signal("address")
     expect(row(lab.live(1), "running, Write the letter")).to_be_visible()
-    fault = lab.live(1).get_by_text("A fault of the display")
+    fault = lab.live(1).get_by_text("The display has failed")
     expect(fault).to_be_hidden()
 
     lab.run_cell(lab.add(rubbish.replace("7", "7, 'reset': True"))).wait_idle()

@@ -201,7 +201,7 @@ def test_a_new_kernel_shows_what_is_replayed_what_has_changed_and_what_has_no_va
 
     fetch.click()
     expect(details(run, "Changed")).to_have_text(
-        "code, since its result was stored; the stored result was taken all the same"
+        "code, since the result was stored; the stored result was reused"
     )
     expect(details(run, "Printed")).to_have_text("GET /users/u1\n")  # then; now it was not called
     run.get_by_role("button", name="replayed").click()
@@ -309,7 +309,7 @@ def test_what_runs_is_followed_until_the_person_scrolls(lab):
     """Issue 3: and again from when it is asked for."""
     lab.page.set_viewport_size({"width": 1280, "height": 1200})
     run = lab.open([STEPS]).run_all().wait_idle().live(0)
-    follow = run.get_by_role("button", name="Follow what runs")
+    follow = run.get_by_role("button", name="Follow running tasks")
     lab.signal("begin")
     expect(row(run, "running, step 40")).to_be_in_viewport()
     expect(follow).to_have_attribute("aria-pressed", "true")

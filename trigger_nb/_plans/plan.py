@@ -200,7 +200,7 @@ def make_plan(runtime: Runtime, work: Work, run: RunRecord, *, is_new: bool) -> 
         waits=tuple(_wait(met) for met in rehearsal.waits),
         ends=ends,
         error=error,
-        message="" if error is None else _told(rehearsal, error),
+        message="" if error is None else _message(rehearsal, error),
         expected=expected,
         followed=followed,
         followed_expected=followed_expected,
@@ -215,7 +215,7 @@ def _ends(rehearsal: DryPass) -> Ends:
     return "complete" if is_known else "unknown"
 
 
-def _told(rehearsal: DryPass, error: BaseException) -> str:
+def _message(rehearsal: DryPass, error: BaseException) -> str:
     data = rehearsal.run_error_data(error)
     return error_line(data, _SAID)
 

@@ -1,12 +1,11 @@
-"""What there is to tell of one task, as neutral data: the static HTML and the widget draw the same.
+"""The details of one task as plain data, which the static HTML and the widget both draw.
 
-All text in it has passed `visible`, is of bounded length, and still has to be escaped for HTML;
-urls have been judged (rule D5).
+All text has passed `visible`, is of bounded length, and still has to be escaped for HTML. URLs have been
+checked (rule D5).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -16,15 +15,15 @@ from .._records import TaskRecord, TaskStatus
 from .escape import preview, safe_url, visible, visible_block
 from .model import RunModel
 from .rows import Property, Row, State
-from .text import by_state, error_told_below, told_reason
+from .text import by_state, error_shown_below, shown_reason
 from .values import error_line, value_text
 from .words import duration, moment, plural
 
-_VALUE = 2000  # characters of a value's preview, unless the caller says otherwise
+_VALUE = 2000  # characters of a value's preview by default
 _TEXT = 1000
 _PROPERTIES = 40
-_PRINTED = 20_000  # characters of what a body printed, which is bounded when it is recorded, too
-_ERRORS = 30_000  # characters of an error with all that hangs on it
+_PRINTED = 20_000  # characters of printed text; the recorded text is bounded too
+_ERRORS = 30_000  # characters of an error with its causes, notes and members
 _TRACEBACK = 6000
 _NOTES = 10
 _MEMBERS = 10
@@ -36,19 +35,19 @@ Json: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ErrorData:
-    """An error for the eye. `causes` is the chain as Python shows it, the nearest cause first."""
+    """An error to display. `causes` is the chain as Python shows it, with the nearest cause first."""
 
     line: str
     notes: tuple[str, ...] = ()
     traceback: str = ""
-    causes: tuple[tuple[str, ErrorData], ...] = ()  # each with what it is to the one before
+    causes: tuple[tuple[str, ErrorData], ...] = ()  # label and error
     members: tuple[ErrorData, ...] = ()
-    more: int = 0  # members that are left out
+    more: int = 0  # number of members left out
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedProperty:
-    """A property to show. A url that is not safe to follow stands in the text."""
+    """A property to display. An unsafe URL is part of the text and not a link."""
 
     label: str
     text: str
@@ -58,15 +57,15 @@ class JudgedProperty:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One thing to tell: a label, and one of the others."""
+    """One section of the details: a label, and one of the other fields."""
 
     label: str
     text: str = ""
     code: str = ""  # one line
-    pre: str = ""  # several
+    pre: str = ""  # several lines
     error: ErrorData | None = None
     properties: tuple[JudgedProperty, ...] = ()
-    prints: tuple[tuple[str, str], ...] = ()  # stream (see `Row.prints`) and text
+    prints: tuple[tuple[str, str], ...] = ()  # (stream, text), see `Row.prints`
 
     @property
     def empty(self) -> bool:
@@ -74,7 +73,7 @@ class Section:
 
 
 def sections(model: RunModel, row: Row, limit: int = _VALUE) -> list[Section]:
-    """All there is to tell of a task; `limit` bounds the preview of each value."""
+    """The details of a task; `limit` bounds the length of each value's preview."""
     return [section for section in _sections(model, model.whole(row), limit) if not section.empty]
 
 
@@ -96,14 +95,14 @@ def _sections(model: RunModel, row: Row, limit: int) -> Iterator[Section]:
 def _errors(row: Row) -> Iterator[Section]:
     if row.error is None:
         return
-    if error_told_below(row):
-        yield Section("Error", text=f"{error_line(row.error)} (of a subtask, which tells more)")
+    if error_shown_below(row):
+        yield Section("Error", text=f"{error_line(row.error)} (raised in a subtask; see its details)")
     else:
         yield Section("Last error" if row.state is State.RETRYING else "Error", error=error_data(row.error))
 
 
 def _texts(row: Row, record: TaskRecord) -> Iterator[Section]:
-    """What the row has no room for, and the description."""
+    """Text that is too long for the row, and the description."""
     if len(row.name) > 200 or "\n" in row.name:
         yield _value("Message" if record.kind == "log" else "Name", visible_block(row.name, 4000))
     yield Section("About", text=visible(record.description, _TEXT))
@@ -121,9 +120,9 @@ def _values(record: TaskRecord, limit: int) -> Iterator[Section]:
 
 
 _NOT_STORED = (
-    "The task is done and is not run again for this, but a new kernel will not have the value. To have it "
-    "stored, return plain data from the task (response.json() in place of the response) or teach the store "
-    "with register_codec; with repeatable=True the task runs again when its value is missing."
+    "The task is completed and does not run again, but a new kernel will not have its value. To store the "
+    "value, return plain data from the task (response.json() instead of the response) or register a codec "
+    "with register_codec. With repeatable=True, the task runs again when its value is missing."
 )
 
 
@@ -152,21 +151,21 @@ def _status(row: Row, record: TaskRecord) -> Iterator[str]:
     yield row.state
     if row.attempt > 1 or row.state is State.RETRYING:
         yield plural(row.attempt, "attempt")
-    if (reason := told_reason(row)) is not None:
+    if (reason := shown_reason(row)) is not None:
         yield reason
     if record.forced:
         yield "runs again in the next pass"
     if record.crashes:
-        yield f"the process died under it {plural(record.crashes, 'time')}"
+        yield f"the process crashed {plural(record.crashes, 'time')} during this task"
     if record.status == TaskStatus.COMPLETED and record.error is not None:
-        yield f"its result came after the caller had been given {error_line(record.error)}"
+        yield f"completed after the caller had received {error_line(record.error)}"
 
 
 def _changed(row: Row) -> str:
     if not row.changed:
         return ""
-    then = "the stored result was taken all the same" if row.replayed else "so it ran again"
-    return f"{visible(row.changed, 100)}, since its result was stored; {then}"
+    then = "the stored result was reused" if row.replayed else "so the task ran again"
+    return f"{visible(row.changed, 100)}, since the result was stored; {then}"
 
 
 def _identity(model: RunModel, row: Row, record: TaskRecord) -> Iterator[Section]:
@@ -179,7 +178,7 @@ def _identity(model: RunModel, row: Row, record: TaskRecord) -> Iterator[Section
         yield Section("Idempotency key", code=model.idempotency_key(row))
     if record.generation:
         times = plural(record.generation, "time")
-        yield Section("Generation", text=f"{record.generation} (its result was forgotten on purpose {times})")
+        yield Section("Generation", text=f"{record.generation} (the result was discarded on request {times})")
 
 
 def _value(label: str, text: str) -> Section:
@@ -190,7 +189,7 @@ def _value(label: str, text: str) -> Section:
 
 
 def judged(row: Row, limit: int) -> Iterator[JudgedProperty]:
-    """The first of a task's properties, those of its output after the others."""
+    """The first `limit` properties: those of the task itself, then those of its output."""
     for given in islice((*row.properties, *row.output_properties), limit):
         yield _judged(given)
 
@@ -205,7 +204,7 @@ def _judged(given: Property) -> JudgedProperty:
     return JudgedProperty(visible(given.label, 60), text, url or "", image or "")
 
 
-# --- what a body printed ------------------------------------------------------------------------------
+# --- printed text -------------------------------------------------------------------------------------
 
 
 def _prints(row: Row) -> Iterator[tuple[str, str]]:
@@ -213,29 +212,26 @@ def _prints(row: Row) -> Iterator[tuple[str, str]]:
     for stream, text in row.prints:
         if left <= 0:
             return
-        yield stream, visible_block(_COLOURS.sub("", text[:left]), _PRINTED)
+        yield stream, text[:left]
         left -= len(text)
-
-
-_COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
 
 # --- errors -------------------------------------------------------------------------------------------
 
 
 def error_data(error: Mapping[str, Any]) -> ErrorData:
-    """A stored error with its notes, traceback, causes and members, tolerant of what is missing."""
+    """A stored error with its notes, traceback, causes and members; fields may be missing."""
     return _Errors().read(error)
 
 
 class _Errors:
-    """Reads the errors of one tree of errors, within one bound for all of them."""
+    """Reads one error with its causes and members, with one size limit for all of them."""
 
     def __init__(self) -> None:
         self._left = _ERRORS
 
     def read(self, error: Mapping[str, Any], depth: int = 0) -> ErrorData:
-        told = self._alone(error)
+        alone = self._alone(error)
         causes = tuple((label, self._alone(cause)) for label, cause in _chain(error))
         found = _mappings(error.get("errors"))
         members: list[ErrorData] = []
@@ -244,7 +240,7 @@ class _Errors:
                 break
             members.append(self.read(member, depth + 1))
         more = len(found) - len(members) + _count(error.get("errors_left"))
-        return ErrorData(told.line, told.notes, told.traceback, causes, tuple(members), more)
+        return ErrorData(alone.line, alone.notes, alone.traceback, causes, tuple(members), more)
 
     def _alone(self, error: Mapping[str, Any]) -> ErrorData:
         line = error_line(error, 2000)
@@ -259,7 +255,7 @@ class _Errors:
 
 
 def _chain(error: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """What led to the error: as Python shows it, `raise ... from None` hides what was being handled."""
+    """The chain of causes as Python shows it: `raise ... from None` hides the context."""
     for _ in range(_CAUSES):
         context = None if error.get("suppress_context") else error.get("context")
         for label, inner in (("Caused by", error.get("cause")), ("While handling", context)):
@@ -283,12 +279,12 @@ def _count(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
-# --- for the widget -----------------------------------------------------------------------------------
+# --- JSON for the widget ------------------------------------------------------------------------------
 
 
-def as_json(told: Iterable[Section]) -> list[Json]:
-    """Sections as they are sent: the label, and what there is."""
-    return [_section_json(section) for section in told]
+def as_json(sections: Iterable[Section]) -> list[Json]:
+    """The sections as JSON: each has its label and the field that is set."""
+    return [_section_json(section) for section in sections]
 
 
 def _section_json(section: Section) -> Json:
@@ -309,7 +305,7 @@ def _section_json(section: Section) -> Json:
 
 
 def property_json(given: JudgedProperty) -> list[str]:
-    """`[label, text, url, image_url]`, without empty ones at the end."""
+    """`[label, text, url, image_url]`, without empty fields at the end."""
     fields = [given.label, given.text, given.url, given.image_url]
     while len(fields) > 2 and not fields[-1]:
         fields.pop()

@@ -1,8 +1,8 @@
-"""Text from anywhere, made safe and short enough to show.
+"""Makes text from any source safe and short enough to display.
 
-Names, properties, errors and values come from users, services and files. Whatever they hold, a
-reader sees it as text: a control character, an ANSI sequence or a bidirectional override is
-written out (`\\x1b`, `\\u202e`) instead of acting on the terminal or the page.
+Names, properties, errors and values come from users, services and files. All of it is displayed as text:
+a control character, an ANSI sequence or a bidirectional override is written as an escape (`\\x1b`,
+`\\u202e`), so that it cannot affect the terminal or the page.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any
 
-# What acts instead of being seen: control and format characters, line and paragraph separators,
-# halves of surrogate pairs. U+200D is missing on purpose, it joins emoji.
+# Characters that are invisible or control the output: control and format characters, line and paragraph
+# separators, surrogates. U+200D is not among them, because it joins emoji.
 _HIDDEN = (
     "\x00-\x1f\x7f-\x9f\xad\u061c\u06dd\u070f\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200e\u200f"
     "\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff9-\ufffb"
@@ -30,7 +30,7 @@ _SAFE_URL = re.compile(r"(?:https?://[^\s/]|mailto:[^\s])[^\s]*\Z", re.IGNORECAS
 
 
 def visible(text: Any, limit: int = 200) -> str:
-    """One line of at most `limit` characters (and a note of what was cut), without hidden ones.
+    """The text on one line: invisible characters are escaped, and text after `limit` characters is cut.
 
     >>> visible("red: \\x1b[31m"), visible("abcdef", 3)
     ('red: \\\\x1b[31m', 'abc… (6 characters)')
@@ -39,7 +39,7 @@ def visible(text: Any, limit: int = 200) -> str:
 
 
 def visible_block(text: Any, limit: int = 10_000) -> str:
-    """Like `visible`, but line breaks and tabs stay."""
+    """Like `visible`, but keeps line breaks and tabs."""
     return _shown(str(text).replace("\r\n", "\n"), limit, _in_block)
 
 
@@ -63,30 +63,29 @@ def _written_out(match: re.Match[str]) -> str:
 
 
 def markup(text: Any, limit: int = 200) -> str:
-    """`visible` text for HTML, in elements and in quoted attributes alike."""
+    """The text made `visible` and escaped for HTML, in elements and in quoted attributes."""
     return escaped(visible(text, limit))
 
 
 def escaped(text: str) -> str:
-    """Text that is visible already, for HTML, in elements and in quoted attributes alike.
+    """Text that is `visible` already, escaped for HTML, in elements and in quoted attributes.
 
-    Line breaks are written as `&#10;`: a blank line would end the HTML block in Markdown, which
-    nbconvert makes of it.
+    Line breaks become `&#10;`: nbconvert puts the HTML into Markdown, where a blank line would end it.
     """
     return html.escape(text, quote=True).replace("\n", "&#10;").replace("\t", "    ")
 
 
 def safe_url(url: Any) -> str | None:
-    """The url when it is plain http, https or mailto (rule D5), else None."""
+    """The URL if its scheme is http, https or mailto (rule D5), else None."""
     if not isinstance(url, str) or len(url) > 2000 or _in_line.search(url) or not _SAFE_URL.match(url):
         return None
     return url
 
 
 def preview(value: Any, limit: int, default: Callable[[Any], Any] = str) -> str:
-    """A JSON value as text: on one line when it is short, else indented; cut at `limit`.
+    """A JSON value as text: on one line if it is short, else indented; cut at `limit` characters.
 
-    The work is bounded too: what is cut is not written first.
+    Encoding stops at the limit, so a huge value costs no more than a short one.
     """
     line = _written(value, None, 100, default)
     if len(line) <= 100 or isinstance(value, str):
@@ -106,13 +105,13 @@ def _written(value: Any, indent: int | None, limit: int, default: Callable[[Any]
             size += len(chunk)
             if size > limit:
                 return "".join(chunks)[:limit] + "…"
-    except (ValueError, RecursionError):  # A circle, or nested past all reason.
+    except (ValueError, RecursionError):  # a circular reference, or nested too deeply
         return "".join(chunks)[:limit] + "…"
     return "".join(chunks)
 
 
 def columns(text: str) -> int:
-    """How many columns of a terminal the text takes."""
+    """The number of terminal columns that the text takes."""
     if text.isascii():
         return len(text)
     return sum(_width(character) for character in text)
@@ -125,7 +124,7 @@ def _width(character: str) -> int:
 
 
 def fit(text: str, width: int) -> str:
-    """The text, cut with an ellipsis where it would take more than `width` columns.
+    """The text, cut with an ellipsis if it takes more than `width` columns.
 
     >>> fit("onboarding", 6)
     'onboa…'

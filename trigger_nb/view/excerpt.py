@@ -1,4 +1,4 @@
-"""Which rows of a run to draw when there are too many for all of them."""
+"""The selection of rows to draw when a run has too many of them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .rows import Row, State, Tally, position
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The rows to draw, and counts of the rest."""
+    """The rows to draw, and counts of the others."""
 
-    by_scope: dict[str, list[Row]] | None  # None: all
+    by_scope: dict[str, list[Row]] | None  # None: all rows
 
     @classmethod
     def only(cls, rows: Iterable[Row]) -> Shown:
@@ -27,7 +27,7 @@ class Shown:
         return cls(by_scope)
 
     def of(self, scope: Row) -> tuple[list[Row], Tally]:
-        """The children of a scope to draw, in order, and the tally of those left out."""
+        """The children of a scope to draw, in order, and the tally of the others."""
         if self.by_scope is None:
             return scope.ordered(), Tally()
         rows = self.by_scope.get(scope.path, [])
@@ -35,15 +35,15 @@ class Shown:
 
 
 def _place(row: Row) -> tuple[bool, tuple[float, str]]:
-    """What rows are sorted by: of a large map's items the failed ones come first."""
+    """The sort key of a row: among the items of a large map, failed ones come first."""
     is_item = row.parent is not None and row.parent.folds
     return not (is_item and row.state is State.FAILED), position(row)
 
 
 def latest(model: RunModel, *, rows: int) -> Shown:
-    """For a run under way: what is running, failed or happened last; the rest counted.
+    """The selection for a run under way: active, failed and recent rows; the others are counted.
 
-    Costs the same however many tasks there are.
+    The cost does not depend on the number of tasks.
     """
     if len(model.rows) <= rows:
         return Shown(None)
@@ -56,9 +56,9 @@ def latest(model: RunModel, *, rows: int) -> Shown:
 
 
 def outline(model: RunModel, *, rows: int, fold: int) -> Shown:
-    """For a run at rest: failures, what is under way, changed or slow; then from the top down.
+    """The selection for a run at rest: failed, active, changed and slow rows; then from the top down.
 
-    At most about `rows` rows. A scope with more than `fold` children shows a few of them.
+    At most about `rows` rows. A scope with more than `fold` children shows only a few of them.
     """
     if len(model.rows) <= rows and all(
         len(row.children) <= fold for row in (model.root, *model.rows.values())
@@ -85,12 +85,12 @@ def _took(row: Row) -> float:
 
 
 def _last(rows: dict[str, Row], count: int) -> list[Row]:
-    """The entries that came last, last first."""
+    """The `count` newest entries, newest first."""
     return list(islice(reversed(rows.values()), count))
 
 
 def _choose(chosen: dict[str, Row], rows: Iterable[Row], limit: int) -> None:
-    """Add rows and what they are in, up to the limit."""
+    """Add rows and their ancestors, up to the limit."""
     for row in rows:
         if len(chosen) >= limit:
             return

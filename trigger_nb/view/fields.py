@@ -1,4 +1,4 @@
-"""The details of a task as HTML: what `details` tells, escaped."""
+"""The details of a task as HTML: the sections that `details` makes, escaped."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from .details import ErrorData, JudgedProperty, Section
 from .escape import escaped, visible_block
 
-DOT = '<span class="tnb-x"> · </span>'  # between parts, for whoever gets no styles
+DOT = '<span class="tnb-x"> · </span>'  # separates parts where there are no styles
 
 
 def field_list(sections: Iterable[Section]) -> str:
-    """Label and content of each, or nothing."""
-    fields = "".join(f"<li><b>{escaped(each.label)}</b> {_told(each)}</li>" for each in sections)
+    """A list of the sections, each with its label and content; "" if there are none."""
+    fields = "".join(f"<li><b>{escaped(each.label)}</b> {_content(each)}</li>" for each in sections)
     return f'<ul class="tnb-f">{fields}</ul>' if fields else ""
 
 
-def _told(section: Section) -> str:
+def _content(section: Section) -> str:
     if section.error is not None:
         return f"<div>{error_html(section.error)}</div>"
     if section.properties:
@@ -36,7 +36,7 @@ def _printed(stream: str, text: str) -> str:
 
 
 def error_html(error: ErrorData) -> str:
-    """An error with all that hangs on it."""
+    """An error with its causes, notes, traceback and members."""
     parts = [_error_alone(error)]
     parts += [f"<div>{label}: {_error_alone(cause)}</div>" for label, cause in error.causes]
     if error.members or error.more:
@@ -59,7 +59,7 @@ def _lines(text: str) -> str:
 
 
 def property_html(given: JudgedProperty) -> str:
-    """A label and its text, with its picture and its link."""
+    """A property: label, text, picture and link."""
     text = escaped(given.text)
     if given.url:
         text = f'<a href="{escaped(given.url)}" target="_blank" rel="noopener noreferrer">{text}</a>'
@@ -71,6 +71,6 @@ def property_html(given: JudgedProperty) -> str:
 
 
 def value_html(text: str) -> str:
-    """A value's preview, which is not visible yet."""
+    """A value's preview, which has not passed `visible` yet."""
     text = visible_block(text)
     return f"<pre>{escaped(text)}</pre>" if "\n" in text else f"<code>{escaped(text)}</code>"

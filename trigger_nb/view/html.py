@@ -1,8 +1,8 @@
-"""A run as HTML that needs nothing: no script, no network, no kernel.
+"""A run as static HTML that needs no script, no network and no kernel.
 
-With its styles it is a calm tree, light or dark as the page around it. With every style stripped,
-as GitHub does it, it is still nested `<details>` with separators, symbols and words in the text.
-Everything that comes from outside passes `markup` or `safe_url` (rule D5).
+With its styles, the HTML is a tree in the colours of the page around it, light or dark. GitHub strips all
+styles; without them, it is still nested `<details>` with separators, symbols and words in the text.
+All text from outside passes `markup` or `safe_url` (rule D5).
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ from .hints import actions, hints
 from .model import RunModel
 from .rows import SYMBOLS, Row, State
 from .run_status import run_state, status_text
-from .text import counts, error_told, error_told_below, marks, more, progress_text, tally_of
+from .text import counts, error_shown, error_shown_below, marks, more, progress_text, tally_of
 from .values import error_line, value_text
 from .words import duration, moment, plural, probably_left
 
-# Where the final HTML of a huge run ends. Details go first, those of failures last of them, then rows;
-# what is left out is counted.
+# Size limits of the final HTML, in characters. A huge run first loses details of rows, then details of
+# failed rows, then rows, which are counted instead.
 _DETAILS_UNTIL = 100_000
 _FAILURES_UNTIL = 250_000
 _ROWS_UNTIL = 350_000
-_LARGE = 40  # rows from which on only what holds a failure is open
-_TOLD = 5  # failures that are told before the tree of a large run, and whose places are open
-_OPEN = 3  # of them, those with open details
-_FEW = 20  # children of one task that are all drawn
+_LARGE = 40  # in a run with more rows, only rows that contain a failure are open
+_LISTED = 5  # failures that are listed above the tree of a large run, and revealed in it
+_OPEN = 3  # of these failures, those with open details
+_FEW = 20  # up to this many children of one task are all drawn
 _FEW_OF_MANY = 8  # the same in a large run
-_KEPT = 3  # of more, so many are drawn at least, however much alike they are
+_KEPT = 3  # of more children, at least this many are drawn, even if all are alike
 
 
 def live(model: RunModel, *, rows: int = 40) -> str:
-    """A run under way: a header, and what is running, failed or happened last."""
+    """The HTML of a run under way: a header, and active, failed and recent rows."""
     page = _Page(model, latest(model, rows=rows))
     return "".join(page.wrapped(page.head(), page.plain_rows(model.root)))
 
 
 def final(model: RunModel, *, rows: int = 300, fold: int = 100) -> str:
-    """What remains of a run (rule D4): every task's details inside nested `<details>`."""
+    """The HTML that remains of a run (rule D4): the details of every task inside nested `<details>`."""
     return "".join(final_parts(model, rows=rows, fold=fold))
 
 
 def final_parts(model: RunModel, *, rows: int = 300, fold: int = 100) -> Iterator[str]:
-    """`final` piece by piece, for whoever must not be held up: no step takes more than a few ms.
+    """The parts of `final`, each drawn in a few milliseconds, so that an event loop is not blocked.
 
-    Nothing may be applied to the model in between.
+    No event may be applied to the model before the last part is drawn.
     """
     page = _Page(model, outline(model, rows=rows, fold=fold))
     yield ""
@@ -66,12 +66,12 @@ def final_parts(model: RunModel, *, rows: int = 300, fold: int = 100) -> Iterato
 
 
 def page(model: RunModel, title: str = "") -> str:
-    """A self-contained page, for `run.export_html(path)`."""
+    """A self-contained HTML page, for `run.export_html(path)`."""
     return standalone(final(model, rows=2000, fold=500), title or model.title)
 
 
 def standalone(body: str, title: str) -> str:
-    """A page around HTML of ours, light or dark as the reader's system is."""
+    """An HTML page around our HTML, light or dark according to the reader's system."""
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -89,7 +89,7 @@ _PAGE_CSS = (
 
 
 class _Page:
-    """One drawing of a model: what is drawn of it, and which shapes and icons that takes."""
+    """One drawing of a model: the rows to draw, and the shapes and icons that they need."""
 
     def __init__(self, model: RunModel, shown: Shown) -> None:
         self._model = model
@@ -101,15 +101,17 @@ class _Page:
         self._size = 0
         many = len(model.rows)
         self._large = many > _LARGE
-        # The more rows, the shorter each one's previews.
+        # The more rows there are, the shorter their previews.
         self._preview = max(200, min(2000, 60_000 // max(1, many)))
-        self._told: list[Row] = []  # failures that come first
-        self._open: set[str] = set()  # paths
+        self._listed: list[Row] = []  # failures that are listed above the tree
+        self._open: set[str] = set()  # paths of open rows
         self._failed_inside: Counter[Row] = Counter()
-        self._span: tuple[float, float] | None = None  # what the bars of the rows stand for
+        self._span: tuple[float, float] | None = (
+            None  # start and length of the time that the bars of the rows show
+        )
 
     def wrapped(self, *parts: Iterable[str]) -> Iterator[str]:
-        """The whole in one element. Which icons it takes is known when the rows are drawn."""
+        """All parts in one element. The styles of icons come last: they are known once the rows are drawn."""
         by_scope = self._shown.by_scope
         rows = self._model.rows.values() if by_scope is None else chain.from_iterable(by_scope.values())
         has_icons = any(row.record is not None and row.record.icon for row in rows)
@@ -119,13 +121,13 @@ class _Page:
         yield f"<style>{icons.css(self._states, self._icons, self._letters)}</style></div>"
 
     def survey(self) -> None:
-        """Find out what is to be told first, what is to be open, and when the rows ran."""
-        failures = (row for row in self._model.failures[:200] if not error_told_below(row))
-        self._told = list(islice(failures, _TOLD))
-        self._open = {path for row in self._told for path in ancestors(row.path)}
+        """Find the failures to list, the rows to open, and the time span of the rows."""
+        failures = (row for row in self._model.failures[:200] if not error_shown_below(row))
+        self._listed = list(islice(failures, _LISTED))
+        self._open = {path for row in self._listed for path in ancestors(row.path)}
         if self._model.run.status != RunStatus.COMPLETED:
-            # A failure that the job handled is told in its line, and that will do.
-            self._open.update(row.path for row in self._told[:_OPEN])
+            # A failure that the job handled needs no open details; its line is enough.
+            self._open.update(row.path for row in self._listed[:_OPEN])
         self._failed_inside = _failed_inside(self._model)
         self._span = _span(self._model)
 
@@ -180,21 +182,21 @@ class _Page:
         for line in lines:
             label = escaped(line.label)
             bar = _bar_of(line.share) if line.share is not None else ""
-            told = "".join(_mark(escaped(part)) for part in (line.percent, line.text) if part)
+            texts = "".join(_mark(escaped(part)) for part in (line.percent, line.text) if part)
             yield (
                 f'<div class="tnb-st tnb-st-{icons.state_name(line.state)}">{self._shape(line.state)} '
-                f'<span class="tnb-n" title="{label}">{label}</span> <span class="tnb-sd">{bar}{told}</span></div>'
+                f'<span class="tnb-n" title="{label}">{label}</span> <span class="tnb-sd">{bar}{texts}</span></div>'
             )
         if more:
             yield f'<div class="tnb-u">… and {more:,} more statuses</div>'
         yield "</div>"
 
     def failures(self) -> Iterator[str]:
-        """What went wrong, before the tree: the run's own error, and failures deep in a large tree."""
+        """The errors above the tree: the run's own error, and failures deep in a large tree."""
         model = self._model
-        if model.run.error is not None and not error_told(model.run.error, model.failures[:50]):
+        if model.run.error is not None and not error_shown(model.run.error, model.failures[:50]):
             yield f'<div class="tnb-y tnb-y-bad">{error_html(details.error_data(model.run.error))}</div>'
-        for row in self._told if self._large else ():
+        for row in self._listed if self._large else ():
             is_first_in_map = row.parent is not None and row.parent.folds and row.depth == 1
             if not row.depth or is_first_in_map:
                 continue
@@ -220,7 +222,7 @@ class _Page:
     # --- rows -------------------------------------------------------------------------
 
     def plain_rows(self, scope: Row) -> Iterator[str]:
-        """Rows without details, the count of those left out first: they are the earlier ones."""
+        """Rows without details. The count of omitted rows comes first: they are the earlier ones."""
         rows, rest = self._shown.of(scope)
         if not rows and not rest:
             return
@@ -234,7 +236,7 @@ class _Page:
         yield "</ul>"
 
     def rows(self, scope: Row) -> Iterator[str]:
-        """Rows with their details inside; what is much alike is folded, and the rest counted."""
+        """Rows with their details; similar rows are folded, and omitted rows are counted."""
         rows, rest = self._shown.of(scope)
         if not rows and not rest:
             return
@@ -251,9 +253,9 @@ class _Page:
         yield "</ul>"
 
     def _stretches(self, rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], bool]]:
-        """The rows of a scope in order, and whether to fold them: long stretches of the same are.
+        """The rows of a scope in order, as stretches that are folded or not: long stretches of similar rows are.
 
-        The first rows stay, to show what the others are like, and of failures more than of successes.
+        The first rows are not folded, to show what the others are like, nor are the first failures.
         """
         if len(rows) <= (_FEW_OF_MANY if self._large else _FEW):
             yield rows, False
@@ -272,7 +274,7 @@ class _Page:
                 yield alike[shown:], True
 
     def _event(self, row: Row, slow: float) -> str:
-        """What makes a row worth a look: "failed", or something else, or "" for nothing."""
+        """The reason not to fold a row: "failed" or "other"; "" if there is none."""
         if row.state is State.FAILED and not row.children:
             return "failed"
         if self._failed_inside[row] or row.changed or not row.stored or (row.duration(None) or 0.0) > slow:
@@ -294,12 +296,12 @@ class _Page:
     def _row(self, row: Row) -> Iterator[str]:
         line = f'<summary class="tnb-r"><span class="tnb-v"></span>{self._line(row)}</summary>'
         until = _FAILURES_UNTIL if row.state is State.FAILED else _DETAILS_UNTIL
-        told = self._fields(row) if self._size < until else ""
-        if row.children and told:
-            told = f'<details class="tnb-own"><summary>details</summary>{told}</details>'
+        fields = self._fields(row) if self._size < until else ""
+        if row.children and fields:
+            fields = f'<details class="tnb-own"><summary>details</summary>{fields}</details>'
         is_open = row.path in self._open or (bool(row.children) and not self._large)
         start = f'<li class="{_row_class(row)}"><details{" open" if is_open else ""}>'
-        yield self._counted(f"{start}{line}{told}")
+        yield self._counted(f"{start}{line}{fields}")
         yield from self.rows(row)
         yield "</details></li>"
 
@@ -321,7 +323,7 @@ class _Page:
         if text := progress_text(row):
             parts.append(_progress_bar(row) + _mark(markup(text)))
         parts += [DOT + property_html(given) for given in details.judged(row, 6)]
-        if row.error is not None and row.state is not State.NOT_REACHED and not error_told_below(row):
+        if row.error is not None and row.state is not State.NOT_REACHED and not error_shown_below(row):
             parts.append(
                 f'<span class="tnb-e"><span class="tnb-x"> — </span>{markup(error_line(row.error))}</span>'
             )
@@ -360,7 +362,7 @@ class _Page:
 
 
 def shape(state: State) -> str:
-    """A state's symbol, drawn as its shape where there are styles."""
+    """The symbol of a state, drawn as a shape where there are styles."""
     return f'<span class="tnb-s tnb-s-{icons.state_name(state)}" title="{state}">{SYMBOLS[state]}</span>'
 
 
@@ -375,7 +377,7 @@ def _row_class(row: Row) -> str:
 
 
 def _failed_inside(model: RunModel) -> Counter[Row]:
-    """How many tasks have failed in each, at any depth; those that failed by a subtask do not count."""
+    """The number of failed tasks in each row, at any depth, without those that failed because of a subtask."""
     inside: Counter[Row] = Counter()
     for row in model.failures:
         up = row.parent if not row.tally.states[State.FAILED] else None
@@ -386,7 +388,7 @@ def _failed_inside(model: RunModel) -> Counter[Row]:
 
 
 def _span(model: RunModel) -> tuple[float, float] | None:
-    """When the tasks ran whose bodies this pass called, or all of them; as the first moment and a length."""
+    """The time span of the tasks that ran in this pass, or of all tasks: its start and length."""
     rows = [row for row in model.root.standing() if row.state is not State.LOG]
     records = [row.record for row in rows if row.record is not None and row.record.started_at]
     if len(records) < 2:
@@ -397,7 +399,7 @@ def _span(model: RunModel) -> tuple[float, float] | None:
 
 
 def _when(row: Row, took: float | None, start: float, length: float) -> str:
-    """When the row ran, as a bar; nothing where there are no styles."""
+    """A bar that shows when the row ran; invisible where there are no styles."""
     if row.record is None or took is None:
         return ""
     left = min(99.0, max(0.0, 100 * (row.record.started_at - start) / length))
@@ -433,7 +435,7 @@ def _sep(text: str, name: str) -> str:
 
 
 def _with_code(text: str) -> str:
-    """A hint, with what stands between backticks as code."""
+    """A hint; text between backticks becomes code."""
     parts = re.split(r"`([^`]*)`", text[:2000])
     return "".join(
         f"<code>{markup(part, 500)}</code>" if at % 2 else markup(part, 1000) for at, part in enumerate(parts)
@@ -442,7 +444,7 @@ def _with_code(text: str) -> str:
 
 @cache
 def stylesheet(name: str = "style.css") -> str:
-    """The styles of a file, on one line: a blank line would end the HTML in Markdown."""
+    """The rules of a stylesheet on one line: in Markdown, a blank line would end the HTML."""
     text = (Path(__file__).parent / name).read_text(encoding="utf-8")
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     return re.sub(r"\s*([{};,>])\s*", r"\1", re.sub(r"\s+", " ", text)).strip()

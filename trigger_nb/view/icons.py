@@ -1,6 +1,6 @@
-"""Small icons, drawn as CSS masks: without styles there is simply no icon, and no clutter.
+"""Small icons, drawn as CSS masks, so that nothing remains of them where there are no styles.
 
-Each is drawn on a 16 x 16 grid with a line of 1.5.
+Each icon is drawn on a grid of 16 x 16 with a line width of 1.5.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .rows import State
 
 _LINE = "fill='none' stroke='#000' stroke-width='1.5' stroke-linecap='round' stroke-linejoin='round'"
 
-# A full disc with a sign cut out of it.
+# A full disc with a sign cut out.
 _DISC = (
     "<mask id='m'><path d='M0 0h16v16H0z' fill='#fff' stroke='none'/><path d='{}' stroke='#000'/></mask>"
     "<circle cx='8' cy='8' r='7.25' fill='#000' stroke='none' mask='url(#m)'/>"
@@ -86,7 +86,7 @@ _NAMES = {
     "<path d='M7 5.8L4.5 10.2m4.5-4.4l2.5 4.4M5.5 12h5'/>",
 }
 
-# Other names in use for the same picture.
+# Other common names of the same picture.
 _ALIASES = {
     "alarm": "clock",
     "api": "code",
@@ -116,7 +116,7 @@ _ALIASES = {
     "zap": "bolt",
 }
 
-# A lettered badge in a colour of the service. No two have one letter: not everybody sees the colours.
+# A badge with a letter in a colour of the service. Each has its own letter: not everyone can see the colours.
 _BADGES = {
     "airtable": ("A", "#b8860b"),
     "github": ("G", "#57606a"),
@@ -132,18 +132,18 @@ _PLAIN_BADGE = "#7d8590"
 
 
 def names() -> list[str]:
-    """All that there is a picture for."""
+    """The names of all icons that have a picture."""
     return sorted(_NAMES)
 
 
 def known(icon: str) -> str:
-    """The name under which an icon is drawn; "" for one that gets a badge."""
+    """The name of the picture of an icon; "" if the icon has only a badge."""
     name = _ALIASES.get(icon, icon)
     return name if name in _NAMES else ""
 
 
 def badge(icon: str) -> tuple[str, str]:
-    """The letter and the colour for an icon that has no picture."""
+    """The letter and the colour of the badge of an icon without a picture."""
     name = _ALIASES.get(icon, icon)
     letter = name[:1].upper()[:1]
     return _BADGES.get(name) or (letter if letter.strip() and letter.isprintable() else "?", _PLAIN_BADGE)
@@ -160,7 +160,7 @@ def state_name(state: State) -> str:
 
 
 def css(states: Collection[State], names: Collection[str] = (), letters: Collection[str] = ()) -> str:
-    """Rules for the shapes, icons and badges that are used."""
+    """The CSS rules of the shapes, icons and badges that are used."""
     rules = [_rule(f"tnb-s-{state_name(state)}", _STATES[state]) for state in sorted(states)]
     rules += [_rule(f"tnb-i-{name}", _NAMES[name]) for name in sorted(names)]
     rules += [

@@ -1,31 +1,32 @@
-"""Which items of a map a front end has rows of. The others it knows by their number: there may be very many."""
+"""The selection of map items that a front end gets as rows. All others are only counted: there may be very many."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from .rows import FOLDED, Row, State, Tally, position
 
-_UNASKED = 300  # failed items of one map, and other ones that are not folded, which are shown unasked
-_PAGE = 500  # items that are shown at a time, when they are asked for
+_UNASKED = 300  # items of one map that are shown without a request: failed ones, and as many active ones
+_PAGE = 500  # items that one request shows
 _FOUND = 200  # items that a search shows at most
+_DELAY = 0.3  # seconds that an item must run before it is shown
 
 
 class Items:
-    """The items of maps that are shown: what is under way, what has failed, and what was asked for."""
+    """The map items that are shown: active and failed ones, and all that the user requested."""
 
     def __init__(self) -> None:
-        self._shown: dict[str, tuple[State, bool]] = {}  # by path: the state as which it counts, if replayed
-        self._tallies: dict[str, Tally] = {}  # of those shown, by their map's path
-        self._asked: dict[str, dict[str, None]] = {}  # by a map's path: items that somebody wants to see
-        self._found: dict[str, None] = {}  # those that a search has found
-        self._held: dict[str, int] = {}  # those that somebody looks into, and how many do
+        self._shown: dict[str, tuple[State, bool]] = {}  # by path: state, and whether replayed
+        self._tallies: dict[str, Tally] = {}  # of shown items, by the path of their map
+        self._asked: dict[str, dict[str, None]] = {}  # requested items, by the path of their map
+        self._found: dict[str, None] = {}  # found by the search
+        self._held: dict[str, int] = {}  # number of open details in an item
 
     def shows(self, items: list[Row]) -> bool:
-        """Whether a row in these is shown, as they are now: every item that it is in has to be."""
-        return all([self._shows(item) for item in reversed(items)])  # noqa: C419  # it notes each
+        """Whether all of these nested items are shown; a row inside them is shown only then."""
+        return all([self._shows(item) for item in reversed(items)])  # noqa: C419  # `_shows` must be called for each item
 
     def _shows(self, item: Row) -> bool:
         assert item.parent is not None
@@ -61,21 +62,21 @@ class Items:
         return (failed if is_failed else others) < _UNASKED
 
     def drop(self, item: Row) -> None:
-        """It is not shown any more."""
+        """Stop showing an item."""
         if item.parent is not None and (before := self._shown.pop(item.path, None)) is not None:
             self._tallies[item.parent.path].add(*before, -1)
 
     def rest(self, scope: Row) -> dict[str, int]:
-        """How many items of a map are not shown: by state, and of all of them those replayed."""
+        """The number of items of a map that are not shown, by state, and under "replayed" across all states."""
         shown = self._tallies.get(scope.path, Tally())
         rest = {str(state): count - shown.states[state] for state, count in scope.tally.items()}
         rest["replayed"] = scope.tally.replayed - shown.replayed
         return {name: count for name, count in rest.items() if count > 0}
 
-    # --- what is asked for --------------------------------------------------------------
+    # --- requests -----------------------------------------------------------------------
 
     def ask(self, scope: Row, state: str) -> list[Row]:
-        """Show the next items of a map that are in a state. Returns them."""
+        """Show the next hidden items of a map in one state. Returns these items."""
         alike = (item for item in scope.children.values() if item.state == state)
         hidden = (item for item in alike if item.path not in self._shown)
         page = heapq.nsmallest(_PAGE, hidden, key=position)
@@ -83,21 +84,21 @@ class Items:
         return page
 
     def let_go(self, scope: Row) -> Iterable[str]:
-        """Show no more of a map than unasked. Returns the paths of those that were asked for."""
+        """Forget the requests for items of a map. Returns the paths of the requested items."""
         return self._asked.pop(scope.path, {})
 
     def found(self, paths: Iterable[str]) -> Iterable[str]:
-        """Show what a search has found, in place of what the last one has. Returns the paths that are affected."""
+        """Show the results of a search instead of the previous results. Returns the affected paths."""
         before, self._found = self._found, dict.fromkeys(paths)
         return [*before, *self._found]
 
     def hold(self, row: Row) -> None:
-        """Somebody looks into the row: it stays, whatever becomes of it."""
+        """Keep showing a row, in any state, while its details are open."""
         for item in row.items:
             self._held[item.path] = self._held.get(item.path, 0) + 1
 
     def release(self, row: Row) -> list[Row]:
-        """Nobody does any more. Returns the items that it is in."""
+        """Undo one `hold`. Returns the map items that contain the row."""
         for item in row.items:
             self._held[item.path] -= 1
             if not self._held[item.path]:
@@ -105,21 +106,55 @@ class Items:
         return row.items
 
     def restart(self) -> None:
-        """Nothing is shown any more; what was asked for stays so."""
+        """Mark all items as not shown; requests remain."""
         self._shown.clear()
         self._tallies.clear()
         self._held.clear()
 
     @property
     def wanted(self) -> Iterator[str]:
-        """The paths of what was asked for, in whatever way."""
+        """The paths of all requested and found items."""
         for asked in self._asked.values():
             yield from asked
         yield from self._found
 
 
+class Delay:
+    """Holds back running items of large maps for a moment: most of them end before anyone could read them."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}  # by path of a held item: monotonic time
+        self._passed: set[str] = set()  # paths of running items that are not held any more
+
+    def __bool__(self) -> bool:
+        return bool(self._since)
+
+    def holds(self, item: Row, is_sent: bool, now: float, monotonic: float) -> bool:
+        """Whether to hold back an item; `now` is the time by the model's clock."""
+        if item.state is not State.RUNNING:
+            self._passed.discard(item.path)
+            return False
+        if is_sent or item.path in self._passed or item.record is None:
+            return False
+        if now - item.record.started_at >= _DELAY:
+            return False
+        self._since.setdefault(item.path, monotonic)
+        return True
+
+    def released(self, rows: Mapping[str, Row], monotonic: float) -> Iterator[Row]:
+        """The items that are not held any more because they still run."""
+        for path, since in list(self._since.items()):
+            row = rows[path]
+            if row.state is not State.RUNNING:
+                del self._since[path]
+            elif monotonic - since >= _DELAY:
+                del self._since[path]
+                self._passed.add(path)
+                yield row
+
+
 class Search:
-    """Looks for a text in the names and keys of items, a few at a time."""
+    """A search for a text in the names and keys of map items, done step by step."""
 
     def __init__(self, maps: Iterable[Row], text: str) -> None:
         self.paths: list[str] = []
@@ -127,8 +162,8 @@ class Search:
         self._text = text.lower()
         self._rows = (item for scope in maps for item in list(scope.children.values()))
 
-    def go_on(self, count: int) -> None:
-        """Look at so many more."""
+    def advance(self, count: int) -> None:
+        """Check the next `count` items."""
         looked = 0
         for item in islice(self._rows, count):
             looked += 1

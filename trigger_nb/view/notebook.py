@@ -1,4 +1,4 @@
-"""A run under its cells: live while it goes on, left as static HTML at the end (rule D4)."""
+"""The display of a run below its cells: a live widget, and static HTML after the end (rule D4)."""
 
 from __future__ import annotations
 
@@ -25,33 +25,32 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("trigger_nb")
 
-_STEP = 0.008  # How long drawing what remains may hold the loop at a time, in seconds, ...
-_REST = 0.02  # ... and how long it then lets go of it.
-_REDRAW = 1.0  # The shortest time between two replacements of what stands beside the widget, in seconds.
-_UNSEEN = 0.5  # How long a cell whose run has failed waits at its end for a page to show the buttons.
-_KEPT = 20  # How many widgets of runs that are over are kept, for pages that come back.
+_STEP = 0.008  # Seconds for which drawing static HTML may block the loop at a time, ...
+_REST = 0.02  # ... and seconds of pause after that.
+_REDRAW = 1.0  # Minimum time between two updates of the HTML and text beside the widget, in seconds.
+_UNSEEN = 0.5  # Seconds that the cell of a failed run waits for a page to show the buttons.
+_KEPT = 20  # Widgets of ended runs that are kept, for pages that are loaded again.
 
-Bundle: TypeAlias = Mapping[str, Any]  # MIME type -> data
-Publish: TypeAlias = Callable[
-    [Bundle, Mapping[str, Any], str, bool], None
-]  # and metadata, display id, update
+Bundle: TypeAlias = Mapping[str, Any]  # data by MIME type
+# Called with data, metadata, the display id, and whether to update an existing output.
+Publish: TypeAlias = Callable[[Bundle, Mapping[str, Any], str, bool], None]
 _NOTHING: tuple[Bundle, Bundle] = ({}, {})
 
 
 def in_notebook() -> bool:
-    """Whether this is a Jupyter kernel. IPython is not imported to find out."""
+    """Whether this is a Jupyter kernel. Does not import IPython."""
     return getattr(_shell(), "kernel", None) is not None
 
 
 def bundle(model: RunModel) -> Bundle:
-    """The run as it stands, without its widget, for every kind of front end."""
+    """The run as HTML and text, for front ends without widgets."""
     if not model.ended:
         return {"text/html": html.live(model), "text/plain": text.excerpt(model)}
     return {"text/html": html.final(model), "text/plain": text.tree(model)}
 
 
 def _drawing(model: RunModel) -> Generator[None, None, Bundle]:
-    """What remains of a run, drawn in steps of a few ms. Nothing may be applied to the model meanwhile."""
+    """Draw the static HTML and text of an ended run, in steps of a few ms. The model must not change meanwhile."""
     parts: list[str] = []
     for part in html.final_parts(model):
         parts.append(part)
@@ -62,53 +61,67 @@ def _drawing(model: RunModel) -> Generator[None, None, Bundle]:
 
 
 class RunDisplay:
-    """The live widget of one run, in as many places as it was shown in.
+    """The live widget of one run, in all places where the run is displayed.
 
-    When the run has COMPLETED or was CANCELED, static HTML takes its place everywhere; one that
-    FAILED or was INTERRUPTED keeps its buttons until the next cell is run. A notebook file keeps no
-    widgets, so that only the static HTML is there when it is opened again. `stay` keeps the widget
-    at the end: it is part of others.
+    When the run is COMPLETED or CANCELED, static HTML replaces the widget in all places. A run that FAILED or
+    was INTERRUPTED keeps its buttons until the next cell runs. A notebook file contains no widgets, so only
+    the static HTML is visible when it is opened again. `stay` keeps the widget at the end, because it is part
+    of another one.
 
     ```python
     display = RunDisplay(lambda: model, feed, asyncio.get_running_loop(), controls)
     display.show()                  # in the cell that starts the run
     ...
-    await display.settle()          # before the cell ends: the run's end is on the page
+    await display.settle()          # before the cell ends, so that the page shows the end of the run
     ```
     """
 
     def __init__(
-        self, make_model: Callable[[], RunModel], feed: Feed, loop: asyncio.AbstractEventLoop,
-        controls: Controls, *, publish: Publish | None = None, on_close: Callable[[], None] = lambda: None,
+        self,
+        make_model: Callable[[], RunModel],
+        feed: Feed,
+        loop: asyncio.AbstractEventLoop,
+        controls: Controls,
+        *,
+        publish: Publish | None = None,
+        on_close: Callable[[], None] = lambda: None,
         timer: Timer = time,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.stay = False
         self._timer = timer
         self._loop = loop
         self._publish = publish or to_kernel
         self._on_close = on_close
         self._widget: LiveWidget | None = None
-        self._vacant = False  # whether the widget has nothing to show any more
-        self._pages = 0  # how many have said that they show it
-        self._places: list[str] = []  # display ids: each display has its own
-        self._beside: tuple[str, ...] = ()  # the run's status, for which the places were drawn last
-        self._redraw_at = 0.0  # when they may be drawn again, by the loop's clock
-        self._drawing: Generator[None, None, Bundle] | None = None  # of what remains; the pump is held
-        paths: list[str] = []  # by number: of all rows that the widget has ever been sent
+        self._cleared = False  # whether the widget is empty because static HTML has replaced it
+        self._pages = 0  # number of pages that have reported that they show the widget
+        self._places: list[str] = []  # display ids, one for each place
+        self._beside: tuple[str, ...] = ()  # the run's status when the places were last drawn
+        self._redraw_at = 0.0  # earliest time of the next drawing, by the loop's clock
+        self._drawing: Generator[None, None, Bundle] | None = (
+            None  # of the static HTML; the pump is held meanwhile
+        )
+        paths: list[str] = []  # by number: the paths of all rows that were ever sent to the widget
         self._make_pump = lambda: Pump(
-            make_model, feed, loop, controls, self._post, after_work=self._see_to_places, paths=paths,
+            make_model,
+            feed,
+            loop,
+            controls,
+            self._post,
+            after_work=self._update_places,
+            paths=paths,
             timer=timer,
-        )  # fmt: skip
+        )
         self._pump = self._make_pump()
 
     @property
     def model(self) -> RunModel:
-        """What is shown."""
+        """The model that is displayed."""
         return self._pump.model
 
     @property
     def widget(self) -> LiveWidget:
-        """The widget, made when it is first needed, and anew when someone has closed it."""
+        """The widget, made when it is first needed, and again after it was closed from outside."""
         if self._widget is None or self._widget.comm is None:
             from .widget import LiveWidget
 
@@ -116,65 +129,65 @@ class RunDisplay:
         return self._widget
 
     def show(self) -> None:
-        """Show the run in the cell that is running."""
+        """Show the run below the running cell."""
         self._pump.guarded(self._show)
         self._pump.schedule(0.0)
 
     def flush(self) -> None:
-        """Show now what has happened so far, all of it. May be called from any thread."""
+        """Show all events so far at once. May be called from any thread."""
         self._pump.guarded(lambda: self._draw(None))
         self._pump.flush()
         self._pump.guarded(lambda: self._draw(None))
 
     async def settle(self) -> None:
-        """Like `flush`, in small steps between which the loop goes on."""
+        """Show all events so far, in small steps that let the loop run in between."""
         await self._drawn()
         await self._pump.settle()
         await self._drawn()
         if self._keeps_buttons and not await self._is_seen():
-            self.leave()
+            self.replace_widget()
 
     @property
     def _keeps_buttons(self) -> bool:
         return self.model.ended and bool(self._places)
 
     async def _is_seen(self) -> bool:
-        """Whether a page shows the widget. When a program runs the notebook none does, and what the cell
-        leaves must be static HTML: there may be no next cell."""
+        """Whether a page shows the widget. If a program runs the notebook, no page does, and the cell must leave
+        static HTML, because there may be no next cell."""
         if not hears_during_cells():
-            return True  # nobody knows
+            return True  # unknown
         until = self._timer.monotonic() + _UNSEEN
-        while not self._pages and self._timer.monotonic() < until:  # noqa: ASYNC110  # pages speak when they like
+        while not self._pages and self._timer.monotonic() < until:  # noqa: ASYNC110  # pages report at any time
             await asyncio.sleep(_REST)
         return self._pages > 0
 
     async def _drawn(self) -> None:
-        while self.leaving:  # noqa: ASYNC110  # it is a matter of milliseconds
+        while self.is_replacing:  # noqa: ASYNC110  # takes milliseconds
             await asyncio.sleep(_REST)
 
     @property
-    def leaving(self) -> bool:
-        """Whether what remains of the run is being drawn."""
+    def is_replacing(self) -> bool:
+        """Whether the static HTML that replaces the widget is being drawn."""
         return self._drawing is not None
 
-    def leave(self) -> None:
-        """Leave static HTML in all places, if the run has ended."""
-        self._pump.guarded(self._leave_if_ended)
+    def replace_widget(self) -> None:
+        """Replace the widget with static HTML in all places, if the run has ended."""
+        self._pump.guarded(self._replace_if_ended)
 
     def close(self) -> None:
-        """Follow no more. What is displayed stays."""
+        """Stop following the run. The outputs stay."""
         if not self._pump.closed:
             self._pump.close()
             self._on_close()
 
-    # --- pages that come back ---------------------------------------------------------
+    # --- pages that are loaded again --------------------------------------------------
 
-    # A page that is loaded again knows the widget from its notebook file and nothing of display ids:
-    # there it stays the widget for good, and would show an error if that were closed at the end.
+    # A page that is loaded again knows the widget from its notebook file, but no display ids. There, static
+    # HTML cannot replace the widget, and the page would show an error if the widget were closed at the end.
 
     def _receive(self, message: Mapping[str, Any]) -> None:
-        """A front end says something. Called on whatever thread messages come on (rule D3)."""
-        if self._vacant:  # the page has come too late: static HTML stands there
+        """Handle a message of a front end. May be called from any thread (rule D3)."""
+        if self._cleared:  # too late: static HTML has replaced the widget
             return
         is_new = isinstance(message, dict) and message.get("t") == "hello" and bool(message.get("new"))
         self._pages += is_new
@@ -185,15 +198,15 @@ class RunDisplay:
 
     def _revive(self, hello: Mapping[str, Any]) -> None:
         try:
-            if self._pump.closed:  # no other page came first
+            if self._pump.closed:  # not revived by another page
                 self._pump = self._make_pump()
         except TriggerError:
-            _log.warning("a page shows a run that is not there any more", exc_info=True)
+            _log.warning("a page shows a run that does not exist any more", exc_info=True)
         else:
             self._pump.receive(hello)
 
-    def drop(self) -> None:
-        """Let go of all."""
+    def dispose(self) -> None:
+        """Stop following the run and close the widget."""
         self._pump.close()
         if self._widget is not None:
             self._widget.close()
@@ -210,55 +223,55 @@ class RunDisplay:
 
     def _show(self) -> None:
         if self.model.ended:
-            self._pump.catch_up()  # its static HTML is shown, too, and must be whole
+            self._pump.catch_up()  # the static HTML is shown too and must be complete
         if not self._places:
             self._beside = self._status
         place = f"trigger_nb-{uuid4().hex}"
         self._put(place, False)
         self._places.append(place)
         if self.model.ended:
-            with_next_cell(self.leave)
+            with_next_cell(self.replace_widget)
 
-    def _see_to_places(self) -> None:
-        """When the run's status has changed, so have the outputs that do without the widget."""
+    def _update_places(self) -> None:
+        """Update the HTML and text in all places if the run's status has changed."""
         if self._status == self._beside:
             return
         if self.model.ended:
-            self._pump.catch_up()  # what remains must be whole; and it may have been taken up again just now
+            self._pump.catch_up()  # the static HTML must be complete, and the run may have been resumed just now
         wait = self._redraw_at - self._loop.time()
         if wait > 0 and not self.model.ended:
             self._pump.schedule(wait)
             return
         self._redraw_at = self._loop.time() + _REDRAW
         if self.model.run.status in (RunStatus.COMPLETED, RunStatus.CANCELED):
-            self._leave()
+            self._start_replacing()
         else:
             for place in self._places:
                 self._put(place, True)
             if self.model.ended:
-                with_next_cell(self.leave)
-        self._beside = self._status  # after all that can fail: then it is tried again
+                with_next_cell(self.replace_widget)
+        self._beside = self._status  # last, so that a failure is tried again
 
-    def _leave_if_ended(self) -> None:
+    def _replace_if_ended(self) -> None:
         self._pump.catch_up()
-        if self.model.ended and not self.leaving:
-            self._leave()
+        if self.model.ended and not self.is_replacing:
+            self._start_replacing()
         self._draw(None)
 
-    def _leave(self) -> None:
+    def _start_replacing(self) -> None:
         self._pump.hold()
         self._drawing = _drawing(self.model)
         self._draw(_STEP)
 
     def _draw(self, seconds: float | None) -> None:
-        """Go on drawing what remains, for so many seconds or to the end."""
+        """Continue drawing the static HTML, for at most `seconds` or to the end."""
         until = None if seconds is None else self._timer.thread_time() + seconds
         while self._drawing is not None:
             try:
                 next(self._drawing)
             except StopIteration as done:
                 self._stop_drawing()
-                self._left(done.value)
+                self._finish_replacing(done.value)
             except BaseException:
                 self._stop_drawing()
                 raise
@@ -273,9 +286,9 @@ class RunDisplay:
         self._drawing = None
         self._pump.release()
 
-    def _left(self, remains: Bundle) -> None:
+    def _finish_replacing(self, static: Bundle) -> None:
         for place in self._places:
-            self._publish(remains, {}, place, True)
+            self._publish(static, {}, place, True)
         self._places.clear()
         if self.stay:
             return
@@ -284,11 +297,11 @@ class RunDisplay:
         if self not in _kept:
             self._on_close()
             if not self._pages and self._widget is not None:
-                # As when a notebook is run by a program. It is not closed at once: JupyterLab ends the
-                # subshell of a kind of comms with the last of them, and loses messages of one that has
-                # just been opened.
-                self._widget.vacate()
-                self._vacant = True
+                # No page shows the widget, for example because a program runs the notebook. Do not close it
+                # at once: JupyterLab ends the subshell of a type of comms with the last comm of that type, and
+                # then loses messages of a comm that was just opened.
+                self._widget.clear()
+                self._cleared = True
             keep(self)
 
     def _put(self, place: str, update: bool) -> None:
@@ -300,10 +313,10 @@ class RunDisplay:
 
 
 class Kept(Protocol):
-    """What stays behind its widget."""
+    """A display whose widget is kept after its end."""
 
-    def drop(self) -> None:
-        """Let go of all."""
+    def dispose(self) -> None:
+        """Close the widget."""
         ...
 
 
@@ -311,33 +324,33 @@ _kept: deque[Kept] = deque()
 
 
 def keep(display: Kept) -> None:
-    """Keep it for pages that come back, until there are many newer ones."""
+    """Keep a display for pages that are loaded again, until there are many newer ones."""
     _kept.append(display)
     if len(_kept) > _KEPT:
-        _kept.popleft().drop()
+        _kept.popleft().dispose()
 
 
-# --- the notebook around it -----------------------------------------------------------
+# --- the notebook ---------------------------------------------------------------------
 
 _with_next_cell: list[Callable[[], None]] = []
 
 
-def with_next_cell(leave: Callable[[], None]) -> None:
-    """Call it when the next cell is run: until then, what is shown keeps its buttons."""
+def with_next_cell(call: Callable[[], None]) -> None:
+    """Call `call` when the next cell runs."""
     events = getattr(_shell(), "events", None)
     if events is None:
         return
     if not _with_next_cell:
         events.register("pre_run_cell", _next_cell)
-    _with_next_cell.append(leave)
+    _with_next_cell.append(call)
 
 
 def _next_cell(_info: object = None) -> None:
     _shell().events.unregister("pre_run_cell", _next_cell)
-    leaving = list(_with_next_cell)
+    calls = list(_with_next_cell)
     _with_next_cell.clear()
-    for leave in leaving:
-        leave()
+    for call in calls:
+        call()
 
 
 def _shell() -> Any:
@@ -348,7 +361,7 @@ def _shell() -> Any:
 def to_kernel(
     data: Bundle, metadata: Mapping[str, Any] | None = None, display_id: str = "", update: bool = False
 ) -> None:
-    """Display data in the cell that is running, or in place of what has the display id."""
+    """Display data below the running cell, or update the output with this display id."""
     from IPython import display
 
     publish = cast("Any", display).publish_display_data

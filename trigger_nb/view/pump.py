@@ -1,4 +1,4 @@
-"""Keeps the live widget of one run up to date: when messages go out, and what is done with those that come in."""
+"""Keeps the live widget of one run up to date: schedules outgoing messages and handles incoming ones."""
 
 from __future__ import annotations
 
@@ -19,103 +19,111 @@ from .model import RunModel
 
 _log = logging.getLogger("trigger_nb")
 
-_INTERVAL = 0.05  # The shortest time between two messages, in seconds.
-_SHARE = 0.1  # The largest share of the loop's time that the display may take, ...
-_SHARE_OF_SNAPSHOT = 0.4  # ... and while somebody waits for the first rows.
-_UNHEARD = (1.0, 5.0)  # When everything is sent again to a front end that cannot be heard.
-_TAILS = (1.0, 4.0)  # How long after the last message its number is sent once more, and again.
+_INTERVAL = 0.05  # Minimum time between two messages, in seconds.
+_SHARE = 0.1  # Maximum share of the loop's time that the display may take, ...
+_SHARE_OF_SNAPSHOT = 0.4  # ... and while a user waits for the first rows.
+_UNHEARD = (1.0, 5.0)  # Seconds after which everything is sent again if no front end can be heard.
+_TAILS = (
+    1.0,
+    4.0,
+)  # Seconds before the first and the second empty message after the last one (see `Stream.tail`).
 
 Message = Mapping[str, Any]
 
 
 class Controls(stream.Controls, Protocol):
-    """What the widget's buttons do."""
+    """The actions of the widget's buttons."""
 
     def do(self, operation: str, path: str | None) -> None:
-        """Take the action. Raises `TriggerError` when it makes no sense."""
+        """Perform an action. Raises `TriggerError` if it is not possible."""
         ...
 
     def scope_of_rerun(self, path: str) -> tuple[int, str]:
-        """How many tasks would run again from there, and which, in words."""
+        """The number of tasks that `rerun_from` would run again, and a sentence that describes them."""
         ...
 
 
 class Pump:
-    """Sends what happens in a run to `post`, and takes what the front end says.
+    """Sends the events of a run to `post`, and handles the messages of the front end.
 
-    Events may come from any thread, and so may what is received; all work is done on `loop`, bounded
-    each time, and takes a tenth of its time at most. Nothing is sent before a front end has said that
-    it is there. `after_work` is called whenever some work was done, even if that failed. A fault in any
-    of it is logged once and never reaches the run.
+    Events and messages may arrive on any thread. All work is done on `loop`, in small steps that take at most
+    a tenth of its time. Nothing is sent before a front end has reported. `after_work` is called after each
+    step, even if the step failed. An exception is logged once and never affects the run.
     """
 
     def __init__(
-        self, make_model: Callable[[], RunModel], feed: Feed, loop: asyncio.AbstractEventLoop,
-        controls: Controls, post: Callable[[dict[str, Any]], None], *,
-        after_work: Callable[[], None] = lambda: None, paths: list[str] | None = None,
+        self,
+        make_model: Callable[[], RunModel],
+        feed: Feed,
+        loop: asyncio.AbstractEventLoop,
+        controls: Controls,
+        post: Callable[[dict[str, Any]], None],
+        *,
+        after_work: Callable[[], None] = lambda: None,
+        paths: list[str] | None = None,
         timer: stream.Timer = time,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._loop = loop
         self._thread_time = timer.thread_time
         self._controls = controls
         self._post = post
         self._after_work = after_work
-        self._send_at = 0.0  # when the next message may go out, by the loop's clock
-        self._heard = False  # whether a front end has said that it is there
+        self._send_at = 0.0  # earliest time of the next message, by the loop's clock
+        self._heard = False  # whether a front end has reported
         self._flowing = False  # whether messages are sent
-        self._in_snapshot = False  # whether somebody waits for the first rows
-        self._tails: list[float] = []  # how long from one to the next, of those still to be sent
+        self._in_snapshot = False  # whether a user waits for the first rows
+        self._tails: list[float] = []  # delays of the empty messages still to be sent
         self._tail_due = False
-        self._held = False  # whether the model has to stay as it is
+        self._held = False  # whether the model must not change
         self._timer: asyncio.TimerHandle | None = None
         self._faulty = False
         self.closed = False
         # Held while working: `flush` may be called from any thread.
         self._lock = threading.RLock()
-        # Work is done in an empty context. ipykernel keeps the cell that a message belongs to in a
-        # context variable, and an update must go out in the name of the cell that runs now: nbclient
-        # hears no other. Front ends find the output by its display id either way.
+        # Work is done in an empty context. ipykernel keeps the cell that a message belongs to in a context
+        # variable, and an update must belong to the cell that runs now: nbclient ignores all others. Front
+        # ends find the output by its display id in either case.
         self._context = contextvars.Context()
-        # In this order: what is saved after the model is made comes as an event.
+        # Subscribe first, so that no event is lost while the model is made.
         self._subscription = feed.subscribe(self._wake)
         self.model = make_model()
         self._stream = stream.Stream(self.model, self._subscription, controls, self._report, paths, timer)
 
     def first(self) -> dict[str, Any]:
-        """What a front end has to show before it can ask."""
+        """The first message, which the front end gets with the widget."""
         if not hears_during_cells():
-            self._call_on_loop(self._plan_to_speak_unheard)
+            self._call_on_loop(self._plan_to_send_unasked)
         picture = self._stream.first()
         self._in_snapshot = "more" in picture
         return picture
 
     def flush(self) -> None:
-        """Send now what has happened so far, all of it."""
+        """Send all events so far at once."""
         self.guarded(self.catch_up)
         self._work()
 
     async def settle(self) -> None:
-        """Like `flush`, in small steps between which the loop goes on."""
-        while not self._held and self.guarded(self._stream.take_in):  # noqa: ASYNC110  # nothing is waited for
+        """Send all events so far, in small steps that let the loop run in between."""
+        while not self._held and self.guarded(self._stream.take_in):  # noqa: ASYNC110  # not a wait
             await asyncio.sleep(0)
         self._work()
 
     def catch_up(self) -> None:
-        """Bring the model up to all that has happened."""
+        """Apply all events so far to the model."""
         if not self._held:
             self._stream.catch_up()
 
     def hold(self) -> None:
-        """Leave the model as it is, and send nothing, until `release`."""
+        """Do not change the model and send nothing until `release`."""
         self._held = True
 
     def release(self) -> None:
-        """Go on."""
+        """End a `hold`."""
         self._held = False
         self.schedule(0.0)
 
     def close(self) -> None:
-        """Follow no more. What is left of the model is the run's header: a large one is not kept for nothing."""
+        """Stop following the run. Only the header remains of the model, to free memory."""
         self.closed = True
         self.model = RunModel(self.model.run)
         self._stream = stream.Stream(self.model, self._subscription, self._controls, self._report)
@@ -125,26 +133,28 @@ class Pump:
             self._timer = None
 
     def guarded(self, work: Callable[[], Any]) -> Any:
-        """What `work` gives; None when it fails, for a display never fails a run."""
+        """The result of `work`, or None if it raises: a display never fails a run."""
         with self._lock:
             if self.closed:
                 return None
             try:
                 return work()
-            except Exception:  # noqa: BLE001  # whatever it is
+            except Exception:  # noqa: BLE001  # any fault
                 return self._report()
 
     def _report(self) -> None:
         if not self._faulty:
             self._faulty = True
             _log.warning(
-                "the display of run %s failed; the run itself goes on", self.model.run.id, exc_info=True
+                "the display of run %s failed; the run itself is not affected",
+                self.model.run.id,
+                exc_info=True,
             )
 
-    # --- when -------------------------------------------------------------------------
+    # --- schedule ---------------------------------------------------------------------
 
     def schedule(self, delay: float) -> None:
-        """Work in so many seconds, or earlier if that is planned. May be called from any thread."""
+        """Work in `delay` seconds, or earlier if that is planned already. May be called from any thread."""
         self._call_on_loop(lambda: self._plan(delay))
 
     def _plan(self, delay: float) -> None:
@@ -158,13 +168,13 @@ class Pump:
         self._timer = self._loop.call_at(when, self._due, context=self._context)
 
     def _wake(self) -> None:
-        """Events have come in. Called on whatever thread they came from."""
+        """Schedule work, because events have arrived. Called on the thread of the event."""
         self._call_on_loop(lambda: self._plan(self._send_at - self._loop.time()))
 
     def _call_on_loop(self, call: Callable[[], Any]) -> None:
         try:
             self._loop.call_soon_threadsafe(call, context=self._context)
-        except RuntimeError:  # The loop is closed; nobody is left to draw for.
+        except RuntimeError:  # the loop is closed
             self.close()
 
     def _due(self) -> None:
@@ -202,10 +212,10 @@ class Pump:
             took = self._thread_time() - began
             self._send_at = self._loop.time() + max(_INTERVAL, took * (1 / share - 1))
 
-    # --- what the front end says ------------------------------------------------------
+    # --- messages of the front end ----------------------------------------------------
 
     def receive(self, message: Message) -> None:
-        """A front end says something. Called on whatever thread messages come on (rule D3)."""
+        """Handle a message of a front end. May be called from any thread (rule D3)."""
         self._call_on_loop(lambda: self.guarded(lambda: self._answer(message)))
 
     def _answer(self, message: Message) -> None:
@@ -240,12 +250,12 @@ class Pump:
         index = message.get("i")
         return self._stream.path(index) if isinstance(index, int) else None
 
-    def _plan_to_speak_unheard(self) -> None:
+    def _plan_to_send_unasked(self) -> None:
         for delay in _UNHEARD:
-            self._loop.call_later(delay, self.guarded, self._speak_unheard, context=self._context)
+            self._loop.call_later(delay, self.guarded, self._send_unasked, context=self._context)
 
-    def _speak_unheard(self) -> None:
-        """Older kernels hear nothing while a cell awaits: whoever is there gets everything, unasked."""
+    def _send_unasked(self) -> None:
+        """Send everything unasked: older kernels receive no messages while a cell awaits."""
         if not self._heard:
             self._flowing = True
             self._stream.hello(-1)
@@ -253,18 +263,18 @@ class Pump:
 
 
 def outcome(act: Callable[[], dict[str, Any]], report: Callable[[], object]) -> dict[str, Any]:
-    """What to answer to a request: whoever has asked must not wait for ever."""
+    """The answer to a request. Any exception becomes an answer too, because the front end waits for one."""
     try:
         return {"ok": True, **act()}
     except TriggerError as error:
         text = str(error)
-    except Exception as error:  # noqa: BLE001  # whatever it is
+    except Exception as error:  # noqa: BLE001  # any fault
         report()
         text = f"{type(error).__name__}: {error}"
     return {"ok": False, "text": visible(text, 1000)}
 
 
 def hears_during_cells() -> bool:
-    """Whether messages of front ends reach this kernel while a cell awaits."""
+    """Whether this kernel receives messages of front ends while a cell awaits."""
     kernel = sys.modules.get("ipykernel")
     return tuple(getattr(kernel, "version_info", ())[:2]) >= (7, 4)

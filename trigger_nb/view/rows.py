@@ -1,4 +1,4 @@
-"""The tasks of a run as rows: each with its state, in its place in the tree, and how many there are of which state."""
+"""The tasks of a run as rows of a tree, each with its state and with counts of its children by state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .escape import visible_block
 
 
 class State(StrEnum):
-    """What a row shows of its task: the status, and where it stands in this pass."""
+    """The state of a row: the status of its task, combined with the task's part in this pass."""
 
     COMPLETED = "completed"
     FAILED = "failed"
@@ -26,22 +26,22 @@ class State(StrEnum):
     WAITING = "waiting"
     PENDING = "pending"
     CANCELED = "canceled"
-    UNFINISHED = "unfinished"  # its body began, and the run stopped before it came to an end
-    NOT_REACHED = "not reached"  # known from an earlier pass, not met in this one (rule R8)
+    UNFINISHED = "unfinished"  # the run stopped before the task ended
+    NOT_REACHED = "not reached"  # stored by an earlier pass, not reached in this pass (rule R8)
     LOG = "log"  # a log line; not counted as a task
 
     @property
     def active(self) -> bool:
-        """Whether something is under way or waited for."""
+        """Whether the task runs or waits."""
         return self in ACTIVE
 
 
 ACTIVE = frozenset({State.RUNNING, State.RETRYING, State.WAITING})
 
-# Items of a map that need nobody's eye: of thousands, they are counted and not listed.
+# Items of large maps in these states are counted, not listed.
 FOLDED = frozenset({State.COMPLETED, State.NOT_REACHED})
 
-# Each has a shape of its own, so that nothing depends on colour.
+# Each state has its own shape, so that nothing depends on colour.
 SYMBOLS: Mapping[State, str] = {
     State.COMPLETED: "✔",
     State.FAILED: "✘",
@@ -58,7 +58,7 @@ SYMBOLS: Mapping[State, str] = {
 
 @dataclass(slots=True)
 class Tally:
-    """How many rows there are of each state, and how many of them were replayed."""
+    """The number of rows in each state, and the number of replayed rows."""
 
     states: Counter[State] = field(default_factory=Counter[State])
     replayed: int = 0
@@ -68,7 +68,7 @@ class Tally:
         self.replayed += times * replayed
 
     def without(self, rows: Iterable[Row]) -> Tally:
-        """The tally of the rest, when these rows are taken away."""
+        """The tally without these rows."""
         rest = Tally(Counter(self.states), self.replayed)
         for row in rows:
             rest.add(row.state, row.replayed, -1)
@@ -79,7 +79,7 @@ class Tally:
 
     @property
     def tasks(self) -> int:
-        """All rows but log lines."""
+        """The number of rows except log lines."""
         return self.rows - self.states[State.LOG]
 
     @property
@@ -87,13 +87,13 @@ class Tally:
         return sum(self.states.values())
 
     def items(self) -> list[tuple[State, int]]:
-        """States that occur, in the order of `State`."""
+        """The states that occur, in the order of `State`, with their counts."""
         return [(state, self.states[state]) for state in State if self.states[state] > 0]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Tally) and (self.items(), self.replayed) == (other.items(), other.replayed)
 
-    __hash__ = None  # type: ignore[assignment]  # it changes
+    __hash__ = None  # type: ignore[assignment]  # mutable
 
 
 class Row:
@@ -121,42 +121,42 @@ class Row:
     def __init__(self, path: str, parent: Row | None) -> None:
         self.path = path
         self.parent = parent
-        self.depth: int = parent.depth + 1 if parent else -1  # 0 for the run's own tasks
-        self.record: TaskRecord | None = None  # None while only its subtasks are known
+        self.depth: int = parent.depth + 1 if parent else -1  # 0 for a task of the run function
+        self.record: TaskRecord | None = None  # None while only subtasks have records
         self.seen: Seen | None = None  # in this pass
-        self.implied = False  # met as part of a replayed parent, whose body was not called
+        self.implied = False  # reached in this pass as part of a replayed parent
         self.progress: Progressed | None = None
-        self.printed: Printed | None = None  # by a body that has not come to an end
+        self.printed: Printed | None = None  # while the task runs
         self.state = State.PENDING
         self.order = float("inf")
-        # Most rows have no children, and share that there are none: thousands of empty ones would
-        # have to be looked at in every garbage collection.
+        # Most rows have no children and share one empty dictionary: thousands of empty dictionaries would
+        # slow down every garbage collection.
         self.children: dict[str, Row] = _NO_CHILDREN
         self.tally = _NO_TALLY  # of the direct children
-        # Of a map: those of its items that are not `FOLDED`, by path. None of whatever else.
+        # For a map: the items that are not `FOLDED`, by path. None for other rows.
         self.unfolded: dict[str, Row] | None = None
         self._sorted: list[Row] | None = None
-        self._counted: State | None = None  # as what it is in the tallies, ...
-        self._counted_replayed = False  # ... and whether as replayed
+        self._counted: State | None = None  # the state under which the tallies count this row, ...
+        self._counted_replayed = False  # ... and whether they count it as replayed
 
     @property
     def key(self) -> str:
-        """The key to show: as given for display, else the cache key in plain text; "" of a log line."""
+        """The key to show: the display key, else the cache key in plain text; "" for a log line."""
         if self.record is not None and self.record.display_key:
             return self.record.display_key
         segment = last_segment(self.path)
         if segment.startswith(_DIGEST) and self.record is not None and self.record.name:
-            return ""  # it says nothing to a reader
+            return ""  # a digest means nothing to a reader
         return "" if segment.startswith("~.") else display_key(segment)
 
     @property
     def name(self) -> str:
-        """What to call it: its name, else its key."""
+        """The name, or else the key."""
         return (self.record.name if self.record is not None else "") or self.key or display_key(self.path)
 
     @property
     def display_path(self) -> str:
-        """The path for reading; methods of a run take `path`."""
+        """The path, formatted for a reader; methods of a run take `path`."""
         return "/".join(display_key(segment) for segment in self.path.split("/"))
 
     @property
@@ -165,7 +165,7 @@ class Row:
 
     @property
     def folds(self) -> bool:
-        """Whether it is a map of so many items that most of them are counted and not listed."""
+        """Whether the row is a large map, most of whose items are counted and not listed."""
         if self.unfolded is None:
             return False
         total = self.progress.total if self.progress is not None else None
@@ -173,7 +173,7 @@ class Row:
 
     @property
     def items(self) -> list[Row]:
-        """It and what it is in, from the inside outwards: those of them that are items of large maps."""
+        """This row and its ancestors, innermost first, as far as they are items of large maps."""
         found: list[Row] = []
         row, parent = self, self.parent
         while parent is not None:
@@ -184,39 +184,39 @@ class Row:
 
     @property
     def progressed(self) -> Progressed | None:
-        """How far it has come; of a map by what is known of its items, which is newer than what it told last."""
-        told = self.progress
-        if told is None or self.unfolded is None:
-            return told
+        """The progress; for a map, corrected by the counts of its items, which are newer than the last report."""
+        progress = self.progress
+        if progress is None or self.unfolded is None:
+            return progress
         failed = self.tally.states[State.FAILED]
         done = self.tally.states[State.COMPLETED] + failed + self.tally.states[State.CANCELED]
-        return replace(told, done=max(told.done, done), failed=max(told.failed, failed))
+        return replace(progress, done=max(progress.done, done), failed=max(progress.failed, failed))
 
     @property
     def minimal(self) -> bool:
-        """Whether it asked for a quiet row."""
+        """Whether the task has the style "minimal"."""
         return self.record is not None and self.record.style == "minimal"
 
     @property
     def reason(self) -> Reason | None:
-        """Why the body was called in this pass, or was not (rule R7); None when it was not met."""
+        """The reason why the task ran in this pass or was replayed (rule R7); None if it was not reached."""
         if self.seen is not None:
             return self.seen.reason
         return Reason.REPLAYED if self.implied else None
 
     @property
     def replayed(self) -> bool:
-        """Whether it is a task whose stored result was taken."""
+        """Whether this is a task whose stored result was reused in this pass."""
         return self.reason is Reason.REPLAYED and self.state is not State.LOG
 
     @property
     def changed(self) -> str:
-        """What differs from when it was stored: "" or some of "code", "params", "codec", "subtask"."""
+        """The changes since the result was stored: "" or some of "code", "params", "codec", "subtask"."""
         return self.seen.changed if self.seen is not None else ""
 
     @property
     def stored(self) -> bool:
-        """False for a completed task whose value could not be kept (rule S4)."""
+        """False for a completed task whose value could not be stored (rule S4)."""
         return self.record is None or self.record.form != "unstored"
 
     @property
@@ -225,13 +225,13 @@ class Row:
 
     @property
     def next_at(self) -> float | None:
-        """When the wait ends or the next attempt begins, while one is waited for."""
+        """The end of the wait, or the start of the next attempt, while the task waits for it."""
         waits = self.state in (State.WAITING, State.RETRYING)
         return self.record.next_at if waits and self.record is not None else None
 
     @property
     def error(self) -> dict[str, Any] | None:
-        """The stored error, as data, unless the task ended well after it."""
+        """The stored error as data; None if the task has completed since."""
         if self.record is None or self.record.status == TaskStatus.COMPLETED:
             return None
         return self.record.error
@@ -246,9 +246,9 @@ class Row:
 
     @property
     def prints(self) -> list[tuple[str, str]]:
-        """What the body printed and logged, so far while it runs: pieces of stream and text.
+        """The text that the task printed and logged (so far, while it runs), as pieces of stream and text.
 
-        A stream is "out", "err", "log", or "note" for what is said of the others (see `_prints`).
+        A stream is "out", "err", "log", or "note" for remarks about the other pieces (see `_prints`).
         """
         if self.printed is not None:
             pieces: Any = self.printed.prints.pieces()
@@ -260,7 +260,7 @@ class Row:
         ]
 
     def duration(self, now: float | None) -> float | None:
-        """Seconds from the first start to the end, or until `now` while it is under way."""
+        """Seconds from the first start to the end, or until `now` while the task is active."""
         record = self.record
         if record is None or not record.started_at or self.state is State.LOG:
             return None
@@ -269,7 +269,7 @@ class Row:
         return max(0.0, now - record.started_at) if self.state.active and now is not None else None
 
     def ordered(self) -> list[Row]:
-        """The children in the order in which they first started. Not to be changed."""
+        """The children in the order in which they first started. Read-only."""
         if self._sorted is None:
             self._sorted = sorted(self.children.values(), key=position)
         return self._sorted
@@ -283,7 +283,7 @@ class Row:
             self.moved(child)
 
     def moved(self, child: Row) -> None:
-        """A child has another place now. Near the end, where nearly all of them come, it costs little."""
+        """Sort a child whose order has changed into its new place. This is cheap near the end, the usual place."""
         ranks = self._sorted
         if not ranks:
             return
@@ -309,14 +309,14 @@ class Row:
             yield from child.walk()
 
     def standing(self) -> Iterator[Row]:
-        """As `walk`, without folded items of large maps, and what is in them: there may be very many."""
+        """All rows below as in `walk`, without folded items of large maps and the rows inside them."""
         unfolded = self.unfolded if self.folds else None
         for child in self.ordered() if unfolded is None else list(unfolded.values()):
             yield child
             yield from child.standing()
 
     def count(self, total: Tally) -> bool:
-        """Bring the parent's tally and the run's up to the row's state; whether there was anything to do."""
+        """Count the row's current state in the tallies of the parent and the run. Returns whether it had changed."""
         assert self.parent is not None
         state, replayed = self.state, self.replayed
         if state is self._counted and replayed == self._counted_replayed:
@@ -329,7 +329,7 @@ class Row:
         return True
 
     def forget_pass(self) -> None:
-        """A new pass begins, which has not met it; its counts are brought up to that by the caller."""
+        """Reset the row for a new pass. The caller updates the tallies."""
         self.seen = None
         self.implied = False
         self.progress = None
@@ -339,37 +339,37 @@ class Row:
         self._counted, self._counted_replayed = self.state, False
 
     def recount(self) -> None:
-        """Count the children anew."""
+        """Count all children again."""
         if self.children is not _NO_CHILDREN:
             self.tally = Tally(Counter(child.state for child in self.children.values()))
 
 
-# As much as is kept of one task, and what it is cut into.
+# Characters of printed text; as much as a record keeps.
 _PRINTS_UNTIL = 20_000
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def _pairs(pieces: Any) -> list[list[Any]]:
-    """Stored pieces, tolerant of what older or foreign writers left."""
+    """The stored pieces; malformed ones are skipped."""
     pairs = cast("list[Any]", pieces) if isinstance(pieces, list) else []
     return [pair for pair in pairs if isinstance(pair, list) and len(cast("list[Any]", pair)) == 2]
 
 
-_NO_CHILDREN: dict[str, Row] = {}  # shared: never changed
+_NO_CHILDREN: dict[str, Row] = {}  # shared, never changed
 _NO_TALLY = Tally()
 
 
-# What rows are sorted by: when they first started.
+# The sort key of rows: the order of their first start.
 position: Callable[[Row], tuple[float, str]] = attrgetter("order", "path")
 
-_DIGEST = "~(#,"  # how the key of an item begins that is told by the digest of its content
-LISTED = 50  # items of a map that are all listed
-_NEAR_END = 50  # rows that have another place are looked for, and put, among so many from the end
+_DIGEST = "~(#,"  # prefix of a map item's key that is a digest of the item
+LISTED = 50  # a map with at most this many items lists all of them
+_NEAR_END = 50  # number of last rows among which a moved row is searched and placed
 
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """A label and its text; links as they were given, not yet judged."""
+    """A label and its text; the links are not checked yet."""
 
     label: str
     text: str
@@ -378,7 +378,7 @@ class Property:
 
 
 def _properties(stored: Any) -> list[Property]:
-    """Stored properties, tolerant of what older or foreign writers left out."""
+    """The stored properties; malformed ones are skipped and missing fields are empty."""
     if not isinstance(stored, list):
         return []
     return [

@@ -12,48 +12,48 @@ from .._statuses import in_force, progress_of, said, status_path
 from .escape import preview, visible
 from .rows import Row, State
 
-_MOST = 8  # lines that are shown, and as many parts of each one's data at most
+_MOST = 8  # statuses that are shown at most, and parts of the data of each
 _VALUE = 200  # characters of each part
 
 
 @dataclass(frozen=True, slots=True)
 class StatusLine:
-    """One status. All text has passed `visible`, and still has to be escaped for HTML."""
+    """One status. Its text has passed `visible` and still has to be escaped for HTML."""
 
-    state: State  # whose shape stands for it
+    state: State  # selects the shape
     label: str
-    share: float | None  # of the bar, from 0 to 1
-    text: str  # the other data
+    share: float | None  # filled part of the bar, from 0 to 1
+    text: str  # all other data
 
     @property
     def percent(self) -> str:
-        """The share as text: `50%`, and 100% when it is whole."""
+        """The share as text: `50%`. It is 100% only if the share is 1."""
         return "" if self.share is None else f"{int(100 * self.share + 1e-9)}%"
 
 
 class Board:
-    """The statuses of one run, kept up to date call by call."""
+    """The statuses of one run, updated with each call."""
 
     def __init__(self) -> None:
-        # By the path of the call that made it, the rows of its calls, by path.
+        # The rows of the calls on each status: by the path of the call that made the status, then by path.
         self._calls: dict[str, dict[str, Row]] = {}
-        self._standing: dict[str, dict[str, Any]] = {}  # the same: what they say, once it was asked for
+        self._standing: dict[str, dict[str, Any]] = {}  # the current data of each status, computed on demand
 
     def note(self, row: Row) -> None:
-        """A row of a call may say something else now."""
+        """Note that the row of a call may have changed."""
         if row.record is not None:
             path = status_path(row.record)
             self._calls.setdefault(path, {})[row.path] = row
             self._standing.pop(path, None)
 
     def forget_pass(self) -> None:
-        """A new pass begins, which has met none of them."""
+        """Reset the statuses for a new pass."""
         self._standing.clear()
 
     def lines(self, run: RunRecord) -> tuple[list[StatusLine], int]:
-        """The lines to show, in the order in which the statuses were made, and how many are left out.
+        """The lines to show, in the order in which the statuses were made, and the number of omitted ones.
 
-        Of very many, those that are not well come first.
+        If there are too many, failed and loading statuses come first.
         """
         for path, calls in self._calls.items():
             if path not in self._standing:
@@ -66,7 +66,7 @@ class Board:
 
 
 def _standing(path: str, rows: Mapping[str, Row]) -> dict[str, Any]:
-    """What the calls that count have said, the later over the earlier; empty when none counts."""
+    """The data of a status, merged from the calls in force; later calls win. Empty if no call is in force."""
     records = [row.record for row in rows.values() if row.record is not None]
     calls = in_force(records, lambda record: rows[record.path].reason is not None)
     if not calls:

@@ -1,4 +1,4 @@
-"""A run as plain text: for `print(run.tree())`, terminals, logs and `text/plain`."""
+"""A run as plain text, for `print(run.tree())`, terminals, logs and `text/plain` outputs."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from .words import duration, moment, plural, probably_left, rate, remaining
 
 
 def tree(model: RunModel, *, width: int = 100, fold: int | None = 20, rows: int = 200) -> str:
-    """The run and its tasks, one a line, with errors below them.
+    """The run and its tasks, one per line, with errors below them.
 
-    A group of more than `fold` tasks is folded: failures, what is under way and a few others are
-    shown, the rest counted. `rows` bounds the whole. `fold=None` shows every task.
+    A scope with more than `fold` children is shortened to failed and active tasks and a few others; the rest
+    is counted. `rows` bounds the number of all rows. `fold=None` shows every task.
     """
     shown = Shown(None) if fold is None else outline(model, rows=rows, fold=fold)
     return "\n".join([*_head(model, width), *_rows(model, model.root, shown, width), *_actions(model)])
 
 
 def excerpt(model: RunModel, *, width: int = 100, rows: int = 40) -> str:
-    """A run under way: what is running, failed or happened last."""
+    """The text of a run under way: active, failed and recent rows."""
     return "\n".join([*_head(model, width), *_rows(model, model.root, latest(model, rows=rows), width)])
 
 
 def summary(model: RunModel) -> str:
-    """One line about the run: name, status, time, counts."""
+    """The run on one line: name, status, time and counts."""
     parts = [_title(model), visible(status_text(model.run), 60)]
     if (elapsed := model.elapsed) is not None:
         parts.append(duration(elapsed))
@@ -43,14 +43,14 @@ def summary(model: RunModel) -> str:
 
 
 def counts(tally: Tally) -> str:
-    """`7 tasks: 5 completed, 2 failed · 4 replayed`."""
+    """The number of tasks, in all and by state: `7 tasks: 5 completed, 2 failed · 4 replayed`."""
     if not tally.tasks:
         return plural(tally.states[State.LOG], "log line") if tally else "no tasks"
     return f"{plural(tally.tasks, 'task')}: {by_state(tally)}"
 
 
 def by_state(tally: Tally) -> str:
-    """`5 completed, 2 failed · 4 replayed`."""
+    """The number of tasks by state: `5 completed, 2 failed · 4 replayed`."""
     words = ", ".join(f"{count:,} {state}" for state, count in tally.items() if state is not State.LOG)
     if tally.replayed:
         words += f" · {tally.replayed:,} replayed"
@@ -60,7 +60,7 @@ def by_state(tally: Tally) -> str:
 
 
 def more(tally: Tally) -> str:
-    """Rows that are not shown where others are: `37 more completed`, `40 more: 38 completed, 2 failed`."""
+    """The counts of omitted rows: `37 more completed`, `40 more: 38 completed, 2 failed`."""
     states = tally.items()
     if len(states) == 1 and states[0][0] is not State.LOG:
         return by_state(tally).replace(" ", " more ", 1)
@@ -68,7 +68,7 @@ def more(tally: Tally) -> str:
 
 
 def tally_of(rows: Iterable[Row]) -> Tally:
-    """How many rows there are of each state."""
+    """The number of rows in each state."""
     tally = Tally()
     for row in rows:
         tally.add(row.state, row.replayed)
@@ -76,9 +76,9 @@ def tally_of(rows: Iterable[Row]) -> Tally:
 
 
 def marks(row: Row, now: float | None) -> list[str]:
-    """What is to be said of a row beside its name: attempt, countdown, why it ran, what changed.
+    """The remarks beside the name of a row: attempt, countdown, reason, changes.
 
-    Without `now` the countdown is a date: nobody is counting.
+    Without `now`, a date stands in place of the countdown.
     """
     if row.state is State.NOT_REACHED:
         return ["not reached"]
@@ -88,7 +88,7 @@ def marks(row: Row, now: float | None) -> list[str]:
 
 
 def standing_marks(row: Row) -> list[str]:
-    """The marks without attempt and countdown, which a face may show in places of their own."""
+    """The marks without attempt and countdown, which the widget shows in other places."""
     if row.state is State.NOT_REACHED:
         return ["not reached"]
     said: list[str] = []
@@ -99,7 +99,7 @@ def standing_marks(row: Row) -> list[str]:
     if row.state is not State.LOG:
         if row.record is not None and row.record.forced:
             said.append("runs again")
-        if why := _WHY.get(told_reason(row) or "", ""):
+        if why := _WHY.get(shown_reason(row) or "", ""):
             said.append(why)
     if row.changed:
         said.append(f"changed: {visible(row.changed, 100)}")
@@ -109,7 +109,7 @@ def standing_marks(row: Row) -> list[str]:
 
 
 def _map_marks(row: Row) -> list[str]:
-    """What has become of a map's items: `5,000 items`, `3 failed`, `4,870 replayed`, `412/s`."""
+    """The results of a map: `5,000 items`, `3 failed`, `4,870 replayed`, `412/s`."""
     tally = row.record.tally if row.record is not None else {}
     items = tally.get("items", row.tally.tasks)
     failed = tally.get("failed", row.tally.states[State.FAILED])
@@ -124,7 +124,7 @@ def _map_marks(row: Row) -> list[str]:
     return said
 
 
-# Why the body was called, or was not (rule R7), where that is not as a matter of course.
+# The reasons (rule R7) that are worth showing.
 _WHY: Mapping[str, str] = {
     Reason.REPLAYED: "replayed",
     Reason.CHANGED: "run again",
@@ -136,20 +136,20 @@ _WHY: Mapping[str, str] = {
 }
 
 
-def told_reason(row: Row) -> Reason | None:
-    """Why the body was called in this pass, or was not. A wait that was cut short just goes on: no word of it."""
+def shown_reason(row: Row) -> Reason | None:
+    """The reason of a row; None for an interrupted wait, which simply continues."""
     return None if row.kind == "wait" and row.reason is Reason.INTERRUPTED else row.reason
 
 
 def countdown(row: Row, then: float, now: float | None) -> str:
-    """How long a wait or a retry pause still takes; a date without `now`."""
+    """The remaining time of a wait or a retry delay; its end as a date without `now`."""
     if row.state is State.RETRYING:
         return f"next attempt {moment(then) if now is None else remaining(then - now)}"
     return f"until {moment(then)}" if now is None else remaining(then - now)
 
 
 def progress_text(row: Row) -> str:
-    """`3 of 10 · text`, while the task runs."""
+    """The progress of a running task: `3 of 10 · text`."""
     progress = row.progressed
     if progress is None or row.state is not State.RUNNING:
         return ""
@@ -187,7 +187,7 @@ def _head(model: RunModel, width: int) -> Iterator[str]:
     yield from _statuses(model, width)
     for hint in hints(model):
         yield from textwrap.wrap(visible(hint, 1000), width, initial_indent="  ", subsequent_indent="    ")
-    if not error_told(run.error, model.failures[:50]):
+    if not error_shown(run.error, model.failures[:50]):
         yield from _error(error_line(run.error, 500), "  ", width)
     if output := value_text(run.form, run.output, run.redact, 300):
         yield fit("  → " + visible(output, 300), width)
@@ -197,8 +197,8 @@ def _statuses(model: RunModel, width: int) -> Iterator[str]:
     lines, more = model.statuses()
     for line in lines:
         bar = "" if line.share is None else f"{_bar(line.share)} {line.percent}"
-        told = " · ".join(part for part in (line.label, bar, line.text) if part)
-        yield fit(f"  {SYMBOLS[line.state]} {told}", width)
+        parts = " · ".join(part for part in (line.label, bar, line.text) if part)
+        yield fit(f"  {SYMBOLS[line.state]} {parts}", width)
     if more:
         yield f"  … and {more:,} more statuses"
 
@@ -217,7 +217,7 @@ def _rows(model: RunModel, scope: Row, shown: Shown, width: int, indent: str = "
         last = row is rows[-1] and not rest
         yield _line(row, indent + ("└─ " if last else "├─ "), model, width)
         inner = indent + ("   " if last else "│  ")
-        if row.error is not None and not error_told_below(row):
+        if row.error is not None and not error_shown_below(row):
             yield from _error(error_line(row.error, 500), inner + ("│ " if row.children else "  "), width)
         yield from _rows(model, row, shown, width, inner)
     if rest:
@@ -246,26 +246,26 @@ def _property(given: Property) -> str:
     return f"{visible(given.label, 40)}: {visible(given.text, 80)}"
 
 
-def error_told_below(row: Row) -> bool:
-    """Whether the error is that of a failed subtask, which tells it already."""
+def error_shown_below(row: Row) -> bool:
+    """Whether a failed subtask shows the same error already."""
     if not row.tally.states[State.FAILED]:
         return False
     children = row.children if row.unfolded is None else row.unfolded
     failed = (child for child in children.values() if child.state is State.FAILED)
-    return error_told(row.error, islice(failed, _LOOKED_AT))
+    return error_shown(row.error, islice(failed, _LOOKED_AT))
 
 
-def error_told(error: dict[str, Any] | None, rows: Iterable[Row]) -> bool:
-    """Whether there is nothing to tell of an error, or one of the rows tells it."""
+def error_shown(error: dict[str, Any] | None, rows: Iterable[Row]) -> bool:
+    """Whether there is no error, or one of the rows shows it already."""
     if not error:
         return True
-    told = (row.error for row in rows)
+    errors = (row.error for row in rows)
     return any(
-        other and all(other.get(part) == error.get(part) for part in ("type", "message")) for other in told
+        other and all(other.get(part) == error.get(part) for part in ("type", "message")) for other in errors
     )
 
 
-_LOOKED_AT = 100  # This is asked whenever a row is drawn, and thousands may have failed in it.
+_LOOKED_AT = 100  # failed subtasks to compare: each drawing of a row does it, and there may be thousands
 
 
 def _error(text: str, indent: str, width: int) -> Iterator[str]:
@@ -277,4 +277,4 @@ def _actions(model: RunModel) -> Iterator[str]:
     offered = actions(model)
     widest = max((len(action.code) for action in offered), default=0)
     for action in offered:
-        yield f"  {visible(action.code, 200):<{widest}}  {action.label}"  # never cut: it is to be typed
+        yield f"  {visible(action.code, 200):<{widest}}  {action.label}"  # never cut, because the user types the code

@@ -61,6 +61,8 @@ def readable(stored: Any) -> Any:
 
 
 class _Reading:
+    """Reads one value, up to a maximum number of parts."""
+
     def __init__(self) -> None:
         self._left = _MOST
 

@@ -1,4 +1,4 @@
-"""The live widgets: thin shells around what is sent to them. Imported when the first one is shown."""
+"""The live widgets, which only pass messages on. Imported when the first widget is shown."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def module() -> str:
 
 @cache
 def styles() -> str:
-    """The styles of the static HTML, and what the widget has beyond it."""
+    """The styles of the static HTML, and those of the widget."""
     parts = [stylesheet(f"static/{name}.css") for name in _STYLES]
     return "\n".join([stylesheet(), icons.css(list(State), icons.names()), *parts])
 
 
 class LiveWidget(anywidget.AnyWidget):
-    """A widget that talks in messages. `first` is what there is to see before the first of them."""
+    """A widget that exchanges messages with its front end. `first` is the message that comes with the widget."""
 
     _esm = module()
     _css = styles()
@@ -63,18 +63,18 @@ class LiveWidget(anywidget.AnyWidget):
     def __init__(self, kind: str, first: dict[str, Any], receive: Callable[[dict[str, Any]], None]) -> None:
         super().__init__(kind=kind, first=first)  # pyright: ignore[reportUnknownMemberType]
 
-        def heard(_widget: object, message: dict[str, Any], _buffers: object) -> None:
+        def received(_widget: object, message: dict[str, Any], _buffers: object) -> None:
             receive(message)
 
-        self.on_msg(heard)  # pyright: ignore[reportUnknownMemberType]
+        self.on_msg(received)  # pyright: ignore[reportUnknownMemberType]
 
-    def vacate(self) -> None:
-        """Leave nothing in its state, which nbclient stores with the notebook."""
+    def clear(self) -> None:
+        """Empty the widget's state, which nbclient stores in the notebook."""
         with self.hold_sync():
             self._esm, self._css, self.first = "export default {}", "", {}
 
     def close(self) -> None:
-        """Close it, and its layout, which nothing else would."""
+        """Close the widget and its layout, which is not closed otherwise."""
         layout = cast("Any", self).layout
         cast("Any", super()).close()
         layout.close()
@@ -84,5 +84,5 @@ class LiveWidget(anywidget.AnyWidget):
         self.send(message)  # pyright: ignore[reportUnknownMemberType]
 
     def bundle(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What shows the widget, as data by MIME type, and the metadata that some front ends need."""
+        """The output that displays the widget: data by MIME type, and metadata that some front ends need."""
         return cast("Any", self)._repr_mimebundle_()

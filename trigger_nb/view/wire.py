@@ -1,6 +1,6 @@
-"""A run as it is sent to the live widget: small JSON, of which only what has changed is sent.
+"""The data that is sent to the live widget: compact JSON, of which only changes are sent.
 
-The front end's side of it, with the meaning of each field, is `static/rows.js` and `static/store.js`.
+`static/rows.js` and `static/store.js` are the front end's side and explain all fields.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .model import RunModel
 from .rows import ACTIVE, FOLDED, LISTED, Row, State
 from .run_status import run_state, status_text
 from .statuses import StatusLine
-from .text import error_told, error_told_below, standing_marks
+from .text import error_shown, error_shown_below, standing_marks
 from .values import error_line, value_text
 from .words import moment
 
@@ -64,20 +64,20 @@ SHARED: Wire = {
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """An action that can be taken by hand, and why it makes no sense now ("": it does)."""
+    """An action that the user can take. `why` is the reason why it is not possible now, or ""."""
 
     op: str
     label: str
     why: str = ""
-    main: bool = False  # the one that most people want now
+    main: bool = False  # whether this is the most likely action
 
     def wire(self) -> Wire:
-        """As it is sent."""
+        """The button as JSON."""
         return {"op": self.op, "label": self.label, "why": self.why, "main": self.main}
 
 
 def row(row: Row, base: float) -> Wire:
-    """The fields of a row that are not at their default, but for its index and its parent's.
+    """The fields of a row that differ from their default, without the index of the row and of its parent.
 
     Times are seconds since `base`.
     """
@@ -121,7 +121,7 @@ def row(row: Row, base: float) -> Wire:
             rate = None if progress.rate is None else float(f"{progress.rate:.3g}")
             ends = None if progress.ends_at is None else round(progress.ends_at - base, 1)
             fields["b"] += [progress.failed, rate, ends]
-    if row.error is not None and state is not State.NOT_REACHED and not error_told_below(row):
+    if row.error is not None and state is not State.NOT_REACHED and not error_shown_below(row):
         fields["e"] = visible(error_line(row.error), 240)
     if row.minimal or state is State.LOG:
         fields["q"] = True
@@ -129,7 +129,7 @@ def row(row: Row, base: float) -> Wire:
 
 
 def _number(value: Any) -> float | None:
-    """A number as JSON has it, which knows no infinity; None of what is none, whatever users pass."""
+    """The value as a finite number, which JSON can hold; None if it is not a number."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -138,7 +138,7 @@ def _number(value: Any) -> float | None:
 
 
 def changes(before: Wire, after: Wire) -> Wire:
-    """What makes `after` of `before`: fields that went back to their default are sent as that."""
+    """The fields to send so that `before` becomes `after`; removed fields get their default value."""
     changed = {name: value for name, value in after.items() if name not in before or before[name] != value}
     for name in before:
         if name not in after:
@@ -150,9 +150,9 @@ _CODES = {state: code for code, state in enumerate(SHARED["states"])}
 
 
 def packed(rows: Iterable[Wire]) -> list[list[Any]]:
-    """Rows in groups of the same fields: the fields' names, then the values of each row.
+    """The rows in groups with the same fields: a list of the names, then a list of values for each row.
 
-    A state is its place in `State`. It takes the rows over.
+    A state becomes its place in `State`. Changes the given rows.
     """
     groups: list[list[Any]] = []
     names: list[str] = []
@@ -166,9 +166,9 @@ def packed(rows: Iterable[Wire]) -> list[list[Any]]:
 
 
 def header(model: RunModel, base: float, buttons: Iterable[Button], row_buttons: Iterable[Button]) -> Wire:
-    """The run itself, but for its clock."""
+    """The run itself, without its clock."""
     run = model.run
-    told = error_told(run.error, model.failures[:50])
+    is_shown = error_shown(run.error, model.failures[:50])
     lines, more = model.statuses()
     return {
         "title": visible(model.title, 120),
@@ -187,7 +187,7 @@ def header(model: RunModel, base: float, buttons: Iterable[Button], row_buttons:
         "tally": {**dict(model.tally.items()), "replayed": model.tally.replayed} | _to_come(model),
         "store": visible(model.store, 300),
         "hints": [visible(hint, 1000) for hint in hints(model, counting=False)],
-        "error": None if told or run.error is None else details.error_json(details.error_data(run.error)),
+        "error": None if is_shown or run.error is None else details.error_json(details.error_data(run.error)),
         "output": visible_block(value_text(run.form, run.output, run.redact, 1000), 2000),
         "actions": [button.wire() for button in buttons],
         "row_actions": {button.op: button.wire() for button in row_buttons},
@@ -195,7 +195,7 @@ def header(model: RunModel, base: float, buttons: Iterable[Button], row_buttons:
 
 
 def status(line: StatusLine) -> Wire:
-    """One of the run's statuses."""
+    """A status of the run as JSON."""
     return {
         "state": str(line.state),
         "label": line.label,
@@ -206,15 +206,15 @@ def status(line: StatusLine) -> Wire:
 
 
 def _to_come(model: RunModel) -> Wire:
-    """How many items of maps have no row yet."""
+    """The number of map items that have no row yet."""
     maps = (row for row in model.active.values() if row.unfolded is not None)
-    told = [(row, row.progress.total) for row in maps if row.progress is not None]
-    count = sum(max(0, int(total) - row.tally.tasks) for row, total in told if total is not None)
+    totals = [(row, row.progress.total) for row in maps if row.progress is not None]
+    count = sum(max(0, int(total) - row.tally.tasks) for row, total in totals if total is not None)
     return {"to come": count} if count else {}
 
 
 def clock(model: RunModel) -> Wire:
-    """How long the run has lasted, at which time, and whether that goes on."""
+    """The run's duration at a point in time, and whether it is still increasing."""
     elapsed = model.elapsed
     return {
         "elapsed": None if elapsed is None else round(elapsed, 3),

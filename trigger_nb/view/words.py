@@ -1,4 +1,4 @@
-"""Times and numbers as people write them."""
+"""Times and numbers as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def duration(seconds: float) -> str:
-    """A length of time in two units at most.
+    """A duration in at most two units.
 
     >>> duration(0.0042), duration(3.21), duration(192), duration(97_000)
     ('4 ms', '3.2 s', '3 min 12 s', '1 d 2 h')
@@ -36,7 +36,7 @@ def _two(whole: int, large: int, name: str, small: int, small_name: str) -> str:
 
 
 def remaining(seconds: float) -> str:
-    """How far off an instant is, in whole seconds.
+    """The time until an instant, in whole seconds.
 
     >>> remaining(90), remaining(4.2), remaining(-1)
     ('in 1 min 30 s', 'in 5 s', 'now')
@@ -48,7 +48,7 @@ def remaining(seconds: float) -> str:
 
 
 def probably_left(seconds: float) -> str:
-    """How long something will probably take yet, as roughly as that is known.
+    """An estimated remaining time, rounded as its precision deserves.
 
     >>> probably_left(4.2), probably_left(100), probably_left(200), probably_left(9000)
     ('about 5 s left', 'about 1 min 40 s left', 'about 3 min left', 'about 2 h left')
@@ -62,12 +62,12 @@ def probably_left(seconds: float) -> str:
 
 
 def moment(timestamp: float) -> str:
-    """An instant in this machine's zone, which is named: what is written stays in a notebook."""
+    """An instant in this machine's time zone, with its name, because the text may stay in a notebook."""
     return _written(timestamp, "%Y-%m-%d %H:%M:%S %Z")
 
 
 def minute(timestamp: float) -> str:
-    """An instant to the minute in this machine's zone, for a column of them."""
+    """An instant in this machine's time zone, to the minute, for table columns."""
     return _written(timestamp, "%Y-%m-%d %H:%M")
 
 
@@ -79,7 +79,7 @@ def _written(timestamp: float, form: str) -> str:
 
 
 def size(count: int) -> str:
-    """A number of bytes, in thousands as disks are sold by.
+    """A number of bytes, in decimal units.
 
     >>> size(512), size(32_768), size(1_250_000), size(48_000_000_000)
     ('512 B', '33 kB', '1.2 MB', '48 GB')
@@ -94,7 +94,7 @@ def size(count: int) -> str:
 
 
 def rate(per_second: float) -> str:
-    """How many there are in a time, in the unit that makes it a number one can grasp.
+    """A rate, with the unit of time that gives a readable number.
 
     >>> rate(412.3), rate(2.5), rate(0.4), rate(0.002)
     ('412/s', '2.5/s', '24/min', '7.2/h')
@@ -107,7 +107,7 @@ def rate(per_second: float) -> str:
 
 
 def plural(count: int, word: str) -> str:
-    """A count and its noun.
+    """A count with its noun.
 
     >>> plural(1, "task"), plural(3871, "task")
     ('1 task', '3,871 tasks')

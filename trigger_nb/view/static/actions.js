@@ -1,30 +1,30 @@
-// What a person asks of the kernel, and what has become of it.
+// The actions that the user requests from the kernel, and their results.
 
 export const BUSY_AFTER = 2000; // ms
-const TOLD_FOR = 10_000; // ms that a refusal is shown
-export const BUSY = "The kernel is busy; this is done as soon as it is free.";
+const TOLD_FOR = 10_000; // ms that an error message is shown
+export const BUSY = "The kernel is busy. The action will be performed when it is free.";
 export const UNCONNECTED = "Not connected to a kernel.";
 
 /** @typedef {{ text: string, bad: boolean, index: number | null }} Note */
 /** @typedef {{ index: number, text: string, count: number }} Question */
 
-/** The orders of one view: sent once each, told of when the kernel takes its time or refuses. */
+/** The requests of one view. Each is sent once; a note is shown when the kernel takes long or refuses. */
 export class Actions {
   /** @param {import("./store.js").Store} store */
   constructor(store) {
     this.store = store;
-    /** Orders without an answer yet, by `key`. @type {Set<string>} */
+    /** Requests without an answer yet, by `key`. @type {Set<string>} */
     this.waiting = new Set();
     /** @type {Note | null} */
     this.note = null;
-    /** What is to be confirmed before it is done. @type {Question | null} */
+    /** The action to be confirmed before it is performed. @type {Question | null} */
     this.question = null;
     /** @type {number | undefined} */
     this.noteTimer = undefined;
   }
 
   /**
-   * Why this cannot be done now; "" when it can.
+   * The reason why an action is not possible now; "" if it is possible.
    * @param {string} why  the kernel's reason
    */
   reason(why) {
@@ -48,7 +48,7 @@ export class Actions {
   }
 
   /**
-   * Says first how many tasks it runs again.
+   * Asks for confirmation first, with the number of tasks that would run again.
    * @param {number} index
    */
   async askRerun(index) {
@@ -83,7 +83,7 @@ export class Actions {
     const answer = await this.store.request({ t: type, op, ...(index === null ? {} : { i: index }) });
     clearTimeout(busy);
     this.waiting.delete(name);
-    this.say(answer.ok ? null : { text: answer.text || "That could not be done.", bad: true, index });
+    this.say(answer.ok ? null : { text: answer.text || "The action failed.", bad: true, index });
     return answer;
   }
 

@@ -1,13 +1,13 @@
-// A button that says why it cannot be pressed.
+// A button that tells why it is disabled.
 
 import { h, setAttribute, setText } from "./dom.js";
 
-/** Stays focusable when disabled, so that its reason can be read by keyboard and by pointer. */
+/** A button that stays focusable when disabled, so that the reason can be read by keyboard and pointer. */
 export class Button {
   /**
    * @param {string} label
    * @param {() => void} act
-   * @param {{ class?: string, icon?: string }} [looks]  with an icon the label is only spoken
+   * @param {{ class?: string, icon?: string }} [looks]  with an icon, the label is only for screen readers
    */
   constructor(label, act, looks = {}) {
     const icon = looks.icon && h("span", { class: `tnb-ic tnb-ic-${looks.icon}`, "aria-hidden": "true" });
@@ -32,7 +32,7 @@ export class Button {
     setText(this.text, label);
   }
 
-  /** @param {string} why  "" makes it ready to be pressed */
+  /** @param {string} why  the reason why the button is disabled; "" enables it */
   setWhy(why) {
     this.why = why;
     setAttribute(this.element, "aria-disabled", why ? "true" : null);

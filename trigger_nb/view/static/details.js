@@ -1,14 +1,14 @@
-// The details of the chosen row, and what can be done with it.
+// The details of the selected row, and the actions on it.
 
 import { Button } from "./button.js";
 import { h, setAttribute, setChildren, setShown, setText, shape, stateName } from "./dom.js";
 import { grouped, plural } from "./format.js";
 import { propertyElement } from "./row.js";
 
-const BUSY_REST = "The kernel is busy; the rest comes as soon as it is free.";
-const UNCONNECTED_REST = "The rest is in the kernel, which is not connected.";
+const BUSY_REST = "The kernel is busy. More details will appear when it is free.";
+const UNCONNECTED_REST = "Not connected to a kernel, which has more details.";
 const DEEPEST_CAUSE = 6;
-const PATIENCE = 400; // ms without an answer, after which what is known here is shown
+const PATIENCE = 400; // ms without an answer before the fields of the row are shown instead
 
 /** @typedef {import("./store.js").Section} Section */
 
@@ -24,9 +24,9 @@ export class DetailsPane {
     this.store = store;
     this.outline = outline;
     this.actions = actions;
-    /** Whose details the kernel sends. @type {number | null} */
+    /** The row whose details the kernel sends. @type {number | null} */
     this.watched = null;
-    /** Which row is drawn. @type {number | null} */
+    /** The row that is drawn. @type {number | null} */
     this.drawn = null;
     this.drawnAt = 0;
     /** @type {{ painted: string, element: HTMLElement }[]} */
@@ -111,7 +111,7 @@ export class DetailsPane {
   }
 
   /**
-   * Only a section that has changed is made anew: a text selected in another one stays so.
+   * Replaces only sections that have changed, so that a selection in another section stays.
    * @param {Section[]} sections
    */
   renderSections(sections) {
@@ -124,7 +124,7 @@ export class DetailsPane {
   }
 
   /**
-   * What is known here, as long as the kernel does not tell.
+   * Sections made from the fields of the row, for the time before the kernel answers.
    * @param {import("./store.js").Row} row
    * @returns {Section[]}
    */
@@ -142,7 +142,7 @@ export class DetailsPane {
     return sections.filter(({ text, code, properties }) => text || code || properties?.length);
   }
 
-  /** Below the tree it may open where nobody looks. */
+  /** Scrolls the pane into view: below the tree it may open outside the visible part of the page. */
   bringIntoView() {
     const list = this.element.previousElementSibling;
     const isBelow = list && this.element.getBoundingClientRect().top >= list.getBoundingClientRect().bottom - 1;
@@ -163,11 +163,11 @@ export class DetailsPane {
   }
 }
 
-/** "Runs 12 tasks again": yes or no. */
+/** The question whether to run tasks again. */
 class Confirmation {
   /**
    * @param {import("./actions.js").Actions} actions
-   * @param {HTMLElement} opener  gets the focus back
+   * @param {HTMLElement} opener  the element that gets the focus back
    */
   constructor(actions, opener) {
     this.actions = actions;

@@ -1,10 +1,10 @@
-// Making and changing elements. Text from outside only ever becomes a text node or an attribute's value.
+// Creates and changes elements. Text from outside only becomes a text node or an attribute value.
 
 /** @typedef {Node | string | null | undefined | false} Child */
 
 /**
- * An element: `h("button", { class: "x", title: "t", onclick: act }, "Label")`. A property that is null, undefined or
- * false is left out, true is an attribute without value.
+ * Creates an element: `h("button", { class: "x", title: "t", onclick: act }, "Label")`. Properties that are null,
+ * undefined or false are left out; true makes an attribute without a value.
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
  * @param {Record<string, unknown>} [properties]
@@ -23,7 +23,7 @@ export function h(tag, properties = {}, ...children) {
 }
 
 /**
- * Writes only what differs: an untouched node costs no layout and keeps a selection in it.
+ * Sets the text if it differs: an unchanged node costs no layout and keeps the selection.
  * @param {Element} element
  * @param {string} text
  */
@@ -34,7 +34,7 @@ export function setText(element, text) {
 /**
  * @param {Element} element
  * @param {string} name
- * @param {string | number | boolean | null} value  null and false take the attribute away
+ * @param {string | number | boolean | null} value  null and false remove the attribute
  */
 export function setAttribute(element, name, value) {
   if (value === null || value === false) {
@@ -54,7 +54,7 @@ export function setShown(element, shown) {
 }
 
 /**
- * Makes the element's children these, moving as few as possible: one that stays keeps focus and hover.
+ * Sets the children of an element and moves as few as possible: a child that stays keeps focus and hover.
  * @param {Element} element
  * @param {ChildNode[]} children
  */
@@ -69,7 +69,7 @@ export function setChildren(element, children) {
 }
 
 /**
- * The address if a page may go there; the kernel has judged it too.
+ * The URL if it is safe to open, else null; the kernel has checked it too.
  * @param {unknown} url
  * @returns {string | null}
  */
@@ -88,7 +88,7 @@ export function safeImageUrl(url) {
 }
 
 /**
- * A link that opens beside the notebook; text alone where the address is refused.
+ * A link that opens in a new tab; only the text if the URL is not safe.
  * @param {unknown} url
  * @param {string} text
  * @returns {HTMLElement}
@@ -111,7 +111,7 @@ export function stateName(state) {
 }
 
 /**
- * A state's shape. Its name is beside it in words, or in the row's label: readers skip it.
+ * The shape of a state. Screen readers skip it, because the state is also in the text or in the label of the row.
  * @param {string} state
  */
 export function shape(state) {
@@ -119,7 +119,7 @@ export function shape(state) {
 }
 
 /**
- * An icon by name, or a lettered badge; null for none.
+ * A named icon or a badge with a letter; null if there is neither.
  * @param {import("./store.js").Icon} icon
  */
 export function iconElement(icon) {
@@ -134,8 +134,8 @@ export function iconElement(icon) {
 }
 
 /**
- * JupyterLab's shortcuts are single letters ("b" makes a cell), and most of them ask for nothing but an element that
- * has the focus: each that gets it must say itself that it takes none.
+ * Disables JupyterLab's shortcuts, which are single letters ("b" adds a cell) and apply to most elements with the
+ * focus. JupyterLab checks only the focused element itself, so each one gets the attribute.
  * @param {HTMLElement} root
  */
 export function keepShortcutsAway(root) {
@@ -145,7 +145,7 @@ export function keepShortcutsAway(root) {
 }
 
 /**
- * A sentence with what stands between backticks as code.
+ * A text as nodes; text between backticks becomes code.
  * @param {string} text
  * @returns {Node[]}
  */

@@ -1,4 +1,4 @@
-// Times and numbers as people write them: the same words as view/words.py.
+// Times and numbers as text, the same as view/words.py.
 
 const MINUTE = 60;
 const HOUR = 3600;
@@ -6,7 +6,7 @@ const DAY = 86400;
 const WHOLE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 
 /**
- * A whole number with its thousands set apart.
+ * An integer with thousands separators.
  * @param {number} count
  */
 export function grouped(count) {
@@ -22,7 +22,7 @@ export function plural(count, word) {
 }
 
 /**
- * A length of time in two units at most: `4 ms`, `3.2 s`, `3 min 12 s`, `1 d 2 h`.
+ * A duration in at most two units: `4 ms`, `3.2 s`, `3 min 12 s`, `1 d 2 h`.
  * @param {number} seconds
  */
 export function duration(seconds) {
@@ -33,7 +33,7 @@ export function duration(seconds) {
 }
 
 /**
- * How long something has taken up to now, in whole seconds: tenths would flicker.
+ * The duration of something still running, in whole seconds: tenths would flicker.
  * @param {number} seconds
  */
 export function ticking(seconds) {
@@ -62,7 +62,7 @@ function twoUnits(whole, large, name, small, smallName) {
 }
 
 /**
- * How far off an instant is: `in 1 min 30 s`, `in 5 s`, `now`.
+ * The time until an instant: `in 1 min 30 s`, `in 5 s`, `now`.
  * @param {number} seconds
  */
 export function remaining(seconds) {
@@ -70,7 +70,7 @@ export function remaining(seconds) {
 }
 
 /**
- * How long something will probably take yet, as roughly as that is known.
+ * An estimated remaining time, rounded as its precision deserves.
  * @param {number} seconds
  */
 export function probablyLeft(seconds) {
@@ -81,7 +81,7 @@ export function probablyLeft(seconds) {
 }
 
 /**
- * How many there are in a time: `412/s`, `2.5/s`, `24/min`.
+ * A rate: `412/s`, `2.5/s`, `24/min`.
  * @param {number} perSecond
  */
 export function rate(perSecond) {
@@ -90,7 +90,7 @@ export function rate(perSecond) {
   return `${count >= 9.95 ? grouped(count) : Number(count.toFixed(1))}/${name}`;
 }
 
-/** The order in which states are told. */
+/** The order in which counts of states are shown. */
 export const STATE_ORDER = [
   "completed",
   "failed",

@@ -1,13 +1,13 @@
-// The head of a run: what it is, how it stands, what can be done with it.
+// The header of a run: title, status, hints and actions.
 
 import { Button } from "./button.js";
 import { errorElements } from "./details.js";
 import { h, setAttribute, setChildren, setShown, setText, shape, stateName, withCode } from "./dom.js";
 import { STATE_ORDER, duration, grouped, probablyLeft, ticking } from "./format.js";
 
-const OFFLINE = "Not connected to a kernel: this is the last state that was seen.";
+const OFFLINE = "Not connected to a kernel. This is the last known state.";
 
-/** Title, status and clock; the bar; hints; the buttons of the run. */
+/** The header: title, status and clock; progress bar; hints; buttons. */
 export class RunHeader {
   /**
    * @param {import("./store.js").Store} store
@@ -31,7 +31,7 @@ export class RunHeader {
     this.test = h("span", { class: "tnb-m", hidden: true }, "test run");
     this.status = h("span", { class: "tnb-w", role: "status" });
     this.elapsed = h("span", { class: "tnb-elapsed" });
-    this.left = h("span", { class: "tnb-eta", title: "Going by earlier runs of the job", hidden: true });
+    this.left = h("span", { class: "tnb-eta", title: "Estimated from earlier runs of the job", hidden: true });
     this.statuses = h("div", { class: "tnb-sts", role: "group", "aria-label": "Statuses", hidden: true });
     this.buttonBox = h("span", { class: "tnb-buttons", role: "group", "aria-label": "Actions on the run" });
     this.bar = h("div", { class: "tnb-bar", "aria-hidden": "true" });
@@ -152,16 +152,16 @@ export class RunHeader {
 
 /** @param {import("./store.js").Status} status */
 function statusElement({ state, label, share, percent, text }) {
-  const told = h("span", { class: "tnb-sd" });
+  const content = h("span", { class: "tnb-sd" });
   if (share !== null) {
     const filled = h("i");
     filled.style.width = `${(100 * share).toFixed(1)}%`;
     const bar = { class: "tnb-pb", role: "progressbar", "aria-label": label, "aria-valuenow": Math.round(100 * share) };
-    told.append(h("span", bar, filled), h("span", { class: "tnb-m" }, percent));
+    content.append(h("span", bar, filled), h("span", { class: "tnb-m" }, percent));
   }
-  if (text) told.append(h("span", { class: "tnb-m", title: text }, text));
+  if (text) content.append(h("span", { class: "tnb-m", title: text }, text));
   const name = h("span", { class: "tnb-n", title: label }, label);
-  return h("div", { class: `tnb-st tnb-st-${stateName(state)}` }, shape(state), name, told);
+  return h("div", { class: `tnb-st tnb-st-${stateName(state)}` }, shape(state), name, content);
 }
 
 const BAR_ORDER = ["replayed", "completed", "failed", "running", "retrying", "waiting", "unfinished", "canceled"];

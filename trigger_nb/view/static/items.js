@@ -1,28 +1,28 @@
-// The items of a map: in which order they are shown, and what stands for those that the kernel keeps back.
+// The items of a map: their order, and the lines that count the items that the kernel has not sent.
 //
-// Failures come first, then what is under way, each in a place of its own: the next item takes the place of
-// one that is done, and no other row moves. While somebody points at the list, no row moves at all.
+// Failed items come first, then active ones. Each active item has a fixed place: the next item takes the place of
+// one that is done, and no other row moves. While the pointer moves over the list, no row moves at all.
 
 import { STATES } from "./dom.js";
 import { STATE_ORDER, grouped } from "./format.js";
 import { Row } from "./rows.js";
 
-const HELD_FOR = 4000; // ms since the pointer moved
+const HELD_FOR = 4000; // ms after the last move of the pointer
 const FOLDED = new Set(SHARED.folded);
 
-/** What one view shows of the items of its maps. */
+/** The map items that one view shows. */
 export class Items {
   /** @param {import("./store.js").Store} store */
   constructor(store) {
     this.store = store;
     this.heldUntil = 0;
-    /** Whether the last order was one that was held. */
+    /** Whether rows kept their places in the last order. */
     this.wasHeld = false;
-    /** By map: the items as they were shown last. @type {Map<number, Row[]>} */
+    /** By map: the items in their last order. @type {Map<number, Row[]>} */
     this.last = new Map();
-    /** The lines that stand for others, by number. @type {Map<number, Row>} */
+    /** The lines that count other items, by number. @type {Map<number, Row>} */
     this.lines = new Map();
-    /** The line by which more was asked for, and where it stood. @type {{ index: number, place: number } | null} */
+    /** The line that was used to request more items, and its place. @type {{ index: number, place: number } | null} */
     this.asked = null;
   }
 
@@ -32,12 +32,12 @@ export class Items {
     return Date.now() < this.heldUntil;
   }
 
-  /** Somebody points at the list, or does not any more. @param {boolean} on */
+  /** The pointer has moved over the list, or has left it. @param {boolean} on */
   hold(on) {
     this.heldUntil = on ? Date.now() + HELD_FOR : 0;
   }
 
-  /** Whether rows have kept their places for somebody who does not point at them any more. */
+  /** Whether rows have kept their places, and the pointer is gone. */
   get isOverdue() {
     return this.wasHeld && !this.held;
   }
@@ -58,7 +58,7 @@ export class Items {
   }
 
   /**
-   * Each stays where it is, even one that has gone.
+   * All rows keep their places, even removed ones.
    * @param {Row[]} last
    * @param {Row[]} fresh
    */
@@ -86,10 +86,10 @@ export class Items {
     return [...failed, ...underWay, ...begun, ...rows.filter((row) => FOLDED.has(row.state))];
   }
 
-  // --- what is kept back ---
+  // --- items that the kernel has not sent ---
 
   /**
-   * A line for each state.
+   * The lines that count unsent items, one for each state.
    * @param {Row} map
    */
   rests(map) {
@@ -110,12 +110,12 @@ export class Items {
     const name = `${grouped(count)}${more} ${state}`;
     if (name !== line.name || replayed !== line.rest["replayed"]) line.version += 1;
     const marks = replayed ? [replayed === count ? "replayed" : `${grouped(replayed)} replayed`] : [];
-    const told = { kind: "rest", name, state, marks, replayed: replayed > 0, rest: { [state]: count, replayed } };
-    return Object.assign(line, told, { parent: map });
+    const fields = { kind: "rest", name, state, marks, replayed: replayed > 0, rest: { [state]: count, replayed } };
+    return Object.assign(line, fields, { parent: map });
   }
 
   /**
-   * Items, and what stands for others: for failures after them, for the rest at the end.
+   * Adds the lines that count other items: after the failed items for failures, at the end for other states.
    * @param {Row[]} rows
    * @param {Row[]} rests
    */
@@ -128,7 +128,7 @@ export class Items {
   }
 
   /**
-   * Has the kernel send the next of those that a line stands for.
+   * Requests the next of the items that a line counts.
    * @param {Row} line
    * @param {number} place
    */
@@ -144,7 +144,7 @@ export class Items {
   }
 
   /**
-   * Where the keyboard is when what was asked for has come: on the first of them.
+   * The active row after requested items have arrived: the first of these items.
    * @param {number | null} active
    * @param {import("./outline.js").Line[]} lines
    * @param {Map<number, number>} places

@@ -1,8 +1,8 @@
-// The tree's keyboard, as the ARIA practices describe it for a tree.
+// The keys of the tree, as the ARIA practices define them.
 
-const TYPE_AHEAD = 700; // ms between two letters of one word
+const TYPE_AHEAD = 700; // maximum ms between two letters of a word
 
-/** Moves through the lines of a Tree by keys. */
+/** Handles the keys of a Tree. */
 export class TreeKeys {
   /** @param {import("./tree.js").Tree} tree */
   constructor(tree) {
@@ -92,7 +92,7 @@ export class TreeKeys {
   }
 
   /**
-   * The next row whose name begins with what has been typed; one letter again and again goes through them.
+   * Selects the next row whose name begins with the typed text; repeating one letter cycles through the rows.
    * @param {string} key
    */
   typeAhead(key) {

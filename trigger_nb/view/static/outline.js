@@ -1,40 +1,40 @@
-// What one view shows of a store: which rows are open, filtered and visible, and which one is chosen.
+// The state of one view of a run: open rows, filter, visible lines and the active row.
 
 import { Items } from "./items.js";
 
 /** @typedef {import("./store.js").Row} Row */
 
-const FOLDED_FROM = 50; // more children than this, and a scope starts folded
-const LARGE_RUN = 200; // more rows than this, and every scope below the first level does
+const FOLDED_FROM = 50; // a scope with more children starts folded
+const LARGE_RUN = 200; // in a run with more rows, every scope below the first level starts folded
 
 /** One line of the list. @typedef {{ row: Row, depth: number, position: number, siblings: number }} Line */
 
-/** The visible lines of a run, in order, made anew when rows, folding or filter have changed. */
+/** The visible lines of a run, in order; computed again when rows, folding or filter have changed. */
 export class Outline {
   /** @param {import("./store.js").Store} store */
   constructor(store) {
     this.store = store;
-    /** The index of the row that the keyboard is on. @type {number | null} */
+    /** The index of the active row, which the keyboard controls. @type {number | null} */
     this.active = null;
-    /** Whether the active row's details are shown. */
+    /** Whether the details of the active row are shown. */
     this.detailed = false;
     this.text = "";
-    /** Show only these; all when empty. @type {Set<string>} */
+    /** The states to show; all if empty. @type {Set<string>} */
     this.states = new Set();
     this.replayedOnly = false;
-    /** Goes up with each change of the filter. */
+    /** Incremented by each change of the filter. */
     this.filterVersion = 0;
-    /** Keep the row that last became active in view. */
+    /** Whether to keep the row that started last in view. */
     this.following = !store.header.ended;
     this.items = new Items(store);
 
-    /** What a person has folded (false) or unfolded (true), by index. @type {Map<number, boolean>} */
+    /** Scopes that the user has folded (false) or unfolded (true), by index. @type {Map<number, boolean>} */
     this.chosen = new Map();
-    /** The same while a filter is on. @type {Map<number, boolean>} */
+    /** The same while a filter is set. @type {Map<number, boolean>} */
     this.chosenInFilter = new Map();
-    /** How many rows below a scope pass the filter, by index. @type {Map<number, number>} */
+    /** The number of rows below a scope that pass the filter, by index. @type {Map<number, number>} */
     this.hitsBelow = new Map();
-    /** How many rows pass the filter. */
+    /** The number of rows that pass the filter. */
     this.hits = 0;
 
     /** @type {Line[]} */
@@ -55,7 +55,7 @@ export class Outline {
   }
 
   /**
-   * Where a row stands in the list; -1 when it is not visible.
+   * The place of a row in the list; -1 if it is not visible.
    * @param {number | null} index
    */
   place(index) {
@@ -69,7 +69,7 @@ export class Outline {
   }
 
   /**
-   * A row by its number: also a line that counts others, or an item that has just gone.
+   * A row by its number, including lines that count other items and items just removed.
    * @param {number} index
    * @returns {Row | null}
    */
@@ -83,7 +83,7 @@ export class Outline {
     return row?.kind === "rest" ? null : row;
   }
 
-  /** To be called after folding or filter have changed. */
+  /** Must be called after a change of folding or filter. */
   changed() {
     this.madeFor = -1;
     this.store.notify();
@@ -120,7 +120,7 @@ export class Outline {
   }
 
   /**
-   * Every scope, or those beside a row.
+   * Opens or folds all scopes, or those among `rows`.
    * @param {boolean} open
    * @param {Row[]} [rows]
    */
@@ -135,7 +135,7 @@ export class Outline {
   }
 
   /**
-   * Opens what a row is folded into, and takes away a filter that hides it.
+   * Makes a row visible: opens its ancestors, and clears a filter that hides it.
    * @param {Row} row
    */
   reveal(row) {
@@ -188,8 +188,8 @@ export class Outline {
   }
 
   /**
-   * The next row that failed by itself, after the active one and around the end; scopes that failed with it are
-   * passed over.
+   * The next failed row after the active one, from the start again after the end; scopes that failed because of a
+   * subtask are skipped.
    * @returns {Row | null}
    */
   nextFailure() {
@@ -252,7 +252,7 @@ export class Outline {
   }
 
   /**
-   * The lines of a map that count what the kernel keeps back, as far as the filter lets them through.
+   * The lines that count unsent items of a map, as far as they pass the filter.
    * @param {Row} scope
    */
   restsShown(scope) {
@@ -266,7 +266,7 @@ export class Outline {
   /**
    * @param {Row} scope
    * @param {number} depth
-   * @param {boolean} all  show every child: no filter, or the scope itself was what was looked for
+   * @param {boolean} all  whether to show all children: there is no filter, or the scope itself passes it
    */
   addLines(scope, depth, all) {
     let shown = this.inScope(scope);
@@ -283,7 +283,7 @@ export class Outline {
 const searchTexts = new WeakMap();
 
 /**
- * What the filter looks into: name, key, error, properties and marks.
+ * The text that the filter searches: name, key, error, properties and marks.
  * @param {Row} row
  */
 function searchText(row) {

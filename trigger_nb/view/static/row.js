@@ -7,7 +7,7 @@ import { paintBar } from "./timeline.js";
 const DEEPEST_INDENT = 14;
 const OVERDUE = 2; // seconds
 
-/** The elements of one row. They stay with it while it is in view, and only what differs is written. */
+/** The elements of one row. They belong to the row while it is in view; only differences are written. */
 export class RowElement {
   constructor() {
     this.fold = h("span", { class: "tnb-chev" });
@@ -30,13 +30,13 @@ export class RowElement {
     const ends = [this.properties, this.error];
     this.left = h("span", { class: "tnb-left" }, this.fold, this.shape, this.icon, ...texts, ...ends);
     this.element = h("div", { class: "tnb-row", role: "treeitem" }, this.left, this.cell, this.took);
-    /** What it was painted from. */
+    /** The values that the row was last painted from. */
     this.painted = "";
     this.iconPainted = "";
     this.propertiesPainted = "";
     this.countsPainted = "";
-    /** What is said beside the bar. */
-    this.progressTold = { count: "", text: "", rate: "" };
+    /** The texts beside the progress bar. */
+    this.progressTexts = { count: "", text: "", rate: "" };
     /** @type {import("./store.js").Row | null} */
     this.row = null;
   }
@@ -135,7 +135,7 @@ export class RowElement {
       setChildren(this.progress, failed ? [this.progressBar, this.progressFailed] : [this.progressBar]);
     }
     const count = row.progress ? amount(done) + (total ? ` of ${amount(total)}` : "") : "";
-    this.progressTold = { count, text, rate: perSecond ? rate(perSecond) : "" };
+    this.progressTexts = { count, text, rate: perSecond ? rate(perSecond) : "" };
   }
 
   /** @param {import("./store.js").Row} row */
@@ -147,13 +147,13 @@ export class RowElement {
   }
 
   /**
-   * What is in a folded scope, by state; in a map while it goes on, for then it tells how it ended.
+   * Counts by state: of a folded scope, and of a running map (an ended map has its counts in the marks).
    * @param {import("./store.js").Row} row
    * @param {boolean} folded
    */
   paintCounts(row, folded) {
-    const told = row.isMap ? row.progress !== null : folded;
-    const states = row.isScope && row.kind !== "rest" && told ? STATE_ORDER.filter((state) => row.below[state] > 0) : [];
+    const isCounted = row.isMap ? row.progress !== null : folded;
+    const states = row.isScope && row.kind !== "rest" && isCounted ? STATE_ORDER.filter((state) => row.below[state] > 0) : [];
     const painted = states.map((state) => `${state} ${row.below[state]}`).join();
     if (painted === this.countsPainted) return;
     this.countsPainted = painted;
@@ -165,12 +165,12 @@ export class RowElement {
   }
 
   /**
-   * What is probably left is counted down here. When nothing came for long, speed and end are untrue.
+   * Counts the remaining time down. If no update has come for long, rate and end are out of date and not shown.
    * @param {import("./store.js").Row} row
    * @param {import("./store.js").Store} store
    */
   paintProgressText(row, store) {
-    const { count, rate, text } = this.progressTold;
+    const { count, rate, text } = this.progressTexts;
     const ends = row.progress?.[5] ?? null;
     const left = ends === null || !store.header.ticking ? null : ends - store.sinceBase();
     const foreseen = left === null ? [rate] : left < -OVERDUE ? [] : [rate, probablyLeft(left)];
@@ -190,7 +190,7 @@ export class RowElement {
 }
 
 /**
- * A text that takes no room when there is none.
+ * Sets a text, and hides the element if the text is empty.
  * @param {HTMLElement} element
  * @param {string} text
  */
@@ -218,16 +218,16 @@ function amount(value) {
 }
 
 /**
- * What a screen reader says of a row: its clock is left out, as it would be read anew all the time.
+ * The text of a row for screen readers, without its clock, which would be read again and again.
  * @param {import("./store.js").Row} row
  */
 function accessibleName(row) {
-  const told = [row.state, row.name, row.key, row.level, ...attemptMark(row), ...row.marks, row.error];
-  return [...new Set(told)].filter(Boolean).join(", ");
+  const texts = [row.state, row.name, row.key, row.level, ...attemptMark(row), ...row.marks, row.error];
+  return [...new Set(texts)].filter(Boolean).join(", ");
 }
 
 /**
- * A property with its label; in a row its link is no stop for the Tab key, the details have it again.
+ * A property with its label. In a row, the Tab key skips its link, which the details contain too.
  * @param {import("./store.js").Property} property
  * @param {boolean} inRow
  */

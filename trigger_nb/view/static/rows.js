@@ -1,11 +1,11 @@
-// The rows of a run as a tree, kept up to date by what the kernel tells of each.
+// The rows of a run as a tree, updated by the messages of the kernel.
 
 import { STATES } from "./dom.js";
 
 /** @typedef {"" | string | [letter: string, colour: string]} Icon */
 /** @typedef {[label: string, text: string, url?: string, image?: string]} Property */
 /**
- * Of a map: how many of those done have failed, how many it does a second, and when it will probably be done.
+ * The progress of a row. For a map also: failed items among those done, items per second, and the expected end.
  * @typedef {[done: number, total: number | null, text: string, failed?: number, rate?: number | null, ends?: number | null]} Progress
  */
 /**
@@ -44,12 +44,12 @@ export class Row {
     this.index = index;
     /** @type {Row | null} */
     this.parent = null;
-    /** In the order of display once `RowSet.sorted` has been asked. @type {Row[]} */
+    /** Sorted for display by `RowSet.sorted`. @type {Row[]} */
     this.children = [];
     this.unsorted = false;
-    /** How many of the rows below are in which state. @type {Record<string, number>} */
+    /** The number of rows below, by state. @type {Record<string, number>} */
     this.below = {};
-    /** Goes up with each change of the row or of a count below it. */
+    /** Incremented by each change of the row or of its counts. */
     this.version = 0;
 
     this.name = DEFAULTS.name;
@@ -77,30 +77,30 @@ export class Row {
     return this.kind === "map";
   }
 
-  /** Whether it is a map of so many items that the kernel keeps most of them back. */
+  /** Whether this is a large map, most of whose items the kernel does not send. */
   get folds() {
     return this.isMap && (this.keepsBack || Math.max(this.children.length, this.progress?.[1] ?? 0) > SHARED.listed);
   }
 
-  /** Whether there are items that the kernel keeps back. */
+  /** Whether there are items that the kernel has not sent. */
   get keepsBack() {
     for (const _ in this.rest) return true;
     return false;
   }
 
-  /** Whether it has others in it, here or in the kernel. */
+  /** Whether there are rows below, sent or not. */
   get isScope() {
     return this.children.length > 0 || this.keepsBack;
   }
 
-  /** 0 for a row of the run itself. */
+  /** 0 for a task of the run function. */
   get depth() {
     let depth = 0;
     for (let row = this.parent; row && row.parent; row = row.parent) depth += 1;
     return depth;
   }
 
-  /** Whether its clock goes on. */
+  /** Whether the duration still increases. */
   get ticking() {
     return this.duration === null && this.start !== null && ACTIVE.has(this.state);
   }
@@ -115,7 +115,7 @@ const FIELDS = /** @type {Record<string, keyof Fields>} */ (
 const DEFAULTS = /** @type {Fields} */ (Object.fromEntries(Object.values(SHARED.fields)));
 
 /**
- * Rows travel in groups of the same fields: the fields' names, then the values of each row.
+ * Unpacks rows, which are sent in groups with the same fields: a list of the names, then a list of values for each row.
  * @param {PackedRows[]} groups
  * @returns {Generator<WireRow>}
  */
@@ -135,25 +135,25 @@ export class RowSet {
     this.root = new Row(-1);
     /** @type {Map<number, Row>} */
     this.byIndex = new Map([[-1, this.root]]);
-    /** The row that last began or became active. @type {Row | null} */
+    /** The row that last started or became active. @type {Row | null} */
     this.lastActive = null;
-    /** Whether any row has had an icon: then all keep room for one. */
+    /** Whether any row has had an icon; then all rows reserve space for one. */
     this.hasIcons = false;
     this.hasMaps = false;
   }
 
-  /** How many rows there are here. */
+  /** The number of rows that were sent. */
   get size() {
     return this.byIndex.size - 1;
   }
 
-  /** How many there are, with those that the kernel keeps back. */
+  /** The number of all rows, including those not sent. */
   get total() {
     return Object.values(this.root.below).reduce((sum, count) => sum + count, 0);
   }
 
   /**
-   * A row's children in the order of display.
+   * The children of a row, in the order of display.
    * @param {Row} scope
    */
   sorted(scope) {
@@ -165,13 +165,13 @@ export class RowSet {
   }
 
   /**
-   * Takes over what is told of a row.
+   * Applies the sent fields of a row.
    * @param {WireRow} wire
    */
   put(wire) {
     const known = this.byIndex.get(wire.i);
     const row = known ?? this.added(wire.i, wire.p ?? -1);
-    // A row that was put in for a lost parent is told where it belongs only when it comes itself.
+    // A row created as a placeholder for a missing parent gets its place only when it arrives itself.
     if (known && wire.p !== undefined) this.moved(known, this.byIndex.get(wire.p) ?? this.added(wire.p, -1));
     const state = row.state;
     const order = row.order;
@@ -196,7 +196,7 @@ export class RowSet {
   }
 
   /**
-   * Takes a row out, with all that is in it.
+   * Removes a row, with all rows below it.
    * @param {number} index
    */
   remove(index) {
@@ -265,7 +265,7 @@ export class RowSet {
   }
 
   /**
-   * Those that the kernel keeps back are below their map, too.
+   * Counts unsent items in their map and its ancestors too.
    * @param {Row} row
    * @param {Record<string, number>} rest
    * @param {number} sign
@@ -286,7 +286,7 @@ export class RowSet {
 }
 
 /**
- * How many there are of each state, of a row and what is in it.
+ * The number of rows in each state, of a row and all rows below it.
  * @param {Row} row
  */
 function tallyOf(row) {
@@ -296,7 +296,7 @@ function tallyOf(row) {
 }
 
 /**
- * Rows of one message come in any order.
+ * Whether row `a` started before row `b`: the rows of one message come in any order.
  * @param {Row} a
  * @param {Row} b
  */

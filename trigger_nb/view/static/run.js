@@ -1,4 +1,4 @@
-// One run: its parts put together, and kept over what the notebook does to the page.
+// The view of one run, which survives changes of the page by the notebook.
 
 import { Actions } from "./actions.js";
 import { DetailsPane } from "./details.js";
@@ -12,17 +12,17 @@ import { Tree, everyTick } from "./tree.js";
 
 /** @typedef {import("./store.js").Channel} Channel */
 
-const FAULT = "A fault of the display: what is shown may be old. The run is not affected.";
+const FAULT = "The display has failed and may be out of date. The run is not affected.";
 
 /** @type {WeakMap<Channel, Shown>} */
 const shownRuns = new WeakMap();
 
 /**
- * Shows a channel's run in an element. Where an earlier view of it has lost its place in the page, that view moves
- * here with all that a person has done to it; else there is one more view.
+ * Shows the run of a channel in an element. If an earlier view is no longer in the page, it moves to this element and
+ * keeps its state; otherwise a new view is made.
  * @param {Channel} channel
  * @param {HTMLElement} element
- * @returns {() => void}  to be called when the element goes away
+ * @returns {() => void}  to be called when the element is removed
  */
 export function mountRun(channel, element) {
   let shown = shownRuns.get(channel);
@@ -30,7 +30,7 @@ export function mountRun(channel, element) {
   return shown.show(element);
 }
 
-/** Ends all views of a channel's run. @param {Channel} channel */
+/** Closes all views of the run of a channel. @param {Channel} channel */
 export function closeRun(channel) {
   shownRuns.get(channel)?.close();
   shownRuns.delete(channel);
@@ -41,11 +41,11 @@ class Shown {
   /** @param {Channel} channel */
   constructor(channel) {
     this.store = new Store(channel);
-    /** Where views belong; an element is kept as long as its notebook keeps it. @type {Map<HTMLElement, RunView>} */
+    /** The views by their element. @type {Map<HTMLElement, RunView>} */
     this.places = new Map();
-    /** A view whose place was taken away. @type {RunView | null} */
+    /** A view whose element was removed. @type {RunView | null} */
     this.spare = null;
-    /** Elements whose view has moved on. @type {WeakRef<HTMLElement>[]} */
+    /** Elements whose view has moved to another element. @type {WeakRef<HTMLElement>[]} */
     this.left = [];
     this.stopTicking = everyTick(() => this.tick());
   }
@@ -73,14 +73,14 @@ class Shown {
     view.appeared();
   }
 
-  /** A view that is not in the page any more, taken out of its old place. */
+  /** A view that is no longer in the page, removed from its element. */
   spareView() {
     const spare = this.spare;
     this.spare = null;
     if (spare) return spare;
     for (const [element, view] of this.places) {
       if (element.isConnected) continue;
-      // A notebook may bring an element back that it took out while it was scrolled away: see `tick`.
+      // A notebook removes an element that is scrolled out of view, and may insert it again: see `tick`.
       this.places.delete(element);
       this.left.push(new WeakRef(element));
       return view;
@@ -122,7 +122,7 @@ class RunView {
     this.removeAxis = null;
     this.wasEnded = store.header.ended;
     this.closing = new AbortController();
-    /** What has the focus, should the notebook move us. @type {HTMLElement | null} */
+    /** The element with the focus, for when the notebook moves the view. @type {HTMLElement | null} */
     this.focused = null;
 
     this.axis = h("div", { class: "tnb-axis", hidden: true });
@@ -149,12 +149,12 @@ class RunView {
     signal.addEventListener("abort", this.store.subscribe(() => this.render()));
     this.root.addEventListener("focusin", (event) => (this.focused = /** @type {HTMLElement} */ (event.target)));
     this.root.addEventListener("focusout", () => {
-      // Taken out of the page it has lost the focus too, but not by anyone's will.
+      // An element removed from the page loses the focus too, but not because of the user.
       setTimeout(() => {
         if (this.root.isConnected && !this.root.contains(document.activeElement)) this.focused = null;
       });
     });
-    // Out of the page and back in: the browser has forgotten how far the list was scrolled.
+    // When the view is removed and inserted again, the browser forgets the scroll position of the list.
     let width = 0;
     const sizes = new ResizeObserver(([entry]) => {
       if (entry.contentRect.width !== width) this.render();
@@ -173,10 +173,10 @@ class RunView {
     this.root.remove();
   }
 
-  /** The root has been put into the page, perhaps once more. */
+  /** The root has been inserted into the page, perhaps not for the first time. */
   appeared() {
     this.render();
-    this.store.notify(); // the notebook may move us once more, which takes the list back to its top
+    this.store.notify(); // the notebook may move the view again, which resets the scroll position
     if (this.focused && !this.root.contains(document.activeElement)) this.focused.focus({ preventScroll: true });
   }
 
@@ -191,7 +191,7 @@ class RunView {
     setAttribute(this.root, "aria-label", `Run ${title}`);
     if (this.wasEnded && !ended) this.outline.following = true;
     this.wasEnded = ended;
-    this.tree.render(); // first: it reads the layout, which the others then change
+    this.tree.render(); // first, because it reads the layout, which the others change
     this.header.render();
     this.toolbar.render();
     this.details.render();

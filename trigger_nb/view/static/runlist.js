@@ -1,11 +1,11 @@
-// What is known of a list of runs: one page of it, which run is open, what has been asked of the kernel.
+// The state of a list of runs: the current page, the open run and the requests to the kernel.
 
 import { BUSY, BUSY_AFTER } from "./actions.js";
 
 /** @typedef {import("./store.js").Channel} Channel */
 /** @typedef {import("./store.js").Update} Update */
 /**
- * A run in a list; its texts are ready to be shown.
+ * A run in a list, as texts to display.
  * @typedef {object} RunLine
  * @property {string} id
  * @property {string} job
@@ -20,17 +20,17 @@ import { BUSY, BUSY_AFTER } from "./actions.js";
 /** @typedef {{ rows: RunLine[], total: number, offset: number, jobs: string[], statuses: string[] }} RunPage */
 /** @typedef {{ id: string, ok: boolean, text?: string, page?: RunPage }} ListAnswer */
 /**
- * What comes from the kernel: answers, and the updates of the run that is open.
+ * A message of the kernel: answers, and updates of the open run.
  * @typedef {{ answers?: ListAnswer[], open?: string, update?: Update }} ListMessage
  */
 
 export const PAGE_SIZE = SHARED.runsPerPage;
-const REFRESH_MOVING = 2000; // ms: while a run of the page is under way
+const REFRESH_MOVING = 2000; // ms, while a run of the page is active
 const REFRESH_RESTING = 10_000;
-const REFRESH_SHARE = 20; // the time that an answer took, times this, is the least pause after it
+const REFRESH_SHARE = 20; // the minimum pause after an answer is the time that it took, times this
 const UNDER_WAY = new Set(["running", "retrying", "waiting", "pending"]);
 
-/** The list, shared by all views of it. */
+/** A list of runs, shared by all its views. */
 export class RunList {
   /** @param {Channel} channel */
   constructor(channel) {
@@ -40,13 +40,13 @@ export class RunList {
     this.job = "";
     this.status = "";
     this.offset = 0;
-    /** The way to the run whose tree is shown. @type {RunChannel | null} */
+    /** The channel of the open run. @type {RunChannel | null} */
     this.opened = null;
-    /** What is to be done to a run, once that is confirmed. @type {{ op: string, run: string } | null} */
+    /** The action on a run that waits for confirmation. @type {{ op: string, run: string } | null} */
     this.asking = null;
-    /** Orders without an answer yet: `op run`. @type {Set<string>} */
+    /** Requested actions without an answer yet: `op run`. @type {Set<string>} */
     this.ordered = new Set();
-    /** What became of an order, where that is to be told. */
+    /** The result of an action, if there is something to tell. */
     this.note = "";
 
     /** @type {Set<() => void>} */
@@ -55,9 +55,9 @@ export class RunList {
     this.asked = new Map();
     this.count = 0;
     this.loadedAt = 0;
-    /** How long the kernel took for the last page, in milliseconds. */
+    /** The time that the kernel took for the last page, in milliseconds. */
     this.took = 0;
-    /** The last question for a page, while it has no answer. @type {Promise<ListAnswer> | null} */
+    /** The last request for a page while it has no answer. @type {Promise<ListAnswer> | null} */
     this.loading = null;
     this.stopListening = channel.listen(
       (message) => this.heard(/** @type {ListMessage} */ (/** @type {unknown} */ (message))),
@@ -115,7 +115,7 @@ export class RunList {
 
   // --- pages ---
 
-  /** Asks for the page; where it was asked for again meanwhile, only the last answer counts. */
+  /** Requests the page. If it was requested again meanwhile, only the last answer counts. */
   async load() {
     const { job, status, offset } = this;
     const loading = (this.loading = this.request({ t: "page", job, status, offset }));
@@ -137,7 +137,7 @@ export class RunList {
     }
   }
 
-  /** To be called every now and then: runs go on. A kernel that is busy, or has many runs to read, is asked less often. */
+  /** Requests the page again if it may be out of date. A slow kernel is asked less often. */
   refresh() {
     const isMoving = !this.loading && this.page?.rows.some((run) => UNDER_WAY.has(run.state));
     const pause = Math.max(isMoving ? REFRESH_MOVING : REFRESH_RESTING, REFRESH_SHARE * this.took);
@@ -174,7 +174,7 @@ export class RunList {
     this.notify();
   }
 
-  /** Shows no run's tree any more. */
+  /** Closes the open run. */
   shut() {
     if (!this.opened) return;
     this.opened = null;
@@ -183,7 +183,7 @@ export class RunList {
   }
 
   /**
-   * Asks whether it is to be done.
+   * Asks the user to confirm an action.
    * @param {string} op
    * @param {string} run
    */
@@ -192,7 +192,7 @@ export class RunList {
     this.notify();
   }
 
-  /** It is not to be done after all. */
+  /** Withdraws the question. */
   dismiss() {
     this.asking = null;
     this.notify();
@@ -212,9 +212,9 @@ export class RunList {
     const answer = await this.request({ t: "do", op, run });
     clearTimeout(busy);
     this.ordered.delete(name);
-    this.say(answer.text || (answer.ok ? "" : "That could not be done."));
+    this.say(answer.text || (answer.ok ? "" : "The action failed."));
     if (answer.ok && op === "delete" && this.opened?.run === run) this.shut();
-    // A new run is at the top.
+    // A new run is on the first page.
     if (answer.ok && op === "again") this.offset = 0;
     this.load();
   }
@@ -227,7 +227,7 @@ export class RunList {
 }
 
 /**
- * The way to one run of the list, through the list's own.
+ * The channel of one run of the list, which uses the channel of the list.
  * @implements {Channel}
  */
 export class RunChannel {

@@ -1,4 +1,4 @@
-// A table of runs; choosing one opens its tree below.
+// A table of runs; selecting a run opens its tree below.
 
 import { UNCONNECTED } from "./actions.js";
 import { Button } from "./button.js";
@@ -14,7 +14,7 @@ import { PAGE_SIZE, RunList } from "./runlist.js";
 const REFRESH_CHECK = 1000; // ms
 const COLUMNS = ["State", "Job", "Payload", "Status", "Started", "Duration", "Tasks", "Run", "Actions"];
 const TEXTS = /** @type {const} */ (["job", "payload", "status", "started", "duration", "counts"]);
-const OPS = ["retry", "again", "delete"]; // those there are icons of
+const OPS = ["retry", "again", "delete"]; // actions with an icon
 
 /** @type {WeakMap<import("./store.js").Channel, RunList>} */
 const runLists = new WeakMap();
@@ -23,7 +23,7 @@ const runLists = new WeakMap();
  * Shows a channel's list of runs in an element.
  * @param {import("./store.js").Channel} channel
  * @param {HTMLElement} element
- * @returns {() => void}  takes it away
+ * @returns {() => void}  removes the list
  */
 export function mountRuns(channel, element) {
   let list = runLists.get(channel);
@@ -34,7 +34,7 @@ export function mountRuns(channel, element) {
   return () => view.close();
 }
 
-/** Ends all views of a channel's list. @param {import("./store.js").Channel} channel */
+/** Closes all views of the list of a channel. @param {import("./store.js").Channel} channel */
 export function closeRuns(channel) {
   const list = runLists.get(channel);
   if (list?.opened) closeRun(list.opened);
@@ -49,11 +49,11 @@ class RunsView {
     this.list = list;
     /** @type {Map<string, RunRow>} */
     this.rows = new Map();
-    /** The run that the keyboard is on. @type {string | null} */
+    /** The active run, which the keyboard controls. @type {string | null} */
     this.active = null;
-    /** Its place, should it go away. */
+    /** Its place, for when it is removed. */
     this.activePlace = 0;
-    /** The run whose tree stands below. @type {RunChannel | null} */
+    /** The run whose tree is shown below. @type {RunChannel | null} */
     this.shown = null;
     this.leaveShown = () => {};
 
@@ -111,7 +111,7 @@ class RunsView {
     setText(this.note, list.channel.live() ? list.note : UNCONNECTED);
     setShown(this.note, this.note.textContent !== "");
     setShown(this.scroller, Boolean(page?.rows.length));
-    setText(this.empty, page ? (list.job || list.status ? "No run matches the filter" : "No runs yet") : "Reading the runs …");
+    setText(this.empty, page ? (list.job || list.status ? "No run matches the filter" : "No runs yet") : "Loading runs …");
     setShown(this.empty, !page?.rows.length);
     if (page) this.renderRows(page);
     this.renderShown();
@@ -147,11 +147,11 @@ class RunsView {
     this.rows = shown;
     setAttribute(this.table, "aria-rowcount", total + 1);
     setChildren(this.body, [...shown.values()].flatMap((row) => row.elements()));
-    // What had the focus is gone: a deleted run, or the question whether to delete it.
+    // The element with the focus is gone: a deleted run, or a question.
     if (hadFocus && !this.body.contains(document.activeElement)) this.focusActive();
   }
 
-  /** The tree of the chosen run. */
+  /** Shows the tree of the open run. */
   renderShown() {
     const { opened } = this.list;
     if (opened === this.shown) return;
@@ -168,7 +168,7 @@ class RunsView {
     this.leaveShown = mountRun(opened, this.place);
   }
 
-  // --- what a person does ---
+  // --- actions of the user ---
 
   /** @param {Event} event */
   runOf(event) {
@@ -265,7 +265,7 @@ class RunsView {
 
 // --- one row -------------------------------------------------------------------------------------------------------
 
-/** A run's line in the table, and below it the question whether to delete it. */
+/** The row of a run in the table, and below it a question to confirm an action. */
 class RunRow {
   /**
    * @param {string} run
@@ -284,7 +284,7 @@ class RunRow {
     this.duration = h("span");
     this.counts = h("span");
     this.actions = h("span", { class: "tnb-buttons" });
-    // The second of two quick clicks would order once more, and of the run that has moved to this place.
+    // The second click of a double click would act on the run that has moved to this place.
     this.actions.addEventListener("click", (event) => event.detail > 1 && event.stopPropagation(), true);
     const cells = [this.shape, this.job, this.payload, this.status, this.started, this.duration, this.counts, h("code", {}, run), this.actions];
     this.element = h(
@@ -293,7 +293,7 @@ class RunRow {
       ...cells.map((cell, at) => h("td", { role: "gridcell", class: `tnb-runs-${at}` }, cell)),
     );
     this.question = h("span");
-    /** By op: the button that means yes. @type {Record<string, Button>} */
+    /** By op: the button that confirms. @type {Record<string, Button>} */
     this.yes = {
       delete: new Button("Delete", () => void list.order("delete", run), { class: "tnb-danger" }),
       again: new Button("Run again", () => void list.order("again", run), { class: "tnb-main" }),
@@ -306,14 +306,14 @@ class RunRow {
     this.isAsking = false;
   }
 
-  /** What stands in the table. */
+  /** The elements in the table. */
   elements() {
     return this.isAsking ? [this.element, this.asking] : [this.element];
   }
 
   /**
    * @param {RunLine} line
-   * @param {number} place  among all runs
+   * @param {number} place  of the run among all runs
    * @param {boolean} isActive
    */
   paint(line, place, isActive) {
@@ -332,12 +332,12 @@ class RunRow {
     this.paintActions(line.actions, isActive);
     const asked = list.asking?.run === run ? list.asking.op : "";
     this.isAsking = asked !== "";
-    // A narrow list hides columns; one more than it shows would take room from the others.
+    // A narrow list hides columns: span only the visible ones, because more would take space from them.
     if (this.isAsking) this.askingCell.colSpan = [...this.element.cells].filter((cell) => cell.getClientRects().length).length;
     const [tasks] = /^[\d,]+ tasks?/.exec(line.counts) ?? [""];
     for (const op in this.yes) setShown(this.yes[op].element, op === asked);
     this.no.setLabel(asked === "delete" ? "Keep" : "No");
-    // Both cannot be undone: a new run repeats what its tasks do to the outside.
+    // Both actions cannot be undone: a new run repeats the side effects of its tasks.
     setText(this.question, asked === "delete" ? `Delete ${run}${tasks && ` with its ${tasks}`}?` : `Run all tasks again, in a new run with the payload of ${run}?`);
   }
 
@@ -372,7 +372,7 @@ class RunRow {
   }
 
   /**
-   * From the row to its buttons and back.
+   * Moves the focus between the row and its buttons.
    * @param {1 | -1} by
    */
   moveFocus(by) {
@@ -384,7 +384,7 @@ class RunRow {
 
 /**
  * @param {HTMLSelectElement} select
- * @param {string} all  what stands for no choice
+ * @param {string} all  the text of the option without a filter
  * @param {string[]} choices
  * @param {string} chosen
  */

@@ -1,4 +1,4 @@
-// What is known of one run: its rows and header, kept up to date by the kernel's messages. Shared by all views of it.
+// The data of one run: rows and header, updated by the messages of the kernel. Shared by all views of the run.
 
 import { RowSet, unpacked } from "./rows.js";
 
@@ -18,7 +18,7 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {string} [traceback]
  * @property {[label: string, error: ErrorData][]} [causes]
  * @property {ErrorData[]} [members]
- * @property {number} [more]  members that are not told
+ * @property {number} [more]  number of members left out
  */
 /**
  * @typedef {object} Section
@@ -39,17 +39,17 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {string} status
  * @property {string} state
  * @property {boolean} test
- * @property {number} base       epoch seconds that the rows' times are relative to
+ * @property {number} base       origin of the times of rows, in epoch seconds
  * @property {number | null} started
  * @property {number | null} elapsed  seconds, as of `at`
  * @property {number} at
  * @property {boolean} ticking
  * @property {boolean} ended
- * @property {string} began      date of the start, as text
- * @property {number | null} ends  when it will probably be done, epoch seconds
+ * @property {string} began      start of the run, as text
+ * @property {number | null} ends  expected end, in epoch seconds
  * @property {Status[]} statuses
- * @property {number} more_statuses  that are left out
- * @property {Record<string, number>} tally  all rows by state, how many were replayed, how many items of maps are to come
+ * @property {number} more_statuses  number of statuses left out
+ * @property {Record<string, number>} tally  number of rows by state, under "replayed", and of map items "to come"
  * @property {string} store
  * @property {string[]} hints
  * @property {ErrorData | null} error
@@ -57,7 +57,7 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {Action[]} actions
  * @property {Record<string, RowAction>} row_actions
  */
-/** A status of the run: its shape, its bar from 0 to 1. @typedef {{ state: string, label: string, share: number | null, percent: string, text: string }} Status */
+/** A status of the run; `share` is the filled part of its bar, from 0 to 1. @typedef {{ state: string, label: string, share: number | null, percent: string, text: string }} Status */
 /** @typedef {{ id: string, ok: boolean, text?: string, count?: number }} Answer */
 /**
  * @typedef {object} Update
@@ -67,12 +67,12 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {number} [now]
  * @property {Partial<Header>} [run]
  * @property {PackedRows[]} [rows]
- * @property {number[]} [gone]  items of maps that are only counted from now on
+ * @property {number[]} [gone]  rows to remove: map items that are only counted from now on
  * @property {Record<string, Details>} [details]
  * @property {Answer[]} [answers]
  */
 /**
- * The way to the kernel. `listen`'s second callback is called when `live()` may have changed.
+ * The connection to the kernel. The second callback of `listen` is called when `live()` may have changed.
  * @typedef {object} Channel
  * @property {Update | null} first
  * @property {(message: Record<string, unknown>) => void} send
@@ -88,17 +88,17 @@ export function guarded(work) {
     work();
     return true;
   } catch (error) {
-    // Once: a fault comes back with every message.
-    if (!faultTold) console.error("trigger_nb: a fault of the display; the run is not affected", error);
-    faultTold = true;
+    // Only once: the same error may return with every message.
+    if (!faultReported) console.error("trigger_nb: the display has failed; the run is not affected", error);
+    faultReported = true;
     return false;
   }
 }
 
-let faultTold = false;
+let faultReported = false;
 
 const HELLO_EVERY = 1000; // ms
-const LOST = "The kernel's answer was lost on its way. If it was not done, try again.";
+const LOST = "The answer of the kernel was lost. Check whether the action was performed, else try again.";
 
 /** @type {Header} */
 const EMPTY_HEADER = {
@@ -127,7 +127,7 @@ const EMPTY_HEADER = {
   row_actions: {},
 };
 
-/** Applies a channel's messages in order, and tells its views once a frame that something changed. */
+/** Applies the messages of a channel in order, and notifies the views at most once per frame. */
 export class Store {
   /** @param {Channel} channel */
   constructor(channel) {
@@ -137,34 +137,34 @@ export class Store {
     this.header = { ...EMPTY_HEADER };
     /** @type {Map<number, Details>} */
     this.details = new Map();
-    /** Goes up with each change of any row. */
+    /** Incremented by each change of any row. */
     this.version = 0;
-    /** Whether a message could not be taken in: what is shown may be wrong, until the next snapshot. */
+    /** Whether applying a message has failed: the data may be wrong until the next snapshot. */
     this.faulty = false;
 
-    /** The number of the last message that came in order. */
+    /** The number of the last message that arrived in order. */
     this.applied = 0;
-    /** A snapshot that is still coming in: shown when it is whole. @type {RowSet | null} */
+    /** An incomplete snapshot, which is shown when it is complete. @type {RowSet | null} */
     this.incoming = null;
     this.missed = false;
     this.lastHello = -Infinity;
     /** @type {number | undefined} */
     this.helloTimer = undefined;
 
-    /** The kernel's clock minus ours: the largest seen, as a late message makes it smaller. */
+    /** The kernel's clock minus the local clock: the largest difference seen, because a delayed message makes it smaller. */
     this.offset = -Infinity;
     this.lastNow = 0;
 
     /** @type {Set<() => void>} */
     this.listeners = new Set();
     this.frame = 0;
-    /** How many views show a row's details. @type {Map<number, number>} */
+    /** The number of views that show the details of a row. @type {Map<number, number>} */
     this.watched = new Map();
     /** @type {Map<string, (answer: Answer) => void>} */
     this.asked = new Map();
-    /** What the kernel looks for in the items that it keeps back. */
+    /** The text that the kernel searches in unsent items. */
     this.lookedFor = "";
-    /** Those that had no answer when a snapshot was asked for. @type {string[]} */
+    /** Requests that had no answer when a snapshot was requested. @type {string[]} */
     this.askedBefore = [];
 
     if (channel.first) this.receive({ ...channel.first, reset: true });
@@ -183,7 +183,7 @@ export class Store {
   }
 
   /**
-   * The kernel's clock, epoch seconds. It stands still where no kernel is connected.
+   * The kernel's clock, in epoch seconds. It does not advance while no kernel is connected.
    * @returns {number}
    */
   now() {
@@ -191,20 +191,20 @@ export class Store {
     return Date.now() / 1000 + this.offset;
   }
 
-  /** How long the run has lasted; null before it began. */
+  /** The duration of the run; null before its start. */
   elapsed() {
     const { elapsed, at, ticking } = this.header;
     if (elapsed === null || !ticking) return elapsed;
     return elapsed + Math.max(0, this.now() - at);
   }
 
-  /** Now, on the scale of the rows' times. */
+  /** The current time, relative to the origin of the times of rows. */
   sinceBase() {
     return this.now() - this.header.base;
   }
 
   /**
-   * How long a row has taken, up to now if it still runs; null for one that has not begun.
+   * The duration of a row, up to now while it runs; null before its start.
    * @param {Row} row
    */
   took(row) {
@@ -213,7 +213,7 @@ export class Store {
   }
 
   /**
-   * The callback runs once a frame when something changed.
+   * Calls the callback at most once per frame after changes.
    * @param {() => void} callback
    * @returns {() => void} ends it
    */
@@ -225,14 +225,14 @@ export class Store {
   // --- from the kernel ---
 
   /**
-   * A message that cannot be taken in must not end the channel.
+   * Applies a message; a failure must not end the connection.
    * @param {Update} update
    */
   receive(update) {
     const applied = guarded(() => this.apply(update));
     if (!applied || update.reset) this.faulty = !applied;
     if (!applied && !update.reset) {
-      // As good as lost. Not so a snapshot: the next one would hardly be better.
+      // Treat the message as lost. Except for a snapshot, because the next one would fail too.
       this.applied = 0;
       this.missed = true;
       this.hello();
@@ -249,7 +249,7 @@ export class Store {
     const rows = this.incoming ?? this.rows;
     for (const row of unpacked(update.rows ?? [])) rows.put(row);
     for (const index of update.gone ?? []) rows.remove(index);
-    // Later snapshots come in behind what is shown, and replace it when they hold as much: nothing jumps.
+    // A later snapshot replaces the shown rows only when it has as many, so that the view does not jump.
     if (this.incoming && (!update.more || rows.size >= this.rows.size)) this.rows = this.incoming;
     if (!update.more) this.incoming = null;
     for (const [index, details] of Object.entries(update.details ?? {})) this.details.set(Number(index), details);
@@ -260,7 +260,7 @@ export class Store {
   }
 
   /**
-   * Whether to apply it: a gap is told to the kernel, and what comes after it is shown meanwhile.
+   * Whether to apply a message. A gap is reported to the kernel; messages after it are shown meanwhile.
    * @param {Update} update
    */
   inOrder(update) {
@@ -268,7 +268,7 @@ export class Store {
       this.applied = update.n;
       this.missed = false;
     } else if (update.n <= this.applied) {
-      return false; // sent again for another front end of the same kernel
+      return false; // repeated for another front end of the same kernel
     } else {
       this.missed = true;
       this.hello();
@@ -288,7 +288,7 @@ export class Store {
     this.asked.delete(answer.id);
   }
 
-  /** The kernel takes messages in order: what was asked before the snapshot was has no answer to come. */
+  /** Ends requests that were sent before the snapshot was requested: the kernel answers in order. */
   giveUpAnswers() {
     for (const id of this.askedBefore) this.answered({ id, ok: false, text: LOST });
     this.askedBefore = [];
@@ -318,7 +318,7 @@ export class Store {
     }
   }
 
-  /** Says what has been applied, at most once a second, until nothing is missing. */
+  /** Reports the last applied message, at most once a second, until no message is missing. */
   hello() {
     if (this.helloTimer !== undefined) return;
     const wait = this.lastHello + HELLO_EVERY - Date.now();
@@ -329,7 +329,7 @@ export class Store {
       }, wait);
       return;
     }
-    // The kernel counts the pages: one that was loaded again cannot be reached by replacing outputs.
+    // The kernel counts pages, because replacing outputs does not reach a page that was loaded again.
     const isNew = this.lastHello === -Infinity;
     this.askedBefore = [...this.asked.keys()];
     this.lastHello = Date.now();
@@ -337,7 +337,7 @@ export class Store {
   }
 
   /**
-   * A question or an order; the answer may take as long as the kernel is busy.
+   * Sends a request. The answer may come only when the kernel is no longer busy.
    * @param {Record<string, unknown>} message
    * @returns {Promise<Answer>}
    */
@@ -350,7 +350,7 @@ export class Store {
   }
 
   /**
-   * A view shows this row's details from now on.
+   * A view has opened the details of a row.
    * @param {number} index
    */
   watch(index) {
@@ -371,7 +371,7 @@ export class Store {
   }
 
   /**
-   * The next items of a map that are in a state; without one, those no more that were asked for.
+   * Requests the next items of a map in one state; without a state, withdraws requested items.
    * @param {Row} map
    * @param {string} [state]
    */
@@ -379,13 +379,13 @@ export class Store {
     this.send({ t: "items", i: map.index, ...(state && { s: state }) });
   }
 
-  /** Items of maps with this text in their names. @param {string} text */
+  /** Requests map items with this text in their names. @param {string} text */
   lookFor(text) {
     if (text !== this.lookedFor) this.send({ t: "find", text });
     this.lookedFor = text;
   }
 
-  /** After a new snapshot the kernel may have forgotten what is open here. */
+  /** Repeats the requests for details, which the kernel may have forgotten after a new snapshot. */
   watchAgain() {
     for (const index of this.watched.keys()) this.send({ t: "details", i: index, on: true });
   }

@@ -1,4 +1,4 @@
-// The rows as bars over time, and the critical path through them.
+// The rows as bars over time, with the critical path.
 
 import { duration, plural, ticking } from "./format.js";
 import { h, setAttribute, setChildren, setShown, setText, stateName } from "./dom.js";
@@ -10,19 +10,19 @@ import { holdersOf, isOneOfMany, isWaiting, placeOf, spanOf, spansOf, ticksOf, t
 /** @typedef {import("./timescale.js").Tick} Tick */
 /** @typedef {import("./timescale.js").TimeScale} TimeScale */
 /**
- * `rows`: the indices of all that lie on it, with those that hold others; `leaves`: what it consists of, in
- * the order of time, each for as long as it decided how long the run took; `seconds`: these together; `from`
- * and `to`: of all that it was chosen from.
+ * `rows`: the indices of all rows on the path, including scopes; `leaves`: the parts of the path in the order of
+ * time, each for the time in which it determined the duration of the run; `seconds`: their sum; `from` and `to`: the
+ * time span of all rows.
  * @typedef {{ rows: Set<number>, leaves: Span[], seconds: number, from: number, to: number }} CriticalPath
  */
 
 // --- the critical path ---------------------------------------------------------------------------------------------
 
-const SLACK = 0.002; // seconds: times come in whole milliseconds, so one may seem to begin before another ended
+const SLACK = 0.002; // seconds: times are rounded to milliseconds, so a task may seem to start before the previous one ended
 
 /**
- * The chain of tasks that decided how long the run took: from the one that ended last to the one that ended
- * last before that one began, and so on; then the same inside each of them. What runs ends now.
+ * The chain of tasks that determined the duration of the run: the task that ended last, before it the task that ended
+ * last before its start, and so on; then the same inside each of these tasks. Running tasks count as ending now.
  * @param {Iterable<Row>} rows
  * @param {number} now
  * @returns {CriticalPath}
@@ -43,19 +43,19 @@ export function criticalPath(rows, now) {
 }
 
 /**
- * What the last pass did itself; what it replayed only where it did nothing else.
+ * The tasks that ran in the last pass; replayed tasks only if nothing else ran.
  * @param {Span[]} spans
  */
 function ofOnePass(spans) {
   const met = spans.filter(({ row }) => row.kind !== "log" && row.state !== "not reached");
-  // What holds others is walked even where all of them are replayed.
+  // A scope is included even if all rows in it were replayed.
   const holders = holdersOf(met);
   const replayed = met.every(({ row }) => row.replayed || holders.has(row));
   return met.filter(({ row }) => row.replayed === replayed);
 }
 
 /**
- * The spans by what they lie in: the nearest row above that counts itself, or null for the run.
+ * The spans by their scope: the nearest ancestor among the spans, or null for the run.
  * @param {Span[]} spans
  */
 function scopesOf(spans) {
@@ -79,7 +79,7 @@ function scopesOf(spans) {
  * @param {number} to
  * @param {Map<Row | null, Span[]>} scopes
  * @param {CriticalPath} path
- * @returns {boolean}  whether there is one
+ * @returns {boolean}  whether there is a chain
  */
 function addChain(scope, from, to, scopes, path) {
   const spans = within(scopes.get(scope) ?? [], from, to);
@@ -97,8 +97,8 @@ function addChain(scope, from, to, scopes, path) {
 }
 
 /**
- * What of the spans lies between two instants, that which ended last at the end. Of those that ended together
- * one of no length may have followed the others; then the longest one counts.
+ * The spans cut to the time between two instants, sorted by their end. Among spans that ended together, one without a
+ * length comes last, because it may have followed the others; then the longest one.
  * @param {Span[]} spans
  * @param {number} from
  * @param {number} to
@@ -118,11 +118,11 @@ function rank({ from, to }) {
   return from === to ? Infinity : to - from;
 }
 
-// --- what is shared by all views of a run --------------------------------------------------------------------------
+// --- shared by all views of a run ----------------------------------------------------------------------------------
 
-const REFRESH_EVERY = 500; // ms: the scale and the path are worked out again at most that often
+const REFRESH_EVERY = 500; // ms: minimum time between two computations of scale and path
 const FASTEST_STEP = 50; // ms between two steps of a growing bar
-const TICK_WIDTH = 64; // pixels that a tick wants
+const TICK_WIDTH = 64; // pixels for one tick
 
 /** @type {WeakMap<Store, Timeline>} */
 const timelines = new WeakMap();
@@ -134,7 +134,7 @@ function timelineOf(store) {
   return timeline;
 }
 
-/** The scale and the critical path of a run, and the bars and axes that are drawn by them. */
+/** The scale and the critical path of a run, and the bars and axes drawn from them. */
 class Timeline {
   /** @param {Store} store */
   constructor(store) {
@@ -170,12 +170,12 @@ class Timeline {
     this.bars.clear();
   }
 
-  /** Whether bars grow by themselves. */
+  /** Whether bars grow with time. */
   get moves() {
     return this.store.header.ticking && this.store.channel.live();
   }
 
-  /** Draws what is to be drawn anew, and comes back when there may be more. */
+  /** Redraws if necessary, and schedules the next call. */
   changed() {
     const waits = this.moves || this.version !== this.store.version;
     if (waits && this.refreshIn() <= 0) this.refresh();
@@ -187,12 +187,12 @@ class Timeline {
     }, this.moves ? Math.min(this.stepTime(), this.refreshIn()) : this.refreshIn());
   }
 
-  /** In how many milliseconds the next refresh is due. */
+  /** Milliseconds until the next refresh. */
   refreshIn() {
     return this.refreshedAt + REFRESH_EVERY - Date.now();
   }
 
-  /** How long a bar takes to grow by a pixel. */
+  /** Milliseconds in which a bar grows by one pixel. */
   stepTime() {
     const width = Math.max(1, ...[...this.axes].map((axis) => axis.width));
     return Math.max(FASTEST_STEP, (this.scale.full / width) * 1000);
@@ -200,7 +200,7 @@ class Timeline {
 
   refresh() {
     this.measure();
-    // A view may be out of the page for a moment, and its bars with it.
+    // A view, with its bars, may be out of the page for a moment.
     const isShown = [...this.axes].some((axis) => axis.element.isConnected);
     for (const [cell, row] of this.bars) {
       if (cell.isConnected ? cell.hasChildNodes() : !isShown) this.paint(cell, row);
@@ -232,7 +232,7 @@ class Timeline {
    * @param {Row} row
    */
   paint(cell, row) {
-    // The axes stand by the first bar.
+    // Axes are aligned with the first bar.
     if (!this.bars.size) requestAnimationFrame(() => this.drawAxes());
     this.bars.set(cell, row);
     const bar = /** @type {HTMLElement} */ (cell.firstElementChild ?? cell.appendChild(h("i")));
@@ -282,7 +282,7 @@ function setStyle(element, name, value) {
 const ROOM = 35; // percent of the width
 
 /**
- * Where what is said of a bar stands: beside it, where there is more room; over its end where there is none.
+ * The place of a bar's label: on the side with more space, or over the end of the bar if there is no space.
  * @param {number} left
  * @param {number} right
  * @returns {[classes: string, at: number]}
@@ -293,7 +293,7 @@ function placeBeside(left, right) {
 }
 
 /**
- * What is said of a bar: when it began and how long it took.
+ * The label of a bar: start and duration.
  * @param {Span} span
  * @param {number} origin
  */
@@ -305,7 +305,7 @@ function whenText({ row, from, to }, origin) {
 }
 
 /**
- * Draws a row's bar into its cell.
+ * Draws the bar of a row into its cell.
  * @param {HTMLElement} cell
  * @param {Row} row
  * @param {Store} store
@@ -324,10 +324,10 @@ export function hideBar(cell) {
 const LETTER_WIDTH = 6.5; // pixels, about
 
 /**
- * Puts ticks and the length of the critical path above the rows.
+ * Shows ticks and the length of the critical path above the rows.
  * @param {HTMLElement} element
  * @param {Store} store
- * @returns {() => void}  takes them away
+ * @returns {() => void}  removes the axis
  */
 export function mountTimelineAxis(element, store) {
   const axis = new TimelineAxis(element, timelineOf(store));
@@ -344,7 +344,7 @@ class TimelineAxis {
     this.timeline = timeline;
     this.width = 0;
     this.drawn = "";
-    /** A bar's cell, by which the ticks stand. @type {HTMLElement | null} */
+    /** The cell of a bar with which the ticks are aligned. @type {HTMLElement | null} */
     this.cell = null;
     this.says = h("span", { class: "tnb-axis-says" });
     this.ticks = h("span", { class: "tnb-axis-ticks", "aria-hidden": "true" });
@@ -377,7 +377,7 @@ class TimelineAxis {
     this.view()?.style.setProperty("--tnb-grid", gridOf(ticks, scale));
   }
 
-  /** The view of the run that the axis belongs to. */
+  /** The view that contains the axis. */
   view() {
     return /** @type {HTMLElement | null} */ (this.element.closest(".tnb"));
   }
@@ -388,7 +388,7 @@ class TimelineAxis {
     if (this.cell) this.sizes.observe(this.cell);
   }
 
-  /** The ticks stand above the bars, wherever the list's layout and its scroll bar have put these. */
+  /** Aligns the ticks with the bars, whose place depends on the layout and the scroll bar of the list. */
   align() {
     if (!this.cell) return;
     const place = this.cell.getBoundingClientRect();
@@ -400,7 +400,7 @@ class TimelineAxis {
 }
 
 /**
- * `critical path: 5 tasks, 12 s of 14 s`
+ * The text about the critical path: `critical path: 5 tasks, 12 s of 14 s`.
  * @param {CriticalPath} path
  * @param {TimeScale} scale
  * @param {boolean} isTicking
@@ -408,14 +408,14 @@ class TimelineAxis {
 function pathText(path, scale, isTicking) {
   if (!path.leaves.length) return "";
   let whole = path.to - path.from;
-  // The days between two passes are nobody's time.
+  // The time between two passes does not count.
   for (const { from, to, waited } of scale.gaps) if (!waited && from >= path.from && to <= path.to) whole -= to - from;
   const words = isTicking ? ticking : duration;
   return `critical path: ${plural(path.leaves.length, "task")}, ${words(path.seconds)} of ${words(whole)}`;
 }
 
 /**
- * Those whose texts do not touch; the marks of gaps go first.
+ * The ticks whose texts do not touch; the marks of gaps have priority.
  * @param {Tick[]} ticks
  * @param {number} width
  */
@@ -433,16 +433,16 @@ function withRoom(ticks, width) {
 
 /** @param {Tick} tick */
 function tickElement({ at, text, gap }) {
-  const title = gap ? `${text} in which nothing worked, drawn short` : null;
+  const title = gap ? `${text} without work, drawn shortened` : null;
   const tick = h("span", { class: gap ? "tnb-tick tnb-tick-gap" : "tnb-tick", title }, text);
   tick.style.left = `${at.toFixed(2)}%`;
-  // The first and the last one stay within the axis.
+  // Keep the first and the last tick within the axis.
   tick.style.transform = `translateX(-${at < 3 ? 0 : at > 97 ? 100 : 50}%)`;
   return tick;
 }
 
 /**
- * The lines behind the bars as a CSS background: no elements, however many rows there are.
+ * The grid lines behind the bars as a CSS background, which needs no elements.
  * @param {Tick[]} ticks
  * @param {TimeScale} scale
  */

@@ -1,34 +1,34 @@
-// The scale of the timeline: where on it an instant lies, and the ticks of its axis.
+// The scale of the timeline: the place of an instant, and the ticks of the axis.
 //
-// Time runs evenly but for stretches in which nothing worked (the days between two passes, a wait of an
-// hour): where they are much longer than all the rest, they are squeezed to a mark.
+// The scale is linear except for gaps: stretches without work (days between two passes, a wait of an hour) that are
+// much longer than all the rest are shortened to a mark.
 
 import { duration } from "./format.js";
 
 /** @typedef {import("./store.js").Row} Row */
 /**
- * A row from when to when; times are seconds since the run's base.
+ * The time span of a row, in seconds since the origin of the run's times.
  * @typedef {{ row: Row, from: number, to: number }} Span
  */
 /**
- * A stretch in which nothing worked. `waited`: something waited in it; else there was nothing at all.
+ * A stretch without work. `waited`: whether a task waited in it.
  * @typedef {{ from: number, to: number, waited: boolean }} Idle
  */
 /**
- * `places[k]` is where `times[k]` lies, in seconds without what is squeezed. The knots are the beginning,
- * then the two ends of each gap. `full` is the whole width; `origin`, where the run began, is the axis's 0.
+ * `places[k]` is the place of `times[k]`, in seconds after shortening. The knots are the beginning, then the two ends
+ * of each gap. `full` is the whole width; `origin`, the start of the run, is 0 on the axis.
  * @typedef {{ origin: number, times: number[], places: number[], gaps: Idle[], full: number }} TimeScale
  */
 /**
- * `at` is in percent of the width.
+ * A tick of the axis; `at` is in percent of the width.
  * @typedef {{ at: number, text: string, gap: boolean }} Tick
  */
 
-const SHORTEST_GAP = 10; // seconds: shorter ones are never squeezed
-const MUCH_LONGER = 4; // times all that is not squeezed
-const GAP_SHARE = 0.06; // of the width, each
-const GAPS_SHARE = 0.3; // of the width, together
-const HEADROOM = 1.2; // while the run goes on: bars grow in it, and the scale need not change all the time
+const SHORTEST_GAP = 10; // seconds: shorter gaps are never shortened
+const MUCH_LONGER = 4; // a gap is shortened if it is this many times longer than all the rest
+const GAP_SHARE = 0.06; // maximum share of the width for each gap
+const GAPS_SHARE = 0.3; // maximum share of the width for all gaps
+const HEADROOM = 1.2; // free space for growing bars, so that the scale of a live run does not change all the time
 
 const NICE_STEPS = [
   ...[1, 2, 5, 10, 20, 50, 100, 200, 500].map((ms) => ms / 1000),
@@ -39,7 +39,7 @@ const NICE_STEPS = [
 ];
 
 /**
- * Null of a row that has not begun.
+ * The time span of a row; null if it has not started.
  * @param {Row} row
  * @param {number} now
  * @returns {Span | null}
@@ -47,7 +47,7 @@ const NICE_STEPS = [
 export function spanOf(row, now) {
   const { start: from, duration: took } = row;
   if (from === null || row.state === "pending") return null;
-  // What was stopped has no known end.
+  // A stopped row has no known end.
   const to = took !== null ? from + took : row.ticking ? now : from;
   return { row, from, to: Math.max(from, to) };
 }
@@ -67,7 +67,7 @@ export function spansOf(rows, now) {
 }
 
 /**
- * Whether it is spent waiting: for a time, or for another attempt.
+ * Whether the row waits, for a time or for another attempt.
  * @param {Row} row
  */
 export function isWaiting(row) {
@@ -75,7 +75,7 @@ export function isWaiting(row) {
 }
 
 /**
- * The rows that have others in them than log lines. A map is none of which only some items are known: it works.
+ * The rows that contain other rows than log lines. A map with unsent items does not count: it works by itself.
  * @param {Span[]} spans
  */
 export function holdersOf(spans) {
@@ -84,7 +84,7 @@ export function holdersOf(spans) {
 }
 
 /**
- * Whether it is in a map of which only some items are known.
+ * Whether the row is inside a map with unsent items.
  * @param {Row} row
  */
 export function isOneOfMany(row) {
@@ -95,8 +95,8 @@ export function isOneOfMany(row) {
 /**
  * @param {Span[]} spans
  * @param {number} origin
- * @param {boolean} ticking  whether the run goes on
- * @param {TimeScale | null} before  the scale that is shown, whose width is kept while it fits
+ * @param {boolean} ticking  whether the run is under way
+ * @param {TimeScale | null} before  the current scale, whose width is kept while it fits
  * @returns {TimeScale}
  */
 export function timeScale(spans, origin, ticking = false, before = null) {
@@ -131,7 +131,7 @@ function roomFor(end, before) {
 }
 
 /**
- * Where no task worked, and what has tasks in it was waiting for one that waited. Short ones are left out.
+ * The stretches in which no task worked; scopes do not count while all their tasks wait. Short ones are left out.
  * @param {Span[]} spans
  * @param {number} first
  * @param {number} last
@@ -139,7 +139,7 @@ function roomFor(end, before) {
  */
 function idleStretches(spans, first, last) {
   const holders = holdersOf(spans);
-  // A row of several attempts may have waited for the next one for most of its time.
+  // A row with several attempts may have waited most of the time.
   const mayWait = (/** @type {Row} */ row) => isWaiting(row) || row.attempt > 1;
   const works = spans.filter(({ row }) => !mayWait(row) && !holders.has(row));
   const free = between(works, first, last);
@@ -154,7 +154,7 @@ function idleStretches(spans, first, last) {
   edges.sort((a, b) => a[0] - b[0]);
   /** @type {Idle[]} */
   const idle = [];
-  const open = [1, 0, 0]; // whether anything works; how many rows wait, and have others in them
+  const open = [1, 0, 0]; // whether any task works; number of waiting rows; number of scopes
   for (let k = 0; k + 1 < edges.length; k++) {
     const [from, by, kind] = edges[k];
     const to = edges[k + 1][0];
@@ -166,13 +166,13 @@ function idleStretches(spans, first, last) {
 }
 
 /**
- * The stretches that are in none of the spans, without short ones.
+ * The stretches outside of all spans, without short ones.
  * @param {Span[]} spans
  * @param {number} first
  * @param {number} last
  */
 function between(spans, first, last) {
-  // With both sorted, a stretch is free when as many spans have ended before it as had begun.
+  // With both sorted, a stretch is free if as many spans have ended before it as have started.
   const starts = Float64Array.from(spans, ({ from }) => from).sort();
   const ends = Float64Array.from(spans, ({ to }) => to).sort();
   /** @type {[from: number, to: number][]} */
@@ -186,7 +186,7 @@ function between(spans, first, last) {
 }
 
 /**
- * Those that are much longer than all that is left without them, in the order of time.
+ * The stretches to shorten: those much longer than all the rest, in the order of time.
  * @param {Idle[]} idle
  * @param {number} span
  */
@@ -202,7 +202,7 @@ function squeezed(idle, span) {
 }
 
 /**
- * Where an instant lies, in percent of the width.
+ * The place of an instant, in percent of the width.
  * @param {TimeScale} scale
  * @param {number} time
  */
@@ -220,7 +220,7 @@ export function placeOf({ times, places, full }, time) {
 }
 
 /**
- * The ticks of an axis with room for `most` of them. After a gap they count from its end.
+ * The ticks of an axis, at most `most`. After a gap, they count from its end.
  * @param {TimeScale} scale
  * @param {number} most
  * @returns {Tick[]}
@@ -232,7 +232,7 @@ export function ticksOf({ origin, times, places, gaps, full }, most) {
   for (let knot = 0; knot < times.length; knot += 2) {
     const zero = knot ? places[knot] : origin - times[0];
     const end = (places[knot + 1] ?? full) * (1 + 1e-9);
-    // Where a gap ends, its mark stands instead of a tick.
+    // There is no tick at the end of a gap, which has a mark.
     for (let nth = knot ? 1 : Math.max(0, Math.ceil(-zero / step)); zero + nth * step <= end; nth++) {
       ticks.push({ at: ((zero + nth * step) / full) * 100, text: (knot ? "+" : "") + tickText(nth * step), gap: false });
     }

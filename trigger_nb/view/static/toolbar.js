@@ -1,10 +1,10 @@
-// Counts by state, and the tools to find things in a large run. A tool shows once it makes sense, and then stays.
+// Counts by state, and the tools for large runs. A tool appears once it is useful, and then stays.
 
 import { Button } from "./button.js";
 import { h, setAttribute, setChildren, setShown, setText, shape } from "./dom.js";
 import { STATE_ORDER, grouped } from "./format.js";
 
-const TOOLS_FROM = 13; // rows: fewer are seen at a glance
+const TOOLS_FROM = 13; // minimum number of rows for the tools
 
 /** The counts under the bar (`chipBox`), and the line above the tree. */
 export class Toolbar {
@@ -28,10 +28,10 @@ export class Toolbar {
     this.input.addEventListener("keydown", (event) => this.inputKey(event));
     this.hits = h("span", { class: "tnb-hits", role: "status" });
     this.failure = new Button("Next failure", () => this.showNextFailure());
-    this.failure.element.title = "Next failure (key ! in the tree)";
+    this.failure.element.title = "Next failure (press ! in the tree)";
     this.fold = new Button("Fold all", () => outline.setAllOpen(false), { icon: "fold", class: "tnb-plain" });
     this.unfold = new Button("Unfold all", () => outline.setAllOpen(true), { icon: "unfold", class: "tnb-plain" });
-    this.follow = new Button("Follow what runs", () => this.toggleFollowing(), { icon: "follow", class: "tnb-plain" });
+    this.follow = new Button("Follow running tasks", () => this.toggleFollowing(), { icon: "follow", class: "tnb-plain" });
     this.asTree = new Button("Tree", () => setTimed(false));
     this.asTimeline = new Button("Timeline", () => setTimed(true));
     this.views = h(
@@ -125,7 +125,7 @@ export class Toolbar {
   }
 }
 
-/** How many rows are in a state; pressed, only these are shown. */
+/** The number of rows in a state; when pressed, only these rows are shown. */
 class Chip {
   /**
    * @param {string} state
@@ -150,6 +150,6 @@ class Chip {
   render(count, chosen) {
     setText(this.count, grouped(count));
     setAttribute(this.element, "aria-pressed", String(chosen));
-    setAttribute(this.element, "title", `Show only ${this.state} ones`);
+    setAttribute(this.element, "title", `Show only ${this.state} tasks`);
   }
 }

@@ -1,4 +1,4 @@
-// The tree of rows as a list of which only the visible part is in the page, however many rows there are.
+// The tree of rows as a list. Only the visible rows have elements, however many rows there are.
 
 import { h, setAttribute, setChildren, setShown, setText } from "./dom.js";
 import { TreeKeys } from "./keys.js";
@@ -6,15 +6,15 @@ import { RowElement } from "./row.js";
 import { guarded } from "./store.js";
 import { hideBar } from "./timeline.js";
 
-const ROW_HEIGHT = 24; // as .tnb-row in widget.css
-const OVERSCAN = 6; // rows above and below what is seen
+const ROW_HEIGHT = 24; // the same as .tnb-row in widget.css
+const OVERSCAN = 6; // rows drawn above and below the visible part
 const TICK = 500; // ms
-const PRINTED = 500; // rows, at most
-const FOLLOW_PAUSE = 600; // ms between two jumps to a row that is far off
+const PRINTED = 500; // maximum number of rows on paper
+const FOLLOW_PAUSE = 600; // minimum ms between two jumps to a distant row
 
 let treeCount = 0;
 
-/** Draws an Outline, and turns what a person does to it into changes of the Outline. */
+/** Draws an Outline, and translates actions of the user into changes of it. */
 export class Tree {
   /**
    * @param {import("./store.js").Store} store
@@ -28,17 +28,17 @@ export class Tree {
     /** @type {Map<number, RowElement>} */
     this.shown = new Map();
     this.lastJump = 0;
-    /** Whether a jump was put off, as the last one was a moment ago. */
+    /** Whether a jump was postponed because the last one was a moment ago. */
     this.jumpIsDue = false;
-    /** How far the list is scrolled: kept here, as a browser forgets it when it is taken out of the page. */
+    /** The scroll position, which a browser forgets when the list is removed from the page. */
     this.top = 0;
-    /** Whether there are more rows than fit. */
+    /** Whether there are more rows than fit in the list. */
     this.scrolls = false;
     this.printing = false;
     this.filterVersion = 0;
-    /** To be brought into view by the next frame. @type {number | null} */
+    /** The row to scroll into view in the next frame. @type {number | null} */
     this.wanted = null;
-    /** Where the row that the keyboard is on stood when it was drawn last. */
+    /** The place of the active row when it was last drawn. */
     this.activePlace = -1;
 
     this.window = h("div", { class: "tnb-window", role: "presentation" });
@@ -66,7 +66,7 @@ export class Tree {
     });
   }
 
-  // --- what a person does ---
+  // --- actions of the user ---
 
   scrolled() {
     if (!this.element.clientHeight || this.element.scrollTop === this.top) return;
@@ -96,7 +96,7 @@ export class Tree {
   }
 
   /**
-   * Puts the keyboard on a row and brings it into view.
+   * Makes a row active and scrolls it into view.
    * @param {import("./store.js").Row} row
    */
   choose(row) {
@@ -113,14 +113,14 @@ export class Tree {
     this.store.notify();
   }
 
-  /** How many rows a page of them has. */
+  /** The number of rows in one page. */
   get pageSize() {
     return Math.max(1, Math.floor(this.element.clientHeight / ROW_HEIGHT) - 1);
   }
 
   // --- drawing ---
 
-  /** @param {boolean} timed  whether bars over time stand in the rows */
+  /** @param {boolean} timed  whether the rows show bars over time */
   setTimed(timed) {
     this.timed = timed;
     this.element.classList.toggle("tnb-timed", timed);
@@ -146,7 +146,7 @@ export class Tree {
     this.renderWindow(lines, this.top, viewHeight);
   }
 
-  /** What another filter leaves is read from its first row, or from the chosen one. */
+  /** After a change of the filter, scrolls to the top or to the active row. */
   showFromTop() {
     this.filterVersion = this.outline.filterVersion;
     this.top = 0;
@@ -188,7 +188,7 @@ export class Tree {
   }
 
   /**
-   * Where to scroll to, so that the row that was asked for, or the one that is followed, is in view.
+   * The scroll position that brings the wanted row, or the followed one, into view.
    * @param {number} top
    * @param {number} viewHeight
    */
@@ -211,8 +211,8 @@ export class Tree {
   }
 
   /**
-   * Where to scroll to, so that the row that the keyboard is on stays where it is seen, whatever comes before it.
-   * @param {number} stood
+   * The scroll position that keeps the active row at its place on the screen when rows before it appear or vanish.
+   * @param {number} stood  the previous place of the active row
    * @param {number} top
    * @param {number} viewHeight
    */
@@ -221,7 +221,7 @@ export class Tree {
     return wasSeen && this.activePlace >= 0 ? top + (this.activePlace - stood) * ROW_HEIGHT : top;
   }
 
-  /** The place of the row that last became active, or of the scope that it is folded into. */
+  /** The place of the row that last became active, or of the folded scope that contains it. */
   followedPlace() {
     for (let row = this.store.rows.lastActive; row; row = row.parent) {
       const place = this.outline.place(row.index);
@@ -230,23 +230,23 @@ export class Tree {
     return -1;
   }
 
-  /** Paper does not scroll. @param {boolean} printing */
+  /** Draws more rows for printing, because paper does not scroll. @param {boolean} printing */
   setPrinting(printing) {
     this.printing = printing;
     this.render();
   }
 
-  /** Clocks go on by themselves between two messages. */
+  /** Updates the clocks between two messages. */
   tick() {
     if (this.outline.items.isOverdue) this.outline.changed();
-    // Moved within the page, it stands at its top again, and nothing has told so.
+    // When the list is moved within the page, its scroll position is reset without an event.
     if (isElsewhere(this.element, this.top) || this.jumpIsDue) this.render();
     for (const drawn of this.shown.values()) drawn.paintClock(this.store);
   }
 }
 
 /**
- * Whether it is scrolled to another place; browsers round to the screen's pixels.
+ * Whether the element is scrolled to another position; browsers round to pixels of the screen.
  * @param {Element} element
  * @param {number} top
  */
@@ -266,7 +266,7 @@ function inView(place, top, viewHeight) {
 }
 
 /**
- * Like `inView`, with a row to spare; a row from far off comes to stand in the middle.
+ * Like `inView`, with one more row on each side; a distant row is placed in the middle.
  * @param {number} place
  * @param {number} top
  * @param {number} viewHeight
@@ -277,7 +277,7 @@ function towards(place, top, viewHeight) {
   return place * ROW_HEIGHT - (viewHeight - ROW_HEIGHT) / 2;
 }
 
-/** Calls back twice a second while the page is looked at. @param {() => void} callback */
+/** Calls the callback twice a second while the page is visible. @param {() => void} callback */
 export function everyTick(callback) {
   const timer = setInterval(() => {
     if (!document.hidden) callback();

@@ -1,10 +1,10 @@
-// The entry for anywidget: a run, or a list of runs.
+// The entry point for anywidget: a run, or a list of runs.
 
 import { closeRun, mountRun } from "./run.js";
 import { closeRuns, mountRuns } from "./runs.js";
 
 /**
- * What is used of anywidget's model.
+ * The used part of the model of anywidget.
  * @typedef {object} Model
  * @property {(name: string) => any} get
  * @property {(message: unknown) => void} send
@@ -13,7 +13,7 @@ import { closeRuns, mountRuns } from "./runs.js";
  */
 
 /**
- * The way to the kernel through a widget's model.
+ * The channel of a widget's model.
  * @param {Model} model
  * @returns {import("./store.js").Channel}
  */
@@ -35,8 +35,8 @@ function modelChannel(model) {
 }
 
 /**
- * A front end tells its models whether their kernel is there, but anywidget hands on only part of the model. The
- * layout is one whole, and lives and dies with ours.
+ * Whether the kernel is connected. Front ends tell their models, but anywidget passes on only a part of the model. The
+ * layout is a complete model with the same lifetime.
  * @param {Model} model
  */
 function isLive(model) {
@@ -44,7 +44,7 @@ function isLive(model) {
   return typeof layout !== "object" || layout === null || layout.comm_live !== false;
 }
 
-// A function: each widget has a channel of its own, from its first view to its last.
+// A function, so that each widget has its own channel, from its first view to its last.
 export default () => {
   /** @type {import("./store.js").Channel} */
   let channel;
