@@ -47,7 +47,7 @@ FLOORS = [
     "_remote/reports.py view/items.py view/outlook.py view/run_status.py view/statuses.py",
     "_commit.py _flights.py _lease.py view/icons.py view/model.py",  # 5
     "_call.py",
-    "_remote/pools.py _still.py view/excerpt.py view/hints.py integrations/openai/_answers.py integrations/openai/_stream.py",
+    "_remote/pools.py _still.py view/bars.py view/excerpt.py view/hints.py integrations/openai/_answers.py integrations/openai/_stream.py",
     "view/text.py",
     "_remote/outsource.py view/details.py integrations/openai/_bodies.py",
     "view/fields.py view/wire.py",

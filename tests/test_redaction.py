@@ -4,7 +4,7 @@ import pytest
 
 from trigger_nb import TriggerClient
 from trigger_nb.errors import InvalidOptionError
-from trigger_nb.view import html, text
+from trigger_nb.view import html
 
 SECRET = "ana@example.org"
 
@@ -23,7 +23,6 @@ def faces(run, tmp_path):
         html.live(model),
         html.final(model),
         page,
-        text.summary(model),
         repr(run),
         repr(run.tasks),
     ]

@@ -116,7 +116,6 @@ def text_of(texts: list[str], width: int) -> list[str]:
     return [
         text.tree(model, width=width),
         text.excerpt(model, width=width),
-        text.summary(model),
         table.as_text([record], T, width=width),
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, overload
+from typing import Literal, TypeAlias, overload
 
 from ._codec._base import dumps_sorted
 from ._fingerprint import differs
@@ -156,7 +156,7 @@ def _stored(record: TaskRecord) -> str:
     return dumps_sorted([record.form, about])
 
 
-def _type_and_message(record: TaskRecord) -> Any:
+def _type_and_message(record: TaskRecord) -> tuple[object, object]:
     error = record.error or {}
     return error.get("type"), error.get("message")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from ._controls import RunControls, why_no_job
@@ -17,7 +17,7 @@ from .errors import UsageError
 from .run import Run
 from .view import table
 from .view.notebook import Bundle, keep, to_kernel, with_next_cell
-from .view.pump import Pump, outcome
+from .view.pump import Message, Pump, outcome
 from .view.wire import RUNS_PER_PAGE, Button, Wire
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class RunList:
 
     # --- messages of the front end ----------------------------------------------------
 
-    def _receive(self, message: Mapping[str, Any]) -> None:
+    def _receive(self, message: Message) -> None:
         """Handle a message. May be called from any thread."""
         self._heard = True
         try:
@@ -99,7 +99,7 @@ class RunList:
         except RuntimeError:  # the loop is closed
             return
 
-    def _take(self, message: Mapping[str, Any]) -> None:
+    def _take(self, message: Message) -> None:
         try:
             self._answer(message)
         except Exception:  # noqa: BLE001  # a display must not affect the notebook
@@ -109,7 +109,7 @@ class RunList:
     def _report() -> None:
         _log.warning("the list of runs failed", exc_info=True)
 
-    def _answer(self, message: Mapping[str, Any]) -> None:
+    def _answer(self, message: Message) -> None:
         match message:
             case {"t": "page", "id": asked}:
                 self._reply(asked, lambda: {"page": self._page(message)})
@@ -124,12 +124,12 @@ class RunList:
             case _:
                 pass
 
-    def _reply(self, asked: Any, work: Callable[[], Wire]) -> None:
+    def _reply(self, asked: object, work: Callable[[], Wire]) -> None:
         self.widget.post({"answers": [{"id": asked, **outcome(work, self._report)}]})
 
     # --- pages ------------------------------------------------------------------------
 
-    def _page(self, message: Mapping[str, Any]) -> Wire:
+    def _page(self, message: Message) -> Wire:
         query = self._query.within(str(message.get("job") or ""), str(message.get("status") or ""))
         offset = max(0, int(message.get("offset") or 0))
         among = [record for record in self._runtime.each_run_record() if self._query.matches(record)]
@@ -193,7 +193,7 @@ class RunList:
             self._open, self._open_run = None, ""
 
 
-def _widget(receive: Callable[[dict[str, Any]], None]) -> LiveWidget:
+def _widget(receive: Callable[[Wire], None]) -> LiveWidget:
     from .view.widget import LiveWidget
 
     return LiveWidget("runs", {}, receive)

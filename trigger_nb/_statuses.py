@@ -49,13 +49,13 @@ class StatusInfo:
         return progress_of(self.data)
 
 
-def progress_of(data: Any) -> float | None:
+def progress_of(data: object) -> float | None:
     """The filled part of the progress bar; None if "progress" is not a number from 0 to 1."""
-    share = number(cast("Mapping[str, Any]", data).get("progress")) if isinstance(data, Mapping) else None
+    share = number(cast("Mapping[str, object]", data).get("progress")) if isinstance(data, Mapping) else None
     return share if share is not None and 0 <= share <= 1 else None
 
 
-def number(value: Any) -> float | None:
+def number(value: object) -> float | None:
     """A number of any library as a float; None for any other value."""
     return None if isinstance(value, bool) or not isinstance(value, Real) else float(value)
 
@@ -68,7 +68,7 @@ def status_path(record: TaskRecord) -> str:
 
 def said(record: TaskRecord) -> dict[str, Any]:
     """The arguments of a call; empty if the record is malformed."""
-    data: Any = record.data
+    data: object = record.data
     return cast("dict[str, Any]", data) if isinstance(data, dict) else {}
 
 

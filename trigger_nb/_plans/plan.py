@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from statistics import median
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from .._call import show_place
 from .._clock import to_datetime
@@ -235,7 +235,7 @@ def _wait(met: Met) -> PlannedWait:
     return PlannedWait(call.path, _name(call.options), to_datetime(met.due), show_place(call.place))
 
 
-def _name(options: Any) -> str:
+def _name(options: Mapping[str, object]) -> str:
     return secrets.hide(str(options.get("name", "")))
 
 

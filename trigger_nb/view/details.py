@@ -31,6 +31,7 @@ _CAUSES = 6
 _DEPTH = 3
 
 Json: TypeAlias = dict[str, Any]
+_Error: TypeAlias = Mapping[str, Any]  # as stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,7 @@ def _prints(row: Row) -> Iterator[tuple[str, str]]:
 # --- errors -------------------------------------------------------------------------------------------
 
 
-def error_data(error: Mapping[str, Any]) -> ErrorData:
+def error_data(error: _Error) -> ErrorData:
     """A stored error with its notes, traceback, causes and members; fields may be missing."""
     return _Errors().read(error)
 
@@ -230,7 +231,7 @@ class _Errors:
     def __init__(self) -> None:
         self._left = _ERRORS
 
-    def read(self, error: Mapping[str, Any], depth: int = 0) -> ErrorData:
+    def read(self, error: _Error, depth: int = 0) -> ErrorData:
         alone = self._alone(error)
         causes = tuple((label, self._alone(cause)) for label, cause in _chain(error))
         found = _mappings(error.get("errors"))
@@ -242,10 +243,10 @@ class _Errors:
         more = len(found) - len(members) + _count(error.get("errors_left"))
         return ErrorData(alone.line, alone.notes, alone.traceback, causes, tuple(members), more)
 
-    def _alone(self, error: Mapping[str, Any]) -> ErrorData:
+    def _alone(self, error: _Error) -> ErrorData:
         line = error_line(error, 2000)
         shown = error.get("shown")
-        notes = cast("Mapping[str, Any]", shown if isinstance(shown, dict) else error).get("notes")
+        notes = cast("_Error", shown if isinstance(shown, dict) else error).get("notes")
         said = tuple(visible_block(note, _TEXT) for note in _list(notes)[:_NOTES])
         self._left -= len(line) + sum(map(len, said))
         frames = "\n".join(str(frame).rstrip("\n") for frame in _list(error.get("traceback"))[-200:])
@@ -254,28 +255,28 @@ class _Errors:
         return ErrorData(line, said, traceback)
 
 
-def _chain(error: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _chain(error: _Error) -> Iterator[tuple[str, _Error]]:
     """The chain of causes as Python shows it: `raise ... from None` hides the context."""
     for _ in range(_CAUSES):
         context = None if error.get("suppress_context") else error.get("context")
         for label, inner in (("Caused by", error.get("cause")), ("While handling", context)):
             if isinstance(inner, dict):
-                error = cast("Mapping[str, Any]", inner)
+                error = cast("_Error", inner)
                 yield label, error
                 break
         else:
             return
 
 
-def _list(value: Any) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []
+def _list(value: object) -> list[object]:
+    return cast("list[object]", value) if isinstance(value, list) else []
 
 
-def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    return [cast("Mapping[str, Any]", each) for each in _list(value) if isinstance(each, dict)]
+def _mappings(value: object) -> list[_Error]:
+    return [cast("_Error", each) for each in _list(value) if isinstance(each, dict)]
 
 
-def _count(value: Any) -> int:
+def _count(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 

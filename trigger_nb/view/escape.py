@@ -29,7 +29,7 @@ _in_block = re.compile(
 _SAFE_URL = re.compile(r"(?:https?://[^\s/]|mailto:[^\s])[^\s]*\Z", re.IGNORECASE)
 
 
-def visible(text: Any, limit: int = 200) -> str:
+def visible(text: object, limit: int = 200) -> str:
     """The text on one line: invisible characters are escaped, and text after `limit` characters is cut.
 
     >>> visible("red: \\x1b[31m"), visible("abcdef", 3)
@@ -38,12 +38,12 @@ def visible(text: Any, limit: int = 200) -> str:
     return _shown(text, limit, _in_line)
 
 
-def visible_block(text: Any, limit: int = 10_000) -> str:
+def visible_block(text: object, limit: int = 10_000) -> str:
     """Like `visible`, but keeps line breaks and tabs."""
     return _shown(str(text).replace("\r\n", "\n"), limit, _in_block)
 
 
-def _shown(text: Any, limit: int, hidden: re.Pattern[str]) -> str:
+def _shown(text: object, limit: int, hidden: re.Pattern[str]) -> str:
     text = str(text)
     note = ""
     if len(text) > limit:
@@ -62,7 +62,7 @@ def _written_out(match: re.Match[str]) -> str:
     )
 
 
-def markup(text: Any, limit: int = 200) -> str:
+def markup(text: object, limit: int = 200) -> str:
     """The text made `visible` and escaped for HTML, in elements and in quoted attributes."""
     return escaped(visible(text, limit))
 
@@ -75,14 +75,14 @@ def escaped(text: str) -> str:
     return html.escape(text, quote=True).replace("\n", "&#10;").replace("\t", "    ")
 
 
-def safe_url(url: Any) -> str | None:
+def safe_url(url: object) -> str | None:
     """The URL if its scheme is http, https or mailto (rule D5), else None."""
     if not isinstance(url, str) or len(url) > 2000 or _in_line.search(url) or not _SAFE_URL.match(url):
         return None
     return url
 
 
-def preview(value: Any, limit: int, default: Callable[[Any], Any] = str) -> str:
+def preview(value: Any, limit: int, default: Callable[[Any], object] = str) -> str:
     """A JSON value as text: on one line if it is short, else indented; cut at `limit` characters.
 
     Encoding stops at the limit, so a huge value costs no more than a short one.
@@ -93,7 +93,7 @@ def preview(value: Any, limit: int, default: Callable[[Any], Any] = str) -> str:
     return _written(value, 2, limit, default)
 
 
-def _written(value: Any, indent: int | None, limit: int, default: Callable[[Any], Any]) -> str:
+def _written(value: object, indent: int | None, limit: int, default: Callable[[Any], object]) -> str:
     if isinstance(value, str) and len(value) > limit:
         return json.dumps(value[:limit], ensure_ascii=False)[:-1] + f"… ({len(value):,} characters)"
     chunks: list[str] = []

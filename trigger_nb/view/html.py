@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .._keys import ancestors
 from .._records import RunStatus
-from . import details, icons
+from . import bars, details, icons
 from .escape import escaped, markup
 from .excerpt import Shown, latest, outline
 from .fields import DOT, error_html, field_list, property_html, value_html
@@ -129,7 +129,7 @@ class _Page:
             # A failure that the job handled needs no open details; its line is enough.
             self._open.update(row.path for row in self._listed[:_OPEN])
         self._failed_inside = _failed_inside(self._model)
-        self._span = _span(self._model)
+        self._span = bars.span_of(self._model)
 
     # --- header -----------------------------------------------------------------------
 
@@ -145,7 +145,7 @@ class _Page:
             f"{_sep(duration(elapsed), 'tnb-el') if elapsed is not None else ''}"
             f"{_sep(probably_left(ends_at - model.now), 'tnb-eta') if ends_at is not None else ''}</div>"
         )
-        yield self._bar()
+        yield bars.states(model.tally)
         yield from self._statuses()
         about = [markup(counts(model.tally)), f"<code>{markup(run.id)}</code>"]
         if run.started_at:
@@ -157,23 +157,6 @@ class _Page:
         for hint in hints(model):
             yield f'<div class="tnb-y">{_with_code(hint)}</div>'
 
-    def _bar(self) -> str:
-        tally = self._model.tally
-        total = tally.tasks
-        if not total:
-            return '<div class="tnb-bar"></div>'
-        replayed = min(tally.replayed, tally.states[State.COMPLETED])
-        parts = [(icons.state_name(state), count) for state, count in tally.items() if state is not State.LOG]
-        parts = [(name, count - replayed if name == State.COMPLETED else count) for name, count in parts]
-        parts.insert(0, ("replayed", replayed))
-        shares = "".join(
-            f'<i class="tnb-b-{name}" style="width:{100 * count / total:.2f}%"></i>'
-            for name, count in parts
-            if count > 0
-            if name not in ("pending", "not-reached")
-        )
-        return f'<div class="tnb-bar">{shares}</div>'
-
     def _statuses(self) -> Iterator[str]:
         lines, more = self._model.statuses()
         if not lines:
@@ -181,7 +164,7 @@ class _Page:
         yield '<div class="tnb-sts">'
         for line in lines:
             label = escaped(line.label)
-            bar = _bar_of(line.share) if line.share is not None else ""
+            bar = bars.share(line.share) if line.share is not None else ""
             texts = "".join(_mark(escaped(part)) for part in (line.percent, line.text) if part)
             yield (
                 f'<div class="tnb-st tnb-st-{icons.state_name(line.state)}">{self._shape(line.state)} '
@@ -321,7 +304,7 @@ class _Page:
             for said in marks(row, self._now)
         ]
         if text := progress_text(row):
-            parts.append(_progress_bar(row) + _mark(markup(text)))
+            parts.append(bars.progress(row) + _mark(markup(text)))
         parts += [DOT + property_html(given) for given in details.judged(row, 6)]
         if row.error is not None and row.state is not State.NOT_REACHED and not error_shown_below(row):
             parts.append(
@@ -334,7 +317,7 @@ class _Page:
             )
         took = row.duration(self._now)
         if self._span is not None:
-            parts.append(_when(row, took, *self._span))
+            parts.append(bars.when(row, took, *self._span))
         if took is not None:
             parts.append(_sep(duration(took), "tnb-d"))
         return " ".join(part for part in parts if part)
@@ -385,41 +368,6 @@ def _failed_inside(model: RunModel) -> Counter[Row]:
             inside[up] += 1
             up = up.parent
     return inside
-
-
-def _span(model: RunModel) -> tuple[float, float] | None:
-    """The time span of the tasks that ran in this pass, or of all tasks: its start and length."""
-    rows = [row for row in model.root.standing() if row.state is not State.LOG]
-    records = [row.record for row in rows if row.record is not None and row.record.started_at]
-    if len(records) < 2:
-        return None
-    start = min(record.started_at for record in records)
-    end = max(record.ended_at or record.started_at for record in records)
-    return (start, end - start) if end > start else None
-
-
-def _when(row: Row, took: float | None, start: float, length: float) -> str:
-    """A bar that shows when the row ran; invisible where there are no styles."""
-    if row.record is None or took is None:
-        return ""
-    left = min(99.0, max(0.0, 100 * (row.record.started_at - start) / length))
-    width = min(100 - left, max(1.0, 100 * took / length))
-    name = icons.state_name(row.state) if row.kind != "wait" else "waiting"
-    return f'<span class="tnb-tl"><i class="tnb-b-{name}" style="left:{left:.1f}%;width:{width:.1f}%"></i></span>'
-
-
-def _progress_bar(row: Row) -> str:
-    progress = row.progressed
-    if progress is None or not progress.total or not progress.total > 0:
-        return ""
-    parts = (progress.done - progress.failed, progress.failed)
-    done, failed = (100 * min(1.0, max(0.0, part / progress.total)) for part in parts)
-    bad = f'<i class="tnb-pb-bad" style="width:{failed:.1f}%"></i>' if failed else ""
-    return f'<span class="tnb-pb"><i style="width:{done:.1f}%"></i>{bad}</span>'
-
-
-def _bar_of(share: float) -> str:
-    return f'<span class="tnb-pb"><i style="width:{100 * share:.1f}%"></i></span>'
 
 
 def _code(text: str) -> str:

@@ -17,8 +17,9 @@ from .._records import RunStatus
 from ..errors import TriggerError
 from . import html, text
 from .model import RunModel
-from .pump import Controls, Pump, hears_during_cells
+from .pump import Controls, Message, Pump, hears_during_cells
 from .stream import Timer
+from .wire import Wire
 
 if TYPE_CHECKING:
     from .widget import LiveWidget
@@ -33,7 +34,7 @@ _KEPT = 20  # Widgets of ended runs that are kept, for pages that are loaded aga
 
 Bundle: TypeAlias = Mapping[str, Any]  # data by MIME type
 # Called with data, metadata, the display id, and whether to update an existing output.
-Publish: TypeAlias = Callable[[Bundle, Mapping[str, Any], str, bool], None]
+Publish: TypeAlias = Callable[[Bundle, Bundle, str, bool], None]
 _NOTHING: tuple[Bundle, Bundle] = ({}, {})
 
 
@@ -185,7 +186,7 @@ class RunDisplay:
     # A page that is loaded again knows the widget from its notebook file, but no display ids. There, static
     # HTML cannot replace the widget, and the page would show an error if the widget were closed at the end.
 
-    def _receive(self, message: Mapping[str, Any]) -> None:
+    def _receive(self, message: Message) -> None:
         """Handle a message of a front end. May be called from any thread (rule D3)."""
         if self._cleared:  # too late: static HTML has replaced the widget
             return
@@ -196,7 +197,7 @@ class RunDisplay:
         elif is_new:
             self._loop.call_soon_threadsafe(self._revive, message, context=contextvars.Context())
 
-    def _revive(self, hello: Mapping[str, Any]) -> None:
+    def _revive(self, hello: Message) -> None:
         try:
             if self._pump.closed:  # not revived by another page
                 self._pump = self._make_pump()
@@ -217,8 +218,8 @@ class RunDisplay:
     def _status(self) -> tuple[str, ...]:
         return (self.model.run.status, self.model.run.reason)
 
-    def _post(self, message: dict[str, Any]) -> None:
-        if self._widget is not None and self._widget.comm is not None:  # else nobody hears it
+    def _post(self, message: Wire) -> None:
+        if self._widget is not None and self._widget.comm is not None:  # else no front end listens
             self._widget.post(message)
 
     def _show(self) -> None:
@@ -359,7 +360,7 @@ def _shell() -> Any:
 
 
 def to_kernel(
-    data: Bundle, metadata: Mapping[str, Any] | None = None, display_id: str = "", update: bool = False
+    data: Bundle, metadata: Bundle | None = None, display_id: str = "", update: bool = False
 ) -> None:
     """Display data below the running cell, or update the output with this display id."""
     from IPython import display

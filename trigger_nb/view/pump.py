@@ -9,13 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from .._feed import Feed
 from ..errors import TriggerError
 from . import stream
 from .escape import visible
 from .model import RunModel
+from .wire import Wire
 
 _log = logging.getLogger("trigger_nb")
 
@@ -29,6 +30,7 @@ _TAILS = (
 )  # Seconds before the first and the second empty message after the last one (see `Stream.tail`).
 
 Message = Mapping[str, Any]
+T = TypeVar("T")
 
 
 class Controls(stream.Controls, Protocol):
@@ -57,7 +59,7 @@ class Pump:
         feed: Feed,
         loop: asyncio.AbstractEventLoop,
         controls: Controls,
-        post: Callable[[dict[str, Any]], None],
+        post: Callable[[Wire], None],
         *,
         after_work: Callable[[], None] = lambda: None,
         paths: list[str] | None = None,
@@ -89,7 +91,7 @@ class Pump:
         self.model = make_model()
         self._stream = stream.Stream(self.model, self._subscription, controls, self._report, paths, timer)
 
-    def first(self) -> dict[str, Any]:
+    def first(self) -> Wire:
         """The first message, which the front end gets with the widget."""
         if not hears_during_cells():
             self._call_on_loop(self._plan_to_send_unasked)
@@ -132,7 +134,7 @@ class Pump:
             self._timer.cancel()
             self._timer = None
 
-    def guarded(self, work: Callable[[], Any]) -> Any:
+    def guarded(self, work: Callable[[], T]) -> T | None:
         """The result of `work`, or None if it raises: a display never fails a run."""
         with self._lock:
             if self.closed:
@@ -171,7 +173,7 @@ class Pump:
         """Schedule work, because events have arrived. Called on the thread of the event."""
         self._call_on_loop(lambda: self._plan(self._send_at - self._loop.time()))
 
-    def _call_on_loop(self, call: Callable[[], Any]) -> None:
+    def _call_on_loop(self, call: Callable[[], object]) -> None:
         try:
             self._loop.call_soon_threadsafe(call, context=self._context)
         except RuntimeError:  # the loop is closed
@@ -238,11 +240,11 @@ class Pump:
                 return
         self._plan(0.0)
 
-    def _do(self, message: Message) -> dict[str, Any]:
+    def _do(self, message: Message) -> Wire:
         self._controls.do(message.get("op", ""), self._path(message))
         return {}
 
-    def _tell(self, message: Message) -> dict[str, Any]:
+    def _tell(self, message: Message) -> Wire:
         count, which = self._controls.scope_of_rerun(self._path(message) or "")
         return {"count": count, "text": which}
 
@@ -262,7 +264,7 @@ class Pump:
             self._plan(0.0)
 
 
-def outcome(act: Callable[[], dict[str, Any]], report: Callable[[], object]) -> dict[str, Any]:
+def outcome(act: Callable[[], Wire], report: Callable[[], object]) -> Wire:
     """The answer to a request. Any exception becomes an answer too, because the front end waits for one."""
     try:
         return {"ok": True, **act()}

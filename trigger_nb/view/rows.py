@@ -251,7 +251,7 @@ class Row:
         A stream is "out", "err", "log", or "note" for remarks about the other pieces (see `_prints`).
         """
         if self.printed is not None:
-            pieces: Any = self.printed.prints.pieces()
+            pieces: object = self.printed.prints.pieces()
         else:
             pieces = self.record.prints if self.record is not None else []
         return [
@@ -349,10 +349,10 @@ _PRINTS_UNTIL = 20_000
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def _pairs(pieces: Any) -> list[list[Any]]:
+def _pairs(pieces: object) -> list[list[object]]:
     """The stored pieces; malformed ones are skipped."""
-    pairs = cast("list[Any]", pieces) if isinstance(pieces, list) else []
-    return [pair for pair in pairs if isinstance(pair, list) and len(cast("list[Any]", pair)) == 2]
+    pairs = cast("list[list[object]]", pieces) if isinstance(pieces, list) else []
+    return [pair for pair in pairs if isinstance(pair, list) and len(pair) == 2]  # pyright: ignore[reportUnnecessaryIsInstance]
 
 
 _NO_CHILDREN: dict[str, Row] = {}  # shared, never changed
@@ -373,17 +373,17 @@ class Property:
 
     label: str
     text: str
-    url: Any = None
-    image_url: Any = None
+    url: object = None
+    image_url: object = None
 
 
-def _properties(stored: Any) -> list[Property]:
+def _properties(stored: object) -> list[Property]:
     """The stored properties; malformed ones are skipped and missing fields are empty."""
     if not isinstance(stored, list):
         return []
     return [
         Property(str(p.get("label", "")), str(p.get("text", "")), p.get("url"), p.get("image_url"))
-        for p in cast("list[Any]", stored)
+        for p in cast("list[object]", stored)
         if isinstance(p, dict)
         for p in [cast("dict[str, Any]", p)]
     ]

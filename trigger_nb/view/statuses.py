@@ -80,7 +80,7 @@ def _standing(path: str, rows: Mapping[str, Row]) -> dict[str, Any]:
 def _line(standing: Mapping[str, Any], run: RunRecord) -> StatusLine:
     data = standing.get("data")
     share = progress_of(data)
-    text = " · ".join(_parts(cast("dict[str, Any]", data), share)) if isinstance(data, dict) else ""
+    text = " · ".join(_parts(cast("dict[str, object]", data), share)) if isinstance(data, dict) else ""
     label = visible(str(standing["label"]), 200)
     return StatusLine(_state(standing.get("state"), run), label, share, text)
 
@@ -93,7 +93,7 @@ def _state(state: object, run: RunRecord) -> State:
     return {"success": State.COMPLETED, "failure": State.FAILED}.get(str(state), State.LOG)
 
 
-def _parts(data: Mapping[str, Any], share: float | None) -> Iterator[str]:
+def _parts(data: Mapping[str, object], share: float | None) -> Iterator[str]:
     shown = [name for name in data if name != "progress" or share is None]
     for name in shown[:_MOST]:
         value = data[name]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from .._feed import Subscription
 from .._records import RunRecord
@@ -80,7 +80,7 @@ class Stream:
         self._number = 0
         self._restarted = True  # the next message begins a snapshot
         self._header: Wire = {}
-        self._clock: tuple[Any, ...] = ()  # the run's status when the clock was last sent
+        self._clock: tuple[object, ...] = ()  # the run's status when the clock was last sent
         self._sent: dict[str, Wire] = {}  # by path: the fields of a row as last sent
         # The number of a row is never reused, because an action on the row may be on its way. Therefore the
         # next stream of the same run gets the same `paths`.
@@ -401,4 +401,4 @@ class _OpenDetails:
         self.sent: list[Wire] = []
 
 
-_UNSENT: Any = object()
+_UNSENT = object()

@@ -33,15 +33,6 @@ def excerpt(model: RunModel, *, width: int = 100, rows: int = 40) -> str:
     return "\n".join([*_head(model, width), *_rows(model, model.root, latest(model, rows=rows), width)])
 
 
-def summary(model: RunModel) -> str:
-    """The run on one line: name, status, time and counts."""
-    parts = [_title(model), visible(status_text(model.run), 60)]
-    if (elapsed := model.elapsed) is not None:
-        parts.append(duration(elapsed))
-    parts.append(counts(model.tally))
-    return " · ".join(part for part in parts if part)
-
-
 def counts(tally: Tally) -> str:
     """The number of tasks, in all and by state: `7 tasks: 5 completed, 2 failed · 4 replayed`."""
     if not tally.tasks:

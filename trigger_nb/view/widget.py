@@ -15,7 +15,7 @@ import traitlets
 from . import icons
 from .html import stylesheet
 from .rows import State
-from .wire import SHARED
+from .wire import SHARED, Wire
 
 _STATIC = Path(__file__).parent / "static"
 _STYLES = ("widget", "timeline", "runs")
@@ -60,10 +60,10 @@ class LiveWidget(anywidget.AnyWidget):
     kind = traitlets.Unicode("run").tag(sync=True)
     first: traitlets.Dict[str, Any] = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, kind: str, first: dict[str, Any], receive: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, kind: str, first: Wire, receive: Callable[[Wire], None]) -> None:
         super().__init__(kind=kind, first=first)  # pyright: ignore[reportUnknownMemberType]
 
-        def received(_widget: object, message: dict[str, Any], _buffers: object) -> None:
+        def received(_widget: object, message: Wire, _buffers: object) -> None:
             receive(message)
 
         self.on_msg(received)  # pyright: ignore[reportUnknownMemberType]
@@ -79,10 +79,10 @@ class LiveWidget(anywidget.AnyWidget):
         cast("Any", super()).close()
         layout.close()
 
-    def post(self, message: dict[str, Any]) -> None:
+    def post(self, message: Wire) -> None:
         """Send a message to all front ends that show the widget."""
         self.send(message)  # pyright: ignore[reportUnknownMemberType]
 
-    def bundle(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def bundle(self) -> tuple[Wire, Wire]:
         """The output that displays the widget: data by MIME type, and metadata that some front ends need."""
         return cast("Any", self)._repr_mimebundle_()
