@@ -106,9 +106,7 @@ class _Page:
         self._listed: list[Row] = []  # failures that are listed above the tree
         self._open: set[str] = set()  # paths of open rows
         self._failed_inside: Counter[Row] = Counter()
-        self._span: tuple[float, float] | None = (
-            None  # start and length of the time that the bars of the rows show
-        )
+        self._span: tuple[float, float] | None = None  # start and length of the time that the bars show
 
     def wrapped(self, *parts: Iterable[str]) -> Iterator[str]:
         """All parts in one element. The styles of icons come last: they are known once the rows are drawn."""

@@ -99,9 +99,8 @@ class RunDisplay:
         self._places: list[str] = []  # display ids, one for each place
         self._beside: tuple[str, ...] = ()  # the run's status when the places were last drawn
         self._redraw_at = 0.0  # earliest time of the next drawing, by the loop's clock
-        self._drawing: Generator[None, None, Bundle] | None = (
-            None  # of the static HTML; the pump is held meanwhile
-        )
+        # While static HTML is being drawn, the pump is held.
+        self._drawing: Generator[None, None, Bundle] | None = None
         paths: list[str] = []  # by number: the paths of all rows that were ever sent to the widget
         self._make_pump = lambda: Pump(
             make_model,

@@ -289,7 +289,12 @@ class Stream:
             self._folding.add(row.path)
             self._dirty |= {path: None for path in row.children if path in self._sent}
         items = row.items
-        if is_sent or not items or not self._is_held(items[-1]):
+        outer = items[-1] if items else None
+        if (
+            is_sent
+            or outer is None
+            or not self._delay.holds(outer, outer.path in self._sent, self._now, self._timer.monotonic())
+        ):
             if self._items.shows(items):
                 if is_sent and row.folds:
                     self._dirty_maps[row.path] = None
@@ -303,10 +308,6 @@ class Stream:
         for item in items:
             if item.parent is not None:
                 self._dirty_maps[item.parent.path] = None
-
-    def _is_held(self, item: Row) -> bool:
-        is_sent = item.path in self._sent
-        return self._delay.holds(item, is_sent, self._now, self._timer.monotonic())
 
     def _withdraw(self, row: Row) -> None:
         """Have the front end remove a row, with all rows below it."""
@@ -324,7 +325,10 @@ class Stream:
             parent = row.parent
             if parent is not None and parent.path and parent.path not in self._sent:
                 self._write(parent, rows)
-            index = self._number_of(path)
+            if path not in self._index:
+                self._index[path] = len(self._paths)
+                self._paths.append(path)
+            index = self._index[path]
             changed = dict(fields)
             if index in self._gone:  # the row returns before the message that would have removed it
                 del self._gone[index]
@@ -339,12 +343,6 @@ class Stream:
             opened.stale = True
         if changed:
             rows.append({"i": index, **changed})
-
-    def _number_of(self, path: str) -> int:
-        if path not in self._index:
-            self._index[path] = len(self._paths)
-            self._paths.append(path)
-        return self._index[path]
 
     def _header_changes(self) -> Wire:
         model = self.model

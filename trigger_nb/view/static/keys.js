@@ -9,7 +9,7 @@ export class TreeKeys {
     this.tree = tree;
     this.typed = "";
     this.typedAt = 0;
-    /** When the last key was pressed: a page that is busy hears of it late. */
+    /** The time stamp of the last key event, which a busy page handles late. */
     this.pressedAt = 0;
     tree.element.addEventListener("keydown", (event) => this.pressed(event));
   }
