@@ -42,9 +42,9 @@ check: $(READY) $(TYPESCRIPT_READY)  ## lint, format and types, also of the docs
 	@$(PY) -m ruff check --quiet
 	@$(PY) -m ruff format --check --quiet --diff
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright --pythonpath $(PY)
-	@$(PY) -m tests.doc_types
+	@$(PY) -m tests.support.doc_types
 	@$(TSC) --project .
-	@$(TSC) --project tests/js
+	@$(TSC) --project tests/view/js
 
 format: $(READY)  ## put the code into the form that `make check` asks for
 	@$(PY) -m ruff check --quiet --fix

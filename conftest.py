@@ -1,4 +1,4 @@
-"""Makes a test of each Markdown page of the docs: its Python blocks have to run (see tests/doc_blocks.py)."""
+"""Makes a test of each Markdown page of the docs: its Python blocks have to run (see tests/support/doc_blocks.py)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Blocks(pytest.Item):
     def runtest(self):
         with tempfile.TemporaryDirectory() as directory:
             done = subprocess.run(
-                [sys.executable, "-m", "tests.doc_blocks", str(self.path)],
+                [sys.executable, "-m", "tests.support.doc_blocks", str(self.path)],
                 cwd=directory,
                 env=os.environ | {"PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,

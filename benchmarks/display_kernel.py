@@ -17,12 +17,13 @@ from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any
 
-from trigger_nb._feed import Event, Feed, Progressed, Saved, Seen
-from trigger_nb._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus
-from trigger_nb.view import pump
-from trigger_nb.view.model import RunModel
-from trigger_nb.view.notebook import RunDisplay
-from trigger_nb.view.wire import Button
+from trigger_nb._records.feed import Event, Feed, Progressed, Saved, Seen
+from trigger_nb._records.records import RunRecord, TaskRecord
+from trigger_nb._records.status import Reason, RunStatus, TaskStatus
+from trigger_nb._view.live import pump
+from trigger_nb._view.live.display import RunDisplay
+from trigger_nb._view.live.wire import Button
+from trigger_nb._view.model.run_model import RunModel
 
 LAST = "all is done"  # what the page looks for: the last thing that happens
 AT_ONCE = 50
@@ -224,7 +225,7 @@ async def _widget(
     count = int(rate * seconds)
     updates = run.updates(count)
     cpu, figures.shown_at = time.thread_time(), time.time()
-    from trigger_nb.view import widget  # noqa: F401  # as the display does when it is first shown
+    from trigger_nb._view.live import widget  # noqa: F401  # as the display does when it is first shown
 
     figures.imports = time.thread_time() - cpu
     display = RunDisplay(run.model, feed, asyncio.get_running_loop(), Clicks(figures))

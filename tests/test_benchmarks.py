@@ -14,7 +14,9 @@ from benchmarks.__main__ import COMPARISONS, main
 from benchmarks.pairs import Row, compare, seconds_a_task, table
 from benchmarks.peers import libraries, main as peers, scale
 from benchmarks.peers.processes import Worker, WorkerError
-from trigger_nb import TriggerClient, _bodies, _fingerprint
+from trigger_nb import TriggerClient
+from trigger_nb._fingerprint import fingerprints as fingerprints_module
+from trigger_nb._tasks import signature as signature_module
 
 TASKS = 3
 
@@ -61,10 +63,12 @@ def test_every_form_of_a_body_is_called_and_replayed(monkeypatch, tmp_path, name
 def test_no_form_of_a_body_is_inspected_anew_for_each_task(monkeypatch, tmp_path, name):
     """What it takes and what its code does is worked out once, however many lambdas or partials a loop makes."""
     looked_at = []
-    inspect, describe = _bodies._inspect, _fingerprint.describe_function
-    monkeypatch.setattr(_bodies, "_inspect", lambda body: looked_at.append(body) or inspect(body))
+    inspect, describe = signature_module._inspect, fingerprints_module.describe_function
+    monkeypatch.setattr(signature_module, "_inspect", lambda body: looked_at.append(body) or inspect(body))
     monkeypatch.setattr(
-        _fingerprint, "describe_function", lambda *args, **kw: looked_at.append(args) or describe(*args, **kw)
+        fingerprints_module,
+        "describe_function",
+        lambda *args, **kw: looked_at.append(args) or describe(*args, **kw),
     )
 
     async def run(tasks):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.kernels import ROOT
+from tests.support.kernels import ROOT
 
 SLOW = {
     "IPython",

@@ -12,14 +12,17 @@ await greet.run({"id": 7})
 ```
 """
 
+from __future__ import annotations
+
 from . import errors, retry
-from ._codec import register_codec, register_error
-from ._io import Io
-from ._limits.limiter import ConcurrencyLimit, Rate
-from ._records import Reason, RunStatus, TaskStatus
-from ._runtime import Notification
-from ._status import Status
-from ._task import Property, Task
+from ._concurrency.limiter import ConcurrencyLimit, Rate
+from ._io.io import Io
+from ._io.status import Status
+from ._records.status import Reason, RunStatus, TaskStatus
+from ._runs.outcome import Notification
+from ._tasks.options import Property
+from ._tasks.task import Task
+from ._values.register import register_codec, register_error
 from .errors import TriggerError
 from .job import Context, Job
 from .retry import Retry, RetryAt, SkipRetrying
@@ -61,3 +64,8 @@ __all__ = [
     "register_error",
     "retry",
 ]
+
+# No private file's name in a repr, in an error or in stored data, where it would be a promise.
+for _name in __all__:
+    if getattr(globals()[_name], "__module__", "").startswith(f"{__name__}."):
+        globals()[_name].__module__ = __name__

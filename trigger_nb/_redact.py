@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import re
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias, cast
@@ -17,10 +18,8 @@ from .errors import InvalidOptionError
 HIDDEN = "•••"
 # Characters. Shorter texts, such as "a" or "1", occur in the middle of unrelated words.
 _SHORTEST_SCRUBBED = 4
-
 # Characters of the shortest credential.
 _SHORTEST_SECRET = 6
-
 # The parts to hide, by key or index; None: the whole value.
 _Tree: TypeAlias = "dict[str, _Tree | None]"
 
@@ -234,3 +233,8 @@ def _found(steps: list[str], value: Any) -> Iterable[str]:
             yield from _found([], item)
         elif steps[0] in (key, "*"):
             yield from _found(steps[1:], item)
+
+
+SENSITIVE = re.compile(
+    r"authorization|cookie|api-?key|(auth|access|csrf|security|private|refresh|session|id)-?token|secret|password"
+)

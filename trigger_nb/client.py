@@ -13,24 +13,26 @@ from pathlib import Path
 from typing import Any, overload
 from urllib.parse import quote
 
-from . import _codec, _housekeeping
-from ._awaiting import CellCall
+from . import _values
 from ._clock import Clock, to_seconds, to_timestamp
+from ._concurrency.limiter import ConcurrencyLimit, Rate
 from ._keys import hashed
-from ._limits.limiter import ConcurrencyLimit, Rate
-from ._records import RunRecord, RunStatus
-from ._runlist import RunQuery
-from ._runtime import Notification, Runtime, runtime_for
-from ._scope import current_scope
-from ._store_protocol import Row
-from ._task import OnChange, check_choices
-from ._values import dump_or_describe
+from ._records.records import RunRecord
+from ._records.status import RunStatus
+from ._runs import housekeeping
+from ._runs.awaiting import CellCall
+from ._runs.outcome import Notification
+from ._runs.runtime import Runtime, runtime_for
+from ._store.protocol import Row
+from ._tasks.options import OnChange, check_choices
+from ._tasks.scope import current_scope
+from ._values.codec import dump_or_describe
+from ._view.render.store_table import Pruned, StoreInfo
 from .errors import InvalidOptionError, InvalidPayloadError, NotFoundError, NotStorableError, StoreError
 from .job import Job, JobOptions, LogLevel
 from .run import Run
-from .runs import Runs
+from .runs import RunQuery, Runs
 from .triggers import Trigger
-from .view.store import Pruned, StoreInfo
 
 Function = Callable[..., Any]
 
@@ -216,7 +218,7 @@ class TriggerClient:
         >>> client.info().runs
         0
         """
-        return _housekeeping.info(self.runtime)
+        return housekeeping.info(self.runtime)
 
     def prune(
         self, *, older_than: float | timedelta | None = None,
@@ -247,8 +249,8 @@ class TriggerClient:
         before = None
         if older_than is not None:
             before = self.runtime.clock.time() - to_seconds(older_than, "older_than")
-        rule = _housekeeping.Rule(_statuses(status), before, keep_last or 0)
-        return _housekeeping.prune(self.runtime, rule, dry_run=dry_run)
+        rule = housekeeping.Rule(_statuses(status), before, keep_last or 0)
+        return housekeeping.prune(self.runtime, rule, dry_run=dry_run)
 
     def __repr__(self) -> str:
         return f"<TriggerClient {self.id!r} in {self.dir}>"
@@ -257,7 +259,7 @@ class TriggerClient:
 def _event_id(name: str, payload: Any) -> str:
     """I1: the same name and payload are the same event."""
     try:
-        return hashed("evt_", name, _codec.canonical(payload))
+        return hashed("evt_", name, _values.canonical(payload))
     except NotStorableError as error:
         raise InvalidPayloadError(
             f"the payload of event {name!r} holds something that cannot name it, {error}. Pass plain data, or "
@@ -293,7 +295,7 @@ def _status(status: RunStatus | str) -> RunStatus:
 
 def _statuses(given: RunStatus | str | Iterable[RunStatus | str] | None) -> tuple[RunStatus, ...]:
     if given is None:
-        return _housekeeping.FINISHED
+        return housekeeping.FINISHED
     try:
         named: list[Any] = [given] if isinstance(given, str) else list(given)
     except TypeError:
@@ -325,8 +327,12 @@ def _notebook_name() -> str | None:
 
 @overload
 def job(function: Function, /) -> Job[Any]: ...
+
+
 @overload
 def job(**options: Any) -> Callable[[Function], Job[Any]]: ...
+
+
 def job(function: Function | None = None, /, **options: Any) -> Job[Any] | Callable[[Function], Job[Any]]:
     """Define a job of the default client: `@job` above a function, with or without options.
 

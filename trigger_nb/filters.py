@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 __all__ = ["Filter", "matches", "validate"]
-
 Filter: TypeAlias = Mapping[str, Any]
 
 
@@ -60,7 +59,6 @@ def matches(filter: Filter, payload: object) -> bool:
 
 
 # --- Matching ---------------------------------------------------------------------------------
-
 _ABSENT = object()  # the value of a missing field, which differs from None
 
 
@@ -130,8 +128,6 @@ def _is_list(value: object) -> bool:
 
 
 # --- The matchers -----------------------------------------------------------------------------
-
-
 def _is_flag(value: object) -> bool:
     return isinstance(value, bool)
 
@@ -199,7 +195,6 @@ def _is_null(value: object, operand: bool) -> bool:
 
 
 _VALUE = "text, a number, True, False or None"
-
 _MATCHERS: dict[str, _Matcher] = {
     "$startsWith": _on_text(str.startswith),
     "$endsWith": _on_text(str.endswith),
@@ -222,8 +217,6 @@ def _are_matchers(wanted: Iterable[object]) -> bool:
 
 
 # --- Validation -------------------------------------------------------------------------------
-
-
 def _validate_fields(filter: object, path: str) -> None:
     if not isinstance(filter, Mapping):
         _refuse(path, f"a filter is a mapping of field names, not {filter!r}")

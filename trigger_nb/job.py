@@ -11,24 +11,27 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from . import _codec
-from ._awaiting import CellCall
-from ._bodies import bind_run
-from ._call import Settings
+from . import _values
 from ._clock import to_datetime, to_seconds
+from ._concurrency.limiter import ConcurrencyLimit, Rate, check_count, to_rate
+from ._concurrency.places import JobLimits, RunLimiter
 from ._engine.ledger import explained
-from ._fingerprint import Fingerprints
-from ._io import Io
+from ._fingerprint.fingerprints import Fingerprints
+from ._io.io import Io
 from ._keys import hashed
-from ._limits.limiter import ConcurrencyLimit, Rate, check_count, to_rate
-from ._limits.places import JobLimits, RunLimiter
 from ._plans.plan import Plan, make_plan
-from ._records import RunRecord, RunStatus, check_legible, check_run_id
+from ._records.records import RunRecord, check_legible, check_run_id
+from ._records.status import RunStatus
 from ._redact import check_redact, redact
-from ._runtime import Execution, Notification, Runtime, Work, users_frames
-from ._scope import current_scope
-from ._task import OnChange, check_choices
-from ._values import dump_or_describe
+from ._runs.awaiting import CellCall
+from ._runs.execution import Execution, Work, start
+from ._runs.outcome import Notification, users_frames
+from ._runs.runtime import Runtime
+from ._tasks.options import OnChange, Settings, check_choices
+from ._tasks.scope import current_scope
+from ._tasks.signature import bind_run
+from ._values.codec import dump_or_describe
+from ._view.live.display import in_notebook
 from .errors import (
     InvalidOptionError,
     InvalidPayloadError,
@@ -40,12 +43,9 @@ from .errors import (
 from .run import Run
 from .runs import Runs
 from .triggers import InvokeTrigger, Trigger
-from .view.notebook import in_notebook
 
 T = TypeVar("T")
-
 MAX_RUN_DEPTH = 50  # runs started by runs, one in the other
-
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -290,7 +290,7 @@ class Job(Generic[T]):
         run_id = run_id or self._identity(value)
         stored = self._stored(run_id)
         # The payload is only looked at for what `redact` hides of it.
-        new = RunRecord(id=run_id, client=self.client.id, job=self.id, payload=_codec.preview(value))
+        new = RunRecord(id=run_id, client=self.client.id, job=self.id, payload=_values.preview(value))
         return make_plan(
             self._runtime, self._work(value, on_change), self._current(stored or new), is_new=stored is None
         )
@@ -375,11 +375,11 @@ class Job(Generic[T]):
         """Begin another pass of a stored run, with its stored payload."""
         blobs = self._runtime.store.blobs(record.id)
         try:
-            payload = _codec.load(record.payload_form, record.payload, blobs)
+            payload = _values.load(record.payload_form, record.payload, blobs)
         except TriggerError as error:
             raise explained(error, f"the payload of run {record.id!r}") from None
         work, record = self._work(self.trigger.parse(payload), None), self._current(record)
-        return self._runtime.start(work, record)
+        return start(self._runtime, work, record)
 
     def handle(self, run_id: str) -> Run:
         """A run of this job."""
@@ -389,7 +389,7 @@ class Job(Generic[T]):
         self, record: RunRecord, payload: Any, on_change: OnChange | None, *, display: bool, awaited: bool
     ) -> Run:
         living = self._runtime.executions.get(record.id)
-        execution = self._runtime.start(self._work(payload, on_change), self._current(record))
+        execution = start(self._runtime, self._work(payload, on_change), self._current(record))
         run = self.handle(record.id)
         run.follow(execution, began=execution is not living)
         if display and self.client.display and in_notebook():
@@ -433,7 +433,7 @@ class Job(Generic[T]):
         return depth
 
     def _preview(self, payload: Any) -> str:
-        shown = redact(self.options.redact, _codec.preview(payload, 200))
+        shown = redact(self.options.redact, _values.preview(payload, 200))
         return "" if shown is None else json.dumps(shown, ensure_ascii=False)[:80]
 
     def _identity(self, payload: Any) -> str:
@@ -441,7 +441,7 @@ class Job(Generic[T]):
         identity = self.options.identity
         counts = payload if identity is None else identity(payload)
         try:
-            return hashed("run_", self.id, self.version, _codec.canonical(counts))
+            return hashed("run_", self.id, self.version, _values.canonical(counts))
         except NotStorableError as error:
             raise InvalidPayloadError(
                 f"the payload of job {self.id!r} holds something that cannot name a run, {error}. Pass plain "

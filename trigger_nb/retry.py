@@ -43,7 +43,6 @@ __all__ = [
     "policy",
     "standard_backoff",
 ]
-
 # Seconds. No attempt is scheduled further ahead: a later time comes from a misread header
 # (milliseconds taken for seconds), and a task that waited for it would seem to hang.
 LONGEST_DELAY = 366 * 24 * 3600.0
@@ -242,8 +241,6 @@ def _bounded(when: float, now: float) -> float:
 
 
 # --- Checks of options -----------------------------------------------------------------------
-
-
 def _attempts(option: object) -> int:
     """The number of attempts that a `retry` option gives. Raises `InvalidOptionError` if it is not a number."""
     if not isinstance(option, int) or isinstance(option, bool):
@@ -296,6 +293,5 @@ def _from_now(when: object) -> float:
 
 
 # --- Presets, at the end because a `Retry` needs the checks above -----------------------------------
-
 standard_backoff = Retry(limit=8, factor=1.8, min_timeout=0.5, max_timeout=30.0)
 exponential_backoff = Retry(limit=8, factor=2.0, min_timeout=1.0, max_timeout=30.0)

@@ -14,24 +14,29 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from . import _codec, _housekeeping
-from ._awaiting import has_loop, in_cell
-from ._codec import Unstored
-from ._controls import RunControls
-from ._diff import RunDiff, compare
+from . import _values
 from ._engine.ledger import run_row
 from ._engine.stopping import Stop
-from ._estimate import Durations
-from ._forget import forget, reset, to_retry
-from ._fork import fork
 from ._keys import ancestors, display_path, normal_key
-from ._operations import OPERATIONS, Operation
-from ._records import Reason, RunRecord, RunStatus, TaskRecord, TaskStatus, check_legible
-from ._runtime import Execution, Runtime
-from ._scope import current_scope
-from ._statuses import StatusInfo, counts, said, statuses
-from ._store_protocol import Row
-from ._taskinfo import TaskInfo, moment
+from ._records.durations import Durations
+from ._records.forget import forget, reset, to_retry
+from ._records.records import RunRecord, TaskRecord, check_legible
+from ._records.status import OPERATIONS, Operation, Reason, RunStatus, TaskStatus
+from ._records.statuses import StatusInfo, counts, said, statuses
+from ._runs import housekeeping
+from ._runs.awaiting import has_loop, in_cell
+from ._runs.controls import RunControls
+from ._runs.diff import RunDiff, compare
+from ._runs.execution import Execution
+from ._runs.fork import fork
+from ._runs.runtime import Runtime
+from ._runs.task_info import TaskInfo, moment
+from ._store.protocol import Row
+from ._tasks.scope import current_scope
+from ._values.placeholders import Unstored
+from ._view.live.display import RunDisplay, bundle, to_kernel
+from ._view.model.run_model import RunModel
+from ._view.render import html, text
 from .errors import (
     NotFoundError,
     RunInterrupted,
@@ -42,15 +47,11 @@ from .errors import (
     UsageError,
     ValueNotLoadedError,
 )
-from .view import html, text
-from .view.model import RunModel
-from .view.notebook import RunDisplay, bundle, to_kernel
 
 if TYPE_CHECKING:
-    from .view.widget import LiveWidget
+    from ._view.live.widget import LiveWidget
 
 _log = logging.getLogger("trigger_nb")
-
 CELL_GRACE = 0.7  # how long an interrupted cell waits for its run to come to rest, in seconds
 
 
@@ -111,7 +112,7 @@ class Run:
     def error(self) -> BaseException | None:
         """What the run FAILED with, else None."""
         data = self._record.error
-        return None if data is None else _codec.decode_error(data)
+        return None if data is None else _values.decode_error(data)
 
     @property
     def started_at(self) -> datetime | None:
@@ -435,7 +436,7 @@ class Run:
         >>> run.delete()  # doctest: +SKIP
         """
         self._allow("delete")
-        _housekeeping.delete(self._runtime, self._record)
+        housekeeping.delete(self._runtime, self._record)
 
     def _allow(self, operation: Operation) -> RunStatus:
         """The status that the operation leads to; `RunStateError` when it makes no sense now."""
@@ -693,7 +694,7 @@ class Run:
         return record
 
     def _decoded(self, form: str, data: Any) -> Any:
-        return _codec.load(form, data, self._runtime.store.blobs(self._id))
+        return _values.load(form, data, self._runtime.store.blobs(self._id))
 
     def _ordered(self) -> list[TaskRecord]:
         records = {record.path: record for record in self._runtime.task_records(self._id, running=True)}

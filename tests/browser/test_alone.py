@@ -7,7 +7,7 @@ import json
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from trigger_nb.view import widget, wire
+from trigger_nb._view.live import widget, wire
 
 from .lab import expect_equal
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trigger_nb.view import widget
+from trigger_nb._view.live import widget
 
 IMPORT = """async text => {
   const module = await import(URL.createObjectURL(new Blob([text], { type: 'text/javascript' })));

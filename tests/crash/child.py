@@ -16,7 +16,8 @@ from typing import Any
 
 import anyio
 
-from trigger_nb import Retry, TriggerClient, _crashpoints
+from trigger_nb import Retry, TriggerClient
+from trigger_nb._store import crashpoints as crashpoints_module
 from trigger_nb.errors import TaskCrashedError
 
 from . import mutants
@@ -228,7 +229,7 @@ def run(directory: Path, launch: str, seed: int) -> bool:
 
 def main() -> int:
     directory, launch, *seeds = sys.argv[1:]
-    _crashpoints.arm()
+    crashpoints_module.arm()
     mutants.apply()
     ended = [run(Path(directory), launch, int(seed)) for seed in seeds]
     return 0 if all(ended) else STOPPED

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from trigger_nb._crashpoints import VARIABLE as CRASH_AT
+from trigger_nb._store.crashpoints import VARIABLE as CRASH_AT
 
 from . import mutants
 from .child import STOPPED, store_of

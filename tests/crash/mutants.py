@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from trigger_nb._store import DiskStore
-from trigger_nb._store_protocol import Row
+from trigger_nb._store.disk import DiskStore
+from trigger_nb._store.protocol import Row
 
 VARIABLE = "CRASH_TEST_MUTANT"
 # Seconds between the return of a value and its commit. A busy machine needs more.

@@ -1,4 +1,4 @@
-"""Makes the store of `tests/test_old_store.py`, which keeps what one version wrote for all later ones to read.
+"""Makes the store of `tests/store/test_old_store.py`, which keeps what one version wrote for all later ones to read.
 
 A store is made once, with the code of its time, and is then left as it is: making it anew would test nothing.
 For a store of a later version, copy this file and `old_jobs.py` to `tests/data/` in an empty folder, so that no

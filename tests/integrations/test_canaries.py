@@ -12,7 +12,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tests.integrations.surface import KINDS
-from tests.kernels import ROOT
+from tests.support.kernels import ROOT
 from trigger_nb.testing import services
 from trigger_nb.testing.services import Answer
 

@@ -153,7 +153,7 @@ async def test_an_error_in_a_stream_that_does_not_pass_is_final(job, service):
 async def test_a_stream_that_is_cancelled_is_begun_anew_by_the_next_pass(monkeypatch, job, service):
     """A7: what had come of it is no result."""
     begun, released = asyncio.Event(), threading.Event()
-    monkeypatch.setattr("trigger_nb._task.Task.progress", lambda *_, **__: begun.set())
+    monkeypatch.setattr("trigger_nb._tasks.task.Task.progress", lambda *_, **__: begun.set())
 
     def held():
         yield b"data: " + json.dumps(chunk({"content": "You "})).encode() + b"\n\n"
@@ -328,7 +328,7 @@ async def test_a_run_that_is_watched_sees_the_text_grow(monkeypatch, client, int
     monkeypatch.setattr(_stream, "_PAUSE", 0.0)
     seen = []
     monkeypatch.setattr(
-        "trigger_nb._task.Task.progress",
+        "trigger_nb._tasks.task.Task.progress",
         lambda task, done, total=None, text=None: seen.append((done, total, text)),
     )
 

@@ -7,7 +7,7 @@ from typing import Any, assert_type
 from slack_sdk.web.async_client import AsyncWebClient
 
 from trigger_nb import Io, Job, Status, TriggerClient, job
-from trigger_nb._call import Call
+from trigger_nb._tasks.call import Call
 from trigger_nb.integrations import Slack
 
 slack = Slack()

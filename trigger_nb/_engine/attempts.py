@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from .._clock import to_seconds, to_timestamp
-from .._feed import Saved
-from .._flights import flights
-from .._forget import forget, open_again, to_be_said_again
+from .._concurrency.limiter import Limiter, limiter_of, rate_of_line
+from .._concurrency.places import TaskLimits
 from .._keys import display_path, is_within, parent_path
-from .._limits.limiter import Limiter, limiter_of, rate_of_line
-from .._limits.places import TaskLimits
-from .._prints import Prints
-from .._records import Reason, TaskRecord, TaskStatus
+from .._records.feed import Saved
+from .._records.forget import forget, open_again, to_be_said_again
+from .._records.prints import Prints
+from .._records.records import TaskRecord
+from .._records.status import Reason, TaskStatus
 from .._redact import check_redact
-from .._scope import Scope, TimeLimit
-from .._task import describe
+from .._tasks.flights import flights
+from .._tasks.options import describe
+from .._tasks.scope import Scope, TimeLimit
 from ..errors import TaskCrashedError, TaskTimeoutError, UsageError
 from ..retry import policy
 from .bodies import Failed
@@ -26,7 +27,7 @@ from .origins import mark_origin
 from .results import note_prints
 
 if TYPE_CHECKING:
-    from .._call import Call
+    from .._tasks.call import Call
     from .bodies import Bodies
     from .decide import Run
     from .new_record import NewRecords

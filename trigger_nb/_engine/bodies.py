@@ -9,18 +9,19 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .. import _tee
-from .._bodies import Signature, bind_body, is_async, signature_of
-from .._call import MISS, Call
-from .._crashpoints import point
-from .._executors import Start, in_thread, threads
-from .._feed import Saved
-from .._flights import Flight, flights
-from .._interrupt import calls_user_code
-from .._records import Reason, TaskRecord, TaskStatus
-from .._remote.outsource import Outsourcing, executor_of, name_of
-from .._scope import Scope, current_scope
-from .._task import Task
+from .._concurrency.interrupt import calls_user_code
+from .._concurrency.threads import Start, in_thread, threads
+from .._records.feed import Saved
+from .._records.records import TaskRecord
+from .._records.status import Reason, TaskStatus
+from .._remote.dispatch import Outsourcing, executor_of, name_of
+from .._store.crashpoints import point
+from .._tasks import capture
+from .._tasks.call import MISS, Call
+from .._tasks.flights import Flight, flights
+from .._tasks.scope import Scope, current_scope
+from .._tasks.signature import Signature, bind_body, is_async, signature_of
+from .._tasks.task import Task
 from ..errors import RunInterrupted, UsageError
 from .ledger import Unreadable
 from .results import note_prints
@@ -140,7 +141,7 @@ class Bodies:
         executor = executor_of(call, self._state.settings)
         if executor is not None:
             record.executor = name_of(executor)
-        _tee.listen()
+        capture.listen()
         if call.batch is not None:
             if signature.is_async and executor is None:
                 return await call.batch.join(call, flight)

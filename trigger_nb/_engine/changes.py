@@ -5,14 +5,14 @@ from __future__ import annotations
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from .. import _codec
-from .._bodies import signature_of
-from .._fingerprint import Fingerprints, differs, reference, resolve
+from .. import _values
+from .._fingerprint.fingerprints import Fingerprints, differs, reference, resolve
 from .._keys import ancestors, parent_path
-from .._records import TaskRecord, opening, plain_head
+from .._records.records import TaskRecord, opening, plain_head
+from .._tasks.signature import signature_of
 
 if TYPE_CHECKING:
-    from .._call import Call
+    from .._tasks.call import Call
     from .ledger import Ledger
 
 
@@ -63,7 +63,7 @@ class Changes:
         if call.inputs is not None:
             return call.inputs
         params = call.options.get("params", call.args)
-        return _codec.fingerprint_inputs(params) if params != () else ""
+        return _values.fingerprint_inputs(params) if params != () else ""
 
     def _around_changed(self) -> set[str]:
         """Paths of the tasks around stored ones whose code is another now: their replay would hide it.

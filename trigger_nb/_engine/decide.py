@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from .._records import FAN_OUT, Reason, TaskRecord, TaskStatus
+from .._records.records import FAN_OUT, TaskRecord
+from .._records.status import Reason, TaskStatus
 
 if TYPE_CHECKING:
-    from .._call import Call
-    from .._flights import Flight
-    from .._task import OnChange
+    from .._tasks.call import Call
+    from .._tasks.flights import Flight
+    from .._tasks.options import OnChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,6 @@ class Walk:
 
 
 Decision: TypeAlias = Replay | Raise | Run | Wait | Adopt | ExpectCancel | Walk
-
 NEW = Run(Reason.NEW)
 
 

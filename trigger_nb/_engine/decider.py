@@ -7,24 +7,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from .._call import MISS, show_place
-from .._flights import flights
-from .._forget import open_again
+from .._callsite import show_place
 from .._keys import ancestors, display_key, display_path
-from .._records import Reason, RunStatus, TaskRecord, TaskStatus
+from .._records.forget import open_again
+from .._records.records import TaskRecord
+from .._records.status import Reason, RunStatus, TaskStatus
+from .._tasks.call import MISS
+from .._tasks.flights import flights
 from ..errors import DuplicateKeyError, NestingError, ScopeClosedError, UsageError
 from .decide import Adopt, Decision, Replay, Run, decide
 from .ledger import Unreadable
 
 if TYPE_CHECKING:
-    from .._call import Call
-    from .._scope import Place
-    from .._task import OnChange
+    from .._callsite import Place
+    from .._tasks.call import Call
+    from .._tasks.options import OnChange
     from .state import PassState
     from .stored import StoredResults
 
 T = TypeVar("T")
-
 # Parses the JSON value that begins at a place in a text, and returns it with the place of its end.
 _scan: Callable[[str, int], tuple[Any, int]] = getattr(json.JSONDecoder(), "scan_once")  # noqa: B009  # not in its stub
 

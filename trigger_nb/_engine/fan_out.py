@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._feed import Saved
-from .._records import TaskStatus
-from .._scope import Scope, current_scope
+from .._records.feed import Saved
+from .._records.status import TaskStatus
+from .._tasks.scope import Scope, current_scope
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from .._call import Call, FanOut
+    from .._tasks.call import Call, FanOut
     from .attempts import Attempts
     from .decide import Walk
     from .new_record import NewRecords

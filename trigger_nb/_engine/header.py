@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from .._call import show_place
-from .._feed import Feed, Hinted, Seen
+from .._callsite import show_place
 from .._keys import display_key, display_path
+from .._records.feed import Feed, Hinted, Seen
 
 if TYPE_CHECKING:
-    from .._call import Call
-    from .._records import Reason
-    from .._scope import Scope
+    from .._records.status import Reason
+    from .._tasks.call import Call
+    from .._tasks.scope import Scope
     from .changes import Changes
 
 SLOW_GAP = 1.0  # code between tasks that takes this many seconds is hinted at (R10)

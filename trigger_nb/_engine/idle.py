@@ -11,7 +11,7 @@ from .._keys import ancestors
 if TYPE_CHECKING:
     import anyio
 
-    from .._flights import Flight
+    from .._tasks.flights import Flight
 
 Why = Literal["wait", "retry", "queued", "parked"]
 

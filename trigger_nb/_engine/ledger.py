@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from .. import _codec
-from .._codec._base import Blobs, loads
-from .._crashpoints import point
-from .._executors import call_in_thread, threads
-from .._feed import Feed, Saved
-from .._flights import flights, marking
+from .. import _values
+from .._concurrency.threads import call_in_thread, threads
 from .._keys import display_path
-from .._records import RunRecord, RunStatus, TaskRecord, TaskStatus, abridged, is_long, readable_task
-from .._store_protocol import Row
+from .._records.feed import Feed, Saved
+from .._records.records import RunRecord, TaskRecord, abridged, is_long, readable_task
+from .._records.status import RunStatus, TaskStatus
+from .._store.crashpoints import point
+from .._store.protocol import Row
+from .._tasks.flights import flights, marking
+from .._values.json_text import loads
+from .._values.tagged import Blobs
 from ..errors import (
     BadSignatureError,
     CorruptRecordError,
@@ -31,17 +33,14 @@ from ..errors import (
 from .memory import PatientBlobs
 
 if TYPE_CHECKING:
-    from .._commit import GroupCommit, Pending
-    from .._store_protocol import Store
+    from .._store.group_commit import GroupCommit, Pending
+    from .._store.protocol import Store
     from .memory import Memory
 
 logger = logging.getLogger("trigger_nb")
-
 _PENDING = f'{{"status":"{TaskStatus.PENDING}"'
-
 _MOST_LOOSE = 1000  # records that ride along at most: thousands of log lines are not kept until the end
 _MOST_AHEAD = 16  # long texts that are read at once: half a megabyte at most
-
 LOOP_PATIENCE = 0.05  # how long a commit may hold the loop when another process writes, in seconds
 THREAD_PATIENCE = 30.0  # and how long it is tried in a thread before it is a failure of the store
 
@@ -386,10 +385,10 @@ class Ledger:
         """Commit rows that are no task's; a failing store ends the pass, not the call (A9)."""
         await self._settle(self._journal.enqueue(rows))
 
-    async def encode_for(self, owner: str, value: Any) -> _codec.Encoded:
+    async def encode_for(self, owner: str, value: Any) -> _values.Encoded:
         """A value for a row that is no task's, its files among those of `owner`; as `write_rows`."""
         try:
-            return _codec.encode(value, self._files_of(owner))
+            return _values.encode(value, self._files_of(owner))
         except StoreError as error:
             return await self._fail(error)
 
@@ -408,7 +407,7 @@ class Ledger:
             form, value = data["form"], data["value"]
         except (ValueError, RecursionError, LookupError, TypeError) as error:
             raise CorruptRecordError(f"its row in the store is damaged: {error}") from None
-        return _codec.load(form, value, self._files_of(owner))
+        return _values.load(form, value, self._files_of(owner))
 
     def _files_of(self, owner: str) -> Blobs:
         return self.blobs if owner == self._run_id else self._store.blobs(owner)

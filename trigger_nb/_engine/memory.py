@@ -1,4 +1,4 @@
-"""What this kernel keeps of a run between passes, because the store cannot hold it or did not take it."""
+"""Values of a run that outlive a pass in this kernel, but are not in the store."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._codec import Blobs
+from .._values.tagged import Blobs
 from ..errors import StoreError
 
 if TYPE_CHECKING:
-    from .._store_protocol import Row
+    from .._store.protocol import Row
 
 
 @dataclass(slots=True)

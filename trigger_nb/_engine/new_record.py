@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from .. import _codec
-from .._records import TaskRecord, TaskStatus
+from .. import _values
+from .._records.records import TaskRecord
+from .._records.status import TaskStatus
 from .._redact import check_redact, redact, scrub, scrub_error, secrets
-from .._task import describe
+from .._tasks.options import describe
 
 if TYPE_CHECKING:
-    from .._call import Call
+    from .._tasks.call import Call
     from .state import PassState
 
 
@@ -43,7 +44,7 @@ class NewRecords:
             inputs = changes.inputs(call)
             # The inputs of a small value are the value itself: a secret among them is not kept.
             record.inputs = inputs if secrets.hide(inputs) == inputs else ""
-            record.params = _codec.preview(options.get("params", call.args))
+            record.params = _values.preview(options.get("params", call.args))
         if options or self._state.settings.redact:
             self._describe(record, call)
         if attempt > 1:
@@ -83,7 +84,7 @@ class NewRecords:
 
     def error_data(self, call: Call[Any], record: TaskRecord, error: BaseException) -> dict[str, Any]:
         """An error as it is kept, with what may be shown of it (S8)."""
-        data = _codec.encode_error(error)
+        data = _values.encode_error(error)
         if record.redact:
             scrub_error(self._patterns_for_inputs(call, record), self._inputs(call), data)
         return data
@@ -91,7 +92,7 @@ class NewRecords:
     def run_error_data(self, error: BaseException, origins: list[str]) -> dict[str, Any]:
         """The error that a run ends in, as it is kept. What its tasks hide of it is hidden here, too."""
         state = self._state
-        data = _codec.encode_error(error)
+        data = _values.encode_error(error)
         if state.settings.redact:
             scrub_error(state.settings.redact, [state.run.payload], data)
         for path in origins:
@@ -102,7 +103,7 @@ class NewRecords:
         return data
 
     def _inputs(self, call: Call[Any]) -> list[Any]:
-        return [_codec.preview(call.options.get("params", call.args)), self._state.run.payload]
+        return [_values.preview(call.options.get("params", call.args)), self._state.run.payload]
 
     def _patterns_for_inputs(self, call: Call[Any], record: TaskRecord) -> list[str]:
         """Arguments are a list without names: what is hidden is hidden in each of them."""

@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from .._feed import Saved
-from .._records import TaskRecord, TaskStatus
-from .._scope import current_scope
+from .._records.feed import Saved
+from .._records.records import TaskRecord
+from .._records.status import TaskStatus
+from .._tasks.scope import current_scope
 from .results import note_prints
 from .scopes import subtasks_end
 
 if TYPE_CHECKING:
-    from .._call import Call
-    from .._executors import Start
-    from .._flights import Flight
-    from .._scope import Scope
+    from .._concurrency.threads import Start
+    from .._tasks.call import Call
+    from .._tasks.flights import Flight
+    from .._tasks.scope import Scope
     from .new_record import NewRecords
     from .results import Results
     from .state import PassState

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .._codec.exceptions import ORIGINS
 from .._keys import is_within
+from .._values.errors import ORIGINS
 
 
 def mark_origin(error: BaseException, directory: str, run_id: str, path: str) -> None:

@@ -17,13 +17,14 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .. import _codec
-from .._call import MISS
-from .._flights import flights
-from .._forget import open_again
+from .. import _values
 from .._keys import ancestors
-from .._records import Reason, TaskRecord, TaskStatus
+from .._records.forget import open_again
+from .._records.records import TaskRecord
+from .._records.status import Reason, TaskStatus
 from .._redact import redact, secrets
+from .._tasks.call import MISS
+from .._tasks.flights import flights
 from ..errors import RunInterrupted
 from .attempts import Attempts
 from .bodies import Bodies, Failed
@@ -42,15 +43,16 @@ from .verdicts import Verdicts
 from .waits import Waits
 
 if TYPE_CHECKING:
-    from .._call import Call, Settings
     from .._clock import Clock
-    from .._commit import GroupCommit
-    from .._executors import Home, Start
-    from .._feed import Feed
-    from .._limits.limiter import Limiter
-    from .._records import RunRecord
-    from .._scope import Scope
-    from .._store_protocol import Store
+    from .._concurrency.limiter import Limiter
+    from .._concurrency.threads import Home, Start
+    from .._records.feed import Feed
+    from .._records.records import RunRecord
+    from .._store.group_commit import GroupCommit
+    from .._store.protocol import Store
+    from .._tasks.call import Call
+    from .._tasks.options import Settings
+    from .._tasks.scope import Scope
     from ..errors import UsageError
     from .memory import Memory
     from .state import MakeIo
@@ -239,7 +241,7 @@ class Pass:
             ended_at=now,
         )
         if data is not None:
-            record.data = redact(self.settings.redact, _codec.preview(data))
+            record.data = redact(self.settings.redact, _values.preview(data))
         if earlier is not None:
             record.generation = earlier.generation + 1
         self.ledger.save_with_next(record)
@@ -343,7 +345,7 @@ def _text(message: object) -> str:
     try:
         return str(message)
     except Exception:  # noqa: BLE001  # of the user's object
-        return str(_codec.preview(message))
+        return str(_values.preview(message))
 
 
 def _is_timed_out(scope: Scope) -> bool:

@@ -10,21 +10,22 @@ from functools import partial
 from types import coroutine
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .. import _codec
-from .._codec._base import loads
-from .._crashpoints import point
+from .. import _values
 from .._keys import display_path
-from .._records import TaskRecord, TaskStatus
-from .._task import describe
-from .._values import dump, dump_unstored
+from .._records.records import TaskRecord
+from .._records.status import TaskStatus
+from .._store.crashpoints import point
+from .._tasks.options import describe
+from .._values.codec import dump, dump_unstored
+from .._values.json_text import loads
 from ..errors import NotStorableError, RunInterrupted, StoreError, ValueNotLoadedError
 from .stopping import Stop
 
 if TYPE_CHECKING:
-    from .._call import Call
-    from .._codec import Encoded
-    from .._flights import Flight
-    from .._scope import Scope
+    from .._tasks.call import Call
+    from .._tasks.flights import Flight
+    from .._tasks.scope import Scope
+    from .._values.tagged import Encoded
     from .new_record import NewRecords
     from .state import PassState
     from .stored import StoredResults
@@ -62,7 +63,7 @@ class Results:
         returns = self._stored.returns(call)
         if returns is not None and form != "unstored" and done.error is None:
             try:
-                _codec.load(form, loads(text), self._state.ledger.blobs, returns)
+                _values.load(form, loads(text), self._state.ledger.blobs, returns)
             except ValueNotLoadedError as error:
                 # Its caller gets the error now and on every replay.
                 done.error = self._records.error_data(call, done, error)

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import anyio
 
-from .._call import SAID, Call, show_place
+from .._callsite import show_place
 from .._keys import display_key, display_path
-from .._records import FAN_OUT
+from .._records.records import FAN_OUT
+from .._tasks.call import SAID, Call
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from .._passapi import PassApi
-    from .._scope import Scope
+    from .._tasks.pass_api import PassApi
+    from .._tasks.scope import Scope
     from .header import Header
 
 T = TypeVar("T")

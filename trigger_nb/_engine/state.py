@@ -1,12 +1,12 @@
-"""What the parts of a pass share."""
+"""Why a pass was stopped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .._forget import Finality
-from .._scope import Scope
+from .._records.forget import Finality
+from .._tasks.scope import Scope
 from .changes import Changes
 from .header import Header
 from .idle import Still
@@ -15,14 +15,14 @@ from .memory import Memory
 from .stopping import Stopping
 
 if TYPE_CHECKING:
-    from .._call import Settings
     from .._clock import Clock
-    from .._commit import GroupCommit
-    from .._executors import Home
-    from .._feed import Feed
-    from .._flights import Flight, FlightKey
-    from .._records import RunRecord, TaskRecord
-    from .._store_protocol import Store
+    from .._concurrency.threads import Home
+    from .._records.feed import Feed
+    from .._records.records import RunRecord, TaskRecord
+    from .._store.group_commit import GroupCommit
+    from .._store.protocol import Store
+    from .._tasks.flights import Flight, FlightKey
+    from .._tasks.options import Settings
 
 MakeIo = Callable[[Scope, bool], Any]  # an `io` for a scope; whether its calls block
 

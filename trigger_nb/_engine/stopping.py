@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..errors import StoreError, TriggerError, UsageError
 
 if TYPE_CHECKING:
-    from .._call import Call
-    from .._executors import Home
+    from .._concurrency.threads import Home
+    from .._tasks.call import Call
 
 
 class Stop(StrEnum):

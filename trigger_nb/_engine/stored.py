@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from .. import _codec
-from .._bodies import signature_of
-from .._call import MISS
-from .._codec import Unstored
+from .. import _values
 from .._keys import display_path
-from .._records import Reason
+from .._records.status import Reason
+from .._tasks.call import MISS
+from .._tasks.signature import signature_of
+from .._values.placeholders import Unstored
 from ..errors import CorruptRecordError, StoreError, ValueNotLoadedError
 from .ledger import Unreadable, explained
 from .origins import mark_origin
 
 if TYPE_CHECKING:
-    from .._call import Call
-    from .._records import TaskRecord
+    from .._records.records import TaskRecord
+    from .._tasks.call import Call
     from .state import PassState
 
 
@@ -43,7 +43,7 @@ class StoredResults:
                 returns = self.returns(call)
                 if not record.form and returns is None:
                     return record.value
-                return _codec.load(record.form, record.value, self._state.ledger.blobs, returns)
+                return _values.load(record.form, record.value, self._state.ledger.blobs, returns)
             except CorruptRecordError as error:  # of a value file
                 lost = {"type": "value", "reason": str(error)}
             except (StoreError, ValueNotLoadedError) as error:
@@ -66,7 +66,7 @@ class StoredResults:
     def error(self, call: Call[Any], record: TaskRecord) -> BaseException:
         """The error of a record, to be raised again. Raises `Unreadable`."""
         try:
-            error = _codec.raised_error(record.error or {})
+            error = _values.raised_error(record.error or {})
         except ValueNotLoadedError as unread:
             what = f"the error of task {display_path(call.path)!r}"
             raise Unreadable(explained(unread, what)) from None

@@ -5,25 +5,24 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .._bodies import bind_run, is_async
-from .._executors import call_in_thread, threads
+from .._concurrency.threads import call_in_thread, threads
 from .._keys import display_path
 from .._redact import secrets
-from .._scope import current_scope
-from .._task import Task
+from .._tasks.scope import current_scope
+from .._tasks.signature import bind_run, is_async
+from .._tasks.task import Task
 from ..errors import InvalidOptionError, UsageError
 from ..retry import RetryAt, SkipRetrying, policy
 from .origins import comes_from_subtask
 
 if TYPE_CHECKING:
-    from .._call import Call
-    from .._limits.places import TaskLimits
-    from .._records import TaskRecord
-    from .._scope import Scope
+    from .._concurrency.places import TaskLimits
+    from .._records.records import TaskRecord
+    from .._tasks.call import Call
+    from .._tasks.scope import Scope
     from .state import MakeIo, PassState
 
 RETRY_AT_LIMIT = 100  # attempts that `on_error` may ask for if the task has no retry policy
-
 Answer: TypeAlias = Exception | RetryAt | SkipRetrying | None  # of `on_error`, or of an integration
 
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
 
-from .._feed import SavedRun
 from .._keys import is_within
-from .._records import RunStatus, TaskStatus
+from .._records.feed import SavedRun
+from .._records.status import RunStatus, TaskStatus
 from .ledger import run_row
 from .stopping import Stop
 
 if TYPE_CHECKING:
-    from .._call import Call
-    from .._limits.places import RunSlot
-    from .._scope import Scope
+    from .._concurrency.places import RunSlot
+    from .._tasks.call import Call
+    from .._tasks.scope import Scope
     from .decide import Wait
     from .idle import Why
     from .new_record import NewRecords

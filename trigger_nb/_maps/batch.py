@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import anyio
 
-from .._call import show_place
+from .._callsite import show_place
+from .._concurrency.places import TaskLimits
 from .._keys import display_path
-from .._limits.places import TaskLimits
-from .._scope import Scope, current_scope
+from .._tasks.scope import Scope, current_scope
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from .._call import Call
-    from .._executors import Start
-    from .._flights import Flight
+    from .._concurrency.threads import Start
+    from .._tasks.call import Call
+    from .._tasks.flights import Flight
 
 Outcome = Callable[[], Any]
 

@@ -7,18 +7,16 @@ import json
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sized
 from typing import Any, TypeAlias, TypeVar
 
-from .. import _codec
-from .._codec._base import kind_of
+from .. import _values
 from .._keys import display_path, normal_key
 from .._redact import secrets
-from .._scope import Scope, current_scope
+from .._tasks.scope import Scope, current_scope
+from .._values.names import kind_of
 from ..errors import DuplicateKeyError, InvalidKeyError, InvalidOptionError, NotStorableError
 
 Item = TypeVar("Item")
 Items: TypeAlias = "Iterable[Item] | AsyncIterable[Item]"
-
 LAST: Any = object()  # there are no more items
-
 _LONGEST_KEY = 60  # text beyond this is told by its digest
 _LONGEST_NAME = 80
 _SCALARS = frozenset[type[Any]]({int, float, bool})
@@ -112,7 +110,7 @@ def _content(item: Any) -> str | None:
     if kind in _SCALARS and item == item:  # noqa: PLR0124  # NaN
         return normal_key((item,))
     try:
-        text = _codec.canonical(item)
+        text = _values.canonical(item)
     except NotStorableError:
         return None
     return f"~(#,{hashlib.sha256(text.encode()).hexdigest()[:20]})"
@@ -122,7 +120,7 @@ def _of_text(text: str) -> str:
     try:
         return normal_key(text)
     except InvalidKeyError:  # half a surrogate pair: it has content, but is no name
-        return f"~(#,{hashlib.sha256(_codec.canonical(text).encode()).hexdigest()[:20]})"
+        return f"~(#,{hashlib.sha256(_values.canonical(text).encode()).hexdigest()[:20]})"
 
 
 def _opened(segment: str) -> str:
@@ -134,6 +132,6 @@ def name_of(item: Any, segment: str) -> str | None:
     """What an item's row is called, where its key says nothing to a reader."""
     if not segment.startswith("~(#,"):
         return None
-    shown = _codec.preview(item, _LONGEST_NAME)
+    shown = _values.preview(item, _LONGEST_NAME)
     text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
     return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from .._bodies import signature_of
-from .._call import MISS, Call
 from .._keys import normal_key
+from .._tasks.call import MISS, Call
+from .._tasks.signature import signature_of
 
 if TYPE_CHECKING:
-    from .._scope import Place, Scope
-    from .._task import Options
+    from .._callsite import Place
+    from .._tasks.options import Options
+    from .._tasks.scope import Scope
 
 
 class Parallel:

@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from .._call import MISS, Call
 from .._clock import to_timestamp
 from .._engine.attempts import CRASHES_ALLOWED, crashed, forget_changed
 from .._engine.decide import Adopt, Decision, ExpectCancel, Raise, Replay, Run, Wait, Walk
@@ -17,24 +16,26 @@ from .._engine.origins import mark_origin, origins
 from .._engine.state import PassState
 from .._engine.stopping import Stop
 from .._engine.stored import StoredResults
-from .._feed import Feed
-from .._forget import open_again
-from .._io import checkpoint
-from .._records import Reason
-from .._scope import Scope, current_scope
+from .._io.io import checkpoint
+from .._records.feed import Feed
+from .._records.forget import open_again
+from .._records.status import Reason
+from .._tasks.call import MISS, Call
+from .._tasks.scope import Scope, current_scope
 from ..errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from .._call import FanOut, Settings
     from .._clock import Clock
-    from .._commit import GroupCommit
+    from .._concurrency.limiter import Limiter
+    from .._concurrency.threads import Home, Start
     from .._engine.memory import Memory
-    from .._executors import Home, Start
-    from .._limits.limiter import Limiter
-    from .._records import RunRecord
-    from .._store_protocol import Store
+    from .._records.records import RunRecord
+    from .._store.group_commit import GroupCommit
+    from .._store.protocol import Store
+    from .._tasks.call import FanOut
+    from .._tasks.options import Settings
 
 
 @dataclass(frozen=True, slots=True)

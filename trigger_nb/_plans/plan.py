@@ -10,24 +10,25 @@ from itertools import islice
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
-from .._call import show_place
+from .._callsite import show_place
 from .._clock import to_datetime
 from .._engine.stopping import Stop
 from .._keys import display_key, display_path, last_segment, parent_path
-from .._records import Reason, RunRecord, RunStatus, TaskStatus, readable_task
+from .._records.records import RunRecord, readable_task
+from .._records.status import Reason, RunStatus, TaskStatus
 from .._redact import secrets
-from ..view import tables
-from ..view.escape import markup, visible
-from ..view.values import error_line
-from ..view.words import duration, moment, plural
+from .._view.escape import markup, visible
+from .._view.model.readable import error_line
+from .._view.render import tables
+from .._view.words import duration, moment, plural
 from .dry_pass import DryPass, Met
 from .rehearsal import rehearse
 
 if TYPE_CHECKING:
-    from .._runtime import Runtime, Work
+    from .._runs.execution import Work
+    from .._runs.runtime import Runtime
 
 Ends = Literal["complete", "unknown", "error"]
-
 _SHOWN = 200  # characters of a name, an error or the like
 _WIDEST = 40  # columns of a cell as text
 _SAID = 500  # characters of an error message
@@ -176,8 +177,6 @@ class Plan:
 
 
 # Making one ----------------------------------------------------------------------------------------
-
-
 def make_plan(runtime: Runtime, work: Work, run: RunRecord, *, is_new: bool) -> Plan:
     """The plan of the next pass of a run. Does not change the run's record. Raises `StoreError`."""
     status = None if is_new else runtime.status_of(run)
@@ -333,7 +332,6 @@ def _took(stored: dict[str, str], path: str) -> float | None:
 
 
 # Display -------------------------------------------------------------------------------------------
-
 _TITLES = ("Task", "Why", "Takes", "Called at")
 
 

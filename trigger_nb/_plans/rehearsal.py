@@ -17,27 +17,29 @@ from contextvars import copy_context
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
-from .._awaiting import has_loop
-from .._commit import GroupCommit, Pending
+from .._concurrency.interrupt import calls_user_code, interruptible
+from .._concurrency.threads import Home
 from .._engine import ledger
 from .._engine.memory import Memory
 from .._engine.stopping import Stop
-from .._executors import Home
-from .._interrupt import calls_user_code, interruptible
-from .._records import RunRecord, RunStatus, readable_task
+from .._records.records import RunRecord, readable_task
+from .._records.status import RunStatus
 from .._redact import secrets
-from .._runtime import call_run_function, users_frames
-from .._scope import current_scope
+from .._runs.awaiting import has_loop
+from .._runs.execution import call_run_function
+from .._runs.outcome import users_frames
+from .._store.group_commit import GroupCommit, Pending
+from .._tasks.scope import current_scope
 from .dry_pass import DryPass
-from .virtual import VirtualClock, VirtualLoop
+from .virtual_loop import VirtualClock, VirtualLoop
 
 if TYPE_CHECKING:
     from .._clock import Clock
-    from .._runtime import Runtime, Work
-    from .._store_protocol import Row
+    from .._runs.execution import Work
+    from .._runs.runtime import Runtime
+    from .._store.protocol import Row
 
 T = TypeVar("T")
-
 # How many seconds user code that moves beside a wait, or beside a body that would be called, is given to come to its next
 # call. It may well wait for something that is not known.
 PATIENCE = 1.0
@@ -220,8 +222,6 @@ class _Stage:
 
 
 # What a pass needs around it -------------------------------------------------------------------------
-
-
 def _as_begun(run: RunRecord, clock: Clock) -> RunRecord:
     """The record that the next pass of a run would have."""
     now = round(clock.time(), 3)

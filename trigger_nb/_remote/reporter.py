@@ -21,7 +21,6 @@ SEND_INTERVAL = 0.1  # seconds between two batches of messages
 MAX_MESSAGE = 60_000  # characters; longer log lines only arrive with the result
 _SEND_TIMEOUT = 2.0  # seconds, for a kernel that does not answer
 _IDLE_SECONDS = 10.0  # without messages for this long, the sending thread ends
-
 Send = Callable[[str], None]
 
 

@@ -24,7 +24,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
-from .. import _pickling
+from .._values import pickling
 from .reporter import MAX_MESSAGE, Reporter, Route, Send, reporter, sender
 
 _BODIES_KEPT = 64
@@ -120,8 +120,6 @@ class RemoteTask:
 
 
 # Running a body -----------------------------------------------------------------------------------
-
-
 def execute(pickled: bytes) -> bytes:
     """Run the body of a pickled `Request` and return a pickled `Response`. Errors of the body are in it."""
     request: Request = pickle.loads(pickled)  # noqa: S301  # an executor runs code that it is sent
@@ -212,11 +210,9 @@ _bodies = _Bodies()
 
 
 # Responses ----------------------------------------------------------------------------------------
-
-
 def _value_response(value: Any) -> Response:
     try:
-        return Response(ok=True, value=_pickling.dumps(value))
+        return Response(ok=True, value=pickling.dumps(value))
     except Exception as error:  # noqa: BLE001  # an object's `__reduce__` can raise anything
         cls: type[Any] = value.__class__
         kind = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
@@ -288,21 +284,19 @@ def _rebuild(cls: type[BaseException], args: tuple[Any, ...], state: dict[str, A
 
 
 def _as_data(error: BaseException) -> str:
-    from .._codec import encode_error
+    from .._values.errors import encode_error
 
     return json.dumps(encode_error(error))
 
 
 def _pickled(value: Any) -> bytes | None:
     try:
-        return _pickling.dumps(value)
+        return pickling.dumps(value)
     except Exception:  # noqa: BLE001  # an object's `__reduce__` can raise anything
         return None
 
 
 # The process --------------------------------------------------------------------------------------
-
-
 def _follow(kernel: tuple[str, int]) -> None:
     """Make a pool's process ignore interrupts and end with its kernel.
 

@@ -11,6 +11,8 @@ async def hello(payload, io):
 Nothing here imports an SDK before a task needs it. Each SDK is an extra: `pip install 'trigger-nb[slack]'`.
 """
 
+from __future__ import annotations
+
 from ._base import Credential, Integration, Methods
 from ._verdicts import by_status, is_connection_error, reset_at, retry_after
 from .airtable import Airtable

@@ -24,13 +24,12 @@ from ..retry import Retry, RetryAt, SkipRetrying, standard_backoff
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from .._call import Call
-    from .._task import Options, Properties
+    from .._tasks.call import Call
+    from .._tasks.options import Options, Properties
 
-SHORTEST_DELAY = 1.0  # seconds before the next attempt after a rate limit
-
-ClientT = TypeVar("ClientT")
 T = TypeVar("T")
+SHORTEST_DELAY = 1.0  # seconds before the next attempt after a rate limit
+ClientT = TypeVar("ClientT")
 
 
 class SecretText(Protocol):

@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._redact import secrets
-from .._task import Property, Task
+from .._tasks.options import Property
+from .._tasks.task import Task
 from ..retry import RetryAt
 from ._base import Credential, Integration, SecretText
 from ._verdicts import by_status, is_connection_error, reset_at, retry_after
@@ -18,10 +19,8 @@ if TYPE_CHECKING:
     import githubkit
 
 Answer: TypeAlias = dict[str, Any]  # GitHub's message, unchanged
-
 # Seconds. githubkit has no timeout; GitHub itself ends a request after ten.
 _TIMEOUT = 30.0
-
 # Seconds, for a limit without an end time: "wait for at least one minute".
 _UNTOLD = 60.0
 

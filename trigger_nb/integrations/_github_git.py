@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from .._task import Options, Property
+from .._tasks.options import Options, Property
 from ._base import Methods
 from ._github_api import Answer, GitHubApi, request
 
 if TYPE_CHECKING:
-    from .._call import Call
+    from .._tasks.call import Call
 
 
 class Git(Methods[GitHubApi]):

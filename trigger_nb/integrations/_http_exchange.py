@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from .._codec.exceptions import _SENSITIVE
-from .._redact import secrets
-from .._task import Task
+from .._redact import SENSITIVE, secrets
+from .._tasks.task import Task
 
 if TYPE_CHECKING:
     from httpx import AsyncClient, Request, Response
@@ -20,11 +19,9 @@ if TYPE_CHECKING:
 # RFC 9110, section 9.2: safe methods, and idempotent ones.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 IDEMPOTENT = _SAFE | {"PUT", "DELETE"}
-
 # More names of parameters that hold credentials. Their values may also be plain words, which are shorter.
 _PRIVATE = frozenset({"auth", "key", "sig", "signature", "token", "x-amz-signature"})
 _LONGER_THAN_WORDS = 16
-
 _NOTED = 500  # characters of an error response that are added as a note
 _CHUNK = 256 * 1024
 
@@ -75,7 +72,7 @@ class Exchange:
 
 def is_private(name: str) -> bool:
     """Whether the name of a header or parameter says that it holds a credential."""
-    return _plain(name) in _PRIVATE or _SENSITIVE.search(_plain(name)) is not None
+    return _plain(name) in _PRIVATE or SENSITIVE.search(_plain(name)) is not None
 
 
 def _is_secret(name: str, value: str) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .._task import Property, Task
+from .._tasks.options import Property
+from .._tasks.task import Task
 
 
 def answered(answer: Mapping[str, Any], task: Task, *shown: Property) -> dict[str, Any]:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, CursorResult
 
 Row: TypeAlias = dict[str, Any]
-
 _WRITING = re.compile(r"\s*(insert|update|delete|merge|replace|truncate|create|alter|drop)\b", re.IGNORECASE)
 _SHOWN = 80  # longest statement that a task's row shows, in characters
 

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
-from .. import _codec
+from .. import _values
 from ..errors import NotStorableError, ValueNotStoredError
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sqlalchemy.exc import IntegrityError
 
 T = TypeVar("T")
-
 WRITES = "trigger_nb_writes"  # the execution option of a connection that will write
 
 
@@ -148,7 +147,7 @@ def _now() -> datetime:
 
 def _encode(value: Any) -> str:
     try:
-        form, text = _codec.encode(value, _Inline())
+        form, text = _values.encode(value, _Inline())
     except NotStorableError as error:
         error.add_note(
             "Nothing was written: a transaction is committed together with its result, so that no attempt "
@@ -166,7 +165,7 @@ def _decode(result: str | None, table: str, key: str) -> Any:
             f"To make it again, delete the row {key!r} of {table}."
         )
     stored = json.loads(result)
-    return _codec.decode(stored["form"], json.loads(stored["text"]), _Inline())
+    return _values.decode(stored["form"], json.loads(stored["text"]), _Inline())
 
 
 class _Inline:

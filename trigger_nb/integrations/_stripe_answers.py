@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from .._redact import secrets
-from .._task import Property, Task
+from .._tasks.options import Property
+from .._tasks.task import Task
 from ._stripe_errors import advice
 
 _DASHBOARD = "https://dashboard.stripe.com"

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from .._codec.exceptions import add_error
+from .._values.errors import add_error
 from ..retry import RetryAt
 from ._verdicts import by_status, retry_after
 
@@ -59,7 +59,6 @@ def advice(error: Any, key: str) -> Iterator[str]:
 
 
 # Code handles these errors by `error.code` and `error.error.decline_code`, which a replay must restore (R4).
-
 _ERRORS = (
     *("APIConnectionError", "APIError", "AuthenticationError", "CardError", "IdempotencyError"),
     *("InvalidRequestError", "PermissionError", "RateLimitError"),

@@ -14,7 +14,6 @@ from ..retry import RetryAt
 # Statuses of requests that came too early, took too long or were over a limit. With any other status below 500,
 # another attempt would fail in the same way.
 _TRANSIENT = frozenset({408, 425, 429})
-
 # Connection errors and timeouts of the HTTP libraries that SDKs use.
 _CONNECTION_ERRORS = {
     "aiohttp": ("ClientConnectionError", "ClientPayloadError"),
@@ -23,7 +22,6 @@ _CONNECTION_ERRORS = {
     "requests": ("ConnectionError", "Timeout"),
     "requests.exceptions": ("ChunkedEncodingError",),
 }
-
 ResetFormat = Literal["unix", "unix_milliseconds", "iso8601", "duration"]
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._task import Options, Property, Task
+from .._tasks.options import Options, Property
+from .._tasks.task import Task
 from ..retry import RetryAt
 from ._base import Credential, Integration, Methods, SecretText, retry_only
 from ._verdicts import by_status, is_connection_error
@@ -21,12 +22,11 @@ from ._verdicts import by_status, is_connection_error
 if TYPE_CHECKING:
     from pyairtable import Api
 
-    from .._call import Call
+    from .._tasks.call import Call
 
 _PENALTY = RetryAt(30)
 _TIMEOUT = (10, 60)  # seconds to connect and to read; pyairtable has no timeout by default
 _BATCH = 10  # Airtable's maximum of records in a request
-
 Record = dict[str, Any]
 
 
@@ -231,8 +231,6 @@ class Table(Methods[Airtable]):
 
 
 # pyairtable's records are TypedDicts: plain dicts, which is what is stored.
-
-
 def _get_records(params: dict[str, Any], client: Api, task: Task) -> list[Any]:
     table, options = _split(params, client)
     found = table.all(**options)

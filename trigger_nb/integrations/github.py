@@ -16,14 +16,14 @@ import builtins
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from .._task import Options, Property
+from .._tasks.options import Options, Property
 from ..errors import InvalidOptionError
 from ._base import Credential, Methods
 from ._github_api import Answer, GitHubApi, request
 from ._github_git import Git
 
 if TYPE_CHECKING:
-    from .._call import Call
+    from .._tasks.call import Call
 
 Reaction: TypeAlias = Literal["+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"]
 

@@ -17,7 +17,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from .._redact import secrets
-from .._task import Options, Properties, Task
+from .._tasks.options import Options, Properties
+from .._tasks.task import Task
 from ..retry import RetryAt
 from ._base import Credential, Integration, SecretText
 from ._http_exchange import IDEMPOTENT, Exchange, content, download, is_private
@@ -26,7 +27,7 @@ from ._verdicts import ResetFormat, by_status, is_connection_error, reset_at, re
 if TYPE_CHECKING:
     import httpx
 
-    from .._call import Call
+    from .._tasks.call import Call
 
 _HOME = "trigger_nb.home"  # the extension of a request that names the host that gets the credentials
 
@@ -331,8 +332,6 @@ class HTTP(Integration["httpx.AsyncClient"]):
 
 
 # Bodies -----------------------------------------------------------------------------------------
-
-
 async def _send(
     params: dict[str, Any],
     client: httpx.AsyncClient,

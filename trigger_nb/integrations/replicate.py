@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from .._task import Options, Property, Task
+from .._tasks.options import Options, Property
+from .._tasks.task import Task
 from ..retry import RetryAt
 from ._base import Credential, Integration, Methods, SecretText, retry_only
 from ._replicate_transport import transport
@@ -25,12 +26,11 @@ from ._verdicts import by_status, is_connection_error
 if TYPE_CHECKING:
     from replicate.client import Client
 
-    from .._call import Call
+    from .._tasks.call import Call
 
 # What Replicate says with a 429: "Your rate limit resets in ~30s.", "Expected available in 1 second."
 _LIFTED = re.compile(r"(?:resets|available) in ~?(\d+(?:\.\d+)?) ?s")
 _ENDED = {"succeeded", "failed", "canceled"}
-
 Body = Callable[..., Awaitable[Any]]
 
 
@@ -356,8 +356,6 @@ def _model_error(prediction: dict[str, Any], fault: str) -> Exception:
 
 
 # `client` is a replicate.Client. Its models are pydantic 1 models, so plain data is stored.
-
-
 async def _create(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
     made = _plain(await client.predictions.async_create(**params))
     task.output_properties = [_link("Prediction", made["id"], "p/")]

@@ -15,7 +15,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._task import Options, Property, Task
+from .._tasks.options import Options, Property
+from .._tasks.task import Task
 from ..retry import RetryAt
 from ._base import Credential, Integration, Methods, SecretText
 from ._resend_answers import answered, causes, email_page, envelope
@@ -23,11 +24,10 @@ from ._resend_client import ResendClient
 from ._verdicts import by_status, is_connection_error, retry_after
 
 if TYPE_CHECKING:
-    from .._call import Call
+    from .._tasks.call import Call
 
 # These errors are 429 as well, but no wait of a task ends them.
 _QUOTAS = frozenset({"daily_quota_exceeded", "monthly_quota_exceeded"})
-
 # The SDK's name for an error of its HTTP client. The client's own error is the context.
 _NOT_ANSWERED = "HttpClientError"
 
@@ -368,8 +368,6 @@ class Contacts(Methods[Resend]):
 
 
 # `client` is a ResendClient; the SDK's types for parameters are dictionaries with fixed keys.
-
-
 def _send(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
     answer = client.Emails.send(params, {"idempotency_key": task.idempotency_key})
     return answered(answer, task, Property("Email", answer["id"], url=email_page(answer["id"])))
@@ -390,8 +388,6 @@ def _send_batch(params: dict[str, Any], client: Any, task: Task) -> dict[str, An
 
 
 # The SDK's `Audiences` makes the same requests, but warns that the name is deprecated.
-
-
 def _create_audience(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
     answer = client.Segments.create(params)
     return answered(answer, task, Property("ID", answer["id"]))

@@ -14,16 +14,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .._task import Options, Task
+from .._tasks.options import Options
+from .._tasks.task import Task
 from ..retry import RetryAt
 from ._base import Credential, Integration, SecretText
 from ._verdicts import by_status, is_connection_error, reset_at
 
 if TYPE_CHECKING:
-    from .._call import Call
+    from .._tasks.call import Call
 
 _TIMEOUT = 60.0  # seconds; the SDK has no timeout by default
-
 Address: TypeAlias = "str | tuple[str, str]"  # an address, or an address and a name
 
 
@@ -117,8 +117,6 @@ _OF_MAIL = ("from_email", "to_emails", "subject", "plain_text_content", "html_co
 
 
 # `client` is a SendGridAPIClient, which has no types.
-
-
 def _send_email(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
     from python_http_client.exceptions import HTTPError
     from sendgrid.helpers.mail import Mail  # pyright: ignore[reportMissingTypeStubs]

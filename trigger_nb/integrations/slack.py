@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from .._task import Options, Property, Task
+from .._tasks.options import Options, Property
+from .._tasks.task import Task
 from ..retry import RetryAt
 from ._base import Credential, Integration, SecretText
 from ._verdicts import by_status, is_connection_error, retry_after
@@ -19,7 +20,7 @@ from ._verdicts import by_status, is_connection_error, retry_after
 if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
 
-    from .._call import Call
+    from .._tasks.call import Call
 
 # Slack answers 200 and names the error in the body. These errors are transient.
 _TRANSIENT = frozenset({"internal_error", "ratelimited", "rate_limited", "service_unavailable"})
@@ -104,8 +105,6 @@ class Slack(Integration["AsyncWebClient"]):
 
 
 # `client` is an AsyncWebClient, whose methods are typed in part only.
-
-
 async def _post_message(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
     from slack_sdk.errors import SlackApiError
 

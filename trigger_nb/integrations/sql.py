@@ -17,10 +17,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from urllib.parse import quote
 
-from .._bodies import is_async
 from .._clock import to_seconds
 from .._redact import secrets
-from .._task import Options, Task
+from .._tasks.options import Options
+from .._tasks.signature import is_async
+from .._tasks.task import Task
 from ..errors import InvalidOptionError, MissingExtraError
 from ..retry import RetryAt
 from ._base import Credential, Integration, SecretText
@@ -32,10 +33,9 @@ if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     from sqlalchemy import URL, Connection, CursorResult, Engine, Executable
 
-    from .._call import Call
+    from .._tasks.call import Call
 
 T = TypeVar("T")
-
 Parameters: TypeAlias = "Mapping[str, Any] | Sequence[Mapping[str, Any]]"
 
 
@@ -329,8 +329,6 @@ class SQL(Integration["Engine"]):
 
 
 # Bodies -----------------------------------------------------------------------------------------
-
-
 def _fetch(
     params: dict[str, Any], client: Engine, task: Task, *, query: Query, take: Callable[[Any], Any]
 ) -> Any:
@@ -399,8 +397,6 @@ def _told(engine: Engine, rows: int | None) -> dict[str, object]:
 
 
 # The engine -------------------------------------------------------------------------------------
-
-
 def _as_text(url: Any) -> str | SecretText | None:
     return url.render_as_string(hide_password=False) if hasattr(url, "render_as_string") else url
 

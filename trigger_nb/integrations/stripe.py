@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._task import Options, Property, Task
+from .._tasks.options import Options, Property
+from .._tasks.task import Task
 from ..retry import RetryAt
 from ._base import Credential, Integration, Methods, SecretText
 from ._stripe_answers import keep_secret, link, money, plain, receipt, split, write
@@ -22,7 +23,7 @@ from ._verdicts import is_connection_error
 if TYPE_CHECKING:
     from stripe import StripeClient
 
-    from .._call import Call
+    from .._tasks.call import Call
 
 
 class Stripe(Integration["StripeClient"]):
@@ -370,8 +371,6 @@ class WebhookEndpoints(Methods[Stripe]):
 
 
 # Bodies. `client` is a StripeClient, whose parameters are typed by hundreds of classes.
-
-
 def _create_charge(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
     charge = write(task, client.v1.charges.create, params)
     task.output_properties = [link("Charge", charge, "payments"), *receipt(charge)]

@@ -18,7 +18,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._task import Options
+from .._tasks.options import Options
 from ..errors import MissingCredentialError
 from ..retry import RetryAt
 from ._base import Credential, Integration, SecretText
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
     import httpx
     from supabase import AsyncClient
 
-    from .._call import Call
+    from .._tasks.call import Call
 
 _TIMEOUT = 120.0  # seconds, the default of the SDK's database client
-
 # Prefixes of the transient error codes of PostgREST and PostgreSQL: the database cannot be reached, has no
 # space left, was stopped, or rolled the transaction back. They come with status 500, 503 or 504.
 _TRANSIENT = ("PGRST000", "PGRST001", "PGRST002", "PGRST003", "08", "40", "53", "55", "57", "58", "XX")
@@ -169,8 +168,6 @@ class Supabase(Integration["AsyncClient"]):
 
 
 # `client` is an AsyncClient, whose answers are typed in part only.
-
-
 async def _insert(params: dict[str, Any], client: Any) -> Any:
     options = dict(params)
     return (await client.table(options.pop("table")).insert(options.pop("rows"), **options).execute()).data

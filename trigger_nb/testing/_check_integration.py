@@ -12,16 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .._records import Reason, TaskStatus
+from .._records.status import Reason, TaskStatus
 from ..client import TriggerClient
 from ..errors import MissingCredentialError, UsageError
-from ..integrations import Credential, Integration
+from ..integrations._base import Credential, Integration
 from ..job import Job
 from ..retry import Retry
 from ..run import Run
 from .clock import FakeClock
 
 _logger = logging.getLogger("trigger_nb.check")
+
 _logger.setLevel(logging.INFO)
 
 

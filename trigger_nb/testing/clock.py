@@ -11,16 +11,14 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from .._clock import to_seconds, to_timestamp
-from .._executors import Home, threads
+from .._concurrency.threads import Home, threads
 
 # Turns of the event loop after which all tasks wait. A chain of awaits needs one turn for each task that it
 # wakes, and the package's chains have a few links.
 _TURNS = 100
-
 # How many turns a jump waits for bodies in threads: one may itself wait for the jump. A turn takes a
 # millisecond, and longer on a busy machine, where the bodies take longer, too.
 _PATIENCE = 500
-
 _START = datetime(2030, 1, 1, tzinfo=UTC)
 
 

@@ -7,14 +7,14 @@ import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from ..._task import Property, Task
+from ..._tasks.options import Property
+from ..._tasks.task import Task
 
 if TYPE_CHECKING:
     from openai import BaseModel
 
 # The stored name of an attribute of the SDK's models that is not a field of the API.
 _REQUEST_ID = "_request_id"
-
 _OFFICIAL = "https://api.openai.com/"
 # Pages of OpenAI's website for an object, by the prefix of its id.
 _PAGES = {"file-": "storage/files/", "ftjob-": "finetune/", "resp_": "logs/"}
@@ -22,8 +22,6 @@ _PAGES = {"file-": "storage/files/", "ftjob-": "finetune/", "resp_": "logs/"}
 
 # The JSON that the service sent is stored, not the model: the SDK's classes change with each release, and
 # compatible servers leave out required fields. The SDK builds its models from such JSON without validation.
-
-
 def stored(model: BaseModel) -> dict[str, Any]:
     """The JSON that a model of the SDK was built from."""
     data = model.to_dict(mode="json", warnings=False)
@@ -56,8 +54,6 @@ def _built(cls: type[BaseModel], data: dict[str, Any]) -> Any:
 
 
 # -- properties that a row shows
-
-
 def show(task: Task, data: Mapping[str, Any], params: Mapping[str, Any], raw: Any, client: Any) -> None:
     """Set a task's output properties from the answer and its headers."""
     task.output_properties = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..._task import Options
+from ..._tasks.options import Options
 from ._answers import stored
 from ._bodies import lists, poll_run, reads, writes
 from ._methods import Group, Listed
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from openai.types.beta import Assistant, AssistantDeleted, Thread, ThreadDeleted
     from openai.types.beta.threads import Message, Run
 
-    from ..._call import Call
+    from ..._tasks.call import Call
 
 
 class Beta(Group):

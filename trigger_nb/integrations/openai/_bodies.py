@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
 
-from ..._task import Property, Task
+from ..._tasks.options import Property
+from ..._tasks.task import Task
 from ...errors import InvalidOptionError
 from ._answers import noted, show, stored
 from ._stream import failure, read_chunks, read_events

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
-from ..._task import Options
+from ..._tasks.options import Options
 from ...retry import exponential_backoff
 from .._base import Integration, Methods
 from ._answers import type_of
@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
     from openai.types.responses import Response
 
-    from ..._call import Call
+    from ..._tasks.call import Call
 
 T = TypeVar("T")
 Listed: TypeAlias = list[T]  # `list` is the name of a method in most of these classes
-
 # A file to upload: its path, its bytes, its name and its bytes, or an open file.
 Upload: TypeAlias = "str | os.PathLike[str] | bytes | tuple[str, bytes] | Any"
 

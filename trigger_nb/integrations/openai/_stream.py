@@ -6,12 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import Any, cast
 
-from ..._task import Task
+from ..._tasks.task import Task
 
 # Seconds between two updates of the shown text.
 _PAUSE = 0.1
 _TAIL = 72  # characters of it
-
 # Texts that a chunk has whole, in every chunk with some servers. All others come in pieces.
 _WHOLE = frozenset({"finish_reason", "id", "name", "role", "type"})
 

@@ -9,6 +9,8 @@ with FakeSlack() as service:
 ```
 """
 
+from __future__ import annotations
+
 from ._server import Answer, Request, Service, route
 from .github import FakeGitHub
 from .openai import FakeOpenAI

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+T = TypeVar("T")
 PATIENCE = 120.0  # seconds, for what is bound to happen
 
 
@@ -68,7 +69,6 @@ class Answer:
 #   "hold"      execute the request, and answer after `release()`
 #   "answer"    execute the request, and answer
 Event: TypeAlias = "Answer | int | Literal['drop', 'refuse', 'hold', 'answer']"
-
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
@@ -234,9 +234,6 @@ class Service:
     def __repr__(self) -> str:
         where = "" if self._server is None else f" at {self.url}"
         return f"<{type(self).__name__}{where}: {len(self.requests)} requests>"
-
-
-T = TypeVar("T")
 
 
 def _match(pattern: list[str], parts: list[str]) -> dict[str, str] | None:

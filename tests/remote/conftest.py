@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+
+from tests.remote.effects import Effects
+from trigger_nb import TriggerClient
+from trigger_nb.testing import FakeClock
+
+
+@pytest.fixture
+def effects(tmp_path):
+    return Effects(tmp_path / "effects")
+
+
+@pytest.fixture
+def client():
+    return TriggerClient("tests", display=False, clock=FakeClock())
+
+
+def make_pool(workers=2, how="forkserver"):
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context(how))
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """Two processes that the tests of a module share."""
+    with make_pool() as pool:
+        yield pool
+
+
+@pytest.fixture
+def small_pool():
+    """One process, for a test alone."""
+    with make_pool(1) as pool:
+        yield pool

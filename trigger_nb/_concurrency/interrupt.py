@@ -1,0 +1,112 @@
+"""The kernel's interrupt while a cell awaits a run.
+
+The kernel cancels an async cell, but only when the event loop next wakes, which an idle loop may not
+do for long, and never while code on the loop blocks it. So while a cell awaits a run, a handler stands
+in front of the kernel's own: SIGINT wakes the loop at once, and where it meets the user's code on the
+main thread, KeyboardInterrupt is raised there, as in any cell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import CodeType, FrameType
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+# Code of ours that calls the user's on the loop, and can stand a KeyboardInterrupt from there.
+_doors: list[CodeType] = []
+
+
+def calls_user_code(function: F) -> F:
+    """Decorator: an interrupt may raise in what this function calls, outside this package."""
+    _doors.append(function.__code__)
+    return function
+
+
+@contextmanager
+def interruptible(cancel: Callable[[], object]) -> Generator[None]:
+    """While inside, an interrupt is heard at once. `cancel` is called where nobody else acts on it.
+
+    Does nothing off the main thread, or where the loop has no signals.
+    """
+    handler = _handler_in_place()
+    if handler is not None:
+        handler.cancels.append(cancel)
+    try:
+        yield
+    finally:
+        if handler is not None:
+            handler.cancels.remove(cancel)
+            handler.leave_if_unused()
+
+
+def _handler_in_place() -> _Handler | None:
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    current = signal.getsignal(signal.SIGINT)
+    # Runs awaited at the same time share a handler.
+    return current if isinstance(current, _Handler) else _Handler.install(current)
+
+
+class _Handler:
+    """Stands in front of the handler that was there before."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, before: Any) -> None:
+        self.cancels: list[Callable[[], object]] = []
+        self._loop = loop
+        self._before = before
+
+    @classmethod
+    def install(cls, before: Any) -> _Handler | None:
+        loop = asyncio.get_running_loop()
+        try:
+            # For its wake-up descriptor alone: the loop comes out of its sleep whatever thread the
+            # signal was delivered to.
+            loop.add_signal_handler(signal.SIGINT, _nothing)
+        except (NotImplementedError, RuntimeError, ValueError):
+            return None
+        handler = cls(loop, before)
+        signal.signal(signal.SIGINT, handler)
+        return handler
+
+    def leave_if_unused(self) -> None:
+        # The kernel puts its own handlers in and out around each cell. Where it has done so meanwhile,
+        # putting back the one that was there before would bring back that of a cell long ended.
+        if not self.cancels and signal.getsignal(signal.SIGINT) is self:
+            self._loop.remove_signal_handler(signal.SIGINT)  # leaves the default handler in its place
+            signal.signal(signal.SIGINT, self._before)
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if callable(self._before) and self._before is not signal.default_int_handler:
+            self._before(number, frame)
+        elif self._before is not signal.SIG_IGN:
+            for cancel in self.cancels:
+                self._loop.call_soon_threadsafe(cancel)
+        if _in_user_code(frame):
+            raise KeyboardInterrupt
+
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+def _in_user_code(frame: FrameType | None) -> bool:
+    """Whether the main thread is in code that one of our doors has called.
+
+    Not where our own code or the loop's is at work: an exception there would leave it half done.
+    """
+    innermost = frame
+    while frame is not None:
+        if frame.f_code in _doors:
+            return frame is not innermost
+        if frame.f_globals.get("__name__", "").partition(".")[0] in {_PACKAGE, "asyncio"}:
+            return False
+        frame = frame.f_back
+    return False
+
+
+def _nothing() -> None:
+    pass

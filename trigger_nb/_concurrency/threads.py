@@ -1,0 +1,281 @@
+"""Where `def` bodies run: worker threads, and the way between them and the event loop.
+
+A body's thread is never abandoned: what it returns is handed to `done` in that very thread,
+whoever still waits for it. Threads are daemons, so that a body that never ends does not keep the
+kernel from stopping.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor, Future
+from typing import Any, TypeAlias, TypeVar
+
+import anyio
+
+from ..errors import InvalidOptionError, RunInterrupted, UsageError
+
+T = TypeVar("T")
+# A way to run a body off the event loop. It is given `begin`, to be called where the body is just about
+# to be executed (False: it was called off, and must not be), and `finish`, to be called once the body has
+# ended, from any thread, with a function that returns its value or raises its error. What it returns,
+# if anything, is called when the caller leaves before that.
+Start: TypeAlias = (
+    "Callable[[Callable[[], bool], Callable[[Callable[[], Any]], None]], Callable[[], object] | None]"
+)
+# How many `def` bodies run at once in a process. A body that waits inside `io` does not count.
+MAX_RUNNING = 40
+# How often a thread that waits for the event loop looks whether that is still there, in seconds.
+LOOK_EVERY = 1.0
+
+
+class Home:
+    """Thread-safe handle to the event loop that drives a run."""
+
+    def __init__(self) -> None:
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise UsageError(
+                "jobs run on asyncio's event loop, and none is running in this thread: await the run in a notebook's cell or "
+                "under asyncio.run(...), or call job.run_sync(...) in a script"
+            ) from None
+        self.thread = threading.get_ident()
+
+    def soon(self, call: Callable[[], object]) -> bool:
+        """Have the loop make a call soon; from any thread. False once the loop is closed."""
+        try:
+            self._loop.call_soon_threadsafe(call)
+        except RuntimeError:  # the loop is closed, and with it everything that waited
+            return False
+        return True
+
+    def run(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Run an async function on the loop, in this thread's context, and wait for its result.
+
+        Meanwhile another body may use this thread's slot. Raises `RunInterrupted` if it was cancelled, or the loop is closed.
+        """
+        away = threads.away()
+        result: Future[T] = Future()
+        context = contextvars.copy_context()
+
+        async def call() -> None:
+            try:
+                value = await function()
+            except BaseException as error:  # noqa: BLE001  # it is raised in the calling thread
+                away.come_back()
+                result.set_exception(error)
+            else:
+                away.come_back()
+                result.set_result(value)
+
+        def spawn() -> None:
+            away.leave()
+            task = asyncio.get_running_loop().create_task(call(), context=context)
+            _alive.add(task)
+            task.add_done_callback(_alive.discard)
+
+        if not self.soon(spawn):
+            raise RunInterrupted
+        try:
+            error = self._error_of(result)
+        finally:
+            away.come_back()  # when the loop is closed, or an interrupt met this thread
+        if error is None:
+            return result.result()
+        try:
+            # Raised here, so that no frame of the future is in the user's traceback.
+            raise RunInterrupted if isinstance(error, asyncio.CancelledError) else error
+        finally:
+            del error  # it refers to this frame
+
+    def _error_of(self, result: Future[T]) -> BaseException | None:
+        """What a call on the loop raised, once it has ended: also by the end of the loop."""
+        while True:
+            try:
+                return result.exception(timeout=LOOK_EVERY)
+            except TimeoutError:
+                if self._loop.is_closed():
+                    return RunInterrupted()
+
+
+# The loop itself keeps only weak references to tasks.
+_alive: set[asyncio.Task[None]] = set()
+
+
+class Threads:
+    """A pool of daemon threads, made when needed and used again."""
+
+    def __init__(self, max_running: int = MAX_RUNNING) -> None:
+        self._changed = threading.Condition()
+        self._max_running = max_running
+        # Invariant, under the lock: `_running` bodies and `_outside` of the functions that no limit
+        # counts are executing and not waiting inside `io`.
+        self._running = 0
+        self._outside = 0
+        self._idle = 0
+        self._queue: deque[Callable[[], None]] = deque()
+        self._here = threading.local()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is executing here, or about to, and not waiting inside `io`."""
+        return bool(self._running or self._outside or self._queue)
+
+    @property
+    def full(self) -> bool:
+        """Whether a call that is submitted now has to wait for its turn."""
+        return self._running + len(self._queue) >= self._max_running
+
+    def submit(self, call: Callable[[], None]) -> None:
+        """Run `call` in a thread once there is room. It must not raise."""
+        with self._changed:
+            self._queue.append(call)
+            self._fill()
+
+    def _fill(self) -> None:
+        room = self._max_running - self._running
+        if not self._queue or room <= 0:
+            return
+        if self._idle:
+            self._changed.notify()
+        else:
+            self._idle += 1
+            threading.Thread(target=self._work, name="trigger_nb body", daemon=True).start()
+
+    def _work(self) -> None:
+        self._here.place = "inside"
+        while True:
+            with self._changed:
+                while not (self._queue and self._running < self._max_running):
+                    if not self._changed.wait(timeout=30) and not self._queue:
+                        self._idle -= 1
+                        return
+                call = self._queue.popleft()
+                self._idle -= 1
+                self._running += 1
+                self._fill()
+            try:
+                call()
+            finally:
+                with self._changed:
+                    self._running -= 1
+                    self._idle += 1
+                    self._fill()
+
+    def spawn(self, call: Callable[[], None]) -> None:
+        """Run `call` in a thread of its own, at once, that no limit counts. It must not raise."""
+
+        def work() -> None:
+            self._here.place = "outside"
+            try:
+                call()
+            finally:
+                with self._changed:
+                    self._outside -= 1
+
+        with self._changed:
+            self._outside += 1
+        threading.Thread(target=work, name="trigger_nb job", daemon=True).start()
+
+    def away(self) -> Away:
+        """The calling thread is about to wait inside `io`."""
+        return Away(self, getattr(self._here, "place", None))  # None in a thread that the user has made
+
+    def step(self, place: str | None, change: int) -> None:
+        """One thread more, or less, is executing."""
+        with self._changed:
+            if place == "inside":
+                self._running += change
+                self._fill()
+            elif place == "outside":
+                self._outside += change
+
+
+class Away:
+    """A thread that waits inside `io`, and whose place others may use meanwhile.
+
+    The event loop says when that begins and when it is over, each before anything comes of it. If the
+    thread did, it would count as waiting while its call, or the result, is on the way: a `FakeClock`
+    would then jump over what the thread is about to do.
+    """
+
+    def __init__(self, threads: Threads, place: str | None) -> None:
+        self._threads = threads
+        self._place = place
+        self._lock = threading.Lock()
+        self._state = "before"
+
+    def leave(self) -> None:
+        """The thread waits: its place is free."""
+        with self._lock:
+            if self._state == "before":
+                self._state = "away"
+                self._threads.step(self._place, -1)
+
+    def come_back(self) -> None:
+        """The thread goes on, with its place, since it holds resources already. A second time does nothing."""
+        with self._lock:
+            if self._state == "away":
+                self._threads.step(self._place, 1)
+            self._state = "over"
+
+
+threads = Threads()
+
+
+def in_thread(body: Callable[[], Any]) -> Start:
+    """Run a body in a worker thread. One that has begun cannot be stopped."""
+
+    def start(begin: Callable[[], bool], finish: Callable[[Callable[[], Any]], None]) -> None:
+        def work() -> None:
+            if begin():
+                finish(body)
+
+        threads.submit(work)
+
+    return start
+
+
+async def call_in_thread(start: Callable[[Callable[[], None]], None], function: Callable[[], T]) -> T:
+    """Call a function in a thread that `start` begins, in this context, and wait for what it returns."""
+    home, over = Home(), anyio.Event()
+    context = contextvars.copy_context()
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(context.run(function))
+        except BaseException as error:  # noqa: BLE001  # raised on the loop
+            errors.append(error)
+        home.soon(over.set)
+
+    start(work)
+    await over.wait()
+    if errors:
+        raise errors.pop()
+    return results[0]
+
+
+def is_executor(given: Any) -> bool:
+    """Whether that is an executor, or a Dask client, which has one."""
+    return isinstance(given, Executor) or callable(getattr(given, "get_executor", None))
+
+
+def check_executor(given: Any) -> None:
+    """Refuse an invalid `executor=`."""
+    if given is None or is_executor(given):
+        return
+    try:
+        inspect.signature(given).bind()
+    except (TypeError, ValueError):
+        raise InvalidOptionError(
+            "executor is a concurrent.futures.Executor (such as ProcessPoolExecutor(4)), a Dask client, or a "
+            f"function without parameters that makes one; not {given!r:.100}"
+        ) from None

@@ -1,0 +1,1 @@
+"""Has the code of a body changed?"""

@@ -1,0 +1,55 @@
+"""The canonical order of a graph: one that follows from its labels and edges alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TypeVar
+
+__all__ = ["canonical_order"]
+_Node = TypeVar("_Node", bound=Hashable)
+
+
+def canonical_order(
+    root: _Node, label: Callable[[_Node], Hashable], successors: Callable[[_Node], Sequence[_Node]]
+) -> list[tuple[_Node, tuple[int, ...]]]:
+    """The nodes that `root` reaches, each with its successors' places in this list.
+
+    The order follows from labels and edges alone, and nodes that are alike in all that can be
+    reached from them come once.
+    """
+    classes = _classes(root, label, successors)
+    places: dict[int, int] = {}
+    nodes: list[_Node] = []
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if classes[node] not in places:
+            places[classes[node]] = len(places)
+            nodes.append(node)
+            stack.extend(reversed(successors(node)))
+    return [(node, tuple([places[classes[after]] for after in successors(node)])) for node in nodes]
+
+
+def _classes(
+    root: _Node, label: Callable[[_Node], Hashable], successors: Callable[[_Node], Sequence[_Node]]
+) -> dict[_Node, int]:
+    """Equal numbers for nodes with equal labels and successors, found from the leaves upwards.
+
+    Where a cycle closes, the successor has no number yet and stands for itself.
+    """
+    classes: dict[_Node, int] = {}
+    numbers: dict[Hashable, int] = {}
+    entered = {root}
+    stack: list[tuple[_Node, Iterator[_Node]]] = [(root, iter(successors(root)))]
+    while stack:
+        node, rest = stack[-1]
+        for after in rest:
+            if after not in entered:
+                entered.add(after)
+                stack.append((after, iter(successors(after))))
+                break
+        else:
+            stack.pop()
+            kind = label(node), tuple([classes.get(after, ("node", after)) for after in successors(node)])
+            classes[node] = numbers.setdefault(kind, len(numbers))
+    return classes

@@ -1,0 +1,154 @@
+"""The source of a code object: the node of the syntax tree that it was compiled from.
+
+A file may have been edited since it was imported. So the source is compiled once more, and taken only where
+that gives the code that runs.
+"""
+
+from __future__ import annotations
+import __future__
+
+import ast
+import functools
+import linecache
+import threading
+import warnings
+from collections.abc import Iterator
+from types import CodeType
+from typing import NamedTuple, TypeAlias
+from weakref import WeakKeyDictionary
+
+from .code import code_text, shape_of_code
+from .shape import Shape
+from .tree import FunctionNode, shape_of_tree
+
+__all__ = ["shape_of"]
+# What a code object does follows from it alone, so shapes outlive passes. An edited cell makes new ones.
+_shapes: WeakKeyDictionary[CodeType, Shape] = WeakKeyDictionary()
+
+
+def shape_of(code: CodeType) -> Shape:
+    """The shape of a function's code: from its source, or else from the code object itself."""
+    shape = _shapes.get(code)
+    if shape is None:
+        shape = _shapes[code] = _shape_from_source(code) or shape_of_code(code)
+    return shape
+
+
+def _shape_from_source(code: CodeType) -> Shape | None:
+    source = "".join(linecache.getlines(code.co_filename))
+    shape = _shape_in(source, code)
+    if shape is None:
+        linecache.checkcache(code.co_filename)  # the file as it is now, if it was edited and loaded again
+        now = "".join(linecache.getlines(code.co_filename))
+        shape = _shape_in(now, code) if now != source else None
+    return shape
+
+
+def _shape_in(source: str, code: CodeType) -> Shape | None:
+    """The shape of `code` if compiling `source` gives it."""
+    if not source:
+        return None
+    try:
+        # What is called on an imported module is compiled in another way in the statements around the import.
+        # Python compiles a file as a whole, and IPython a cell statement by statement.
+        for as_file in (True, False):
+            compiled = _compiled(source, code.co_flags & __future__.annotations.compiler_flag, as_file)
+            same = compiled.find(code)
+            if same is not None and (definition := compiled.node_of(same)) is not None:
+                return shape_of_tree(definition.node, code, definition.owner)
+    except (SyntaxError, ValueError, RecursionError):  # an expression may be nested too deeply to be walked
+        pass
+    return None
+
+
+class _Definition(NamedTuple):
+    """A `def` or lambda in a syntax tree."""
+
+    node: FunctionNode
+    owner: str  # the name of the class around it, or ""
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Its name and first line, as its code object has them."""
+        if isinstance(self.node, ast.Lambda):
+            return "<lambda>", self.node.lineno
+        return self.node.name, min(each.lineno for each in (self.node, *self.node.decorator_list))
+
+
+class _Compiled:
+    """A source text as syntax tree and as code objects."""
+
+    def __init__(self, source: str, flags: int, as_file: bool) -> None:
+        tree = ast.parse(source)
+        units = [tree] if as_file else [ast.Module([statement], []) for statement in tree.body]
+        self._codes: dict[str, list[CodeType]] = {}
+        for unit in units:
+            top = compile(unit, "", "exec", flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+            for code in _nested(top):
+                self._codes.setdefault(code.co_qualname, []).append(code)
+        self._definitions: dict[tuple[str, int], list[_Definition]] = {}
+        for definition in _definitions(tree):
+            self._definitions.setdefault(definition.place, []).append(definition)
+
+    def find(self, code: CodeType) -> CodeType | None:
+        """The same code in this source: at the same place, or at another one if there is only one such."""
+        candidates = self._codes.get(code.co_qualname, [])
+        if code in candidates:
+            return code
+        text = code_text(code)
+        same = [each for each in candidates if code_text(each) == text]
+        return same[0] if len(same) == 1 else None
+
+    def node_of(self, code: CodeType) -> _Definition | None:
+        """The definition that a code object of this source was compiled from."""
+        found = self._definitions.get((code.co_name, code.co_firstlineno), [])
+        if len(found) > 1:  # lambdas on one line
+            spans = [span for each in code.co_positions() if (span := _span(*each)) is not None]
+            # Of nested lambdas the innermost, which stands last.
+            found = [each for each in found if _surrounds(each.node, spans)][-1:] if spans else []
+        return found[0] if found else None
+
+
+_compiling = threading.Lock()  # Two threads would put back each other's warning filters.
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(source: str, flags: int, as_file: bool) -> _Compiled:
+    with _compiling, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # They were given when the cell ran.
+        return _Compiled(source, flags, as_file)
+
+
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield each
+            yield from _nested(each)
+
+
+def _definitions(tree: ast.Module) -> Iterator[_Definition]:
+    """Every `def` and lambda, those around others first."""
+    waiting: list[tuple[ast.AST, str]] = [(tree, "")]
+    for node, owner in waiting:  # It grows as it is walked.
+        if isinstance(node, FunctionNode):
+            yield _Definition(node, owner)
+        inside = node.name if isinstance(node, ast.ClassDef) else owner
+        waiting.extend((child, inside) for child in ast.iter_child_nodes(node))
+
+
+_Span: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+
+
+def _span(line: int | None, end_line: int | None, column: int | None, end_column: int | None) -> _Span | None:
+    """Where an instruction stands, unless it was made by the compiler or Python keeps no columns."""
+    if line is None or end_line is None or column is None or not end_column:
+        return None
+    return (line, column), (end_line, end_column)
+
+
+def _surrounds(node: FunctionNode, spans: list[_Span]) -> bool:
+    body = node.body
+    if not isinstance(body, ast.expr) or body.end_lineno is None or body.end_col_offset is None:
+        return False
+    first, last = (body.lineno, body.col_offset), (body.end_lineno, body.end_col_offset)
+    return all(first <= start and end <= last for start, end in spans)

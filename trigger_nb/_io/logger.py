@@ -1,0 +1,45 @@
+"""`io.logger`: log lines in the tree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._engine.pass_ import Pass
+from .._tasks.call import SAID, Said
+from .._tasks.scope import Scope
+
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+class Logger:
+    """Log lines of one scope. What a call gives may be awaited, and need not be."""
+
+    def __init__(self, owner: Pass, scope: Scope, level: str) -> None:
+        self._owner = owner
+        self._scope = scope
+        self._least = _LEVELS.index(level)
+
+    def _log(self, level: str, message: object, data: Any) -> Said:
+        if _LEVELS.index(level) >= self._least:
+            self._owner.log(self._scope, level, message, data)
+        return SAID
+
+    def debug(self, message: object, data: Any = None) -> Said:
+        """A line of level "debug"."""
+        return self._log("debug", message, data)
+
+    def info(self, message: object, data: Any = None) -> Said:
+        """A line of level "info"."""
+        return self._log("info", message, data)
+
+    log = info
+
+    def warning(self, message: object, data: Any = None) -> Said:
+        """A line of level "warning"."""
+        return self._log("warning", message, data)
+
+    warn = warning
+
+    def error(self, message: object, data: Any = None) -> Said:
+        """A line of level "error"."""
+        return self._log("error", message, data)

@@ -1,0 +1,95 @@
+"""What can be done to a run, and when: one table for the methods, the buttons, the tests and the docs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+
+class TaskStatus(StrEnum):
+    """The status of a task."""
+
+    PENDING = "PENDING"
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    ERRORED = "ERRORED"
+    CANCELED = "CANCELED"
+
+
+class RunStatus(StrEnum):
+    """The status of a run. WAITING has a reason: "wait", "retry", "queued" or "paused"."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    WAITING = "WAITING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+    INTERRUPTED = "INTERRUPTED"
+
+
+class Reason(StrEnum):
+    """Why a task's body was called in a pass, or was not (rule R7)."""
+
+    NEW = "new"
+    REPLAYED = "replayed"
+    CHANGED = "changed"
+    RETRIED = "retried"
+    INTERRUPTED = "interrupted"
+    FORCED = "forced"
+    LOST_VALUE = "lost value"
+    ADOPTED = "adopted"
+
+
+Operation = Literal[
+    "start", "cancel", "pause", "resume", "retry", "rerun_from", "fork", "skip_wait", "delete"
+]
+_S = RunStatus
+# Status x operation -> the status it leads to, or why it makes no sense. The methods, the buttons,
+# the tests and the docs all read this table. "start" is running the cell again.
+OPERATIONS: dict[Operation, dict[RunStatus, RunStatus | str]] = {
+    "start": {
+        _S.PENDING: _S.RUNNING, _S.RUNNING: _S.RUNNING, _S.WAITING: _S.RUNNING, _S.COMPLETED: _S.RUNNING,
+        _S.FAILED: _S.RUNNING, _S.CANCELED: _S.RUNNING, _S.INTERRUPTED: _S.RUNNING,
+    },
+    "cancel": {
+        _S.PENDING: _S.CANCELED, _S.RUNNING: _S.CANCELED, _S.WAITING: _S.CANCELED,
+        _S.COMPLETED: "it has completed", _S.FAILED: _S.CANCELED, _S.CANCELED: _S.CANCELED,
+        _S.INTERRUPTED: _S.CANCELED,
+    },
+    "pause": {
+        _S.PENDING: _S.WAITING, _S.RUNNING: _S.WAITING, _S.WAITING: _S.WAITING,
+        _S.COMPLETED: "it has completed", _S.FAILED: "it has failed", _S.CANCELED: "it is canceled",
+        _S.INTERRUPTED: _S.WAITING,
+    },
+    "resume": {
+        _S.PENDING: _S.RUNNING, _S.RUNNING: _S.RUNNING, _S.WAITING: _S.RUNNING,
+        _S.COMPLETED: "it has completed; rerun_from(path) runs a part again",
+        _S.FAILED: "it has failed; retry() runs what failed again", _S.CANCELED: _S.RUNNING,
+        _S.INTERRUPTED: _S.RUNNING,
+    },
+    "retry": {
+        _S.PENDING: _S.RUNNING, _S.RUNNING: "it is under way", _S.WAITING: _S.RUNNING,
+        _S.COMPLETED: _S.RUNNING, _S.FAILED: _S.RUNNING, _S.CANCELED: _S.RUNNING, _S.INTERRUPTED: _S.RUNNING,
+    },
+    "rerun_from": {
+        _S.PENDING: _S.RUNNING, _S.RUNNING: _S.RUNNING, _S.WAITING: _S.RUNNING, _S.COMPLETED: _S.RUNNING,
+        _S.FAILED: _S.RUNNING, _S.CANCELED: _S.RUNNING, _S.INTERRUPTED: _S.RUNNING,
+    },
+    "fork": {
+        _S.PENDING: _S.PENDING, _S.RUNNING: "it is under way; pause() it first", _S.WAITING: _S.WAITING,
+        _S.COMPLETED: _S.COMPLETED, _S.FAILED: _S.FAILED, _S.CANCELED: _S.CANCELED,
+        _S.INTERRUPTED: _S.INTERRUPTED,
+    },
+    "skip_wait": {
+        _S.PENDING: "it has not begun", _S.RUNNING: _S.RUNNING, _S.WAITING: _S.WAITING,
+        _S.COMPLETED: "it has completed", _S.FAILED: _S.FAILED, _S.CANCELED: _S.CANCELED,
+        _S.INTERRUPTED: _S.INTERRUPTED,
+    },
+    "delete": {
+        _S.PENDING: _S.PENDING, _S.RUNNING: "it is under way; cancel() it first", _S.WAITING: _S.WAITING,
+        _S.COMPLETED: _S.COMPLETED, _S.FAILED: _S.FAILED, _S.CANCELED: _S.CANCELED,
+        _S.INTERRUPTED: _S.INTERRUPTED,
+    },
+}  # fmt: skip

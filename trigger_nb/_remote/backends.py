@@ -1,0 +1,180 @@
+"""The kinds of executors that bodies run in, and the functions that create executors."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import FunctionType, MethodType
+from typing import Any, Literal, Protocol
+
+from .._concurrency.threads import is_executor
+from ..errors import UsageError
+from .listener import listener
+from .reporter import Route
+from .worker import execute
+
+FUNCTION_ADVICE = (
+    "Pass executor= a function that creates one, such as lambda: ProcessPoolExecutor(4), "
+    "to replace it when it breaks"
+)
+Kind = Literal["threads", "pool", "dask", "other"]
+
+
+@dataclass(eq=False)
+class Backend:
+    """An executor and its kind."""
+
+    executor: Executor
+    kind: Kind
+    client: Any = None  # the Dask client
+
+    @property
+    def name(self) -> str:
+        """The executor's name in records and messages."""
+        return "Dask" if self.kind == "dask" else type(self.executor).__name__
+
+    @property
+    def reports_start(self) -> bool:
+        """Whether the start of each body is reported. If not, a body counts as started when it is submitted."""
+        return self.kind in ("threads", "dask") or (self.kind == "pool" and self.route().kind != "")
+
+    def route(self) -> Route:
+        """The route from the executor's workers to this kernel."""
+        return listener().dask_route(self.client) if self.kind == "dask" else listener().loopback_route()
+
+    def submit(self, request: bytes, name: str) -> PoolFuture:
+        """Submit a pickled request. `name` must be unique to the attempt."""
+        if self.kind == "dask":
+            return _DaskFuture(self.client, request, name, getattr(self.executor, "_kwargs", {}))
+        return self.executor.submit(execute, request)
+
+
+class PoolFuture(Protocol):
+    """The methods of a future that this package uses."""
+
+    def add_done_callback(self, fn: Callable[[Any], object], /) -> object: ...
+    def cancel(self) -> bool: ...
+    def result(self) -> Any: ...
+
+
+class _DaskFuture:
+    """A Dask future that is released once its result has arrived.
+
+    Futures of Dask's executor stay referenced. When a worker dies, Dask runs finished tasks again whose
+    results were on that worker and are still referenced.
+    """
+
+    def __init__(self, client: Any, request: bytes, name: str, options: dict[str, Any]) -> None:
+        # Dask runs tasks with equal keys once, so the key is the attempt's.
+        self._future: Any = client.submit(execute, request, **{**options, "key": name, "pure": False})
+
+    def add_done_callback(self, fn: Callable[[Any], object], /) -> None:
+        def done(future: Any) -> None:
+            fn(self)
+
+        self._future.add_done_callback(done)
+
+    def cancel(self) -> bool:
+        self._future.cancel()
+        return True
+
+    def result(self) -> Any:
+        try:
+            return self._future.result()
+        finally:
+            self._future.release()
+
+
+def backend_of(made: Any) -> Backend:
+    """The backend for an executor or a Dask client. Raises `UsageError` for any other object."""
+    if not isinstance(made, Executor):
+        if not is_executor(made):
+            raise UsageError(
+                f"the function passed as executor= must return a concurrent.futures.Executor, not {made!r:.100}"
+            )
+        return Backend(made.get_executor(), "dask", made)
+    module = type(made).__module__
+    if module.startswith("distributed."):
+        of_dask: Any = made
+        if of_dask._shutdown:
+            raise UsageError(
+                f"the executor of a Dask client accepts no tasks after shutdown. {FUNCTION_ADVICE}"
+            )
+        return Backend(made, "dask", of_dask._client)
+    if type(made) is ThreadPoolExecutor:  # not InterpreterPoolExecutor, which derives from it
+        return Backend(made, "threads")
+    is_pool = isinstance(made, (ProcessPoolExecutor, ThreadPoolExecutor)) or "loky" in module
+    return Backend(made, "pool" if is_pool else "other")
+
+
+class ExecutorSource:
+    """Provides an executor: one that the user passed, or one that the user's function creates when needed."""
+
+    def __init__(self, backend: Backend | None = None) -> None:
+        self._lock = threading.RLock()
+        self._creates = backend is None
+        self._backend = backend
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `get` returns at once."""
+        return self._backend is not None
+
+    def get(self, create: Callable[[], Any]) -> Backend:
+        """The executor's backend; `create` is called if there is none yet."""
+        with self._lock:
+            if self._backend is None:
+                self._backend = backend_of(create())
+            return self._backend
+
+    def drop(self, broken: Backend) -> bool:
+        """Stop using a broken backend. True if `get` can create another one."""
+        with self._lock:
+            if self._creates and self._backend is broken:
+                self._backend = None
+                with contextlib.suppress(Exception):  # a broken executor may fail to shut down
+                    broken.executor.shutdown(wait=False)
+        return self._creates
+
+
+# Sources of the functions passed as `executor=`. Each entry lives as long as its function.
+_sources: dict[Any, ExecutorSource] = {}
+_sources_lock = threading.Lock()
+
+
+def source_of(given: Any) -> ExecutorSource:
+    """The source for an `executor=` option. A function has one source in a process."""
+    if is_executor(given):
+        return ExecutorSource(backend_of(given))
+    key, owner = _identity(given)
+    with _sources_lock:
+        found = _sources.get(key)
+        if found is None:
+            found = _sources[key] = ExecutorSource()
+            weakref.finalize(owner, _sources.pop, key, None)
+        return found
+
+
+def _identity(function: Any) -> tuple[Any, Any]:
+    """A key that identifies a function, and the object whose lifetime the key has.
+
+    A lambda or partial inside a loop is a new object in each iteration, but must not create a new pool in
+    each.
+    """
+    if isinstance(function, FunctionType):
+        return id(function.__code__), function.__code__
+    if isinstance(function, MethodType):
+        return (id(function.__func__), id(function.__self__)), function.__self__
+    parts: Any = function
+    if isinstance(function, functools.partial):
+        key, owner = _identity(parts.func)
+        whole = key, parts.args, tuple(sorted(parts.keywords.items()))
+        with contextlib.suppress(TypeError):  # some arguments are not hashable
+            hash(whole)
+            return whole, owner
+    return id(parts), parts

@@ -1,0 +1,119 @@
+"""What a cell awaits."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, TypeVar
+
+from .._concurrency.interrupt import interruptible
+from .outcome import users_frames
+
+T = TypeVar("T")
+
+
+class CellCall(Coroutine[Any, Any, T]):
+    """What `job.run(...)` and `client.send_event(...)` give: they start when it is awaited."""
+
+    def __init__(self, begin: Callable[[], Coroutine[Any, Any, T]], what: str, lines: str) -> None:
+        self._begin = begin
+        self._what = what
+        self._lines = lines  # to be typed
+        self._steps: Generator[Any, Any, T] | None = None
+        self._noticed = False
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        self._noticed = True
+        return in_cell(self._begin_and_wait)
+
+    # With these it is a coroutine to asyncio: `create_task` and a task group's take it as it is.
+
+    def send(self, value: Any) -> Any:
+        return self._started().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        if self._steps is None:  # cancelled before it has begun, so it never does
+            self._noticed = True
+            self._steps = _unbegun()
+        return self._steps.throw(*error)
+
+    def close(self) -> None:
+        self._noticed = True
+        if self._steps is not None:
+            self._steps.close()
+
+    def _started(self) -> Generator[Any, Any, T]:
+        if self._steps is None:
+            self._steps = self.__await__()
+        return self._steps
+
+    async def _begin_and_wait(self) -> T:
+        return await self._begin()
+
+    def __repr__(self) -> str:
+        self._noticed = True
+        return f'<{self._what} that has not started: write "await" in front of it, {self._lines}>'
+
+    def __del__(self) -> None:
+        if not self._noticed:
+            warnings.warn(
+                f"{self._what} was never awaited, so it did not start: write {self._lines}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+class CellOutcome(asyncio.Future[Any]):
+    """What a cell awaits. A future raises in the cell's own frame, so its traceback has none of ours.
+
+    Cancelling it cancels `work`, and it ends when that has: a cell that is interrupted ends when its
+    run has come to rest.
+    """
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        super().__init__()
+        self._message: Any = None
+        self._work = asyncio.get_running_loop().create_task(self._do(work))
+        self._work.add_done_callback(self._end)
+
+    async def _do(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> tuple[Any, BaseException | None]:
+        with interruptible(self.cancel):
+            try:
+                return await work(), None
+            except BaseException as error:  # noqa: BLE001  # raised by whoever awaits
+                return None, error
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Cancel the work; then this ends, too."""
+        self._message = msg
+        return self._work.cancel(msg)
+
+    def _end(self, work: asyncio.Task[tuple[Any, BaseException | None]]) -> None:
+        value, error = (None, asyncio.CancelledError()) if work.cancelled() else work.result()
+        if error is None:
+            self.set_result(value)
+        elif isinstance(error, asyncio.CancelledError):
+            # By its message whoever cancelled this knows his own, as anyio does. Without one there is
+            # room to say more.
+            super().cancel(self._message or next(iter(error.args), None))
+        else:
+            self.set_exception(error.with_traceback(users_frames(error.__traceback__)))
+
+
+def in_cell(work: Callable[[], Coroutine[Any, Any, Any]]) -> Generator[Any, Any, Any]:
+    """Steps of a cell's `await`, for an `__await__` method."""
+    return CellOutcome(work).__await__()
+
+
+def _unbegun() -> Generator[Any, Any, Any]:
+    yield
+
+
+def has_loop() -> bool:
+    """Whether asyncio is running on this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

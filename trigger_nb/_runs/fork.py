@@ -1,0 +1,205 @@
+"""A copy of a run up to a task, to go on from there another way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from .._keys import display_path, hashed
+from .._records.forget import Finality, forget
+from .._records.records import RunRecord, TaskRecord, check_run_id
+from .._records.status import RunStatus, TaskStatus
+from .._store.protocol import Row
+from .._values.codec import dump
+from ..errors import CorruptRecordError, InvalidOptionError, RunStateError
+
+if TYPE_CHECKING:
+    from .runtime import Runtime
+
+# What a row says of an output that no body returned.
+_BY_HAND = {"label": "Output", "text": "given by hand"}
+_WITH_OUTPUT = frozenset({"task", "wait", "run"})  # kinds; the result of a fan-out is that of its items
+# How a row, or a value's text in a file, names a value file.
+_FILE_NAME = re.compile(r'"(?:blob|file)": ?"([0-9a-f]{64})"')
+
+
+def fork(runtime: Runtime, run: RunRecord, path: str, output: Any, run_id: str | None) -> RunRecord:
+    """The record of a new run that holds what stands of `run` if the task at `path` is forgotten.
+
+    `output`, unless it is `...`, takes the place of the task's own. The same fork made before is found
+    again. The caller holds the lease of `run`.
+    """
+    source = _Source(runtime, run)
+    task = source.records[path]
+    given = _Given(task, output) if output is not ... else None
+    key = hashed("run_", run.id, path, str(task.generation), given.identity if given is not None else "")
+    run_id = key if run_id is None else run_id
+    check_run_id(run_id)
+    earlier = runtime.run_record(run_id)
+    if earlier is not None:
+        if earlier.forked.get("key") != key:
+            raise RunStateError(
+                f"there is a run {run_id!r} already, and it is not this fork of run {run.id}: give another run_id"
+            )
+        return earlier
+    copies = source.copies(path)
+    if given is not None:
+        copies[path] = given.result(copies.values())
+    made = _record_of(source, copies, run_id, {"run": run.id, "path": path, "key": key})
+    made.created_at = round(runtime.clock.time(), 3)
+    runtime.take_lease(made.copy())  # so that nobody takes its files for those of a run that was deleted
+    try:
+        _write(runtime, run, made, copies.values(), given)
+    finally:
+        runtime.release_lease(run_id)
+    live = runtime.memory(run.id).live  # values that could not be stored, by path and generation
+    runtime.memory(run_id).live.update({at: value for at, value in live.items() if at[0] in copies})
+    return made
+
+
+def _write(
+    runtime: Runtime, run: RunRecord, made: RunRecord, copies: Iterable[TaskRecord], given: _Given | None
+) -> None:
+    """Store a fork whole or not at all: its value files first, then all rows in one commit."""
+    rows = [
+        Row(f"{made.id}/{each.path}", made.id, runtime.whole(run.id, each).dumps(), each.rank)
+        for each in copies
+    ]
+    rows += _key_values(runtime, run.id, made.id)
+    runtime.store.share_blobs(run.id, made.id, set(_files_of(runtime, run, copies, rows)))
+    if given is not None:
+        given.keep(runtime, made.id)
+    runtime.save_run(made, rows)
+
+
+class _Source:
+    """The run that is copied."""
+
+    def __init__(self, runtime: Runtime, run: RunRecord) -> None:
+        self.run = run
+        self.records = {record.path: record for record in runtime.task_records(run.id)}
+        self._finality = Finality(
+            self.records.values, run.ended_by, run_completed=run.status == RunStatus.COMPLETED, kept=run.kept
+        )
+
+    def copies(self, path: str) -> dict[str, TaskRecord]:
+        """What a copy in which the task runs again begins with (R9).
+
+        Of what is forgotten nothing is copied but the task's own place among the others.
+        """
+        changed = {record.path: record for record in forget(self.records, path)}
+        standing = {
+            each: record
+            for each, record in self.records.items()
+            if each not in changed and self._stands(record)
+        }
+        opened = {each: record for each, record in changed.items() if each == path or not record.forced}
+        return standing | opened
+
+    def _stands(self, record: TaskRecord) -> bool:
+        """Whether it is copied as it is: it has come to an end, or is a wait that has begun."""
+        match record.status:
+            case TaskStatus.COMPLETED | TaskStatus.ERRORED:
+                return True
+            case TaskStatus.CANCELED:  # lost as the run failed, it has no say in the next pass (R5)
+                return self.run.last_ending != RunStatus.FAILED or self._finality.is_final(record)
+            case _:
+                return record.kind == "wait"
+
+    def handled(self, records: Iterable[TaskRecord]) -> list[str]:
+        """Paths of the errors that the code had handled: they are part of the story of a copy, too."""
+        return [
+            record.path
+            for record in records
+            if record.status == TaskStatus.ERRORED and self._finality.is_final(record)
+        ]
+
+
+class _Given:
+    """An output given by hand. It is the `Blobs` of its own files until it is known where they are to be.
+
+    Raises `NotStorableError`.
+    """
+
+    def __init__(self, task: TaskRecord, output: Any) -> None:
+        if task.kind not in _WITH_OUTPUT:
+            raise InvalidOptionError(
+                f"{display_path(task.path)!r} has no output of its own that could be given by hand; give that of "
+                "a task in it"
+            )
+        self._task = task
+        self._files: dict[str, bytes] = {}
+        self._form, self._text = dump(output, self, signed=task.codec == "pickle")
+        self.identity = f"{self._form}:{self._text}"
+
+    def put(self, data: bytes) -> str:
+        name = hashlib.sha256(data).hexdigest()
+        self._files[name] = data
+        return name
+
+    def get(self, name: str) -> bytes:
+        return self._files[name]
+
+    def keep(self, runtime: Runtime, run_id: str) -> None:
+        """Write its files."""
+        blobs = runtime.store.blobs(run_id)
+        for data in self._files.values():
+            blobs.put(data)
+
+    def result(self, others: Iterable[TaskRecord]) -> TaskRecord:
+        """The record of the task as if it had ended in this, at once.
+
+        It keeps its place among the others, and has no fingerprints: no code made the output, so none
+        that is edited makes it "changed".
+        """
+        task = self._task
+        latest = max(max(each.started, each.ended) for each in (task, *others))
+        return TaskRecord(
+            path=task.path, kind=task.kind, generation=task.generation, started=task.started,
+            ended=task.settled or task.ended or latest + 1, settled=task.settled, started_at=task.started_at,
+            ended_at=task.started_at, form=self._form, value=json.loads(self._text), codec=task.codec,
+            name=task.name, icon=task.icon, style=task.style, description=task.description,
+            display_key=task.display_key, params=task.params, properties=task.properties, redact=task.redact,
+            output_properties=[_BY_HAND],
+        )  # fmt: skip
+
+
+def _record_of(
+    source: _Source, copies: dict[str, TaskRecord], run_id: str, forked: dict[str, str]
+) -> RunRecord:
+    """A run of its own: nobody's child, not begun, told of what it was made from."""
+    run = source.run
+    return RunRecord(
+        id=run_id, client=run.client, job=run.job, name=run.name, version=run.version, redact=run.redact,
+        payload_form=run.payload_form, payload=run.payload, payload_preview=run.payload_preview, event=run.event,
+        is_test=run.is_test, depth=run.depth, forked=forked,
+        passes=run.passes,  # ordinals of a pass follow from its number, and are to be above those copied
+        ended_by=[path for path in run.ended_by if path in copies],
+        kept=source.handled(copies.values()),
+        counts=dict(Counter(record.status for record in copies.values() if record.kind != "log")),
+    )  # fmt: skip
+
+
+def _key_values(runtime: Runtime, run_id: str, fork_id: str) -> Iterator[Row]:
+    """What `io.store.run` holds, as it is now: it has no history."""
+    before, after = f"kv/run/{run_id}", f"kv/run/{fork_id}"
+    for key, text in runtime.store.select(before):
+        yield Row(after + key.removeprefix(before), after, text)
+
+
+def _files_of(
+    runtime: Runtime, run: RunRecord, copies: Iterable[TaskRecord], rows: Iterable[Row]
+) -> Iterator[str]:
+    """Names of the value files that the copies speak of, and that the texts in those files do."""
+    for text in (json.dumps(run.payload), *(row.text for row in rows)):
+        yield from _FILE_NAME.findall(text)
+    blobs = runtime.store.blobs(run.id)
+    for form, value in ((run.payload_form, run.payload), *((each.form, each.value) for each in copies)):
+        if form == "file" and value["form"]:  # a plain one speaks of none
+            with suppress(CorruptRecordError):  # then it is lost in the copy as it is here
+                yield from _FILE_NAME.findall(blobs.get(value["file"]).decode("ascii"))

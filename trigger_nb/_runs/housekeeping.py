@@ -1,0 +1,327 @@
+"""Removing runs for good.
+
+A run goes in one transaction. Where it has value files, the same transaction leaves a mark that they
+are to go too, and the mark goes last: so whoever dies in between has lost nothing else, and the next
+prune finishes what was begun.
+
+The run's lease is held meanwhile, and not by way of `Runtime.take_lease`, which would let a pass of
+this kernel begin: a run that moves, here or anywhere, cannot be removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .._clock import to_datetime
+from .._records.records import RunRecord, readable_run
+from .._records.status import RunStatus
+from .._store import lease as leases
+from .._store.crashpoints import point
+from .._store.protocol import Row
+from .._view.render.store_table import Pruned, StoreInfo
+from ..errors import RunLockedError, RunStateError, StoreError
+from .runtime import Runtime
+
+# What `prune` removes when it is not told: runs that have ended and wait for nobody. One that is
+# INTERRUPTED or WAITING is to go on.
+FINISHED = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED)
+_BATCH = 100  # how many runs go in one transaction
+_PATIENCE = 5.0  # for another process's transaction, in seconds
+_WORTH_IT = 10  # the database is written anew when one byte in so many would come free
+_MARKS = "deleted"  # the tag of the marks
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which runs are to go."""
+
+    status: tuple[RunStatus, ...] = FINISHED
+    before: float | None = None  # those last used before that, in seconds since the epoch
+    keep_last: int = 0  # how many of each job stay, the newest
+
+
+class Known(NamedTuple):
+    """What is to be known of a run to tell whether it goes."""
+
+    id: str
+    job: str
+    status: RunStatus
+    stored: tuple[str, int]  # its status as written, and its passes: they tell whether it has moved
+    used_at: float  # when a pass of it last began or ended
+    parent: str
+    event: str
+
+    @classmethod
+    def of(cls, runtime: Runtime, run: RunRecord) -> Known:
+        used_at = max(run.finished_at or 0.0, run.began_at or 0.0, run.started_at or 0.0, run.created_at)
+        event = str((run.event or {}).get("id", ""))
+        stored = (run.status, run.passes)
+        return cls(run.id, run.job, runtime.status_of(run), stored, used_at, run.parent, event)
+
+
+Family = list[Known]  # a run, and after it the runs that it began, and those that they began
+
+
+# Many ----------------------------------------------------------------------------------------------
+def prune(runtime: Runtime, rule: Rule, *, dry_run: bool = False) -> Pruned:
+    """Remove the runs that a rule names, then what earlier crashes left; the space goes back to the disk."""
+    families = _families([Known.of(runtime, run) for run in runtime.each_run_record()])
+    chosen = _chosen(families, rule)
+    if dry_run:
+        ids = tuple(run.id for family in chosen for run in family)
+        return Pruned(ids, sum(_size(runtime, run_id) for run_id in ids), dry_run=True)
+    before = _disk(runtime)
+    removed, skipped = _remove_families(runtime, chosen, _events_in_use(families))
+    _sweep(runtime)
+    note = _shrink(runtime)
+    return Pruned(tuple(removed), max(0, before - _disk(runtime)), skipped=tuple(skipped), note=note)
+
+
+def _families(runs: Sequence[Known]) -> list[Family]:
+    """Each run with those that it began, newest first. A run whose parent is gone begins a family."""
+    by_id = {run.id: run for run in runs}
+    children: dict[str, list[Known]] = defaultdict(list)
+    for run in runs:
+        children[run.parent if run.parent in by_id else ""].append(run)
+    families: list[Family] = []
+    for root in children[""]:
+        family = [root]
+        for member in family:  # it grows as it is walked
+            family += children.get(member.id, ())
+        families.append(family)
+    return families
+
+
+def _chosen(families: Iterable[Family], rule: Rule) -> list[Family]:
+    """The families to go. One goes whole or not at all: what a run began is what its replay needs."""
+    seen: Counter[str] = Counter()
+    chosen: list[Family] = []
+    for family in families:
+        if family[0].status in rule.status:
+            seen[family[0].job] += 1
+            if seen[family[0].job] > rule.keep_last and all(_fits(run, rule) for run in family):
+                chosen.append(family)
+    return chosen
+
+
+def _fits(run: Known, rule: Rule) -> bool:
+    return run.status in rule.status and (rule.before is None or run.used_at <= rule.before)
+
+
+def _events_in_use(families: Iterable[Family]) -> Counter[str]:
+    return Counter(run.event for family in families for run in family if run.event)
+
+
+def _remove_families(
+    runtime: Runtime, families: Iterable[Family], events: Counter[str]
+) -> tuple[list[str], list[str]]:
+    """The ids of the runs that are gone, and of those that a kernel drives or has just driven."""
+    removed: list[str] = []
+    skipped: list[str] = []
+    batch: list[Known] = []
+    with ExitStack() as leases:
+        for family in families:
+            held = _hold(runtime, family)
+            if held is None:
+                skipped += [run.id for run in family]
+                continue
+            leases.enter_context(held)
+            batch += family
+            if len(batch) >= _BATCH:
+                removed += _remove(runtime, batch, events)
+                batch = []
+                leases.close()
+        removed += _remove(runtime, batch, events)
+    return removed, skipped
+
+
+def _hold(runtime: Runtime, family: Family) -> ExitStack | None:
+    """The leases of a family that stands still and is as it was; None where it is not."""
+    with ExitStack() as leases:
+        for run in family:
+            record = runtime.run_record(run.id)
+            if record is None or (record.status, record.passes) != run.stored:
+                return None
+            try:
+                leases.callback(_take(runtime, record).release)
+            except RunLockedError:
+                return None
+            again = runtime.run_record(run.id)  # another kernel may have had it until just now
+            if again is None or (again.status, again.passes) != run.stored:
+                return None
+        return leases.pop_all()
+
+
+# One -----------------------------------------------------------------------------------------------
+def delete(runtime: Runtime, run: RunRecord) -> None:
+    """Remove a run with the runs that it began.
+
+    Raises `RunStateError` when one of them is under way here, `RunLockedError` when it is elsewhere.
+    """
+    with ExitStack() as leases:
+        family = [run]
+        for each in family:  # it grows as it is walked
+            _check_still(runtime, run, each)
+            leases.callback(_take(runtime, each).release)
+            family += [child for child in _began_by(runtime, each.id) if child.id != run.id]
+        known = [Known.of(runtime, each) for each in family]
+        _remove(runtime, known, Counter({each.event: _started_by(runtime, each.event) for each in known}))
+
+
+def _check_still(runtime: Runtime, run: RunRecord, member: RunRecord) -> None:
+    which = f"run {run.id}" if member is run else f"run {member.id}, which run {run.id} began,"
+    if member.id in runtime.executions:
+        raise RunStateError(
+            f"{which} is {member.status} and under way: delete makes no sense, cancel() it first"
+        )
+    if runtime.holds_lease(member.id):
+        raise RunStateError(
+            f"a body of {which.rstrip(',')} is still running in this kernel: it cannot be deleted before that ends"
+        )
+
+
+def _began_by(runtime: Runtime, run_id: str) -> list[RunRecord]:
+    return [run for run in _runs_with(runtime, run_id) if run.parent == run_id]
+
+
+def _started_by(runtime: Runtime, event: str) -> int:
+    """How many runs an event has started."""
+    found = _runs_with(runtime, event) if event else []
+    return sum((run.event or {}).get("id") == event for run in found)
+
+
+def _runs_with(runtime: Runtime, text: str) -> list[RunRecord]:
+    """The runs in whose records a text stands somewhere."""
+    found: list[RunRecord] = []
+    for key, stored in runtime.store.search("runs", json.dumps(text)):
+        found.append(readable_run(key.removeprefix("run/"), stored))
+    return found
+
+
+# What goes -----------------------------------------------------------------------------------------
+def _take(runtime: Runtime, run: RunRecord) -> leases.Lease:
+    return leases.acquire(runtime.store.directory, run.id, run.holder)
+
+
+def _remove(runtime: Runtime, runs: Sequence[Known], events: Counter[str]) -> list[str]:
+    """Remove runs whose leases are held; their ids. `events`: how many runs each event started."""
+    if not runs:
+        return []
+    ids = [run.id for run in runs]
+    events.subtract(run.event for run in runs if run.event)
+    # Nobody looks an event up once all that it started is gone.
+    gone = {run.event for run in runs if run.event and events[run.event] <= 0}
+    owners = [owner for owner in (*ids, *gone) if runtime.store.blobs_size(owner)]
+    point("delete:before")
+    runtime.store.delete(
+        keys=[*(f"run/{run_id}" for run_id in ids), *(f"event/{event}" for event in gone)],
+        tags=[tag for run_id in ids for tag in _tags(run_id)],
+        write=[Row(f"{_MARKS}/{owner}", _MARKS, "{}") for owner in owners],
+        patience=_PATIENCE,
+    )
+    point("delete:rows")
+    for run_id in ids:
+        _forget(runtime, run_id)
+    _remove_files(runtime, owners)
+    return ids
+
+
+def _tags(run_id: str) -> tuple[str, ...]:
+    """The tags of all rows of a run but its own: tasks, log lines, key-values, and notes of earlier versions."""
+    return run_id, f"kv/run/{run_id}", f"export/{run_id}"
+
+
+def _remove_files(runtime: Runtime, owners: Sequence[str]) -> None:
+    """Remove the value files that are marked, then the marks."""
+    for owner in owners:
+        # A run and an event can have the same name: the files of one are then those of the other.
+        if not _is_there(runtime, owner):
+            runtime.store.delete_blobs(owner)
+        point("delete:files")
+    if owners:
+        runtime.store.delete(keys=[f"{_MARKS}/{owner}" for owner in owners], patience=_PATIENCE)
+
+
+def _is_there(runtime: Runtime, owner: str) -> bool:
+    return any(runtime.store.get(f"{kind}/{owner}") is not None for kind in ("run", "event"))
+
+
+def _forget(runtime: Runtime, run_id: str) -> None:
+    """What this kernel remembers of a run; what shows it stays as it is."""
+    runtime.memories.pop(run_id, None)
+    runtime.passes.pop(run_id, None)
+    runtime.waits.pop(run_id, None)
+    feed = runtime.feeds.get(run_id)
+    if feed is not None and not feed.watched:
+        runtime.feeds.pop(run_id, None)
+
+
+# What is left over ---------------------------------------------------------------------------------
+def _sweep(runtime: Runtime) -> None:
+    """Finish what a kernel that died had begun to remove, and clear away what it had not yet recorded."""
+    store = runtime.store
+    for key, _ in store.select(_MARKS):
+        owner = key.removeprefix(f"{_MARKS}/")
+        with contextlib.suppress(RunLockedError), ExitStack() as lease:
+            # Held by whoever removes it right now, or runs it anew.
+            lease.callback(leases.acquire(store.directory, owner).release)
+            _remove_files(runtime, [owner])
+    owners = {*store.tally(), *(run.id for run in runtime.each_run_record())}
+    events = {key.removeprefix("event/") for key, _ in store.select("events")}
+    store.sweep_blobs(owners | events)
+
+
+def _shrink(runtime: Runtime) -> str:
+    """Give the database's free space back; why it could not be, "" where it was."""
+    size = runtime.store.size()
+    if (size.free + size.journal) * _WORTH_IT < size.total:
+        return ""
+    try:
+        runtime.store.shrink(patience=_PATIENCE)
+    except StoreError as error:
+        return f"The database keeps its size for now, and uses the space for runs to come: {error}"
+    return ""
+
+
+def _size(runtime: Runtime, run_id: str) -> int:
+    store = runtime.store
+    return len(store.get(f"run/{run_id}") or "") + store.size_of(_tags(run_id)) + store.blobs_size(run_id)
+
+
+def _disk(runtime: Runtime) -> int:
+    return runtime.store.size().total + runtime.store.blobs_size()
+
+
+# What there is -------------------------------------------------------------------------------------
+def info(runtime: Runtime) -> StoreInfo:
+    """What the store holds, and what that takes up."""
+    by_status: Counter[str] = Counter()
+    by_job: Counter[str] = Counter()
+    tags = runtime.store.tally()
+    started: list[float] = []
+    records = 0
+    for run in runtime.each_run_record():
+        by_status[runtime.status_of(run)] += 1
+        by_job[run.job] += 1
+        records += tags.get(run.id, 0)
+        started.append(run.created_at)
+    size = runtime.store.size()
+    return StoreInfo(
+        directory=runtime.store.directory,
+        runs=len(started),
+        by_status={status: by_status[status] for status in RunStatus if by_status[status]},
+        by_job=dict(by_job),
+        records=records,
+        key_values=sum(count for tag, count in tags.items() if tag.startswith("kv/")),
+        oldest=to_datetime(min(started)) if started else None,
+        newest=to_datetime(max(started)) if started else None,
+        database_bytes=size.total,
+        values_bytes=runtime.store.blobs_size(),
+        free_bytes=size.free,
+    )

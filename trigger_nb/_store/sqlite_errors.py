@@ -1,0 +1,62 @@
+"""Errors of SQLite and of the file system, as `StoreError`s that say what to do."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import NoReturn
+
+from ..errors import StoreBusyError, StoreError
+from .files import ForeignFileError
+from .protocol import PATIENCE
+
+_ELSEWHERE = "put the store elsewhere: TriggerClient(..., dir=...) or TRIGGER_NB_DIR."
+_ADVICE = {
+    sqlite3.SQLITE_FULL: (
+        "The disk or your quota is full. What was committed before is safe: free some space, then run the "
+        "cell again."
+    ),
+    sqlite3.SQLITE_READONLY: f"The directory or the database is read-only. Make it writable, or {_ELSEWHERE}",
+    sqlite3.SQLITE_CANTOPEN: (
+        f"The directory is missing or not writable. Create it or make it writable, or {_ELSEWHERE}"
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        "The file cache.db in it is damaged, or never was a database, and was left as it is. Restore it from "
+        "a backup, or move the directory away to start with an empty store."
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        "The database is damaged and was left as it is. Restore it from a backup, or move the directory away "
+        "to start with an empty store."
+    ),
+    sqlite3.SQLITE_IOERR: (
+        "The disk reported a failure. Check the disk and its free space, then run the cell again: what was "
+        "committed before is safe if the disk is."
+    ),
+    sqlite3.SQLITE_TOOBIG: (
+        "The record is larger than the database can hold. Return less from the task, or write it to a file "
+        "and return its path."
+    ),
+}
+
+
+def explain(error: sqlite3.Error, directory: Path, patience: float | None = None) -> NoReturn:
+    """Raise SQLite's error as a `StoreError`; as a `StoreBusyError` when the wait for others was too long."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        seconds = PATIENCE if patience is None else patience
+        raise StoreBusyError(
+            f"the store {directory} was held by another process's transaction for more than "
+            f"{seconds:g} s. Nothing was written. Look for a process that writes to it and hangs."
+        ) from error
+    advice = _ADVICE.get(code, "Nothing was written.")
+    raise StoreError(f"the store {directory} cannot be used: {error}. {advice}") from error
+
+
+def explain_os(error: OSError, directory: Path) -> NoReturn:
+    """Raise an error of the file system, met while opening a store, as a `StoreError`."""
+    if isinstance(error, ForeignFileError):
+        raise StoreError(f"the store {directory} cannot be opened: {error}") from None
+    raise StoreError(
+        f"the store {directory} cannot be opened: {error}. The store needs a writable directory: make it "
+        f"writable, or {_ELSEWHERE}"
+    ) from error

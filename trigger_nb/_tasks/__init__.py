@@ -1,0 +1,1 @@
+"""One call of a task: its options, its scope, its running body."""

@@ -1,0 +1,141 @@
+"""The options of a task: their types, their checks, and the settings that they default to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+
+from .._concurrency.threads import check_executor
+from .._redact import secrets
+from ..errors import InvalidOptionError
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from .._concurrency.limiter import RateOption
+
+OnChange: TypeAlias = Literal["keep", "only", "rerun"]
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A label and a text shown with a task, optionally with a link or an image.
+
+    >>> Property("User ID", "u1", url="https://example.com/users/u1").label
+    'User ID'
+    """
+
+    label: str
+    text: str
+    url: str | None = None
+    image_url: str | None = None
+
+
+Properties: TypeAlias = "Mapping[str, object] | Sequence[Property]"
+
+
+class ItemOptions(TypedDict, total=False):
+    """The options of `io.run_task` that `io.map` takes for the tasks of its items."""
+
+    icon: str
+    style: Literal["normal", "minimal"]
+    redact: Sequence[str]
+    retry: Any
+    rate: RateOption
+    on_error: Callable[..., Any]
+    timeout: float | timedelta
+    codec: Literal["pickle"]
+    on_change: OnChange
+    repeatable: bool
+    thread: bool
+    executor: Any
+
+
+class PlainOptions(ItemOptions, total=False):
+    """The options of `io.run_task` but `returns`, which its types treat apart."""
+
+    name: str
+    description: str
+    display_key: str
+    properties: Properties
+    params: Any
+    delay_until: datetime
+
+
+class MapOptions(ItemOptions, total=False):
+    """The options of `io.map` but `returns` and `batch`, which its types treat apart."""
+
+    name: str
+    description: str
+    properties: Callable[[Any], Properties] | Properties
+    item_key: Callable[[Any], Any]
+    concurrency: int
+    return_errors: bool
+    max_failures: float
+
+
+class Options(PlainOptions, total=False):
+    """The options of `io.run_task`. `docs/reference/io.md` describes each."""
+
+    returns: Any
+
+
+# Options that are one of a few words.
+_WORDS: dict[str, tuple[str, ...]] = {
+    "on_change": ("keep", "only", "rerun"),
+    "style": ("normal", "minimal"),
+    "codec": ("pickle",),
+    "log_level": ("debug", "info", "warning", "error"),
+}
+_FLAGS = ("thread", "repeatable", "enabled", "display", "return_errors")
+
+
+def check_choices(options: Mapping[str, Any]) -> None:
+    """Refuse an option that is not what it can be chosen from; of a task, a job, a client or a start."""
+    for name, words in _WORDS.items():
+        if name in options and (given := options[name]) is not None and given not in words:
+            known = " or ".join([", ".join(map(_quoted, words[:-1])), _quoted(words[-1])][len(words) == 1 :])
+            raise InvalidOptionError(f"{name} is {known}; not {given!r:.100}")
+    for name in _FLAGS:
+        if name in options and type(given := options[name]) is not bool:
+            raise InvalidOptionError(f"{name} is True or False; not {given!r:.100}")
+    check_executor(options.get("executor"))
+    if options.get("executor") is not None and options.get("thread") is False:
+        raise InvalidOptionError(
+            "a task with an executor does not run where the job runs: leave out thread=False"
+        )
+
+
+def _quoted(word: str) -> str:
+    return f'"{word}"'
+
+
+def describe(properties: Properties | None) -> list[dict[str, Any]]:
+    """Properties in the form in which they are kept."""
+    if not properties:
+        return []
+    if isinstance(properties, Mapping):
+        properties = [Property(str(label), str(text)) for label, text in properties.items()]
+    described: list[dict[str, Any]] = []
+    for one in properties:
+        if not isinstance(one, Property):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's list
+            raise InvalidOptionError(
+                f"properties are a mapping of label to text, or a list of Property(label, text); "
+                f"got {one!r:.100}"
+            )
+        fields = {name: secrets.hide(str(value)) for name, value in asdict(one).items() if value is not None}
+        described.append(fields)
+    return described
+
+
+@dataclass(slots=True)
+class Settings:
+    """What the client and the job say about all tasks of a run."""
+
+    max_depth: int = 5
+    on_change: OnChange = "keep"
+    timeout: float | None = None
+    repeatable: bool = False
+    redact: tuple[str, ...] = ()
+    executor: Any = None

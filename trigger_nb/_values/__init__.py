@@ -1,0 +1,29 @@
+"""Values and errors to JSON and back, exact in value and type."""
+
+from .canonical import canonical, fingerprint_inputs
+from .codec import decode, encode, load
+from .errors import decode_error, encode_error, raised_error
+from .placeholders import Redacted, Unstored
+from .preview import preview
+from .register import register_codec, register_error
+from .signed_pickle import encode_signed
+from .tagged import Blobs, Encoded
+
+__all__ = [
+    "Blobs",
+    "Encoded",
+    "Redacted",
+    "Unstored",
+    "canonical",
+    "decode",
+    "decode_error",
+    "encode",
+    "encode_error",
+    "encode_signed",
+    "fingerprint_inputs",
+    "load",
+    "preview",
+    "raised_error",
+    "register_codec",
+    "register_error",
+]

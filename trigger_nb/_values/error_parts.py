@@ -1,0 +1,205 @@
+"""Stored forms of other libraries' errors: httpx, requests, githubkit, pydantic."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import timedelta
+from typing import Any, Final, cast, get_args
+
+from .._redact import SENSITIVE, secrets
+from .errors import ErrorWriter, add_error, add_part, part_writers
+from .tagged import TAG, Reader, Writer
+
+_MAX_BODY = 31 * 1024
+
+
+def _plain_headers(headers: Any) -> list[list[str]]:
+    return [[name, value] for name, value in headers if not SENSITIVE.search(name.lower().replace("_", "-"))]
+
+
+def _write_httpx_request(writer: Writer, request: Any) -> Any:
+    url = request.url.copy_with(password=None) if request.url.password else request.url
+    return {
+        TAG: "error.httpx.Request",
+        "method": request.method,
+        "url": str(url),
+        "headers": _plain_headers(request.headers.multi_items()),
+    }
+
+
+def _read_httpx_request(reader: Reader, data: dict[str, Any]) -> Any:
+    httpx = sys.modules["httpx"]
+    headers = [tuple(item) for item in data["headers"]]
+    # The body was not kept; a stream that was not read says so when it is asked for.
+    return httpx.Request(data["method"], data["url"], headers=headers, stream=httpx.ByteStream(b""))
+
+
+# They describe the body as it was sent, and what is kept is the body as it was read.
+_TRANSFER_HEADERS: Final = frozenset({"content-encoding", "transfer-encoding"})
+
+
+def _write_httpx_response(writer: Writer, response: Any) -> Any:
+    try:
+        body = secrets.hide_in_bytes(response.content)
+    except Exception:  # ResponseNotRead: a streamed one
+        body = None
+    try:
+        elapsed = response.elapsed.total_seconds()
+    except RuntimeError:
+        elapsed = None
+    request = getattr(response, "_request", None)
+    return {
+        TAG: "error.httpx.Response",
+        "status": response.status_code,
+        "headers": _plain_headers(response.headers.multi_items()),
+        "body": writer.write(body) if body is not None and len(body) <= _MAX_BODY else None,
+        "reason": response.reason_phrase,
+        "http": response.http_version,
+        "elapsed": elapsed,
+        "request": writer.write(request),
+    }
+
+
+def _read_httpx_response(reader: Reader, data: dict[str, Any]) -> Any:
+    httpx = sys.modules["httpx"]
+    body = reader.read(data["body"])
+    response = httpx.Response(
+        data["status"],
+        headers=[tuple(item) for item in data["headers"] if item[0].lower() not in _TRANSFER_HEADERS],
+        # A body that was not kept is one that was not read: asking for it is an error, not "".
+        **({"stream": httpx.ByteStream(b"")} if body is None else {"content": body}),
+        request=reader.read(data["request"]),
+        extensions={"reason_phrase": data["reason"].encode(), "http_version": data["http"].encode()},
+    )
+    if data["elapsed"] is not None:
+        response.elapsed = timedelta(seconds=data["elapsed"])
+    return response
+
+
+def _write_githubkit_response(writer: Writer, response: Any) -> Any:
+    return {TAG: "error.githubkit.Response", "response": writer.write(response.raw_response)}
+
+
+def _read_githubkit_response(reader: Reader, data: dict[str, Any]) -> Any:
+    # Its errors hold the answer in a wrapper of githubkit's own, which can also parse it into a model.
+    return sys.modules["githubkit.response"].Response(reader.read(data["response"]), Any)
+
+
+def _write_requests_request(writer: Writer, request: Any) -> Any:
+    headers = cast("Any", request.headers or {})
+    url = re.sub(r"(//[^/@:]*):[^/@]*@", r"\1@", request.url or "")
+    return {
+        TAG: "error.requests.PreparedRequest",
+        "method": request.method,
+        "url": url,
+        "headers": _plain_headers(headers.items()),
+    }
+
+
+def _read_requests_request(reader: Reader, data: dict[str, Any]) -> Any:
+    requests = sys.modules["requests"]
+    request = requests.PreparedRequest()
+    request.method, request.url = data["method"], data["url"]
+    request.headers = requests.structures.CaseInsensitiveDict(data["headers"])
+    return request
+
+
+def _write_requests_response(writer: Writer, response: Any) -> Any:
+    # Asking for the content of a streamed response would read it from the network.
+    read = getattr(response, "_content_consumed", False)
+    body = secrets.hide_in_bytes(response.content) if read else None
+    return {
+        TAG: "error.requests.Response",
+        "status": response.status_code,
+        "headers": _plain_headers(response.headers.items()),
+        "body": writer.write(body) if body is not None and len(body) <= _MAX_BODY else None,
+        "url": response.url,
+        "reason": writer.write(response.reason),
+        "encoding": response.encoding,
+        "elapsed": response.elapsed.total_seconds(),
+        "request": writer.write(response.request),
+    }
+
+
+def _read_requests_response(reader: Reader, data: dict[str, Any]) -> Any:
+    requests = sys.modules["requests"]
+    response = requests.Response()
+    response.status_code, response.url, response.encoding = data["status"], data["url"], data["encoding"]
+    response.headers = requests.structures.CaseInsensitiveDict(data["headers"])
+    response.reason = reader.read(data["reason"])
+    response.elapsed = timedelta(seconds=data["elapsed"])
+    response.request = reader.read(data["request"])
+    body = reader.read(data["body"])
+    if body is not None:
+        response._content, response._content_consumed = body, True
+    return response
+
+
+# -- pydantic's ValidationError, an object of its own core
+def _validation_error_to_data(error: Any) -> Any:
+    details = [
+        {name: detail[name] for name in ("type", "loc", "msg", "input", "ctx") if name in detail}
+        for detail in error.errors(include_url=False)
+    ]
+    for detail in details:
+        detail["input"] = _Input(detail["input"])
+    return {"title": error.title, "details": details}
+
+
+class _Input:
+    """What was validated, which can be any object; it is kept as well as can be."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _write_input(writer: Writer, value: _Input) -> Any:
+    assert isinstance(writer.errors, ErrorWriter)
+    return writer.errors.argument(value.value)
+
+
+def _validation_error_from_data(data: Any) -> BaseException:
+    core = sys.modules["pydantic_core"]
+    details = [_line_error(core, detail) for detail in data["details"]]
+    error = core.ValidationError.from_exception_data(data["title"], details)
+    error.args = ()
+    return error
+
+
+def _line_error(core: Any, detail: dict[str, Any]) -> dict[str, Any]:
+    context = detail.get("ctx")
+    if detail["type"] in get_args(core.core_schema.ErrorType):
+        kind = detail["type"]
+    else:
+        kind = core.PydanticCustomError(detail["type"], detail["msg"], context)
+    line = {"type": kind, "loc": detail["loc"], "input": detail["input"]}
+    return {**line, "ctx": context} if context is not None else line
+
+
+def register_parts() -> None:
+    """Register the errors of pydantic, httpx, githubkit and requests, with the requests and responses in them."""
+    add_error(
+        "pydantic_core._pydantic_core:ValidationError", _validation_error_to_data, _validation_error_from_data
+    )
+    part_writers[f"{__name__}._Input"] = _write_input
+    add_part("httpx.Request", "error.httpx.Request", _write_httpx_request, _read_httpx_request)
+    add_part("httpx.Response", "error.httpx.Response", _write_httpx_response, _read_httpx_response)
+    add_part(
+        "githubkit.response.Response",
+        "error.githubkit.Response",
+        _write_githubkit_response,
+        _read_githubkit_response,
+    )
+    add_part(
+        "requests.models.PreparedRequest",
+        "error.requests.PreparedRequest",
+        _write_requests_request,
+        _read_requests_request,
+    )
+    add_part(
+        "requests.models.Response",
+        "error.requests.Response",
+        _write_requests_response,
+        _read_requests_response,
+    )

@@ -1,0 +1,99 @@
+"""Classes by name: how stored data names them, and how they are found again without an import."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Mapping
+from typing import Any, cast
+
+from ..errors import ValueNotLoadedError
+
+
+# -- names of classes
+def kind_of(value: object) -> type[Any]:
+    """`type(value)`, which to a type checker is partly unknown when `value` is Any."""
+    return type(value)
+
+
+def type_name(cls: type[Any]) -> str:
+    """The full name of a class as people write it: `httpx.Client`, `dict`."""
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def class_name(cls: type[Any]) -> str:
+    """The name a class is looked up by: `module:qualname`."""
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def find_class(name: str) -> type[Any] | None:
+    """The class of that `module:qualname` as it is now, or None. Nothing is imported for it."""
+    module, _, qualname = name.partition(":")
+    found = _find(module, qualname)
+    if found is None and module.startswith("trigger_nb."):
+        # Older stores name the file that a public class of ours stood in. It says `trigger_nb` now.
+        found = _find("trigger_nb", qualname)
+    return found
+
+
+def _find(module: str, qualname: str) -> type[Any] | None:
+    found: Any = sys.modules.get(module)
+    for part in qualname.split("."):
+        # `vars` and not `getattr`: a lazy module would import on attribute access.
+        namespace = cast("Mapping[str, Any]", getattr(found, "__dict__", {}))
+        if part not in namespace:
+            return None
+        found = namespace[part]
+    return cast("type[Any]", found) if isinstance(found, type) else None
+
+
+def load_class(name: str, base: type[Any] = object) -> type[Any]:
+    """The class of that `module:qualname`; `ValueNotLoadedError` says what to define first."""
+    cls = find_class(name)
+    module, _, qualname = name.partition(":")
+    if cls is None:
+        first = (
+            f"run the cell that defines {qualname}"
+            if module == "__main__"
+            else f"import it (from {module} import {qualname.partition('.')[0]})"
+        )
+        raise ValueNotLoadedError(
+            f"a stored value is of the class {module}.{qualname}, which is not loaded in this kernel. "
+            f"The value is still in the store: {first}, then run this cell again."
+        )
+    if not issubclass(cls, base):
+        raise ValueNotLoadedError(
+            f"a stored value is of the class {module}.{qualname}, which no longer is a kind of "
+            f"{type_name(base)}. Define it as it was, or have the task run again."
+        )
+    return cls
+
+
+def attributes_of(value: object) -> dict[str, Any]:
+    """What is set on an instance itself, in its `__dict__` and its slots, less cached properties."""
+    cls = type(value)
+    state = {
+        name: item
+        for name, item in cast("dict[str, Any]", getattr(value, "__dict__", {})).items()
+        if not isinstance(getattr(cls, name, None), functools.cached_property)
+    }
+    for base in cls.__mro__:
+        slots = vars(base).get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else cast("tuple[str, ...]", slots):
+            if slot in {"__dict__", "__weakref__"}:
+                continue
+            private = slot.startswith("__") and not slot.endswith("__")
+            name = f"_{base.__name__.lstrip('_')}{slot}" if private else slot
+            try:
+                state[name] = object.__getattribute__(value, name)
+            except AttributeError:
+                continue  # a slot that was never set
+    return state
+
+
+def secret_kind(cls: type[Any]) -> str:
+    """The name of the kind of secret that instances of `cls` are, or ""."""
+    for base in cls.__mro__:
+        if base.__module__ == "pydantic.types" and base.__name__ in {"SecretStr", "SecretBytes", "Secret"}:
+            return base.__name__
+    return ""

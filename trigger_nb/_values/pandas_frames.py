@@ -1,0 +1,383 @@
+"""pandas: frames, series, indexes and their scalars. Imported when the first one is met.
+
+Each column is taken apart by its dtype into NumPy arrays and plain data, and put together again.
+Arrow would be shorter and loses what notebooks are full of: mixed object columns, lists and dicts
+in cells, frequencies, tuples as names. What has been written is read back and compared before it
+is accepted, so an exotic dtype is refused and never changed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .names import kind_of
+from .tagged import TAG, Key, Reader, Writer, add_type
+
+# Without types: pandas has few, and tables are taken here as they come.
+pd: Any = importlib.import_module("pandas")
+_DENSIFY = "pandas keeps it in a way that cannot be restored exactly; convert it with .astype(...)"
+
+
+class _Pack:
+    """Holds the many buffers of one table, so that they become one file."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        self._data = memoryview(data)
+        self._parts: list[bytes] = []
+        self.size = 0
+
+    def put(self, data: bytes) -> str:
+        name = f"{self.size}:{len(data)}"
+        self._parts.append(data)
+        self.size += len(data)
+        return name
+
+    def get(self, name: str) -> bytes:
+        start, _, size = name.partition(":")
+        return bytes(self._data[int(start) : int(start) + int(size)])
+
+    def joined(self) -> bytes:
+        return b"".join(self._parts)
+
+
+def _table(
+    write: Callable[[Writer, Any], dict[str, Any]],
+    read: Callable[[Reader, dict[str, Any]], Any],
+    same: Callable[[Any, Any], bool],
+) -> tuple[Callable[[Writer, Any], Any], Callable[[Reader, dict[str, Any]], Any]]:
+    """`write` and `read` with one file for all buffers, and a check that they fit each other."""
+
+    def write_packed(writer: Writer, value: Any) -> Any:
+        outer = writer.blobs
+        if outer is None:  # inside an error, where nothing large is kept
+            return _checked(writer, value, write(writer, value), None)
+        pack = _Pack()
+        writer.blobs = pack
+        try:
+            data = write(writer, value)
+        finally:
+            writer.blobs = outer
+        joined = pack.joined()
+        _checked(writer, value, data, _Pack(joined))
+        return {**data, "pack": writer.data(joined)} if joined else data
+
+    def _checked(writer: Writer, value: Any, data: dict[str, Any], pack: _Pack | None) -> dict[str, Any]:
+        if writer.canonical:
+            return data
+        try:
+            exact = same(value, read(Reader(pack), data))
+        except Exception:
+            exact = False
+        if not exact:
+            writer.refuse(value, _DENSIFY)
+        return data
+
+    def read_packed(reader: Reader, data: dict[str, Any]) -> Any:
+        inner = Reader(_Pack(reader.data(data["pack"]))) if "pack" in data else reader
+        return read(inner, data)
+
+    return write_packed, read_packed
+
+
+# -- arrays: the values of a column or an index
+_MASKED = {f"{kind}Dtype" for kind in ("Boolean", "Float32", "Float64")} | {
+    f"{sign}Int{bits}Dtype" for sign in ("", "U") for bits in (8, 16, 32, 64)
+}
+
+
+def _write_array(writer: Writer, array: Any) -> dict[str, Any]:
+    dtype = array.dtype
+    kind = type(dtype).__name__
+    if isinstance(dtype, np.dtype) or kind == "NumpyEADtype":
+        return {"kind": "numpy", "v": writer.write(np.asarray(array))}
+    if isinstance(dtype, pd.StringDtype):
+        texts = [text if isinstance(text, str) else None for text in array.to_numpy(dtype=object)]
+        na = "NA" if dtype.na_value is pd.NA else "nan"
+        return {"kind": "string", "storage": dtype.storage, "na": na, "v": writer.items(texts)}
+    if isinstance(dtype, pd.CategoricalDtype):
+        codes = writer.write(np.asarray(array.codes))
+        return {
+            "kind": "category",
+            "v": codes,
+            "of": _write_index(writer, array.categories),
+            "ordered": array.ordered,
+        }
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        instants = pd.DatetimeIndex(array).tz_convert("UTC").tz_localize(None)
+        return {"kind": "zoned", "v": writer.write(instants.to_numpy()), "tz": writer.at("tz", dtype.tz)}
+    if isinstance(dtype, pd.PeriodDtype):
+        freq = dtype.name[len("period[") : -1]  # `freq.freqstr` is an offset's name, "ME" instead of "M"
+        return {"kind": "period", "v": writer.write(np.asarray(array.asi8)), "freq": freq}
+    if isinstance(dtype, pd.IntervalDtype):
+        sides = [_write_index(writer, pd.Index(array.left)), _write_index(writer, pd.Index(array.right))]
+        return {"kind": "interval", "v": sides, "closed": array.closed}
+    if kind in _MASKED:
+        values = array.to_numpy(dtype=dtype.numpy_dtype, na_value=dtype.numpy_dtype.type(0))
+        return {"kind": "masked", "v": writer.write(values), "mask": writer.write(np.asarray(array.isna()))}
+    if kind != "ArrowDtype":
+        writer.refuse(array, _DENSIFY)
+    return {"kind": "arrow", "v": writer.write(array.__arrow_array__())}
+
+
+def _read_array(reader: Reader, data: dict[str, Any]) -> Any:
+    return _ARRAYS[data["kind"]](reader, data)
+
+
+def _read_numpy(reader: Reader, data: dict[str, Any]) -> Any:
+    return reader.read(data["v"])
+
+
+def _read_string(reader: Reader, data: dict[str, Any]) -> Any:
+    dtype = pd.StringDtype(data["storage"], na_value=pd.NA if data["na"] == "NA" else np.nan)
+    return pd.array(reader.items(data["v"]), dtype=dtype)
+
+
+def _read_category(reader: Reader, data: dict[str, Any]) -> Any:
+    categories = _read_index(reader, data["of"])
+    return pd.Categorical.from_codes(reader.read(data["v"]), categories=categories, ordered=data["ordered"])
+
+
+def _read_zoned(reader: Reader, data: dict[str, Any]) -> Any:
+    instants = pd.DatetimeIndex(reader.read(data["v"]))
+    return instants.tz_localize("UTC").tz_convert(reader.read(data["tz"])).array
+
+
+def _read_period(reader: Reader, data: dict[str, Any]) -> Any:
+    return pd.PeriodIndex.from_ordinals(reader.read(data["v"]), freq=data["freq"]).array
+
+
+def _read_interval(reader: Reader, data: dict[str, Any]) -> Any:
+    left, right = (_read_index(reader, side) for side in data["v"])
+    return pd.arrays.IntervalArray.from_arrays(left, right, closed=data["closed"])
+
+
+def _read_masked(reader: Reader, data: dict[str, Any]) -> Any:
+    values, mask = reader.read(data["v"]), reader.read(data["mask"])
+    makers: dict[str, Any] = {"b": pd.arrays.BooleanArray, "f": pd.arrays.FloatingArray}
+    return makers.get(values.dtype.kind, pd.arrays.IntegerArray)(values, mask)
+
+
+def _read_arrow(reader: Reader, data: dict[str, Any]) -> Any:
+    return pd.arrays.ArrowExtensionArray(reader.read(data["v"]))
+
+
+_ARRAYS: dict[str, Callable[[Reader, dict[str, Any]], Any]] = {
+    "numpy": _read_numpy,
+    "string": _read_string,
+    "category": _read_category,
+    "zoned": _read_zoned,
+    "period": _read_period,
+    "interval": _read_interval,
+    "masked": _read_masked,
+    "arrow": _read_arrow,
+}
+
+
+# -- indexes
+def _write_index(writer: Writer, index: Any) -> dict[str, Any]:
+    data: dict[str, Any] = {TAG: "pandas.Index", "names": writer.items(index.names)}
+    if isinstance(index, pd.RangeIndex):
+        return {**data, "kind": "range", "v": [index.start, index.stop, index.step]}
+    if isinstance(index, pd.MultiIndex):
+        levels = [_write_index(writer, level) for level in index.levels]
+        codes = [writer.write(np.asarray(level_codes)) for level_codes in index.codes]
+        return {**data, "kind": "multi", "v": levels, "codes": codes, "sortorder": index.sortorder}
+    freq = getattr(index, "freq", None) if isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)) else None
+    if freq is not None:
+        data["freq"] = freq.freqstr
+    return {**data, "kind": "flat", "v": _write_array(writer, index.array)}
+
+
+def _read_index(reader: Reader, data: dict[str, Any]) -> Any:
+    names = reader.items(data["names"])
+    if data["kind"] == "range":
+        return pd.RangeIndex(*data["v"], name=names[0])
+    if data["kind"] == "multi":
+        levels = [_read_index(reader, level) for level in data["v"]]
+        codes = reader.items(data["codes"])
+        index = pd.MultiIndex(levels=levels, codes=codes, names=names, verify_integrity=False)
+        index.sortorder = data["sortorder"]
+        return index
+    array = _read_array(reader, data["v"])
+    # The dtype is given so that nothing is inferred, and tuples stay tuples.
+    index = pd.Index(array, dtype=array.dtype, name=names[0], tupleize_cols=False)
+    if "freq" in data:
+        index.freq = data["freq"]
+    return index
+
+
+def _same_index(left: Any, right: Any) -> bool:
+    if type(left) is not type(right) or left.dtype != right.dtype or not left.identical(right):
+        return False
+    return getattr(left, "freq", None) == getattr(right, "freq", None)
+
+
+# -- series and frames
+def _step(label: object) -> str | Key:
+    return label if isinstance(label, str) else Key(repr(label)[:40])
+
+
+def _write_about(writer: Writer, value: Any) -> dict[str, Any]:
+    """What is kept of a table besides its values. None of it counts for identity."""
+    if writer.canonical:
+        return {}
+    data: dict[str, Any] = {}
+    if value.attrs:
+        data["attrs"] = writer.at("attrs", value.attrs)
+    if not value.flags.allows_duplicate_labels:
+        data["unique"] = True
+    return data
+
+
+def _read_about(reader: Reader, data: dict[str, Any], value: Any) -> Any:
+    if "attrs" in data:
+        value.attrs = reader.read(data["attrs"])
+    if "unique" in data:
+        value.flags.allows_duplicate_labels = False
+    return value
+
+
+def _write_series(writer: Writer, value: Any) -> dict[str, Any]:
+    return {
+        TAG: "pandas.Series",
+        "index": _write_index(writer, value.index),
+        "name": writer.write(value.name),
+        "v": _write_array(writer, value.array),
+        **_write_about(writer, value),
+    }
+
+
+def _read_series(reader: Reader, data: dict[str, Any]) -> Any:
+    array = _read_array(reader, data["v"])
+    index = _read_index(reader, data["index"])
+    series = pd.Series(array, dtype=array.dtype, index=index, name=reader.read(data["name"]), copy=False)
+    return _read_about(reader, data, series)
+
+
+def _write_frame(writer: Writer, value: Any) -> dict[str, Any]:
+    columns: list[Any] = []
+    for position, label in enumerate(value.columns):
+        columns.append(_at_column(writer, label, value.iloc[:, position].array))
+    return {
+        TAG: "pandas.DataFrame",
+        "index": _write_index(writer, value.index),
+        "columns": _write_index(writer, value.columns),
+        "v": columns,
+        **_write_about(writer, value),
+    }
+
+
+def _at_column(writer: Writer, label: object, array: Any) -> dict[str, Any]:
+    with writer.step(_step(label)):
+        return _write_array(writer, array)
+
+
+def _read_frame(reader: Reader, data: dict[str, Any]) -> Any:
+    index = _read_index(reader, data["index"])
+    arrays = [_read_array(reader, column) for column in data["v"]]
+    series = {
+        position: pd.Series(array, dtype=array.dtype, index=index, copy=False)
+        for position, array in enumerate(arrays)
+    }
+    frame = pd.DataFrame(series, index=index, copy=False)
+    frame.columns = _read_index(reader, data["columns"])
+    return _read_about(reader, data, frame)
+
+
+def _same_values(left: Any, right: Any) -> bool:
+    # Object columns went through the codec value by value, and `equals` cannot compare all they hold.
+    return left.dtype == right.dtype and (left.dtype == object or left.equals(right))
+
+
+def _same_series(left: Any, right: Any) -> bool:
+    return _same_index(left.index, right.index) and _same_values(left, right)
+
+
+def _same_frame(left: Any, right: Any) -> bool:
+    return (
+        _same_index(left.index, right.index)
+        and _same_index(left.columns, right.columns)
+        and all(_same_values(left.iloc[:, at], right.iloc[:, at]) for at in range(left.shape[1]))
+    )
+
+
+# -- scalars
+def _write_timestamp(writer: Writer, value: Any) -> Any:
+    data = {
+        TAG: "pandas.Timestamp",
+        "v": int(value.asm8.astype("i8")),
+        "unit": value.unit,
+        "tz": None if value.tzinfo is None else writer.at("tzinfo", value.tzinfo),
+    }
+    back = _read_timestamp(Reader(None), data)
+    if (back, back.unit, back.fold) != (value, value.unit, value.fold):
+        writer.refuse(value, "it cannot be restored exactly; convert it with .to_pydatetime()")
+    return data
+
+
+def _read_timestamp(reader: Reader, data: dict[str, Any]) -> Any:
+    instant = pd.Timestamp(np.datetime64(data["v"], data["unit"]))
+    zone = reader.read(data["tz"])
+    return instant if zone is None else instant.tz_localize("UTC").tz_convert(zone)
+
+
+def _write_timedelta(writer: Writer, value: Any) -> Any:
+    return {TAG: "pandas.Timedelta", "v": int(value.asm8.astype("i8")), "unit": value.unit}
+
+
+def _read_timedelta(reader: Reader, data: dict[str, Any]) -> Any:
+    return pd.Timedelta(np.timedelta64(data["v"], data["unit"]))
+
+
+def _write_period(writer: Writer, value: Any) -> Any:
+    return {TAG: "pandas.Period", "v": value.ordinal, "freq": value.freqstr}
+
+
+def _read_period_scalar(reader: Reader, data: dict[str, Any]) -> Any:
+    return pd.Period(ordinal=data["v"], freq=data["freq"])
+
+
+def _write_interval(writer: Writer, value: Any) -> Any:
+    return {
+        TAG: "pandas.Interval",
+        "left": writer.at("left", value.left),
+        "right": writer.at("right", value.right),
+        "closed": value.closed,
+    }
+
+
+def _read_interval_scalar(reader: Reader, data: dict[str, Any]) -> Any:
+    return pd.Interval(reader.read(data["left"]), reader.read(data["right"]), closed=data["closed"])
+
+
+def register() -> None:
+    """Make pandas' types known."""
+    add_type(pd.DataFrame, "pandas.DataFrame", *_table(_write_frame, _read_frame, _same_frame))
+    add_type(pd.Series, "pandas.Series", *_table(_write_series, _read_series, _same_series))
+    write_index, read_index = _table(_write_index, _read_index, _same_index)
+    kinds: tuple[type[Any], ...] = (
+        pd.Index,
+        pd.RangeIndex,
+        pd.MultiIndex,
+        pd.DatetimeIndex,
+        pd.TimedeltaIndex,
+        pd.PeriodIndex,
+        pd.IntervalIndex,
+        pd.CategoricalIndex,
+    )
+    for index in kinds:
+        add_type(index, "pandas.Index", write_index, read_index)
+    add_type(pd.Timestamp, "pandas.Timestamp", _write_timestamp, _read_timestamp)
+    add_type(pd.Timedelta, "pandas.Timedelta", _write_timedelta, _read_timedelta)
+    add_type(pd.Period, "pandas.Period", _write_period, _read_period_scalar)
+    add_type(pd.Interval, "pandas.Interval", _write_interval, _read_interval_scalar)
+    add_type(
+        kind_of(pd.NaT), "pandas.NaT", lambda writer, value: {TAG: "pandas.NaT"}, lambda reader, data: pd.NaT
+    )
+    add_type(
+        kind_of(pd.NA), "pandas.NA", lambda writer, value: {TAG: "pandas.NA"}, lambda reader, data: pd.NA
+    )

@@ -1,0 +1,162 @@
+"""A small picture of any value, for the eye."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import sys
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping
+from datetime import date, time
+from typing import Any, cast
+
+from .._redact import secrets
+from .names import kind_of, secret_kind, type_name
+from .placeholders import Placeholder, Redacted
+
+HIDDEN = "••••••"
+_MAX_DEPTH = 6
+_MAX_ITEMS = 50
+_MAX_TEXT = 500
+
+
+def preview(value: Any, limit: int = 2000) -> Any:
+    """A picture of `value` in plain JSON, of about `limit` characters at most. It never raises.
+
+    What is cut off leaves a note; secrets are hidden; a table is told by its shape and columns.
+    """
+    try:
+        return _Picture(limit).of(value, 0)
+    except Exception:
+        return f"<{type_name(kind_of(value))}>"
+
+
+class _Picture:
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+
+    def of(self, value: Any, depth: int) -> Any:
+        kind = kind_of(value)
+        if value is None or kind is bool:
+            self._left -= 5
+            return value
+        if kind is int:
+            if -(2**63) < value < 2**63:  # A longer one may be too long for text.
+                self._left -= 8
+                return value
+            return self._text(f"<an int of {value.bit_length()} bits>")
+        if kind is float:
+            self._left -= 8
+            return value if value - value == 0 else repr(value)
+        if kind is str:
+            return self._text(value)
+        if kind is tuple or kind is list:
+            return self._sequence(value, kind.__name__, depth)
+        if kind is dict:
+            return self._mapping(value, "dict", depth)
+        return self._of_other(value, kind, depth)
+
+    def _of_other(self, value: Any, kind: type[Any], depth: int) -> Any:
+        if issubclass(kind, Redacted) or secret_kind(kind):
+            return self._text(HIDDEN)
+        if issubclass(kind, Placeholder):
+            return self._text(repr(value))
+        if issubclass(kind, enum.Enum):
+            return self._text(str(value) if issubclass(kind, enum.Flag) else f"{kind.__name__}.{value.name}")
+        fields = _fields_of(value, kind)
+        if fields is not None:
+            return self._mapping(fields, kind.__name__, depth)
+        if isinstance(value, Mapping):
+            return self._mapping(cast("Any", value), kind.__name__, depth)
+        if isinstance(value, (list, tuple, set, frozenset, deque)):
+            return self._sequence(cast("Any", value), kind.__name__, depth)
+        return self._text(_text_of(value, kind))
+
+    def _mapping(self, value: Mapping[Any, Any], kind: str, depth: int) -> Any:
+        length = len(value)
+        if depth >= _MAX_DEPTH:
+            return self._text(f"<{kind} of {length} items>")
+        shown: dict[str, Any] = {}
+        for key in value:
+            if len(shown) >= _MAX_ITEMS or self._left <= 0:
+                shown["…"] = f"{length - len(shown)} more"
+                break
+            name = self._text(key if type(key) is str else _key_text(key))
+            shown[name] = self.of(value[key], depth + 1)
+        return shown
+
+    def _sequence(self, value: Collection[Any], kind: str, depth: int) -> Any:
+        length = len(value)
+        if depth >= _MAX_DEPTH:
+            return self._text(f"<{kind} of {length} items>")
+        shown: list[Any] = []
+        for item in value:
+            if len(shown) >= _MAX_ITEMS or self._left <= 0:
+                shown.append(f"… {length - len(shown)} more")
+                break
+            shown.append(self.of(item, depth + 1))
+        return shown
+
+    def _text(self, text: str) -> str:
+        text = secrets.hide(text)  # before it is cut: a part of one is too much, too
+        room = max(min(_MAX_TEXT, self._left), 20)
+        self._left -= min(len(text), room) + 2
+        return text if len(text) <= room else f"{text[:room]}… ({len(text):,} characters)"
+
+
+def _fields_of(value: Any, kind: type[Any]) -> Mapping[str, Any] | None:
+    """The fields of a model, a dataclass or a named tuple."""
+    models = sys.modules.get("pydantic.main")
+    if models is not None and issubclass(kind, models.BaseModel):
+        return {**vars(value), **(value.__pydantic_extra__ or {})}
+    if issubclass(kind, tuple) and hasattr(value, "_fields"):
+        return dict(zip(value._fields, value, strict=False))
+    if dataclasses.is_dataclass(cast("object", kind)) and not issubclass(kind, BaseException):
+        names = [field.name for field in dataclasses.fields(cast("Any", kind)) if field.repr]
+        return {name: getattr(value, name) for name in names if hasattr(value, name)}
+    return None
+
+
+def _key_text(key: Any) -> str:
+    kind = kind_of(key)
+    return HIDDEN if secret_kind(kind) else _text_of(key, kind)
+
+
+def _text_of(value: Any, kind: type[Any]) -> str:
+    try:
+        if issubclass(kind, (bytes, bytearray)):
+            return repr(value) if len(value) <= 40 else f"<{len(value):,} {kind.__name__}>"
+        if issubclass(kind, (date, time)):
+            return value.isoformat()
+        if issubclass(kind, BaseException):
+            return f"{kind.__name__}: {value}"
+        table = _table_text(value, kind)
+        return table or repr(value)
+    except Exception:
+        return f"<{type_name(kind_of(value))}>"
+
+
+def _table_text(value: Any, kind: type[Any]) -> str:
+    """Shape and columns of what is too large to be shown itself."""
+    library = kind.__module__.partition(".")[0]
+    if library not in {"numpy", "pandas", "polars", "pyarrow"}:
+        return ""
+    shape = getattr(value, "shape", None)
+    if not shape:  # a scalar, or a type of theirs that has none
+        return ""
+    sizes = " × ".join(f"{size:,}" for size in shape)
+    columns = ", ".join(_columns(value, library))
+    return f"<{kind.__name__} {sizes}: {columns}>"
+
+
+def _columns(value: Any, library: str) -> Iterator[str]:
+    if len(value.shape) == 1 or library == "numpy":
+        yield str(getattr(value, "dtype", ""))
+        return
+    names = value.column_names if library == "pyarrow" else value.columns
+    types = value.schema.types if library == "pyarrow" else value.dtypes
+    for position, (name, type_) in enumerate(zip(names, types, strict=False)):
+        if position == 12:
+            yield "…"
+            return
+        yield f"{name} {type_}"

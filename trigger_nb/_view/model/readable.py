@@ -1,0 +1,113 @@
+"""Stored values and errors as text for a reader.
+
+Values are not decoded: no class of the user is looked up, and no code of the user is called.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, cast
+
+from ..._records.records import APART
+from ..._redact import HIDDEN, redact
+from ..escape import preview, visible_block
+
+_TAG = "$"  # the same as in the codec
+_MOST = 2000  # parts of a value that are read; a preview shows far fewer
+_PAIRS = frozenset({"dict", "OrderedDict", "Counter", "defaultdict"})
+
+
+def value_text(form: str, value: Any, redacted: list[str], limit: int) -> str:
+    """The text of a stored value; "" for None, the usual value of a task that returns nothing."""
+    about = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    if form == "unstored":
+        reason = f": {about['reason']}" if about.get("reason") else ""
+        where = f" at {about['path']}" if about.get("path", "$") != "$" else ""
+        return f"{about.get('type', 'a value')}{where}, which could not be stored{reason}"
+    if form == "file":
+        return f"{about.get('size', '?')} bytes, in a file beside the database"
+    if form == "signed":
+        return "a signed pickle"
+    if form == APART:
+        return "could not be read from the store"
+    if value is None:
+        return ""
+    if form == "tagged":
+        value = readable(value)
+    if redacted:
+        value = redact(redacted, value)
+    return preview(value, limit)
+
+
+def error_line(error: Mapping[str, Any] | None, limit: int = 300) -> str:
+    """The type and the message of a stored error: `ValueError: no such user`; "" for no error."""
+    if not error:
+        return ""
+    name = str(error.get("type", "") or "error").rpartition(".")[2]
+    shown = cast("Mapping[str, Any]", error.get("shown") or error)  # `shown`: without redacted parts
+    text = str(shown.get("message") or "")[: limit + 1]
+    return visible_block(f"{name}: {text}" if text else name, limit)
+
+
+def readable(stored: Any) -> Any:
+    """The codec's JSON without its tags; a value without a plain form becomes its type: `<numpy.array>`.
+
+    >>> readable({"$": "tuple", "v": [1, {"$": "date", "v": "2024-02-29"}]})
+    [1, '2024-02-29']
+    """
+    return _Reading().of(stored)
+
+
+class _Reading:
+    """Reads one value, up to a maximum number of parts."""
+
+    def __init__(self) -> None:
+        self._left = _MOST
+
+    def of(self, data: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            return "…"
+        if isinstance(data, list):
+            items = cast("list[Any]", data)
+            return [self.of(item) for item in items[: self._left + 1]]
+        if not isinstance(data, dict):
+            return data
+        mapping = cast("dict[str, Any]", data)
+        if isinstance(mapping.get(_TAG), str):
+            return self._of_tagged(mapping[_TAG], mapping)
+        return {name: self.of(mapping[name]) for name in list(mapping)[: self._left + 1]}
+
+    def _of_tagged(self, tag: str, data: dict[str, Any]) -> Any:
+        value = data.get("v")
+        known = _KNOWN.get(tag)
+        try:
+            if known is not None:
+                return known(data)
+            if tag in _PAIRS:
+                return {str(self.of(key)): self.of(item) for key, item in value[: self._left + 1]}  # type: ignore[index]
+        except (TypeError, ValueError, KeyError, AttributeError, struct.error):
+            return f"<{tag}>"
+        return f"<{data.get('of', tag)}>" if value is None or "." in tag else self.of(value)
+
+
+def _named(data: dict[str, Any]) -> str:
+    return f"{data['of'].rpartition(':')[2]}.{data['v']}"
+
+
+def _error(data: dict[str, Any]) -> str:
+    return f"{data['v']['type']}: {data['v'].get('message', '')}"
+
+
+_KNOWN: dict[str, Callable[[dict[str, Any]], str]] = {
+    "enum": _named,
+    "error": _error,
+    "flag": _named,
+    "float": lambda data: str(struct.unpack(">d", bytes.fromhex(data["v"]))[0]),
+    "secret": lambda _: HIDDEN,
+    "str": lambda _: "<text>",
+    "complex": lambda data: str(complex(*struct.unpack(">dd", bytes.fromhex(data["v"])))),
+    "timedelta": lambda data: str(timedelta(*data["v"])),
+}

@@ -1,0 +1,396 @@
+"""A run as static HTML that needs no script, no network and no kernel.
+
+With its styles, the HTML is a tree in the colours of the page around it, light or dark. GitHub strips all
+styles; without them, it is still nested `<details>` with separators, symbols and words in the text.
+All text from outside passes `markup` or `safe_url` (rule D5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import chain, groupby, islice
+from pathlib import Path
+
+from ..._keys import ancestors
+from ..._records.status import RunStatus
+from ..escape import escaped, markup
+from ..model.excerpt import Shown, latest, outline
+from ..model.hints import actions, hints
+from ..model.readable import error_line, value_text
+from ..model.rows import SYMBOLS, Row, State
+from ..model.run_model import RunModel
+from ..model.run_status import run_state, status_text
+from ..words import duration, moment, plural, probably_left
+from . import bars, details, icons
+from .fields import DOT, error_html, field_list, property_html, value_html
+from .text import counts, error_shown, error_shown_below, marks, more, progress_text, tally_of
+
+# Size limits of the final HTML, in characters. A huge run first loses details of rows, then details of
+# failed rows, then rows, which are counted instead.
+_DETAILS_UNTIL = 100_000
+_FAILURES_UNTIL = 250_000
+_ROWS_UNTIL = 350_000
+_LARGE = 40  # in a run with more rows, only rows that contain a failure are open
+_LISTED = 5  # failures that are listed above the tree of a large run, and revealed in it
+_OPEN = 3  # of these failures, those with open details
+_FEW = 20  # up to this many children of one task are all drawn
+_FEW_OF_MANY = 8  # the same in a large run
+_KEPT = 3  # of more children, at least this many are drawn, even if all are alike
+
+
+def live(model: RunModel, *, rows: int = 40) -> str:
+    """The HTML of a run under way: a header, and active, failed and recent rows."""
+    page = _Page(model, latest(model, rows=rows))
+    return "".join(page.wrapped(page.head(), page.plain_rows(model.root)))
+
+
+def final(model: RunModel, *, rows: int = 300, fold: int = 100) -> str:
+    """The HTML that remains of a run (rule D4): the details of every task inside nested `<details>`."""
+    return "".join(final_parts(model, rows=rows, fold=fold))
+
+
+def final_parts(model: RunModel, *, rows: int = 300, fold: int = 100) -> Iterator[str]:
+    """The parts of `final`, each drawn in a few milliseconds, so that an event loop is not blocked.
+
+    No event may be applied to the model before the last part is drawn.
+    """
+    page = _Page(model, outline(model, rows=rows, fold=fold))
+    yield ""
+    page.survey()
+    yield from page.wrapped(
+        page.head(), page.failures(), page.rows(model.root), page.output(), page.actions()
+    )
+
+
+def page(model: RunModel, title: str = "") -> str:
+    """A self-contained HTML page, for `run.export_html(path)`."""
+    return standalone(final(model, rows=2000, fold=500), title or model.title)
+
+
+def standalone(body: str, title: str) -> str:
+    """An HTML page around our HTML, light or dark according to the reader's system."""
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{markup(title)}</title><style>{_PAGE_CSS}</style></head><body>{body}</body></html>\n"
+    )
+
+
+_PAGE_CSS = (
+    ":root{color-scheme:light dark}"
+    "body{margin:24px auto;max-width:1100px;padding:0 16px;background:#fff;color:#1f2328}"
+    "@media(prefers-color-scheme:dark){body{background:#16181c;color:#d9dce1;--jp-ui-font-color2:#9aa1ab}}"
+    "@media print{body{background:#fff;color:#000;margin:0}}"
+)
+
+
+class _Page:
+    """One drawing of a model: the rows to draw, and the shapes and icons that they need."""
+
+    def __init__(self, model: RunModel, shown: Shown) -> None:
+        self._model = model
+        self._shown = shown
+        self._now = model.ticking
+        self._states: set[State] = set()
+        self._icons: set[str] = set()
+        self._letters: set[str] = set()
+        self._size = 0
+        many = len(model.rows)
+        self._large = many > _LARGE
+        # The more rows there are, the shorter their previews.
+        self._preview = max(200, min(2000, 60_000 // max(1, many)))
+        self._listed: list[Row] = []  # failures that are listed above the tree
+        self._open: set[str] = set()  # paths of open rows
+        self._failed_inside: Counter[Row] = Counter()
+        self._span: tuple[float, float] | None = None  # start and length of the time that the bars show
+
+    def wrapped(self, *parts: Iterable[str]) -> Iterator[str]:
+        """All parts in one element. The styles of icons come last: they are known once the rows are drawn."""
+        by_scope = self._shown.by_scope
+        rows = self._model.rows.values() if by_scope is None else chain.from_iterable(by_scope.values())
+        has_icons = any(row.record is not None and row.record.icon for row in rows)
+        yield f'<div class="tnb{" tnb-ics" if has_icons else ""}"><style>{stylesheet()}</style>'
+        for part in parts:
+            yield from part
+        yield f"<style>{icons.css(self._states, self._icons, self._letters)}</style></div>"
+
+    def survey(self) -> None:
+        """Find the failures to list, the rows to open, and the time span of the rows."""
+        failures = (row for row in self._model.failures[:200] if not error_shown_below(row))
+        self._listed = list(islice(failures, _LISTED))
+        self._open = {path for row in self._listed for path in ancestors(row.path)}
+        if self._model.run.status != RunStatus.COMPLETED:
+            # A failure that the job handled needs no open details; its line is enough.
+            self._open.update(row.path for row in self._listed[:_OPEN])
+        self._failed_inside = _failed_inside(self._model)
+        self._span = bars.span_of(self._model)
+
+    # --- header -----------------------------------------------------------------------
+
+    def head(self) -> Iterator[str]:
+        model, run = self._model, self._model.run
+        state = run_state(run)
+        elapsed, ends_at = model.elapsed, model.ends_at
+        yield (
+            f'<div class="tnb-h">{self._shape(state)} <b class="tnb-t">{markup(model.title)}</b> '
+            f"{_code(model.job_and_version)}"
+            f"{_mark('test run') if run.is_test else ''}{DOT}"
+            f'<span class="tnb-w tnb-w-{icons.state_name(state)}">{markup(status_text(run), 60)}</span>'
+            f"{_sep(duration(elapsed), 'tnb-el') if elapsed is not None else ''}"
+            f"{_sep(probably_left(ends_at - model.now), 'tnb-eta') if ends_at is not None else ''}</div>"
+        )
+        yield bars.states(model.tally)
+        yield from self._statuses()
+        about = [markup(counts(model.tally)), f"<code>{markup(run.id)}</code>"]
+        if run.started_at:
+            about.append(markup(moment(run.started_at)))
+        if model.store:
+            about.append(f"<code>{markup(model.store, 300)}</code>")
+        separated = DOT.join(f"<span>{part}</span>" for part in about)
+        yield f'<div class="tnb-a">{separated}</div>'
+        for hint in hints(model):
+            yield f'<div class="tnb-y">{_with_code(hint)}</div>'
+
+    def _statuses(self) -> Iterator[str]:
+        lines, more = self._model.statuses()
+        if not lines:
+            return
+        yield '<div class="tnb-sts">'
+        for line in lines:
+            label = escaped(line.label)
+            bar = bars.share(line.share) if line.share is not None else ""
+            texts = "".join(_mark(escaped(part)) for part in (line.percent, line.text) if part)
+            yield (
+                f'<div class="tnb-st tnb-st-{icons.state_name(line.state)}">{self._shape(line.state)} '
+                f'<span class="tnb-n" title="{label}">{label}</span> <span class="tnb-sd">{bar}{texts}</span></div>'
+            )
+        if more:
+            yield f'<div class="tnb-u">… and {more:,} more statuses</div>'
+        yield "</div>"
+
+    def failures(self) -> Iterator[str]:
+        """The errors above the tree: the run's own error, and failures deep in a large tree."""
+        model = self._model
+        if model.run.error is not None and not error_shown(model.run.error, model.failures[:50]):
+            yield f'<div class="tnb-y tnb-y-bad">{error_html(details.error_data(model.run.error))}</div>'
+        for row in self._listed if self._large else ():
+            is_first_in_map = row.parent is not None and row.parent.folds and row.depth == 1
+            if not row.depth or is_first_in_map:
+                continue
+            yield (
+                f'<div class="tnb-y tnb-y-bad">{SYMBOLS[row.state]} {markup(row.name, 100)} '
+                f"<code>{markup(row.display_path, 120)}</code> — "
+                f'<span class="tnb-bad">{markup(error_line(row.error))}</span></div>'
+            )
+
+    def output(self) -> Iterator[str]:
+        run = self._model.run
+        if text := value_text(run.form, run.output, run.redact, self._preview):
+            yield f'<ul class="tnb-f tnb-out"><li><b>Output</b> {value_html(text)}</li></ul>'
+
+    def actions(self) -> Iterator[str]:
+        if offered := actions(self._model):
+            lines = "".join(
+                f"<li><code>{markup(action.code, 400)}</code> <span>{markup(action.label)}</span></li>"
+                for action in offered
+            )
+            yield f'<ul class="tnb-z">{lines}</ul>'
+
+    # --- rows -------------------------------------------------------------------------
+
+    def plain_rows(self, scope: Row) -> Iterator[str]:
+        """Rows without details. The count of omitted rows comes first: they are the earlier ones."""
+        rows, rest = self._shown.of(scope)
+        if not rows and not rest:
+            return
+        yield '<ul class="tnb-rows">'
+        if rest:
+            yield f'<li class="tnb-u">{markup(more(rest))}</li>'
+        for row in rows:
+            yield f'<li class="{_row_class(row)}"><div class="tnb-r">{self._line(row)}</div>'
+            yield from self.plain_rows(row)
+            yield "</li>"
+        yield "</ul>"
+
+    def rows(self, scope: Row) -> Iterator[str]:
+        """Rows with their details; similar rows are folded, and omitted rows are counted."""
+        rows, rest = self._shown.of(scope)
+        if not rows and not rest:
+            return
+        yield '<ul class="tnb-rows">'
+        drawn = 0
+        for stretch, is_folded in self._stretches(rows):
+            if self._size > _ROWS_UNTIL:
+                rest = scope.tally.without(rows[:drawn])
+                break
+            drawn += len(stretch)
+            yield from self._folded(stretch) if is_folded else self._rows(stretch)
+        if rest:
+            yield f'<li class="tnb-u">… {markup(more(rest))}, not listed</li>'
+        yield "</ul>"
+
+    def _stretches(self, rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], bool]]:
+        """The rows of a scope in order, as stretches that are folded or not: long stretches of similar rows are.
+
+        The first rows are not folded, to show what the others are like, nor are the first failures.
+        """
+        if len(rows) <= (_FEW_OF_MANY if self._large else _FEW):
+            yield rows, False
+            return
+        yield rows[:_KEPT], False
+        times = [took for row in rows if (took := row.duration(None)) is not None]
+        slow = 3 * sum(times) / max(1, len(times))
+        for event, stretch in groupby(rows[_KEPT:], key=lambda row: self._event(row, slow)):
+            alike = list(stretch)
+            shown = {"": 0, "failed": 2 * _KEPT}.get(event, len(alike))
+            if len(alike) - shown <= _KEPT:
+                shown = len(alike)
+            if shown:
+                yield alike[:shown], False
+            if alike[shown:]:
+                yield alike[shown:], True
+
+    def _event(self, row: Row, slow: float) -> str:
+        """The reason not to fold a row: "failed" or "other"; "" if there is none."""
+        if row.state is State.FAILED and not row.children:
+            return "failed"
+        if self._failed_inside[row] or row.changed or not row.stored or (row.duration(None) or 0.0) > slow:
+            return "other"
+        return "" if row.state in (State.COMPLETED, State.LOG, State.NOT_REACHED) else "other"
+
+    def _rows(self, rows: Iterable[Row]) -> Iterator[str]:
+        for row in rows:
+            yield from self._row(row)
+
+    def _folded(self, rows: Sequence[Row]) -> Iterator[str]:
+        yield (
+            '<li class="tnb-par"><details class="tnb-fold"><summary class="tnb-r tnb-u">'
+            f'<span class="tnb-v"></span>{markup(more(tally_of(rows)))}</summary><ul class="tnb-rows">'
+        )
+        yield from self._rows(rows)
+        yield "</ul></details></li>"
+
+    def _row(self, row: Row) -> Iterator[str]:
+        line = f'<summary class="tnb-r"><span class="tnb-v"></span>{self._line(row)}</summary>'
+        until = _FAILURES_UNTIL if row.state is State.FAILED else _DETAILS_UNTIL
+        fields = self._fields(row) if self._size < until else ""
+        if row.children and fields:
+            fields = f'<details class="tnb-own"><summary>details</summary>{fields}</details>'
+        is_open = row.path in self._open or (bool(row.children) and not self._large)
+        start = f'<li class="{_row_class(row)}"><details{" open" if is_open else ""}>'
+        yield self._counted(f"{start}{line}{fields}")
+        yield from self.rows(row)
+        yield "</details></li>"
+
+    def _counted(self, text: str) -> str:
+        self._size += len(text)
+        return text
+
+    def _line(self, row: Row) -> str:
+        parts = [self._shape(row.state), self._icon(row), f'<span class="tnb-n">{markup(row.name)}</span>']
+        if row.state is not State.LOG and row.key and row.key != row.name:
+            parts.append(f'<code class="tnb-k">{markup(row.key, 100)}</code>')
+        if row.state is State.LOG and row.record is not None and row.record.level not in ("", "info", "log"):
+            parts.append(_mark(markup(row.record.level, 20), hot=row.record.level != "debug"))
+        hot = row.next_at is not None or bool(row.changed) or not row.stored
+        parts += [
+            _mark(markup(said), hot=hot and said not in ("replayed", "not reached"))
+            for said in marks(row, self._now)
+        ]
+        if text := progress_text(row):
+            parts.append(bars.progress(row) + _mark(markup(text)))
+        parts += [DOT + property_html(given) for given in details.judged(row, 6)]
+        if row.error is not None and row.state is not State.NOT_REACHED and not error_shown_below(row):
+            parts.append(
+                f'<span class="tnb-e"><span class="tnb-x"> — </span>{markup(error_line(row.error))}</span>'
+            )
+        if row.children and row.tally.tasks and row.kind != "map":
+            failed = self._failed_inside[row]
+            parts.append(
+                _mark(plural(row.tally.tasks, "subtask") + (f", {failed:,} failed" if failed else ""))
+            )
+        took = row.duration(self._now)
+        if self._span is not None:
+            parts.append(bars.when(row, took, *self._span))
+        if took is not None:
+            parts.append(_sep(duration(took), "tnb-d"))
+        return " ".join(part for part in parts if part)
+
+    def _shape(self, state: State) -> str:
+        self._states.add(state)
+        return shape(state)
+
+    def _icon(self, row: Row) -> str:
+        given = row.record.icon if row.record is not None else ""
+        if not given:
+            return '<span class="tnb-i0"></span>'
+        if name := icons.known(given):
+            self._icons.add(name)
+            return f'<span class="tnb-i tnb-i-{name}" title="{markup(given, 40)}"></span>'
+        letter, colour = icons.badge(given)
+        self._letters.add(letter)
+        name = icons.badge_name(letter)
+        return f'<span class="tnb-g {name}" style="background:{colour}" title="{markup(given, 40)}"></span>'
+
+    # --- details of a row -------------------------------------------------------------
+
+    def _fields(self, row: Row) -> str:
+        return field_list(details.sections(self._model, row, self._preview))
+
+
+def shape(state: State) -> str:
+    """The symbol of a state, drawn as a shape where there are styles."""
+    return f'<span class="tnb-s tnb-s-{icons.state_name(state)}" title="{state}">{SYMBOLS[state]}</span>'
+
+
+def _row_class(row: Row) -> str:
+    names = [
+        "tnb-old" if row.replayed else "",
+        "tnb-off" if row.state in (State.NOT_REACHED, State.PENDING) else "",
+        "tnb-min" if row.minimal or row.state is State.LOG else "",
+        "tnb-par" if row.children else "",
+    ]
+    return " ".join(name for name in names if name)
+
+
+def _failed_inside(model: RunModel) -> Counter[Row]:
+    """The number of failed tasks in each row, at any depth, without those that failed because of a subtask."""
+    inside: Counter[Row] = Counter()
+    for row in model.failures:
+        up = row.parent if not row.tally.states[State.FAILED] else None
+        while up is not None:
+            inside[up] += 1
+            up = up.parent
+    return inside
+
+
+def _code(text: str) -> str:
+    return f'<code class="tnb-k">{markup(text, 80)}</code>' if text else ""
+
+
+def _mark(text: str, *, hot: bool = False) -> str:
+    return f'<span class="tnb-m{" tnb-m-hot" if hot else ""}">{DOT}{text}</span>'
+
+
+def _sep(text: str, name: str) -> str:
+    return f'{DOT}<span class="{name}">{markup(text)}</span>'
+
+
+def _with_code(text: str) -> str:
+    """A hint; text between backticks becomes code."""
+    parts = re.split(r"`([^`]*)`", text[:2000])
+    return "".join(
+        f"<code>{markup(part, 500)}</code>" if at % 2 else markup(part, 1000) for at, part in enumerate(parts)
+    )
+
+
+@cache
+def stylesheet(name: str = "style.css") -> str:
+    """The rules of a stylesheet on one line: in Markdown, a blank line would end the HTML."""
+    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    return re.sub(r"\s*([{};,>])\s*", r"\1", re.sub(r"\s+", " ", text)).strip()
