@@ -21,7 +21,7 @@ SUITS := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON = $(shell for p in $(CANDIDATES); do "$$p" -c '$(SUITS)' >/dev/null 2>&1 && echo "$$p" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-oldest check format lock crashtest bench screenshots clean always
+.PHONY: help demo test test-fast test-newest test-oldest check format lock crashtest bench screenshots clean always
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -38,9 +38,13 @@ test test-newest test-oldest:
 	@$(PY) -m tests.browser.chromium
 	@$(PY) -m pytest -q -n auto --dist worksteal
 
+test-fast: $(READY)  ## without kernels, browsers and other slow tests: the loop while working
+	@$(PY) -m pytest -q -n auto --dist worksteal -m "not kernel and not browser and not slow"
+
 check: $(READY) $(TYPESCRIPT_READY)  ## lint, format and types, also of the docs' examples and of the front end's JavaScript
 	@$(PY) -m ruff check --quiet
 	@$(PY) -m ruff format --check --quiet --diff
+	@$(dir $(PY))lint-imports --no-cache >.venv/.imports 2>&1 || { cat .venv/.imports; exit 1; }
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright --pythonpath $(PY)
 	@$(PY) -m tests.support.doc_types
 	@$(TSC) --project .

@@ -19,6 +19,21 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return None
 
 
+# Marks of whole folders, and of tests that use a fixture: `make test-fast` leaves them out.
+_MARKS = {"kernel": "kernel", "browser": "browser", "crash": "slow", "remote": "slow", "docs": "slow"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folders = item.path.relative_to(ROOT).parts
+        if isinstance(item, Blocks):
+            item.add_marker("slow")
+        elif mark := next((_MARKS[each] for each in folders if each in _MARKS), None):
+            item.add_marker(mark)
+        if {"kernel", "one_kernel"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("kernel")
+
+
 class Page(pytest.File):
     """A Markdown page."""
 
