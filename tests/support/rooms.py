@@ -1,6 +1,6 @@
 """Draw the rooms of the package and the imports between them, from the imports themselves.
 
-    python -m tests.support.rooms      # draws docs/contributing/architecture.md again
+`python -m tests.support.rooms` draws them into docs/contributing/architecture.md again.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ def mermaid() -> str:
         for here, there in sorted(edges)
         if not any(there in reach(other) for other in below[here] if other != there)
     ]
-    return "\n".join(["```mermaid", "flowchart TD", *(f"  {here} --> {there}" for here, there in kept), "```"])
+    return "\n".join(
+        ["```mermaid", "flowchart TD", *(f"  {here} --> {there}" for here, there in kept), "```"]
+    )
 
 
 def drawn_into(page: str) -> str:
     """The page with the graph between its two markers."""
-    return re.sub(
-        f"{_BEGIN}.*{_END}", lambda _: f"{_BEGIN}\n\n{mermaid()}\n\n{_END}", page, flags=re.DOTALL
-    )
+    return re.sub(f"{_BEGIN}.*{_END}", lambda _: f"{_BEGIN}\n\n{mermaid()}\n\n{_END}", page, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
