@@ -311,7 +311,7 @@ def test_a_fault_in_the_front_end_leaves_the_run_alone(lab):
 
 def test_a_fault_of_the_display_in_the_kernel_leaves_the_run_alone(lab):
     """D1: what remains is right all the same."""
-    broken = "from trigger_nb._view import wire\nwire.row = None"
+    broken = "from trigger_nb._view.live import wire\nwire.row = None"
     for step in STEPS:
         lab.signal(step)
     lab.open([JOB, broken, "await letter.run()"]).run_all().wait_idle()

@@ -137,7 +137,9 @@ def test_time_on_the_way_is_no_part_of_a_timeout_and_one_that_is_up_starts_nothi
 
 def test_cancel_reaches_what_waits_and_keeps_what_runs(client, effects, cluster, dask_client, monkeypatch):
     """A5, A7."""
-    monkeypatch.setattr(dispatch_module, "WORD_COMES_WITHIN", 0.1)  # that the two have begun is known by then
+    monkeypatch.setattr(
+        dispatch_module, "START_REPORT_SECONDS", 0.1
+    )  # that the two have begun is known by then
 
     def body(n):
         effects.add(n)
@@ -337,7 +339,7 @@ def test_the_cell_is_interrupted_in_mid_map_and_run_again(cluster, tmp_path):
     with kernel_in(tmp_path / "nb") as kernel:
         kernel.run(CELL.format(address=cluster.scheduler_address)).check()
         # However busy the machine is: no body is called off that has begun.
-        kernel.run("from trigger_nb._remote import outsource; dispatch_module.WORD_COMES_WITHIN = 60").check()
+        kernel.run("from trigger_nb._remote import dispatch; dispatch.START_REPORT_SECONDS = 60").check()
         cell = kernel.submit("await counting.run()")
         kernel.pump(lambda: len(kernel.effects) > 60)
         assert cell.interrupt().end().error in ("CancelledError", "KeyboardInterrupt")

@@ -181,7 +181,7 @@ async def test_a_run_that_another_kernel_drives_is_left_to_it(tmp_path, monkeypa
     controls, record = controls_of(run)
     monkeypatch.setattr(run._runtime, "executions", {})  # as another kernel sees it, ...
     monkeypatch.setattr(
-        controls_module._lease, "is_held", lambda *_: True
+        controls_module.leases, "is_held", lambda *_: True
     )  # ... which does not hold the lease
     whys = [button.why for button in [*controls.buttons(record), *controls.row_buttons(record)]]
     whys.remove("It is under way" if status == RunStatus.RUNNING else "Nothing has failed")
@@ -199,7 +199,7 @@ async def test_a_wait_that_nobody_drives_can_be_taken_up(tmp_path, monkeypatch):
     controls, record = controls_of(run)
     assert record.holder is not None
     monkeypatch.setattr(run._runtime, "executions", {})
-    monkeypatch.setattr(controls_module._lease, "is_held", lambda *_: False)
+    monkeypatch.setattr(controls_module.leases, "is_held", lambda *_: False)
     first = controls.buttons(record)[0]
     assert (first.op, first.why, first.main) == ("resume", "", True)
     monkeypatch.undo()

@@ -497,7 +497,7 @@ def test_a_read_only_directory_says_so():
             lambda: use("made"),
             lambda: use("empty"),
             lambda: use("empty/new"),
-            lambda: __import__("trigger_nb._store.value_files")._valuefiles.ValueFiles(
+            lambda: __import__("trigger_nb._store.value_files")._store.value_files.ValueFiles(
                 __import__("pathlib").Path("made/values"), "run").put(b"data"),
         ):
             try:

@@ -139,7 +139,7 @@ class Stage:
 def around(monkeypatch):
     """No notebook but the stage's, and a widget that notes what it is sent."""
     pytest.importorskip("anywidget")
-    import trigger_nb.view.widget  # noqa: F401  # to be replaced in
+    import trigger_nb._view.live.widget  # noqa: F401  # to be replaced in
 
     monkeypatch.setattr("trigger_nb._view.live.widget.LiveWidget", Widget)
     monkeypatch.setattr(display_module, "_with_next_cell", [])

@@ -47,7 +47,7 @@ def module() -> str:
 @cache
 def styles() -> str:
     """The styles of the static HTML, and those of the widget."""
-    parts = [stylesheet(f"static/{name}.css") for name in _STYLES]
+    parts = [stylesheet(_FRONTEND / f"{name}.css") for name in _STYLES]
     return "\n".join([stylesheet(), icons.css(list(State), icons.names()), *parts])
 
 

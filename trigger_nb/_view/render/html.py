@@ -389,8 +389,8 @@ def _with_code(text: str) -> str:
 
 
 @cache
-def stylesheet(name: str = "style.css") -> str:
+def stylesheet(path: Path = Path(__file__).with_name("style.css")) -> str:
     """The rules of a stylesheet on one line: in Markdown, a blank line would end the HTML."""
-    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     return re.sub(r"\s*([{};,>])\s*", r"\1", re.sub(r"\s+", " ", text)).strip()
