@@ -605,8 +605,8 @@ def test_another_kernel_drives_it(world):
 _HOLD = """
 import sys
 from pathlib import Path
-from trigger_nb import _lease
-lease = _lease.acquire(Path(sys.argv[1]), sys.argv[2])
+from trigger_nb._store.lease import acquire
+lease = acquire(Path(sys.argv[1]), sys.argv[2])
 print("held", flush=True)
 sys.stdin.readline()
 """

@@ -388,8 +388,11 @@ def _with_code(text: str) -> str:
     )
 
 
+_STYLE = Path(__file__).with_name("style.css")
+
+
 @cache
-def stylesheet(path: Path = Path(__file__).with_name("style.css")) -> str:
+def stylesheet(path: Path = _STYLE) -> str:
     """The rules of a stylesheet on one line: in Markdown, a blank line would end the HTML."""
     text = path.read_text(encoding="utf-8")
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
