@@ -1,7 +1,7 @@
 """Edits of notebook cells, and whether the body they define is still the same code (rule R6).
 
 Each is two versions of some cells; a line `# %%` parts cells, and `body` is what a task is given. The
-same table is run by `test_fingerprint.py` and, in a real kernel, by `test_fingerprint_kernel.py`.
+same table is run by `test_fingerprint.py` and, in a real kernel, by `kernel/test_changes.py`.
 """
 
 from __future__ import annotations
