@@ -2,7 +2,8 @@
 
 from .canonical import canonical, fingerprint_inputs
 from .codec import decode, encode, load
-from .errors import decode_error, encode_error, raised_error
+from .error_reading import decode_error, raised_error
+from .errors import encode_error
 from .placeholders import Redacted, Unstored
 from .preview import preview
 from .register import register_codec, register_error
