@@ -163,7 +163,7 @@ def test_an_update_needs_a_key_of_its_own(world):
 
     error = world.fail(job)
     assert isinstance(error, DuplicateKeyError)
-    assert "test_status.py" in str(error)
+    assert "test_statuses.py" in str(error)
 
 
 def test_what_is_run_again_is_said_again(world):

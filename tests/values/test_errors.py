@@ -710,7 +710,7 @@ def test_what_is_there_for_display():
     assert (data["module"], data["type"], data["message"]) == ("builtins", "KeyError", "'missing'")
     assert data["cause"]["type"] == "OSError"
     assert data["traceback"][-1].endswith('in with_cause\n    raise KeyError("missing") from error')
-    assert 'test_exceptions_codec.py", line ' in data["traceback"][-1]
+    assert 'test_errors.py", line ' in data["traceback"][-1]
 
 
 def recursive(n):
