@@ -268,7 +268,7 @@ def test_a_busy_store_is_waited_for(world, monkeypatch):
 def test_a_store_that_stays_busy_interrupts_the_run(world, monkeypatch):
     """A9: after long patience; the value is parked, and written by the next pass."""
     monkeypatch.setattr(_ledger, "THREAD_PATIENCE", 0.05)
-    import trigger_nb._runs.runtime as runtime
+    from trigger_nb._runs import runtime
 
     monkeypatch.setattr(runtime, "START_PATIENCE", 0.05)
     held = []

@@ -1,4 +1,4 @@
-"""Values and errors to JSON and back, exact in value and type."""
+"""Codecs: values and errors to JSON and back, exact in value and type."""
 
 from .canonical import canonical, fingerprint_inputs
 from .codec import decode, encode, load
