@@ -194,7 +194,7 @@ class _TreeWriter(ast.NodeVisitor):
                 self._bind(name)
 
     def _write(self, kind: str, /, **fields: Any) -> None:
-        """Write a node and its fields that are not empty. A field that is new in a Python version is empty in old code."""
+        """Write a node without its empty fields, since a newer Python adds fields that are empty in older code."""
         self.written.append(f"{kind}(")
         for name, value in fields.items():
             if isinstance(value, list):

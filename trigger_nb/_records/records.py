@@ -132,7 +132,7 @@ class TaskRecord(_Record):
     started_at: float = 0.0
     ended_at: float | None = None
     attempt: int = 1  # the attempt that this record describes, from 1
-    executor: str = ""  # where the body runs;  means this kernel
+    executor: str = ""  # where the body runs, if not in this kernel
     crashes: int = 0  # consecutive recorded starts that never ended (A1)
     began: int = 0  # of a RUNNING task: ordinal of the recorded start
     next_at: float | None = None  # when a wait ends or the next attempt begins
@@ -342,9 +342,9 @@ def check_legible(run: RunRecord) -> None:
     """Raise `CorruptRecordError` if the run's row is damaged: the run can neither continue nor start over."""
     if run.is_damaged:
         raise CorruptRecordError(
-            f"the record of run {run.id!r} cannot be read: its row {'run/' + run.id!r} in the store is damaged. What its "
-            "tasks did may be done already, so the run does not start over by itself. Restore the store from a backup; or "
-            "start a new run with fresh=True, and delete() this one."
+            f"the record of run {run.id!r} cannot be read: its row {'run/' + run.id!r} in the store is damaged. Tasks "
+            "may have taken effect, so the run does not start over by itself. Restore the store from a backup; or start "
+            "a new run with fresh=True, and delete() this one."
         )
 
 

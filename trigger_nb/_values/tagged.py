@@ -305,4 +305,7 @@ def _why_unreadable(tag: str) -> str:
             "registered in this kernel. The value is still in the store: run the cell that calls "
             "register_codec, then run this cell again."
         )
-    return f"a stored value has the tag {tag!r}, which this version of trigger_nb does not know. A newer version wrote it: upgrade trigger_nb"
+    return (
+        f"a stored value has the tag {tag!r}, which this version of trigger_nb does not know. A newer version wrote "
+        "it: upgrade trigger_nb."
+    )
