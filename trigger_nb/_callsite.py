@@ -1,45 +1,40 @@
-"""Places in the user's code: which cell or file, and which line."""
+"""Places in the user's code: a notebook cell or a file, and a line."""
 
 from __future__ import annotations
 
 import os
 import sys
 from types import CodeType
-from typing import Any
+from typing import TypeAlias
 
-# Files under this folder are ours: their frames are cut from the tracebacks that users see.
+# The folder of this package. Its frames are left out of the tracebacks that users see.
 PACKAGE_FOLDER = os.path.dirname(__file__) + os.sep
 
-# Where in the user's code a call stands; its line is worked out only when somebody asks.
-Place = tuple[CodeType, int]
+# The place of a call: code object and instruction. The line is looked up only when it is shown.
+Place: TypeAlias = tuple[CodeType, int]
 
 
 def show_place(place: Place) -> str:
-    """A place in the user's code as text: "cell 3, line 7" where it can be told, else file and line."""
+    """A place for a message, such as "cell [3], line 7"; outside a notebook, the file and the line."""
     code, instruction = place
     line = code.co_firstlineno
     for start, end, at in code.co_lines():
         if start <= instruction < end and at is not None:
             line = at
             break
-    return f"{_cell_name(code.co_filename)}, line {line}"
-
-
-def _cell_name(filename: str) -> str:
-    """ "cell [3]" for a notebook's cell, else the file as it is."""
-    shell_module = sys.modules.get("IPython")
-    shell = shell_module.get_ipython() if shell_module is not None else None
-    names = getattr(getattr(shell, "compile", None), "_filename_map", {})
-    number = names.get(filename)
-    return f"cell [{number}]" if number is not None else filename
+    number = _cell_number(code.co_filename)
+    return f"{code.co_filename if number is None else f'cell [{number}]'}, line {line}"
 
 
 def file_name(file: str) -> str:
-    """The name that a notebook shows a cell by, else the file's own."""
-    ipython = sys.modules.get("IPython")
-    shell: Any = ipython.get_ipython() if ipython is not None else None
-    try:
-        kind, name = shell.compile.format_code_name(file)
-    except (AttributeError, TypeError):
-        return f'File "{file}"'
-    return f"{kind} {name}"
+    """A file's name for a traceback, in IPython's words: "Cell In[3]" for a cell, else 'File "a.py"'."""
+    number = _cell_number(file)
+    return f'File "{file}"' if number is None else f"Cell In[{number}]"
+
+
+def _cell_number(file: str) -> int | None:
+    """The number of the notebook cell that was compiled under this file name; None for any other file."""
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module is not None else None
+    numbers: dict[str, int] = getattr(getattr(shell, "compile", None), "_filename_map", {})
+    return numbers.get(file)

@@ -9,7 +9,8 @@ import pytest
 
 from trigger_nb import TriggerClient
 from trigger_nb._redact import HIDDEN, Secrets, secrets
-from trigger_nb._values.errors import decode_error, encode_error
+from trigger_nb._values.error_reading import decode_error
+from trigger_nb._values.errors import encode_error
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from trigger_nb import Reason, RunStatus, TaskStatus, register_codec, register_error
 from trigger_nb._records.records import TaskRecord
-from trigger_nb._values.errors import _adapters
+from trigger_nb._values.errors import adapters
 from trigger_nb._values.tagged import _readers
 from trigger_nb.errors import (
     BadSignatureError,
@@ -430,9 +430,9 @@ def test_an_error_whose_adapter_is_not_registered(world, monkeypatch):
         return got
 
     assert world.run(job) == 503
-    adapter = _adapters.pop(f"{__name__}:ApiError")
+    adapter = adapters.pop(f"{__name__}:ApiError")
     assert re.search("run the cell that calls register_error", str(world.fail(job)))
-    monkeypatch.setitem(_adapters, f"{__name__}:ApiError", adapter)
+    monkeypatch.setitem(adapters, f"{__name__}:ApiError", adapter)
     assert world.run(job) == 503
     assert world.take() == ["charge", "after"]
 

@@ -1,6 +1,6 @@
 """R3 at every named point around the commit: the process kills itself there, again and again.
 
-The points are those of `trigger_nb/_crashpoints.py`, found in the source, so a new one is tested too.
+The points are those of `trigger_nb/_store/crashpoints.py`, found in the source, so a new one is tested too.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from tests.data import old_jobs
 from trigger_nb import Reason, RunStatus, TaskStatus, TriggerClient
 from trigger_nb.errors import NotFoundError
 
-STORE = Path(__file__).parent / "data" / "store-2026-11"
+STORE = Path(__file__).parents[1] / "data" / "store-2026-11"
 PAYLOAD = {"from": "2026-11"}
 
 pytestmark = pytest.mark.anyio

@@ -747,7 +747,7 @@ def test_unknown_forms_and_tags_are_named():
     """S7: a store of a later version is never misread."""
     with pytest.raises(ValueNotLoadedError, match="'later'"):
         decode("later", 1, BLOBS)
-    with pytest.raises(ValueNotLoadedError, match="'later'.*later one wrote it"):
+    with pytest.raises(ValueNotLoadedError, match="'later'.*newer version wrote it"):
         decode("tagged", {"$": "later"}, BLOBS)
 
 

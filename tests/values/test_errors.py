@@ -23,7 +23,8 @@ from hypothesis import given, strategies as st
 
 from tests.support.codec import MemoryBlobs
 from trigger_nb._values.codec import decode, encode
-from trigger_nb._values.errors import _adapters, decode_error, encode_error
+from trigger_nb._values.error_reading import decode_error
+from trigger_nb._values.errors import adapters, encode_error
 from trigger_nb._values.placeholders import UnstoredArgument
 from trigger_nb._values.register import register_error
 from trigger_nb.errors import NotStorableError, TaskError, TaskTimeoutError, ValueNotStoredError
@@ -678,7 +679,7 @@ class Remote(Exception):
 def adapted():
     register_error(Remote, lambda e: {"code": (e.code,)}, lambda data: Remote(None, *data["code"]))
     yield
-    _adapters.pop(f"{__name__}:Remote")
+    adapters.pop(f"{__name__}:Remote")
 
 
 def test_register_error(adapted):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from .._callsite import show_place
 from .._keys import ancestors, display_key, display_path
 from .._records.forget import open_again
-from .._records.records import TaskRecord
+from .._records.records import TaskRecord, plain_value
 from .._records.status import Reason, RunStatus, TaskStatus
 from .._tasks.call import MISS
 from .._tasks.flights import flights
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from .stored import StoredResults
 
 T = TypeVar("T")
-# Parses the JSON value that begins at a place in a text, and returns it with the place of its end.
-_scan: Callable[[str, int], tuple[Any, int]] = getattr(json.JSONDecoder(), "scan_once")  # noqa: B009  # not in its stub
 
 
 class Decider:
@@ -48,9 +44,9 @@ class Decider:
         if text is None:
             return MISS
         try:
-            if text.startswith(head := self._changes.head(call)) and path not in self._changes.parents:
-                value, end = _scan(text, len(head))
-                if text[end : end + 2] == ',"':  # else the row is damaged
+            if path not in self._changes.parents:
+                value = plain_value(text, self._changes.head(call), MISS)
+                if value is not MISS:
                     if self._state.feed.watched:
                         self._header.saw(path, Reason.REPLAYED)
                     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from .. import _values
 from .._concurrency.threads import call_in_thread, threads
 from .._keys import display_path
 from .._records.feed import Feed, Saved
-from .._records.records import RunRecord, TaskRecord, abridged, is_long, readable_task
+from .._records.records import RunRecord, TaskRecord, abridged, is_long, readable_task, status_in_text
 from .._records.status import RunStatus, TaskStatus
 from .._store.crashpoints import point
 from .._store.protocol import Row
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from .memory import Memory
 
 logger = logging.getLogger("trigger_nb")
-_PENDING = f'{{"status":"{TaskStatus.PENDING}"'
 _MOST_LOOSE = 1000  # records that ride along at most: thousands of log lines are not kept until the end
 _MOST_AHEAD = 16  # long texts that are read at once: half a megabyte at most
 LOOP_PATIENCE = 0.05  # how long a commit may hold the loop when another process writes, in seconds
@@ -202,19 +201,17 @@ class Ledger:
         ]
 
     def counts(self) -> dict[str, int]:
-        """How many tasks there are of each status, and INTERRUPTED: begun, and stopped with their pass.
+        """The number of tasks by status. INTERRUPTED counts tasks that were stopped with their pass.
 
-        Read off the texts: parsing all would cost more.
+        The statuses are read from the texts, because parsing all records would take longer.
         """
-        tasks = [text for path, text in self.texts.items() if "~." not in path]  # "~.": a log line
-        others = [text for text in tasks if text.startswith('{"status":"')]
-        found = Counter(text[11 : text.find('"', 11)] for text in others)
-        found = Counter(
-            {status: count for status, count in found.items() if status in TaskStatus.__members__}
-        )
-        found[TaskStatus.COMPLETED] += len(tasks) - len(others)
-        pending = [readable_task("", text) for text in others if text.startswith(_PENDING)]
+        texts: dict[str, list[str]] = defaultdict(list)
+        for path, text in self.texts.items():
+            if "~." not in path:  # a log line
+                texts[status_in_text(text)].append(text)
+        pending = [readable_task("", text) for text in texts[TaskStatus.PENDING]]
         stopped = sum(record.interrupted and not record.forced for record in pending)
+        found = Counter[str]({status: len(texts[status]) for status in TaskStatus})
         found[TaskStatus.PENDING] -= stopped
         found[RunStatus.INTERRUPTED] += stopped
         return dict(+found)

@@ -1,1 +1,1 @@
-"""Has the code of a body changed?"""
+"""Fingerprints of code, which tell whether the code of a body has changed."""

@@ -1,7 +1,7 @@
-"""The shape of a code object whose source is not at hand: as this Python compiled it.
+"""The shape of a code object whose source is not available.
 
-Nothing of the instructions is interpreted beyond which names they load and store, so layout and names of
-local variables count here, and another Python gives another shape.
+Instructions are compared as they are; only the names that they load and store are interpreted. So the layout of
+the source and the names of local variables count here, and each Python version gives a different shape.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _STORE_ITEM = frozenset({"STORE_SUBSCR", "DELETE_SUBSCR"})
 
 
 def code_text(code: CodeType) -> str:
-    """All of a code object but its place: equal for two that do the same in the same way."""
+    """A text of everything in a code object except its place in the source."""
     parts = (
         *(code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags),
         *(code.co_code.hex(), code.co_exceptiontable.hex()),
@@ -35,18 +35,20 @@ def shape_of_code(code: CodeType) -> Shape:
     instructions = [each for part in _nested(code) for each in dis.get_instructions(part)]
     assigned = {each.argval for each in instructions if each.opname in _STORE_GLOBAL}
     attributes = {each.argval for each in instructions if each.opname in _LOAD_ATTRIBUTE}
-    # Which list or dictionary is changed cannot be told, so it may be any.
+    # The instructions do not show which list or dictionary is changed, so it may be any of them.
     mutates = not attributes.isdisjoint(MUTATORS) or any(each.opname in _STORE_ITEM for each in instructions)
     return Shape(
         text=digest(code_text(code)),
-        globals=tuple([
-            Global(name, taken, assigned=name in assigned, mutated=mutates)
-            for name, taken in _globals(instructions)
-        ]),
+        globals=tuple(
+            [
+                Global(name, taken, assigned=name in assigned, mutated=mutates)
+                for name, taken in _globals(instructions)
+            ]
+        ),
         free=code.co_freevars,
         attributes=frozenset(attributes),
         portable=False,
-    )  # fmt: skip
+    )
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:
@@ -57,7 +59,7 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
 
 
 def _globals(instructions: list[dis.Instruction]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each use of a global name, with the attributes that the next instructions take from it."""
+    """Each use of a global name, with the attributes that the following instructions read from it."""
     for place, each in enumerate(instructions):
         if each.opname in _LOAD_GLOBAL:
             taken: list[str] = []

@@ -1,4 +1,4 @@
-"""Definitions of the notebook: functions, methods and classes, each with its own text and what it refers to."""
+"""Descriptions of the notebook's functions, methods and classes, each with the definitions it refers to."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ _MISSING = object()
 
 
 class Description(NamedTuple):
-    """A definition's own text, and the definitions that it refers to."""
+    """The text of one definition, and the definitions that it refers to."""
 
     text: str
     children: tuple[object, ...]
-    portable: bool  # Whether another Python would give the same text.
-    described: object  # Kept alive, since definitions are told apart by their ids.
+    portable: bool  # whether other Python versions give the same text
+    described: object  # kept alive, because definitions are identified by their ids
 
 
 def key_of(definition: object) -> Hashable:
-    """What a definition is told apart by, as long as it is kept alive."""
+    """A key that identifies a definition as long as it is alive."""
     if isinstance(definition, Method):
         return id(definition.function), id(definition.owner)
     return id(definition)
 
 
 def describe(definition: object) -> Description:
-    """A function, method or class."""
+    """The description of a function, method or class."""
     try:
         if isinstance(definition, Method):
             return _describe_method(definition)
@@ -55,20 +55,20 @@ def describe(definition: object) -> Description:
 
 
 def unread(definition: object) -> Description:
-    """Stands for a definition that cannot be read, or is one too many."""
+    """The description of a definition that cannot be read, or that exceeds the limit: its name only."""
     named = definition.function if isinstance(definition, Method) else definition
     text = type_name(named) if isinstance(named, type) else name_of(named)
     return Description(text, (), portable=True, described=definition)
 
 
 def describe_value(value: object) -> Description:
-    """A value that stands at the head of a graph, such as a body that is no function."""
+    """The description of a value as the root of a graph, such as a body that is not a function."""
     writer = ValueWriter()
     return _description(value, writer, [writer.value(value)])
 
 
 def describe_function(function: FunctionType, *, with_defaults: bool = True) -> Description:
-    """A function; its defaults are left out where they may differ each time it is made."""
+    """The description of a function. Without defaults, if they can differ each time the function is created."""
     writer = ValueWriter()
     shape = _shape(function)
     parts = _function_parts(writer, function, shape, with_defaults=with_defaults)
@@ -83,7 +83,7 @@ def _description(
 
 
 def _shape(function: FunctionType) -> Shape | None:
-    """What its code does; None of a library's, whose code does not count."""
+    """The shape of a function's code; None for a library's function, whose code does not count."""
     return None if is_installed(function) else shape_of(function.__code__)
 
 
@@ -91,7 +91,7 @@ def _function_parts(
     writer: ValueWriter, function: FunctionType, shape: Shape | None, *, with_defaults: bool = True
 ) -> Iterator[str]:
     if shape is None:
-        # A library's wrapper: its own code does not count, what it wraps does.
+        # A wrapper of a library: its code does not count, but the code that it wraps does.
         yield name_of(function)
         yield from [writer.value(content) for content in closure(function).values() if is_code(content)]
     else:
@@ -107,14 +107,14 @@ def _code_parts(writer: ValueWriter, function: FunctionType, shape: Shape) -> It
     yield shape.text
     for name in shape.free:
         content = contents.get(name)
-        # `__class__` serves `super()`; what a method reaches of its class is looked for by name.
+        # `__class__` is there for `super()`. The members that a method uses are looked up by name.
         yield writer.value(content) if is_code(content) and name != "__class__" else "data"
     for use in shape.globals:
         yield from _global_parts(writer, use, function.__globals__)
 
 
 def _global_parts(writer: ValueWriter, use: Global, namespace: Mapping[str, object]) -> Iterator[str]:
-    """What a global name denotes; of a module of the notebook, also what is taken from it."""
+    """The value of a global name; for a module of the notebook, also the attributes that are read from it."""
     value = namespace.get(use.name, vars(builtins).get(use.name, _MISSING))
     is_state = use.assigned or (use.mutated and type(value) in CONTAINERS)
     if is_state or value is _MISSING:
@@ -129,7 +129,7 @@ def _global_parts(writer: ValueWriter, use: Global, namespace: Mapping[str, obje
 
 
 def _describe_method(method: Method) -> Description:
-    """A function, and the members of its class whose names it mentions."""
+    """The description of a method, which includes the members of its class that it mentions by name."""
     writer = ValueWriter()
     function, owner = method
     shape = _shape(function)
@@ -164,22 +164,24 @@ _DATACLASS_OPTIONS = ("init", "repr", "eq", "order", "unsafe_hash", "frozen")
 
 
 def _is_bookkeeping(name: str, member: object, attributes: Mapping[str, object]) -> bool:
-    """Whether Python or a library made a class's attribute, of things that count elsewhere."""
+    """Whether Python or a library generated an attribute of a class from parts that count elsewhere."""
     if name.startswith(("__pydantic_", "_abc_")):
         return True
     if isinstance(member, MemberDescriptorType | GetSetDescriptorType):
         return True
-    special = name.startswith("_") and name.endswith("_")  # also the single underscores of `enum`
+    special = name.startswith("_") and name.endswith(
+        "_"
+    )  # includes names with single underscores, as `enum` has
     made = "__dataclass_fields__" in attributes or "_member_map_" in attributes
     function = member.__func__ if isinstance(member, staticmethod) else member
     if special and made and isinstance(function, FunctionType):
-        # Methods that `dataclass` or `enum` made follow from fields, options and members.
+        # Methods generated by `dataclass` or `enum` follow from the fields, options and members.
         return is_installed(function) or function.__code__.co_filename == "<string>"
     return special and not isinstance(member, FunctionType | classmethod | staticmethod | property)
 
 
 def _annotations(members: Mapping[str, Any]) -> list[tuple[str, object]]:
-    # From 3.14 on they are a function, which is among the members.
+    # From Python 3.14 on, a function among the members holds the annotations.
     annotations: dict[str, object] = members.get("__annotations__", {})
     return [] if "__annotate_func__" in members else list(annotations.items())
 
@@ -192,9 +194,9 @@ def defaults(function: FunctionType) -> list[object]:
 
 
 def closure(function: FunctionType) -> dict[str, object]:
-    """What a function's closure holds, by name."""
+    """The contents of a function's closure, by name."""
     contents: dict[str, object] = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        with suppress(ValueError):  # It is still empty.
+        with suppress(ValueError):  # the cell is still empty
             contents[name] = cell.cell_contents
     return contents

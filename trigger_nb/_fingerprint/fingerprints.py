@@ -1,24 +1,22 @@
-"""Short texts that tell whether the code of a body is still what it was (rule R6).
+"""Fingerprints: short texts that change when the code of a body changes (rule R6).
 
-The code of a body is a graph: its nodes are the *definitions* of the notebook that it reaches
-(functions, methods, classes), its edges are "refers to". A definition is described by what it does,
-not by where it stands or what it is called; the graph is brought into one canonical order, and a
-hash of that is the fingerprint.
+The code of a body is a graph. Its nodes are the functions, methods and classes of the notebook that the body
+reaches (the *definitions*); its edges are references. A definition is described by what it does, not by its
+place or its name. The graph is put into a canonical order, and the fingerprint is a hash of the result.
 
-- Statements, constants, signatures, defaults and the names of attributes count. Comments,
-  docstrings, layout, annotations of functions, and the names of cells, files, functions and local
-  variables do not.
-- A global name counts as what it denotes now: a definition of the notebook with its code, plain
-  data with value and type, a module or a library's function by its own name, any other object by
-  its type. So another alias for the same thing is no change.
-- What a closure holds counts when it is code, as in a decorator's wrapper. A closure's data does
-  not: data is handed over as `args` or `params`, which have fingerprints of their own.
-- A global that the code itself writes to is its state, not its input: it counts by name.
+- Statements, constants, signatures, defaults and attribute names count. Comments, docstrings, layout,
+  annotations of functions, and the names of cells, files, functions and local variables do not count.
+- A global name counts as its current value: a definition of the notebook with its code, plain data with value
+  and type, a module or a library's function by name, any other object by type. So another alias for the same
+  object is not a change.
+- The contents of a closure count if they are code, as in a decorator's wrapper. Data in a closure does not
+  count: data should be passed as `args` or `params`, which have separate fingerprints.
+- A global that the code assigns or changes is state, not input, and counts by name.
 
-"Of the notebook" is every module that is not installed: `__main__`, and the files beside it.
+All modules that are not installed belong to the notebook: `__main__`, and the files beside it.
 
-What a function does is read from its source where that is at hand: such a fingerprint can be compared
-with one from another Python. Otherwise it is read from the code object, as this Python compiled it.
+If the source of a function is available, it is the basis of the fingerprint, which can then be compared across
+Python versions. Otherwise, the basis is the code object as compiled by this Python.
 """
 
 from __future__ import annotations
@@ -44,20 +42,20 @@ from .shape import digest
 from .values import Method, ValueWriter, instance_dict, is_code, method_of
 
 __all__ = ["Fingerprints", "differs", "reference", "resolve"]
-# How a fingerprint was made. Only two of one kind can be compared; those of releases up to 0.1 begin with
-# "3.11:", and were made from instructions.
+# The kind of a fingerprint, as its prefix. Only fingerprints of one kind can be compared. Those of releases up to
+# 0.1 begin with "3.11:" and were made from instructions.
 _FROM_SOURCE = "a1:"
 _FROM_CODE = f"c{sys.version_info.major}.{sys.version_info.minor}:"
 _LENGTH = 16
-# What lies beyond this bound does not count, so that one look never costs more than milliseconds.
+# Definitions beyond this limit do not count, so that a fingerprint takes milliseconds at most.
 _MAX_DEFINITIONS = 2_000
-# Bound values that are written as Python shows them, which is quicker.
+# Types of bound values for which the fast `repr` is enough.
 _SIMPLE = frozenset({int, float, str, bool, type(None)})
 _MAX_SIMPLE = 1_000
 
 
 class Fingerprints:
-    """The fingerprints of one pass, each computed once a code object.
+    """The fingerprints of one pass, each computed once per code object.
 
     >>> prints = Fingerprints()
     >>> prints.of(max) == prints.of(min)
@@ -65,18 +63,18 @@ class Fingerprints:
     """
 
     def __init__(self) -> None:
-        # By the id of a code object or a body, or by a tuple of ids. What the ids belong to is kept
-        # alive below, so that none of them is given to another object.
+        # By the id of a code object or a body, or by a tuple of ids. `_alive` keeps their objects alive, so that
+        # Python does not reuse the ids.
         self._known: dict[Hashable, str] = {}
         self._alive: list[object] = []
-        # Types of closure contents that were met and are data.
+        # Types of closure contents that are known to be data.
         self._data_types: set[type] = set()
         self._descriptions: dict[Hashable, Description] = {}
 
     def of(self, body: object) -> str:
-        """The fingerprint of what `body` does, at most 16 characters; "" when it cannot be told.
+        """The fingerprint of a body, at most 16 characters; "" if it cannot be computed.
 
-        It is asked once a task, so what was met before must be found without a further call.
+        Called once per task, so a known fingerprint must be found without further calls.
         """
         try:
             if type(body) is FunctionType:
@@ -98,11 +96,11 @@ class Fingerprints:
                 if known is not None:
                     return known
         except ValueError:
-            pass  # A cell of the closure is still empty.
+            pass  # a cell of the closure is still empty
         try:
             return self._compute(body)
         except Exception:
-            # Whatever an odd object does when it is looked at, its body can still be called.
+            # An object that raises when it is inspected can still be called as a body.
             return ""
 
     def _compute(self, body: Any) -> str:
@@ -116,13 +114,13 @@ class Fingerprints:
         if kind is MethodType:
             node = method_of(body)
         elif not is_code(body) and isinstance(kind.__call__, FunctionType):
-            # Code that the object holds counts, as in a closure: it may be a decorator.
+            # Code in the object's attributes counts, as in a closure: the object may be a decorator.
             node = (Method(kind.__call__, kind), *_held_code(body))
             key = tuple(map(key_of, node))
         return self._fingerprint(key or key_of(node), node, lambda: describe_value(node))
 
     def _of_function(self, function: FunctionType) -> str:
-        """Without the defaults, which may differ each time a lambda is made."""
+        """The fingerprint of a function without its defaults, which can differ each time a lambda is created."""
         code = function.__code__
         contents = closure(function).values()
         captured = [content for content in contents if is_code(content)]
@@ -131,7 +129,7 @@ class Fingerprints:
         describe = functools.partial(describe_function, function, with_defaults=False)
         text = self._fingerprint(key, (code, captured), describe)
         if captured and len(captured) == len(contents) and not defaults(function):
-            # A decorator's wrapper. Holding no data, it can be kept to be known again at once.
+            # A decorator's wrapper. It holds no data, so it can be kept alive and recognized by its id.
             self._known[id(function)] = text
             self._alive.append(function)
         return text
@@ -146,7 +144,7 @@ class Fingerprints:
     def _bound(
         self, function: str, how: str, values: tuple[Any, ...] | None, named: dict[str, Any] | None
     ) -> str:
-        """The fingerprint of a function together with what is bound to its parameters."""
+        """The fingerprint of a function together with the values bound to its parameters."""
         if not function or (values is None and named is None):
             return function
         values = values or ()
@@ -156,7 +154,7 @@ class Fingerprints:
         ):
             try:
                 text = f"{function} {how} {values!r} {items!r}"
-            except ValueError:  # The decimal form of a very long integer is refused by Python.
+            except ValueError:  # Python refuses to write very long integers in decimal
                 text = ""
             if 0 < len(text) < _MAX_SIMPLE:
                 return _short(text, portable=function.startswith(_FROM_SOURCE))
@@ -167,10 +165,10 @@ class Fingerprints:
         return _short("\n".join([*parts, text]), portable=portable) if all(parts) else ""
 
     def _of_graph(self, root: Description) -> str:
-        """The fingerprint of what `root` stands at the head of."""
+        """The fingerprint of the graph with this root."""
         nodes: dict[Hashable, Description] = {"root": root}
         waiting = list(root.children)
-        for child in waiting:  # It grows as it is walked, so the nearest definitions come first.
+        for child in waiting:  # grows during the loop, so the nearest definitions come first
             key = key_of(child)
             if key not in nodes:
                 nodes[key] = self._description(child) if len(nodes) < _MAX_DEFINITIONS else unread(child)
@@ -198,7 +196,7 @@ def _short(text: str, *, portable: bool) -> str:
 
 
 def reference(body: object) -> str:
-    """The text "module:qualname" of a body, or "" when that name does not lead back to it.
+    """The name "module:qualname" of a body, or "" if the name does not lead back to the body.
 
     >>> import json
     >>> reference(json.dumps), reference(lambda: 1)
@@ -216,7 +214,7 @@ def reference(body: object) -> str:
 
 
 def resolve(reference: str) -> object | None:
-    """What a reference leads to now, or None. Nothing is imported for it.
+    """The object that a reference leads to now, or None. Imports nothing.
 
     >>> resolve("json:no_such_name") is None
     True
@@ -227,7 +225,7 @@ def resolve(reference: str) -> object | None:
         return None
     first, *rest = path.split(".")
     try:
-        found: object = vars(module).get(first)  # A module's `__getattr__` may import.
+        found: object = vars(module).get(first)  # not `getattr`: a module's `__getattr__` may import
         for name in rest:
             found = getattr(found, name)
     except Exception:
@@ -236,9 +234,9 @@ def resolve(reference: str) -> object | None:
 
 
 def differs(stored: str, now: str) -> bool:
-    """Whether two fingerprints are known to be of different code.
+    """Whether two fingerprints certainly belong to different code.
 
-    "" is unknown, and so is a fingerprint that was made in another way: they are no difference.
+    An unknown fingerprint ("") and fingerprints of different kinds do not count as a difference.
 
     >>> differs("a1:aa", "a1:bb"), differs("c3.11:aa", "c3.12:bb"), differs("", "a1:bb")
     (True, False, False)

@@ -1,4 +1,4 @@
-"""The canonical order of a graph: one that follows from its labels and edges alone."""
+"""The canonical order of a graph, which depends only on its labels and edges."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _Node = TypeVar("_Node", bound=Hashable)
 def canonical_order(
     root: _Node, label: Callable[[_Node], Hashable], successors: Callable[[_Node], Sequence[_Node]]
 ) -> list[tuple[_Node, tuple[int, ...]]]:
-    """The nodes that `root` reaches, each with its successors' places in this list.
+    """The nodes reachable from `root`, each with the indexes of its successors in the list.
 
-    The order follows from labels and edges alone, and nodes that are alike in all that can be
-    reached from them come once.
+    The order depends only on labels and edges. Nodes that are equal in everything reachable from them appear
+    once.
     """
     classes = _classes(root, label, successors)
     places: dict[int, int] = {}
@@ -33,9 +33,9 @@ def canonical_order(
 def _classes(
     root: _Node, label: Callable[[_Node], Hashable], successors: Callable[[_Node], Sequence[_Node]]
 ) -> dict[_Node, int]:
-    """Equal numbers for nodes with equal labels and successors, found from the leaves upwards.
+    """The class of each node, computed from the leaves upwards: equal for equal labels and successors.
 
-    Where a cycle closes, the successor has no number yet and stands for itself.
+    At the end of a cycle, the successor has no class yet and is compared by identity.
     """
     classes: dict[_Node, int] = {}
     numbers: dict[Hashable, int] = {}

@@ -1,4 +1,4 @@
-"""The shape of a piece of code: what it does, up to what its names denote; and the text of constants."""
+"""The shape of a function's code: what it does, independent of the values of its names."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ MUTATORS = frozenset(
 
 
 class Global(NamedTuple):
-    """One use of a global name, with the attributes that are taken from it at once."""
+    """A use of a global name, with the attributes that are read from it directly."""
 
     name: str
     attributes: tuple[str, ...]
-    assigned: bool  # The code also assigns the name, under a `global` statement,
-    mutated: bool  # or does to it what changes a list, a dictionary or a set.
+    assigned: bool  # whether the code also assigns the name, after a `global` statement
+    mutated: bool  # whether the code may change the value, if it is a list, a dictionary or a set
 
 
 class Shape(NamedTuple):
-    """What the code of a function does, together with the functions and classes nested in it."""
+    """The code of a function with its nested functions and classes, in a form that can be compared."""
 
     text: str  # a digest
     globals: tuple[Global, ...]  # in the order of use
     free: tuple[str, ...]  # its closure's variables, in the order of use
-    attributes: frozenset[str]  # every attribute name that it reads
-    portable: bool  # Whether another Python would give the same shape.
+    attributes: frozenset[str]  # the names of all attributes that the code reads
+    portable: bool  # whether other Python versions give the same shape
 
 
 def digest(text: str) -> str:
-    """A hash of any text, lone surrogates too."""
+    """A hash of a text, which may contain lone surrogates."""
     return blake2b(text.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
 
 
-# Scalars as text. Each type has its own notation, so that 1, 1.0, True and "1" differ.
+# Scalars as text. Each type has a different notation, so that 1, 1.0, True and "1" differ.
 _MAX_TEXT = 100_000
 
 
@@ -48,7 +48,7 @@ def _text(value: str | bytes) -> str:
 
 
 def _integer(value: int) -> str:
-    return hex(int(value))  # The decimal form of a very long one is refused by Python.
+    return hex(int(value))  # Python refuses to write very long integers in decimal
 
 
 SCALARS: dict[type, Callable[[Any], str]] = {
@@ -71,5 +71,5 @@ def constant(value: object) -> str:
     if write is not None:
         return write(value)
     inside = [constant(item) for item in cast("tuple[object, ...] | frozenset[object]", value)]
-    # The order of a set is another one in the next process.
+    # The order of a set differs between processes.
     return f"({','.join(inside)})" if isinstance(value, tuple) else f"{{{','.join(sorted(inside))}}}"

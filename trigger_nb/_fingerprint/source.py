@@ -1,7 +1,7 @@
-"""The source of a code object: the node of the syntax tree that it was compiled from.
+"""The shape of a code object from its source.
 
-A file may have been edited since it was imported. So the source is compiled once more, and taken only where
-that gives the code that runs.
+A file may have been edited since it was imported. So the source is compiled again, and used only if this gives
+the code that runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .shape import Shape
 from .tree import FunctionNode, shape_of_tree
 
 __all__ = ["shape_of"]
-# What a code object does follows from it alone, so shapes outlive passes. An edited cell makes new ones.
+# Code objects never change, so their shapes are kept across passes. An edited cell has new code objects.
 _shapes: WeakKeyDictionary[CodeType, Shape] = WeakKeyDictionary()
 
 
@@ -38,7 +38,7 @@ def _shape_from_source(code: CodeType) -> Shape | None:
     source = "".join(linecache.getlines(code.co_filename))
     shape = _shape_in(source, code)
     if shape is None:
-        linecache.checkcache(code.co_filename)  # the file as it is now, if it was edited and loaded again
+        linecache.checkcache(code.co_filename)  # the current file, if it was edited and reloaded
         now = "".join(linecache.getlines(code.co_filename))
         shape = _shape_in(now, code) if now != source else None
     return shape
@@ -49,14 +49,14 @@ def _shape_in(source: str, code: CodeType) -> Shape | None:
     if not source:
         return None
     try:
-        # What is called on an imported module is compiled in another way in the statements around the import.
-        # Python compiles a file as a whole, and IPython a cell statement by statement.
+        # Python compiles calls on a module differently if the import is compiled with them. It compiles a file as
+        # a whole, while IPython compiles a cell statement by statement.
         for as_file in (True, False):
             compiled = _compiled(source, code.co_flags & __future__.annotations.compiler_flag, as_file)
             same = compiled.find(code)
             if same is not None and (definition := compiled.node_of(same)) is not None:
                 return shape_of_tree(definition.node, code, definition.owner)
-    except (SyntaxError, ValueError, RecursionError):  # an expression may be nested too deeply to be walked
+    except (SyntaxError, ValueError, RecursionError):  # an expression may be nested too deeply
         pass
     return None
 
@@ -69,14 +69,14 @@ class _Definition(NamedTuple):
 
     @property
     def place(self) -> tuple[str, int]:
-        """Its name and first line, as its code object has them."""
+        """The name and first line of its code object."""
         if isinstance(self.node, ast.Lambda):
             return "<lambda>", self.node.lineno
         return self.node.name, min(each.lineno for each in (self.node, *self.node.decorator_list))
 
 
 class _Compiled:
-    """A source text as syntax tree and as code objects."""
+    """A source text as a syntax tree and as code objects."""
 
     def __init__(self, source: str, flags: int, as_file: bool) -> None:
         tree = ast.parse(source)
@@ -91,7 +91,7 @@ class _Compiled:
             self._definitions.setdefault(definition.place, []).append(definition)
 
     def find(self, code: CodeType) -> CodeType | None:
-        """The same code in this source: at the same place, or at another one if there is only one such."""
+        """The equal code object in this source: at the same place, or the only one at another place."""
         candidates = self._codes.get(code.co_qualname, [])
         if code in candidates:
             return code
@@ -104,18 +104,19 @@ class _Compiled:
         found = self._definitions.get((code.co_name, code.co_firstlineno), [])
         if len(found) > 1:  # lambdas on one line
             spans = [span for each in code.co_positions() if (span := _span(*each)) is not None]
-            # Of nested lambdas the innermost, which stands last.
+            # Of nested lambdas, the last one is the innermost.
             found = [each for each in found if _surrounds(each.node, spans)][-1:] if spans else []
         return found[0] if found else None
 
 
-_compiling = threading.Lock()  # Two threads would put back each other's warning filters.
+# Two threads would restore each other's warning filters.
+_compiling = threading.Lock()
 
 
 @functools.lru_cache(maxsize=16)
 def _compiled(source: str, flags: int, as_file: bool) -> _Compiled:
     with _compiling, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # They were given when the cell ran.
+        warnings.simplefilter("ignore")  # the warnings were shown when the cell ran
         return _Compiled(source, flags, as_file)
 
 
@@ -127,9 +128,9 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
 
 
 def _definitions(tree: ast.Module) -> Iterator[_Definition]:
-    """Every `def` and lambda, those around others first."""
+    """All `def`s and lambdas, outer ones before inner ones."""
     waiting: list[tuple[ast.AST, str]] = [(tree, "")]
-    for node, owner in waiting:  # It grows as it is walked.
+    for node, owner in waiting:  # grows during the loop
         if isinstance(node, FunctionNode):
             yield _Definition(node, owner)
         inside = node.name if isinstance(node, ast.ClassDef) else owner
@@ -140,7 +141,7 @@ _Span: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 
 
 def _span(line: int | None, end_line: int | None, column: int | None, end_column: int | None) -> _Span | None:
-    """Where an instruction stands, unless it was made by the compiler or Python keeps no columns."""
+    """The place of an instruction; None if the compiler added it or Python records no columns."""
     if line is None or end_line is None or column is None or not end_column:
         return None
     return (line, column), (end_line, end_column)

@@ -1,8 +1,8 @@
-"""The shape of a function from its syntax tree: the same in every Python.
+"""The shape of a function from its syntax tree, which is the same in every Python version.
 
-The tree is written as text, node by node. What changes nothing is left out: comments and layout, which no
-tree has, docstrings, `pass`, annotations of the function itself, and the names of local variables, which
-are numbered in the order in which they turn up.
+The tree is written as text, node by node, without the parts that do not affect the function: docstrings, `pass`,
+and annotations of the function itself. Local variables are numbered in order of appearance, so that their names
+do not count. A syntax tree has no comments and no layout.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .shape import MUTATORS, Global, Shape, constant, digest
 __all__ = ["FunctionNode", "shape_of_tree"]
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Comprehension: TypeAlias = ast.GeneratorExp | ast.ListComp | ast.SetComp | ast.DictComp
-# Fields that follow from other fields, or say how something was written.
+# Fields that follow from other fields, or describe the notation only.
 _NOT_WRITTEN = frozenset({"ctx", "kind", "simple", "type_comment"})
 # Fields that hold the name of a variable.
 _BINDING = frozenset(
@@ -27,31 +27,33 @@ _BINDING = frozenset(
 
 
 def shape_of_tree(node: FunctionNode, code: CodeType, owner: str) -> Shape:
-    """The shape of a `def` or lambda; `code` is what it was compiled to, `owner` the class that it stands in."""
+    """The shape of a `def` or lambda. `code` is its code object, `owner` the name of the class around it."""
     root = _Scope(_bound_in(node), owner=owner, free=code.co_freevars)
     writer = _TreeWriter(root)
     writer.function(node)
     return Shape(
         text=digest("".join(writer.written)),
-        globals=tuple([
-            Global(name, taken, assigned=name in writer.assigned, mutated=name in writer.mutated)
-            for name, taken in writer.globals
-        ]),
+        globals=tuple(
+            [
+                Global(name, taken, assigned=name in writer.assigned, mutated=name in writer.mutated)
+                for name, taken in writer.globals
+            ]
+        ),
         free=tuple([name for name in root.numbers if name in code.co_freevars]),
         attributes=frozenset(writer.attributes),
         portable=True,
-    )  # fmt: skip
+    )
 
 
 class _Names:
-    """The names that a piece of code binds, and those that it declares `global` or `nonlocal`."""
+    """The names that a piece of code binds, and the names that it declares `global`."""
 
     def __init__(self, nodes: Iterable[ast.AST], parameters: Iterable[str] = ()) -> None:
         self.bound = set(parameters)
         self.declared_global: set[str] = set()
         waiting = list(nodes)
         declared: set[str] = set()
-        for node in waiting:  # It grows as it is walked.
+        for node in waiting:  # grows during the loop
             match node:
                 case ast.Name(ctx=ast.Store() | ast.Del()):
                     self.bound.add(node.id)
@@ -74,7 +76,7 @@ class _Names:
 
 
 def _evaluated_here(node: ast.AST) -> Iterable[ast.AST]:
-    """The children of a node that see the same variables as it does."""
+    """The children of a node that are evaluated in the same scope."""
     match node:
         case ast.FunctionDef() | ast.AsyncFunctionDef():
             return [*node.decorator_list, *_defaults(node.args)]
@@ -83,7 +85,7 @@ def _evaluated_here(node: ast.AST) -> Iterable[ast.AST]:
         case ast.ClassDef():
             return [*node.decorator_list, *node.bases, *node.keywords]
         case ast.GeneratorExp() | ast.ListComp() | ast.SetComp() | ast.DictComp():
-            # Its targets are its own, but what `:=` in it binds belongs to the function around it.
+            # Its targets are local to it, but `:=` binds names of the enclosing function.
             walrus = (each.target for each in ast.walk(node) if isinstance(each, ast.NamedExpr))
             return [node.generators[0].iter, *walrus]
         case _:
@@ -110,11 +112,16 @@ class _Scope:
     """The variables of a function, class or comprehension."""
 
     def __init__(
-        self, names: _Names, outer: _Scope | None = None, *,
-        owner: str = "", free: Sequence[str] = (), is_class: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        names: _Names,
+        outer: _Scope | None = None,
+        *,
+        owner: str = "",
+        free: Sequence[str] = (),
+        is_class: bool = False,
+    ) -> None:
         self.outer = outer
-        self.owner = owner or (outer.owner if outer else "")  # the name of the class in which it stands
+        self.owner = owner or (outer.owner if outer else "")  # the name of the class around it
         self.is_class = is_class
         self.numbers: dict[str, str] = {}
         self._bound = names.bound.union(free)
@@ -122,7 +129,7 @@ class _Scope:
         self._count: list[str] = outer._count if outer else []
 
     def of(self, name: str) -> _Scope | None:
-        """The scope whose variable a name denotes here; None when the name is global."""
+        """The scope of the variable that a name refers to here; None if the name is global."""
         scope: _Scope | None = self
         while scope is not None and name not in scope._declared_global:
             if name in scope._bound and (scope is self or not scope.is_class):
@@ -132,21 +139,21 @@ class _Scope:
 
     def variable(self, name: str) -> str:
         if self.is_class:
-            return f"member {name}"  # What a class body assigns are attributes, and those are known by name.
+            return f"member {name}"  # assignments in a class body make attributes, which count by name
         if name not in self.numbers:
             self.numbers[name] = f"v{len(self._count)}"
             self._count.append(name)
         return self.numbers[name]
 
     def mangled(self, name: str) -> str:
-        """A private name of a class as Python knows it: `_Owner__name`."""
+        """A name after Python's mangling of private names: `_Owner__name`."""
         owner = self.owner.lstrip("_")
         is_private = name.startswith("__") and not name.endswith("__")
         return f"_{owner}{name}" if owner and is_private else name
 
 
 class _TreeWriter(ast.NodeVisitor):
-    """Writes one function and gathers the names that it uses."""
+    """Writes one function as text and collects the names that it uses."""
 
     def __init__(self, root: _Scope) -> None:
         self.written: list[str] = []
@@ -157,7 +164,7 @@ class _TreeWriter(ast.NodeVisitor):
         self._scope = root
 
     def function(self, node: FunctionNode) -> None:
-        """The parameters and the body. Parameters count by name: callers and trigger_nb fill them by name."""
+        """Write the parameters and the body. Parameters count by name, because arguments are passed by name."""
         for each in _parameters(node.args):
             self._scope.variable(each.arg)
         groups = (node.args.posonlyargs, node.args.args, node.args.kwonlyargs)
@@ -175,7 +182,7 @@ class _TreeWriter(ast.NodeVisitor):
         assert scope.outer is not None
         self._scope = scope.outer
 
-    # Any node.
+    # All nodes ----------------------------------------------------------------------------------
 
     def generic_visit(self, node: ast.AST) -> None:
         kind = type(node)
@@ -187,7 +194,7 @@ class _TreeWriter(ast.NodeVisitor):
                 self._bind(name)
 
     def _write(self, kind: str, /, **fields: Any) -> None:
-        """A node with the fields that say something: one that only a newer Python has is empty in older code."""
+        """Write a node without its empty fields, since a newer Python adds fields that are empty in older code."""
         self.written.append(f"{kind}(")
         for name, value in fields.items():
             if isinstance(value, list):
@@ -209,7 +216,7 @@ class _TreeWriter(ast.NodeVisitor):
         else:
             self.written.append(repr(value))
 
-    # Names.
+    # Names --------------------------------------------------------------------------------------
 
     def visit_Name(self, node: ast.Name, taken: tuple[str, ...] = ()) -> None:
         owner = self._scope.of(node.id)
@@ -222,7 +229,7 @@ class _TreeWriter(ast.NodeVisitor):
         self.written.append("global")
 
     def _bind(self, name: str) -> None:
-        """A variable, or a global name that the code assigns or deletes."""
+        """Write a variable, or a global name that the code assigns or deletes."""
         owner = self._scope.of(name)
         if owner is None:
             self.assigned.add(self._scope.mangled(name))
@@ -257,7 +264,7 @@ class _TreeWriter(ast.NodeVisitor):
             self.written.append(f"from {'.' * node.level}{node.module or ''} import {each.name} ")
             self._bind(each.asname or each.name)
 
-    # What can be written in several ways.
+    # Code with several notations ----------------------------------------------------------------
 
     def visit_Constant(self, node: ast.Constant) -> None:
         self.written.append(constant(node.value))
@@ -270,7 +277,7 @@ class _TreeWriter(ast.NodeVisitor):
             self.written.append(f"Set {constant(frozenset(constants))}")  # in any order
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
-        """An f-string. Into how many pieces its text is cut differs between Pythons."""
+        """Write an f-string. Python versions split its text into different pieces."""
         pieces: list[Any] = [""]
         for each in node.values:
             if isinstance(each, ast.Constant):
@@ -284,17 +291,17 @@ class _TreeWriter(ast.NodeVisitor):
         self._write("Return", value=None if says_none else node.value)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        if self._scope.is_class:  # There it makes a field.
+        if self._scope.is_class:  # it defines a field
             self.generic_visit(node)
         elif node.value is not None:
             self._write("Assign", targets=[node.target], value=node.value)
         else:
             self.visit(node.target)
 
-    # What has variables of its own.
+    # Inner scopes -------------------------------------------------------------------------------
 
     def _comprehension(self, node: _Comprehension) -> None:
-        # The first iterable is evaluated outside.
+        # The first iterable is evaluated in the outer scope.
         self._write(type(node).__name__, iter=node.generators[0].iter)
         with self._inside(_Scope(_Names(each.target for each in node.generators), self._scope)):
             for place, each in enumerate(node.generators):
@@ -308,7 +315,7 @@ class _TreeWriter(ast.NodeVisitor):
     visit_GeneratorExp = visit_ListComp = visit_SetComp = visit_DictComp = _comprehension
 
     def _nested_function(self, node: FunctionNode) -> None:
-        """One that the function makes: its defaults and annotations are evaluated when it is made."""
+        """Write a nested function. Its defaults and annotations are evaluated in the outer scope."""
         annotations = [each.annotation for each in _parameters(node.args) if each.annotation is not None]
         outside = (node.args.defaults, node.args.kw_defaults, annotations)
         if isinstance(node, ast.Lambda):
@@ -332,7 +339,7 @@ class _TreeWriter(ast.NodeVisitor):
 
 
 def _effective(items: Iterable[ast.AST], scope: _Scope) -> Iterator[ast.AST]:
-    """Without statements that do nothing: docstrings, `pass`, declarations, branches that cannot run."""
+    """The nodes without statements that do nothing: docstrings, `pass`, declarations, unreachable branches."""
     for item in items:
         match item:
             case ast.Pass() | ast.Global() | ast.Nonlocal() | ast.Expr(ast.Constant()):

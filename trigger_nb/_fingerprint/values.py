@@ -1,4 +1,4 @@
-"""Values as text: plain data by value and type, code by reference, any other object by its type."""
+"""Values as text: plain data by value and type, code by reference, other objects by type."""
 
 from __future__ import annotations
 
@@ -22,12 +22,21 @@ from typing import Any, NamedTuple, cast
 from .shape import SCALARS
 
 __all__ = [
-    "CONTAINERS", "Method", "ValueWriter", "fields", "instance_dict", "is_code", "is_installed", "method_of",
-    "name_of", "partial_parts", "type_name",
-]  # fmt: skip
-# What lies beyond these bounds does not count, so that one look never costs more than milliseconds.
+    "CONTAINERS",
+    "Method",
+    "ValueWriter",
+    "fields",
+    "instance_dict",
+    "is_code",
+    "is_installed",
+    "method_of",
+    "name_of",
+    "partial_parts",
+    "type_name",
+]
+# Items beyond these limits do not count, so that a fingerprint takes milliseconds at most.
 _MAX_ITEMS = 10_000
-_ITEM_LENGTH = 100  # Longer texts count as several items.
+_ITEM_LENGTH = 100  # longer texts count as several items
 _MAX_DEPTH = 20
 
 
@@ -39,14 +48,14 @@ class Method(NamedTuple):
 
 
 class ValueWriter:
-    """Writes values as text, and gathers the definitions of the notebook that are in them."""
+    """Writes values as text and collects the definitions of the notebook in them."""
 
     def __init__(self) -> None:
         self._items = 0
         self.children: list[object] = []
 
     def value(self, value: object, depth: int = 0) -> str:
-        """Code as a reference, plain data with value and type, anything else by its type."""
+        """The text of a value: code as a reference, plain data with value and type, other objects by type."""
         self._items += 1
         if self._items > _MAX_ITEMS or depth > _MAX_DEPTH:
             return "..."
@@ -63,7 +72,7 @@ class ValueWriter:
             return type_name(kind)
 
     def _container(self, value: Iterable[object], depth: int) -> str:
-        # Copied before they are walked: another thread may be filling them.
+        # Containers are copied before iteration, because another thread may change them.
         kind = type(value)
         if isinstance(value, set | frozenset):
             inside = self._members(cast("set[object]", value), depth)
@@ -75,9 +84,9 @@ class ValueWriter:
         return f"{kind.__name__}({','.join(inside)})"
 
     def _members(self, value: set[object], depth: int) -> list[str]:
-        """Sorted, and each with bounds of its own: the order of a set is another in the next process.
+        """The sorted texts of a set's members, with separate limits: the order of a set differs between processes.
 
-        For the same reason definitions in a set count only as being there.
+        For the same reason, definitions in a set count only by their presence.
         """
         if len(value) > _MAX_ITEMS:
             return [f"{len(value)} items"]
@@ -108,12 +117,12 @@ class ValueWriter:
         if kind is Method:
             return self._child(value)
         text = self.value(kind, depth)
-        with suppress(Exception):  # A proxy may raise at every touch: its type is what counts.
+        with suppress(Exception):  # a proxy may raise on any access; then only its type counts
             return f"{text}{self._data(value, kind, depth)}"
         return text
 
     def _data(self, value: Any, kind: type[Any], depth: int) -> str:
-        """What counts of an object beside its type: the value, when it is plain data, else nothing."""
+        """The part of an object's text after its type: the value, if it is plain data, else ""."""
         if issubclass(kind, enum.Enum):
             return f".{value._name_}={self.value(value._value_, depth)}"
         if tuple in kind.__mro__ and hasattr(kind, "_fields"):
@@ -133,7 +142,7 @@ class ValueWriter:
         return ""
 
     def member(self, member: object, owner: type | None = None) -> str:
-        """What stands under a name in a class: of a method, seen from `owner`, or of the whole class."""
+        """The text of a class member. With `owner`, methods are written as methods of that class."""
         if isinstance(member, staticmethod | classmethod):
             wrapper = "staticmethod" if isinstance(member, staticmethod) else "classmethod"
             return f"{wrapper} {self.member(cast('Any', member).__func__, owner)}"
@@ -147,7 +156,7 @@ class ValueWriter:
         return self.value(member)
 
     def annotation(self, annotation: object, depth: int = 0) -> str:
-        """A type, a text that stands for one, or a generic of them."""
+        """The text of an annotation: a type, a string that names one, or a generic."""
         arguments: object = getattr(annotation, "__args__", None)
         if isinstance(arguments, tuple) and depth < _MAX_DEPTH:
             head = getattr(annotation, "__origin__", type(annotation))
@@ -159,28 +168,44 @@ class ValueWriter:
         return self.value(annotation)
 
     def field(self, field: object) -> str:
-        """A field of a dataclass or of a model: what it takes, and what it starts with."""
+        """The text of a field of a dataclass or model: its annotation, default and options."""
         parts = [f"{name}={self.value(getattr(field, name, None))}" for name in _FIELD_PARTS]
         return ",".join([self.annotation(getattr(field, "annotation", None)), *parts])
 
 
 _FIELD_PARTS = (
-    "default", "default_factory", "init", "repr", "hash", "compare", "kw_only", "alias", "validation_alias",
-    "metadata", "exclude",
-)  # fmt: skip
+    "default",
+    "default_factory",
+    "init",
+    "repr",
+    "hash",
+    "compare",
+    "kw_only",
+    "alias",
+    "validation_alias",
+    "metadata",
+    "exclude",
+)
 CONTAINERS = (list, tuple, dict, set, frozenset)
-# Modules whose types are plain data with a `repr` that tells all.
+# Modules whose types are plain data with a complete `repr`.
 _VALUE_MODULES = frozenset({"datetime", "decimal", "fractions", "ipaddress", "pathlib", "uuid", "zoneinfo"})
 _LRU_CACHE: type[object] = type(functools.cache(len))
 _CODE = (
-    BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType, ModuleType, WrapperDescriptorType,
-    functools.partial, type, _LRU_CACHE,
-)  # fmt: skip
+    BuiltinFunctionType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+    WrapperDescriptorType,
+    functools.partial,
+    type,
+    _LRU_CACHE,
+)
 
 
 def is_code(value: object) -> bool:
-    """Whether a value is code, or holds nothing else."""
-    # A proxy lies about its class, but not about its type.
+    """Whether a value is code or a wrapper of code."""
+    # `type` instead of `isinstance`, because a proxy may fake its `__class__`.
     return issubclass(type(value), _CODE)
 
 
@@ -196,24 +221,24 @@ def name_of(definition: object) -> str:
 
 
 def type_name(kind: type) -> str:
-    """The name of a type, whatever its metaclass does."""
+    """The name of a type, independent of its metaclass."""
     return type.__repr__(kind)
 
 
 def method_of(method: MethodType) -> object:
-    """The function of a bound method, as a member of its class."""
+    """The function of a bound method as a `Method`; the callable itself if it is not a Python function."""
     function: object = method.__func__
     owner = method.__self__ if isinstance(method.__self__, type) else type(method.__self__)
     return Method(function, owner) if isinstance(function, FunctionType) else function
 
 
 def partial_parts(partial: functools.partial[object]) -> tuple[object, object, object]:
-    """The function of a partial, and what is bound to its parameters."""
+    """The function of a partial, and the bound arguments."""
     return partial.func, partial.args, sorted(partial.keywords.items())
 
 
 def instance_dict(value: object) -> dict[str, object]:
-    """The attributes of an object, without asking the object."""
+    """The `__dict__` of an object, without running the object's code."""
     try:
         return object.__getattribute__(value, "__dict__")
     except Exception:
@@ -233,7 +258,7 @@ _STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
 
 
 def is_installed(definition: ModuleType | FunctionType | type) -> bool:
-    """Whether it comes with Python or a package, and not from the notebook."""
+    """Whether a definition comes with Python or an installed package, not from the notebook."""
     if isinstance(definition, FunctionType):
         namespace = definition.__globals__
     elif isinstance(definition, ModuleType):

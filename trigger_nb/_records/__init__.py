@@ -1,1 +1,1 @@
-"""What is known of a run: its records, its events, and the rules over them."""
+"""The records and events of runs, and the rules that follow from records alone."""

@@ -13,13 +13,13 @@ from .._keys import parent_path
 from .records import FAN_OUT, RunRecord, TaskRecord
 from .status import RunStatus, TaskStatus
 
-_RECORDS = 20_000  # task records that are read at most, of all runs together
-_RUNS = 500  # runs that are looked at, at most, to find some of the job
-_LATEST = 5  # runs of the job that the medians are of, at most
+_RECORDS = 20_000  # the largest number of task records to read, over all runs
+_RUNS = 500  # the largest number of runs to search for runs of the job
+_LATEST = 5  # the largest number of runs to compute medians from
 
 
 class Source(Protocol):
-    """What earlier runs are read from: a `Runtime`."""
+    """The source of earlier runs; a `Runtime`."""
 
     def each_run_record(self) -> Iterator[RunRecord]: ...
     def each_task_record(self, run_id: str) -> Iterable[TaskRecord]: ...
@@ -27,23 +27,25 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """Medians of how long a run of a job and its tasks took, in seconds."""
+    """Median durations of a job's runs and of their tasks, in seconds."""
 
-    total: float | None = None  # None when no run was completed before
-    # By path; of tasks in a map or parallel also by the pattern of the path, which all its items have in common.
+    total: float | None = None  # of a run; None if there is no completed run
+    # By path. Tasks in a map or parallel are also listed by the pattern of their path, which all items share.
     tasks: Mapping[str, float] = field(default_factory=dict[str, float])
-    items: Mapping[str, float] = field(default_factory=dict[str, float])  # by path of a map: its time by item
+    items: Mapping[str, float] = field(
+        default_factory=dict[str, float]
+    )  # by path of a map: its duration divided by its number of items
 
     def of(self, path: str) -> float | None:
-        """How long a task takes from start to end; a new item of a map: as long as the others did."""
+        """The duration of a task; for a new item of a map, the median of the other items. None if unknown."""
         found = self.tasks.get(path)
         return self.tasks.get(_pattern(path, self.items)) if found is None else found
 
 
 def durations(source: Source, job_id: str, version: str, *, tasks: bool = False) -> Durations:
-    """What the latest completed runs of a job took, of that version if there are any.
+    """The durations of the latest completed runs of a job, if possible of that version.
 
-    With `tasks` it reads all task records of those runs, up to a bound: not to be called on the event loop.
+    `tasks=True` also reads the task records of these runs, up to a limit: don't call it on the event loop.
     """
     runs = _earlier(source, job_id, version)
     if not runs:
@@ -59,7 +61,7 @@ def durations(source: Source, job_id: str, version: str, *, tasks: bool = False)
 
 
 def _earlier(source: Source, job_id: str, version: str) -> list[RunRecord]:
-    """The latest completed runs of the job. Forks do not count: they did only a part of the work."""
+    """The latest completed runs of the job. Forks are left out, because they did only part of the work."""
     same: list[RunRecord] = []
     others: list[RunRecord] = []
     for run in islice(source.each_run_record(), _RUNS):
@@ -77,7 +79,7 @@ def _length(run: RunRecord) -> float:
 def _collect(
     records: Iterable[TaskRecord], took: dict[str, list[float]], items: dict[str, list[float]]
 ) -> None:
-    """Add what the tasks of one run took."""
+    """Add the durations of one run's tasks to `took`, and those of its maps by item to `items`."""
     known = {
         record.path: (record.kind, max(0.0, record.ended_at - record.started_at))
         for record in records
@@ -95,11 +97,11 @@ def _collect(
 
 
 def _pattern(path: str, maps: Container[str]) -> str:
-    """The path with a star in place of each item of a map or parallel."""
+    """The path with a star instead of the key of each item of a map or parallel."""
     segments = path.split("/")
     for at in range(1, len(segments)):
         if "/".join(segments[:at]) in maps:
-            segments[at] = "~*"  # no key is written like this
+            segments[at] = "~*"  # not the normal form of any key
     return "/".join(segments)
 
 

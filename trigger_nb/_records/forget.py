@@ -1,4 +1,4 @@
-"""Which stored results stand, and which must be forgotten (rules R5 and R9)."""
+"""Decides which stored results are kept and which are forgotten (rules R5 and R9)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from .records import FAN_OUT, TaskRecord
 from .status import TaskStatus
 
 Records = Mapping[str, TaskRecord]
-# What a task is not called again in, unless it is opened: a handled error is a result, too.
+# In these statuses, a task does not run again unless its record is reopened. A handled error is a result, too.
 _ENDED = frozenset({TaskStatus.COMPLETED, TaskStatus.ERRORED})
 
 
 def forget(records: Records, path: str) -> list[TaskRecord]:
-    """What the store must hold so that a task, all in it, and what first started after it ended run again.
+    """The records to store so that a task, its subtasks, and the tasks that started after its end run again.
 
-    "After" goes by stored ordinals: a sibling that overlapped the task keeps its result, and so do
-    the other items of a `parallel` or `map` that it is in. Tasks around whatever is forgotten that
-    have ended are opened: their bodies run again, their other children stay. A task without a record has
-    no result to forget and nothing after it, only what is in it.
+    Stored ordinals define "after": a sibling that overlapped the task keeps its result, and so do the other
+    items of an enclosing `parallel` or `map`. Ended ancestors of forgotten tasks are reopened: their bodies run
+    again, and their other children keep their results. For a task without a record, only its subtasks are
+    forgotten.
     """
     chosen = {other for other in records if other == path or is_within(other, path)}
     after: set[str] = set()
@@ -38,10 +38,10 @@ def forget(records: Records, path: str) -> list[TaskRecord]:
 
 
 def reset(records: Records, chosen: Iterable[str], after: Iterable[str] = ()) -> list[TaskRecord]:
-    """Records under which the chosen tasks and those around them run again.
+    """The records to store so that the chosen tasks and their ancestors run again.
 
-    Those `after` them run again too, and may do so in another order than before. Log lines stay until
-    they are said again.
+    The tasks in `after` run again as well, possibly in another order. Log lines stay until the code logs them
+    again.
     """
     after = set(after)
     forgotten = {*chosen, *after}
@@ -60,13 +60,13 @@ def reset(records: Records, chosen: Iterable[str], after: Iterable[str] = ()) ->
 def to_retry(
     records: Records, which: Literal["failed", "all"] | Collection[str]
 ) -> tuple[list[str], list[str]]:
-    """Of the errors of a run, those to forget, and those to replay whatever rule R5 says.
+    """The paths of the failed tasks to forget, and of those whose errors are replayed regardless of rule R5.
 
-    `which` is what `Run.retry` takes, with paths in normal form.
+    `which` is the argument of `Run.retry`, with paths in normal form.
     """
     errored = [path for path, record in records.items() if record.status == TaskStatus.ERRORED]
     if which == "failed":
-        return [path for path in errored if _was_given_as_a_result(records, path)], []
+        return [path for path in errored if _was_returned(records, path)], []
     if which == "all":
         return errored, []
     meant = frozenset(which)
@@ -75,23 +75,22 @@ def to_retry(
     return chosen, [path for path in errored if path not in apart]
 
 
-def _was_given_as_a_result(records: Records, path: str) -> bool:
-    """Whether it is the error of an item whose map has completed nevertheless: with `return_errors`."""
+def _was_returned(records: Records, path: str) -> bool:
+    """Whether the task is an item of a completed map, which returned the error (`return_errors`)."""
     node = records.get(parent_path(path))
     return node is not None and node.kind in FAN_OUT and node.status == TaskStatus.COMPLETED
 
 
 def to_be_said_again(line: TaskRecord) -> TaskRecord:
-    """A log line that stays as it is until its place is reached, where what is said then replaces it."""
+    """The record of a log line that stays until the code reaches its place and replaces it."""
     return line.copy(forced=True, generation=line.generation + 1)
 
 
 def open_again(record: TaskRecord, *, forced: bool = True, moved: bool = False) -> TaskRecord:
-    """A record that lets the task's body run, with what must outlive the result.
+    """A record with which the task's body runs again, with the attributes that outlive the result.
 
-    Only a completed result that is forgotten raises the generation (I6): then a second effect is
-    wanted, and outside services get another idempotency key. A task keeps its place among the others
-    (R9) unless it is `moved`.
+    Forgetting a completed result increments the generation (I6): a second effect is wanted, so services get a
+    new idempotency key. The task keeps its place among the others (R9) unless it is `moved`.
     """
     completed = record.status == TaskStatus.COMPLETED
     return TaskRecord(
@@ -110,7 +109,7 @@ def open_again(record: TaskRecord, *, forced: bool = True, moved: bool = False) 
 
 
 def _other_items(records: Records, path: str) -> list[str]:
-    """Paths of the items beside the one that holds `path`, in every fan-out around it."""
+    """The paths of the sibling items, in every map and parallel around `path`."""
     apart: list[str] = []
     for inner in [path, *ancestors(path)]:
         node = parent_path(inner)
@@ -123,54 +122,60 @@ class Finality:
     """Whether a recorded error is replayed or its task runs again (rule R5)."""
 
     def __init__(
-        self, load: Callable[[], Iterable[TaskRecord]], ended_by: Iterable[str], *, run_completed: bool,
+        self,
+        load: Callable[[], Iterable[TaskRecord]],
+        ended_by: Iterable[str],
+        *,
+        run_completed: bool,
         kept: Iterable[str] = (),
-    ):  # fmt: skip
+    ) -> None:
         self._load = load
         self._ended_by = frozenset(ended_by)
         self._kept = frozenset(kept)
         self._run_completed = run_completed
-        self._told: dict[str, _Told] | None = None  # read when first needed: most runs have no error
-        self._beginnings: _Beginnings | None = None  # worked out when first needed
+        self._facts: dict[str, _Facts] | None = None  # read when first needed, since most runs have no errors
+        self._beginnings: _Beginnings | None = None  # computed when first needed
 
     def note(self, record: TaskRecord) -> None:
-        """A task's record is another now."""
-        if self._told is not None and record.kind != "log":
-            self._told[record.path] = _Told(record.started, record.kind, record.status)
+        """Take in the new record of a task."""
+        if self._facts is not None and record.kind != "log":
+            self._facts[record.path] = _Facts(record.started, record.kind, record.status)
             if self._beginnings is not None and not self._beginnings.note(record.path, record.started):
                 self._beginnings = None
 
     def is_final(self, error: TaskRecord) -> bool:
-        """Whether the error was handled by the code around it: then it is part of the story.
+        """Whether the user's code handled the error, so that it is replayed.
 
-        It was handled when its scope completed, or when a task began after it in its scope or in
-        one around it. The errors that ended the run are not final, nor are those of a fan-out's items,
-        unless they are kept by request, or were given as results (`return_errors`).
+        An error was handled if its scope completed, or if a task began after it in its scope or an outer one.
+        Not final are errors that ended the run, and errors of items of a map or parallel, except errors that
+        are kept on request or were returned as results (`return_errors`).
         """
         if error.path in self._kept:
             return True
         if error.path in self._ended_by:
             return False
-        if self._told is None:
-            self._told = {r.path: _Told(r.started, r.kind, r.status) for r in self._load() if r.kind != "log"}
+        if self._facts is None:
+            self._facts = {
+                r.path: _Facts(r.started, r.kind, r.status) for r in self._load() if r.kind != "log"
+            }
         scope = parent_path(error.path)
-        around = self._told.get(scope)
+        around = self._facts.get(scope)
         if around is not None and around.kind in FAN_OUT:
             return around.status == TaskStatus.COMPLETED
         if self._run_completed if not scope else around is not None and around.status == TaskStatus.COMPLETED:
             return True
-        return self._went_on_after(error, self._told)
+        return self._is_followed(error, self._facts)
 
-    def _went_on_after(self, error: TaskRecord, told: Mapping[str, _Told]) -> bool:
-        """Whether a task beside the error, or beside one that it is in, began after it."""
+    def _is_followed(self, error: TaskRecord, facts: Mapping[str, _Facts]) -> bool:
+        """Whether a sibling of the failed task or of one of its ancestors began after the error."""
         if self._beginnings is None:
-            self._beginnings = _Beginnings(told)
+            self._beginnings = _Beginnings(facts)
         inside = (error.path, *ancestors(error.path))
         return any(self._beginnings.any_after(error.ended, path) for path in inside)
 
 
-class _Told(NamedTuple):
-    """What finality depends on."""
+class _Facts(NamedTuple):
+    """The facts about a task that finality depends on."""
 
     started: int
     kind: str
@@ -178,29 +183,30 @@ class _Told(NamedTuple):
 
 
 class _Beginnings:
-    """When tasks began, by scope, kept as it comes: none of thousands that fail may look at all the others.
+    """The starts of tasks by scope, updated incrementally: thousands of errors must not each search all tasks.
 
-    A body that was running when the process died left no record, but perhaps subtasks: then it
-    counts as begun with the first of those.
+    A body that was running when the process died has no record, but may have subtasks. It counts as begun with
+    the first of them.
     """
 
-    def __init__(self, told: Mapping[str, _Told]) -> None:
-        self._told = told
+    def __init__(self, facts: Mapping[str, _Facts]) -> None:
+        self._facts = facts
         self._began: dict[str, int] = {}
-        # By scope, a heap with the last one first. An entry that `_began` does not confirm is out of date.
+        # By scope, a heap with the latest start first. An entry that differs from `_began` is outdated.
         self._last: dict[str, list[tuple[int, str]]] = {}
-        for path, each in list(told.items()):
+        for path, each in list(facts.items()):
             self.note(path, each.started)
 
     def note(self, path: str, started: int) -> bool:
-        """A task that is told of began then. False when all is to be worked out again.
+        """Take in the start of a task with a record. Returns False if everything must be recomputed.
 
-        That is when what told of the beginning of a body without a record has begun anew.
+        That is the case if the start of a body without a record was derived from this task, which has started
+        again since.
         """
         before = self._began.get(path)
         self._set(path, started)
         for around in ancestors(path):
-            if around not in self._told:
+            if around not in self._facts:
                 first = self._began.get(around, started)
                 if before is not None and first == before < started:
                     return False
@@ -213,7 +219,7 @@ class _Beginnings:
             heappush(self._last.setdefault(parent_path(path), []), (-started, path))
 
     def any_after(self, ordinal: int, path: str) -> bool:
-        """Whether a task beside that one began after."""
+        """Whether a sibling of the task began after the ordinal."""
         last, own = self._last.get(parent_path(path), []), None
         while last:
             began, beside = last[0]

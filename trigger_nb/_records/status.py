@@ -1,4 +1,4 @@
-"""What can be done to a run, and when: one table for the methods, the buttons, the tests and the docs."""
+"""Statuses, reasons, and the table of operations on runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RunStatus(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a task's body was called in a pass, or was not (rule R7)."""
+    """The reason why a task's body was called in a pass, or was not (rule R7)."""
 
     NEW = "new"
     REPLAYED = "replayed"
@@ -46,50 +46,88 @@ Operation = Literal[
     "start", "cancel", "pause", "resume", "retry", "rerun_from", "fork", "skip_wait", "delete"
 ]
 _S = RunStatus
-# Status x operation -> the status it leads to, or why it makes no sense. The methods, the buttons,
-# the tests and the docs all read this table. "start" is running the cell again.
+# By operation and status: the resulting status, or the reason why the operation is refused. Methods, buttons,
+# tests and docs use this table. "start" means running the cell again.
 OPERATIONS: dict[Operation, dict[RunStatus, RunStatus | str]] = {
     "start": {
-        _S.PENDING: _S.RUNNING, _S.RUNNING: _S.RUNNING, _S.WAITING: _S.RUNNING, _S.COMPLETED: _S.RUNNING,
-        _S.FAILED: _S.RUNNING, _S.CANCELED: _S.RUNNING, _S.INTERRUPTED: _S.RUNNING,
+        _S.PENDING: _S.RUNNING,
+        _S.RUNNING: _S.RUNNING,
+        _S.WAITING: _S.RUNNING,
+        _S.COMPLETED: _S.RUNNING,
+        _S.FAILED: _S.RUNNING,
+        _S.CANCELED: _S.RUNNING,
+        _S.INTERRUPTED: _S.RUNNING,
     },
     "cancel": {
-        _S.PENDING: _S.CANCELED, _S.RUNNING: _S.CANCELED, _S.WAITING: _S.CANCELED,
-        _S.COMPLETED: "it has completed", _S.FAILED: _S.CANCELED, _S.CANCELED: _S.CANCELED,
+        _S.PENDING: _S.CANCELED,
+        _S.RUNNING: _S.CANCELED,
+        _S.WAITING: _S.CANCELED,
+        _S.COMPLETED: "it has completed",
+        _S.FAILED: _S.CANCELED,
+        _S.CANCELED: _S.CANCELED,
         _S.INTERRUPTED: _S.CANCELED,
     },
     "pause": {
-        _S.PENDING: _S.WAITING, _S.RUNNING: _S.WAITING, _S.WAITING: _S.WAITING,
-        _S.COMPLETED: "it has completed", _S.FAILED: "it has failed", _S.CANCELED: "it is canceled",
+        _S.PENDING: _S.WAITING,
+        _S.RUNNING: _S.WAITING,
+        _S.WAITING: _S.WAITING,
+        _S.COMPLETED: "it has completed",
+        _S.FAILED: "it has failed",
+        _S.CANCELED: "it is canceled",
         _S.INTERRUPTED: _S.WAITING,
     },
     "resume": {
-        _S.PENDING: _S.RUNNING, _S.RUNNING: _S.RUNNING, _S.WAITING: _S.RUNNING,
+        _S.PENDING: _S.RUNNING,
+        _S.RUNNING: _S.RUNNING,
+        _S.WAITING: _S.RUNNING,
         _S.COMPLETED: "it has completed; rerun_from(path) runs a part again",
-        _S.FAILED: "it has failed; retry() runs what failed again", _S.CANCELED: _S.RUNNING,
+        _S.FAILED: "it has failed; retry() runs what failed again",
+        _S.CANCELED: _S.RUNNING,
         _S.INTERRUPTED: _S.RUNNING,
     },
     "retry": {
-        _S.PENDING: _S.RUNNING, _S.RUNNING: "it is under way", _S.WAITING: _S.RUNNING,
-        _S.COMPLETED: _S.RUNNING, _S.FAILED: _S.RUNNING, _S.CANCELED: _S.RUNNING, _S.INTERRUPTED: _S.RUNNING,
+        _S.PENDING: _S.RUNNING,
+        _S.RUNNING: "it is under way",
+        _S.WAITING: _S.RUNNING,
+        _S.COMPLETED: _S.RUNNING,
+        _S.FAILED: _S.RUNNING,
+        _S.CANCELED: _S.RUNNING,
+        _S.INTERRUPTED: _S.RUNNING,
     },
     "rerun_from": {
-        _S.PENDING: _S.RUNNING, _S.RUNNING: _S.RUNNING, _S.WAITING: _S.RUNNING, _S.COMPLETED: _S.RUNNING,
-        _S.FAILED: _S.RUNNING, _S.CANCELED: _S.RUNNING, _S.INTERRUPTED: _S.RUNNING,
+        _S.PENDING: _S.RUNNING,
+        _S.RUNNING: _S.RUNNING,
+        _S.WAITING: _S.RUNNING,
+        _S.COMPLETED: _S.RUNNING,
+        _S.FAILED: _S.RUNNING,
+        _S.CANCELED: _S.RUNNING,
+        _S.INTERRUPTED: _S.RUNNING,
     },
     "fork": {
-        _S.PENDING: _S.PENDING, _S.RUNNING: "it is under way; pause() it first", _S.WAITING: _S.WAITING,
-        _S.COMPLETED: _S.COMPLETED, _S.FAILED: _S.FAILED, _S.CANCELED: _S.CANCELED,
+        _S.PENDING: _S.PENDING,
+        _S.RUNNING: "it is under way; pause() it first",
+        _S.WAITING: _S.WAITING,
+        _S.COMPLETED: _S.COMPLETED,
+        _S.FAILED: _S.FAILED,
+        _S.CANCELED: _S.CANCELED,
         _S.INTERRUPTED: _S.INTERRUPTED,
     },
     "skip_wait": {
-        _S.PENDING: "it has not begun", _S.RUNNING: _S.RUNNING, _S.WAITING: _S.WAITING,
-        _S.COMPLETED: "it has completed", _S.FAILED: _S.FAILED, _S.CANCELED: _S.CANCELED,
+        _S.PENDING: "it has not begun",
+        _S.RUNNING: _S.RUNNING,
+        _S.WAITING: _S.WAITING,
+        _S.COMPLETED: "it has completed",
+        _S.FAILED: _S.FAILED,
+        _S.CANCELED: _S.CANCELED,
         _S.INTERRUPTED: _S.INTERRUPTED,
     },
     "delete": {
-        _S.PENDING: _S.PENDING, _S.RUNNING: "it is under way; cancel() it first", _S.WAITING: _S.WAITING,
-        _S.COMPLETED: _S.COMPLETED, _S.FAILED: _S.FAILED, _S.CANCELED: _S.CANCELED,
+        _S.PENDING: _S.PENDING,
+        _S.RUNNING: "it is under way; cancel() it first",
+        _S.WAITING: _S.WAITING,
+        _S.COMPLETED: _S.COMPLETED,
+        _S.FAILED: _S.FAILED,
+        _S.CANCELED: _S.CANCELED,
         _S.INTERRUPTED: _S.INTERRUPTED,
     },
-}  # fmt: skip
+}

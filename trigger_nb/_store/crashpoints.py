@@ -1,11 +1,11 @@
-"""Named points around the commit, and around the removal of runs, at which a test can make the process die.
+"""Named points around commits and the deletion of runs, at which a test can kill the process.
 
 ```
 blob:before-rename -> blob:after-rename -> commit:before -> commit:within -> commit:after
 delete:before -> delete:rows -> delete:files -> shrink:within
 ```
 
-Unarmed, a point costs one look at a module global.
+When no point is armed, passing one costs a look at a module global.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ VARIABLE = "TRIGGER_NB_CRASH_AT"
 
 
 def kill_process() -> None:
-    """End this process at once: nothing is flushed and no `finally` runs."""
+    """Kill this process at once, without flushing files or running `finally` blocks."""
     os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
@@ -29,7 +29,7 @@ class _Armed:
     name: str
     passage: int
     action: Callable[[], None]
-    # Not a plain number: several threads may pass at once, and `next` never gives one twice.
+    # An iterator, because several threads may pass at once and `next` returns each number only once.
     passages: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
 
@@ -43,10 +43,9 @@ def point(name: str) -> None:
 
 
 def arm(spec: str | None = None, action: Callable[[], None] = kill_process) -> None:
-    """Do `action` at the n-th passage of a point, given as "name" or "name:n".
+    """Call `action` at the n-th passage of a point, given as "name" or "name:n". For tests.
 
-    Without `spec` it is taken from the environment variable `TRIGGER_NB_CRASH_AT`, and where that
-    is not set nothing is armed. Tests call this; nothing is read at import.
+    Without `spec`, the environment variable `TRIGGER_NB_CRASH_AT` is used. If it is not set, nothing is armed.
     """
     global _armed
     spec = spec or os.environ.get(VARIABLE)
@@ -57,6 +56,6 @@ def arm(spec: str | None = None, action: Callable[[], None] = kill_process) -> N
 
 
 def disarm() -> None:
-    """Forget what was armed."""
+    """Disarm the point that is armed, if any."""
     global _armed
     _armed = None

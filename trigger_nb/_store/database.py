@@ -111,20 +111,20 @@ class Database:
     def check_place(self) -> None:
         """Raise `StoreError` when the file was deleted or replaced; looks at the disk once a second.
 
-        SQLite would go on writing to the deleted file, and every commit would be lost silently.
+        SQLite would keep writing to the deleted file, and every commit would be lost silently.
         """
         now = time.monotonic()
         if now - self._checked_at < 1:
             return
         if file_identity(self._path) != self._identity:
             raise StoreError(
-                f"the store {self.directory} was deleted or replaced while it was in use, and what it held is "
-                "no longer there. Run the cell again: it starts with the store as it is now."
+                f"the store {self.directory} was deleted or replaced while it was in use, and its content is gone. "
+                "Run the cell again: it starts with the store as it is now."
             )
         self._checked_at = now
 
     def return_to_place(self) -> None:
-        """Open the file anew when it was deleted or replaced."""
+        """Open the file again if it was deleted or replaced."""
         if file_identity(self._path) != self._identity:
             self.close()
             self._open()
@@ -162,15 +162,15 @@ class Database:
 
     def _check_format(self) -> None:
         with self.use() as sql:
-            # Of diskcache's settings in the file none is read: anyone could have changed them.
+            # The settings of diskcache in the file are not read: anything could have changed them.
             tables = sql.execute("SELECT 1 FROM sqlite_master WHERE name = 'Settings'").fetchall()
             select = "SELECT value FROM Settings WHERE key = ?"
             found = sql.execute(select, (_FORMAT_KEY,)).fetchall() if tables else []
         version = found[0][0] if found else None
         if not isinstance(version, int):
             raise StoreError(
-                f"{self._path} is not a store of trigger_nb but the database of something else, and was left "
-                "as it is. Give the store a directory of its own."
+                f"{self._path} is the database of another program, not a store of trigger_nb, and was left unchanged. "
+                "Use a separate directory for the store."
             )
         if version > FORMAT:
             raise StoreError(
@@ -213,7 +213,7 @@ class Database:
                 connection.close()
 
     def _leave_to_parent(self) -> None:
-        """Start afresh in a forked child, in which only the thread that forked is alive."""
+        """Start without connections in a forked child, in which only the thread that forked is alive."""
         self._finalizer.detach()
         _inherited.extend(self._connections)
         self._guard = threading.Lock()
@@ -250,7 +250,7 @@ def _exists(path: Path) -> bool:
     if journal:
         raise StoreError(
             f"the store {path.parent} has lost its database: {path.name} is missing and its journal, "
-            f"{path.name}-wal, is there. Put the file back, or delete the whole directory to start anew."
+            f"{path.name}-wal, is there. Restore the file, or delete the whole directory to start with an empty store."
         )
     return False
 
@@ -260,7 +260,7 @@ def _create(directory: Path) -> None:
 
     So the file is complete or absent, whichever process dies or creates the same store at the same time.
     """
-    import diskcache  # late: it loads Django where that is installed
+    import diskcache  # here, because it imports Django if that is installed
 
     with tempfile.TemporaryDirectory(prefix=".new-", dir=directory) as scratch:
         diskcache.Cache(scratch, **_SETTINGS).close()

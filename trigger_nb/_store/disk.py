@@ -20,7 +20,7 @@ from .database import Database
 from .protocol import Row, Size
 from .value_files import ValueFiles, file_size, size_of, sweep
 
-# The statement that diskcache lacks: it looks the key up, compares ranks and writes, in a transaction of its own.
+# diskcache has no such statement: it looks up the key, compares the ranks and writes, in one transaction.
 _UPSERT = """
 INSERT INTO Cache(key, raw, tag, value, access_count, mode) VALUES (?, 1, ?, ?, ?, 1)
 ON CONFLICT(key, raw) DO UPDATE
@@ -99,9 +99,13 @@ class DiskStore:
         return refused
 
     def delete(
-        self, *, keys: Iterable[str] = (), tags: Iterable[str] = (), write: Sequence[Row] = (),
+        self,
+        *,
+        keys: Iterable[str] = (),
+        tags: Iterable[str] = (),
+        write: Sequence[Row] = (),
         patience: float | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         with self._database.use(patience) as sql, _transaction(sql):
             sql.executemany(_DELETE_KEY, [(key,) for key in keys])
             sql.executemany(_DELETE_TAG, [(tag,) for tag in tags])
@@ -151,7 +155,7 @@ class DiskStore:
             return sql.execute(query, parameters).fetchall()
 
     def _read(self, query: str, name: str, *more: int | str) -> list[tuple[str, str]]:
-        """The rows that a query finds for a key or a tag. Raises unless the values of all of them are text."""
+        """The rows that a query finds for a key or a tag. Raises an error unless all their values are text."""
         rows = self._ask(query, name, *more)
         for _, text in rows:
             if text is None:
@@ -162,13 +166,13 @@ class DiskStore:
         ((pickled,),) = self._ask(_PICKLED, name)
         if pickled:
             raise PickleRefusedError(
-                f"the store {self._directory} holds a pickled row under {name!r}. This package writes none, "
-                "and loading a pickle can run any code, so it was refused unread. Something else wrote to the "
-                "store: find out what, then delete that row (or the run), or use another store."
+                f"the store {self._directory} holds a pickled row under {name!r}. This package never writes pickled "
+                "rows, and loading a pickle can run any code, so the row was not read. Find out which program wrote "
+                "it, then delete that row (or the run), or use another store."
             )
         raise CorruptRecordError(
-            f"the store {self._directory} holds a row under {name!r} that is not text, so this package "
-            "did not write it. Delete that row (or the run), or use another store."
+            f"the store {self._directory} holds a row under {name!r} that is not text, so another program wrote it. "
+            "Delete that row (or the run), or use another store."
         )
 
 
@@ -185,8 +189,8 @@ def _write(sql: sqlite3.Connection, rows: Sequence[Row]) -> frozenset[Row]:
 
 @contextlib.contextmanager
 def _transaction(sql: sqlite3.Connection) -> Generator[None]:
-    # IMMEDIATE takes the write lock at once. A transaction that begins by reading could find at its first
-    # write that another process has written since, and no waiting would help it.
+    # IMMEDIATE takes the write lock at once. If a transaction begins with a read and another process writes
+    # before its first write, the transaction fails, however long it waits.
     sql.execute("BEGIN IMMEDIATE")
     try:
         yield

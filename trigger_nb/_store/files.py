@@ -1,4 +1,4 @@
-"""Safe access to files and folders inside a store, which may have come from somebody else.
+"""Safe access to files and folders inside a store, which may come from another person.
 
 A cloned repository can contain links, an archive also FIFOs and devices. This package makes only folders and
 regular files, so it does not read, write or follow anything else that has one of its names. The store's own
@@ -75,7 +75,7 @@ def open_file(path: Path, flags: int = os.O_RDONLY) -> int:
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
-    """What tells the file at that path from one that has replaced it; None when there is none."""
+    """Device and inode of the file at a path, which identify it even if it is replaced; None if there is none."""
     status = _status(path)
     return None if status is None else (status.st_dev, status.st_ino)
 

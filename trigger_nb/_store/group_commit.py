@@ -63,7 +63,7 @@ class GroupCommit:
         return self.settle(self.enqueue(rows), patience=patience)
 
     def enqueue(self, rows: Sequence[Row]) -> Pending:
-        """Queue `rows` for the next batch, whoever leads it.
+        """Queue `rows` for the next batch.
 
         Only `settle` makes sure that there is a next batch: call it for the result, also after a cancellation.
         """

@@ -1,13 +1,12 @@
-"""One run is driven by one kernel at a time (rule C5).
+"""The lease on a run: one kernel at a time drives it (rule C5).
 
-An operating-system lock says which: the kernel's process holds it, and it ends with the process. So
-*alive means locked*, and nobody has to guess from a heartbeat. Locks do not reach other machines, which
-is one reason why a store has to be on a local disk (`_localdisk`). A holder on another machine is met all
-the same where a folder is shared with a virtual machine, or a store was moved while a run was under way:
-its record counts for a day.
+The kernel's process holds an operating-system lock, which ends with the process. So *alive means locked*, and
+no heartbeat is needed. Locks do not work across machines, which is one reason why a store must be on a local
+disk (see `local_disk.py`). A holder on another machine is still possible, if a folder is shared with a virtual
+machine or a store was moved during a run. Such a holder counts as alive for a day.
 
-A lease costs no commit: the holder is part of the run's record, which the engine writes anyway at the
-beginning of a pass.
+A lease needs no extra commit: the holder is part of the run's record, which the engine writes at the beginning
+of a pass anyway.
 """
 
 from __future__ import annotations
@@ -29,17 +28,17 @@ from ..errors import RunLockedError, StoreError
 from .files import file_identity, open_file
 from .local_disk import SINGLE_MACHINE, is_single_machine
 
-# For how many seconds after it began a kernel on another machine is taken for alive.
+# The number of seconds for which a holder on another machine counts as alive, from the start of its lease.
 TIME_TO_LIVE = 86_400.0
 
 
 def acquire(
     store: Path, run_id: str, recorded: dict[str, Any] | None = None, *, now: float | None = None
 ) -> Lease:
-    """Take the lease of a run, or raise `RunLockedError`, which names the holder.
+    """Acquire the lease on a run, or raise `RunLockedError`, which names the holder.
 
-    `recorded` is the holder in the run's record (`RunRecord.holder`) at this moment, or None. `now` is
-    the machine's time in seconds since the epoch, for tests.
+    `recorded` is the current holder in the run's record (`RunRecord.holder`), or None. Tests pass `now`, the
+    time in seconds since the epoch.
     """
     now = time.time() if now is None else now
     if recorded and _may_live_elsewhere(recorded, now):
@@ -66,16 +65,16 @@ def _reach(store: Path, run_id: str) -> Generator[None]:
     except OSError as error:
         raise StoreError(
             f"run {run_id!r} cannot be locked against other kernels in {store}: {error}. The directory must "
-            "be writable and on a file system with locks; put the store elsewhere with "
+            "be writable and on a file system that supports locks. To put the store elsewhere, use "
             "TriggerClient(..., dir=...) or TRIGGER_NB_DIR."
         ) from error
 
 
 class Lease:
-    """The right to drive one run, until `release` or the end of the process.
+    """The exclusive right to drive one run, until `release` or the end of the process.
 
-    `holder` is for `RunRecord.holder`: host, boot, pid, started (when the process started, in its
-    machine's own unit), notebook, since.
+    `holder` is the value for `RunRecord.holder`. Its keys are host, boot, pid, started (the start of the
+    process, in a unit of its machine), notebook and since.
     """
 
     def __init__(self, lock: _Lock, holder: dict[str, Any]) -> None:
@@ -86,29 +85,31 @@ class Lease:
 
     @property
     def lost(self) -> bool:
-        """Whether this kernel may not drive the run any more. Ask before changing the run's status.
+        """Whether this kernel must no longer drive the run. Check it before changing the run's status.
 
-        True for good once another kernel took over, after `release`, and in a forked child.
+        Remains true once another kernel has taken over, after `release`, and in a forked child.
         """
         with self._mutex:
-            # Taking the lock once more keeps it: POSIX drops a process's lock when the file is closed
-            # anywhere in it, as a copy of the store's directory made in the notebook does.
+            # Locking again keeps the lock: POSIX drops a process's locks on a file when any of its code closes
+            # the file, for instance after copying the store's directory in the notebook.
             self._lost = self._lost or not self._lock.keep()
             return self._lost
 
     def release(self) -> None:
-        """Give the lease back. A second time does nothing."""
+        """Release the lease. Does nothing if it is released already."""
         with self._mutex:
             self._lost = True
-            self._lock.give_back()
+            self._lock.release()
 
 
-# The lock
+# The lock ----------------------------------------------------------------------------------------
+
+
 class _Lock:
-    """A lock on one byte of the store's lock file: the byte stands for the run.
+    """A lock on one byte of the store's lock file, which stands for the run.
 
-    All runs share one file. A process opens it once and never closes it, since that would drop its locks
-    on all of them. A forked child does not inherit the lock, though it has the file open.
+    All runs share one file. A process opens it once and never closes it, because closing would drop its locks
+    on all runs. A forked child inherits the open file, but not the locks.
     """
 
     def __init__(self, store: Path, run_id: str) -> None:
@@ -116,30 +117,30 @@ class _Lock:
         self._process = _process()
         self._file = self._process.lock_file(store / "run.lock")
         digest = hashlib.sha256(run_id.encode()).digest()
-        # 31 bits: what every system and file system can seek to. Were two living runs to share a byte,
-        # one would wait for the other.
+        # 31 bits, because every system and file system can seek that far. If two active runs share a byte,
+        # one is refused until the other has ended.
         self._byte = int.from_bytes(digest[:4]) >> 1
 
     def take(self) -> bool:
-        """Take the lock if it is free; whether it was."""
+        """Acquire the lock if it is free. Returns whether it was."""
         held = self._process.held
         with self._process.mutex:
-            # The system tells processes apart, not the threads of one.
+            # The system distinguishes processes, but not the threads of one process.
             if (self._file, self._byte) in held or not _try_lock(self._file, self._byte):
                 return False
             held.add((self._file, self._byte))
             return True
 
     def is_taken(self) -> bool:
-        """Whether any process holds the lock, this one included. The lock stays as it is."""
+        """Whether any process holds the lock, including this one. Does not change the lock."""
         with self._process.mutex:
             return (self._file, self._byte) in self._process.held or _is_locked(self._file, self._byte)
 
     def keep(self) -> bool:
-        """Take the lock again where the system has dropped it; whether this process holds it."""
+        """Acquire the lock again if the system has dropped it. Returns whether this process holds it now."""
         return self.pid == getpid() and _try_lock(self._file, self._byte)
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         if self.pid != getpid():
             return
         with self._process.mutex:
@@ -192,7 +193,7 @@ else:
 
 
 class _Process:
-    """The locks and lock files of this process; a forked child begins with none."""
+    """The locks and lock files of this process. A forked child starts without any."""
 
     def __init__(self) -> None:
         self.pid = getpid()
@@ -201,12 +202,12 @@ class _Process:
         self._files: dict[Path, tuple[int, tuple[int, int]]] = {}
 
     def lock_file(self, path: Path) -> int:
-        """The descriptor of a lock file, opened anew only when the file has been replaced."""
+        """The descriptor of a lock file. The file is opened again only if it was replaced."""
         with self.mutex:
             known = self._files.get(path)
             if known is not None and known[1] == file_identity(path):
                 return known[0]
-            # The replaced file stays open, so that locks in it are kept.
+            # A replaced file stays open, so that its locks are kept.
             file = open_file(path, os.O_RDWR | os.O_CREAT)
             status = os.fstat(file)
             self._files[path] = (file, (status.st_dev, status.st_ino))
@@ -223,7 +224,9 @@ def _process() -> _Process:
     return _current
 
 
-# Who holds it
+# The holder --------------------------------------------------------------------------------------
+
+
 @cache
 def _this_kernel(pid: int) -> dict[str, Any]:
     return {
@@ -236,29 +239,29 @@ def _this_kernel(pid: int) -> dict[str, Any]:
 
 
 def _is_on_this_machine(holder: dict[str, Any]) -> bool:
-    # Containers on one machine differ in the host name and share the boot id. After a reboot, and on
-    # systems without a boot id, the host name decides.
+    # Containers on one machine have different host names and the same boot id. After a reboot, or on systems
+    # without a boot id, the host name decides.
     ours = _this_kernel(getpid())
     return holder.get("host") == ours["host"] or (bool(ours["boot"]) and holder.get("boot") == ours["boot"])
 
 
 def _may_live_elsewhere(holder: dict[str, Any], now: float) -> bool:
-    """Whether the holder is on another machine and has begun so lately that it may be alive."""
+    """Whether the holder is on another machine and may be alive, because its lease is recent."""
     if is_single_machine() or _is_on_this_machine(holder):
         return False
     return abs(now - float(holder.get("since") or 0.0)) < TIME_TO_LIVE
 
 
 def _may_hold_lock(holder: dict[str, Any] | None) -> bool:
-    """Whether the recorded holder can be the one that has the lock: the record may be older."""
+    """Whether the recorded holder can be the process that holds the lock. The record may be outdated."""
     if not holder or holder.get("host") != socket.gethostname() or sys.platform != "linux":
         return bool(holder)
     return _started(int(holder.get("pid") or 0)) == holder.get("started")
 
 
 def _started(pid: int) -> int | None:
-    """When a process started, in its machine's own unit. Pids are used again; pid and start are not."""
-    # The 22nd field. The second one, the name in parentheses, may hold anything, spaces included.
+    """The start of a process, in a unit of its machine. It tells processes apart that had the same pid."""
+    # The 22nd field. The second field, the name in parentheses, may contain anything, including spaces.
     fields = _read_line(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return int(fields[19]) if len(fields) > 19 else None
 
@@ -273,22 +276,22 @@ def _read_line(path: str) -> str:
 def _message(run_id: str, holder: dict[str, Any] | None) -> str:
     if not holder:
         return (
-            f"run {run_id!r} is driven by another kernel, which has only just begun and has not written "
-            "down its name. Wait for it to end, or cancel the run there (run.cancel()) or stop that kernel."
+            f"another kernel drives run {run_id!r}. It has only just begun, so its name is not in the store yet. "
+            "Wait for the run to end, cancel it there (run.cancel()), or stop that kernel."
         )
     return (
-        f"run {run_id!r} is driven by another kernel: {_describe(holder)}. Wait for it to end, or cancel the "
-        "run there (run.cancel()) or stop that kernel; then run this cell again, which goes on where it was."
+        f"another kernel drives run {run_id!r}: {_describe(holder)}. Wait for the run to end, cancel it there "
+        "(run.cancel()), or stop that kernel. Then run this cell again, which resumes the run."
     )
 
 
 def _message_elsewhere(run_id: str, holder: dict[str, Any]) -> str:
     until = _utc(float(holder.get("since") or 0.0) + TIME_TO_LIVE)
     return (
-        f"run {run_id!r} is driven by a kernel on another machine: {_describe(holder)}. Wait for it to end, or "
-        "cancel the run there (run.cancel()). If that kernel is gone, for instance because the store was moved "
-        f"to this machine, set the environment variable {SINGLE_MACHINE}=1 and run this cell again; from "
-        f"{until} UTC on the run goes on here without it."
+        f"a kernel on another machine drives run {run_id!r}: {_describe(holder)}. Wait for the run to end, or "
+        "cancel it there (run.cancel()). If that kernel is gone, for instance because the store was moved to this "
+        f"machine, set the environment variable {SINGLE_MACHINE}=1 and run this cell again. After {until} UTC, the "
+        "run can be resumed here without the variable."
     )
 
 

@@ -1,4 +1,4 @@
-"""The `Store` protocol: what the rest of the package may ask of a store."""
+"""The `Store` protocol: the interface of a store to the rest of the package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATIENCE = 0.05
 
 
 class Row(NamedTuple):
-    """One record as the store sees it.
+    """A row of the store.
 
     `rank` orders the versions of one row: a version never replaces one of a higher rank. An odd rank is
     final: not even a version of the same rank replaces it. So the rank of a task's record is twice its
@@ -61,7 +61,7 @@ class Store(Protocol):
     def select(self, tag: str, *, abridge: bool = False) -> list[tuple[str, str]]:
         """Key and text of every row of a tag, in the order in which they were first written; one query.
 
-        `abridge` leaves the long values out of the texts of task records (see `_records.abridged`).
+        `abridge` leaves the long values out of the texts of task records (see `records.abridged`).
         """
         ...
 
@@ -94,9 +94,13 @@ class Store(Protocol):
         ...
 
     def delete(
-        self, *, keys: Iterable[str] = (), tags: Iterable[str] = (), write: Sequence[Row] = (),
+        self,
+        *,
+        keys: Iterable[str] = (),
+        tags: Iterable[str] = (),
+        write: Sequence[Row] = (),
         patience: float | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Delete rows by key and by tag, and write others, in one transaction."""
         ...
 

@@ -1,4 +1,4 @@
-"""Errors of SQLite and of the file system, as `StoreError`s that say what to do."""
+"""Errors of SQLite and of the file system as `StoreError`s with advice."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from .protocol import PATIENCE
 _ELSEWHERE = "put the store elsewhere: TriggerClient(..., dir=...) or TRIGGER_NB_DIR."
 _ADVICE = {
     sqlite3.SQLITE_FULL: (
-        "The disk or your quota is full. What was committed before is safe: free some space, then run the "
-        "cell again."
+        "The disk or your quota is full. Free some space, then run the cell again. Everything committed before is "
+        "safe."
     ),
     sqlite3.SQLITE_READONLY: f"The directory or the database is read-only. Make it writable, or {_ELSEWHERE}",
     sqlite3.SQLITE_CANTOPEN: (
         f"The directory is missing or not writable. Create it or make it writable, or {_ELSEWHERE}"
     ),
     sqlite3.SQLITE_NOTADB: (
-        "The file cache.db in it is damaged, or never was a database, and was left as it is. Restore it from "
+        "The file cache.db in it is damaged or not a database, and was left unchanged. Restore it from "
         "a backup, or move the directory away to start with an empty store."
     ),
     sqlite3.SQLITE_CORRUPT: (
-        "The database is damaged and was left as it is. Restore it from a backup, or move the directory away "
+        "The database is damaged and was left unchanged. Restore it from a backup, or move the directory away "
         "to start with an empty store."
     ),
     sqlite3.SQLITE_IOERR: (
-        "The disk reported a failure. Check the disk and its free space, then run the cell again: what was "
-        "committed before is safe if the disk is."
+        "The disk reported a failure. Check the disk and its free space, then run the cell again. Unless the disk "
+        "is damaged, everything committed before is safe."
     ),
     sqlite3.SQLITE_TOOBIG: (
         "The record is larger than the database can hold. Return less from the task, or write it to a file "
@@ -40,7 +40,7 @@ _ADVICE = {
 
 
 def explain(error: sqlite3.Error, directory: Path, patience: float | None = None) -> NoReturn:
-    """Raise SQLite's error as a `StoreError`; as a `StoreBusyError` when the wait for others was too long."""
+    """Raise an error of SQLite as a `StoreError`, or as a `StoreBusyError` if another process kept the lock."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         seconds = PATIENCE if patience is None else patience
@@ -53,7 +53,7 @@ def explain(error: sqlite3.Error, directory: Path, patience: float | None = None
 
 
 def explain_os(error: OSError, directory: Path) -> NoReturn:
-    """Raise an error of the file system, met while opening a store, as a `StoreError`."""
+    """Raise an error of the file system that occurred while a store was opened, as a `StoreError`."""
     if isinstance(error, ForeignFileError):
         raise StoreError(f"the store {directory} cannot be opened: {error}") from None
     raise StoreError(

@@ -1,4 +1,4 @@
-"""Value files: values too large for a row, in files beside the database, named by the hash of their content."""
+"""Value files: values too large for a row, stored beside the database under the hash of their content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import CorruptRecordError, StoreError
 from .crashpoints import point
 from .files import ForeignFileError, check_folder, is_file, is_folder, make_folder, read_file
 
-# For how many seconds a file that no record names is left alone: its record may be about to be committed.
+# The age in seconds below which an unused file is kept: its record may not be committed yet.
 LEFT_BEHIND = 3600.0
 # The names that this package gives. Files of other names are never removed: they are the user's.
 _NAME = re.compile(r"[0-9a-f]{64}\Z")
@@ -51,15 +51,15 @@ class ValueFiles:
         except OSError as error:
             raise StoreError(
                 f"a result of run {self._run_id!r} ({len(data):,} bytes) could not be written to {path}: "
-                f"{error}. What was kept before is safe: free some space or make the directory writable, "
-                "then run the cell again."
+                f"{error}. Free some space or make the directory writable, then run the cell again. Everything "
+                "stored before is safe."
             ) from error
         return name
 
     def get(self, name: str) -> bytes:
         """The content of a file. Raises `CorruptRecordError` when it is missing or is not what was written."""
         if not _NAME.match(name):
-            raise self._corrupt(f"its record names {name!r}, which no value file is called")
+            raise self._corrupt(f"its record names {name!r}, which is not the name of a value file")
         path = self.folder / name
         try:
             self._check_folders()
@@ -77,7 +77,7 @@ class ValueFiles:
         return data
 
     def share(self, other: ValueFiles, names: Iterable[str]) -> None:
-        """Give another run, durably, those of the named files that exist.
+        """Give another run, durably, the named files that exist.
 
         The other run gets a hard link where the file system has them, else a copy. Files never change, so a
         link is safe; the content is deleted with the last run that has it.
@@ -150,9 +150,9 @@ class ValueFiles:
 
     def _corrupt(self, what: str) -> CorruptRecordError:
         return CorruptRecordError(
-            f"a stored result of run {self._run_id!r} is lost: {what}. Its task stays completed, without a "
-            "value, and is not run again by itself: restore the file from a backup, or have the task run "
-            "again with run.rerun_from(path), or by itself from now on with repeatable=True."
+            f"a stored result of run {self._run_id!r} is lost: {what}. Its task is completed, so it does not run "
+            "again by itself. Restore the file from a backup; or run the task again with run.rerun_from(path); or "
+            "set repeatable=True, and the task runs again whenever its value is missing."
         )
 
 
@@ -175,10 +175,9 @@ def file_size(path: Path) -> int:
 
 
 def sweep(root: Path, owners: Iterable[str]) -> None:
-    """Delete what a crash has left: folders that belong to none of `owners`, and drafts.
+    """Delete the leftovers of crashes: drafts, and folders that belong to none of `owners`.
 
-    Only old ones: a file is written before the row that names it, so a young one may belong to a run
-    whose row is not committed yet.
+    Recent files are kept: a file is written before the row that names it, so the row may not be committed yet.
     """
     known = {_folder_name(owner) for owner in owners}
     for folder in _folders(root):
@@ -231,7 +230,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _is_old(path: Path) -> bool:
-    # The machine's clock, not a test's: it gave the file its time.
+    # The time of the machine and not of a test's clock, because the file's time comes from the machine.
     try:
         return time.time() - path.lstat().st_mtime > LEFT_BEHIND
     except FileNotFoundError:

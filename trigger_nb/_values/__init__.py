@@ -1,8 +1,9 @@
-"""Values and errors to JSON and back, exact in value and type."""
+"""Codecs: values and errors to JSON and back, exact in value and type."""
 
 from .canonical import canonical, fingerprint_inputs
 from .codec import decode, encode, load
-from .errors import decode_error, encode_error, raised_error
+from .error_reading import decode_error, raised_error
+from .errors import encode_error
 from .placeholders import Redacted, Unstored
 from .preview import preview
 from .register import register_codec, register_error

@@ -1,4 +1,7 @@
-"""polars and pyarrow, as Arrow's stream format. Each library is imported when its first table is met."""
+"""Codecs for tables of polars and pyarrow, in Arrow's stream format.
+
+Each library is imported when its first table is written or read.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 from .tagged import TAG, Reader, Writer, add_finder, add_reader, add_type
 
 
-# Both without types: pyarrow has none, and tables are taken here as they come.
+# As `Any`: pyarrow has no type annotations, and the tables are not known in advance.
 def _polars() -> Any:
     return importlib.import_module("polars")
 
@@ -18,7 +21,9 @@ def _pyarrow() -> Any:
     return importlib.import_module("pyarrow")
 
 
-# -- polars
+# polars ------------------------------------------------------------------------------------------
+
+
 def _write_polars(writer: Writer, frame: Any) -> dict[str, Any]:
     pl = _polars()
 
@@ -33,7 +38,10 @@ def _write_polars(writer: Writer, frame: Any) -> dict[str, Any]:
         data = file.getvalue()
         back = pl.read_ipc_stream(io.BytesIO(data))
         exact = back.schema == frame.schema and back.equals(frame, null_equal=True)
-    except (Exception, pl.exceptions.PanicException) as error:  # a panic is no `Exception`
+    except (
+        Exception,
+        pl.exceptions.PanicException,
+    ) as error:  # `PanicException` does not derive from `Exception`
         writer.refuse(frame, f"Arrow cannot hold it: {error}")
     if not exact:
         writer.refuse(frame, "Arrow changes one of its columns; cast it to a plainer type")
@@ -41,7 +49,7 @@ def _write_polars(writer: Writer, frame: Any) -> dict[str, Any]:
 
 
 def _polars_identity(writer: Writer, frame: Any) -> dict[str, Any]:
-    """How values are split into chunks, and what lies under nulls and categories, does not count."""
+    """The parts of a frame that count for its identity: not its chunks, nor the data behind nulls and categories."""
     pl = _polars()
 
     plain = frame.rechunk().select(
@@ -83,14 +91,16 @@ def _read_polars_series(reader: Reader, data: dict[str, Any]) -> Any:
 
 
 def register_polars() -> None:
-    """Make polars' types known."""
+    """Register polars' types."""
     pl = _polars()
 
     add_type(pl.DataFrame, "polars.DataFrame", _write_polars_frame, _read_polars_frame)
     add_type(pl.Series, "polars.Series", _write_polars_series, _read_polars_series)
 
 
-# -- pyarrow
+# pyarrow -----------------------------------------------------------------------------------------
+
+
 def _write_stream(writer: Writer, value: Any, table: Any) -> dict[str, Any]:
     pa = _pyarrow()
 
@@ -167,7 +177,7 @@ def _read_array(reader: Reader, data: dict[str, Any]) -> Any:
 
 
 def register_pyarrow() -> None:
-    """Make pyarrow's types known."""
+    """Register pyarrow's types."""
     pa = _pyarrow()
 
     add_type(pa.Table, "pyarrow.Table", _write_arrow_table, _read_arrow_table)

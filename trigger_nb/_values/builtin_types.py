@@ -1,4 +1,4 @@
-"""JSON as it is, and Python's own types as JSON with tags."""
+"""Codecs for types of Python's standard library."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any, Final, cast
 from .json_text import dumps_sorted
 from .tagged import TAG, Key, Reader, Write, Writer, add_finder, add_reader, add_type
 
-# -- scalars
+# Scalars -----------------------------------------------------------------------------------------
 
-# The shortest limit that Python can be set to for digits of an int in text is 640.
+# Python can be configured to refuse integers of more than 640 decimal digits.
 _LONG_INT_BITS = 2000
 
 
@@ -97,7 +97,9 @@ def _read_slice(reader: Reader, data: dict[str, Any]) -> slice:
     return slice(*reader.items(data["v"]))
 
 
-# -- containers
+# Containers --------------------------------------------------------------------------------------
+
+
 def _write_list(writer: Writer, value: list[Any]) -> Any:
     return writer.items(value)
 
@@ -112,7 +114,7 @@ def _write_dict(writer: Writer, value: dict[Any, Any]) -> Any:
 def _pairs(writer: Writer, value: dict[Any, Any]) -> list[Any]:
     pairs: list[Any] = []
     for key, item in value.items():
-        # "~" after a step is JSONPath's word for the key itself.
+        # In JSONPath, "~" after a step means the key itself.
         step = key if type(key) is str else Key(_short(key))
         pairs.append([writer.at(Key(_short(key) + "~"), key), writer.at(step, item)])
     if writer.canonical:
@@ -180,7 +182,7 @@ def _write_ordered(writer: Writer, value: OrderedDict[Any, Any]) -> Any:
     ordered = dict(value)
     if not writer.canonical:
         return {TAG: "OrderedDict", "v": _pairs(writer, ordered)}
-    # Here order is part of the value, so it must survive the sorting.
+    # The order is part of the value, so it is kept in the canonical form, too.
     return {TAG: "OrderedDict", "v": [writer.items(pair) for pair in ordered.items()]}
 
 
@@ -217,17 +219,19 @@ def _read_defaultdict(reader: Reader, data: dict[str, Any]) -> defaultdict[Any, 
 
 def _refuse_attributes(writer: Writer, value: Any) -> None:
     if vars(value):
-        writer.refuse(value, "it has attributes of its own besides its items")
+        writer.refuse(value, "it has attributes besides its items")
 
 
-# -- dates and times
+# Dates and times ---------------------------------------------------------------------------------
+
+
 def _write_zone(writer: Writer, zone: tzinfo | None) -> Any:
     if zone is None:
         return None
     data = writer.at("tzinfo", zone)
-    # pytz has an object for each offset that a zone has ever had, and all are of the same name.
+    # pytz has one object for each offset that a zone ever had, all with the same name.
     if data[TAG] == "pytz.zone" and _read_pytz(Reader(None), data) is not zone:
-        writer.refuse(zone, "a time zone of pytz is not found again by its name; use zoneinfo.ZoneInfo")
+        writer.refuse(zone, "its name does not identify this time zone of pytz; use zoneinfo.ZoneInfo")
     return data
 
 
@@ -277,10 +281,12 @@ def _read_timezone(reader: Reader, data: dict[str, Any]) -> timezone:
     return timezone(offset) if data["name"] is None else timezone(offset, reader.read(data["name"]))
 
 
-# -- types of modules that are not imported for their sake
+# Types of modules that are imported only when needed ----------------------------------------------
+
+
 def _write_zoneinfo(writer: Writer, value: Any) -> Any:
     if value.key is None:
-        writer.refuse(value, "a time zone read from a file has no name to find it by")
+        writer.refuse(value, "a time zone that was read from a file has no name")
     return {TAG: "zone", "v": value.key}
 
 
@@ -300,7 +306,7 @@ def _read_pytz(reader: Reader, data: dict[str, Any]) -> tzinfo:
     return importlib.import_module("pytz").timezone(data["v"])
 
 
-# Their text says all that they are.
+# Types whose values can be rebuilt from their `str`.
 _TEXT_TYPES: Final = frozenset(
     {
         "decimal:Decimal",
@@ -333,7 +339,7 @@ def _find_text_type(cls: type[Any]) -> Write | None:
 
 def _read_text_type(reader: Reader, data: dict[str, Any]) -> Any:
     if data["of"] not in _TEXT_TYPES:
-        raise ValueError(f"{data['of']} is none of the types that are rebuilt from text")
+        raise ValueError(f"{data['of']} is not a type that is rebuilt from text")
     module, _, name = data["of"].partition(":")
     return getattr(importlib.import_module(module), name)(reader.read(data["v"]))
 
@@ -345,7 +351,7 @@ def _find_zone(cls: type[Any]) -> Write | None:
 
 
 def register() -> None:
-    """Make Python's own types known."""
+    """Register Python's types."""
     add_type(str, "str", _write_str, _read_str)
     add_type(int, "int", _write_int, _read_int)
     add_type(float, "float", _write_float, _read_float)

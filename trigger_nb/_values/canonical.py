@@ -1,4 +1,4 @@
-"""The canonical form of a value: equal values have equal forms, and only those."""
+"""Canonical texts of values, for comparison: values have the same text only if they are equal."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from .json_text import dumps_sorted, is_plain, plain_text
 from .tagged import Writer
 
 
-# -- identity
 def canonical(value: Any) -> str:
-    """A text that two values share when they count as the same for a run's identity (rule I1).
+    """The canonical text of a value, which is part of a run's identity (rule I1).
 
-    The order of keys and of sets does not count, types do: 1, 1.0 and True differ. A model counts
-    by the fields that were set, a table by its schema and values, a secret not at all.
-    Raises `NotStorableError` for a part that no codec can write.
+    The order of keys and of sets does not count. Types count: 1, 1.0 and True differ. A model counts by the fields
+    that were set, a table by its schema and values. Secrets do not count. Raises `NotStorableError` for a part
+    that no codec can write.
     """
     if is_plain(value):
         text = plain_text(value, dumps_sorted)
@@ -27,7 +26,7 @@ def canonical(value: Any) -> str:
 
 
 class _Digests:
-    """Takes the place of files where only their content counts."""
+    """Blobs that keep only a hash of each content."""
 
     def put(self, data: bytes) -> str:
         return hashlib.sha256(data).hexdigest()
@@ -37,12 +36,12 @@ class _Digests:
 
 
 def fingerprint_inputs(params: Any) -> str:
-    """A short text that changes when `params` does; "" when a part of them cannot be told."""
+    """A short text that changes when `params` changes; "" if no codec can write a part of it."""
     if type(params) is not tuple:
         return _fingerprint(params)
     args = cast("tuple[Any, ...]", params)
     if len(args) == 1 and type(args[0]) is int and -(2**63) < args[0] < 2**63:
-        return f"({args[0]})"  # a loop over numbers: the shortest way to the same text
+        return f"({args[0]})"  # the common case of a loop over numbers: a fast path to the same text
     items = list(args)
     text = plain_text(items, dumps_sorted) if is_plain(items) else None
     return _fingerprint(args) if text is None else _shortened(f"({text[1:-1]})")

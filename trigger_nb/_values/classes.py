@@ -1,7 +1,7 @@
-"""Instances of classes that people define: enums, named tuples, dataclasses, pydantic models, secrets.
+"""Codecs for enums, named tuples, dataclasses, pydantic models and secrets.
 
-They are written as the name of their class and the values of their fields, and read into the class
-of that name as it is now. No `__init__` is called: what an instance holds is put back as it was.
+An instance is written as the name of its class and the values of its fields. It is read into the current class of
+that name, without calling `__init__`: the stored values are set directly.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _find(cls: type[Any]) -> Write | None:
     if issubclass(cls, enum.Enum):
         return _write_enum
     if issubclass(cls, BaseException):
-        return None  # Also when it is a dataclass: an error has more to it than fields.
+        return None  # even if it is a dataclass: an error has more parts than its fields
     if issubclass(cls, tuple):
         return _write_namedtuple if hasattr(cast("object", cls), "_fields") else None
     if secret_kind(cls):
@@ -38,24 +38,26 @@ def _find(cls: type[Any]) -> Write | None:
 
 
 def _is_plain_object(cls: type[Any]) -> bool:
-    """Whether instances hold nothing but attributes: no base is a built-in container or a C class."""
+    """Whether instances have only attributes, because no base is a built-in container or another C class."""
     heap_type = 1 << 9
     return all(base is object or base.__flags__ & heap_type for base in cls.__mro__)
 
 
 def _pydantic(module: str, name: str) -> Any:
-    """A class of pydantic's, or one that nothing derives from where pydantic is not loaded."""
+    """A class of pydantic, or a class without subclasses if pydantic is not loaded."""
     return getattr(sys.modules.get(f"pydantic.{module}"), name, _Never)
 
 
 class _Never:
-    """Has no subclass."""
+    """A class without subclasses."""
 
 
 _URL_MODULES = frozenset({"pydantic.networks", "pydantic_core._pydantic_core"})
 
 
-# -- enums
+# Enums -------------------------------------------------------------------------------------------
+
+
 def _write_enum(writer: Writer, value: enum.Enum) -> Any:
     name = writer.class_of(value, enum.Enum)
     now = cast("type[enum.Enum]", find_class(name))
@@ -71,8 +73,8 @@ def _read_enum(reader: Reader, data: dict[str, Any]) -> Any:
     member = cls.__members__.get(data["v"])
     if member is None:
         raise ValueNotLoadedError(
-            f"a stored value is {type_name(cls)}.{data['v']}, and that enum no longer has such a member. "
-            "Put it back, or have the task run again."
+            f"a stored value is {type_name(cls)}.{data['v']}, but that enum no longer has such a member. "
+            "Restore the member, or run the task again."
         )
     return member
 
@@ -81,11 +83,13 @@ def _read_flag(reader: Reader, data: dict[str, Any]) -> Any:
     return load_class(data["of"], enum.Flag)(reader.read(data["v"]))
 
 
-# -- named tuples
+# Named tuples ------------------------------------------------------------------------------------
+
+
 def _write_namedtuple(writer: Writer, value: Any) -> Any:
     name = writer.class_of(value, tuple)
     if getattr(value, "__dict__", None):
-        writer.refuse(value, "it has attributes of its own besides its fields")
+        writer.refuse(value, "it has attributes besides its fields")
     return {TAG: "namedtuple", "of": name, "v": writer.fields(dict(zip(value._fields, value, strict=True)))}
 
 
@@ -100,12 +104,14 @@ def _read_namedtuple(reader: Reader, data: dict[str, Any]) -> Any:
 
 def _refuse_missing(cls: type[Any], names: list[str]) -> None:
     raise ValueNotLoadedError(
-        f"a stored value is of the class {type_name(cls)}, which since has the new "
-        f"field{'s'[: len(names) > 1]} {', '.join(names)}. Give each a default, or have the task run again."
+        f"a stored value is of the class {type_name(cls)}, which now has the new "
+        f"field{'s'[: len(names) > 1]} {', '.join(names)}. Give each a default, or run the task again."
     )
 
 
-# -- dataclasses
+# Dataclasses -------------------------------------------------------------------------------------
+
+
 def _write_dataclass(writer: Writer, value: Any) -> Any:
     name = writer.class_of(value)
     attributes = {field.name for field in dataclasses.fields(value)}
@@ -124,8 +130,8 @@ def _read_dataclass(reader: Reader, data: dict[str, Any]) -> Any:
     cls = load_class(data["of"])
     if not dataclasses.is_dataclass(cast("object", cls)):
         raise ValueNotLoadedError(
-            f"a stored value is of the class {type_name(cls)}, which no longer is a dataclass. "
-            "Define it as it was, or have the task run again."
+            f"a stored value is of the class {type_name(cls)}, which is no longer a dataclass. "
+            "Restore the earlier definition, or run the task again."
         )
     values = reader.fields(data["v"])
     fresh = object.__new__(cls)
@@ -146,7 +152,9 @@ def _read_dataclass(reader: Reader, data: dict[str, Any]) -> Any:
     return fresh
 
 
-# -- pydantic models
+# Pydantic models ---------------------------------------------------------------------------------
+
+
 def _write_model(writer: Writer, value: Any) -> Any:
     if writer.canonical:
         return _write_model_identity(writer, value)
@@ -172,7 +180,7 @@ def _write_model(writer: Writer, value: Any) -> Any:
 
 
 def _write_model_identity(writer: Writer, value: Any) -> Any:
-    """A model counts by the fields that were set, as the mapping it was made from (rule I1)."""
+    """The canonical form of a model: a mapping of the fields that were set (rule I1)."""
     if issubclass(type(value), _pydantic("root_model", "RootModel")):
         return writer.write(value.root)
     return writer.write({name: getattr(value, name) for name in value.model_fields_set})
@@ -187,7 +195,8 @@ def _model_class(writer: Writer, value: Any) -> Any:
     for cls in (generic["origin"], *generic["args"]):
         if not isinstance(cls, type) or find_class(class_name(cls)) is None:
             writer.refuse(
-                value, "a generic model is stored when it and its arguments are classes found by name"
+                value,
+                "a generic model can be stored only if it and its arguments are classes that can be found by name",
             )
         names.append(class_name(cls))
     return names
@@ -205,8 +214,7 @@ _shapes: WeakKeyDictionary[type[Any], str] = WeakKeyDictionary()
 
 
 def _shape(cls: Any) -> str:
-    """Tells whether a model class still accepts what it accepted: its fields and their constraints,
-    and the code of its validators."""
+    """A hash of a model's fields, constraints and validators, which tells whether it still accepts the same data."""
     shape = _shapes.get(cls)
     if shape is None:
         parts = [f"{name}: {field!r}" for name, field in cls.model_fields.items()]
@@ -227,8 +235,8 @@ def _read_model(reader: Reader, data: dict[str, Any]) -> Any:
     extra = reader.read(data["extra"]) if "extra" in data else None
     if data["shape"] != _shape(cls):
         return _validated(cls, {**values, **(extra or {})}, set(data["set"]))
-    # As pydantic's own copies and pickles do: running the validators again could change a value
-    # that one of them has made.
+    # Set directly, as pydantic does for copies and pickles. Running the validators again could change values
+    # that validators have made.
     fresh = object.__new__(cls)
     object.__setattr__(fresh, "__dict__", values)
     object.__setattr__(fresh, "__pydantic_fields_set__", set(reader.read(data["set"])))
@@ -239,11 +247,11 @@ def _read_model(reader: Reader, data: dict[str, Any]) -> Any:
 
 
 def _validated(cls: Any, values: dict[str, Any], given: set[str]) -> Any:
-    """What was stored, as an instance of a class that has changed since."""
+    """A stored model as an instance of its class, which has changed since."""
     import pydantic
 
     names = set(cls.model_fields)
-    # A default of then is not a value of now; a field that was there and is gone is dropped.
+    # Old defaults are left out, and so are fields that no longer exist.
     keep = cls.model_config.get("extra") == "allow"
     values = {name: item for name, item in values.items() if name in given and (keep or name in names)}
     secrets = {name: item for name, item in values.items() if isinstance(item, Redacted)}
@@ -252,14 +260,16 @@ def _validated(cls: Any, values: dict[str, Any], given: set[str]) -> Any:
         fresh = cls.model_validate({**values, **stand_ins}, by_name=True, by_alias=False)
     except pydantic.ValidationError as error:
         raise ValueNotLoadedError(
-            f"a stored value is of the class {type_name(cls)}, which has changed since and no longer accepts "
-            f"it:\n{error}\nThe value is still in the store: change the class, or have the task run again."
+            f"a stored value is of the class {type_name(cls)}, which has changed and no longer accepts "
+            f"it:\n{error}\nThe value is still in the store: change the class, or run the task again."
         ) from error
     fresh.__dict__.update(secrets)
     return fresh
 
 
-# -- pydantic's addresses
+# Pydantic's addresses ----------------------------------------------------------------------------
+
+
 def _is_url(cls: type[Any]) -> bool:
     return cls.__module__ in _URL_MODULES and cls.__name__.endswith(("Url", "Dsn"))
 
@@ -268,18 +278,22 @@ def _write_url(writer: Writer, value: Any) -> Any:
     cls: Any = kind_of(value)
     text = str(value)
     if cls(text) != value:
-        writer.refuse(value, "its text is not the whole of it")
+        writer.refuse(value, "its text does not contain the whole address")
     return {TAG: "url", "of": writer.class_of(value), "v": text}
 
 
 def _read_url(reader: Reader, data: dict[str, Any]) -> Any:
     cls = load_class(data["of"])
-    if not _is_url(cls):  # Only these may be called with what a row says.
-        raise ValueNotLoadedError(f"a stored value is said to be an address, and {type_name(cls)} is none")
+    if not _is_url(cls):  # no other class may be called with data from a row
+        raise ValueNotLoadedError(
+            f"a stored value is recorded as an address, but {type_name(cls)} is not a class of addresses"
+        )
     return cls(data["v"])
 
 
-# -- secrets and placeholders
+# Secrets and placeholders ------------------------------------------------------------------------
+
+
 def _write_secret(writer: Writer, value: Any) -> Any:
     if writer.canonical:
         return {TAG: "secret"}
@@ -297,14 +311,14 @@ def _read_secret(reader: Reader, data: Mapping[str, Any]) -> Redacted:
 
 
 def _refuse_unstored(writer: Writer, value: Unstored | UnstoredArgument) -> Any:
-    """As what it stands for was refused."""
+    """Refuse a placeholder for the same reason as the original value."""
     known = known_of(value)
-    reason = known.get("reason") or "it stands for a value that could not be stored itself"
+    reason = known.get("reason") or "it is a placeholder for a value that could not be stored"
     raise NotStorableError(writer.path, known["type"], reason)
 
 
 def register() -> None:
-    """Make the kinds of classes that people define known."""
+    """Register the codecs for user-defined classes."""
     add_finder(_find)
     add_reader("enum", _read_enum)
     add_reader("flag", _read_flag)

@@ -1,4 +1,4 @@
-"""Values and errors as data: what the engine asks of all codecs together."""
+"""Values as records hold them: writing, reading, and the registration of the built-in codecs."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from .. import _values
 from ..errors import NotStorableError, StoreError, ValueNotLoadedError
 from . import builtin_types, classes, errors
 from .error_parts import register_parts
+from .error_reading import read_error
 from .json_text import dumps, is_plain, loads, plain_text
 from .names import kind_of, type_name
 from .placeholders import Unstored
 from .register import register_numpy, register_pandas, register_polars, register_pyarrow
-from .signed_pickle import decode_signed
-from .tagged import Blobs, Encoded, Reader, Writer, add_late
+from .signed_pickle import decode_signed, encode_signed
+from .tagged import Blobs, Encoded, Reader, Writer, add_late, add_reader
+
+# The size in bytes above which a value's text is kept in a file beside the database.
+INLINE_LIMIT = 32_768
 
 
-# -- values
+# Writing -----------------------------------------------------------------------------------------
+
+
 def encode(value: Any, blobs: Blobs) -> Encoded:
-    """`value` as text, such that `decode` gives an equal value of the same type.
+    """The text of a value, from which `decode` makes an equal value of the same type.
 
     Raises `NotStorableError` with the path of the part that no codec can write.
     """
@@ -34,34 +39,64 @@ def encode(value: Any, blobs: Blobs) -> Encoded:
 
 
 def write_value(writer: Writer, value: Any, write: Callable[[Any], str]) -> str:
+    """The text of a value as JSON with tags; `write` makes the text."""
     try:
         return write(writer.write(value))
     except RecursionError:
         raise NotStorableError(writer.path, type_name(kind_of(value)), "nested too deep") from None
 
 
-def decode(form: str, data: Any, blobs: Blobs, returns: Any = None) -> Any:
-    """The value whose record has this `form` and this text, parsed.
+def dump(value: Any, blobs: Blobs, *, signed: bool = False) -> Encoded:
+    """The form and the JSON text of a value for its record. Raises `NotStorableError`."""
+    encoded = encode_signed(value, blobs) if signed else encode(value, blobs)
+    form, text = encoded
+    if len(text) <= INLINE_LIMIT:
+        return encoded
+    name = blobs.put(text.encode("ascii"))
+    return Encoded("file", json.dumps({"file": name, "form": form, "size": len(text)}))
 
-    A plain value is `data` itself. `returns` is a type that the value is then validated into,
-    unless it is an instance of it already or the type is none that pydantic can check.
+
+def dump_unstored(error: NotStorableError) -> Encoded:
+    """The entry in a record for a value that cannot be stored (S4)."""
+    return Encoded(
+        "unstored", json.dumps({"type": error.type_name, "path": error.path, "reason": error.reason})
+    )
+
+
+def dump_or_describe(value: Any, blobs: Blobs) -> tuple[str, Any]:
+    """The form and the parsed data of a value, or its description if it cannot be stored."""
+    try:
+        form, text = dump(value, blobs)
+    except NotStorableError as error:
+        form, text = dump_unstored(error)
+    return form, json.loads(text)
+
+
+# Reading -----------------------------------------------------------------------------------------
+
+
+def decode(form: str, data: Any, blobs: Blobs, returns: Any = None) -> Any:
+    """The value of a record with this `form` and this parsed text.
+
+    For a plain value, that is `data` itself. The value is then validated into the type `returns`, unless it is
+    an instance of this type already, or pydantic cannot check the type.
     """
     try:
         value = data if form == "" else _decode(form, data, blobs)
         return value if returns is None else _as_type(value, returns)
     except (StoreError, ValueNotLoadedError):
         raise
-    except Exception as error:  # also of a codec, or a class, of the user's
+    except Exception as error:  # codecs and classes of the user may raise anything
         raise ValueNotLoadedError(
             f"a stored value cannot be rebuilt here: {type(error).__name__}: {error}. It is still in the "
-            "store; where its libraries and classes are as they were, it can be read."
+            "store and can be read with the libraries and classes that it was written with."
         ) from error
 
 
 def load(form: str, data: Any, blobs: Blobs, returns: Any = None) -> Any:
-    """As `decode`, also of a value whose text lies in a file (form "file").
+    """Like `decode`, but also reads a value whose text is in a file (form "file").
 
-    Raises `ValueNotLoadedError` and `StoreError`, whatever keeps the value from being read.
+    Raises `ValueNotLoadedError` or `StoreError` if the value cannot be read, for any reason.
     """
     if form == "file":
         try:
@@ -69,7 +104,7 @@ def load(form: str, data: Any, blobs: Blobs, returns: Any = None) -> Any:
             data = loads(blobs.get(name).decode("ascii"))
         except (LookupError, TypeError, ValueError, RecursionError) as error:
             raise ValueNotLoadedError(
-                f"its record says that it lies in a file, and is damaged: {error}"
+                f"the text of a stored value is in a file, and the file or the record is damaged: {error}"
             ) from None
     return decode(form, data, blobs, returns)
 
@@ -95,10 +130,10 @@ def _as_type(value: Any, returns: Any) -> Any:
         typed = _adapter(returns).validate_python(value)
     except pydantic.ValidationError as error:
         raise ValueNotLoadedError(
-            f"a task's result does not fit the type that it is said to return, {returns!r}:\n{error}\n"
-            "The result is kept: correct the type, and this task is replayed with it."
+            f"a task's result does not fit the declared return type {returns!r}:\n{error}\n"
+            "The result is kept: correct the type, and the task is replayed with it."
         ) from error
-    # For Iterable[...] pydantic makes an iterator, which can be read once.
+    # For Iterable[...], pydantic returns an iterator that can be read only once.
     return value if type(typed).__name__ == "ValidatorIterator" else typed
 
 
@@ -120,8 +155,8 @@ def _adapter(returns: Any) -> Any:
 def _cached_adapter(returns: Any) -> Any:
     import pydantic
 
-    # A class that pydantic does not know: being an instance of it will do. What it cannot make out
-    # at all, such as a name that is not defined, types nothing.
+    # For a class that pydantic does not know, an instance check is enough. A type that pydantic cannot
+    # resolve, such as an undefined name, accepts any value.
     for config in (None, pydantic.ConfigDict(arbitrary_types_allowed=True)):
         with contextlib.suppress(pydantic.PydanticUserError, pydantic.PydanticUndefinedAnnotation):
             adapter = pydantic.TypeAdapter[Any](returns, config=config)
@@ -131,46 +166,11 @@ def _cached_adapter(returns: Any) -> Any:
 
 
 builtin_types.register()
-
 classes.register()
-
 errors.register()
-
+add_reader("error", lambda reader, data: read_error(data["v"]))
 register_parts()
-
 add_late("numpy", register_numpy)
-
 add_late("pandas", register_pandas)
-
 add_late("polars", register_polars)
-
 add_late("pyarrow", register_pyarrow)
-
-# A longer value text lies in a file beside the database, in bytes.
-INLINE_LIMIT = 32_768
-
-
-def dump(value: Any, blobs: Blobs, *, signed: bool = False) -> Encoded:
-    """A value as a record holds it: a form and its JSON text. Raises `NotStorableError`."""
-    encoded = _values.encode_signed(value, blobs) if signed else _values.encode(value, blobs)
-    form, text = encoded
-    if len(text) <= INLINE_LIMIT:
-        return encoded
-    name = blobs.put(text.encode("ascii"))
-    return Encoded("file", json.dumps({"file": name, "form": form, "size": len(text)}))
-
-
-def dump_unstored(error: NotStorableError) -> Encoded:
-    """What a record holds of a value that cannot be kept (S4)."""
-    return Encoded(
-        "unstored", json.dumps({"type": error.type_name, "path": error.path, "reason": error.reason})
-    )
-
-
-def dump_or_describe(value: Any, blobs: Blobs) -> tuple[str, Any]:
-    """Form and parsed data of a value, or a description of it where it cannot be kept."""
-    try:
-        form, text = dump(value, blobs)
-    except NotStorableError as error:
-        form, text = dump_unstored(error)
-    return form, json.loads(text)

@@ -1,4 +1,4 @@
-"""Stored forms of other libraries' errors: httpx, requests, githubkit, pydantic."""
+"""Codecs for the errors of httpx, requests, githubkit and pydantic."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def _write_httpx_request(writer: Writer, request: Any) -> Any:
 def _read_httpx_request(reader: Reader, data: dict[str, Any]) -> Any:
     httpx = sys.modules["httpx"]
     headers = [tuple(item) for item in data["headers"]]
-    # The body was not kept; a stream that was not read says so when it is asked for.
+    # The body is not stored. An unread stream raises an error when its content is requested.
     return httpx.Request(data["method"], data["url"], headers=headers, stream=httpx.ByteStream(b""))
 
 
-# They describe the body as it was sent, and what is kept is the body as it was read.
+# These headers describe the body as it was sent, but the decoded body is stored.
 _TRANSFER_HEADERS: Final = frozenset({"content-encoding", "transfer-encoding"})
 
 
 def _write_httpx_response(writer: Writer, response: Any) -> Any:
     try:
         body = secrets.hide_in_bytes(response.content)
-    except Exception:  # ResponseNotRead: a streamed one
+    except Exception:  # ResponseNotRead, for a stream
         body = None
     try:
         elapsed = response.elapsed.total_seconds()
@@ -67,7 +67,7 @@ def _read_httpx_response(reader: Reader, data: dict[str, Any]) -> Any:
     response = httpx.Response(
         data["status"],
         headers=[tuple(item) for item in data["headers"] if item[0].lower() not in _TRANSFER_HEADERS],
-        # A body that was not kept is one that was not read: asking for it is an error, not "".
+        # A body that was not stored counts as unread: requesting it is an error and does not return "".
         **({"stream": httpx.ByteStream(b"")} if body is None else {"content": body}),
         request=reader.read(data["request"]),
         extensions={"reason_phrase": data["reason"].encode(), "http_version": data["http"].encode()},
@@ -82,7 +82,7 @@ def _write_githubkit_response(writer: Writer, response: Any) -> Any:
 
 
 def _read_githubkit_response(reader: Reader, data: dict[str, Any]) -> Any:
-    # Its errors hold the answer in a wrapper of githubkit's own, which can also parse it into a model.
+    # githubkit's errors hold the response in a wrapper, which can also parse it into a model.
     return sys.modules["githubkit.response"].Response(reader.read(data["response"]), Any)
 
 
@@ -106,7 +106,7 @@ def _read_requests_request(reader: Reader, data: dict[str, Any]) -> Any:
 
 
 def _write_requests_response(writer: Writer, response: Any) -> Any:
-    # Asking for the content of a streamed response would read it from the network.
+    # Accessing the content of a streamed response would read it from the network.
     read = getattr(response, "_content_consumed", False)
     body = secrets.hide_in_bytes(response.content) if read else None
     return {
@@ -136,7 +136,9 @@ def _read_requests_response(reader: Reader, data: dict[str, Any]) -> Any:
     return response
 
 
-# -- pydantic's ValidationError, an object of its own core
+# pydantic's ValidationError, which is defined in its compiled core ---------------------------------
+
+
 def _validation_error_to_data(error: Any) -> Any:
     details = [
         {name: detail[name] for name in ("type", "loc", "msg", "input", "ctx") if name in detail}
@@ -148,7 +150,7 @@ def _validation_error_to_data(error: Any) -> Any:
 
 
 class _Input:
-    """What was validated, which can be any object; it is kept as well as can be."""
+    """The validated input, which can be any object. An input that cannot be stored becomes a placeholder."""
 
     def __init__(self, value: Any) -> None:
         self.value = value

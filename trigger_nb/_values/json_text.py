@@ -1,4 +1,4 @@
-"""JSON text: writing and reading it, and which values are plain JSON."""
+"""Functions that write and read JSON text, and recognize plain JSON values."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import Any, Final, NoReturn, cast
 from .tagged import MAX_DEPTH
 
 
-# -- text
 def _refuse_in_json(value: object) -> NoReturn:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def make_dumps(*, sort_keys: bool = False) -> Callable[[Any], str]:
     """A function that writes JSON as compact ASCII and raises `ValueError` for NaN and infinities."""
-    # `JSONEncoder.encode` builds its C encoder anew at each call, which costs more than encoding
-    # a small result. One encoder can be kept, because `markers=None` leaves it without state.
+    # `JSONEncoder.encode` builds a C encoder at each call, which takes longer than encoding a small result. With
+    # `markers=None`, an encoder has no state and can be reused.
     c_make_encoder: Any = getattr(json.encoder, "c_make_encoder", None)
     if c_make_encoder is None:  # not CPython
         return json.JSONEncoder(
@@ -41,11 +40,10 @@ loads = json.JSONDecoder().decode
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
-# -- plain JSON: the hot path
 def is_plain(value: Any, depth: int = 0) -> bool:
-    """Whether `value` is made of JSON's own types, exactly: no subclass, no key but text.
+    """Whether `value` consists of exactly JSON's types, without subclasses, and all keys are text.
 
-    What is plain may still hold a float or text that JSON cannot tell, see `plain_text`.
+    A plain value may still contain a float or a text that JSON cannot represent, see `plain_text`.
     """
     kind = cast("type[Any]", type(value))
     if kind is dict:
@@ -66,7 +64,7 @@ def is_plain(value: Any, depth: int = 0) -> bool:
 
 
 def plain_text(value: Any, write: Callable[[Any], str] = dumps) -> str | None:
-    """The JSON text of a plain value, or None when it would be read as another value."""
+    """The JSON text of a plain value; None if reading the text would give another value."""
     try:
         text = write(value)
     except (ValueError, RecursionError):  # NaN, infinity; an int too long for text; too deep

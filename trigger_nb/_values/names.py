@@ -1,4 +1,4 @@
-"""Classes by name: how stored data names them, and how they are found again without an import."""
+"""Names of classes in stored data, and the classes that have these names."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ from typing import Any, cast
 from ..errors import ValueNotLoadedError
 
 
-# -- names of classes
 def kind_of(value: object) -> type[Any]:
-    """`type(value)`, which to a type checker is partly unknown when `value` is Any."""
+    """`type(value)`, fully typed even if `value` is `Any`."""
     return type(value)
 
 
 def type_name(cls: type[Any]) -> str:
-    """The full name of a class as people write it: `httpx.Client`, `dict`."""
+    """The full name of a class for messages: `httpx.Client`, `dict`."""
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def class_name(cls: type[Any]) -> str:
-    """The name a class is looked up by: `module:qualname`."""
+    """The name by which a class is looked up: `module:qualname`."""
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
 def find_class(name: str) -> type[Any] | None:
-    """The class of that `module:qualname` as it is now, or None. Nothing is imported for it."""
+    """The current class `module:qualname`, or None. Imports nothing."""
     module, _, qualname = name.partition(":")
     found = _find(module, qualname)
     if found is None and module.startswith("trigger_nb."):
-        # Older stores name the file that a public class of ours stood in. It says `trigger_nb` now.
+        # Older stores have the module in which a public class of ours was defined, newer ones `trigger_nb`.
         found = _find("trigger_nb", qualname)
     return found
 
@@ -48,7 +47,7 @@ def _find(module: str, qualname: str) -> type[Any] | None:
 
 
 def load_class(name: str, base: type[Any] = object) -> type[Any]:
-    """The class of that `module:qualname`; `ValueNotLoadedError` says what to define first."""
+    """The class `module:qualname`. Raises `ValueNotLoadedError` if it is not loaded or does not derive from `base`."""
     cls = find_class(name)
     module, _, qualname = name.partition(":")
     if cls is None:
@@ -63,14 +62,14 @@ def load_class(name: str, base: type[Any] = object) -> type[Any]:
         )
     if not issubclass(cls, base):
         raise ValueNotLoadedError(
-            f"a stored value is of the class {module}.{qualname}, which no longer is a kind of "
-            f"{type_name(base)}. Define it as it was, or have the task run again."
+            f"a stored value is of the class {module}.{qualname}, which no longer derives from "
+            f"{type_name(base)}. Restore the earlier definition, or run the task again."
         )
     return cls
 
 
 def attributes_of(value: object) -> dict[str, Any]:
-    """What is set on an instance itself, in its `__dict__` and its slots, less cached properties."""
+    """The attributes of an instance, in its `__dict__` and its slots, without cached properties."""
     cls = type(value)
     state = {
         name: item
@@ -87,12 +86,12 @@ def attributes_of(value: object) -> dict[str, Any]:
             try:
                 state[name] = object.__getattribute__(value, name)
             except AttributeError:
-                continue  # a slot that was never set
+                continue  # the slot was never set
     return state
 
 
 def secret_kind(cls: type[Any]) -> str:
-    """The name of the kind of secret that instances of `cls` are, or ""."""
+    """The name of the pydantic secret type that `cls` is or derives from, or ""."""
     for base in cls.__mro__:
         if base.__module__ == "pydantic.types" and base.__name__ in {"SecretStr", "SecretBytes", "Secret"}:
             return base.__name__

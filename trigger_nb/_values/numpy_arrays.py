@@ -1,4 +1,7 @@
-"""NumPy arrays and scalars, as `.npy` without pickle. Imported when the first one is met."""
+"""Codecs for NumPy arrays and scalars, as `.npy` without pickle.
+
+This module is imported when the first of them is written or read.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,14 @@ def _write_array(writer: Writer, value: np.ndarray[Any, Any]) -> Any:
 def _npy(writer: Writer, value: np.ndarray[Any, Any]) -> bytes:
     _check_dtype(writer, value)
     if writer.canonical:
-        value = np.ascontiguousarray(value)  # How it lies in memory does not count.
+        value = np.ascontiguousarray(value)  # the memory layout does not count
     file = io.BytesIO()
     np.lib.format.write_array(file, value, version=None, allow_pickle=False)
     return file.getvalue()
 
 
 def _check_dtype(writer: Writer, value: np.ndarray[Any, Any] | np.generic) -> None:
-    """`.npy` describes a dtype by text, which some dtypes do not survive."""
+    """Refuse a dtype that `.npy`, which stores dtypes as text, cannot represent exactly."""
     dtype = value.dtype
     try:
         same = np.lib.format.descr_to_dtype(np.lib.format.dtype_to_descr(dtype)) == dtype
@@ -56,7 +59,7 @@ def _write_scalar(writer: Writer, value: np.generic) -> Any:
         if type(value) is not np.void:
             writer.refuse(value, "convert it to a plain structured scalar or a tuple")
         return {TAG: "numpy.void", **writer.data(_npy(writer, np.asarray(value)))}
-    # Two types can share one dtype text: long and long long, where both have 64 bits.
+    # Two types can have the same dtype text, such as long and long long if both have 64 bits.
     return {TAG: "numpy.scalar", "of": type(value).__name__, "dtype": dtype.str, "v": value.tobytes().hex()}
 
 
@@ -94,7 +97,7 @@ def _find(cls: type[Any]) -> Write | None:
 
 
 def register() -> None:
-    """Make NumPy's types known."""
+    """Register NumPy's types."""
     add_type(np.ndarray, "numpy.array", _write_array, _read_array)
     add_reader("numpy.objects", _read_objects)
     add_reader("numpy.scalar", _read_scalar)

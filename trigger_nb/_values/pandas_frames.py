@@ -1,9 +1,10 @@
-"""pandas: frames, series, indexes and their scalars. Imported when the first one is met.
+"""Codecs for pandas frames, series, indexes and scalars.
 
-Each column is taken apart by its dtype into NumPy arrays and plain data, and put together again.
-Arrow would be shorter and loses what notebooks are full of: mixed object columns, lists and dicts
-in cells, frequencies, tuples as names. What has been written is read back and compared before it
-is accepted, so an exotic dtype is refused and never changed.
+Each column is written as NumPy arrays and plain data, depending on its dtype. Arrow would need less code, but loses
+common things: mixed object columns, lists and dicts in cells, frequencies, tuples as names. Written data is read
+back and compared, so an exotic dtype is refused and never changed.
+
+This module is imported when the first of these values is written or read.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import numpy as np
 from .names import kind_of
 from .tagged import TAG, Key, Reader, Writer, add_type
 
-# Without types: pandas has few, and tables are taken here as they come.
+# As `Any`: pandas has few type annotations, and the tables are not known in advance.
 pd: Any = importlib.import_module("pandas")
-_DENSIFY = "pandas keeps it in a way that cannot be restored exactly; convert it with .astype(...)"
+_DENSIFY = "its pandas dtype cannot be restored exactly; convert it with .astype(...)"
 
 
 class _Pack:
-    """Holds the many buffers of one table, so that they become one file."""
+    """Blobs that join the many buffers of one table, so that they become one file."""
 
     def __init__(self, data: bytes = b"") -> None:
         self._data = memoryview(data)
@@ -49,11 +50,11 @@ def _table(
     read: Callable[[Reader, dict[str, Any]], Any],
     same: Callable[[Any, Any], bool],
 ) -> tuple[Callable[[Writer, Any], Any], Callable[[Reader, dict[str, Any]], Any]]:
-    """`write` and `read` with one file for all buffers, and a check that they fit each other."""
+    """`write` and `read`, extended by one file for all buffers and by a check of the written data."""
 
     def write_packed(writer: Writer, value: Any) -> Any:
         outer = writer.blobs
-        if outer is None:  # inside an error, where nothing large is kept
+        if outer is None:  # inside an error, which has no files
             return _checked(writer, value, write(writer, value), None)
         pack = _Pack()
         writer.blobs = pack
@@ -83,7 +84,9 @@ def _table(
     return write_packed, read_packed
 
 
-# -- arrays: the values of a column or an index
+# Arrays, which are the values of a column or an index ----------------------------------------------
+
+
 _MASKED = {f"{kind}Dtype" for kind in ("Boolean", "Float32", "Float64")} | {
     f"{sign}Int{bits}Dtype" for sign in ("", "U") for bits in (8, 16, 32, 64)
 }
@@ -110,7 +113,9 @@ def _write_array(writer: Writer, array: Any) -> dict[str, Any]:
         instants = pd.DatetimeIndex(array).tz_convert("UTC").tz_localize(None)
         return {"kind": "zoned", "v": writer.write(instants.to_numpy()), "tz": writer.at("tz", dtype.tz)}
     if isinstance(dtype, pd.PeriodDtype):
-        freq = dtype.name[len("period[") : -1]  # `freq.freqstr` is an offset's name, "ME" instead of "M"
+        freq = dtype.name[
+            len("period[") : -1
+        ]  # not `freq.freqstr`, which names the offset: "ME" instead of "M"
         return {"kind": "period", "v": writer.write(np.asarray(array.asi8)), "freq": freq}
     if isinstance(dtype, pd.IntervalDtype):
         sides = [_write_index(writer, pd.Index(array.left)), _write_index(writer, pd.Index(array.right))]
@@ -177,7 +182,9 @@ _ARRAYS: dict[str, Callable[[Reader, dict[str, Any]], Any]] = {
 }
 
 
-# -- indexes
+# Indexes -----------------------------------------------------------------------------------------
+
+
 def _write_index(writer: Writer, index: Any) -> dict[str, Any]:
     data: dict[str, Any] = {TAG: "pandas.Index", "names": writer.items(index.names)}
     if isinstance(index, pd.RangeIndex):
@@ -203,7 +210,7 @@ def _read_index(reader: Reader, data: dict[str, Any]) -> Any:
         index.sortorder = data["sortorder"]
         return index
     array = _read_array(reader, data["v"])
-    # The dtype is given so that nothing is inferred, and tuples stay tuples.
+    # With the dtype, pandas infers nothing and tuples stay tuples.
     index = pd.Index(array, dtype=array.dtype, name=names[0], tupleize_cols=False)
     if "freq" in data:
         index.freq = data["freq"]
@@ -216,13 +223,15 @@ def _same_index(left: Any, right: Any) -> bool:
     return getattr(left, "freq", None) == getattr(right, "freq", None)
 
 
-# -- series and frames
+# Series and frames -------------------------------------------------------------------------------
+
+
 def _step(label: object) -> str | Key:
     return label if isinstance(label, str) else Key(repr(label)[:40])
 
 
 def _write_about(writer: Writer, value: Any) -> dict[str, Any]:
-    """What is kept of a table besides its values. None of it counts for identity."""
+    """The attributes and flags of a table, which do not count for its identity."""
     if writer.canonical:
         return {}
     data: dict[str, Any] = {}
@@ -289,7 +298,7 @@ def _read_frame(reader: Reader, data: dict[str, Any]) -> Any:
 
 
 def _same_values(left: Any, right: Any) -> bool:
-    # Object columns went through the codec value by value, and `equals` cannot compare all they hold.
+    # Object columns were written value by value, and `equals` cannot compare all objects.
     return left.dtype == right.dtype and (left.dtype == object or left.equals(right))
 
 
@@ -305,7 +314,9 @@ def _same_frame(left: Any, right: Any) -> bool:
     )
 
 
-# -- scalars
+# Scalars -----------------------------------------------------------------------------------------
+
+
 def _write_timestamp(writer: Writer, value: Any) -> Any:
     data = {
         TAG: "pandas.Timestamp",
@@ -355,7 +366,7 @@ def _read_interval_scalar(reader: Reader, data: dict[str, Any]) -> Any:
 
 
 def register() -> None:
-    """Make pandas' types known."""
+    """Register pandas' types."""
     add_type(pd.DataFrame, "pandas.DataFrame", *_table(_write_frame, _read_frame, _same_frame))
     add_type(pd.Series, "pandas.Series", *_table(_write_series, _read_series, _same_series))
     write_index, read_index = _table(_write_index, _read_index, _same_index)

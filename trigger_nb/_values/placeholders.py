@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from ..errors import RedactedError, ValueNotStoredError
 
 
-# -- what stands in for a value that is not there
 class _Absence(NamedTuple):
-    """What a placeholder knows about the value that it stands for."""
+    """The error and the texts of a placeholder."""
 
     error: type[Exception]
     message: str
@@ -22,7 +21,7 @@ def _use(self: Any, *_: object, **__: object) -> Any:
 
 
 class Placeholder:
-    """Can be passed on, copied, compared by `is` and shown; any other use raises an error that says why."""
+    """A stand-in for a value. It can be passed on, copied, compared by `is` and shown; any other use raises."""
 
     __slots__ = ("__weakref__", "_absence")
 
@@ -42,7 +41,7 @@ class Placeholder:
     def __getattr__(self, name: str) -> Any:
         _use(self)
 
-    if not TYPE_CHECKING:  # To a type checker they would be overrides of the wrong signature.
+    if not TYPE_CHECKING:  # for a type checker, these would be overrides with wrong signatures
         __setattr__ = __delattr__ = __call__ = __getitem__ = __setitem__ = __delitem__ = _use
         __iter__ = __next__ = __reversed__ = __contains__ = __len__ = __length_hint__ = _use
         __enter__ = __exit__ = __aiter__ = __anext__ = __aenter__ = __aexit__ = _use
@@ -58,10 +57,10 @@ class Placeholder:
 
 
 class Unstored(Placeholder):
-    """Stands for a result that could not be kept (rule S4).
+    """A placeholder for a result that could not be stored (rule S4).
 
-    Ignoring it is safe, using it raises `ValueNotStoredError`. `task` says whose result it is, `type`
-    is the type that no codec could write, and `path` where in the result it was.
+    Using it raises `ValueNotStoredError`. `task` is the task with the result, `type` the type that no codec could
+    write, and `path` its place in the result.
     """
 
     __slots__ = ("_known",)
@@ -72,24 +71,26 @@ class Unstored(Placeholder):
         what = f"{path} is a {type}" + (f" ({reason})" if reason else "")
         super().__init__(
             ValueNotStoredError,
-            f"the result{of} is used, but it could not be kept: {what}. The task is done and does not run "
-            "again by itself. Return plain data from it, or register_codec() for that type, then rerun "
-            "it; or give it repeatable=True, to have it run again whenever its value is needed.",
+            f"the result{of} is used, but it could not be stored: {what}. The task is completed, so it does not run "
+            "again by itself. Return plain data from it, or call register_codec() for that type, then rerun "
+            "it. With repeatable=True, the task runs again whenever its value is needed.",
             f"<not stored{of}: {what}>",
         )
 
 
 class UnstoredArgument(Placeholder):
-    """Stands for an argument of an error that could not be kept: like `Unstored`, but it shows itself
-    as the argument did, so that the error's text is what it was."""
+    """A placeholder for an argument of an error that could not be stored.
+
+    Unlike `Unstored`, it has the `repr` and `str` of the argument, so that the text of the error stays the same.
+    """
 
     __slots__ = ("_known",)
 
     def __init__(self, type: str, shown: str, text: str) -> None:
         super().__init__(
             ValueNotStoredError,
-            f"an argument of a stored error is used, but it could not be kept: it was a {type}. "
-            "Give the error plain data, or register_codec() or register_error() for it.",
+            f"an argument of a stored error is used, but it could not be stored: it was a {type}. "
+            "Give the error plain data, or call register_codec() or register_error() for it.",
             shown,
         )
         object.__setattr__(self, "_known", {"type": type, "shown": shown, "text": text})
@@ -102,19 +103,19 @@ class UnstoredArgument(Placeholder):
 
 
 def known_of(value: Unstored | UnstoredArgument) -> dict[str, str]:
-    """What a placeholder was made from."""
+    """The data from which a placeholder was made."""
     return object.__getattribute__(value, "_known")
 
 
 class Redacted(Placeholder):
-    """What a secret comes back as (rule S8): its text was never written."""
+    """A placeholder for a secret (rule S8), whose text is never stored."""
 
     __slots__ = ("_kind",)
 
     def __init__(self, kind: str = "SecretStr") -> None:
         super().__init__(
             RedactedError,
-            f"a {kind} is used that came from a stored result, and secrets are never stored. Read the secret "
+            f"a {kind} from a stored result is used, but secrets are never stored. Read the secret "
             "(from the environment, a vault or the kernel) inside the task that needs it.",
             f"<redacted {kind}>",
         )

@@ -1,4 +1,4 @@
-"""A small picture of any value, for the eye."""
+"""Previews: short, plain JSON versions of any value, for display."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _MAX_TEXT = 500
 
 
 def preview(value: Any, limit: int = 2000) -> Any:
-    """A picture of `value` in plain JSON, of about `limit` characters at most. It never raises.
+    """A preview of `value` in plain JSON, of about `limit` characters at most. Never raises.
 
-    What is cut off leaves a note; secrets are hidden; a table is told by its shape and columns.
+    Notes replace the parts that are cut off. Secrets are hidden. A table is shown by its shape and columns.
     """
     try:
-        return _Picture(limit).of(value, 0)
+        return _Preview(limit).of(value, 0)
     except Exception:
         return f"<{type_name(kind_of(value))}>"
 
 
-class _Picture:
+class _Preview:
     def __init__(self, limit: int) -> None:
         self._left = limit
 
@@ -41,7 +41,7 @@ class _Picture:
             self._left -= 5
             return value
         if kind is int:
-            if -(2**63) < value < 2**63:  # A longer one may be too long for text.
+            if -(2**63) < value < 2**63:  # a longer one may be too long for text
                 self._left -= 8
                 return value
             return self._text(f"<an int of {value.bit_length()} bits>")
@@ -98,7 +98,7 @@ class _Picture:
         return shown
 
     def _text(self, text: str) -> str:
-        text = secrets.hide(text)  # before it is cut: a part of one is too much, too
+        text = secrets.hide(text)  # before the text is cut, because a part of a secret must not remain either
         room = max(min(_MAX_TEXT, self._left), 20)
         self._left -= min(len(text), room) + 2
         return text if len(text) <= room else f"{text[:room]}… ({len(text):,} characters)"
@@ -137,12 +137,12 @@ def _text_of(value: Any, kind: type[Any]) -> str:
 
 
 def _table_text(value: Any, kind: type[Any]) -> str:
-    """Shape and columns of what is too large to be shown itself."""
+    """The shape and columns of a table or array; "" for other values."""
     library = kind.__module__.partition(".")[0]
     if library not in {"numpy", "pandas", "polars", "pyarrow"}:
         return ""
     shape = getattr(value, "shape", None)
-    if not shape:  # a scalar, or a type of theirs that has none
+    if not shape:  # a scalar, or another type of the library
         return ""
     sizes = " × ".join(f"{size:,}" for size in shape)
     columns = ", ".join(_columns(value, library))

@@ -1,8 +1,7 @@
-"""Pickles, for the tasks that ask for them (`codec="pickle"`), and only with this user's signature.
+"""Signed pickles, for tasks with `codec="pickle"`.
 
-Loading a pickle runs whatever code it names. So each one is signed with a key that is kept outside
-the store: what somebody else put into the store, or a store that somebody else handed over, is
-refused before a byte of it is read.
+Loading a pickle can run any code. So each pickle is signed with a key outside the store, and a pickle without a
+valid signature, such as one that another person added to the store, is refused without being loaded.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ _DOMAIN = b"trigger_nb signed pickle 1\0"
 
 
 def encode_signed(value: Any, blobs: Blobs) -> Encoded:
-    """`value` as a pickle signed with this user's key.
+    """A value as a pickle that is signed with this user's key.
 
-    Raises `NotStorableError` when it cannot be pickled, `InvalidOptionError` when cloudpickle is
-    not installed.
+    Raises `NotStorableError` if the value cannot be pickled, and `InvalidOptionError` if cloudpickle is not
+    installed.
     """
     _cloudpickle()
     try:
@@ -39,14 +38,13 @@ def encode_signed(value: Any, blobs: Blobs) -> Encoded:
 
 
 def decode_signed(data: dict[str, Any], blobs: Blobs) -> Any:
-    """The value of a signed pickle; `BadSignatureError` unless this user's key signed it."""
+    """The value of a signed pickle. Raises `BadSignatureError` unless this user's key signed it."""
     pickled = Reader(blobs).data(data["pickle"])
     if not hmac.compare_digest(_sign(pickled).encode(), str(data["signature"]).encode()):
         raise BadSignatureError(
             "a value that was stored as a pickle was not signed with this user's key, so it is not loaded: "
-            f"loading a pickle can run any code. The key is {key_file()}; where the value was written with "
-            "another key that you trust, name that key's file in TRIGGER_NB_KEY_FILE. Otherwise have the "
-            "task run again."
+            f"loading a pickle can run any code. The key is {key_file()}. If the value was written with another key "
+            "that you trust, set TRIGGER_NB_KEY_FILE to that key's file. Otherwise run the task again."
         )
     cloudpickle = _cloudpickle()
     try:
@@ -54,7 +52,7 @@ def decode_signed(data: dict[str, Any], blobs: Blobs) -> Any:
     except Exception as error:
         raise ValueNotLoadedError(
             f"a value that was stored as a pickle cannot be loaded here: {type(error).__name__}: {error}. "
-            "It is still in the store: load the modules and classes that it needs, then run this cell again."
+            "It is still in the store: import or define the classes that it needs, then run this cell again."
         ) from error
 
 
@@ -73,7 +71,7 @@ def _sign(data: bytes) -> str:
 
 
 def key_file() -> Path:
-    """Where this user's key is: `TRIGGER_NB_KEY_FILE`, else in the user's data folder."""
+    """The file of this user's key: `TRIGGER_NB_KEY_FILE`, or a file in the user's data folder."""
     named = os.environ.get("TRIGGER_NB_KEY_FILE")
     if named:
         return Path(named).expanduser()
@@ -98,7 +96,9 @@ def _key() -> bytes:
             f"Make it private: chmod 600 {file}"
         )
     if len(key) < 32:
-        raise BadSignatureError(f"the key {file} is shorter than 32 bytes; remove it to have a new one made")
+        raise BadSignatureError(
+            f"the key {file} is shorter than 32 bytes. Delete it, and a new key is created"
+        )
     return key
 
 
@@ -107,13 +107,13 @@ def _make_key(file: Path) -> bytes:
 
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = secrets.token_bytes(32)
-    # Whole under another name first: another kernel must never read half a key.
+    # Written under another name first, because another kernel must never read half a key.
     fresh = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
         stream.write(key)
     try:
         os.link(fresh, file)
-    except FileExistsError:  # Another kernel was first.
+    except FileExistsError:  # another kernel was first
         return file.read_bytes()
     finally:
         fresh.unlink()

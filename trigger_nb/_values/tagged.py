@@ -1,8 +1,8 @@
-"""What a codec is: how a value becomes JSON with tags, and what stands in for one that cannot.
+"""JSON with tags: the writer, the reader, and the registry of codecs.
 
-A value of another type than JSON's own is an object with the key "$", which names the type:
-`{"$": "tuple", "v": [1, 2]}`. Each type brings a function that writes it and one that reads it;
-both are found here, by the value's exact type and by the tag.
+A value of a type that JSON lacks is an object with the key "$", which names the type: `{"$": "tuple", "v": [1, 2]}`.
+Each type has a function that writes its values, found by the exact type of a value, and a function that reads
+them, found by the tag.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from ..errors import CorruptRecordError, NotStorableError, ValueNotLoadedError
 from .names import class_name, find_class, kind_of, type_name
 
 TAG = "$"
-REGISTERED = "codec "  # before the name of a codec that a user has registered
-# Each level costs up to three frames here and three levels of JSON, and the interpreter allows
-# about a thousand of either, the notebook's own included.
+REGISTERED = "codec "  # the prefix of the tags of codecs that users register
+# Each level needs up to three stack frames here and three levels of JSON. The interpreter allows about a thousand
+# of each, including those of the notebook.
 MAX_DEPTH = 200
-# Bytes up to this size stand in the row as base64; more of them go to a file.
+# The size up to which bytes are stored in the row, as base64. Larger ones are stored in a file.
 INLINE_BYTES = 8 * 1024
-# An error has no files; what is larger than this is not kept with it.
+# The same limit inside an error, which has no files. Larger ones are not stored.
 ERROR_BYTES = 32 * 1024
 
 
 class Encoded(NamedTuple):
     """A value as text.
 
-    `form` is "" when parsing `text` as JSON gives the value itself, equal in value and type, and
-    "tagged" or "signed" when the codec must read it. `text` is ASCII JSON either way.
+    `form` is "" if parsing `text` as JSON gives the value itself, equal in value and type. It is "tagged" or
+    "signed" if a codec must read the parsed text. `text` is ASCII JSON.
     """
 
     form: str
@@ -40,18 +40,19 @@ class Encoded(NamedTuple):
 
 
 class Blobs(Protocol):
-    """Where a codec puts bytes too large for a row: a folder of one run's files."""
+    """Files for bytes that are too large for a row, in a folder of one run."""
 
     def put(self, data: bytes) -> str:
-        """Keep `data` durably and return its name."""
+        """Store `data` durably and return its name."""
         ...
 
     def get(self, name: str) -> bytes:
-        """The bytes of that name; `CorruptRecordError` when they are missing or are not what was put."""
+        """The bytes with a name. Raises `CorruptRecordError` if they are missing or were changed."""
         ...
 
 
-# -- writing
+# Writing -----------------------------------------------------------------------------------------
+
 Write: TypeAlias = "Callable[[Writer, Any], Any]"
 Read: TypeAlias = "Callable[[Reader, dict[str, Any]], Any]"
 Find: TypeAlias = "Callable[[type[Any]], Write | None]"
@@ -63,24 +64,26 @@ _late: dict[str, Callable[[], object]] = {}
 
 
 def add_type(cls: type[Any], tag: str, write: Write, read: Read) -> None:
-    """Have values of exactly the type `cls` written by `write` and those of `tag` read by `read`."""
+    """Register the functions that write values of exactly the type `cls` and read data with `tag`."""
     _writers[cls] = write
     _readers[tag] = read
 
 
 def add_reader(tag: str, read: Read) -> None:
-    """Have what carries `tag` read by `read`."""
+    """Register the function that reads data with `tag`."""
     _readers[tag] = read
 
 
 def add_finder(find: Find) -> None:
-    """Have `find` asked for the writer of types that are not known one by one."""
+    """Register a function that finds the writer of a type, for types that are not registered one by one."""
     _finders.append(find)
 
 
 def add_late(package: str, load: Callable[[], object]) -> None:
-    """Have `load` called before the first value of `package` is written, or read: tags of its
-    types begin with its name and a dot. So a library is never imported for its types' sake."""
+    """Register a function to call before the first value of `package` is written or read.
+
+    The tags of its types start with the package's name and a dot. So a library is imported only if it is used.
+    """
     _late[package] = load
 
 
@@ -89,12 +92,12 @@ def _load_late(package: str) -> bool:
     if load is None:
         return False
     load()
-    _late.pop(package, None)  # Only now: another thread may have asked meanwhile.
+    _late.pop(package, None)  # only now, because another thread may need it meanwhile
     return True
 
 
 def find_writer(cls: type[Any]) -> Write | None:
-    """The function that writes values of exactly this type."""
+    """The function that writes values of exactly this type, or None."""
     write = _writers.get(cls) or _found.get(cls)
     if write is not None:
         return write
@@ -109,34 +112,34 @@ def find_writer(cls: type[Any]) -> Write | None:
 
 
 class Key(NamedTuple):
-    """A step of a path that is neither an attribute nor an index, such as a dict's odd key."""
+    """A step of a path that is neither an attribute nor an index, such as a dict's key that is not text."""
 
     text: str
 
 
 class ErrorsWriter(Protocol):
-    """Writes the errors of one tree of errors, within one bound for all of them."""
+    """Writes an error and the errors that it refers to, within one limit for all of them."""
 
     def write(self, error: BaseException) -> dict[str, Any]:
-        """An error as data."""
+        """The data of an error."""
         ...
 
     def find_writer(self, cls: type[Any]) -> Write | None:
-        """The function that writes values of a type that is only kept as part of an error."""
+        """The writer of a type that is stored only as a part of an error."""
         ...
 
 
 class Writer:
     """Turns one value into JSON with tags, or raises `NotStorableError` with the part's path.
 
-    `canonical` asks for the text that identity is made of (rule I1): order that does not count
-    is sorted away, secrets are left out.
+    With `canonical`, the result is the canonical form for identity (rule I1): unordered parts are sorted, and
+    secrets are left out.
     """
 
     def __init__(self, blobs: Blobs | None, *, canonical: bool = False) -> None:
         self.blobs = blobs
         self.canonical = canonical
-        self.errors: ErrorsWriter | None = None  # Set while the parts of an error are written.
+        self.errors: ErrorsWriter | None = None  # set while parts of an error are written
         self._path: list[str | int | Key] = []
         self._open: set[int] = set()
 
@@ -161,7 +164,7 @@ class Writer:
         return data
 
     def at(self, step: str | int | Key, value: Any) -> Any:
-        """`value` as JSON with tags, where it lies one step further down."""
+        """`value` as JSON with tags, one step down the path."""
         self._path.append(step)
         data = self.write(value)
         self._path.pop()
@@ -169,7 +172,7 @@ class Writer:
 
     @contextmanager
     def step(self, step: str | int | Key) -> Generator[None]:
-        """What is written inside lies one step further down."""
+        """A context in which values are written one step down the path."""
         self._path.append(step)
         yield
         self._path.pop()
@@ -186,11 +189,11 @@ class Writer:
         return written
 
     def fields(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """A mapping whose keys are attribute names, which never collide with the tag."""
+        """A mapping from attribute names, which never collide with the tag, as JSON with tags."""
         return {name: self.at(name, value) for name, value in values.items()}
 
     def data(self, data: bytes) -> dict[str, Any]:
-        """Bytes, in the row when they are few and in a file when they are many."""
+        """Bytes as JSON, or as the name of a file if they are large."""
         if len(data) < (INLINE_BYTES if self.blobs is not None else ERROR_BYTES):
             return {"b64": base64.b64encode(data).decode("ascii")}
         if self.blobs is None:
@@ -198,7 +201,7 @@ class Writer:
         return {"blob": self.blobs.put(data)}
 
     def class_of(self, value: Any, base: type[Any] = object) -> str:
-        """The name that the value's class is found by when it is read; refused if there is none."""
+        """The name by which a reader finds the value's class. Refuses the value if there is none."""
         cls = kind_of(value)
         name = class_name(cls)
         found = find_class(name)
@@ -211,7 +214,7 @@ class Writer:
         return name
 
     def refuse(self, value: Any, reason: str = "") -> NoReturn:
-        """Raise the `NotStorableError` of the part that is being written."""
+        """Raise `NotStorableError` for the part that is being written."""
         raise NotStorableError(self.path, type_name(kind_of(value)), reason)
 
     @property
@@ -228,7 +231,7 @@ class Writer:
         for base in cls.__mro__[1:-1]:
             if base in _writers:
                 return (
-                    f"a subclass of {type_name(base)} would come back as a plain one; "
+                    f"a subclass of {type_name(base)} would become a plain {base.__name__}; "
                     f"convert it, or register_codec({cls.__name__}, ...)"
                 )
         return f"no codec knows this type; return plain data, or register_codec({cls.__name__}, ...)"
@@ -242,9 +245,11 @@ def _step_text(step: str | int | Key) -> str:
     return f".{step}" if step.isidentifier() else f"[{json.dumps(step)}]"
 
 
-# -- reading
+# Reading -----------------------------------------------------------------------------------------
+
+
 class Reader:
-    """Turns what a `Writer` wrote, parsed, into the value again. It never changes the parsed data."""
+    """Turns JSON with tags, parsed, into the value. Never changes the parsed data."""
 
     def __init__(self, blobs: Blobs | None) -> None:
         self.blobs = blobs
@@ -274,7 +279,7 @@ class Reader:
         if "b64" in data:
             return base64.b64decode(data["b64"])
         if self.blobs is None:
-            raise CorruptRecordError("bytes that belong to an error are said to be in a file")
+            raise CorruptRecordError("bytes in a stored error refer to a file, but errors have no files")
         return self.blobs.get(data["blob"])
 
     def _reader(self, tag: str) -> Read:
@@ -298,6 +303,9 @@ def _why_unreadable(tag: str) -> str:
         return (
             f"a stored value was written by the codec {tag.removeprefix(REGISTERED)!r}, which is not "
             "registered in this kernel. The value is still in the store: run the cell that calls "
-            "register_codec, then this one again."
+            "register_codec, then run this cell again."
         )
-    return f"a stored value has the tag {tag!r}, which this version does not know; a later one wrote it"
+    return (
+        f"a stored value has the tag {tag!r}, which this version of trigger_nb does not know. A newer version wrote "
+        "it: upgrade trigger_nb."
+    )
