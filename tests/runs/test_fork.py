@@ -648,7 +648,8 @@ def test_killed_in_the_middle(tmp_path, place, there):
 
 _FORK = """
 import sys
-from trigger_nb import TriggerClient, _crashpoints
+from trigger_nb import TriggerClient
+from trigger_nb._store import crashpoints as _crashpoints
 client = TriggerClient("world", dir=sys.argv[1], display=False)
 client.job(id="job")(lambda: None)
 run = client.runs()[0]

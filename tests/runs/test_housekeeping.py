@@ -563,7 +563,8 @@ def test_what_is_nobodys_is_swept_once_it_has_lain(plain, monkeypatch):
 
 SETUP = """
     import sys, json
-    from trigger_nb import TriggerClient, _crashpoints
+    from trigger_nb import TriggerClient
+    from trigger_nb._store import crashpoints as _crashpoints
 
     client = TriggerClient("shared", dir=sys.argv[1], display=False)
 
