@@ -255,7 +255,7 @@ def test_the_list_of_runs_is_a_table(kernel):
     [
         *("view.html.live", "view.html.final", "view.text.tree", "view.text.excerpt", "view.wire.row"),
         *("view.wire.header", "view.stream.Stream", "view.widget.LiveWidget", "view.notebook.to_kernel"),
-        *("run.RunModel", "run.RunDisplay", "run.RunControls"),
+        *("_runs.showing.RunModel", "_runs.showing.RunDisplay", "_runs.showing.RunControls"),
     ],
 )
 def test_a_fault_in_drawing_harms_no_run(kernel, function):

@@ -26,8 +26,8 @@ from .._records.records import RunRecord, readable_task
 from .._records.status import RunStatus
 from .._redact import secrets
 from .._runs.awaiting import has_loop
-from .._runs.execution import call_run_function
 from .._runs.outcome import users_frames
+from .._runs.run_spec import RunSpec, call_run_function
 from .._store.group_commit import GroupCommit, Pending
 from .._tasks.scope import current_scope
 from .dry_pass import DryPass
@@ -35,7 +35,7 @@ from .virtual_loop import VirtualClock, VirtualLoop
 
 if TYPE_CHECKING:
     from .._clock import Clock
-    from .._runs.execution import Work
+    from .._runs.run_spec import RunSpec
     from .._runs.runtime import Runtime
     from .._store.protocol import Row
 
@@ -46,21 +46,21 @@ PATIENCE = 1.0
 GRACE = 1.0  # how many seconds the run function may take to unwind at the end
 
 
-def rehearse(runtime: Runtime, work: Work, run: RunRecord) -> DryPass:
+def rehearse(runtime: Runtime, spec: RunSpec, run: RunRecord) -> DryPass:
     """Rehearse the next pass of a run, in a thread of its own, and wait for it.
 
     Nothing of the run's record is changed. Raises `StoreError` and `ValueNotLoadedError`; an error of the run function is
     the `error` of the result.
     """
-    return _Stage(runtime, work, run).play()
+    return _Stage(runtime, spec, run).play()
 
 
 class _Stage:
     """The thread and the loop of one rehearsal, and the director of that loop."""
 
-    def __init__(self, runtime: Runtime, work: Work, run: RunRecord) -> None:
+    def __init__(self, runtime: Runtime, spec: RunSpec, run: RunRecord) -> None:
         self._runtime = runtime
-        self._work = work
+        self._spec = spec
         self._run = run
         self._over: Future[DryPass] = Future()
         self._pass: DryPass  # from when the loop runs
@@ -124,7 +124,7 @@ class _Stage:
             journal=_Nowhere(self._runtime.store),
             clock=clock,
             home=self._home,
-            settings=self._work.settings,
+            settings=self._spec.settings,
             memory=_as_stored(self._runtime, self._run.id),
             sleep_until=self._sleep_until,
         )
@@ -151,7 +151,7 @@ class _Stage:
         dry = self._pass
         token = current_scope.set(dry.root)
         try:
-            dry.result = (await call_run_function(self._work, dry, self._spawn),)
+            dry.result = (await call_run_function(self._spec, dry, self._spawn),)
         except BaseException as error:  # noqa: BLE001  # sorted by `DryPass.error`
             secrets.hide_in_error(error)
             error.__traceback__ = users_frames(error.__traceback__)

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._keys import display_path, hashed
 from .._records.forget import Finality, forget
@@ -17,9 +17,7 @@ from .._records.status import RunStatus, TaskStatus
 from .._store.protocol import Row
 from .._values.codec import dump
 from ..errors import CorruptRecordError, InvalidOptionError, RunStateError
-
-if TYPE_CHECKING:
-    from .runtime import Runtime
+from .runtime import Runtime
 
 # What a row says of an output that no body returned.
 _BY_HAND = {"label": "Output", "text": "given by hand"}
@@ -28,7 +26,7 @@ _WITH_OUTPUT = frozenset({"task", "wait", "run"})  # kinds; the result of a fan-
 _FILE_NAME = re.compile(r'"(?:blob|file)": ?"([0-9a-f]{64})"')
 
 
-def fork(runtime: Runtime, run: RunRecord, path: str, output: Any, run_id: str | None) -> RunRecord:
+def make_fork(runtime: Runtime, run: RunRecord, path: str, output: Any, run_id: str | None) -> RunRecord:
     """The record of a new run that holds what stands of `run` if the task at `path` is forgotten.
 
     `output`, unless it is `...`, takes the place of the task's own. The same fork made before is found
