@@ -10,9 +10,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.kernels import kernel_in
 from tests.support.worlds import KINDS, PATIENCE, World
-from trigger_nb import run as _run
 from trigger_nb._engine import header as _header
-from trigger_nb._runs import execution as execution_module, runtime as runtime_module
+from trigger_nb._runs import execution as execution_module, result as result_module, runtime as runtime_module
 from trigger_nb._tasks import flights as flights_module
 
 # No test depends on timing, nor on how fast hypothesis makes its examples. In CI each run tries the same ones.
@@ -46,7 +45,7 @@ def _slow_machines_leave_no_trace(monkeypatch):
     monkeypatch.setattr(flights_module, "MARK_AFTER", math.inf)
     monkeypatch.setattr(_header, "SLOW_GAP", math.inf)
     monkeypatch.setattr(execution_module, "GRACE", PATIENCE)
-    monkeypatch.setattr(_run, "CELL_GRACE", PATIENCE)
+    monkeypatch.setattr(result_module, "CELL_GRACE", PATIENCE)
 
 
 @pytest.fixture(autouse=True)

@@ -24,9 +24,10 @@ from ._records.records import RunRecord, check_legible, check_run_id
 from ._records.status import RunStatus
 from ._redact import check_redact, redact
 from ._runs.awaiting import CellCall
-from ._runs.execution import Execution, Work, start
+from ._runs.execution import start
 from ._runs.outcome import Notification, users_frames
-from ._runs.runtime import Runtime
+from ._runs.run_spec import RunSpec
+from ._runs.runtime import ActiveRun, Runtime
 from ._tasks.options import OnChange, Settings, check_choices
 from ._tasks.scope import current_scope
 from ._tasks.signature import bind_run
@@ -212,7 +213,7 @@ class Job(Generic[T]):
 
         async def begin() -> Any:
             run = self._start(payload, run_id, fresh, is_test, on_change, display, awaited=True)
-            return await run.result_of_cell()
+            return await run._result_of_cell()
 
         lines = f"await {self._name}.run(...), or {self._name}.start(...)"
         return CellCall(begin, f"a run of job {self.id!r}", lines)
@@ -371,7 +372,7 @@ class Job(Generic[T]):
             raise RunStateError(f"run {run_id} belongs to job {record.job!r}, not to {self.id!r}")
         return record
 
-    def restart(self, record: RunRecord) -> Execution:
+    def restart(self, record: RunRecord) -> ActiveRun:
         """Begin another pass of a stored run, with its stored payload."""
         blobs = self._runtime.store.blobs(record.id)
         try:
@@ -391,7 +392,7 @@ class Job(Generic[T]):
         living = self._runtime.executions.get(record.id)
         execution = start(self._runtime, self._work(payload, on_change), self._current(record))
         run = self.handle(record.id)
-        run.follow(execution, began=execution is not living)
+        run._follow(execution, began=execution is not living)
         if display and self.client.display and in_notebook():
             run.show(awaited=awaited)
         return run
@@ -451,7 +452,7 @@ class Job(Generic[T]):
     def _new_id(self) -> str:
         return "run_" + secrets.token_hex(10)
 
-    def _work(self, payload: Any, on_change: OnChange | None) -> Work:
+    def _work(self, payload: Any, on_change: OnChange | None) -> RunSpec:
         options, client = self.options, self.client
         duration = options.max_task_duration
         settings = Settings(
@@ -462,7 +463,7 @@ class Job(Generic[T]):
             redact=tuple(check_redact(options.redact)),
             executor=client.executor if options.executor is None else options.executor,
         )
-        return Work(
+        return RunSpec(
             function=self.fn, settings=settings, host=lambda: _Host(self), context=self._context,
             payload=payload, on_success=options.on_success, on_failure=options.on_failure,
             limiter=self._limiter(),

@@ -188,7 +188,7 @@ class RunList:
         }
 
     def _actions(self, run: RunRecord) -> list[Wire]:
-        controls = RunControls(Run(self._runtime, run.id), self._runtime)
+        controls = RunControls(self._runtime, run.id)
         again = Button("again", "Run again", why_no_job(self._runtime, run))
         return [
             controls.button("retry", run).wire(),
@@ -225,7 +225,7 @@ class RunList:
             lambda: run.model(lazy=True),
             self._runtime.feed(run_id),
             self._loop,
-            RunControls(run, self._runtime),
+            RunControls(self._runtime, run_id),
             lambda update: self.widget.post({"open": run_id, "update": update}),
         )
         self.widget.post({"open": run_id, "update": self._open.first()})

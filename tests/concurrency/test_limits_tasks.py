@@ -170,7 +170,7 @@ async def test_a_task_that_waits_for_its_turn_is_shown_as_pending_and_can_be_sto
     with pytest.raises(RunInterruptedError):
         await run
     assert world.clock.deadlines == []
-    again = asyncio.ensure_future(run.resume().result_of_cell())
+    again = asyncio.ensure_future(run.resume()._result_of_cell())
     await until(lambda: len(world.clock.deadlines) == 1)
     world.clock.advance(3600)
     await until(lambda: len(world.calls) == 2)

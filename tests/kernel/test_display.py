@@ -192,9 +192,9 @@ def test_an_interrupted_run_shows_how_to_go_on(kernel):
     kernel.until_effect("stops")
     left = cell.interrupt().end()
     assert "INTERRUPTED" in left.tree
-    assert "Go on where it stopped" in left.tree
+    assert "Continue where the run stopped" in left.tree
     assert "◐ long · unfinished" in left.tree
-    assert "running the cell again takes it up where it was" in left.message
+    assert "run the cell again to continue where it stopped" in left.message
     assert kernel.run("await stops.run()").check().result == "'done'"
 
 
@@ -255,14 +255,14 @@ def test_the_list_of_runs_is_a_table(kernel):
     [
         *("view.html.live", "view.html.final", "view.text.tree", "view.text.excerpt", "view.wire.row"),
         *("view.wire.header", "view.stream.Stream", "view.widget.LiveWidget", "view.notebook.to_kernel"),
-        *("run.RunModel", "run.RunDisplay", "run.RunControls"),
+        *("_runs.showing.RunModel", "_runs.showing.RunDisplay", "_runs.showing.RunControls"),
     ],
 )
 def test_a_fault_in_drawing_harms_no_run(kernel, function):
     """D1: a rendering error never fails a run."""
     module, name = function.rsplit(".", 1)
     kernel.run(f"""
-        import trigger_nb._view.widget
+        import trigger_nb._view.live.widget
         import trigger_nb.{module} as module
 
         @client.job

@@ -333,7 +333,7 @@ def test_whoever_merely_awaits_a_started_run_loses_only_the_wait(kernel):
     kernel.run(f"run = background.start({str(kernel.home / 'go background')!r})").check()
     kernel.until_effect("background")
     cell = interrupted(kernel, "effect('awaits it'); await run", during="awaits it")
-    assert "goes on; await it again" in cell.message
+    assert "continues; await it again" in cell.message
     assert "trigger_nb" not in cell.traceback
     assert kernel.run("str(run.status)").result == "'RUNNING'"
     joins = f"await background.run({str(kernel.home / 'go background')!r})"

@@ -34,7 +34,7 @@ PRESSED = [(status, operation) for status, enabled in ENABLED.items() for operat
 
 def controls_of(run) -> tuple[RunControls, RunRecord]:
     """The buttons of a run, and what the display knows of it."""
-    return RunControls(run, run._runtime), run._record.copy(status=run.status)
+    return RunControls(run._runtime, run.id), run._record.copy(status=run.status)
 
 
 def offered(run) -> dict[str, str]:

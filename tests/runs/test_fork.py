@@ -649,10 +649,10 @@ def test_killed_in_the_middle(tmp_path, place, there):
 _FORK = """
 import sys
 from trigger_nb import TriggerClient
-from trigger_nb._store import crashpoints as _crashpoints
+from trigger_nb._store import crashpoints
 client = TriggerClient("world", dir=sys.argv[1], display=False)
 client.job(id="job")(lambda: None)
 run = client.runs()[0]
-_crashpoints.arm(sys.argv[2] + ":1")
+crashpoints.arm(sys.argv[2] + ":1")
 run.fork("first", output=b"2" * 60_000, run_id="fork")
 """

@@ -564,7 +564,7 @@ def test_what_is_nobodys_is_swept_once_it_has_lain(plain, monkeypatch):
 SETUP = """
     import sys, json
     from trigger_nb import TriggerClient
-    from trigger_nb._store import crashpoints as _crashpoints
+    from trigger_nb._store import crashpoints
 
     client = TriggerClient("shared", dir=sys.argv[1], display=False)
 
@@ -600,7 +600,7 @@ def in_process(directory, code):
 )
 def test_killed_in_the_middle(tmp_path, at, operation):
     """SIGKILL at any point loses nothing else, leaves no run in part, and the next prune finishes the job."""
-    killed = in_process(tmp_path, f"fill(); _crashpoints.arm({at!r}); {operation}")
+    killed = in_process(tmp_path, f"fill(); crashpoints.arm({at!r}); {operation}")
     if "delete()" in operation and at in ("delete:files:2", "delete:files:4", "shrink:within"):
         assert killed.returncode == 0, killed.stderr  # it does not come so far
     else:
@@ -627,7 +627,7 @@ def test_what_a_killed_prune_left_is_not_taken_from_a_run_begun_anew(tmp_path):
     """Its files are that run's now."""
     payload = "'0' + 'x' * 50_000"
     assert in_process(
-        tmp_path, "fill(); _crashpoints.arm('delete:rows'); client.prune(keep_last=1)"
+        tmp_path, "fill(); crashpoints.arm('delete:rows'); client.prune(keep_last=1)"
     ).returncode
     again = in_process(tmp_path, f"job.run_sync({payload}); client.prune(older_than=1000)")
     assert again.returncode == 0, again.stderr

@@ -218,6 +218,26 @@ async def test_rerun_from_a_body_that_runs(tmp_path):
 
 
 @pytest.mark.anyio
+async def test_two_reruns_asked_for_during_one_pass_both_happen(tmp_path):
+    """R9: the second does not replace the first."""
+    world, gate = World(tmp_path), Gate()
+
+    @world.client.job
+    async def job(payload, io):
+        await asyncio.gather(*(io.run_task(key, world.note, key) for key in ("a", "b")))
+        await io.run_task("gate", gate.pass_through_async)
+        return "done"
+
+    run = job.start()
+    await until(gate.reached.is_set)
+    run.rerun_from("a")
+    run.rerun_from("b")
+    gate.open()
+    assert await run == "done"
+    assert sorted(world.take()) == ["a", "a", "b", "b"]
+
+
+@pytest.mark.anyio
 async def test_rerun_from_a_body_that_ends_without_a_record(tmp_path):
     """R9, I4: a misuse is never recorded, so there is nothing to forget; the run goes on with its next pass."""
     world, gate, slips = World(tmp_path), Gate(), [1]

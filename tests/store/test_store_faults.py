@@ -314,7 +314,7 @@ def test_a_run_that_was_taken_over_says_so(world, monkeypatch):
 
     error = world.fail(job)
     assert isinstance(error, RunLostError)
-    assert "taken over by another kernel" in str(error)
+    assert "another kernel took over" in str(error)
     monkeypatch.undo()
     lose.append(False)
     assert world.run(job) == "second"

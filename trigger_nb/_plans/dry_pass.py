@@ -1,4 +1,4 @@
-"""A dry pass: decides every call as a pass does, and notes what a pass would do instead of doing it."""
+"""A dry pass: it decides every call as a pass does, and notes the actions of a pass instead of performing them."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class Met:
 
 
 class DryPass:
-    """Stands where a pass would: see `PassApi`. It calls no body and writes nothing.
+    """The pass of a rehearsal (see `PassApi`). It calls no body and writes nothing.
 
-    Where a body would be called, the call is noted and never returns. What runs beside it goes on.
+    A call whose body would run is noted and never returns. Concurrent calls continue.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class DryPass:
         self.home = home
         self.settings = settings
         self.feed = Feed()
-        self.bodies: list[Met] = []  # those that would be called, in the order in which they were met
+        self.bodies: list[Met] = []  # the calls whose body would run, in the order of the code
         self.waits: list[Met] = []
         self.walked: set[str] = set()  # paths of maps and of `io.parallel`
         self.stored = dict(memory.records)  # the texts of the tasks' records as they are, by path
@@ -103,11 +103,11 @@ class DryPass:
         self._sleep_until = sleep_until
         self._open: set[str] = set()  # paths of maps of which an item would run
 
-    # What a plan tells ------------------------------------------------------------------------------
+    # Data for the plan ------------------------------------------------------------------------------
 
     @property
     def replayed(self) -> list[str]:
-        """Paths of the tasks and waits whose stored result or error was given."""
+        """The paths of the tasks and waits whose stored result or error was replayed."""
         return [
             path
             for path, reason in self.header.reasons.items()
@@ -123,14 +123,14 @@ class DryPass:
         return error
 
     def run_error_data(self, error: BaseException) -> dict[str, Any]:
-        """That error as a run keeps it."""
+        """The error in its stored form."""
         return self._records.run_error_data(error, origins(error, self._state.directory, self.run.id))
 
     # Calls ------------------------------------------------------------------------------------------
 
     async def perform(self, call: Call[Any]) -> Any:
-        """The value of a call that is known all the same. Else the call is noted: then a map's item gives `MISS`, and any
-        other call never returns."""
+        """The value of a call if it is known. Otherwise the call is noted: the item of a map returns `MISS`, and any other
+        call never returns."""
         try:
             return await self._foresee(call, self._decider.decision(call))
         except Unreadable as unread:
@@ -165,7 +165,7 @@ class DryPass:
                     decision = Run(Reason.LOST_VALUE, open_again(record))
 
     async def _would_run(self, call: Call[Any], decision: Run, due: float | None) -> Any:
-        """A body would be called. What comes after it cannot be known."""
+        """Note a call whose body would run. The code after it depends on its result."""
         if decision.forget:
             assert decision.earlier is not None
             rerun = decision.forget == "rerun"
@@ -178,11 +178,11 @@ class DryPass:
         if "delay_until" in call.options and decision.attempt == 1 and due is None:
             due = self._delay(call)
         if call.kind == "status" or call.body is checkpoint:
-            return None  # their only value
+            return None  # statuses and checkpoints have no other value
         self.bodies.append(Met(call, decision.reason, due))
         if call.limiter is None:
             await self._never()
-        self._open.add(call.scope.path)  # a map goes on to its next item
+        self._open.add(call.scope.path)  # the map continues with its next item
         return MISS
 
     def _delay(self, call: Call[Any]) -> float | None:
@@ -241,7 +241,7 @@ class DryPass:
         return self.stopping.cancellation()
 
     def about_to_start(self, what: str) -> None:
-        """User code would start a run or send an event by itself: note that, and go no further."""
+        """Note that user code would start a run or send an event, and end the rehearsal."""
         self.bodies.append(Met(None, Reason.NEW, what=what))
         raise self.cancellation()
 
@@ -249,16 +249,16 @@ class DryPass:
         """Log lines are not written."""
 
     def limiters_of(self, call: Call[Any]) -> list[Limiter]:
-        """No limiter: nothing begins."""
+        """No limiters, because no body starts."""
         return []
 
     def start_of_batch(self, first: Call[Any], items: list[Any], node: Scope) -> Start | None:
-        """No batch begins."""
+        """None, because no batch starts."""
         return None
 
     def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[None]]) -> Awaitable[None]:
-        """Wait for another run, which holds no slot here."""
+        """Wait for another run. A rehearsal holds no slot."""
         return wait()
 
     def look_at_lease(self) -> None:
-        """A plan holds no lease."""
+        """Do nothing: a rehearsal holds no lease."""

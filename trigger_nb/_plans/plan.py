@@ -25,7 +25,7 @@ from .dry_pass import DryPass, Met
 from .rehearsal import rehearse
 
 if TYPE_CHECKING:
-    from .._runs.execution import Work
+    from .._runs.run_spec import RunSpec
     from .._runs.runtime import Runtime
 
 Ends = Literal["complete", "unknown", "error"]
@@ -177,11 +177,11 @@ class Plan:
 
 
 # Making one ----------------------------------------------------------------------------------------
-def make_plan(runtime: Runtime, work: Work, run: RunRecord, *, is_new: bool) -> Plan:
+def make_plan(runtime: Runtime, spec: RunSpec, run: RunRecord, *, is_new: bool) -> Plan:
     """The plan of the next pass of a run. Does not change the run's record. Raises `StoreError`."""
     status = None if is_new else runtime.status_of(run)
     notes = _notes(runtime, run, status)
-    rehearsal = rehearse(runtime, work, run)
+    rehearsal = rehearse(runtime, spec, run)
     estimate = _Estimate(runtime, run, rehearsal)
     runs, expected = estimate.tasks()
     ends = _ends(rehearsal)

@@ -1,8 +1,8 @@
-"""A rehearsal of the next pass of a run, on a thread and an event loop of its own.
+"""A rehearsal of the next pass of a run, in a separate thread with a separate event loop.
 
-The run function is called as in any pass, and every call of `io` is decided as in any pass (`dry_pass`). Its own thread lets a
-cell ask for a plan without `await`. Its own loop tells when nothing moves any more: before it goes to sleep, it asks the
-director here. If all that is left to do is to wait, time jumps.
+The run function is called as in any pass, and every call of `io` is decided as in any pass (`dry_pass`). The thread lets a
+cell request a plan without `await`. The event loop reports when no code is ready to run: before it sleeps, it asks its
+director, which is defined here. If all code waits for a time, the clock jumps to that time.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from .._records.records import RunRecord, readable_task
 from .._records.status import RunStatus
 from .._redact import secrets
 from .._runs.awaiting import has_loop
-from .._runs.execution import call_run_function
 from .._runs.outcome import users_frames
+from .._runs.run_spec import RunSpec, call_run_function
 from .._store.group_commit import GroupCommit, Pending
 from .._tasks.scope import current_scope
 from .dry_pass import DryPass
@@ -35,40 +35,40 @@ from .virtual_loop import VirtualClock, VirtualLoop
 
 if TYPE_CHECKING:
     from .._clock import Clock
-    from .._runs.execution import Work
+    from .._runs.run_spec import RunSpec
     from .._runs.runtime import Runtime
     from .._store.protocol import Row
 
 T = TypeVar("T")
-# How many seconds user code that moves beside a wait, or beside a body that would be called, is given to come to its next
-# call. It may well wait for something that is not known.
+# Seconds that user code, beside a wait or a body that would run, may take to reach its next call. It may wait for a result
+# that a rehearsal cannot know.
 PATIENCE = 1.0
-GRACE = 1.0  # how many seconds the run function may take to unwind at the end
+GRACE = 1.0  # seconds that the run function may take to unwind at the end
 
 
-def rehearse(runtime: Runtime, work: Work, run: RunRecord) -> DryPass:
-    """Rehearse the next pass of a run, in a thread of its own, and wait for it.
+def rehearse(runtime: Runtime, spec: RunSpec, run: RunRecord) -> DryPass:
+    """Rehearse the next pass of a run in a separate thread, and wait for it.
 
-    Nothing of the run's record is changed. Raises `StoreError` and `ValueNotLoadedError`; an error of the run function is
+    The record of the run does not change. Raises `StoreError` and `ValueNotLoadedError`; an error of the run function is
     the `error` of the result.
     """
-    return _Stage(runtime, work, run).play()
+    return _Stage(runtime, spec, run).play()
 
 
 class _Stage:
     """The thread and the loop of one rehearsal, and the director of that loop."""
 
-    def __init__(self, runtime: Runtime, work: Work, run: RunRecord) -> None:
+    def __init__(self, runtime: Runtime, spec: RunSpec, run: RunRecord) -> None:
         self._runtime = runtime
-        self._work = work
+        self._spec = spec
         self._run = run
         self._over: Future[DryPass] = Future()
-        self._pass: DryPass  # from when the loop runs
+        self._pass: DryPass  # set once the event loop runs
         self._loop: VirtualLoop
         self._home: _Home
         self._begun = False
         self._user_thread: threading.Thread | None = None  # the one that a `def` job runs in
-        # Sleeping calls, by when they wake. The number keeps the order of equal times.
+        # Sleeping calls by their wake-up time. The number keeps the order of equal times.
         self._asleep: list[tuple[float, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
         self._calls_met = 0
@@ -93,7 +93,7 @@ class _Stage:
 
     @calls_user_code
     def _wait(self) -> DryPass:
-        """Wait until it is over. An interrupt raises here, and ends it."""
+        """Wait for the end of the rehearsal. An interrupt raises here, and ends the rehearsal."""
         if not has_loop():
             return self._over.result()
         with interruptible(lambda: None):
@@ -124,19 +124,19 @@ class _Stage:
             journal=_Nowhere(self._runtime.store),
             clock=clock,
             home=self._home,
-            settings=self._work.settings,
+            settings=self._spec.settings,
             memory=_as_stored(self._runtime, self._run.id),
             sleep_until=self._sleep_until,
         )
         self._begun = True
         loop.director = self
         await self._call_and_leave()
-        if self._pass.stopping.error is not None:  # something stored cannot be read
+        if self._pass.stopping.error is not None:  # a stored record or value cannot be read
             raise self._pass.stopping.error
         return self._pass
 
     async def _call_and_leave(self) -> None:
-        """Call the run function, and leave it once nothing moves."""
+        """Call the run function, and leave it once no code is ready to run."""
         stopping = self._pass.stopping
         main = stopping.main = self._loop.create_task(self._call_function())
         stopped = stopping.event = asyncio.Event()
@@ -151,7 +151,7 @@ class _Stage:
         dry = self._pass
         token = current_scope.set(dry.root)
         try:
-            dry.result = (await call_run_function(self._work, dry, self._spawn),)
+            dry.result = (await call_run_function(self._spec, dry, self._spawn),)
         except BaseException as error:  # noqa: BLE001  # sorted by `DryPass.error`
             secrets.hide_in_error(error)
             error.__traceback__ = users_frames(error.__traceback__)
@@ -166,7 +166,7 @@ class _Stage:
         self._user_thread = threading.Thread(target=call, name="trigger_nb plan", daemon=True)
         self._user_thread.start()
 
-    # The director: until nothing moves --------------------------------------------------------------
+    # The director --------------------------------------------------------------
 
     async def _sleep_until(self, when: float) -> None:
         woken = self._loop.create_future()
@@ -174,12 +174,12 @@ class _Stage:
         await woken
 
     def at_rest(self, timeout: float | None) -> float | None:
-        """The loop is about to sleep that long, or until it is woken (None). Returns how long it is to sleep."""
+        """Called before the loop sleeps for `timeout` seconds, or until it is woken (None). Returns the new timeout."""
         while self._asleep and self._asleep[0][2].done():  # cancelled
             heapq.heappop(self._asleep)
         stopping, bodies = self._pass.stopping, self._pass.bodies
         if stopping.why is not None or not (bodies or self._asleep):
-            return timeout  # as in any pass
+            return timeout  # the loop sleeps as in any pass
         if self._is_moving and (left := self._patience()) > 0:
             return left if timeout is None else min(left, timeout)
         if bodies or self._is_moving:
@@ -190,12 +190,12 @@ class _Stage:
 
     @property
     def _is_moving(self) -> bool:
-        """Whether something may go on that is none of our calls."""
+        """Whether user code may continue without the end of a call of `io`."""
         thread = self._user_thread
         return self._loop.is_busy or (thread is not None and thread.ident not in self._home.standing)
 
     def _patience(self) -> float:
-        """How many seconds are left for the next call to come."""
+        """The seconds that are left to reach the next call."""
         reasons = self._pass.header.reasons
         if len(reasons) != self._calls_met:
             self._calls_met = len(reasons)
@@ -203,7 +203,7 @@ class _Stage:
         return self._give_up_at - monotonic()
 
     def _jump(self, timeout: float | None) -> None:
-        """Let time jump to when the first wait is over, unless a time limit comes before."""
+        """Let the clock jump to the end of the first wait, or to an earlier time limit."""
         when, _, woken = self._asleep[0]
         left = max(0.0, when - self._pass.clock.time())
         if timeout is None or left <= timeout:
@@ -214,25 +214,30 @@ class _Stage:
         self._loop.ahead += left
 
     def on_limit(self) -> bool:
-        """A time limit is over. Returns whether it counts: what would have happened by then may be unknown."""
+        """Called when a time limit is reached. Returns whether it takes effect: before it, a body of unknown duration may run."""
         if self._pass.stopping.why is None and self._pass.bodies:
             self._pass.stopping.stop(Stop.INTERRUPT)
             return False
         return True
 
 
-# What a pass needs around it -------------------------------------------------------------------------
+# The surroundings of a pass -------------------------------------------------------------------------
 def _as_begun(run: RunRecord, clock: Clock) -> RunRecord:
-    """The record that the next pass of a run would have."""
+    """The record of the run as its next pass would begin."""
     now = round(clock.time(), 3)
     return run.copy(
-        status=RunStatus.RUNNING, reason="", passes=run.passes + 1, created_at=run.created_at or now,
-        started_at=run.started_at or now, began_at=now, hints=[],
-    )  # fmt: skip
+        status=RunStatus.RUNNING,
+        reason="",
+        passes=run.passes + 1,
+        created_at=run.created_at or now,
+        started_at=run.started_at or now,
+        began_at=now,
+        hints=[],
+    )
 
 
 def _as_stored(runtime: Runtime, run_id: str) -> Memory:
-    """What is known of a run now, in a memory of its own: also what a failing store did not take (A9)."""
+    """A copy of the data of a run, including records that a failing store refused (A9)."""
     known = runtime.memories.get(run_id) or Memory()
     memory = Memory(live=dict(known.live), parked_values=known.parked_values)
     ledger.begin(memory, run_id, runtime.store)
@@ -250,7 +255,7 @@ def _tasks_of(run_id: str, rows: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 class _Nowhere(GroupCommit):
-    """Writes no row: what a rehearsal records is gone with it."""
+    """A journal that writes no rows: the records of a rehearsal are discarded."""
 
     def enqueue(self, rows: Sequence[Row]) -> Pending:
         pending = Pending(rows)
@@ -259,11 +264,11 @@ class _Nowhere(GroupCommit):
 
 
 class _Home(Home):
-    """A loop that knows which threads wait for it."""
+    """The event loop of a rehearsal, with the threads that wait for it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.standing: set[int | None] = set()  # their identifiers
+        self.standing: set[int | None] = set()  # identifiers of threads
 
     def run(self, function: Callable[[], Awaitable[T]]) -> T:
         thread = threading.get_ident()

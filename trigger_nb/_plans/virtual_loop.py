@@ -1,4 +1,4 @@
-"""An event loop that says when nothing in it is ready to run, and whose time can jump."""
+"""An event loop that reports when nothing in it is ready to run, and whose clock can jump."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from .._clock import Clock
 
 T = TypeVar("T")
-# What `asyncio.sleep` is woken by. Whatever else has a timer is a limit of time.
+# The callback that wakes `asyncio.sleep`. All other timers are time limits.
 _WAKE_UP: Any = getattr(futures, "_set_result_unless_cancelled", None)
 
 
 class VirtualClock:
-    """A clock that is ahead of the real one by all that was not waited for."""
+    """A clock that is ahead of the real one by the time that was skipped."""
 
     def __init__(self, real: Clock, loop: VirtualLoop) -> None:
         self._real = real
@@ -27,18 +27,18 @@ class VirtualClock:
         return self._real.time() + self._loop.ahead
 
     async def sleep_until(self, when: float) -> None:
-        raise AssertionError("a rehearsal waits by itself")
+        raise AssertionError("a rehearsal does not wait with its clock")
 
 
 class Director(Protocol):
-    """Who is asked before the loop sleeps, and before a limit of time counts."""
+    """The object that the loop asks before it sleeps, and before a time limit takes effect."""
 
     def at_rest(self, timeout: float | None) -> float | None: ...
     def on_limit(self) -> bool: ...
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop that says when nothing in it is ready to run, and whose time can jump."""
+    """An event loop that reports when nothing in it is ready to run, and whose clock can jump."""
 
     def __init__(self) -> None:
         self.director: Director | None = None
@@ -51,7 +51,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     @property
     def is_busy(self) -> bool:
-        """Whether it waits for more than to be woken, and for limits of time."""
+        """Whether it waits for sleeps, threads or files, and not only for time limits and to be woken."""
         now = self.time()
         self._sleeps = [each for each in self._sleeps if not each.cancelled() and each.when() > now]
         files = len(self._selector_of_ours.get_map())

@@ -1,1 +1,1 @@
-"""Runs under way, and what can be done to stored ones."""
+"""Executions of runs, and commands on stored runs."""

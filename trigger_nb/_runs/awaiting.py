@@ -1,4 +1,4 @@
-"""What a cell awaits."""
+"""Awaitables for cells: their tracebacks have no frames of this package, and an interrupt ends them."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ T = TypeVar("T")
 
 
 class CellCall(Coroutine[Any, Any, T]):
-    """What `job.run(...)` and `client.send_event(...)` give: they start when it is awaited."""
+    """The awaitable that `job.run(...)` and `client.send_event(...)` return. To await it starts the work."""
 
     def __init__(self, begin: Callable[[], Coroutine[Any, Any, T]], what: str, lines: str) -> None:
         self._begin = begin
         self._what = what
-        self._lines = lines  # to be typed
+        self._lines = lines  # code that the user should write
         self._steps: Generator[Any, Any, T] | None = None
-        self._noticed = False
+        self._noticed = False  # whether it was awaited, closed or displayed: then `__del__` does not warn
 
     def __await__(self) -> Generator[Any, Any, T]:
         self._noticed = True
         return in_cell(self._begin_and_wait)
 
-    # With these it is a coroutine to asyncio: `create_task` and a task group's take it as it is.
+    # These methods make it a coroutine for asyncio, so that `create_task` and task groups accept it.
 
     def send(self, value: Any) -> Any:
         return self._started().send(value)
 
     def throw(self, *error: Any) -> Any:
-        if self._steps is None:  # cancelled before it has begun, so it never does
+        if self._steps is None:  # cancelled before it has started
             self._noticed = True
             self._steps = _unbegun()
         return self._steps.throw(*error)
@@ -65,10 +65,10 @@ class CellCall(Coroutine[Any, Any, T]):
 
 
 class CellOutcome(asyncio.Future[Any]):
-    """What a cell awaits. A future raises in the cell's own frame, so its traceback has none of ours.
+    """The future that a cell awaits. It raises errors in the frame of the cell, without frames of this package.
 
-    Cancelling it cancels `work`, and it ends when that has: a cell that is interrupted ends when its
-    run has come to rest.
+    To cancel the future cancels `work`, and the future ends when `work` has ended: an interrupted cell ends
+    after its run.
     """
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
@@ -81,11 +81,11 @@ class CellOutcome(asyncio.Future[Any]):
         with interruptible(self.cancel):
             try:
                 return await work(), None
-            except BaseException as error:  # noqa: BLE001  # raised by whoever awaits
+            except BaseException as error:  # noqa: BLE001  # raised where the future is awaited
                 return None, error
 
     def cancel(self, msg: Any | None = None) -> bool:
-        """Cancel the work; then this ends, too."""
+        """Cancel the work, which then ends the future."""
         self._message = msg
         return self._work.cancel(msg)
 
@@ -94,15 +94,15 @@ class CellOutcome(asyncio.Future[Any]):
         if error is None:
             self.set_result(value)
         elif isinstance(error, asyncio.CancelledError):
-            # By its message whoever cancelled this knows his own, as anyio does. Without one there is
-            # room to say more.
+            # The code that cancelled may recognize its message, as anyio does. Only without one does the
+            # message of the work take its place.
             super().cancel(self._message or next(iter(error.args), None))
         else:
             self.set_exception(error.with_traceback(users_frames(error.__traceback__)))
 
 
 def in_cell(work: Callable[[], Coroutine[Any, Any, Any]]) -> Generator[Any, Any, Any]:
-    """Steps of a cell's `await`, for an `__await__` method."""
+    """The iterator for the `__await__` method of an object that a cell awaits."""
     return CellOutcome(work).__await__()
 
 
@@ -111,7 +111,7 @@ def _unbegun() -> Generator[Any, Any, Any]:
 
 
 def has_loop() -> bool:
-    """Whether asyncio is running on this thread."""
+    """Whether an asyncio event loop is running in this thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

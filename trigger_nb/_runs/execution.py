@@ -1,4 +1,4 @@
-"""A run under way in this kernel: its passes, one after another, until it ends."""
+"""The execution of a run in this kernel: pass after pass, until the run ends, is stopped or fails."""
 
 from __future__ import annotations
 
@@ -7,116 +7,84 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 import anyio
 
-from .._concurrency.interrupt import calls_user_code
-from .._concurrency.places import RunLimiter, RunSlot
-from .._concurrency.threads import Home, call_in_thread, threads
+from .._concurrency.places import RunSlot
+from .._concurrency.threads import Home, threads
 from .._engine import ledger
 from .._engine.ledger import run_row
 from .._engine.memory import Memory
 from .._engine.pass_ import Pass
-from .._engine.scopes import returned
 from .._engine.stopping import Stop
 from .._io.blocking import BlockingIo
-from .._io.io import Host, Io
+from .._io.io import Io
 from .._records.durations import Durations
 from .._records.feed import Expected, PassBegan, SavedRun
 from .._records.records import RunRecord
 from .._records.status import RunStatus
 from .._redact import secrets
 from .._tasks.flights import flights, watch
-from .._tasks.options import Settings
-from .._tasks.pass_api import PassApi
 from .._tasks.scope import current_scope
-from .._tasks.signature import bind_run, is_async
 from .._values.codec import dump_or_describe
-from ..errors import (
-    RunCanceledError,
-    RunInterrupted,
-    RunInterruptedError,
-    RunLostError,
-    StoreError,
-    TriggerError,
-)
+from ..errors import RunLostError, StoreError
+from .ending import Ending, ending_of
 from .outcome import Notification, Outcome
-from .runtime import START_PATIENCE, Runtime
+from .run_spec import RunSpec, call_run_function
+from .runtime import START_PATIENCE, ActiveRun, Runtime
 
 logger = logging.getLogger("trigger_nb")
-# How long a stopped pass may take to unwind before its end is recorded without it, in seconds.
+# Seconds that a stopped pass may take to unwind; after that the end of the run is recorded anyway.
 GRACE = 1.0
 
 
-@dataclass(slots=True)
-class Work:
-    """What an execution runs: a job as it is now, for one payload."""
-
-    function: Callable[..., Any]
-    settings: Settings
-    host: Callable[[], Host]
-    context: Callable[[RunRecord], Any]
-    payload: Any
-    on_success: Callable[..., Any] | None = None
-    on_failure: Callable[..., Any] | None = None
-    limiter: RunLimiter | None = None  # of the runs of the job
-
-
-@dataclass(slots=True)
-class _Ending:
-    """How a pass ended."""
-
-    status: RunStatus
-    output: Any = None
-    error: BaseException | None = None
-    reason: str = ""
-
-
 class Execution:
-    """A run under way: its passes, one after the other, until none is wanted."""
+    """A run under way in this kernel: see `ActiveRun` for what other modules use of it.
 
-    def __init__(self, runtime: Runtime, work: Work, run: RunRecord) -> None:
+    One pass follows another while a next one is requested: the cell was run again with edited code, a command
+    changed the stored results, or a stopped run was started again before it had ended.
+    """
+
+    def __init__(self, runtime: Runtime, spec: RunSpec, run: RunRecord) -> None:
         self.runtime = runtime
-        self.work = work
         self.run = run
         self.feed = runtime.feed(run.id)
         self.pass_: Pass | None = None
-        self.outcome: Outcome | None = None  # set when the run has come to rest
-        self.live_output: Any = None  # an output that cannot be stored
-        self._next: tuple[Work, str] | None = None  # edited code that takes over (I7)
-        self._revived = False  # started once more while it was being stopped
-        self._then: Callable[[], None] | None = None  # to do between this pass and the next
-        self._rested: anyio.Event | None = None
-        self._slot: RunSlot | None = None  # among the runs of its job, where that has a limit
-        self._driver: asyncio.Task[None] | None = None
+        self.outcome: Outcome | None = None  # None until the run has ended in this kernel
+        self._spec = spec
+        self._next: tuple[RunSpec, str] | None = None  # spec and code of the next pass (I7)
+        self._revived = False  # whether the run was started again while it was being stopped
+        self._changes: list[Callable[[], None]] = []  # to make between this pass and the next
+        self._finished: anyio.Event | None = None
+        self._slot: RunSlot | None = None  # the run's slot if its job has a limit
+        self._driver: asyncio.Task[None] | None = None  # the event loop itself holds tasks only weakly
         self._home: Home | None = None
         self._durations: Durations | None = None
 
     # Beginning --------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Take the lease, write that a pass begins, and have the loop drive it."""
+        """Take the lease, record that a pass begins, and drive the run on the running event loop."""
         self._home = self.runtime.home = Home()
-        self._rested = anyio.Event()
+        self._finished = anyio.Event()
         self._open_pass()
-        self._driver = asyncio.get_running_loop().create_task(self.drive(), name=f"trigger_nb {self.run.id}")
+        self._driver = asyncio.get_running_loop().create_task(self._drive(), name=f"trigger_nb {self.run.id}")
 
-    def join(self, work: Work, code: str) -> None:
-        """Another start of the same run. Where the code differs, it takes over (I7)."""
+    def join(self, spec: RunSpec, code: str) -> None:
+        """Start the run while it is under way: changed code replaces the code of this pass (I7)."""
         if self.pass_ is not None and self.pass_.stopping.why not in (None, Stop.SUPERSEDED):
-            self._next, self._revived = (work, code), True  # it is being stopped: then it begins once more
+            self._next, self._revived = (spec, code), True  # the pass is being stopped; another one follows
         elif code and self.run.code and code != self.run.code:
-            self._next = (work, code)
+            self._next = (spec, code)
             if self.pass_ is not None:
                 self.pass_.supersede()
 
-    def again(self, then: Callable[[], None]) -> None:
-        """End this pass, call `then`, and begin another one."""
-        self._then = then
-        self._next = self._next or (self.work, self.run.code)
+    def restart(self, change: Callable[[], None]) -> None:
+        """End this pass, call `change`, which changes stored records, and begin another pass."""
+        self._changes.append(change)
+        self._next = self._next or (self._spec, self.run.code)
         if self.pass_ is not None:
             self.pass_.supersede()
 
@@ -125,7 +93,7 @@ class Execution:
         runtime.take_lease(run)
         try:
             was_completed = run.status == RunStatus.COMPLETED
-            run.__dict__.update(passes=run.passes + 1, hints=[])
+            run.passes, run.hints = run.passes + 1, []
             run.created_at = run.created_at or round(runtime.clock.time(), 3)
             self._slot = self._next_slot()
             if self._slot is None or self._slot.acquire_nowait():
@@ -140,30 +108,37 @@ class Execution:
             runtime.release_lease(run.id)
             raise
         assert self._home is not None
-        host = self.work.host()
+        host = self._spec.host()
         self.pass_ = Pass(
-            run=run, store=runtime.store, journal=runtime.journal, clock=runtime.clock,
-            feed=self.feed, home=self._home, settings=self.work.settings, memory=memory,
+            run=run,
+            store=runtime.store,
+            journal=runtime.journal,
+            clock=runtime.clock,
+            feed=self.feed,
+            home=self._home,
+            settings=self._spec.settings,
+            memory=memory,
             make_io=lambda scope, blocking: BlockingIo(Io(scope, host)) if blocking else Io(scope, host),
-            run_was_completed=was_completed, is_lost=lambda: runtime.is_lost(run.id),
-        )  # fmt: skip
+            run_was_completed=was_completed,
+            is_lost=lambda: runtime.is_lost(run.id),
+        )
         self.pass_.waits.slot = self._slot
         runtime.passes[run.id] = self.pass_
         self.feed.emit(PassBegan(run.passes))
         self.feed.emit(SavedRun(run.copy()))
 
     def _next_slot(self) -> RunSlot | None:
-        """The slot that this pass needs; the one before may have it already."""
+        """The slot for this pass; a slot that the previous pass holds is handed over."""
         if self._slot is not None:
             return self._slot.hand_over()
-        return None if self.work.limiter is None else RunSlot(self.work.limiter)
+        return None if self._spec.limiter is None else RunSlot(self._spec.limiter)
 
     def _close_slot(self) -> None:
         if self._slot is not None:
             self._slot.close()
 
     def _set_queued(self) -> None:
-        """C4: as many runs as may be are in progress, and this one waits for its turn."""
+        """Record that the run waits for a slot: the limit of its job is reached (C4)."""
         is_new = self.run.started_at is None
         self.run.status = RunStatus.PENDING if is_new else RunStatus.WAITING
         self.run.reason = "" if is_new else "queued"
@@ -176,7 +151,7 @@ class Execution:
         self.run.began_at = now
 
     def _write_parked(self, memory: Memory) -> None:
-        """Write that the pass begins, and with it what a failing store did not take before (A9)."""
+        """Record the beginning of the pass, with the rows and values that a failing store refused before (A9)."""
         blobs = self.runtime.store.blobs(self.run.id)
         for name, data in list(memory.parked_values.items()):
             blobs.put(data)
@@ -190,8 +165,8 @@ class Execution:
 
     # Driving ----------------------------------------------------------------------------------
 
-    async def drive(self) -> None:
-        """Pass after pass. Whatever happens, the run comes to rest and its waiters wake."""
+    async def _drive(self) -> None:
+        """Run the passes. In any case, the run ends in this kernel and its waiters wake."""
         try:
             ending = await self._one_pass()
             while self._next is not None and (
@@ -199,9 +174,9 @@ class Execution:
                 or self.pass_.stopping.why in (Stop.ENDED, Stop.SUPERSEDED)
                 or self._revived
             ):
-                self._turn_over()
+                self._start_next_pass()
                 ending = await self._one_pass()
-            await self._come_to_rest(ending)
+            await self._finish(ending)
         except BaseException as error:
             self.outcome = self.outcome or Outcome(error)
             if not isinstance(error, Exception):
@@ -212,25 +187,25 @@ class Execution:
                 del self.runtime.executions[self.run.id]
             self._close_slot()
             self._release()
-            if self._rested is not None:
-                self._rested.set()
+            if self._finished is not None:
+                self._finished.set()
 
-    def _count_work(self) -> None:
-        """A pass has ended: its time is added to that of the run."""
+    def _add_time(self) -> None:
+        """Add the time of the pass that has ended to the time of the run."""
         if self.run.began_at is not None:
             self.run.worked = round(self.run.worked + self.runtime.clock.time() - self.run.began_at, 3)
 
-    def _turn_over(self) -> None:
+    def _start_next_pass(self) -> None:
         assert self._next is not None
-        self._count_work()
-        (self.work, self.run.code), self._next = self._next, None
+        self._add_time()
+        (self._spec, self.run.code), self._next = self._next, None
         self._revived = False
-        then, self._then = self._then, None
-        if then is not None:
-            then()
+        changes, self._changes = self._changes, []
+        for change in changes:
+            change()
         self._open_pass()
 
-    async def _one_pass(self) -> _Ending:
+    async def _one_pass(self) -> Ending:
         pass_ = self.pass_
         assert pass_ is not None
         watch.enter(pass_)
@@ -238,10 +213,10 @@ class Execution:
             await self._run_as_task(pass_)
         finally:
             watch.leave(pass_)
-        return self._ending(pass_)
+        return ending_of(pass_)
 
     async def _run_as_task(self, pass_: Pass) -> None:
-        """In a task of its own, so that cancelling the pass does not cancel what records its end."""
+        """Run the pass in a separate asyncio task: to cancel it does not cancel the code that records its end."""
         pass_.stopping.driver = asyncio.current_task()
         main = pass_.stopping.main = asyncio.get_running_loop().create_task(self._call_function(pass_))
         stopped = pass_.stopping.event = asyncio.Event()
@@ -249,7 +224,8 @@ class Execution:
         try:
             await asyncio.wait({main, stopping}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            pass_.stopping.stop(Stop.INTERRUPT)  # the event loop is shutting down: the end is still recorded
+            # The event loop shuts down. There is still time to record the end of the run.
+            pass_.stopping.stop(Stop.INTERRUPT)
         finally:
             stopping.cancel()
         give_up = monotonic() + GRACE
@@ -258,16 +234,16 @@ class Execution:
         await pass_.stopping.unwind(max(0.0, give_up - monotonic()))
 
     async def _call_function(self, pass_: Pass) -> None:
-        """The run function, and after it the tasks that it left in flight (A6)."""
+        """Call the run function, then wait for the tasks that it left in flight (A6)."""
         token = current_scope.set(pass_.root)
         try:
             if self._slot is not None and not self._slot.is_held:
                 await self._acquire_slot(self._slot, pass_)
-            # In a thread of its own that no limit counts: it mostly waits in `io`.
-            output = await call_run_function(self.work, pass_, threads.spawn)
+            # A `def` run function gets a thread that no limit counts, because it mostly waits in `io`.
+            output = await call_run_function(self._spec, pass_, threads.spawn)
             await pass_.subtasks_end()
             pass_.result = (output,)
-        except BaseException as error:  # sorted in `_ending`  # noqa: BLE001
+        except BaseException as error:  # classified in `ending_of`  # noqa: BLE001
             secrets.hide_in_error(error)
             pass_.failure = error
             if isinstance(error, KeyboardInterrupt):
@@ -286,51 +262,10 @@ class Execution:
 
     # Ending -----------------------------------------------------------------------------------
 
-    def _ending(self, pass_: Pass) -> _Ending:
-        """What the end of a pass means for the run."""
-        if pass_.stopping.is_lost():
-            return _Ending(RunStatus.INTERRUPTED, error=self._lost())
-        if pass_.stopping.why not in (None, Stop.ENDED):
-            return self._stopped(pass_.stopping.why, pass_.stopping.error)
-        error = pass_.stopping.misuse or pass_.failure
-        if error is None:
-            assert pass_.result is not None
-            return _Ending(RunStatus.COMPLETED, output=pass_.result[0])
-        if isinstance(error, (asyncio.CancelledError, RunInterrupted, KeyboardInterrupt)):
-            return self._stopped(Stop.INTERRUPT)
-        return _Ending(RunStatus.FAILED, error=error)
-
-    def _stopped(self, why: Stop, fault: TriggerError | None = None) -> _Ending:
-        run_id = self.run.id
-        match why:
-            case Stop.CANCEL:
-                error: TriggerError = RunCanceledError(
-                    f"run {run_id} was canceled; running its cell again takes it up where it was"
-                )
-                return _Ending(RunStatus.CANCELED, error=error)
-            case Stop.PAUSE:
-                error = RunInterruptedError(
-                    f"run {run_id} is paused; run.resume() or running its cell again goes on"
-                )
-                return _Ending(RunStatus.WAITING, error=error, reason="paused")
-            case Stop.STORE:
-                return _Ending(RunStatus.INTERRUPTED, error=fault)
-            case _:
-                error = RunInterruptedError(
-                    f"run {run_id} was interrupted; running its cell again takes it up where it was"
-                )
-                return _Ending(RunStatus.INTERRUPTED, error=error)
-
-    def _lost(self) -> RunLostError:
-        return RunLostError(
-            f"run {self.run.id} was taken over by another kernel, because this one was taken for dead. "
-            "What this kernel completed is kept; watch the run there, or run the cell again once it has ended."
-        )
-
-    async def _come_to_rest(self, ending: _Ending) -> None:
+    async def _finish(self, ending: Ending) -> None:
         pass_, run = self.pass_, self.run
         assert pass_ is not None
-        noteworthy = bool(pass_.started) or run.last_ending != ending.status
+        is_news = bool(pass_.started) or run.last_ending != ending.status
         if ending.status == RunStatus.COMPLETED:
             self._keep_output(ending.output)
         run.status, run.reason, run.last_ending = ending.status, ending.reason, ending.status
@@ -340,9 +275,9 @@ class Execution:
         if ending.status == RunStatus.FAILED and ending.error is not None:
             run.ended_by = pass_.origins(ending.error)
             run.error = pass_.run_error_data(ending.error, run.ended_by)
-        if noteworthy or run.finished_at is None:  # a full replay does not make a run last longer
+        if is_news or run.finished_at is None:  # a full replay does not prolong a run
             run.finished_at = round(self.runtime.clock.time(), 3)
-            self._count_work()
+            self._add_time()
         run.hints = pass_.header.lasting()
         run.counts = pass_.ledger.counts()
         run.holder = None
@@ -353,10 +288,10 @@ class Execution:
         pass_.on_landed(self._release)
         self._release()
         self.feed.emit(SavedRun(run.copy()))
-        # What a handler starts is a pass of its own, also of this very run.
+        # A handler may start a run, even this one: that begins another execution.
         self.runtime.executions.pop(run.id, None)
         self._release()
-        if noteworthy:
+        if is_news:
             await self._notify(ending)
 
     def _write_ending(self, pass_: Pass, run: RunRecord) -> None:
@@ -364,7 +299,7 @@ class Execution:
             pass_.ledger.flush(START_PATIENCE)
             self.runtime.save_run(run)
         except StoreError as error:
-            # A9: what is known stays in memory, and whoever awaits the run hears of the store.
+            # A9: unwritten rows stay in memory, and awaiting the run raises the error of the store.
             if self.outcome is None or not isinstance(self.outcome.error, StoreError):
                 self.outcome = Outcome(error)
 
@@ -376,28 +311,33 @@ class Execution:
             live["", 0] = output
 
     def _release(self) -> None:
-        """Give the lease back once nothing of the run moves in this kernel."""
+        """Release the lease unless the run is under way in this kernel, or a body has outlived its pass."""
         runtime, run_id = self.runtime, self.run.id
         directory = str(runtime.store.directory)
         with runtime.guard:
             if run_id in runtime.executions or any(key[:2] == (directory, run_id) for key in list(flights)):
                 return
             runtime.release_lease(run_id)
-            runtime.memory(run_id).records.clear()  # `passes` keeps the pass, and that its texts
+            runtime.memory(run_id).records.clear()  # the pass in `runtime.passes` keeps these texts
 
-    async def _notify(self, ending: _Ending) -> None:
-        handler = {
-            RunStatus.COMPLETED: self.work.on_success,
-            RunStatus.FAILED: self.work.on_failure,
-        }.get(ending.status)
+    async def _notify(self, ending: Ending) -> None:
+        spec, run = self._spec, self.run
+        handlers = {RunStatus.COMPLETED: spec.on_success, RunStatus.FAILED: spec.on_failure}
+        handler = handlers.get(ending.status)
         if handler is None:
             return
-        run = self.run
         notification = Notification(
-            run_id=run.id, job_id=run.job, job_version=run.version, payload=self.work.payload, status=ending.status,
-            output=ending.output, error=ending.error, started_at=run.started_at or 0.0,
-            finished_at=run.finished_at or 0.0, is_test=run.is_test,
-        )  # fmt: skip
+            run_id=run.id,
+            job_id=run.job,
+            job_version=run.version,
+            payload=spec.payload,
+            status=ending.status,
+            output=ending.output,
+            error=ending.error,
+            started_at=run.started_at or 0.0,
+            finished_at=run.finished_at or 0.0,
+            is_test=run.is_test,
+        )
         try:
             answer = handler(notification)
             if inspect.isawaitable(answer):
@@ -407,14 +347,14 @@ class Execution:
 
     # Waiting ----------------------------------------------------------------------------------
 
-    async def rest(self) -> None:
-        """Wait until the run has come to rest."""
+    async def wait_finished(self) -> None:
+        """Wait until the run has ended, was stopped or was interrupted."""
         if self.outcome is None or self.runtime.executions.get(self.run.id) is self:
-            assert self._rested is not None
-            await self._rested.wait()
+            assert self._finished is not None
+            await self._finished.wait()
 
     def stop(self, why: Stop) -> None:
-        """End the pass under way; from any thread."""
+        """Stop the pass under way, and request no other one. May be called from any thread."""
         self._next, self._revived = None, False
         pass_, home = self.pass_, self._home
         if pass_ is None or home is None:
@@ -426,43 +366,43 @@ class Execution:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether its pass was stopped from outside and has not come to rest; what begins it now revives it."""
+        """Whether the pass is being stopped on request: to start the run now makes another pass follow."""
         return self.pass_ is not None and self.pass_.stopping.why not in (None, Stop.ENDED, Stop.SUPERSEDED)
 
     @property
     def was_interrupted(self) -> bool:
-        """Whether an interrupt ended its last pass."""
+        """Whether an interrupt ended the last pass."""
         return self.pass_ is not None and self.pass_.stopping.why == Stop.INTERRUPT
 
     # Looking ahead ----------------------------------------------------------------------------
 
     def foresee(self) -> Durations:
-        """What earlier runs of its job took: read once, when somebody asks."""
+        """The durations of earlier runs of the job, read once on the first call."""
         if self._durations is None:
             self._durations = self.runtime.foresee(self.run)
         return self._durations
 
     def look_back(self) -> None:
-        """Have that read in a thread, and told to whoever looks on."""
+        """Read these durations in a thread, and send them to the displays."""
         threads.spawn(lambda: self.feed.emit(Expected(self.foresee())))
 
     @property
     def home(self) -> Home:
-        """The loop that the run lives on."""
+        """The event loop that the run lives on."""
         assert self._home is not None
         return self._home
 
 
-def start(runtime: Runtime, work: Work, run: RunRecord) -> Execution:
-    """Begin a pass of a run, or join the one that is under way (I7). On the loop.
+def start(runtime: Runtime, spec: RunSpec, run: RunRecord) -> ActiveRun:
+    """Begin a pass of a run, or join the pass that is under way (I7). Call it on the event loop.
 
     Raises `RunLockedError` and other store errors; then nothing has begun.
     """
-    living = runtime.executions.get(run.id)
-    if living is not None:
-        living.join(work, run.code)
-        return living
-    execution = Execution(runtime, work, run)
+    active = runtime.executions.get(run.id)
+    if active is not None:
+        active.join(spec, run.code)
+        return active
+    execution = Execution(runtime, spec, run)
     with runtime.guard:
         runtime.executions[run.id] = execution
     try:
@@ -471,20 +411,3 @@ def start(runtime: Runtime, work: Work, run: RunRecord) -> Execution:
         del runtime.executions[run.id]
         raise
     return execution
-
-
-@calls_user_code
-async def call_run_function(work: Work, pass_: PassApi, spawn: Callable[[Callable[[], None]], None]) -> Any:
-    """Call the run function in a pass, and return its output. A `def` runs in a thread that `spawn` starts."""
-    blocking = not is_async(work.function)
-    io = Io(pass_.root, work.host())
-    offers = {
-        "payload": work.payload,
-        "io": BlockingIo(io) if blocking else io,
-        "ctx": work.context(pass_.run),
-    }
-    args, named = bind_run(work.function, offers)
-    if not blocking:
-        return returned(pass_, await work.function(*args, **named), "the job's function")
-    output = await call_in_thread(spawn, lambda: work.function(*args, **named))
-    return await output if inspect.isawaitable(output) else output

@@ -1,4 +1,4 @@
-"""A copy of a run up to a task, to go on from there another way."""
+"""Forks: copies of a run up to a task, which continue from there as runs with other results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._keys import display_path, hashed
 from .._records.forget import Finality, forget
@@ -17,22 +17,21 @@ from .._records.status import RunStatus, TaskStatus
 from .._store.protocol import Row
 from .._values.codec import dump
 from ..errors import CorruptRecordError, InvalidOptionError, RunStateError
+from .runtime import Runtime
 
-if TYPE_CHECKING:
-    from .runtime import Runtime
-
-# What a row says of an output that no body returned.
+# The note in the row of a task whose output no body returned.
 _BY_HAND = {"label": "Output", "text": "given by hand"}
-_WITH_OUTPUT = frozenset({"task", "wait", "run"})  # kinds; the result of a fan-out is that of its items
-# How a row, or a value's text in a file, names a value file.
+# Kinds of records. The result of a fan-out consists of the results of its items.
+_WITH_OUTPUT = frozenset({"task", "wait", "run"})
+# The name of a value file in the text of a row, or in the text of a value in a file.
 _FILE_NAME = re.compile(r'"(?:blob|file)": ?"([0-9a-f]{64})"')
 
 
-def fork(runtime: Runtime, run: RunRecord, path: str, output: Any, run_id: str | None) -> RunRecord:
-    """The record of a new run that holds what stands of `run` if the task at `path` is forgotten.
+def make_fork(runtime: Runtime, run: RunRecord, path: str, output: Any, run_id: str | None) -> RunRecord:
+    """Store a copy of `run` without the task at `path` and what depends on it, and return the record of the copy.
 
-    `output`, unless it is `...`, takes the place of the task's own. The same fork made before is found
-    again. The caller holds the lease of `run`.
+    `output`, unless it is `...`, becomes the output of the task. If the same fork exists, its record is
+    returned. The caller holds the lease of `run`.
     """
     source = _Source(runtime, run)
     task = source.records[path]
@@ -52,7 +51,7 @@ def fork(runtime: Runtime, run: RunRecord, path: str, output: Any, run_id: str |
         copies[path] = given.result(copies.values())
     made = _record_of(source, copies, run_id, {"run": run.id, "path": path, "key": key})
     made.created_at = round(runtime.clock.time(), 3)
-    runtime.take_lease(made.copy())  # so that nobody takes its files for those of a run that was deleted
+    runtime.take_lease(made.copy())  # so that `prune` does not remove its files as those of a deleted run
     try:
         _write(runtime, run, made, copies.values(), given)
     finally:
@@ -65,7 +64,7 @@ def fork(runtime: Runtime, run: RunRecord, path: str, output: Any, run_id: str |
 def _write(
     runtime: Runtime, run: RunRecord, made: RunRecord, copies: Iterable[TaskRecord], given: _Given | None
 ) -> None:
-    """Store a fork whole or not at all: its value files first, then all rows in one commit."""
+    """Store a fork completely or not at all: its value files first, then all rows in one commit."""
     rows = [
         Row(f"{made.id}/{each.path}", made.id, runtime.whole(run.id, each).dumps(), each.rank)
         for each in copies
@@ -78,7 +77,7 @@ def _write(
 
 
 class _Source:
-    """The run that is copied."""
+    """The run that is copied, with its task records."""
 
     def __init__(self, runtime: Runtime, run: RunRecord) -> None:
         self.run = run
@@ -88,9 +87,9 @@ class _Source:
         )
 
     def copies(self, path: str) -> dict[str, TaskRecord]:
-        """What a copy in which the task runs again begins with (R9).
+        """The task records for a copy in which the task runs again (R9).
 
-        Of what is forgotten nothing is copied but the task's own place among the others.
+        Forgotten tasks are not copied. Only the task itself keeps its place among the others.
         """
         changed = {record.path: record for record in forget(self.records, path)}
         standing = {
@@ -102,17 +101,18 @@ class _Source:
         return standing | opened
 
     def _stands(self, record: TaskRecord) -> bool:
-        """Whether it is copied as it is: it has come to an end, or is a wait that has begun."""
+        """Whether the record is copied unchanged: the task has ended, or is a wait that has begun."""
         match record.status:
             case TaskStatus.COMPLETED | TaskStatus.ERRORED:
                 return True
-            case TaskStatus.CANCELED:  # lost as the run failed, it has no say in the next pass (R5)
+            case TaskStatus.CANCELED:
+                # A task that the failure of the run cancelled runs again in the next pass (R5).
                 return self.run.last_ending != RunStatus.FAILED or self._finality.is_final(record)
             case _:
                 return record.kind == "wait"
 
     def handled(self, records: Iterable[TaskRecord]) -> list[str]:
-        """Paths of the errors that the code had handled: they are part of the story of a copy, too."""
+        """The paths of errors that the code handled; the copy replays them."""
         return [
             record.path
             for record in records
@@ -121,16 +121,16 @@ class _Source:
 
 
 class _Given:
-    """An output given by hand. It is the `Blobs` of its own files until it is known where they are to be.
+    """An output passed to `fork`. It serves as the `Blobs` of its value files until the id of the copy is known.
 
-    Raises `NotStorableError`.
+    Raises `NotStorableError` if the output cannot be stored.
     """
 
     def __init__(self, task: TaskRecord, output: Any) -> None:
         if task.kind not in _WITH_OUTPUT:
             raise InvalidOptionError(
-                f"{display_path(task.path)!r} has no output of its own that could be given by hand; give that of "
-                "a task in it"
+                f"{display_path(task.path)!r} has no output of its own to replace: it consists of other tasks. "
+                "Pass the path and the output of one of these"
             )
         self._task = task
         self._files: dict[str, bytes] = {}
@@ -146,47 +146,71 @@ class _Given:
         return self._files[name]
 
     def keep(self, runtime: Runtime, run_id: str) -> None:
-        """Write its files."""
+        """Write the value files of the output for a run."""
         blobs = runtime.store.blobs(run_id)
         for data in self._files.values():
             blobs.put(data)
 
     def result(self, others: Iterable[TaskRecord]) -> TaskRecord:
-        """The record of the task as if it had ended in this, at once.
+        """The record of the task as if it had returned this output immediately.
 
-        It keeps its place among the others, and has no fingerprints: no code made the output, so none
-        that is edited makes it "changed".
+        The record keeps the task's place among the others. It has no fingerprints, because no code made the output:
+        edited code does not mark it as "changed".
         """
         task = self._task
         latest = max(max(each.started, each.ended) for each in (task, *others))
         return TaskRecord(
-            path=task.path, kind=task.kind, generation=task.generation, started=task.started,
-            ended=task.settled or task.ended or latest + 1, settled=task.settled, started_at=task.started_at,
-            ended_at=task.started_at, form=self._form, value=json.loads(self._text), codec=task.codec,
-            name=task.name, icon=task.icon, style=task.style, description=task.description,
-            display_key=task.display_key, params=task.params, properties=task.properties, redact=task.redact,
+            path=task.path,
+            kind=task.kind,
+            generation=task.generation,
+            started=task.started,
+            ended=task.settled or task.ended or latest + 1,
+            settled=task.settled,
+            started_at=task.started_at,
+            ended_at=task.started_at,
+            form=self._form,
+            value=json.loads(self._text),
+            codec=task.codec,
+            name=task.name,
+            icon=task.icon,
+            style=task.style,
+            description=task.description,
+            display_key=task.display_key,
+            params=task.params,
+            properties=task.properties,
+            redact=task.redact,
             output_properties=[_BY_HAND],
-        )  # fmt: skip
+        )
 
 
 def _record_of(
     source: _Source, copies: dict[str, TaskRecord], run_id: str, forked: dict[str, str]
 ) -> RunRecord:
-    """A run of its own: nobody's child, not begun, told of what it was made from."""
+    """The record of the copy: a run without a parent that has not begun, and that names its source."""
     run = source.run
     return RunRecord(
-        id=run_id, client=run.client, job=run.job, name=run.name, version=run.version, redact=run.redact,
-        payload_form=run.payload_form, payload=run.payload, payload_preview=run.payload_preview, event=run.event,
-        is_test=run.is_test, depth=run.depth, forked=forked,
-        passes=run.passes,  # ordinals of a pass follow from its number, and are to be above those copied
+        id=run_id,
+        client=run.client,
+        job=run.job,
+        name=run.name,
+        version=run.version,
+        redact=run.redact,
+        payload_form=run.payload_form,
+        payload=run.payload,
+        payload_preview=run.payload_preview,
+        event=run.event,
+        is_test=run.is_test,
+        depth=run.depth,
+        forked=forked,
+        passes=run.passes,  # the ordinals of the next pass start above the copied ones
         ended_by=[path for path in run.ended_by if path in copies],
         kept=source.handled(copies.values()),
         counts=dict(Counter(record.status for record in copies.values() if record.kind != "log")),
-    )  # fmt: skip
+    )
 
 
 def _key_values(runtime: Runtime, run_id: str, fork_id: str) -> Iterator[Row]:
-    """What `io.store.run` holds, as it is now: it has no history."""
+    """The current values of `io.store.run`. Earlier values are not stored."""
     before, after = f"kv/run/{run_id}", f"kv/run/{fork_id}"
     for key, text in runtime.store.select(before):
         yield Row(after + key.removeprefix(before), after, text)
@@ -195,11 +219,11 @@ def _key_values(runtime: Runtime, run_id: str, fork_id: str) -> Iterator[Row]:
 def _files_of(
     runtime: Runtime, run: RunRecord, copies: Iterable[TaskRecord], rows: Iterable[Row]
 ) -> Iterator[str]:
-    """Names of the value files that the copies speak of, and that the texts in those files do."""
+    """The names of value files that occur in the copies, or in the texts of these files."""
     for text in (json.dumps(run.payload), *(row.text for row in rows)):
         yield from _FILE_NAME.findall(text)
     blobs = runtime.store.blobs(run.id)
     for form, value in ((run.payload_form, run.payload), *((each.form, each.value) for each in copies)):
-        if form == "file" and value["form"]:  # a plain one speaks of none
-            with suppress(CorruptRecordError):  # then it is lost in the copy as it is here
+        if form == "file" and value["form"]:  # a plain file names no others
+            with suppress(CorruptRecordError):  # the value is lost in the source too
                 yield from _FILE_NAME.findall(blobs.get(value["file"]).decode("ascii"))

@@ -1,11 +1,10 @@
-"""Removing runs for good.
+"""Removing runs permanently, and the statistics of a store.
 
-A run goes in one transaction. Where it has value files, the same transaction leaves a mark that they
-are to go too, and the mark goes last: so whoever dies in between has lost nothing else, and the next
-prune finishes what was begun.
+One transaction removes the rows of a run. If the run has value files, the same transaction writes a mark for
+them, which is removed after the files: if the process dies in between, the next prune removes the rest.
 
-The run's lease is held meanwhile, and not by way of `Runtime.take_lease`, which would let a pass of
-this kernel begin: a run that moves, here or anywhere, cannot be removed.
+The lease of the run is held meanwhile, so that no kernel can drive the run. It is not taken with
+`Runtime.take_lease`, because a pass of this kernel could begin under that lease.
 """
 
 from __future__ import annotations
@@ -28,32 +27,31 @@ from .._view.render.store_table import Pruned, StoreInfo
 from ..errors import RunLockedError, RunStateError, StoreError
 from .runtime import Runtime
 
-# What `prune` removes when it is not told: runs that have ended and wait for nobody. One that is
-# INTERRUPTED or WAITING is to go on.
+# The statuses of runs that `prune` removes by default. A run that is INTERRUPTED or WAITING will be continued.
 FINISHED = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED)
-_BATCH = 100  # how many runs go in one transaction
-_PATIENCE = 5.0  # for another process's transaction, in seconds
-_WORTH_IT = 10  # the database is written anew when one byte in so many would come free
+_BATCH = 100  # runs that one transaction removes
+_PATIENCE = 5.0  # seconds to wait for another process's transaction
+_WORTH_IT = 10  # the database is rewritten if at least one in ten of its bytes is free
 _MARKS = "deleted"  # the tag of the marks
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which runs are to go."""
+    """The runs to remove."""
 
     status: tuple[RunStatus, ...] = FINISHED
-    before: float | None = None  # those last used before that, in seconds since the epoch
-    keep_last: int = 0  # how many of each job stay, the newest
+    before: float | None = None  # only runs last used before this time, in seconds since the epoch
+    keep_last: int = 0  # the number of newest runs of each job that stay
 
 
 class Known(NamedTuple):
-    """What is to be known of a run to tell whether it goes."""
+    """The data of a run that decides whether it is removed."""
 
     id: str
     job: str
     status: RunStatus
-    stored: tuple[str, int]  # its status as written, and its passes: they tell whether it has moved
-    used_at: float  # when a pass of it last began or ended
+    stored: tuple[str, int]  # status and number of passes; a kernel that drives the run changes them
+    used_at: float  # when its last pass began or ended
     parent: str
     event: str
 
@@ -65,12 +63,12 @@ class Known(NamedTuple):
         return cls(run.id, run.job, runtime.status_of(run), stored, used_at, run.parent, event)
 
 
-Family = list[Known]  # a run, and after it the runs that it began, and those that they began
+Family = list[Known]  # a run, then its child runs, then their child runs, and so on
 
 
-# Many ----------------------------------------------------------------------------------------------
+# Many runs ----------------------------------------------------------------------------------------------
 def prune(runtime: Runtime, rule: Rule, *, dry_run: bool = False) -> Pruned:
-    """Remove the runs that a rule names, then what earlier crashes left; the space goes back to the disk."""
+    """Remove the runs that a rule selects, then the remains of crashes, and give the space back to the disk."""
     families = _families([Known.of(runtime, run) for run in runtime.each_run_record()])
     chosen = _chosen(families, rule)
     if dry_run:
@@ -84,7 +82,7 @@ def prune(runtime: Runtime, rule: Rule, *, dry_run: bool = False) -> Pruned:
 
 
 def _families(runs: Sequence[Known]) -> list[Family]:
-    """Each run with those that it began, newest first. A run whose parent is gone begins a family."""
+    """The runs in families, newest first. A run whose parent does not exist any more begins a family."""
     by_id = {run.id: run for run in runs}
     children: dict[str, list[Known]] = defaultdict(list)
     for run in runs:
@@ -92,14 +90,14 @@ def _families(runs: Sequence[Known]) -> list[Family]:
     families: list[Family] = []
     for root in children[""]:
         family = [root]
-        for member in family:  # it grows as it is walked
+        for member in family:  # the list grows during the loop
             family += children.get(member.id, ())
         families.append(family)
     return families
 
 
 def _chosen(families: Iterable[Family], rule: Rule) -> list[Family]:
-    """The families to go. One goes whole or not at all: what a run began is what its replay needs."""
+    """The families to remove. A family is removed as a whole, because the replay of a run needs its child runs."""
     seen: Counter[str] = Counter()
     chosen: list[Family] = []
     for family in families:
@@ -121,7 +119,7 @@ def _events_in_use(families: Iterable[Family]) -> Counter[str]:
 def _remove_families(
     runtime: Runtime, families: Iterable[Family], events: Counter[str]
 ) -> tuple[list[str], list[str]]:
-    """The ids of the runs that are gone, and of those that a kernel drives or has just driven."""
+    """The ids of removed runs, and the ids of runs that were skipped because a kernel drives or has just driven them."""
     removed: list[str] = []
     skipped: list[str] = []
     batch: list[Known] = []
@@ -142,7 +140,7 @@ def _remove_families(
 
 
 def _hold(runtime: Runtime, family: Family) -> ExitStack | None:
-    """The leases of a family that stands still and is as it was; None where it is not."""
+    """The leases of a family. None if a kernel drives one of the runs or has driven it meanwhile."""
     with ExitStack() as leases:
         for run in family:
             record = runtime.run_record(run.id)
@@ -152,21 +150,21 @@ def _hold(runtime: Runtime, family: Family) -> ExitStack | None:
                 leases.callback(_take(runtime, record).release)
             except RunLockedError:
                 return None
-            again = runtime.run_record(run.id)  # another kernel may have had it until just now
+            again = runtime.run_record(run.id)  # another kernel may have driven it until now
             if again is None or (again.status, again.passes) != run.stored:
                 return None
         return leases.pop_all()
 
 
-# One -----------------------------------------------------------------------------------------------
+# One run -----------------------------------------------------------------------------------------------
 def delete(runtime: Runtime, run: RunRecord) -> None:
-    """Remove a run with the runs that it began.
+    """Remove a run with its child runs.
 
-    Raises `RunStateError` when one of them is under way here, `RunLockedError` when it is elsewhere.
+    Raises `RunStateError` if one of them is under way in this kernel, `RunLockedError` if in another kernel.
     """
     with ExitStack() as leases:
         family = [run]
-        for each in family:  # it grows as it is walked
+        for each in family:  # the list grows during the loop
             _check_still(runtime, run, each)
             leases.callback(_take(runtime, each).release)
             family += [child for child in _began_by(runtime, each.id) if child.id != run.id]
@@ -182,7 +180,7 @@ def _check_still(runtime: Runtime, run: RunRecord, member: RunRecord) -> None:
         )
     if runtime.holds_lease(member.id):
         raise RunStateError(
-            f"a body of {which.rstrip(',')} is still running in this kernel: it cannot be deleted before that ends"
+            f"a body of {which.rstrip(',')} is still running in this kernel: delete the run after the body has ended"
         )
 
 
@@ -191,31 +189,31 @@ def _began_by(runtime: Runtime, run_id: str) -> list[RunRecord]:
 
 
 def _started_by(runtime: Runtime, event: str) -> int:
-    """How many runs an event has started."""
+    """The number of runs that an event has started."""
     found = _runs_with(runtime, event) if event else []
     return sum((run.event or {}).get("id") == event for run in found)
 
 
 def _runs_with(runtime: Runtime, text: str) -> list[RunRecord]:
-    """The runs in whose records a text stands somewhere."""
+    """The runs whose records contain a text."""
     found: list[RunRecord] = []
     for key, stored in runtime.store.search("runs", json.dumps(text)):
         found.append(readable_run(key.removeprefix("run/"), stored))
     return found
 
 
-# What goes -----------------------------------------------------------------------------------------
+# Removing -----------------------------------------------------------------------------------------
 def _take(runtime: Runtime, run: RunRecord) -> leases.Lease:
     return leases.acquire(runtime.store.directory, run.id, run.holder)
 
 
 def _remove(runtime: Runtime, runs: Sequence[Known], events: Counter[str]) -> list[str]:
-    """Remove runs whose leases are held; their ids. `events`: how many runs each event started."""
+    """Remove runs whose leases are held, and return their ids. `events`: the number of runs that each event started."""
     if not runs:
         return []
     ids = [run.id for run in runs]
     events.subtract(run.event for run in runs if run.event)
-    # Nobody looks an event up once all that it started is gone.
+    # The record of an event is only needed while a run that it started exists.
     gone = {run.event for run in runs if run.event and events[run.event] <= 0}
     owners = [owner for owner in (*ids, *gone) if runtime.store.blobs_size(owner)]
     point("delete:before")
@@ -233,14 +231,14 @@ def _remove(runtime: Runtime, runs: Sequence[Known], events: Counter[str]) -> li
 
 
 def _tags(run_id: str) -> tuple[str, ...]:
-    """The tags of all rows of a run but its own: tasks, log lines, key-values, and notes of earlier versions."""
+    """The tags of all rows of a run except its own record: tasks, log lines, key-values, and rows of earlier versions."""
     return run_id, f"kv/run/{run_id}", f"export/{run_id}"
 
 
 def _remove_files(runtime: Runtime, owners: Sequence[str]) -> None:
-    """Remove the value files that are marked, then the marks."""
+    """Remove the marked value files, then the marks."""
     for owner in owners:
-        # A run and an event can have the same name: the files of one are then those of the other.
+        # A run and an event can have the same name. They share their files then.
         if not _is_there(runtime, owner):
             runtime.store.delete_blobs(owner)
         point("delete:files")
@@ -253,7 +251,7 @@ def _is_there(runtime: Runtime, owner: str) -> bool:
 
 
 def _forget(runtime: Runtime, run_id: str) -> None:
-    """What this kernel remembers of a run; what shows it stays as it is."""
+    """Drop the data of a run from the memory of this kernel. Its displays stay as they are."""
     runtime.memories.pop(run_id, None)
     runtime.passes.pop(run_id, None)
     runtime.waits.pop(run_id, None)
@@ -262,14 +260,14 @@ def _forget(runtime: Runtime, run_id: str) -> None:
         runtime.feeds.pop(run_id, None)
 
 
-# What is left over ---------------------------------------------------------------------------------
+# Remains of crashes ---------------------------------------------------------------------------------
 def _sweep(runtime: Runtime) -> None:
-    """Finish what a kernel that died had begun to remove, and clear away what it had not yet recorded."""
+    """Finish the removals of kernels that died, and remove value files that they had not recorded yet."""
     store = runtime.store
     for key, _ in store.select(_MARKS):
         owner = key.removeprefix(f"{_MARKS}/")
         with contextlib.suppress(RunLockedError), ExitStack() as lease:
-            # Held by whoever removes it right now, or runs it anew.
+            # A kernel that removes the run now, or runs it again, holds the lease.
             lease.callback(leases.acquire(store.directory, owner).release)
             _remove_files(runtime, [owner])
     owners = {*store.tally(), *(run.id for run in runtime.each_run_record())}
@@ -278,14 +276,14 @@ def _sweep(runtime: Runtime) -> None:
 
 
 def _shrink(runtime: Runtime) -> str:
-    """Give the database's free space back; why it could not be, "" where it was."""
+    """Give the free space of the database back to the disk. Returns the reason if that failed, else ""."""
     size = runtime.store.size()
     if (size.free + size.journal) * _WORTH_IT < size.total:
         return ""
     try:
         runtime.store.shrink(patience=_PATIENCE)
     except StoreError as error:
-        return f"The database keeps its size for now, and uses the space for runs to come: {error}"
+        return f"The database keeps its size for now, and uses the space for later runs: {error}"
     return ""
 
 
@@ -298,9 +296,9 @@ def _disk(runtime: Runtime) -> int:
     return runtime.store.size().total + runtime.store.blobs_size()
 
 
-# What there is -------------------------------------------------------------------------------------
+# Statistics -------------------------------------------------------------------------------------
 def info(runtime: Runtime) -> StoreInfo:
-    """What the store holds, and what that takes up."""
+    """The number of runs, records and values in the store, and their size."""
     by_status: Counter[str] = Counter()
     by_job: Counter[str] = Counter()
     tags = runtime.store.tally()

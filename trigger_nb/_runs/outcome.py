@@ -1,4 +1,4 @@
-"""How a run ended, as its caller sees it: the output, or the error with notes."""
+"""The end of a run, as its caller and its handlers see it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from .._records.status import RunStatus
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What `on_success` and `on_failure` get."""
+    """The argument of the `on_success` and `on_failure` handlers of a job: a run that has ended.
+
+    Times are seconds since the epoch.
+    """
 
     run_id: str
     job_id: str
@@ -29,10 +32,10 @@ class Notification:
 
 @dataclass(slots=True)
 class Outcome:
-    """How a run ended in this kernel: its output's record, or an error."""
+    """The end of a run in this kernel: its error, or None if it completed. The output is in the record of the run."""
 
     error: BaseException | None = None
-    # The error's as it left the run function: each cell that raises it adds its own to it.
+    # The traceback of the error as it left the run function. Each cell that raises the error adds frames to it.
     traceback: TracebackType | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -41,12 +44,12 @@ class Outcome:
         self.traceback = None if self.error is None else self.error.__traceback__
 
     def raised(self) -> BaseException | None:
-        """The error, to be raised once more."""
+        """The error with its first traceback, to be raised again."""
         return None if self.error is None else self.error.with_traceback(self.traceback)
 
 
 def users_frames(traceback: TracebackType | None) -> TracebackType | None:
-    """A traceback without the frames of this package."""
+    """The traceback without the frames of this package."""
     kept: list[TracebackType] = []
     step = traceback
     while step is not None:

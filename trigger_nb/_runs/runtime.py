@@ -1,13 +1,13 @@
-"""Runs under way in this kernel: a store with its living executions, pass after pass."""
+"""The state of one store in this process: records, leases, and the runs under way in this kernel."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from .._clock import Clock, SystemClock
 from .._concurrency.places import JobLimits
@@ -16,6 +16,7 @@ from .._engine import ledger
 from .._engine.ledger import run_row
 from .._engine.memory import Memory
 from .._engine.pass_ import Pass
+from .._engine.stopping import Stop
 from .._records.durations import Durations, durations
 from .._records.feed import Feed
 from .._records.records import RunRecord, TaskRecord, is_queued, readable_run, readable_task
@@ -24,41 +25,99 @@ from .._store import lease as leases
 from .._store.disk import DiskStore
 from .._store.group_commit import GroupCommit
 from .._store.protocol import Row, Store
-from ..errors import SelfAwaitError, StoreError
-
-if TYPE_CHECKING:
-    from .execution import Execution
+from ..errors import NotFoundError, SelfAwaitError, StoreError
+from .outcome import Outcome
+from .run_spec import RunSpec
 
 logger = logging.getLogger("trigger_nb")
 START_PATIENCE = 5.0
-_CHUNK = 200  # how many runs are read at a time
+_CHUNK = 200  # runs that are read at a time
+
+
+class ActiveRun(Protocol):
+    """A run under way in this kernel, as other modules use it: an `execution.Execution`.
+
+    `run` is the run's record while it is under way, and `pass_` its current or last pass.
+    """
+
+    run: RunRecord
+    pass_: Pass | None
+    outcome: Outcome | None  # None until the run has ended in this kernel
+
+    @property
+    def home(self) -> Home:
+        """The event loop that the run lives on."""
+        ...
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the pass is being stopped on request: to start the run now makes another pass follow."""
+        ...
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether an interrupt ended the last pass."""
+        ...
+
+    def join(self, spec: RunSpec, code: str) -> None:
+        """Start the run while it is under way: changed code replaces the code of this pass (I7)."""
+        ...
+
+    def restart(self, change: Callable[[], None]) -> None:
+        """End this pass, call `change`, which changes stored records, and begin another pass."""
+        ...
+
+    def stop(self, why: Stop) -> None:
+        """Stop the pass under way, and request no other one. May be called from any thread."""
+        ...
+
+    async def wait_finished(self) -> None:
+        """Wait until the run has ended, was stopped or was interrupted."""
+        ...
+
+    def foresee(self) -> Durations:
+        """The durations of earlier runs of the job, read once on the first call."""
+        ...
+
+    def look_back(self) -> None:
+        """Read these durations in a thread, and send them to the displays."""
+        ...
+
+
+class RestartableJob(Protocol):
+    """A job, as commands on its runs use it."""
+
+    def restart(self, record: RunRecord) -> ActiveRun:
+        """Begin another pass of a stored run, with its stored payload."""
+        ...
 
 
 class Runtime:
-    """One store in this process, and the runs that live in it."""
+    """One store in this process, and its runs that are under way in this kernel."""
 
     def __init__(self, directory: Path, clock: Clock | None = None) -> None:
         self.store: Store = DiskStore(directory)
         self.journal = GroupCommit(self.store)
         self.clock: Clock = clock or SystemClock()
-        self.jobs: dict[str, Any] = {}
-        self.executions: dict[str, Execution] = {}  # runs under way in this kernel
+        self.jobs: dict[str, Any] = {}  # the jobs defined in this kernel, by id
+        # By run id:
+        self.executions: dict[str, ActiveRun] = {}  # the runs under way in this kernel
         self.memories: dict[str, Memory] = {}
-        self.passes: dict[str, Pass] = {}  # the latest of each run here, for whoever asks why a task ran (R7)
+        self.passes: dict[str, Pass] = {}  # the latest pass in this kernel; it knows why tasks ran (R7)
         self.feeds: dict[str, Feed] = {}
-        self.waits: dict[str, set[str]] = {}  # which runs a run is waiting for, to find circles
-        self.limits: dict[str, JobLimits] = {}  # by job
-        self.views: dict[str, Any] = {}  # what shows a run in this kernel, kept for the floors above
-        self.home: Home | None = None  # the loop that runs were last started on
+        self.waits: dict[str, set[str]] = {}  # the runs that a run waits for, to detect cycles
+        self.views: dict[str, Any] = {}  # the live display
+        self.limits: dict[str, JobLimits] = {}  # by job id
+        self.home: Home | None = None  # the event loop that runs were last started on
         self._leases: dict[str, leases.Lease] = {}
-        # Held while a run is begun, and while it is given up: a body that outlived its pass does
-        # that in its own thread.
+        # Held while a run begins, and while its lease is released: a body that outlived its pass does the
+        # latter in its own thread.
         self.guard = threading.Lock()
 
     # Records ----------------------------------------------------------------------------------
 
     def run_record(self, run_id: str) -> RunRecord | None:
-        """The record of a run as it is now; of a damaged one what is legible."""
+        """The current record of a run, None if there is no such run. A damaged record has its legible fields."""
         execution = self.executions.get(run_id)
         if execution is not None:
             return execution.run
@@ -67,8 +126,15 @@ class Runtime:
             return None
         return readable_run(run_id, text)
 
+    def require_run(self, run_id: str) -> RunRecord:
+        """The current record of a run. Raises `NotFoundError` if there is no such run."""
+        record = self.run_record(run_id)
+        if record is None:
+            raise NotFoundError(f"there is no run {run_id!r} in {self.store.directory}")
+        return record
+
     def each_run_record(self) -> Iterator[RunRecord]:
-        """What is stored of all runs, newest first, read as they are asked for; of damaged ones what is legible."""
+        """The stored records of all runs, newest first, read lazily. Damaged records have their legible fields."""
         offset = 0
         while rows := self.store.page("runs", _CHUNK, offset):
             for key, text in rows:
@@ -76,7 +142,7 @@ class Runtime:
             offset += _CHUNK
 
     def status_of(self, record: RunRecord) -> RunStatus:
-        """A run's status now: one that nobody drives any more is INTERRUPTED."""
+        """The current status of a run. A run that no kernel drives any more is INTERRUPTED."""
         status = RunStatus(record.status)
         if not (status == RunStatus.RUNNING or is_queued(record)) or record.id in self.executions:
             return status
@@ -85,13 +151,13 @@ class Runtime:
         return status if is_driven else RunStatus.INTERRUPTED
 
     def task_records(self, run_id: str, *, running: bool = False) -> list[TaskRecord]:
-        """All task records of a run as they are now; `running`: with those of bodies not recorded yet."""
+        """All current task records of a run. `running` adds bodies that run and are not recorded yet."""
         return list(self.each_task_record(run_id, running=running))
 
     def each_task_record(self, run_id: str, *, running: bool = False) -> Iterator[TaskRecord]:
-        """As `task_records`: the records as they are now, each of them read when it is asked for.
+        """The records of `task_records`, read lazily.
 
-        Long values are not in them, `whole` has those.
+        The records do not contain long values; `whole` reads these.
         """
         execution = self.executions.get(run_id)
         if execution is None or execution.pass_ is None:
@@ -103,11 +169,11 @@ class Runtime:
         return chain(begun.values(), _read(each for each in stored if each[0] not in begun))
 
     def whole(self, run_id: str, record: TaskRecord) -> TaskRecord:
-        """A task's record with its value; raises `CorruptRecordError` when another result has taken its place."""
+        """The record of a task with its value. Raises `CorruptRecordError` if another result has replaced it."""
         return ledger.read_whole(self.store, run_id, record)
 
     def stored_task(self, run_id: str, path: str) -> TaskRecord | None:
-        """A task's record as it is stored, for whoever looks on; None when it cannot be read."""
+        """The stored record of a task for a display; None if it cannot be read."""
         try:
             text = self.store.get(f"{run_id}/{path}")
             return None if text is None else next(_read([(path, text)]))
@@ -116,29 +182,29 @@ class Runtime:
             return None
 
     def save_run(self, run: RunRecord, rows: list[Row] | None = None) -> None:
-        """Commit a run's record, with other rows in the same transaction."""
+        """Commit the record of a run, with other rows in the same transaction."""
         self.journal.commit([*(rows or []), run_row(run)], patience=START_PATIENCE)
 
     def feed(self, run_id: str) -> Feed:
-        """What happens in a run, for whoever looks on."""
+        """The events of a run, for displays."""
         return self.feeds.setdefault(run_id, Feed())
 
     def memory(self, run_id: str) -> Memory:
-        """What this kernel keeps of a run between passes."""
+        """The data of a run that this kernel keeps between passes."""
         return self.memories.setdefault(run_id, Memory())
 
     def foresee(self, run: RunRecord, *, tasks: bool = False) -> Durations:
-        """What earlier runs of its job took; `tasks`: with their tasks, reading all records of those runs."""
+        """The durations of earlier runs of the job. `tasks` adds those of tasks, which reads all their records."""
         try:
             return durations(self, run.job, run.version, tasks=tasks)
-        except Exception:  # an estimate is not worth a fault, such as that of a corrupt record elsewhere
+        except Exception:  # an estimate must not fail a run, as by the corrupt record of another run
             logger.debug("earlier runs of job %s cannot be read", run.job, exc_info=True)
             return Durations()
 
     # Leases -----------------------------------------------------------------------------------
 
     def take_lease(self, run: RunRecord) -> None:
-        """Become the one kernel that drives the run, or raise `RunLockedError`."""
+        """Acquire the lease, so that only this kernel drives the run. Raises `RunLockedError`."""
         lease = self._leases.get(run.id)
         if lease is not None and lease.lost:
             self._leases.pop(run.id).release()
@@ -148,32 +214,32 @@ class Runtime:
         run.holder = lease.holder
 
     def is_lost(self, run_id: str) -> bool:
-        """Whether another kernel has taken the run over."""
+        """Whether another kernel has taken over the run."""
         lease = self._leases.get(run_id)
         return lease is not None and lease.lost
 
     def holds_lease(self, run_id: str) -> bool:
-        """Whether this kernel has taken the run's lease and not given it back."""
+        """Whether this kernel has acquired the lease of the run and not released it."""
         return run_id in self._leases
 
     def release_lease(self, run_id: str) -> None:
-        """Let other kernels have the run."""
+        """Release the lease, so that other kernels can drive the run."""
         lease = self._leases.pop(run_id, None)
         if lease is not None:
             lease.release()
 
     # Starting ---------------------------------------------------------------------------------
 
-    def check_no_circle(self, waiting: str, awaited: str) -> None:
-        """I8: a run that waits for itself, directly or through others, would never end."""
+    def check_no_cycle(self, waiting: str, awaited: str) -> None:
+        """Raise `SelfAwaitError` if run `waiting` would wait for itself, directly or through other runs (I8)."""
         seen: set[str] = set()
         pending = [awaited]
         while pending:
             each = pending.pop()
             if each == waiting:
                 raise SelfAwaitError(
-                    f"run {waiting!r} would wait for itself: run {awaited!r} is it, or waits for it. "
-                    "Start it with job.start(...) or io.invoke(...) and do not await it here."
+                    f"run {waiting!r} cannot await run {awaited!r}, which is the same run or waits for it. "
+                    "Start it with job.start(...) or io.invoke(...), and do not await it here."
                 )
             if each not in seen:
                 seen.add(each)
@@ -189,7 +255,7 @@ _runtimes: dict[Path, Runtime] = {}
 
 
 def runtime_for(directory: Path, clock: Clock | None = None) -> Runtime:
-    """The runtime of a store: one for each directory in a process."""
+    """The runtime of a store; a process has one for each directory."""
     directory = directory.absolute()
     found = _runtimes.get(directory)
     if found is None or (clock is not None and found.clock is not clock):

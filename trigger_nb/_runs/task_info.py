@@ -1,17 +1,23 @@
-"""`TaskInfo`: a task of a run, as users see it."""
+"""The tasks of a run: finding one by its path, and `TaskInfo`, the form in which users see it."""
 
 from __future__ import annotations
 
+import difflib
+import unicodedata
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from .. import _values
 from .._clock import to_datetime
-from .._keys import display_key, display_path, idempotency_key, last_segment
+from .._keys import display_key, display_path, idempotency_key, last_segment, normal_key
 from .._records.records import TaskRecord
 from .._records.status import Reason, TaskStatus
 from .._values.placeholders import Unstored
+from ..errors import NotFoundError
 from .runtime import Runtime
+
+TaskPath: TypeAlias = str | Sequence[Any]  # the path as text, as a list of keys, or as one key
 
 
 def moment(timestamp: float | None) -> datetime | None:
@@ -84,3 +90,49 @@ class TaskInfo:
     def __repr__(self) -> str:
         why = f", {self.reason}" if self.reason else ""
         return f"<task {self.path!r}: {self.status}{why}>"
+
+
+def task_info(runtime: Runtime, run_id: str, record: TaskRecord) -> TaskInfo:
+    """The task of a record."""
+    pass_ = runtime.passes.get(run_id)
+    reason = None if pass_ is None else pass_.header.reasons.get(record.path)
+    return TaskInfo(runtime, run_id, record, reason)
+
+
+def find_task(runtime: Runtime, run_id: str, path: TaskPath) -> TaskRecord:
+    """The record of a task. Raises `NotFoundError` if there is none with this path."""
+    normal = normal_path(path)
+    for record in runtime.each_task_record(run_id, running=True):
+        if record.path == normal:
+            return record
+    raise no_task(runtime, run_id, normal)
+
+
+def no_task(runtime: Runtime, run_id: str, path: str) -> NotFoundError:
+    """The error for a path without a task. The message lists similar paths."""
+    paths = [record.path for record in runtime.each_task_record(run_id)]
+    similar = difflib.get_close_matches(path, paths, n=3) or paths[:5]
+    return NotFoundError(
+        f"run {run_id} has no task {path!r}; there is {', '.join(map(repr, similar)) or 'none yet'}"
+    )
+
+
+def normal_path(path: TaskPath) -> str:
+    """The normal form of a path given as text, as a list of keys, or as one key."""
+    if isinstance(path, str):
+        return unicodedata.normalize("NFC", path)
+    if isinstance(path, list):
+        return "/".join(normal_key(key) for key in path)  # pyright: ignore[reportUnknownVariableType]
+    return normal_key(path)  # a tuple is one key
+
+
+def in_order(records: Sequence[TaskRecord]) -> list[TaskRecord]:
+    """The records in the order in which the tasks first started, subtasks after their parents."""
+    started = {record.path: record.started for record in records}
+
+    def place(path: str) -> list[int]:
+        parts = path.split("/")
+        above = ["/".join(parts[: n + 1]) for n in range(len(parts))]
+        return [started.get(each, 0) for each in above]
+
+    return sorted(records, key=lambda record: place(record.path))

@@ -1,0 +1,66 @@
+"""The end of a pass, as it concerns the run: the status that the run gets, with its output or error."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from .._engine.pass_ import Pass
+from .._engine.stopping import Stop
+from .._records.status import RunStatus
+from ..errors import RunCanceledError, RunInterrupted, RunInterruptedError, RunLostError, TriggerError
+
+
+@dataclass(slots=True)
+class Ending:
+    """The status that a run gets from the end of a pass, with its output or error."""
+
+    status: RunStatus
+    output: Any = None
+    error: BaseException | None = None
+    reason: str = ""
+
+
+def ending_of(pass_: Pass) -> Ending:
+    """The ending of a run whose pass has ended."""
+    run_id, stopping = pass_.run.id, pass_.stopping
+    if stopping.is_lost():
+        return Ending(RunStatus.INTERRUPTED, error=_lost(run_id))
+    if stopping.why not in (None, Stop.ENDED):
+        return _stopped(run_id, stopping.why, stopping.error)
+    error = stopping.misuse or pass_.failure
+    if error is None:
+        assert pass_.result is not None
+        return Ending(RunStatus.COMPLETED, output=pass_.result[0])
+    if isinstance(error, (asyncio.CancelledError, RunInterrupted, KeyboardInterrupt)):
+        return _stopped(run_id, Stop.INTERRUPT)
+    return Ending(RunStatus.FAILED, error=error)
+
+
+def _stopped(run_id: str, why: Stop, fault: TriggerError | None = None) -> Ending:
+    match why:
+        case Stop.CANCEL:
+            error: TriggerError = RunCanceledError(
+                f"run {run_id} was canceled; run its cell again to continue where it stopped"
+            )
+            return Ending(RunStatus.CANCELED, error=error)
+        case Stop.PAUSE:
+            error = RunInterruptedError(
+                f"run {run_id} is paused; call run.resume(), or run its cell again, to continue"
+            )
+            return Ending(RunStatus.WAITING, error=error, reason="paused")
+        case Stop.STORE:
+            return Ending(RunStatus.INTERRUPTED, error=fault)
+        case _:
+            error = RunInterruptedError(
+                f"run {run_id} was interrupted; run its cell again to continue where it stopped"
+            )
+            return Ending(RunStatus.INTERRUPTED, error=error)
+
+
+def _lost(run_id: str) -> RunLostError:
+    return RunLostError(
+        f"another kernel took over run {run_id}, because this kernel seemed dead. The results of tasks "
+        "that completed here are kept. Follow the run in the other kernel, or run the cell again once it has ended."
+    )

@@ -1,0 +1,162 @@
+"""The result of a run for code that waits for it: the output, or the error of the run with a note."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+from .. import _values
+from .._engine.stopping import Stop
+from .._keys import ancestors, display_path
+from .._records.records import RunRecord
+from .._records.status import RunStatus
+from .._tasks.scope import current_scope
+from .._values.placeholders import Unstored
+from ..errors import RunInterruptedError, StoreError, TriggerError, UsageError, ValueNotLoadedError
+from . import showing
+from .runtime import ActiveRun, Runtime
+
+CELL_GRACE = 0.7  # seconds that an interrupted cell waits for the end of its run
+
+
+def output_of(runtime: Runtime, run: RunRecord) -> Any:
+    """The output of a run; None unless it has completed."""
+    if run.last_ending != RunStatus.COMPLETED:
+        return None
+    if run.form != "unstored":
+        return _values.load(run.form, run.output, runtime.store.blobs(run.id))
+    lost = Unstored("the run", run.output["type"], run.output["reason"])
+    return runtime.memory(run.id).live.get(("", 0), lost)
+
+
+def error_of(run: RunRecord) -> BaseException | None:
+    """The error that a run FAILED with, else None."""
+    return None if run.error is None else _values.decode_error(run.error)
+
+
+async def result(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> Any:
+    """Wait for the output of a run. `execution` is the last one that the caller knows of.
+
+    If the caller is code of another run, an error of ours ends the pass of that run too (A9, R13).
+    """
+    try:
+        return await _result(runtime, run_id, execution)
+    except (StoreError, ValueNotLoadedError) as error:
+        scope = current_scope.get()
+        if scope is None or threading.get_ident() != scope.owner.home.thread:
+            raise
+        if runtime.status_of(runtime.require_run(run_id)) == RunStatus.FAILED:
+            raise  # the error is the result of the run
+        return await scope.owner.stopping.fail(error)
+
+
+async def result_or_leave(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> Any:
+    """`result` for code that did not start the run: the run continues if the wait is cancelled (A7)."""
+    try:
+        return await result(runtime, run_id, execution)
+    except asyncio.CancelledError:
+        raise asyncio.CancelledError(
+            f"run {run_id} continues; await it again for its output, or end it with run.cancel()"
+        ) from None
+
+
+async def result_or_interrupt(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> Any:
+    """`result` for the cell that started the run: the run is interrupted if the wait is cancelled (A7)."""
+    active = runtime.executions.get(run_id)
+    interrupted = asyncio.CancelledError(
+        f"run {run_id} was interrupted; run the cell again to continue where it stopped"
+    )
+    try:
+        return await result(runtime, run_id, execution)
+    except asyncio.CancelledError:
+        if active is not None:
+            active.stop(Stop.INTERRUPT)
+            await _wait_briefly(active.wait_finished())
+        raise interrupted from None
+    except RunInterruptedError:
+        # A body that blocked the event loop may have taken the interrupt itself.
+        if active is not None and active.was_interrupted:
+            raise interrupted from None
+        raise
+
+
+async def _result(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> Any:
+    active = runtime.executions.get(run_id) or execution
+    if active is None:
+        return _stored_result(runtime, runtime.require_run(run_id))
+    await _wait_finished(runtime, run_id, active)
+    await showing.settle(runtime, run_id, awaited=True)
+    assert active.outcome is not None
+    error = active.outcome.raised()
+    run = runtime.require_run(run_id)
+    if error is not None:
+        raise _with_note(runtime, run, error)
+    return output_of(runtime, run)
+
+
+async def _wait_finished(runtime: Runtime, run_id: str, active: ActiveRun) -> None:
+    """Wait until a run has ended. Code of another run holds no slot meanwhile."""
+    scope = current_scope.get()
+    if scope is None:
+        return await active.wait_finished()
+    waiting = scope.owner.run.id
+    try:
+        runtime.check_no_cycle(waiting, run_id)
+    except UsageError as error:
+        raise scope.owner.misused(error)  # noqa: B904  # the same error
+    runtime.waits.setdefault(waiting, set()).add(run_id)
+    try:
+        await scope.owner.wait_for_run(scope, active.wait_finished)
+    finally:
+        runtime.waits[waiting].discard(run_id)
+
+
+async def _wait_briefly(finished: Coroutine[Any, Any, None]) -> None:
+    """Wait for the end of a run for at most `CELL_GRACE`, because the cell must stop."""
+    task = asyncio.ensure_future(finished)
+    try:
+        await asyncio.wait({task}, timeout=CELL_GRACE)
+    finally:
+        task.cancel()
+
+
+def _stored_result(runtime: Runtime, run: RunRecord) -> Any:
+    """The result of a run that is not under way in this kernel."""
+    match runtime.status_of(run):
+        case RunStatus.COMPLETED:
+            return output_of(runtime, run)
+        case RunStatus.FAILED:
+            error = error_of(run)
+            raise _with_note(runtime, run, TriggerError(f"run {run.id} failed") if error is None else error)
+        case status:
+            raise RunInterruptedError(
+                f"run {run.id} is {status} and not under way in this kernel; call run.resume(), or run its cell "
+                "again, to continue where it stopped"
+            )
+
+
+def _with_note(runtime: Runtime, run: RunRecord, error: BaseException) -> BaseException:
+    """The error with a note about where it was raised, and how to continue (PEP 678)."""
+    if run.status == RunStatus.FAILED and not isinstance(error, UsageError):
+        note = (
+            f"{_what_failed(runtime, run)} in run {run.id}. "
+            "Running the cell again resumes there; what is done is kept."
+        )
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+    return error
+
+
+def _what_failed(runtime: Runtime, run: RunRecord) -> str:
+    outer = {around for path in run.ended_by for around in ancestors(path)}
+    inner = [path for path in run.ended_by if path not in outer]
+    if not inner:
+        return "Raised outside any task"
+    if len(inner) > 1:
+        names = ", ".join(repr(display_path(path)) for path in inner[:3])
+        return f"{len(inner)} tasks failed ({names}{', ...' if len(inner) > 3 else ''})"
+    records = runtime.each_task_record(run.id)
+    attempts = next((record.attempt for record in records if record.path == inner[0]), 1)
+    return f"Task {display_path(inner[0])!r} failed" + (f" after {attempts} attempts" if attempts > 1 else "")
