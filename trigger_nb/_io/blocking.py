@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .._concurrency.threads import Home
 from .._maps.imap import MapIterator
-from .._tasks.call import MISS, SAID, Call
+from .._tasks.call import DONE, MISS, Call
 from ..errors import RunInterrupted, UsageError
 from .io import Io
 from .key_values import KeyValues, Stores
@@ -81,7 +81,7 @@ class BlockingIo:
             return body()
         except Exception as error:  # noqa: BLE001  # that is what it is for
             answer = on_error(error)
-            return None if answer is SAID else answer
+            return None if answer is DONE else answer
 
     def use(self, integration: Any) -> Any:
         """The integration, bound to this run; its methods block."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._engine.pass_ import Pass
-from .._tasks.call import SAID, Said
+from .._tasks.call import DONE, AlreadyDone
 from .._tasks.scope import Scope
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -19,27 +19,27 @@ class Logger:
         self._scope = scope
         self._least = _LEVELS.index(level)
 
-    def _log(self, level: str, message: object, data: Any) -> Said:
+    def _log(self, level: str, message: object, data: Any) -> AlreadyDone:
         if _LEVELS.index(level) >= self._least:
             self._owner.log(self._scope, level, message, data)
-        return SAID
+        return DONE
 
-    def debug(self, message: object, data: Any = None) -> Said:
+    def debug(self, message: object, data: Any = None) -> AlreadyDone:
         """A line of level "debug"."""
         return self._log("debug", message, data)
 
-    def info(self, message: object, data: Any = None) -> Said:
+    def info(self, message: object, data: Any = None) -> AlreadyDone:
         """A line of level "info"."""
         return self._log("info", message, data)
 
     log = info
 
-    def warning(self, message: object, data: Any = None) -> Said:
+    def warning(self, message: object, data: Any = None) -> AlreadyDone:
         """A line of level "warning"."""
         return self._log("warning", message, data)
 
     warn = warning
 
-    def error(self, message: object, data: Any = None) -> Said:
+    def error(self, message: object, data: Any = None) -> AlreadyDone:
         """A line of level "error"."""
         return self._log("error", message, data)

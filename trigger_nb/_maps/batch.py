@@ -17,7 +17,7 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from .._concurrency.threads import Start
     from .._tasks.call import Call
-    from .._tasks.flights import Flight
+    from .._tasks.running import RunningBody
 
 Outcome = Callable[[], Any]
 
@@ -50,7 +50,7 @@ class Batch:
         self._left = set(calls)
         self._here: dict[Call[Any], _Member] = {}
 
-    def start(self, call: Call[Any], flight: Flight) -> Start:
+    def start(self, call: Call[Any], running: RunningBody) -> Start:
         """How one of them takes part where the body is a `def`."""
 
         def start(begin: Callable[[], bool], finish: Callable[[Outcome], None]) -> Callable[[], None]:
@@ -60,9 +60,9 @@ class Batch:
 
         return start
 
-    async def join(self, call: Call[Any], flight: Flight) -> Any:
+    async def join(self, call: Call[Any], running: RunningBody) -> Any:
         """And where it is `async def`: its own part of what the body returns."""
-        limit, joined = flight.scope.limit, _Joined()
+        limit, joined = running.scope.limit, _Joined()
 
         def begin() -> bool:
             if limit is not None:

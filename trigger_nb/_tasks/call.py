@@ -1,4 +1,4 @@
-"""A call of `io.run_task` that waits for its `await`, and what surrounds all calls of a run."""
+"""A call of a task, such as `io.run_task(...)`: an awaitable that runs or replays the task when awaited."""
 
 from __future__ import annotations
 
@@ -15,85 +15,110 @@ if TYPE_CHECKING:
     from .._concurrency.threads import Start
     from .._records.records import TaskRecord
     from ..retry import RetryAt, SkipRetrying
-    from .flights import Flight
     from .options import Options
+    from .running import RunningBody
     from .scope import Scope
 
 T = TypeVar("T")
-MISS: Any = object()  # no stored result can be given at once
+MISS: Any = object()  # the value of `replay` when there is no stored result to return
 
 
 class Service(Protocol):
-    """What an integration adds to a task."""
+    """An integration, as the engine uses it for a task."""
 
     def client(self) -> Any:
-        """The authenticated client, offered to the body beside `task` and `io`."""
+        """The authenticated client, which a body can take as a parameter, like `task` and `io`."""
         ...
 
     def judge(self, error: Exception, attempt: int, now: float) -> Exception | RetryAt | SkipRetrying | None:
-        """What is to be done about an error, when `on_error` says nothing; None: as `retry` says."""
+        """The decision on an error that `on_error` left undecided. None: follow `retry`."""
         ...
 
 
 class FanOut(Protocol):
-    """What the node of a map, or a `parallel`, has for a body."""
+    """The body of a node with items: of a map, or of a `parallel`."""
 
-    tally: dict[str, int]  # what the node's record says of its items
-    stopped: bool  # nobody wants the rest any more
+    tally: dict[str, int]  # counts of items, for the node's record
+    stopped: bool  # no more results are wanted
 
     async def __call__(self, scope: Scope, begun: Callable[[], None]) -> Any:
-        """Walk over the items in the node's scope; `begun` is called as soon as one is not replayed."""
+        """Run the items in the node's scope. `begun` is called before the first one that is not replayed."""
         ...
 
 
 class Batch(Protocol):
-    """Items of a map that share one call of the body, see `_maps`."""
+    """Items of a map that share one call of the body; see `_maps/batch.py`."""
 
-    def start(self, call: Call[Any], flight: Flight) -> Start:
-        """How one of them takes part where the body is a `def`."""
+    def start(self, call: Call[Any], running: RunningBody) -> Start:
+        """The way to run a `def` body for one of the items."""
         ...
 
-    async def join(self, call: Call[Any], flight: Flight) -> Any:
-        """And where it is `async def`."""
+    async def join(self, call: Call[Any], running: RunningBody) -> Any:
+        """Await an `async def` body; the result of one of the items."""
         ...
 
     def end(self, call: Call[Any]) -> None:
-        """One of them has come to its end."""
+        """Remove an item that has ended, for whatever reason."""
         ...
 
 
 class Call(Generic[T]):
-    """A call of `io.run_task` that waits for its `await`."""
+    """A call of a task. Awaiting it replays the stored result, or runs the body."""
 
     __slots__ = (
-        "__weakref__", "args", "awaited", "batch", "body", "deadline", "decision", "flying", "host", "inputs", "kind",
-        "limiter", "options", "path", "place", "record", "scope", "segment", "service", "steps",
-    )  # fmt: skip
+        "__weakref__",
+        "args",
+        "awaited",
+        "batch",
+        "body",
+        "deadline",
+        "decision",
+        "host",
+        "inputs",
+        "is_running",
+        "kind",
+        "limiter",
+        "options",
+        "path",
+        "place",
+        "record",
+        "scope",
+        "segment",
+        "service",
+        "steps",
+    )
 
     def __init__(
-        self, scope: Scope, segment: str, body: Any, args: tuple[Any, ...], options: Options, place: Place,
-        kind: str = "task", service: Service | None = None,
+        self,
+        scope: Scope,
+        segment: str,
+        body: Any,
+        args: tuple[Any, ...],
+        options: Options,
+        place: Place,
+        kind: str = "task",
+        service: Service | None = None,
         deadline: Callable[[float], float] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.scope = scope
-        self.segment = segment
+        self.segment = segment  # the cache key in its normal form
         self.body = body
         self.args = args
         self.options = options
         self.place = place
-        self.kind = kind  # as in a record; "own" for a task whose body is of this package
-        self.service = service  # when it is an integration's
-        self.deadline = deadline  # of a wait: from the time it begins to the time it ends
+        self.kind = kind  # as in a record; "own" for a task whose body belongs to this package
+        self.service = service  # the integration that offers the task, if any
+        self.deadline = deadline  # for a wait: computes the end from the start, in UTC seconds
         self.awaited = False
-        self.inputs: str | None = None  # the fingerprint of its arguments, where that is known beforehand
-        self.limiter: Limiter | None = None  # of the map that it is an item of
-        self.batch: Batch | None = None  # the items of the map that share one call of the body with it
-        self.flying = False  # a body is running for it
-        self.host: Any = None  # the asyncio task that performs it
-        self.path = ""  # set when it is met
-        self.decision: Any = None  # of `_engine.decide`, from when it is met until it is carried out
+        self.inputs: str | None = None  # the fingerprint of the arguments, if known beforehand
+        self.limiter: Limiter | None = None  # of the enclosing map, for an item
+        self.batch: Batch | None = None  # the items that share one call of the body with this one
+        self.is_running = False  # the body is running
+        self.host: Any = None  # the asyncio task that performs the call
+        self.path = ""  # set when the call is first awaited
+        self.decision: Any = None  # of `_engine.decide`, until it is carried out
         self.record: TaskRecord | None = None
-        self.steps: Any = None  # what `send` drives
+        self.steps: Any = None  # the coroutine that `send` drives
 
     def __await__(self) -> Generator[Any, Any, T]:
         self.awaited = True
@@ -103,19 +128,19 @@ class Call(Generic[T]):
             return value
         return (yield from owner.perform(self).__await__())
 
-    # With these it is a coroutine to asyncio: `create_task` and a task group's take it as it is.
+    # With these methods a call is a coroutine to asyncio, so `create_task` and task groups accept it.
 
     def send(self, value: Any) -> Any:
         if self.steps is None:
             self.awaited = True
             owner = self.scope.owner
             stored = owner.replay(self)
-            # Not by way of `__await__`: what a `gather` starts is alive all at once, and each object costs.
+            # Not through `__await__`: a large `gather` keeps all its calls alive, and each object costs.
             self.steps = owner.perform(self) if stored is MISS else _given(stored)
         return self.steps.send(value)
 
     def throw(self, *error: Any) -> Any:
-        self.awaited = True  # or was about to be: nobody has forgotten it
+        self.awaited = True  # the call was not forgotten
         self.steps = self.steps or self.__await__()
         return self.steps.throw(*error)
 
@@ -126,7 +151,7 @@ class Call(Generic[T]):
 
     @property
     def __name__(self) -> str:
-        """What asyncio calls the task that it makes of this, in its warnings."""
+        """The name of the call in asyncio's warnings."""
         return f"io.run_task({display_key(self.segment)!r}, ...)"
 
     def __repr__(self) -> str:
@@ -146,8 +171,8 @@ async def _given(value: T) -> T:
     return value
 
 
-class Said:
-    """What `io.logger.info(...)` gives: the line is in the tree already, and awaiting it does nothing."""
+class AlreadyDone:
+    """An awaitable that does nothing, so that `await io.logger.info(...)` also works."""
 
     __slots__ = ()
 
@@ -156,4 +181,4 @@ class Said:
         yield
 
 
-SAID = Said()
+DONE = AlreadyDone()
