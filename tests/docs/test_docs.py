@@ -21,7 +21,8 @@ import stripe
 import trigger_nb
 from tests.support.doc_blocks import sources_of
 from trigger_nb import errors, filters, integrations, retry, run as run_module
-from trigger_nb._io import io as io_module
+from trigger_nb._io.key_values import KeyValues
+from trigger_nb._io.logger import Logger
 from trigger_nb._plans import plan
 from trigger_nb._records import status as status_module
 from trigger_nb._tasks.options import Options
@@ -71,7 +72,7 @@ def test_every_option_and_method_of_io_is_in_its_page():
     )
     assert (
         missing(
-            [*members(io_module.Logger), *members(io_module.KeyValues)],
+            [*members(Logger), *members(KeyValues)],
             REFERENCE["io"].replace("io.logger.", ""),
         )
         == []

@@ -1061,7 +1061,7 @@ async def yields_too(payload, io):
         (lambda client, job: type(client)("x", dir="~nobody-here/x"), "no home folder .* '~nobody-here'"),
         (lambda client, job: client.job(enabled="no"), "enabled is True or False; not 'no'"),
         (lambda client, job: client.job(repeatable="no"), "repeatable is True or False; not 'no'"),
-        (lambda client, job: job.run_sync("on_error"), "on_error is a function"),
+        (lambda client, job: job.run_sync("on_error"), "on_error must be a function"),
         (lambda client, job: job.run_sync("long"), "makes no time"),
         (lambda client, job: job.run_sync("retries"), "'retry'"),
     ],

@@ -12,7 +12,12 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 
 class Logger:
-    """Log lines of one scope. What a call gives may be awaited, and need not be."""
+    """Log lines of one scope. The methods log at once; awaiting the result is optional and does nothing.
+
+    ```
+    io.logger.info("found", {"rows": 3})
+    ```
+    """
 
     def __init__(self, owner: Pass, scope: Scope, level: str) -> None:
         self._owner = owner
@@ -25,21 +30,21 @@ class Logger:
         return DONE
 
     def debug(self, message: object, data: Any = None) -> AlreadyDone:
-        """A line of level "debug"."""
+        """Log a line of level "debug", shown if the job has `log_level="debug"`."""
         return self._log("debug", message, data)
 
     def info(self, message: object, data: Any = None) -> AlreadyDone:
-        """A line of level "info"."""
+        """Log a line of level "info". `data` is shown with it, previewed and redacted."""
         return self._log("info", message, data)
 
     log = info
 
     def warning(self, message: object, data: Any = None) -> AlreadyDone:
-        """A line of level "warning"."""
+        """Log a line of level "warning"."""
         return self._log("warning", message, data)
 
     warn = warning
 
     def error(self, message: object, data: Any = None) -> AlreadyDone:
-        """A line of level "error"."""
+        """Log a line of level "error"."""
         return self._log("error", message, data)

@@ -23,7 +23,8 @@ from .._engine.pass_ import Pass
 from .._engine.scopes import returned
 from .._engine.stopping import Stop
 from .._io.blocking import BlockingIo
-from .._io.io import Host, Io
+from .._io.io import Io
+from .._io.starter import Host
 from .._records.durations import Durations
 from .._records.feed import Expected, PassBegan, SavedRun
 from .._records.records import RunRecord
