@@ -25,11 +25,11 @@ from trigger_nb._io.key_values import KeyValues
 from trigger_nb._io.logger import Logger
 from trigger_nb._plans import plan
 from trigger_nb._records import status as status_module
+from trigger_nb._runs.job_options import JobOptions
 from trigger_nb._tasks.options import Options
 from trigger_nb._view.model.rows import SYMBOLS
 from trigger_nb._view.render.store_table import Pruned, StoreInfo
 from trigger_nb.client import TriggerClient
-from trigger_nb.job import JobOptions
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
