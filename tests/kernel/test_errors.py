@@ -225,7 +225,7 @@ def test_run_sync_says_to_use_await(kernel):
 
 WRONG = {
     '@client.job(versoin="1")\nasync def f(payload, io): pass': "Did you mean 'version'",
-    "@client.job(version=1)\nasync def f(payload, io): pass": 'is text, such as "1.0.0"; not 1',
+    "@client.job(version=1)\nasync def f(payload, io): pass": 'must be text, such as "1.0.0", not 1',
     '@client.job(id="")\nasync def f(payload, io): pass': "id of a job must be text",
     '@client.job(trigger="new.user")\nasync def f(payload, io): pass': "event_trigger",
     '@client.job(redact="user.email")\nasync def f(payload, io): pass': "a list of paths",
