@@ -12,7 +12,7 @@ from tests.support.kernels import kernel_in
 from tests.support.worlds import KINDS, PATIENCE, World
 from trigger_nb._engine import header as _header
 from trigger_nb._runs import execution as execution_module, result as result_module, runtime as runtime_module
-from trigger_nb._tasks import flights as flights_module
+from trigger_nb._tasks import running as running_module
 
 # No test depends on timing, nor on how fast hypothesis makes its examples. In CI each run tries the same ones.
 settings.register_profile(
@@ -42,7 +42,7 @@ def async_world(tmp_path):
 def _slow_machines_leave_no_trace(monkeypatch):
     """However long a body or the code between tasks takes: only a test of that has its start recorded, or a
     hint given. And a run that is stopped has the time that it needs to unwind."""
-    monkeypatch.setattr(flights_module, "MARK_AFTER", math.inf)
+    monkeypatch.setattr(running_module, "MARK_AFTER", math.inf)
     monkeypatch.setattr(_header, "SLOW_GAP", math.inf)
     monkeypatch.setattr(execution_module, "GRACE", PATIENCE)
     monkeypatch.setattr(result_module, "CELL_GRACE", PATIENCE)
@@ -53,7 +53,7 @@ def _stores_of_its_own(tmp_path, monkeypatch):
     """Each test's stores are its own, none is left in the checkout, and none keeps its files open after it."""
     monkeypatch.setenv("TRIGGER_NB_DIR", str(tmp_path / "stores"))
     yield
-    flights_module.flights.clear()
+    running_module.running_bodies.clear()
     for runtime in list(runtime_module._runtimes.values()):
         runtime.store.close()
 

@@ -1,4 +1,4 @@
-"""A client: a namespace of jobs with one store."""
+"""A client: a namespace of jobs that share a store on disk."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from ._records.records import RunRecord
 from ._records.status import RunStatus
 from ._runs import housekeeping
 from ._runs.awaiting import CellCall
+from ._runs.job_options import JobOptions, LogLevel
 from ._runs.outcome import Notification
 from ._runs.runtime import Runtime, runtime_for
 from ._store.protocol import Row
+from ._tasks.call import current_scope
 from ._tasks.options import OnChange, check_choices
-from ._tasks.scope import current_scope
 from ._values.codec import dump_or_describe
 from ._view.render.store_table import Pruned, StoreInfo
 from .errors import InvalidOptionError, InvalidPayloadError, NotFoundError, NotStorableError, StoreError
-from .job import Job, JobOptions, LogLevel
+from .job import Job
 from .run import Run
 from .runs import RunQuery, Runs
 from .triggers import Trigger
@@ -39,7 +40,13 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event that was sent, with the runs that it started."""
+    """An event that was sent, and the runs that it started.
+
+    ```
+    event = await client.send_event("user.created", {"id": "u1"})
+    outputs = [await run for run in event.runs]
+    ```
+    """
 
     id: str
     name: str
@@ -51,23 +58,42 @@ class Event:
 
 
 class TriggerClient:
-    """A namespace of jobs with one store, in `.trigger_nb/<id>/` beside the notebook.
+    """A namespace of jobs that share a store on disk, by default in `.trigger_nb/<id>/` beside the notebook.
 
-    `dir` (or the environment variable TRIGGER_NB_DIR) is another folder for it. Making a client of
-    the same id again gives the same store, jobs and live runs.
+    Another client with the same id has the same store, jobs and running runs.
+
+    - `dir`: the folder for the store, in place of `.trigger_nb` or of the variable TRIGGER_NB_DIR.
+    - `max_depth`: how deep tasks may be nested, 5 by default.
+    - `on_change`: what happens to tasks whose code or arguments have changed: "keep" their results, run
+      "only" these tasks again, or "rerun" them and all tasks after them.
+    - `repeatable`: True if a task may run again when its result is lost or could not be stored.
+    - `executor`: where bodies run, in place of this process, such as a `ProcessPoolExecutor`.
+    - `display`: show the tree of a run below its cell.
+    - `clock`: the source of the time, such as a `FakeClock` in tests.
+
+    `on_change`, `repeatable` and `executor` are defaults for the client's jobs.
+
+    Raises `InvalidOptionError`.
 
     >>> client = TriggerClient("onboarding")
     """
 
     def __init__(
-        self, id: str, *, dir: str | os.PathLike[str] | None = None, max_depth: int = 5,
-        on_change: OnChange = "keep", repeatable: bool = False, executor: Any = None,
-        display: bool = True, clock: Clock | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        id: str,
+        *,
+        dir: str | os.PathLike[str] | None = None,
+        max_depth: int = 5,
+        on_change: OnChange = "keep",
+        repeatable: bool = False,
+        executor: Any = None,
+        display: bool = True,
+        clock: Clock | None = None,
+    ) -> None:
         if not id or not isinstance(id, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
-            raise InvalidOptionError(f"a client's id is text, and not empty; got {id!r}")
+            raise InvalidOptionError(f"the id of a client must be text that is not empty, not {id!r}")
         if type(max_depth) is not int or max_depth < 1:
-            raise InvalidOptionError(f"max_depth is a whole number of 1 or more; not {max_depth!r:.100}")
+            raise InvalidOptionError(f"max_depth must be a whole number of 1 or more, not {max_depth!r:.100}")
         check_choices(
             {"on_change": on_change, "repeatable": repeatable, "executor": executor, "display": display}
         )
@@ -77,13 +103,13 @@ class TriggerClient:
         self.repeatable = repeatable
         self.executor = executor
         self.display = display
-        # Absolute from here on: a later os.chdir in a cell must not lead to another store.
+        # Absolute, because a later os.chdir in a cell must not lead to another store.
         self.dir = _place(dir).absolute() / _folder(id)
         self._clock = clock
 
     @property
     def runtime(self) -> Runtime:
-        """The store in this process; opened when first needed."""
+        """The open store; it is opened when first needed."""
         return runtime_for(self.dir, self._clock)
 
     # Jobs -------------------------------------------------------------------------------------
@@ -92,21 +118,43 @@ class TriggerClient:
     def job(self, function: Function, /) -> Job[Any]: ...
     @overload
     def job(
-        self, /, *, id: str | None = None, name: str | None = None, version: str = "0",
-        trigger: Trigger | None = None, integrations: Mapping[str, Any] | None = None, enabled: bool = True,
+        self,
+        /,
+        *,
+        id: str | None = None,
+        name: str | None = None,
+        version: str = "0",
+        trigger: Trigger | None = None,
+        integrations: Mapping[str, Any] | None = None,
+        enabled: bool = True,
         on_success: Callable[[Notification], Any] | None = None,
-        on_failure: Callable[[Notification], Any] | None = None, log_level: LogLevel = "info",
-        max_task_duration: float | timedelta | None = None, on_change: OnChange | None = None,
-        repeatable: bool | None = None, redact: tuple[str, ...] | list[str] = (),
-        identity: Callable[[Any], Any] | None = None, executor: Any = None,
-        concurrency_limit: int | ConcurrencyLimit | None = None, rate: str | Rate | None = None,
-    ) -> Callable[[Function], Job[Any]]: ...  # fmt: skip
+        on_failure: Callable[[Notification], Any] | None = None,
+        log_level: LogLevel = "info",
+        max_task_duration: float | timedelta | None = None,
+        on_change: OnChange | None = None,
+        repeatable: bool | None = None,
+        redact: tuple[str, ...] | list[str] = (),
+        identity: Callable[[Any], Any] | None = None,
+        executor: Any = None,
+        concurrency_limit: int | ConcurrencyLimit | None = None,
+        rate: str | Rate | None = None,
+    ) -> Callable[[Function], Job[Any]]: ...
     def job(
         self, function: Function | None = None, /, **options: Any
     ) -> Job[Any] | Callable[[Function], Job[Any]]:
-        """Define a job: `@client.job` or `@client.job(id=..., ...)` above its function.
+        """Define a job: write `@client.job` or `@client.job(id=..., ...)` above the run function.
 
-        Defining a job of the same id again replaces it. `docs/reference/job.md` describes the options.
+        The id is the function's name by default. Another job with the same id replaces the first one.
+        `docs/reference/job.md` describes the options.
+
+        Raises `InvalidOptionError` for an option, or for a function that takes other parameters than
+        `payload`, `io` and `ctx`.
+
+        ```
+        @client.job(version="2", on_change="rerun")
+        async def greet(payload, io):
+            return await io.run_task("greeting", lambda: f"Hello, {payload}")
+        ```
         """
         given = JobOptions.check(options)
 
@@ -118,13 +166,13 @@ class TriggerClient:
     def _define(self, function: Function, given: dict[str, Any]) -> Job[Any]:
         if not callable(function):
             raise InvalidOptionError(
-                f"a job is made of a function, not of {function!r:.100}: write @client.job above one, "
+                f"@client.job needs a function, not {function!r:.100}: write @client.job above a function, "
                 'or @client.job(id="...") with options'
             )
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
             raise InvalidOptionError(
-                f"a job's function returns its output; {getattr(function, '__name__', function)!r:.100} is a "
-                "generator: leave out `yield`, and return a list"
+                f"the function of a job must return its output, but {getattr(function, '__name__', function)!r:.100} "
+                "is a generator: leave out `yield`, and return a list"
             )
         job_id = given.get("id") or getattr(function, "__name__", type(function).__name__)
         named: dict[str, Any] = {"name": job_id, **given, "id": job_id}
@@ -141,16 +189,31 @@ class TriggerClient:
     # Events -----------------------------------------------------------------------------------
 
     def send_event(
-        self, name: str, payload: Any = None, *, id: str | None = None, context: Any = None,
-        source: str | None = None, timestamp: datetime | None = None, is_test: bool = False,
+        self,
+        name: str,
+        payload: Any = None,
+        *,
+        id: str | None = None,
+        context: Any = None,
+        source: str | None = None,
+        timestamp: datetime | None = None,
+        is_test: bool = False,
         fresh: bool = False,
-    ) -> CellCall[Event]:  # fmt: skip
-        """Start a run in every enabled job whose trigger matches; the event, with its `runs`.
+    ) -> CellCall[Event]:
+        """Start a run of every enabled job whose trigger matches. The result is an `Event` with its `runs`.
 
-        The same event id never starts a second run of a job. Without an id it comes from name and
-        payload, so that running the cell again finds the same runs; `fresh=True` starts new ones.
+        - `id`: the same id never starts a second run of a job. By default it is made from name and payload,
+          so that running the cell again finds the same runs.
+        - `context`, `source`, `timestamp`: facts about the event for the run function, in `ctx`. The timestamp
+          is a datetime with a time zone, by default now. A trigger may require a `source`.
+        - `is_test`: mark the runs as tests, which `ctx.run.is_test` tells.
+        - `fresh`: start new runs, also if there are some for this event.
 
-        Raises `InvalidPayloadError` when the payload does not fit a job's schema; then no run starts.
+        Raises `InvalidPayloadError` if the payload does not fit the schema of a job; then no run starts.
+
+        ```
+        event = await client.send_event("user.created", {"id": "u1"})
+        ```
         """
 
         async def send() -> Event:
@@ -159,11 +222,20 @@ class TriggerClient:
         return CellCall(send, f"the sending of event {name!r:.100}", "await client.send_event(...)")
 
     def _send(
-        self, name: str, payload: Any, id: str | None, context: Any, source: str | None,
-        timestamp: datetime | None, is_test: bool, fresh: bool,
-    ) -> Event:  # fmt: skip
+        self,
+        name: str,
+        payload: Any,
+        id: str | None,
+        context: Any,
+        source: str | None,
+        timestamp: datetime | None,
+        is_test: bool,
+        fresh: bool,
+    ) -> Event:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
-            raise InvalidOptionError(f'an event\'s name is text, such as "new.user"; not {name!r:.100}')
+            raise InvalidOptionError(
+                f'the name of an event must be text, such as "new.user", not {name!r:.100}'
+            )
         if (scope := current_scope.get()) is not None:
             scope.owner.about_to_start(f"event {name!r}")
         event_id = id or _event_id(name, payload)
@@ -178,7 +250,7 @@ class TriggerClient:
         for job, value in parsed:
             try:
                 runs.append(job.start_for_event(data, value, is_test=is_test, fresh=fresh))
-            except StoreError as error:  # of the run of one job: those of the others begin all the same
+            except StoreError as error:  # the runs of the other jobs start nevertheless
                 fault = fault or error
         if fault is not None:
             raise fault
@@ -194,26 +266,38 @@ class TriggerClient:
     def runs(
         self, job: Job[Any] | str | None = None, status: RunStatus | str | None = None, limit: int = 50
     ) -> Runs:
-        """The runs in the store, newest first, at most `limit`; shown as a table."""
+        """The runs in the store, newest first. Shown as a table.
+
+        `job` is a `Job` or its id, and `status` a status such as "FAILED": only those runs are returned.
+        `limit` is the most runs to return.
+
+        Raises `InvalidOptionError` for an unknown status or an invalid limit.
+
+        >>> len(client.runs(status="FAILED", limit=10))
+        0
+        """
         if type(limit) is not int or limit < 0:
-            raise InvalidOptionError(f"limit is a whole number of runs; not {limit!r:.100}")
+            raise InvalidOptionError(f"limit must be a whole number of runs, not {limit!r:.100}")
         job_id = job.id if isinstance(job, Job) else job
         query = RunQuery(self.runtime, job_id, None if status is None else _status(status))
         return Runs(list(islice(query.each(), limit)), query)
 
     def run(self, run_id: str) -> Run:
-        """The run of that id. Raises `NotFoundError` when there is none."""
+        """The `Run` with this id. Raises `NotFoundError` if there is none.
+
+        ```
+        run = client.run("run_1f0c")
+        ```
+        """
         record = self.runtime.run_record(run_id)
         if record is None:
-            raise NotFoundError(
-                f"there is no run {run_id!r} in {self.dir}; client.runs() lists what there is"
-            )
+            raise NotFoundError(f"there is no run {run_id!r} in {self.dir}; client.runs() lists the runs")
         return Run(self.runtime, run_id)
 
     # Housekeeping -----------------------------------------------------------------------------
 
     def info(self) -> StoreInfo:
-        """What the store holds and takes up: runs by status and by job, records, bytes. Shown as a table.
+        """Statistics of the store: runs by status and by job, records, bytes. Shown as a table.
 
         >>> client.info().runs
         0
@@ -221,31 +305,38 @@ class TriggerClient:
         return housekeeping.info(self.runtime)
 
     def prune(
-        self, *, older_than: float | timedelta | None = None,
-        status: RunStatus | str | Iterable[RunStatus | str] | None = None, keep_last: int | None = None,
+        self,
+        *,
+        older_than: float | timedelta | None = None,
+        status: RunStatus | str | Iterable[RunStatus | str] | None = None,
+        keep_last: int | None = None,
         dry_run: bool = False,
-    ) -> Pruned:  # fmt: skip
-        """Remove runs for good, and give their space back to the disk; what was removed.
+    ) -> Pruned:
+        """Delete runs for good and free their disk space. Returns the deleted runs. Shown as a table.
 
-        A run goes when all that is given holds: it was last used more than `older_than` ago (seconds or a
-        `timedelta`), it is in one of `status` (by default COMPLETED, FAILED or CANCELED: what is WAITING or
-        INTERRUPTED is to go on), and it is not among the `keep_last` newest of its job in those. A child run
-        goes with the run that began it. A run that a kernel drives never goes. `dry_run=True` removes nothing.
+        A run is deleted if all given conditions hold:
 
-        Raises `InvalidOptionError` when nothing is given, and `StoreError`; then another call goes on.
+        - `older_than`: it was last used longer ago than this, in seconds or as a `timedelta`.
+        - `status`: it has this status, or one of these; by default COMPLETED, FAILED or CANCELED.
+        - `keep_last`: it is not among this many newest runs of its job with such a status.
+
+        Child runs are deleted with the run that started them. A run that a kernel is executing is never
+        deleted. With `dry_run=True` nothing is deleted.
+
+        Raises `InvalidOptionError` if no condition is given; `StoreError`, after which another call continues.
 
         >>> client.prune(older_than=timedelta(days=30), keep_last=100).runs
         ()
         """
         if older_than is None and status is None and keep_last is None:
             raise InvalidOptionError(
-                "prune removes runs for good, so say which: older_than=timedelta(days=30), keep_last=100 of each "
-                'job, or status="FAILED"; dry_run=True only looks'
+                "prune deletes runs for good, so say which: older_than=timedelta(days=30), keep_last=100 of each "
+                'job, or status="FAILED"; dry_run=True only shows them'
             )
         if keep_last is not None and (type(keep_last) is not int or keep_last < 0):
-            raise InvalidOptionError(f"keep_last is a whole number of runs; not {keep_last!r:.100}")
+            raise InvalidOptionError(f"keep_last must be a whole number of runs, not {keep_last!r:.100}")
         if type(dry_run) is not bool:
-            raise InvalidOptionError(f"dry_run is True or False; not {dry_run!r:.100}")
+            raise InvalidOptionError(f"dry_run must be True or False, not {dry_run!r:.100}")
         before = None
         if older_than is not None:
             before = self.runtime.clock.time() - to_seconds(older_than, "older_than")
@@ -262,13 +353,13 @@ def _event_id(name: str, payload: Any) -> str:
         return hashed("evt_", name, _values.canonical(payload))
     except NotStorableError as error:
         raise InvalidPayloadError(
-            f"the payload of event {name!r} holds something that cannot name it, {error}. Pass plain data, or "
-            "name the event: send_event(..., id=...)"
+            f"the payload of event {name!r} cannot identify the event: {error}. Pass plain data, or name the "
+            "event: send_event(..., id=...)"
         ) from None
 
 
 def _place(given: str | os.PathLike[str] | None) -> Path:
-    """The folder that the store's folder is made in."""
+    """The folder in which the store's folder is created."""
     place = Path(given or os.environ.get("TRIGGER_NB_DIR") or ".trigger_nb")
     try:
         return place.expanduser()
@@ -280,7 +371,7 @@ def _place(given: str | os.PathLike[str] | None) -> Path:
 
 
 def _folder(id: str) -> str:
-    """A name of its own for every id, none of them hidden or a way out: ".x" is not "x"."""
+    """The name of the store's folder: unique for each id, not hidden, and inside the parent folder."""
     name = quote(id, safe=" ()[]{}.,+=@-_")
     return "%2E" + name[1:] if name.startswith(".") else name
 
@@ -290,7 +381,7 @@ def _status(status: RunStatus | str) -> RunStatus:
         return RunStatus(status)
     except ValueError:
         known = ", ".join(RunStatus)
-        raise InvalidOptionError(f"a run's status is one of {known}; not {status!r}") from None
+        raise InvalidOptionError(f"the status of a run is one of {known}, not {status!r}") from None
 
 
 def _statuses(given: RunStatus | str | Iterable[RunStatus | str] | None) -> tuple[RunStatus, ...]:
@@ -307,9 +398,9 @@ _default: dict[str, TriggerClient] = {}
 
 
 def default_client() -> TriggerClient:
-    """The client of jobs that name none: it has the notebook's name where that can be known."""
+    """The client of jobs defined with `@job`. Its id is the notebook's name, or "default" if that is unknown."""
     name = _notebook_name() or "default"
-    # Not by the working directory: an os.chdir in a cell must not lead to another store.
+    # The key has no working directory: an os.chdir in a cell must not lead to another store.
     place = f"{name}@{os.environ.get('TRIGGER_NB_DIR', '')}"
     if place not in _default:
         _default[place] = TriggerClient(name)
@@ -334,9 +425,15 @@ def job(**options: Any) -> Callable[[Function], Job[Any]]: ...
 
 
 def job(function: Function | None = None, /, **options: Any) -> Job[Any] | Callable[[Function], Job[Any]]:
-    """Define a job of the default client: `@job` above a function, with or without options.
+    """Define a job of the default client: write `@job`, or `@job(...)` with options, above the run function.
 
-    The options are those of `TriggerClient.job`.
+    Options and errors are those of `TriggerClient.job`. The default client is named after the notebook.
+
+    ```
+    @job
+    async def greet(payload, io):
+        return await io.run_task("greeting", lambda: f"Hello, {payload}")
+    ```
     """
     client = default_client()
     return client.job(function) if function is not None else client.job(**options)

@@ -1,57 +1,47 @@
-"""A job: a run function with a name, and the ways to start it."""
+"""A job: a run function with an id and options, and the methods that start its runs."""
 
 from __future__ import annotations
 
 import asyncio
-import difflib
-import json
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from datetime import datetime, timedelta
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Protocol, TypeVar
 
 from . import _values
-from ._clock import to_datetime, to_seconds
-from ._concurrency.limiter import ConcurrencyLimit, Rate, check_count, to_rate
+from ._clock import to_seconds
+from ._concurrency.limiter import to_rate
 from ._concurrency.places import JobLimits, RunLimiter
 from ._engine.ledger import explained
 from ._fingerprint.fingerprints import Fingerprints
-from ._io.io import Io
 from ._keys import hashed
 from ._plans.plan import Plan, make_plan
 from ._records.records import RunRecord, check_legible, check_run_id
 from ._records.status import RunStatus
-from ._redact import check_redact, redact
+from ._redact import check_redact
 from ._runs.awaiting import CellCall
+from ._runs.context import Context, context_of
 from ._runs.execution import start
-from ._runs.outcome import Notification, users_frames
+from ._runs.job_options import JobOptions
+from ._runs.outcome import users_frames
 from ._runs.run_spec import RunSpec
 from ._runs.runtime import ActiveRun, Runtime
+from ._tasks.call import current_scope
 from ._tasks.options import OnChange, Settings, check_choices
-from ._tasks.scope import current_scope
 from ._tasks.signature import bind_run
 from ._values.codec import dump_or_describe
 from ._view.live.display import in_notebook
-from .errors import (
-    InvalidOptionError,
-    InvalidPayloadError,
-    NotStorableError,
-    RunStateError,
-    TriggerError,
-    UsageError,
-)
+from .errors import RunStateError, TriggerError, UsageError
 from .run import Run
 from .runs import Runs
-from .triggers import InvokeTrigger, Trigger
+
+__all__ = ["Context", "Job"]
 
 T = TypeVar("T")
-MAX_RUN_DEPTH = 50  # runs started by runs, one in the other
-LogLevel = Literal["debug", "info", "warning", "error"]
+MAX_RUN_DEPTH = 50  # how deep child runs may be nested
 
 
 class Client(Protocol):
-    """What a job asks of the client that it belongs to."""
+    """The client of a job, as the job sees it."""
 
     id: str
     max_depth: int
@@ -61,123 +51,27 @@ class Client(Protocol):
     display: bool
 
     def runs(self, job: Any = None, status: RunStatus | str | None = None, limit: int = 50) -> Runs:
-        """The runs in its store."""
+        """The runs in the client's store."""
         ...
 
     @property
     def send_event(self) -> Callable[..., Awaitable[Any]]:
-        """Start the jobs that listen."""
+        """Start the jobs whose triggers match."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class JobContext:
-    """`ctx.job`."""
-
-    id: str
-    version: str
-
-
-@dataclass(frozen=True, slots=True)
-class RunContext:
-    """`ctx.run`."""
-
-    id: str
-    is_test: bool
-    started_at: datetime
-    pass_number: int
-
-
-@dataclass(frozen=True, slots=True)
-class EventContext:
-    """`ctx.event`: the event that started the run, when one did."""
-
-    id: str
-    name: str
-    context: Any
-    timestamp: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What a run function knows of its run: its third parameter, `ctx`."""
-
-    job: JobContext
-    run: RunContext
-    event: EventContext
-    source: str | None = None
-    account: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class JobOptions:
-    """How a job is defined; the arguments of `@client.job(...)`."""
-
-    id: str
-    name: str
-    version: str = "0"
-    trigger: Trigger = field(default_factory=InvokeTrigger)
-    integrations: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    enabled: bool = True
-    on_success: Callable[[Notification], Any] | None = None
-    on_failure: Callable[[Notification], Any] | None = None
-    log_level: LogLevel = "info"
-    max_task_duration: float | timedelta | None = None
-    on_change: OnChange | None = None
-    repeatable: bool | None = None
-    redact: Sequence[str] = ()
-    identity: Callable[[Any], Any] | None = None
-    executor: Any = None
-    concurrency_limit: int | ConcurrencyLimit | None = None
-    rate: str | Rate | None = None
-
-    @classmethod
-    def check(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """The options that were given, without those that are None. Raises `InvalidOptionError`."""
-        known = [each.name for each in fields(cls)]
-        for name, value in given.items():
-            if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"Did you mean {close[0]!r}?" if close else f"The options are {', '.join(known)}."
-                raise InvalidOptionError(f"a job has no option {name!r}. {hint}")
-            if (
-                value is not None
-                and name in _KINDS
-                and not (isinstance(value, _KINDS[name][0]) and value != "")
-            ):
-                raise InvalidOptionError(f"{name} of a job is {_KINDS[name][1]}; not {value!r:.100}")
-        _check_integrations(given.get("integrations") or {})
-        check_redact(given.get("redact") or ())
-        chosen = {name: value for name, value in given.items() if value is not None}
-        if "concurrency_limit" in chosen and not isinstance(chosen["concurrency_limit"], ConcurrencyLimit):
-            check_count(
-                chosen["concurrency_limit"], "concurrency_limit is a ConcurrencyLimit(id, limit), or it"
-            )
-        if "rate" in chosen:
-            chosen["rate"] = to_rate(chosen["rate"], "rate of a job")
-        check_choices(chosen)
-        return chosen
-
-
-def _check_integrations(integrations: Mapping[str, Any]) -> None:
-    for name in integrations:
-        if not (isinstance(name, str) and name.isidentifier()) or name.startswith("_") or hasattr(Io, name):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's mapping
-            taken = "io has a method of that name" if hasattr(Io, str(name)) else "it is written io.<name>"
-            raise InvalidOptionError(f"an integration of a job cannot be named {name!r}: {taken}")
-
-
-_KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
-    "id": (str, 'text, such as "new-user"'),
-    "name": (str, 'text, such as "Welcome a new user"'),
-    "version": (str, 'text, such as "1.0.0"'),
-    "trigger": (Trigger, 'what event_trigger("new.user") or invoke_trigger() gives'),
-    "integrations": (Mapping, "a mapping of names to integrations"),
-    "redact": ((list, tuple), 'a list of paths, such as ["user.email"]'),
-}
-
-
 class Job(Generic[T]):
-    """A job. It is not called: `await job.run(payload)`, or `job.start(payload)`."""
+    """A job: a run function that `@job` or `@client.job` has given an id and options.
+
+    A job is not called. `await job.run(payload)` runs it, `job.start(payload)` starts it in the background,
+    and `job.fn` is the plain function.
+
+    >>> @TriggerClient("docs").job
+    ... def double(payload, io):
+    ...     return io.run_task("double", lambda: 2 * payload)
+    >>> double.run_sync(21)
+    42
+    """
 
     def __init__(self, client: Client, runtime: Runtime, function: Callable[..., Any], options: JobOptions):
         self.client = client
@@ -189,26 +83,40 @@ class Job(Generic[T]):
         self.enabled = options.enabled
         self.options = options
         self._runtime = runtime
-        bind_run(
-            function, {"payload": None, "io": None, "ctx": None}
-        )  # what it cannot take is found out here
+        # Raises here, at the definition, if the function takes other parameters.
+        bind_run(function, {"payload": None, "io": None, "ctx": None})
         if options.max_task_duration is not None:
             to_seconds(options.max_task_duration, "max_task_duration")
 
     # Starting ---------------------------------------------------------------------------------
 
     def run(
-        self, payload: Any = None, *, run_id: str | None = None, fresh: bool = False, is_test: bool = False,
-        on_change: OnChange | None = None, display: bool = True,
-    ) -> CellCall[Any]:  # fmt: skip
-        """Run the job, and wait for its output: `output = await job.run(payload)`.
+        self,
+        payload: Any = None,
+        *,
+        run_id: str | None = None,
+        fresh: bool = False,
+        is_test: bool = False,
+        on_change: OnChange | None = None,
+        display: bool = True,
+    ) -> CellCall[Any]:
+        """Run the job and wait for its output.
 
-        The same payload is the same run: what it has completed is replayed. `fresh=True` starts a
-        new one, `run_id` names one. `on_change` says what to do with tasks whose code has changed:
-        "keep" their results, run "only" them again, or "rerun" what came after, too. `display=False`
-        shows no tree.
+        The same payload is the same run: tasks that have completed are replayed.
 
-        Raises `InvalidPayloadError`, `RunLockedError`, and what the run ends in.
+        - `run_id`: an id for the run, in place of the one that is made from the payload.
+        - `fresh`: start a new run, also if there is one for this payload.
+        - `is_test`: mark the run as a test, which `ctx.run.is_test` tells.
+        - `on_change`: for tasks whose code or arguments have changed: "keep" their results, run "only" these
+          tasks again, or "rerun" them and all tasks after them. By default as the job says.
+        - `display`: show the tree below the cell.
+
+        Raises `InvalidPayloadError`; `RunLockedError` if another kernel executes the run; and the error of
+        the run function.
+
+        ```
+        output = await greet.run({"id": "u1"})
+        ```
         """
 
         async def begin() -> Any:
@@ -219,10 +127,24 @@ class Job(Generic[T]):
         return CellCall(begin, f"a run of job {self.id!r}", lines)
 
     def start(
-        self, payload: Any = None, *, run_id: str | None = None, fresh: bool = False, is_test: bool = False,
-        on_change: OnChange | None = None, display: bool = True,
-    ) -> Run:  # fmt: skip
-        """Start the job and give its `Run` at once; the cell is free. Arguments as in `run`."""
+        self,
+        payload: Any = None,
+        *,
+        run_id: str | None = None,
+        fresh: bool = False,
+        is_test: bool = False,
+        on_change: OnChange | None = None,
+        display: bool = True,
+    ) -> Run:
+        """Start the job in the background and return its `Run` at once. Arguments as in `run`.
+
+        Raises `InvalidPayloadError`, `RunLockedError`, and `UsageError` where no event loop is running.
+
+        ```
+        started = greet.start({"id": "u1"})
+        output = await started
+        ```
+        """
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -233,13 +155,25 @@ class Job(Generic[T]):
         try:
             return self._start(payload, run_id, fresh, is_test, on_change, display, awaited=False)
         except TriggerError as error:
-            raise error.with_traceback(None) from None  # how it came about in here helps nobody
+            raise error.with_traceback(None) from None  # the frames of this package do not help
 
     def run_sync(
-        self, payload: Any = None, *, run_id: str | None = None, fresh: bool = False, is_test: bool = False,
+        self,
+        payload: Any = None,
+        *,
+        run_id: str | None = None,
+        fresh: bool = False,
+        is_test: bool = False,
         on_change: OnChange | None = None,
-    ) -> Any:  # fmt: skip
-        """Run the job to its end from a script, and return its output. Arguments as in `run`."""
+    ) -> Any:
+        """Run the job in a script, without an event loop, and return its output. Arguments and errors as in `run`.
+
+        Raises `UsageError` where an event loop is running, as in a notebook.
+
+        ```
+        output = greet.run_sync({"id": "u1"})
+        ```
+        """
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -271,39 +205,48 @@ class Job(Generic[T]):
     def plan(
         self, payload: Any = None, *, run_id: str | None = None, on_change: OnChange | None = None
     ) -> Plan:
-        """What `run` would replay and what it would execute, and how long that takes: no body is called.
+        """A forecast of `run`: which tasks it would replay and which it would execute, and for how long.
 
-        The code between the tasks runs as in any pass, on an event loop of its own. Nothing is stored. It
-        goes as far as stored results lead: the first body that would be called has a result that nobody
-        knows, so that what comes after it is told from earlier runs alone. Arguments as in `run`.
+        The run function is executed on a separate event loop, but no body of a task, and nothing is stored.
+        The plan ends where it needs a result that is not stored yet; tasks after that are estimated from
+        earlier runs. Arguments as in `run`.
 
         >>> plan = greet.plan("Ana")
         >>> [task.key for task in plan.runs]
         ['fetch-name']
 
-        Raises `InvalidPayloadError`, `StoreError`, and `ValueNotLoadedError` where a stored result cannot be
-        read. An error of the run function is in the plan.
+        Raises `InvalidPayloadError`, `StoreError`, and `ValueNotLoadedError` if a stored result cannot be
+        read. An error of the run function is part of the plan.
         """
         check_choices({"on_change": on_change})
         if run_id is not None:
             check_run_id(run_id)
         value = self.trigger.parse(payload)
-        run_id = run_id or self._identity(value)
+        run_id = run_id or self.options.run_id(value)
         stored = self._stored(run_id)
-        # The payload is only looked at for what `redact` hides of it.
+        # The plan uses the payload of the record only to redact it.
         new = RunRecord(id=run_id, client=self.client.id, job=self.id, payload=_values.preview(value))
         return make_plan(
             self._runtime, self._work(value, on_change), self._current(stored or new), is_new=stored is None
         )
 
     async def _close_clients(self) -> None:
-        """Those of its integrations belong to this event loop, which ends."""
+        """Close the clients of the integrations: they belong to this event loop, which ends."""
         for integration in self.options.integrations.values():
             if hasattr(integration, "aclose"):
                 await integration.aclose()
 
     def runs(self, status: RunStatus | str | None = None, limit: int = 50) -> Runs:
-        """Its runs, newest first."""
+        """The runs of this job, newest first. Shown as a table.
+
+        `status` selects runs, such as "FAILED"; `limit` is the most runs to return.
+
+        Raises `InvalidOptionError` for an unknown status.
+
+        ```
+        failed = greet.runs(status="FAILED")
+        ```
+        """
         return self.client.runs(job=self, status=status, limit=limit)
 
     def __call__(self, *_args: Any, **_options: Any) -> Any:
@@ -317,34 +260,43 @@ class Job(Generic[T]):
 
     @property
     def _name(self) -> str:
-        """What it is most likely called in the user's code, for lines to type."""
+        """The likely name of the job in the user's code, for messages that say what to type."""
         name = getattr(self.fn, "__name__", "")
         return name if name.isidentifier() else "job"
 
-    # A run of it ------------------------------------------------------------------------------
+    # For other parts of the package ------------------------------------------------------------------------------
 
     def start_for_event(self, event: dict[str, Any], payload: Any, *, is_test: bool, fresh: bool) -> Run:
-        """The run that an event starts: the same event never starts a second one (I1)."""
+        """Start the run for an event. The same event never starts a second one (I1)."""
         run_id = self._new_id() if fresh else hashed("run_", self.id, event["id"])
         return self._start(payload, run_id, False, is_test, None, True, awaited=False, event=event)
 
     def start_child(self, payload: Any, *, run_id: str, parent: str, parent_task: str) -> Run:
-        """The run that a task of another run starts."""
+        """Start a run as the child of a task of another run."""
         return self._start(
             payload, run_id, False, False, None, False, awaited=False, parent=parent, parent_task=parent_task
         )
 
     def _start(
-        self, payload: Any, run_id: str | None, fresh: bool, is_test: bool, on_change: OnChange | None,
-        display: bool, *, awaited: bool, event: dict[str, Any] | None = None, parent: str = "",
+        self,
+        payload: Any,
+        run_id: str | None,
+        fresh: bool,
+        is_test: bool,
+        on_change: OnChange | None,
+        display: bool,
+        *,
+        awaited: bool,
+        event: dict[str, Any] | None = None,
+        parent: str = "",
         parent_task: str = "",
-    ) -> Run:  # fmt: skip
+    ) -> Run:
         check_choices({"on_change": on_change})
         if run_id is not None:
             check_run_id(run_id)
         value = self.trigger.parse(payload)
-        named = run_id is not None or self.options.identity is not None  # by something else than its payload
-        run_id = run_id or (self._new_id() if fresh else self._identity(value))
+        is_named = run_id is not None or self.options.identity is not None  # and not by its payload
+        run_id = run_id or (self._new_id() if fresh else self.options.run_id(value))
         record = self._stored(run_id)
         scope = current_scope.get()
         if scope is not None:
@@ -354,14 +306,13 @@ class Job(Generic[T]):
                 parent, parent_task = scope.owner.run.id, scope.path
             record = self._new_record(run_id, value, is_test, event, parent, parent_task)
             record.depth = self._depth_below(parent)
-        elif (
-            named
-        ):  # so that a retry goes on with what this pass was given, and not with what the first one was
+        elif is_named:
+            # The payload may differ from the stored one: a later retry must use this one.
             record = record.copy(**self._kept(value, run_id))
         return self._begin(record, value, on_change, display=display, awaited=awaited)
 
     def _stored(self, run_id: str) -> RunRecord | None:
-        """What is stored of a run. Raises `RunStateError` where it is not this job's, or may not begin."""
+        """The record of a run, if any. Raises `RunStateError` if it is another job's, or if the job is disabled."""
         record = self._runtime.run_record(run_id)
         if record is not None:
             check_legible(record)
@@ -383,7 +334,7 @@ class Job(Generic[T]):
         return start(self._runtime, work, record)
 
     def handle(self, run_id: str) -> Run:
-        """A run of this job."""
+        """The `Run` with this id."""
         return Run(self._runtime, run_id)
 
     def _begin(
@@ -398,7 +349,7 @@ class Job(Generic[T]):
         return run
 
     def _current(self, record: RunRecord) -> RunRecord:
-        """The run's record with what the job is now, unless a pass is under way with what it was."""
+        """The record of a run, with the name, version and code that the job has now."""
         fresh = record.copy(name=self.name, version=self.version, redact=list(self.options.redact))
         fresh.code = Fingerprints().of(self.fn)
         return fresh
@@ -413,17 +364,23 @@ class Job(Generic[T]):
         parent_task: str,
     ) -> RunRecord:
         return RunRecord(
-            id=run_id, client=self.client.id, job=self.id, is_test=is_test, event=event, parent=parent,
-            parent_task=parent_task, **self._kept(payload, run_id),
-        )  # fmt: skip
+            id=run_id,
+            client=self.client.id,
+            job=self.id,
+            is_test=is_test,
+            event=event,
+            parent=parent,
+            parent_task=parent_task,
+            **self._kept(payload, run_id),
+        )
 
     def _kept(self, payload: Any, run_id: str) -> dict[str, Any]:
-        """What the run's record keeps of its payload."""
+        """The fields of a run's record that hold its payload."""
         form, data = dump_or_describe(payload, self._runtime.store.blobs(run_id))
-        return {"payload_form": form, "payload": data, "payload_preview": self._preview(payload)}
+        return {"payload_form": form, "payload": data, "payload_preview": self.options.preview(payload)}
 
     def _depth_below(self, parent: str) -> int:
-        """I8: jobs that start each other in a circle, each time as a new run, would never end."""
+        """The depth of a child run. Raises `UsageError` if it is too deep: jobs may start each other forever (I8)."""
         above = self._runtime.run_record(parent) if parent else None
         depth = 0 if above is None else above.depth + 1
         if depth > MAX_RUN_DEPTH:
@@ -432,22 +389,6 @@ class Job(Generic[T]):
                 "limit. Jobs that start each other in a circle need a condition that ends it"
             )
         return depth
-
-    def _preview(self, payload: Any) -> str:
-        shown = redact(self.options.redact, _values.preview(payload, 200))
-        return "" if shown is None else json.dumps(shown, ensure_ascii=False)[:80]
-
-    def _identity(self, payload: Any) -> str:
-        """I1: job id, version and payload as given, unless the job says what counts."""
-        identity = self.options.identity
-        counts = payload if identity is None else identity(payload)
-        try:
-            return hashed("run_", self.id, self.version, _values.canonical(counts))
-        except NotStorableError as error:
-            raise InvalidPayloadError(
-                f"the payload of job {self.id!r} holds something that cannot name a run, {error}. Pass plain "
-                "data, or say what names the run: identity=lambda payload: ... on the job, or run_id=... here"
-            ) from None
 
     def _new_id(self) -> str:
         return "run_" + secrets.token_hex(10)
@@ -464,35 +405,26 @@ class Job(Generic[T]):
             executor=client.executor if options.executor is None else options.executor,
         )
         return RunSpec(
-            function=self.fn, settings=settings, host=lambda: _Host(self), context=self._context,
-            payload=payload, on_success=options.on_success, on_failure=options.on_failure,
+            function=self.fn,
+            settings=settings,
+            host=lambda: _Host(self),
+            context=lambda run: context_of(run, self.version),
+            payload=payload,
+            on_success=options.on_success,
+            on_failure=options.on_failure,
             limiter=self._limiter(),
-        )  # fmt: skip
+        )
 
     def _limiter(self) -> RunLimiter | None:
-        """The limiter of its runs, and of those of all jobs that share its limits."""
+        """The limiter of the job's runs, shared by all jobs with the same named limits."""
         runtime, options = self._runtime, self.options
         rate = None if options.rate is None else to_rate(options.rate)
         limits = runtime.limits.setdefault(self.id, JobLimits())
         return limits.limiter(runtime.clock, options.concurrency_limit, rate)
 
-    def _context(self, run: RunRecord) -> Context:
-        event = run.event or {}
-        return Context(
-            job=JobContext(self.id, self.version),
-            run=RunContext(run.id, run.is_test, to_datetime(run.started_at or 0.0), run.passes),
-            event=EventContext(
-                event.get("id", run.id),
-                event.get("name", "invoke"),
-                event.get("context"),
-                to_datetime(event["timestamp"]) if "timestamp" in event else None,
-            ),
-            source=event.get("source"),
-        )
-
 
 class _Host:
-    """What `io` asks of the job and its client."""
+    """The job and its client, as `io` sees them."""
 
     def __init__(self, job: Job[Any]) -> None:
         self._job = job

@@ -27,7 +27,13 @@ if TYPE_CHECKING:
 
 
 class Runs(Sequence[Run]):
-    """Runs, newest first. Displayed as an interactive list in a notebook, else as a run_table."""
+    """Runs, newest first: a sequence, shown as an interactive list in a notebook and as a table elsewhere.
+
+    ```
+    for run in client.runs(status="FAILED"):
+        print(run.id, run.error)
+    ```
+    """
 
     def __init__(self, runs: list[Run], query: RunQuery | None = None) -> None:
         self._runs = runs

@@ -202,7 +202,7 @@ async def test_two_jobs_share_a_limit(world):
 async def test_the_same_id_with_another_limit_is_an_error_while_it_is_in_use(world):
     inside = Inside()
     run = staying(world, inside, concurrency_limit=ConcurrencyLimit("id", 2)).start(1)
-    with pytest.raises(InvalidOptionError, match="others go by"):
+    with pytest.raises(InvalidOptionError, match="is in use"):
         staying(world, inside, concurrency_limit=ConcurrencyLimit("id", 3)).start(2)
     inside.gate.set()
     await run

@@ -61,6 +61,16 @@ def test_the_calls_of_one_line_share_a_rate_that_is_text(world, starts):
     assert sorted(when for _, when in starts()) == pytest.approx([0, 30, 60, 90], abs=1)
 
 
+def test_two_parallels_on_lines_of_their_own_do_not_share_a_rate_that_is_text(world, starts):
+    @world.job
+    def job(payload, io):
+        yield io.parallel("a", [1], lambda item: world.note(("a", world.clock.time())), rate="1/hour")
+        yield io.parallel("b", [1], lambda item: world.note(("b", world.clock.time())), rate="1/hour")
+
+    world.run(job)
+    assert starts() == [("a", 0), ("b", 0)]
+
+
 def test_two_jobs_share_a_rate_by_its_name(world, starts):
     @world.job
     def one(payload, io):

@@ -21,14 +21,15 @@ import stripe
 import trigger_nb
 from tests.support.doc_blocks import sources_of
 from trigger_nb import errors, filters, integrations, retry, run as run_module
-from trigger_nb._io import key_values, logger
+from trigger_nb._io.key_values import KeyValues
+from trigger_nb._io.logger import Logger
 from trigger_nb._plans import plan
 from trigger_nb._records import status as status_module
+from trigger_nb._runs.job_options import JobOptions
 from trigger_nb._tasks.options import Options
 from trigger_nb._view.model.rows import SYMBOLS
 from trigger_nb._view.render.store_table import Pruned, StoreInfo
 from trigger_nb.client import TriggerClient
-from trigger_nb.job import JobOptions
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -71,7 +72,7 @@ def test_every_option_and_method_of_io_is_in_its_page():
     )
     assert (
         missing(
-            [*members(logger.Logger), *members(key_values.KeyValues)],
+            [*members(Logger), *members(KeyValues)],
             REFERENCE["io"].replace("io.logger.", ""),
         )
         == []

@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.worlds import Gate, World, time_is_up, until, wait_until
 from trigger_nb import Reason, Retry, Run, RunStatus, TaskStatus
-from trigger_nb._tasks import flights as flights_module
-from trigger_nb._tasks.flights import flights
+from trigger_nb._tasks import running as running_module
+from trigger_nb._tasks.running import running_bodies
 from trigger_nb.errors import RunInterruptedError, TaskTimeoutError
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 async def world(tmp_path):
     world = World(tmp_path / "store")
     yield world
-    await until(lambda: not flights)
+    await until(lambda: not running_bodies)
     world.new_kernel()
 
 
@@ -105,7 +105,7 @@ async def test_a_result_between_two_passes_is_found(world, in_thread):
 
     assert isinstance(await failure(job.run()), ValueError)
     gate.open()
-    await until(lambda: not flights)
+    await until(lambda: not running_bodies)
     run = job.start()
     assert await run == ["charged", "fails"]
     assert run.task("charge").reason == Reason.REPLAYED
@@ -152,7 +152,7 @@ async def test_a_result_that_comes_while_the_next_pass_is_elsewhere_is_found(wor
     run = job.start()
     await until(elsewhere.reached.is_set)
     gate.open()
-    await until(lambda: not any(key[2] == "charge" for key in flights))
+    await until(lambda: not any(key[2] == "charge" for key in running_bodies))
     elsewhere.open()
     assert await run == ["charged", "fails"]
     assert world.take().count("charge") == 1
@@ -322,7 +322,7 @@ async def test_a_threads_result_is_noted_by_one_at_a_time(world):
         gate.open()
         await until(lambda: '"ended"' in (runtime.store.get(f"{run.id}/charge") or ""))
         await asyncio.sleep(0.05)  # room for a mistake, which nothing tells
-        assert flights, "its thread waits for whoever looks"
+        assert running_bodies, "its thread waits for whoever looks"
     await run
 
 
@@ -364,7 +364,7 @@ async def test_a_result_after_the_timeout_is_kept_beside_the_error(world):
 
     assert await job.run() == "fallback"
     gate.open()
-    await until(lambda: not flights)
+    await until(lambda: not running_bodies)
     run = job.start()
     assert await run == "fallback"
     assert world.take() == ["charge", "fallback"]
@@ -426,7 +426,7 @@ async def test_an_interrupted_threads_body_is_adopted(world):
 
 async def test_a_living_body_is_no_crash_however_often_it_is_met(world, monkeypatch):
     """A5, A1: its start is recorded and has no end, and it lives: nothing has crashed."""
-    monkeypatch.setattr(flights_module, "MARK_AFTER", 0.0)
+    monkeypatch.setattr(running_module, "MARK_AFTER", 0.0)
     gate = Gate()
 
     def charge(task):
@@ -525,7 +525,7 @@ async def test_what_user_code_does_with_a_cancellation_changes_no_record(world):
 
     run = job.start()
     await until(gate.reached.is_set)
-    await until(lambda: any(key[2] == "a" for key in flights))
+    await until(lambda: any(key[2] == "a" for key in running_bodies))
     run.cancel()
     await failure(run)
     assert world.take() == ["a", "b", "c"]
@@ -595,7 +595,7 @@ async def test_an_attempt_that_fails_as_the_run_stops_is_followed_by_the_next_on
 
     run = job.start()
     await failure(run)
-    await until(lambda: not flights)
+    await until(lambda: not running_bodies)
     flaked = run.task("parent/flaky")
     assert (flaked.status, flaked.attempt) == (TaskStatus.WAITING, 1)
     assert isinstance(flaked.error, OSError)
@@ -642,7 +642,7 @@ async def test_a_threads_attempt_that_fails_after_the_run_has_stopped_is_followe
     run.cancel()
     await failure(run)
     gate.open()
-    await until(lambda: not flights)
+    await until(lambda: not running_bodies)
     assert (run.task("flaky").status, run.task("flaky").attempt) == (TaskStatus.WAITING, 1)
     assert isinstance(run.task("flaky").error, OSError)
     assert await job.run() == "done"
@@ -677,7 +677,7 @@ async def test_an_attempt_that_cannot_be_judged_after_the_run_has_stopped_is_jud
     run.cancel()
     await failure(run)
     gate.open()
-    await until(lambda: not flights)
+    await until(lambda: not running_bodies)
     assert run.task("broken").status == TaskStatus.PENDING
     assert isinstance(await failure(job.run()), KeyError)
     assert world.take() == ["broken", "broken"]
@@ -717,7 +717,7 @@ async def test_what_a_body_makes_of_its_cancellation_is_no_end_of_its_task(world
     await until(gate.reached.is_set)
     run.cancel()
     await failure(run)
-    await until(lambda: not flights)
+    await until(lambda: not running_bodies)
     assert statuses(run) == {"parent": TaskStatus.PENDING, "parent/child": TaskStatus.PENDING}
     gate.open()
     assert await job.run() is None
@@ -888,7 +888,7 @@ async def test_a_race_lost_in_a_thread_replays_as_it_was(world):
 
     assert await job.run() == "fallback"
     gate.open()
-    await until(lambda: not flights)
+    await until(lambda: not running_bodies)
     run = job.start()
     assert await run == "fallback"
     assert run.task("slow").output == "late"
@@ -1106,7 +1106,7 @@ async def test_a_loop_that_shuts_down_is_no_wish_of_the_code(tmp_path):
 
         async def main():
             run = job.start()
-            await until(lambda: len(flights) == 4)
+            await until(lambda: len(running_bodies) == 4)
             return run
 
         run = asyncio.run(main())
@@ -1162,7 +1162,7 @@ def test_a_result_that_comes_after_the_loop_has_closed_is_kept(tmp_path):
 
     assert isinstance(world.fail(job), TaskTimeoutError)
     gate.open()
-    wait_until(lambda: not flights)
+    wait_until(lambda: not running_bodies)
     assert world.run(job) == "charged"
     assert world.take() == ["charge"]
     world.new_kernel()
@@ -1185,7 +1185,7 @@ def test_a_thread_that_uses_io_after_the_loop_has_closed_is_interrupted(tmp_path
     timeouts = [0.01, 3600]
     assert isinstance(world.fail(job), TaskTimeoutError)
     gate.open()
-    wait_until(lambda: not flights)
+    wait_until(lambda: not running_bodies)
     assert world.take() == ["parent"]
     assert world.run(job) == "child"
     assert world.take() == ["parent", "child"]
@@ -1205,7 +1205,7 @@ async def test_a_run_that_is_started_while_it_stops_begins_once_more(world):
         return await io.run_task("after", gate.pass_through_async)
 
     run = job.start()
-    await until(lambda: flights)
+    await until(lambda: running_bodies)
     run.cancel()
     again = job.start()
     gate.open()

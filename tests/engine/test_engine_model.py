@@ -24,7 +24,7 @@ from hypothesis import example, given, settings, strategies as st
 from tests.support.worlds import World, drive, exhaust, side_by_side, wait_until
 from trigger_nb import Retry
 from trigger_nb._engine.stopping import Stop
-from trigger_nb._tasks.flights import flights
+from trigger_nb._tasks.running import running_bodies
 from trigger_nb.errors import RunCanceledError, StoreError
 
 # --- Programs -----------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ class Program:
         except (StoreError, RunCanceledError):
             value = None
         self.watch_store(None)
-        wait_until(lambda: not flights)
+        wait_until(lambda: not running_bodies)
         return value
 
     def records(self):

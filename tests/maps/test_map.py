@@ -201,10 +201,10 @@ def test_two_items_of_one_item_key_are_a_mistake(world):
 @pytest.mark.parametrize(
     ("items", "said"),
     [
-        ("abc", r"a str is taken for one: pass \[items\]"),
-        (b"abc", "bytes is taken for one"),
-        ({"a": 1}, r"dict is taken for one.*\.items\(\)"),
-        (5, "the items of a map are an iterable, async or not; not 5"),
+        ("abc", r"a str counts as one value: pass \[items\]"),
+        (b"abc", "bytes counts as one value"),
+        ({"a": 1}, r"dict counts as one value.*\.items\(\)"),
+        (5, "the items of a map must be an iterable, sync or async, not 5"),
     ],
 )
 def test_what_is_one_value_is_not_taken_for_many(world, items, said):
@@ -239,8 +239,8 @@ def test_a_data_frame_is_mapped_by_its_rows(world):
         ({"concurrency": 0}, "concurrency is a whole number of 1 or more; not 0"),
         ({"concurrency": 2.5}, "concurrency is a whole number"),
         ({"batch": True}, "batch is a whole number"),
-        ({"max_failures": 0}, "max_failures is a number of failures from 1 on"),
-        ({"item_key": "id"}, "item_key is a function"),
+        ({"max_failures": 0}, "max_failures must be a number of failures from 1"),
+        ({"item_key": "id"}, "item_key must be a function"),
         ({"return_errors": "yes"}, "return_errors is True or False"),
         ({"concurency": 3}, "Did you mean 'concurrency'"),
         ({"params": 3}, "no option 'params'"),
@@ -556,7 +556,7 @@ def test_after_twenty_failures_in_a_row_nothing_new_begins(world):
 
     error = world.fail(job)
     assert len(world.take()) == 20
-    assert "20 of 20 items of map 'items' failed; after 20 in a row the other 80 did not begin" in str(error)
+    assert "20 of 20 items of map 'items' failed; after 20 in a row the other 80 did not start" in str(error)
 
 
 def test_successes_between_failures_let_a_map_go_on(world):
@@ -608,7 +608,7 @@ def test_a_map_that_gave_up_does_not_return_half_of_the_results(world):
     def job(payload, io):
         yield io.map("items", range(10), body, concurrency=1, max_failures=2, return_errors=True)
 
-    assert "the other 8 did not begin" in str(world.fail(job))
+    assert "the other 8 did not start" in str(world.fail(job))
 
 
 def test_items_have_attempts_of_their_own(world):
@@ -1123,7 +1123,7 @@ def test_a_batch_gets_neither_task_nor_io(world):
     def job(payload, io):
         yield io.map("items", range(3), body, batch=3)
 
-    with pytest.raises(InvalidOptionError, match="neither `task` nor `io`"):
+    with pytest.raises(InvalidOptionError, match="must not take `task` or `io`"):
         world.run(job)
 
 

@@ -24,7 +24,7 @@ from trigger_nb._records.forget import forget
 from trigger_nb._records.records import TaskRecord
 from trigger_nb._records.status import Reason
 from trigger_nb._store.protocol import Row
-from trigger_nb._tasks.flights import flights
+from trigger_nb._tasks.running import running_bodies
 from trigger_nb.errors import (
     DuplicateKeyError,
     InvalidOptionError,
@@ -731,7 +731,7 @@ def test_nothing_is_written_and_nothing_remembered(world):
     def state():
         files = {path: path.read_bytes() for path in runtime.store.directory.rglob("*") if path.is_file()}
         return (
-            rows(world), files, dict(flights), dict(runtime._leases), dict(runtime.executions),
+            rows(world), files, dict(running_bodies), dict(runtime._leases), dict(runtime.executions),
             {run_id: dict(memory.records) for run_id, memory in runtime.memories.items()},
             dict(runtime.passes), set(runtime.feeds), feed.pending,
         )  # fmt: skip
@@ -896,11 +896,11 @@ def test_a_run_that_is_under_way():
 
         run = job.start()
         await until(gate.reached.is_set)
-        flying = dict(flights)
+        before = dict(running_bodies)
         plan = job.plan()
         assert (plan.replays, whys(plan), plan.status) == (("a",), [("b", "adopted")], RunStatus.RUNNING)
         assert "under way" in repr(plan)
-        assert flights == flying
+        assert running_bodies == before
         gate.open()
         assert await run == 3
         assert job.plan().ends == "complete"
@@ -922,11 +922,11 @@ def test_a_body_that_outlived_its_pass(world):
         await until(gate.reached.is_set)
         run.cancel()
         await until(lambda: run.status == RunStatus.CANCELED)
-        (flight,) = flights.values()
+        (running,) = running_bodies.values()
         assert whys(job.plan()) == [("a", "adopted")]
-        assert not flight.scope.adopted
+        assert not running.scope.adopted
         gate.open()
-        await until(lambda: not flights)
+        await until(lambda: not running_bodies)
         plan = job.plan()
         assert (plan.replays, whys(plan)) == (("a",), [("b", "new")])
 
@@ -1049,7 +1049,7 @@ def planned(program):
     plan = program.job().plan()
     assert program.calls == calls
     assert rows(program.world) == before
-    assert not flights
+    assert not running_bodies
     return plan
 
 

@@ -26,7 +26,7 @@ from trigger_nb import Property, TriggerClient
 from trigger_nb._records.feed import Progressed, Saved
 from trigger_nb._records.status import TaskStatus
 from trigger_nb._remote.backends import _sources
-from trigger_nb._tasks.flights import flights
+from trigger_nb._tasks.running import running_bodies
 from trigger_nb.errors import (
     InvalidOptionError,
     MissingExtraError,
@@ -465,7 +465,7 @@ def test_time_in_the_queue_is_no_part_of_a_timeout(client, effects, small_pool):
         one = asyncio.ensure_future(io.run_task("one", first, executor=small_pool))
         await until(lambda: effects.all)
         two = asyncio.ensure_future(io.run_task("two", lambda: 2, timeout=1800, executor=small_pool))
-        await until(lambda: any(flight.path == "two" for flight in flights.values()))
+        await until(lambda: any(running.path == "two" for running in running_bodies.values()))
         let_pass(3600)
         await asyncio.sleep(0.001)  # a timer: those that are due come before it
         effects.open("on")

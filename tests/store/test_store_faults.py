@@ -16,7 +16,7 @@ from trigger_nb._engine.memory import Memory
 from trigger_nb._records.feed import Feed
 from trigger_nb._records.records import RunRecord, TaskRecord
 from trigger_nb._store.protocol import Row
-from trigger_nb._tasks.flights import flights
+from trigger_nb._tasks.running import running_bodies
 from trigger_nb._values import codec as codec_module
 from trigger_nb.errors import RunLostError, StoreBusyError, StoreError
 
@@ -383,7 +383,7 @@ async def test_a_body_in_flight_when_the_store_gave_out_is_not_lost(tmp_path, mo
     run = job.start()
     assert isinstance(await outcome(run), StoreError)
     gate.open()
-    await until(lambda: not flights)
+    await until(lambda: not running_bodies)
     fault.mend()
     assert await job.run() == ["slow", "quick"]
     assert world.take() == ["slow"]

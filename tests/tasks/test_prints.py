@@ -19,7 +19,7 @@ from trigger_nb._records.feed import Feed, Printed, Saved
 from trigger_nb._records.prints import FIRST, LAST, Prints
 from trigger_nb._records.records import RunRecord, TaskRecord
 from trigger_nb._tasks import capture as capture_module
-from trigger_nb._tasks.flights import flights
+from trigger_nb._tasks.running import running_bodies
 from trigger_nb._view.model.rows import State
 from trigger_nb._view.model.run_model import RunModel
 from trigger_nb.errors import TaskTimeoutError
@@ -506,7 +506,7 @@ def test_a_timeout_keeps_them(world):
     assert prints(world, job) == "begun\n"
     gate.open()
     if not world.is_async:
-        wait_until(lambda: not flights)
+        wait_until(lambda: not running_bodies)
         assert prints(world, job) == "begun\nended\n"
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.worlds import Gate, World, until, wait_until
 from trigger_nb._concurrency.threads import threads
-from trigger_nb._tasks import flights as flights_module
-from trigger_nb._tasks.flights import flights
+from trigger_nb._tasks import running as running_module
+from trigger_nb._tasks.running import running_bodies
 from trigger_nb.errors import RunInterruptedError
 
 pytestmark = pytest.mark.anyio
@@ -45,7 +45,7 @@ def fan_out(world, gate, note="body", **options):
 
 
 def at_the_gate(world):
-    return until(lambda: len(world.calls) == ROOM and len(flights) == ITEMS)
+    return until(lambda: len(world.calls) == ROOM and len(running_bodies) == ITEMS)
 
 
 async def test_after_a_stop_none_of_them_begins(world):
@@ -56,9 +56,9 @@ async def test_after_a_stop_none_of_them_begins(world):
     run.pause()
     with pytest.raises(RunInterruptedError):
         await run
-    assert len(flights) == ROOM
+    assert len(running_bodies) == ROOM
     gate.open()
-    await until(lambda: not flights)
+    await until(lambda: not running_bodies)
     assert len(world.calls) == ROOM
     assert await run.resume() == list(range(ITEMS))
     assert sorted(world.calls) == [("body", item) for item in range(ITEMS)]
@@ -87,12 +87,12 @@ async def test_edited_code_takes_those_over_that_had_not_begun(world):
 
 async def test_their_start_is_not_recorded(world, monkeypatch):
     """A1: when the kernel dies, only what had begun has crashed."""
-    monkeypatch.setattr(flights_module, "MARK_AFTER", 0.0)
+    monkeypatch.setattr(running_module, "MARK_AFTER", 0.0)
     gate = Gate()
     run = fan_out(world, gate).start()
     await at_the_gate(world)
     began = {f"all/{item}" for _, item in world.calls}
-    await asyncio.to_thread(flights_module.watch._look)
+    await asyncio.to_thread(running_module.watch._look)
     store = world.client.runtime.store
     stored = {key.partition("/")[2] for key, text in store.select(run.id) if '"RUNNING"' in text}
     assert stored - {"all"} == began
@@ -105,8 +105,10 @@ async def test_their_time_limit_has_not_begun(world):
     gate = Gate()
     run = fan_out(world, gate, timeout=600).start()
     await at_the_gate(world)
-    await until(lambda: all(flight.scope.limit._holds == flight.queued for flight in flights.values()))
-    assert sum(flight.queued for flight in flights.values()) == ITEMS - ROOM
+    await until(
+        lambda: all(running.scope.limit._holds == running.queued for running in running_bodies.values())
+    )
+    assert sum(running.queued for running in running_bodies.values()) == ITEMS - ROOM
     gate.open()
     assert await run == list(range(ITEMS))
 

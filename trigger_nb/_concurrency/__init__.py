@@ -1,1 +1,1 @@
-"""How much goes on at once, and how often something begins."""
+"""Limits on concurrency and rates, worker threads, and interrupts."""

@@ -17,7 +17,7 @@ from types import CodeType, FrameType
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
-# Code of ours that calls the user's on the loop, and can stand a KeyboardInterrupt from there.
+# Functions of this package that call the user's code on the loop, and handle a KeyboardInterrupt from it.
 _doors: list[CodeType] = []
 
 
@@ -29,7 +29,7 @@ def calls_user_code(function: F) -> F:
 
 @contextmanager
 def interruptible(cancel: Callable[[], object]) -> Generator[None]:
-    """While inside, an interrupt is heard at once. `cancel` is called where nobody else acts on it.
+    """Handle interrupts at once while inside. `cancel` is called if the kernel has no handler of its own.
 
     Does nothing off the main thread, or where the loop has no signals.
     """
@@ -53,7 +53,7 @@ def _handler_in_place() -> _Handler | None:
 
 
 class _Handler:
-    """Stands in front of the handler that was there before."""
+    """A SIGINT handler in front of the one that was installed before."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, before: Any) -> None:
         self.cancels: list[Callable[[], object]] = []
@@ -64,8 +64,7 @@ class _Handler:
     def install(cls, before: Any) -> _Handler | None:
         loop = asyncio.get_running_loop()
         try:
-            # For its wake-up descriptor alone: the loop comes out of its sleep whatever thread the
-            # signal was delivered to.
+            # Only for its wake-up descriptor: the loop wakes up, whichever thread receives the signal.
             loop.add_signal_handler(signal.SIGINT, _nothing)
         except (NotImplementedError, RuntimeError, ValueError):
             return None
@@ -74,8 +73,8 @@ class _Handler:
         return handler
 
     def leave_if_unused(self) -> None:
-        # The kernel puts its own handlers in and out around each cell. Where it has done so meanwhile,
-        # putting back the one that was there before would bring back that of a cell long ended.
+        # The kernel installs and removes its own handler around each cell. If it has done so meanwhile, the
+        # handler that was there before belongs to a cell that has ended, and must not come back.
         if not self.cancels and signal.getsignal(signal.SIGINT) is self:
             self._loop.remove_signal_handler(signal.SIGINT)  # leaves the default handler in its place
             signal.signal(signal.SIGINT, self._before)
@@ -94,9 +93,9 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 def _in_user_code(frame: FrameType | None) -> bool:
-    """Whether the main thread is in code that one of our doors has called.
+    """Whether the main thread is in code that one of the functions in `_doors` has called.
 
-    Not where our own code or the loop's is at work: an exception there would leave it half done.
+    False in this package's or the loop's own code, which an exception could leave in an inconsistent state.
     """
     innermost = frame
     while frame is not None:

@@ -1,4 +1,4 @@
-"""Who has acquired which limiters: the attempts of a task, and the runs of a job."""
+"""The limiters that attempts of tasks and runs of jobs have acquired."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class TaskLimits:
     """The limiters that each attempt of a task acquires, one after the other.
 
-    Without `acquire` somebody else acquires them, as a batch does for its items, and the task only says
-    when a service asks to wait.
+    With `acquire=False` the caller acquires them elsewhere, as a batch does for its items, and only `hold`
+    is used here.
     """
 
     def __init__(self, limiters: Sequence[Limiter], *, acquire: bool = True) -> None:
@@ -27,7 +27,7 @@ class TaskLimits:
         self._acquired: list[Limiter] = []
 
     def acquire_nowait(self) -> bool:
-        """Acquire all of them if there is no need to wait; else `acquire` goes on from here."""
+        """Acquire all of them if there is no need to wait; else `acquire` continues from here."""
         for limiter in self._to_acquire:
             if not limiter.acquire_nowait():
                 return False
@@ -35,18 +35,18 @@ class TaskLimits:
         return True
 
     async def acquire(self) -> None:
-        """Wait for those that `acquire_nowait` could not acquire."""
+        """Wait for the limiters that `acquire_nowait` could not acquire."""
         for limiter in self._to_acquire[len(self._acquired) :]:
             await limiter.acquire()
             self._acquired.append(limiter)
 
     def release(self) -> None:
-        """Give back what was acquired. A second time does nothing."""
+        """Release all acquired limiters. A second call does nothing."""
         while self._acquired:
             self._acquired.pop().release()
 
     def hold(self, until: float) -> None:
-        """The service told the last attempt to wait: all who share the limits do."""
+        """Start nothing that shares these limits until this time, in UTC seconds, as a service asked."""
         for limiter in self._limiters:
             limiter.hold(until)
 
@@ -57,7 +57,7 @@ class PacedLimiter:
     def __init__(self, slots: Limiter, rate: Limiter, clock: Clock) -> None:
         self._slots = slots
         self._rate = rate
-        self._turn = Limiter(clock, 1)  # the job's runs start in the order in which they came
+        self._turn = Limiter(clock, 1)  # the job's runs start in the order of arrival
 
     def acquire_nowait(self) -> bool:
         """As `Limiter.acquire_nowait`."""
@@ -84,7 +84,7 @@ class PacedLimiter:
             self._turn.release()
 
     def _acquire_slot_nowait(self) -> bool:
-        """Where the rate allows a start: take a slot for it, or let others have the start."""
+        """Take a slot after the rate has allowed a start; without a free slot, give the start back."""
         if self._slots.acquire_nowait():
             return True
         self._rate.withdraw()
@@ -110,25 +110,25 @@ RunLimiter: TypeAlias = Limiter | PacedLimiter
 
 
 class JobLimits:
-    """The limits of one job. They outlive its definitions: its cell may be run again while runs go on."""
+    """The limits of one job. They outlive its definitions: its cell may run again while runs are in progress."""
 
     def __init__(self) -> None:
-        self._slots: Limiter | None = None  # where its `concurrency_limit` is a number
+        self._slots: Limiter | None = None  # if the `concurrency_limit` is a number
         self._rate: Rate | None = None
         self._paced: tuple[Limiter, Limiter, PacedLimiter] | None = None
 
     def limiter(
         self, clock: Clock, limit: int | ConcurrencyLimit | None, rate: Rate | None
     ) -> RunLimiter | None:
-        """The limiter of its runs, by what the job says now; None without limits.
+        """The limiter of the job's runs, for its current limits; None without limits.
 
-        Raises `InvalidOptionError` when a name in it stands for another number.
+        Raises `InvalidOptionError` if a name is in use with another number.
         """
         slots = None if limit is None else self._slots_of(clock, limit)
         if rate is None:
             return slots
         if self._rate is None or rate != self._rate:
-            self._rate = rate  # an equal one stays, so that starts are paced over both definitions
+            self._rate = rate  # keep an equal one, so that both definitions share its starts
         starts = limiter_of(self._rate, clock)
         if slots is None:
             return starts
@@ -146,12 +146,12 @@ class JobLimits:
 
 
 class RunSlot:
-    """The slot of a run among those in progress. The run has none while it waits for other runs (C4)."""
+    """The concurrency slot of a run. The run gives it up while it waits for other runs (C4)."""
 
     def __init__(self, limiter: RunLimiter) -> None:
         self._limiter = limiter
         self._guard = threading.Lock()  # a body in a thread may start other runs there and wait for them
-        self._suspended = 0  # how many waits are going on that may need the slot
+        self._suspended = 0  # how many waits have released the slot
         self._closed = False
         self.is_held = False
 
@@ -161,31 +161,31 @@ class RunSlot:
         return self.is_held
 
     async def acquire(self) -> None:
-        """Wait for the slot, behind those that came before."""
+        """Wait for a slot, in the order of arrival."""
         await self._limiter.acquire()
         self.is_held = True
 
     def hand_over(self) -> RunSlot:
-        """The slot of the next pass. What still goes on in this one can no longer release it."""
+        """Transfer the slot to the next pass. Leftovers of this pass can no longer release it."""
         heir = RunSlot(self._limiter)
         with self._guard:
             heir.is_held, self.is_held, self._closed = self.is_held, False, True
         return heir
 
     def close(self) -> None:
-        """Release the slot for good: the run has come to rest."""
+        """Release the slot for good: the run has stopped."""
         with self._guard:
             self._closed = True
             self._release()
 
     def suspend(self) -> None:
-        """Release the slot: the run waits for something that may need it."""
+        """Release the slot while the run waits for something that may need one."""
         with self._guard:
             self._suspended += 1
             self._release()
 
     async def resume(self) -> None:
-        """End a `suspend`. With the last of them the run goes on ahead of all that have not begun."""
+        """End a `suspend`. After the last one, wait for a slot ahead of all runs that have not started."""
         with self._guard:
             self._suspended -= 1
             if not self._needs_slot():
@@ -194,11 +194,11 @@ class RunSlot:
         with self._guard:
             if self._needs_slot():
                 self.is_held = True
-            else:  # things have changed meanwhile
+            else:  # another wait has begun, or the slot was closed, meanwhile
                 self._limiter.release()
 
     def resume_now(self) -> None:
-        """As `resume` for a call that was cancelled and cannot wait: over the limit, if need be."""
+        """As `resume`, for a call that was cancelled and cannot wait: exceeds the limit if need be."""
         with self._guard:
             self._suspended -= 1
             if self._needs_slot():

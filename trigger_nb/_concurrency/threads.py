@@ -1,8 +1,7 @@
 """Where `def` bodies run: worker threads, and the way between them and the event loop.
 
-A body's thread is never abandoned: what it returns is handed to `done` in that very thread,
-whoever still waits for it. Threads are daemons, so that a body that never ends does not keep the
-kernel from stopping.
+The result of a body is recorded on the body's thread, also if the caller has left. Threads are daemons, so
+that a body that never ends does not keep the kernel from stopping.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ import anyio
 from ..errors import InvalidOptionError, RunInterrupted, UsageError
 
 T = TypeVar("T")
-# A way to run a body off the event loop. It is given `begin`, to be called where the body is just about
-# to be executed (False: it was called off, and must not be), and `finish`, to be called once the body has
-# ended, from any thread, with a function that returns its value or raises its error. What it returns,
-# if anything, is called when the caller leaves before that.
+# A function that runs a body off the event loop, with two parameters. It calls `begin` just before the body
+# is executed; if that returns False, the body was cancelled and must not be executed. It calls `finish` once
+# the body has ended, from any thread, with a function that returns the body's value or raises its error.
+# It may return a function, which is called if the caller leaves before the end.
 Start: TypeAlias = (
     "Callable[[Callable[[], bool], Callable[[Callable[[], Any]], None]], Callable[[], object] | None]"
 )
-# How many `def` bodies run at once in a process. A body that waits inside `io` does not count.
+# How many `def` bodies run at once in a process. Bodies that wait inside `io` do not count.
 MAX_RUNNING = 40
-# How often a thread that waits for the event loop looks whether that is still there, in seconds.
+# How often a thread that waits for the event loop checks whether the loop is closed, in seconds.
 LOOK_EVERY = 1.0
 
 
@@ -48,10 +47,10 @@ class Home:
         self.thread = threading.get_ident()
 
     def soon(self, call: Callable[[], object]) -> bool:
-        """Have the loop make a call soon; from any thread. False once the loop is closed."""
+        """Schedule a call on the loop. May be called from any thread. False if the loop is closed."""
         try:
             self._loop.call_soon_threadsafe(call)
-        except RuntimeError:  # the loop is closed, and with it everything that waited
+        except RuntimeError:  # the loop is closed
             return False
         return True
 
@@ -67,7 +66,7 @@ class Home:
         async def call() -> None:
             try:
                 value = await function()
-            except BaseException as error:  # noqa: BLE001  # it is raised in the calling thread
+            except BaseException as error:  # noqa: BLE001  # raised in the calling thread
                 away.come_back()
                 result.set_exception(error)
             else:
@@ -85,17 +84,17 @@ class Home:
         try:
             error = self._error_of(result)
         finally:
-            away.come_back()  # when the loop is closed, or an interrupt met this thread
+            away.come_back()  # if the loop is closed, or this thread was interrupted
         if error is None:
             return result.result()
         try:
-            # Raised here, so that no frame of the future is in the user's traceback.
+            # Raised here to keep the future's frames out of the user's traceback.
             raise RunInterrupted if isinstance(error, asyncio.CancelledError) else error
         finally:
             del error  # it refers to this frame
 
     def _error_of(self, result: Future[T]) -> BaseException | None:
-        """What a call on the loop raised, once it has ended: also by the end of the loop."""
+        """The error of a call on the loop, once it has ended; `RunInterrupted` if the loop is closed."""
         while True:
             try:
                 return result.exception(timeout=LOOK_EVERY)
@@ -109,13 +108,13 @@ _alive: set[asyncio.Task[None]] = set()
 
 
 class Threads:
-    """A pool of daemon threads, made when needed and used again."""
+    """A pool of daemon threads, created on demand and reused."""
 
     def __init__(self, max_running: int = MAX_RUNNING) -> None:
         self._changed = threading.Condition()
         self._max_running = max_running
-        # Invariant, under the lock: `_running` bodies and `_outside` of the functions that no limit
-        # counts are executing and not waiting inside `io`.
+        # Invariant, under the lock: `_running` bodies are executing, and `_outside` functions that do not
+        # count towards the limit. Threads that wait inside `io` are in neither.
         self._running = 0
         self._outside = 0
         self._idle = 0
@@ -124,16 +123,16 @@ class Threads:
 
     @property
     def busy(self) -> bool:
-        """Whether anything is executing here, or about to, and not waiting inside `io`."""
+        """Whether anything is queued, or is executing and not waiting inside `io`."""
         return bool(self._running or self._outside or self._queue)
 
     @property
     def full(self) -> bool:
-        """Whether a call that is submitted now has to wait for its turn."""
+        """Whether a call that is submitted now would be queued."""
         return self._running + len(self._queue) >= self._max_running
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Run `call` in a thread once there is room. It must not raise."""
+        """Run `call` in a thread once the limit allows it. The call must not raise."""
         with self._changed:
             self._queue.append(call)
             self._fill()
@@ -169,7 +168,7 @@ class Threads:
                     self._fill()
 
     def spawn(self, call: Callable[[], None]) -> None:
-        """Run `call` in a thread of its own, at once, that no limit counts. It must not raise."""
+        """Run `call` at once in a new thread that does not count towards the limit. The call must not raise."""
 
         def work() -> None:
             self._here.place = "outside"
@@ -184,11 +183,11 @@ class Threads:
         threading.Thread(target=work, name="trigger_nb job", daemon=True).start()
 
     def away(self) -> Away:
-        """The calling thread is about to wait inside `io`."""
-        return Away(self, getattr(self._here, "place", None))  # None in a thread that the user has made
+        """The state of the calling thread, which is about to wait inside `io`."""
+        return Away(self, getattr(self._here, "place", None))  # None in a thread that the user created
 
     def step(self, place: str | None, change: int) -> None:
-        """One thread more, or less, is executing."""
+        """Count one more, or one less, executing thread."""
         with self._changed:
             if place == "inside":
                 self._running += change
@@ -198,11 +197,11 @@ class Threads:
 
 
 class Away:
-    """A thread that waits inside `io`, and whose place others may use meanwhile.
+    """A thread that waits inside `io`, and whose slot other bodies may use meanwhile.
 
-    The event loop says when that begins and when it is over, each before anything comes of it. If the
-    thread did, it would count as waiting while its call, or the result, is on the way: a `FakeClock`
-    would then jump over what the thread is about to do.
+    The event loop marks the start and the end of the wait, before either has any effect. If the thread did,
+    it would count as waiting while its call or its result is in transit, and a `FakeClock` would advance
+    past the work that the thread is about to do.
     """
 
     def __init__(self, threads: Threads, place: str | None) -> None:
@@ -212,14 +211,14 @@ class Away:
         self._state = "before"
 
     def leave(self) -> None:
-        """The thread waits: its place is free."""
+        """Free the slot: the thread waits."""
         with self._lock:
             if self._state == "before":
                 self._state = "away"
                 self._threads.step(self._place, -1)
 
     def come_back(self) -> None:
-        """The thread goes on, with its place, since it holds resources already. A second time does nothing."""
+        """Take the slot again, over the limit if need be: the thread holds resources. A second call does nothing."""
         with self._lock:
             if self._state == "away":
                 self._threads.step(self._place, 1)
@@ -230,7 +229,7 @@ threads = Threads()
 
 
 def in_thread(body: Callable[[], Any]) -> Start:
-    """Run a body in a worker thread. One that has begun cannot be stopped."""
+    """Run a body in a worker thread. A body that has started cannot be stopped."""
 
     def start(begin: Callable[[], bool], finish: Callable[[Callable[[], Any]], None]) -> None:
         def work() -> None:
@@ -243,7 +242,7 @@ def in_thread(body: Callable[[], Any]) -> Start:
 
 
 async def call_in_thread(start: Callable[[Callable[[], None]], None], function: Callable[[], T]) -> T:
-    """Call a function in a thread that `start` begins, in this context, and wait for what it returns."""
+    """Call a function in a thread that `start` starts, in this context, and wait for its result."""
     home, over = Home(), anyio.Event()
     context = contextvars.copy_context()
     results: list[T] = []
@@ -264,12 +263,12 @@ async def call_in_thread(start: Callable[[Callable[[], None]], None], function: 
 
 
 def is_executor(given: Any) -> bool:
-    """Whether that is an executor, or a Dask client, which has one."""
+    """Whether the value is an executor, or a Dask client, which has one."""
     return isinstance(given, Executor) or callable(getattr(given, "get_executor", None))
 
 
 def check_executor(given: Any) -> None:
-    """Refuse an invalid `executor=`."""
+    """Raise `InvalidOptionError` for an invalid `executor=`."""
     if given is None or is_executor(given):
         return
     try:

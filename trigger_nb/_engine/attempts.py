@@ -17,9 +17,9 @@ from .._records.prints import Prints
 from .._records.records import TaskRecord
 from .._records.status import Reason, TaskStatus
 from .._redact import check_redact
-from .._tasks.flights import flights
+from .._tasks.call import Scope, TimeLimit
 from .._tasks.options import describe
-from .._tasks.scope import Scope, TimeLimit
+from .._tasks.running import running_bodies
 from ..errors import TaskCrashedError, TaskTimeoutError, UsageError
 from ..retry import policy
 from .bodies import Failed
@@ -100,7 +100,7 @@ class Attempts:
                 return await self._end_alone(call, record, error, scope)
             error, next_at = await self._verdicts.decide(call, record, error, scope, limits)
             note_prints(record, scope)
-            if state.flight_key(call.path) not in flights:
+            if state.body_key(call.path) not in running_bodies:
                 scope.fail()
             if next_at is None:
                 return await self.give_up(call, record, error, scope)
@@ -235,13 +235,13 @@ class Attempts:
         ended = record.copy(
             status=TaskStatus.ERRORED, error=data, ended=next(state.ledger.ordinals), ended_at=state.now()
         )
-        if (left_behind := flights.get(state.flight_key(call.path))) is not None:
-            left_behind.late = data
+        if (left_behind := running_bodies.get(state.body_key(call.path))) is not None:
+            left_behind.timed_out_error = data
         mark_origin(error, state.directory, state.run.id, call.path)
-        flying = sum(each.flying for each in scope.flights or ())
-        if flying and scope is not call.scope:
+        unfinished = sum(each.is_running for each in scope.subtasks or ())
+        if unfinished and scope is not call.scope:
             scope.deferred = ended
-            state.header.finishing(call.path, flying)
+            state.header.finishing(call.path, unfinished)
         elif await state.ledger.save(ended):
             # A thread's result came in at the same moment, and a result is never lost.
             winner = state.ledger.record(call.path)

@@ -17,9 +17,8 @@ from .._records.status import Reason, TaskStatus
 from .._remote.dispatch import Outsourcing, executor_of, name_of
 from .._store.crashpoints import point
 from .._tasks import capture
-from .._tasks.call import MISS, Call
-from .._tasks.flights import Flight, flights
-from .._tasks.scope import Scope, current_scope
+from .._tasks.call import MISS, Call, Scope, current_scope
+from .._tasks.running import RunningBody, running_bodies
 from .._tasks.signature import Signature, bind_body, is_async, signature_of
 from .._tasks.task import Task
 from ..errors import RunInterrupted, UsageError
@@ -75,8 +74,8 @@ class Bodies:
         Raises `Failed` for an error of the attempt.
         """
         state = self._state
-        key = state.flight_key(call.path)
-        while (living := flights.get(key)) is not None:
+        key = state.body_key(call.path)
+        while (living := running_bodies.get(key)) is not None:
             value = await self.adopt(call, living)
             if value is not MISS:
                 return value
@@ -84,46 +83,46 @@ class Bodies:
             return self._stored.value(call, late)
         if scope.prints is not None:
             scope.prints.attempt = record.attempt
-        flight = Flight(key, scope.owner, scope, record)
-        flight.host = call.host
-        flights[key] = flight
-        state.flights.add(flight)
+        running = RunningBody(key, scope.owner, scope, record)
+        running.host = call.host
+        running_bodies[key] = running
+        state.running.add(running)
         if state.still:
             self._waits.tell_waiting()
         self.started += 1
-        call.flying = True
+        call.is_running = True
         if state.feed.watched:
             state.feed.emit(Saved(record, live=True))
         try:
-            value = await self._call_body(call, record, flight)
-            if flight.record is None:
+            value = await self._call_body(call, record, running)
+            if running.record is None:
                 await subtasks_end(state.header, scope)
                 scope.closed = True
-                await self._results.commit(flight, self._results.completed(call, record, flight, value))
+                await self._results.commit(running, self._results.completed(call, record, running, value))
         except BaseException as error:  # noqa: BLE001  # sorted in one place
-            self._ended_badly(record, flight, error)
+            self._ended_badly(record, running, error)
         finally:
-            call.flying = False
-            if flight.record is not None:
-                call.record = flight.record
-            if not flight.gone:
-                self._off_loop.land(flight)
-        assert flight.record is not None
-        return self._stored.value(call, flight.record)
+            call.is_running = False
+            if running.record is not None:
+                call.record = running.record
+            if not running.abandoned:
+                self._off_loop.finish(running)
+        assert running.record is not None
+        return self._stored.value(call, running.record)
 
-    async def adopt(self, call: Call[Any], flight: Flight) -> Any:
+    async def adopt(self, call: Call[Any], running: RunningBody) -> Any:
         """A5: take the result of a living body of an earlier attempt or pass; a second one never starts.
 
         `MISS` if it was cut short and has neither result nor error. Raises `Failed` for its error.
         """
         self._state.header.saw(call.path, Reason.ADOPTED)
-        flight.scope.adopted = True
-        await flight.wait()
-        if flight.record is not None:
-            self._state.ledger.remember(flight.record)
-            return self._stored.value(call, flight.record)
-        if isinstance(flight.error, Exception) and not flight.scope.interrupted:
-            raise Failed(flight.error, flight.scope)
+        running.scope.adopted = True
+        await running.wait()
+        if running.record is not None:
+            self._state.ledger.remember(running.record)
+            return self._stored.value(call, running.record)
+        if isinstance(running.error, Exception) and not running.scope.interrupted:
+            raise Failed(running.error, running.scope)
         return MISS
 
     def _result_of_earlier(self, record: TaskRecord) -> TaskRecord | None:
@@ -136,7 +135,7 @@ class Bodies:
     # Where it runs ----------------------------------------------------------------------------------
 
     @calls_user_code
-    async def _call_body(self, call: Call[Any], record: TaskRecord, flight: Flight) -> Any:
+    async def _call_body(self, call: Call[Any], record: TaskRecord, running: RunningBody) -> Any:
         signature = signature_of(call.body)
         executor = executor_of(call, self._state.settings)
         if executor is not None:
@@ -144,19 +143,19 @@ class Bodies:
         capture.listen()
         if call.batch is not None:
             if signature.is_async and executor is None:
-                return await call.batch.join(call, flight)
-            return await self._off_loop.run(call, record, flight, call.batch.start(call, flight), waits=True)
+                return await call.batch.join(call, running.scope)
+            return await self._off_loop.run(call, record, running, call.batch.start(call), waits=True)
         if executor is not None:
-            start = self._outsourcing.start(call, self._task(call, flight), executor)
-            return await self._off_loop.run(call, record, flight, start, waits=True)
-        args, named = self._arguments(call, signature, flight)
+            start = self._outsourcing.start(call, self._task(call, running), executor)
+            return await self._off_loop.run(call, record, running, start, waits=True)
+        args, named = self._arguments(call, signature, running)
         point("task:begin")
         if not signature.is_async and call.options.get("thread", True):
             context = copy_context()
-            context.run(current_scope.set, flight.scope)
+            context.run(current_scope.set, running.scope)
             start = in_thread(partial(context.run, partial(call.body, *args, **named)))
-            return await self._off_loop.run(call, record, flight, start, waits=threads.full)
-        token = current_scope.set(flight.scope)
+            return await self._off_loop.run(call, record, running, start, waits=threads.full)
+        token = current_scope.set(running.scope)
         try:
             if signature.is_async:
                 return returned(
@@ -168,24 +167,24 @@ class Bodies:
             current_scope.reset(token)
 
     def _arguments(
-        self, call: Call[Any], signature: Signature, flight: Flight
+        self, call: Call[Any], signature: Signature, running: RunningBody
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Those of the call, with `task` and `io` where the body takes them."""
         if call.args and call.service is None and _OFFERED.isdisjoint(signature.names):
             return call.args, {}  # thousands of calls are like this, and need neither
-        task = self._task(call, flight)
+        task = self._task(call, running)
         offers: dict[str, Callable[[], Any]] = {
             **({} if call.service is None else {"client": call.service.client}),
             "task": lambda: task,
-            "io": lambda: self._make_io(flight.scope, not signature.is_async),
+            "io": lambda: self._make_io(running.scope, not signature.is_async),
         }
         return bind_body(signature, call.args, offers)
 
-    def _task(self, call: Call[Any], flight: Flight) -> Task:
-        generation, attempt = flight.attempt.generation, flight.attempt.attempt
+    def _task(self, call: Call[Any], running: RunningBody) -> Task:
+        generation, attempt = running.attempt.generation, running.attempt.attempt
         state = self._state
-        task = flight.task = Task(
-            state.run.id, call.path, generation, attempt, state.feed, flight.scope, self._log
+        task = running.task = Task(
+            state.run.id, call.path, generation, attempt, state.feed, running.scope, self._log
         )
         return task
 
@@ -206,39 +205,39 @@ class Bodies:
 
     # Its end ----------------------------------------------------------------------------------------
 
-    def _ended_badly(self, record: TaskRecord, flight: Flight, error: BaseException) -> NoReturn:
+    def _ended_badly(self, record: TaskRecord, running: RunningBody, error: BaseException) -> NoReturn:
         """Tell apart what left a body: a cancellation, a mistake in the calling code, or an error of the attempt."""
         stopping = self._state.stopping
-        flight.leave()
-        note_prints(record, flight.scope)
+        running.cancel_start()
+        note_prints(record, running.scope)
         if isinstance(error, (Failed, Unreadable)):
             raise error
         if isinstance(error, GeneratorExit):  # the event loop is closed, and this coroutine is collected
-            self._cut_short(flight, error)
+            self._cut_short(running, error)
             raise error
         if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, RunInterrupted)):
-            self._cut_short(flight, error)
+            self._cut_short(running, error)
             if isinstance(error, KeyboardInterrupt):
                 raise stopping.cancellation() from None
             raise error
-        if flight.error is None:
-            flight.error = error
+        if running.error is None:
+            running.error = error
         if isinstance(error, UsageError):
-            flight.scope.fail()
+            running.scope.fail()
             raise stopping.misused(error)
-        if flight.scope.interrupted:
-            self._cut_short(flight, error)
+        if running.scope.interrupted:
+            self._cut_short(running, error)
             raise stopping.cancellation() from None
         if isinstance(error, BaseExceptionGroup):
             error = _without_cancellations(error)  # pyright: ignore[reportUnknownArgumentType]
         if not isinstance(error, Exception):
             raise error
-        raise Failed(error, flight.scope) from None
+        raise Failed(error, running.scope) from None
 
-    def _cut_short(self, flight: Flight, error: BaseException) -> None:
+    def _cut_short(self, running: RunningBody, error: BaseException) -> None:
         """The call was cancelled while its body ran. A thread goes on, and records its result when it comes."""
-        if not flight.abandon():
-            flight.scope.fail()
+        if not running.abandon():
+            running.scope.fail()
         if isinstance(error, KeyboardInterrupt):
             self._state.stopping.stop(Stop.INTERRUPT)
 

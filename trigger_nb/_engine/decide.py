@@ -14,8 +14,8 @@ from .._records.status import Reason, TaskStatus
 
 if TYPE_CHECKING:
     from .._tasks.call import Call
-    from .._tasks.flights import Flight
     from .._tasks.options import OnChange
+    from .._tasks.running import RunningBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Wait:
 class Adopt:
     """Take the result of a body that an earlier attempt or pass left running (A5)."""
 
-    flight: Flight
+    running: RunningBody
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from .._records.forget import open_again
 from .._records.records import TaskRecord, plain_value
 from .._records.status import Reason, RunStatus, TaskStatus
 from .._tasks.call import MISS
-from .._tasks.flights import flights
+from .._tasks.running import running_bodies
 from ..errors import DuplicateKeyError, NestingError, ScopeClosedError, UsageError
 from .decide import Adopt, Decision, Replay, Run, decide
 from .ledger import Unreadable
@@ -86,7 +86,7 @@ class Decider:
 
     def unless_living(self, call: Call[Any], decision: Decision) -> Decision:
         """`decision`, unless a body of an earlier attempt or pass is still running: then its result is the one (A5)."""
-        living = flights.get(self._state.flight_key(call.path))
+        living = running_bodies.get(self._state.body_key(call.path))
         return decision if living is None else Adopt(living)
 
     # Meeting a call ---------------------------------------------------------------------------------

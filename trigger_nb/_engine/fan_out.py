@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._records.feed import Saved
 from .._records.status import TaskStatus
-from .._tasks.scope import Scope, current_scope
+from .._tasks.call import Scope, current_scope
 from ..errors import UsageError
 
 if TYPE_CHECKING:

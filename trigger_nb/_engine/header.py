@@ -11,8 +11,7 @@ from .._records.feed import Feed, Hinted, Seen
 
 if TYPE_CHECKING:
     from .._records.status import Reason
-    from .._tasks.call import Call
-    from .._tasks.scope import Scope
+    from .._tasks.call import Call, Scope
     from .changes import Changes
 
 SLOW_GAP = 1.0  # code between tasks that takes this many seconds is hinted at (R10)
@@ -36,7 +35,7 @@ class Header:
         self.reasons[path] = reason
         if self._feed.watched:
             self._feed.emit(Seen(path, reason, self._changes.found.get(path, "")))
-        if not self._root.flights:
+        if not self._root.subtasks:
             self._idle_since = time.monotonic()
 
     def sightings(self) -> dict[str, Seen]:
@@ -50,7 +49,7 @@ class Header:
         """The run function calls its next task: hint at long code before it."""
         now = time.monotonic()
         gap = now - self._idle_since
-        if gap >= SLOW_GAP and self._idle_at and not self._root.flights:
+        if gap >= SLOW_GAP and self._idle_at and not self._root.subtasks:
             self.hint(
                 f"Code between task {display_key(self._idle_at)!r} and {show_place(call.place)} took {gap:.1f} s. "
                 "It runs again on every pass; move it into a task to run it once."
@@ -78,9 +77,9 @@ class Header:
         passing = set(self._finishing.values())
         return [text for text in self.hints if text not in passing]
 
-    def finishing(self, path: str, flying: int) -> None:
+    def finishing(self, path: str, unfinished: int) -> None:
         """Hint that subtasks of a failed task still run."""
-        subtasks = "1 subtask" if flying == 1 else f"{flying} subtasks"
+        subtasks = "1 subtask" if unfinished == 1 else f"{unfinished} subtasks"
         self._finishing[path] = text = (
             f"Still finishing: {subtasks} of {display_path(path)!r}, which has failed. What they return is kept."
         )

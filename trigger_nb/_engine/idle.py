@@ -11,7 +11,7 @@ from .._keys import ancestors
 if TYPE_CHECKING:
     import anyio
 
-    from .._tasks.flights import Flight
+    from .._tasks.running import RunningBody
 
 Why = Literal["wait", "retry", "queued", "parked"]
 
@@ -64,8 +64,8 @@ class Still:
         """What the run waits for, if it waits: "wait", "retry", or "" when nothing sleeps."""
         return "wait" if self._counts["wait"] else "retry" if self._counts["retry"] else ""
 
-    def is_all(self, flights: Collection[Flight]) -> bool:
+    def is_all(self, bodies: Collection[RunningBody]) -> bool:
         """Whether each of these running bodies only waits for a call that stands still."""
-        if len(flights) > len(self._around):
+        if len(bodies) > len(self._around):
             return False
-        return all(flight.path in self._around for flight in flights)
+        return all(running.path in self._around for running in bodies)

@@ -19,7 +19,7 @@ from .._records.records import RunRecord, TaskRecord, abridged, is_long, readabl
 from .._records.status import RunStatus, TaskStatus
 from .._store.crashpoints import point
 from .._store.protocol import Row
-from .._tasks.flights import flights, marking
+from .._tasks.running import marking, running_bodies
 from .._values.json_text import loads
 from .._values.tagged import Blobs
 from ..errors import (
@@ -222,9 +222,9 @@ class Ledger:
     async def save(self, record: TaskRecord) -> bool:
         """Commit a record other than a result; whether the store holds one that wins instead."""
         with marking:
-            flight = flights.get((self._directory, self._run_id, record.path))
-            if flight is not None:
-                flight.markable = False
+            running = running_bodies.get((self._directory, self._run_id, record.path))
+            if running is not None:
+                running.markable = False
         text = record.dumps()
         refused = await self._settle(self._journal.enqueue((self._row(record, text),)))
         if refused:

@@ -4,7 +4,7 @@ Whoever has such a body's result records it there and then (C6), also if its cal
 
     run       the loop queues it, and waits for `over`
     begin     its thread begins, unless the caller has left before that
-    Landing   its thread has ended: the result is queued and committed, on that thread; then the caller is woken
+    _Finish   its thread has ended: the result is queued and committed, on that thread; then the caller is woken
     alone     if the caller has left: the thread itself records how the body ended
 """
 
@@ -21,15 +21,14 @@ import anyio
 from .._records.feed import Saved
 from .._records.records import TaskRecord
 from .._records.status import TaskStatus
-from .._tasks.scope import current_scope
+from .._tasks.call import current_scope
 from .results import note_prints
 from .scopes import subtasks_end
 
 if TYPE_CHECKING:
     from .._concurrency.threads import Start
-    from .._tasks.call import Call
-    from .._tasks.flights import Flight
-    from .._tasks.scope import Scope
+    from .._tasks.call import Call, Scope
+    from .._tasks.running import RunningBody
     from .new_record import NewRecords
     from .results import Results
     from .state import PassState
@@ -43,7 +42,8 @@ class OffLoop:
     def __init__(
         self, state: PassState, results: Results, records: NewRecords, verdicts: Verdicts, waits: Waits
     ) -> None:
-        self.on_landed: Callable[[], None] = lambda: None  # called when no body of the pass runs any more
+        # Called when no body of the pass runs any more.
+        self.on_all_finished: Callable[[], None] = lambda: None
         self._state = state
         self._results = results
         self._records = records
@@ -51,23 +51,23 @@ class OffLoop:
         self._waits = waits
 
     async def run(
-        self, call: Call[Any], record: TaskRecord, flight: Flight, start: Start, *, waits: bool = False
+        self, call: Call[Any], record: TaskRecord, running: RunningBody, start: Start, *, waits: bool = False
     ) -> Any:
         """Run a body off the loop. Returns its value if only the loop can bring it to an end; else its record is written.
 
         `waits`: the body may have to wait for a thread or worker.
         """
-        flight.queue()
+        running.queue()
         over = anyio.Event()
         unsettled: list[Any] = []  # the value, if only the loop can bring it to an end
-        limit, begun = flight.scope.limit, anyio.Event()
+        limit, begun = running.scope.limit, anyio.Event()
         if limit is not None:
             limit.hold()  # its time begins with its body
         if waits and self._state.feed.watched:
             self._state.feed.emit(Saved(record.copy(status=TaskStatus.PENDING), live=True))
 
         def begin() -> bool:
-            if not flight.take_off():
+            if not running.start():
                 return False
             if limit is not None:
                 self._state.home.soon(begun.set)
@@ -75,7 +75,7 @@ class OffLoop:
                 self._begins_late(record)
             return True
 
-        cancel = start(begin, _Landing(self, call, record, flight, over, unsettled))
+        cancel = start(begin, _Finish(self, call, record, running, over, unsettled))
         try:
             if limit is not None:
                 await begun.wait()
@@ -84,16 +84,16 @@ class OffLoop:
         except asyncio.CancelledError:
             if cancel is not None:
                 cancel()
-            if self._state.stopping.is_ending or flight.record is None:
+            if self._state.stopping.is_ending or running.record is None:
                 raise
             # The result was there first, and a replay will return it: so does this call (A8).
-        if flight.error is not None:
-            raise _explain_thread(flight.error)
+        if running.error is not None:
+            raise _explain_thread(running.error)
         if not unsettled:
             return None
         value = unsettled[0]
         if inspect.isawaitable(value):
-            token = current_scope.set(flight.scope)
+            token = current_scope.set(running.scope)
             try:
                 value = await value
             finally:
@@ -109,31 +109,30 @@ class OffLoop:
 
     # The end of a body ------------------------------------------------------------------------------
 
-    def land(self, flight: Flight) -> None:
+    def finish(self, running: RunningBody) -> None:
         """A body has ended. On the loop, or on its thread if its caller has left."""
-        flights = self._state.flights
-        flights.discard(flight)
-        flight.land()
-        if (around := flight.scope.parent) is not None and around.deferred is not None:
+        self._state.running.discard(running)
+        running.finish()
+        if (around := running.scope.parent) is not None and around.deferred is not None:
             self._save_deferred(around)
-        if flight.gone:
-            self._state.home.soon(partial(self._look_around, flight))
+        if running.abandoned:
+            self._state.home.soon(partial(self._look_around, running))
         else:
-            self._look_around(flight)
-        if not flights:
-            self.on_landed()
+            self._look_around(running)
+        if not self._state.running:
+            self.on_all_finished()
 
-    def _look_around(self, landed: Flight) -> None:
+    def _look_around(self, finished: RunningBody) -> None:
         """A body has ended: perhaps nothing in the run moves any more."""
-        if landed.gone and landed.record is not None:
-            self._state.still.wake(landed.path)  # the next attempt takes its result: no countdown any more
+        if finished.abandoned and finished.record is not None:
+            self._state.still.wake(finished.path)  # the next attempt takes its result: no countdown any more
         self._waits.leave_if_drained()
         if self._state.still:
             self._waits.tell_waiting()
 
     def _save_deferred(self, scope: Scope) -> None:
         """The last body in the scope of a failed one has ended: now the failed end is committed, too (A6)."""
-        if scope.deferred is not None and not any(call.flying for call in scope.flights or ()):
+        if scope.deferred is not None and not any(call.is_running for call in scope.subtasks or ()):
             ended, scope.deferred = scope.deferred, None
             self._state.header.finished(ended.path)
             self._state.ledger.save_now(ended.copy(ended=next(self._state.ledger.ordinals)))
@@ -141,41 +140,50 @@ class OffLoop:
     # A body whose caller has left -------------------------------------------------------------------
 
     def result_here(
-        self, call: Call[Any], record: TaskRecord, flight: Flight, value: Any
+        self, call: Call[Any], record: TaskRecord, running: RunningBody, value: Any
     ) -> Callable[[], None]:
         """Queue a result on the body's own thread; returns a function that waits until it is committed."""
-        return self._results.enqueue_here(flight, self._results.completed(call, record, flight, value))
+        return self._results.enqueue_here(running, self._results.completed(call, record, running, value))
 
     def wake(self, over: anyio.Event) -> None:
         """Tell the caller, on its loop, that the body is over."""
         self._state.home.soon(over.set)
 
-    def end_alone(self, call: Call[Any], record: TaskRecord, flight: Flight, unsettled: list[Any]) -> None:
+    def end_alone(
+        self, call: Call[Any], record: TaskRecord, running: RunningBody, unsettled: list[Any]
+    ) -> None:
         """The body's thread has ended after its caller had left, and perhaps the event loop, too."""
         try:
             if unsettled:
-                self._state.home.run(lambda: self._finish_alone(call, record, flight, unsettled[0]))
+                self._state.home.run(lambda: self._finish_alone(call, record, running, unsettled[0]))
         except BaseException as error:  # noqa: BLE001  # recorded as the body's
-            flight.error = error
+            running.error = error
             if inspect.iscoroutine(unsettled[0]):
                 unsettled[0].close()
-        self._record_alone(call, flight)
-        self.land(flight)
+        self._record_alone(call, running)
+        self.finish(running)
 
-    async def _finish_alone(self, call: Call[Any], record: TaskRecord, flight: Flight, value: Any) -> None:
-        current_scope.set(flight.scope)
+    async def _finish_alone(
+        self, call: Call[Any], record: TaskRecord, running: RunningBody, value: Any
+    ) -> None:
+        current_scope.set(running.scope)
         value = await value if inspect.isawaitable(value) else value
-        await subtasks_end(self._state.header, flight.scope)
-        flight.scope.closed = True
-        await self._results.commit(flight, self._results.completed(call, record, flight, value))
+        await subtasks_end(self._state.header, running.scope)
+        running.scope.closed = True
+        await self._results.commit(running, self._results.completed(call, record, running, value))
 
-    def _record_alone(self, call: Call[Any], flight: Flight) -> None:
+    def _record_alone(self, call: Call[Any], running: RunningBody) -> None:
         """Record how a body ended that outlived its call, if nothing is recorded yet and nothing else will be."""
-        if flight.record is not None or flight.scope.adopted or flight.canceled is not None or flight.late:
+        if (
+            running.record is not None
+            or running.scope.adopted
+            or running.canceled is not None
+            or running.timed_out_error
+        ):
             return
-        flight.scope.fail()
-        note_prints(flight.attempt, flight.scope)
-        self._state.ledger.save_now(self._ended_alone(call, flight.attempt, flight.error, flight.scope))
+        running.scope.fail()
+        note_prints(running.attempt, running.scope)
+        self._state.ledger.save_now(self._ended_alone(call, running.attempt, running.error, running.scope))
 
     def _ended_alone(
         self, call: Call[Any], attempt: TaskRecord, error: BaseException | None, scope: Scope
@@ -201,7 +209,7 @@ class OffLoop:
         )
 
 
-class _Landing:
+class _Finish:
     """The end of one body that ran off the loop: called with how it ended, from any thread."""
 
     def __init__(
@@ -209,14 +217,14 @@ class _Landing:
         off_loop: OffLoop,
         call: Call[Any],
         record: TaskRecord,
-        flight: Flight,
+        running: RunningBody,
         over: anyio.Event,
         unsettled: list[Any],
     ) -> None:
         self._off_loop = off_loop
         self._call = call
         self._record = record
-        self._flight = flight
+        self._running = running
         self._over = over
         self._unsettled = unsettled
         self._settle: Callable[[], None] | None = None
@@ -227,29 +235,29 @@ class _Landing:
 
     def enter(self, outcome: Callable[[], Any]) -> None:
         """Queue the result for the next commit. `outcome` returns the body's value or raises its error."""
-        flight = self._flight
+        running = self._running
         try:
             value = outcome()
-            if inspect.isawaitable(value) or flight.scope.flights:
+            if inspect.isawaitable(value) or running.scope.subtasks:
                 self._unsettled.append(value)
                 return
-            flight.scope.closed = True
-            self._settle = self._off_loop.result_here(self._call, self._record, flight, value)
+            running.scope.closed = True
+            self._settle = self._off_loop.result_here(self._call, self._record, running, value)
         except BaseException as error:  # noqa: BLE001  # raised in the caller, if it still waits
-            flight.error = error
+            running.error = error
 
     def settle(self) -> None:
         """Wait until the result is committed, and wake the caller, if it still waits."""
-        flight = self._flight
+        running = self._running
         try:
             if self._settle is not None:
                 self._settle()
         except BaseException as error:  # noqa: BLE001  # raised in the caller, if it still waits
-            flight.error = error
-        if flight.end_in_thread():
+            running.error = error
+        if running.finish_in_thread():
             self._off_loop.wake(self._over)
         else:
-            self._off_loop.end_alone(self._call, self._record, flight, self._unsettled)
+            self._off_loop.end_alone(self._call, self._record, running, self._unsettled)
 
 
 def _explain_thread(error: BaseException) -> BaseException:

@@ -24,7 +24,7 @@ from .._records.records import TaskRecord
 from .._records.status import Reason, TaskStatus
 from .._redact import redact, secrets
 from .._tasks.call import MISS
-from .._tasks.flights import flights
+from .._tasks.running import running_bodies
 from ..errors import RunInterrupted
 from .attempts import Attempts
 from .bodies import Bodies, Failed
@@ -50,9 +50,8 @@ if TYPE_CHECKING:
     from .._records.records import RunRecord
     from .._store.group_commit import GroupCommit
     from .._store.protocol import Store
-    from .._tasks.call import Call
+    from .._tasks.call import Call, Scope
     from .._tasks.options import Settings
-    from .._tasks.scope import Scope
     from ..errors import UsageError
     from .memory import Memory
     from .state import MakeIo
@@ -119,9 +118,9 @@ class Pass:
     async def perform(self, call: Call[T]) -> T:
         """The value of a call that `replay` had none for."""
         scope, calls = call.scope, self.stopping.calls
-        if scope.flights is None:
-            scope.flights = set()
-        scope.flights.add(call)
+        if scope.subtasks is None:
+            scope.subtasks = set()
+        scope.subtasks.add(call)
         calls.add(call)
         call.host = asyncio.current_task()
         began = time.monotonic()
@@ -135,11 +134,11 @@ class Pass:
             self._note_cancellation(call, error, round(time.monotonic() - began, 3))
             raise
         finally:
-            scope.flights.discard(call)
-            if not scope.flights and scope.emptied is not None:
+            scope.subtasks.discard(call)
+            if not scope.subtasks and scope.emptied is not None:
                 scope.emptied.set()
             calls.discard(call)
-            if scope is self.root and not scope.flights:
+            if scope is self.root and not scope.subtasks:
                 self.header.end_of_call()
             self.waits.leave_if_drained()
 
@@ -165,11 +164,11 @@ class Pass:
                 case ExpectCancel():
                     await asyncio.sleep(decision.seconds)
                     decision = decision.then
-                case Adopt(flight):
+                case Adopt(running):
                     try:
-                        value = await self._bodies.adopt(call, flight)
+                        value = await self._bodies.adopt(call, running)
                     except Failed as failure:
-                        adopted = Run(Reason.ADOPTED, flight.attempt)
+                        adopted = Run(Reason.ADOPTED, running.attempt)
                         return await self._attempts.run(call, adopted, failure)
                     if value is not MISS:
                         return value
@@ -184,17 +183,17 @@ class Pass:
     def _note_cancellation(self, call: Call[Any], error: BaseException, seconds: float) -> None:
         """Record why a call was cut short: the pass is ending, a time limit around it, or the user's code (A8)."""
         record, ledger = call.record, self.ledger
-        flight = flights.get(self._state.flight_key(call.path))
+        running = running_bodies.get(self._state.body_key(call.path))
         if self.stopping.is_cut_short:
             call.scope.interrupted = True
         if self.stopping.is_ending or isinstance(error, RunInterrupted) or _is_timed_out(call.scope):
-            if record is not None and record.status == TaskStatus.RUNNING and flight is None:
+            if record is not None and record.status == TaskStatus.RUNNING and running is None:
                 ledger.save_with_next(record.copy(status=TaskStatus.PENDING, interrupted=True))
             return
         if record is not None and (record.canceled is not None or record.status == TaskStatus.COMPLETED):
             return  # as expected, or it has its result
-        if flight is not None:
-            flight.canceled = seconds
+        if running is not None:
+            running.canceled = seconds
         record = record or self._records.new(call)
         self.reopen_canceled(call.path)
         for around in (*ancestors(call.path), ""):
@@ -300,15 +299,15 @@ class Pass:
     def supersede(self) -> None:
         """I7: no new body starts; when those in flight have ended, the pass stops."""
         self.stopping.closed_to_new = True
-        for flight in [each for each in self._state.flights if each.queued]:
-            if flight.leave():
-                self._state.still.enter(flight.path, "parked")
-                self._off_loop.land(flight)
+        for running in [each for each in self._state.running if each.queued]:
+            if running.cancel_start():
+                self._state.still.enter(running.path, "parked")
+                self._off_loop.finish(running)
         self.waits.leave_if_drained()
 
-    def on_landed(self, call: Callable[[], None]) -> None:
+    def on_all_finished(self, call: Callable[[], None]) -> None:
         """Have a call made when no body of this pass runs any more."""
-        self._off_loop.on_landed = call
+        self._off_loop.on_all_finished = call
 
     def origins(self, error: BaseException) -> list[str]:
         """Paths of this run's tasks that an error came from (R5)."""
@@ -321,22 +320,23 @@ class Pass:
     def running(self) -> dict[str, TaskRecord]:
         """The bodies that run, by path, with what is not recorded of them yet."""
         found: dict[str, TaskRecord] = {}
-        run = self._state.flight_key("")[:2]
-        for flight in list(flights.values()):  # also those of earlier passes, which this one adopts (A5)
-            if flight.key[:2] != run:
+        run = self._state.body_key("")[:2]
+        # The bodies of earlier passes too: this pass adopts them (A5).
+        for running in list(running_bodies.values()):
+            if running.key[:2] != run:
                 continue
-            begun, known = flight.attempt, self.ledger.glance(flight.path)
+            begun, known = running.attempt, self.ledger.glance(running.path)
             # A thread that was left behind is older than what is recorded of the attempts after it.
             is_news = known is None or known.status == TaskStatus.PENDING or known.attempt < begun.attempt
-            if flight.record is not None or flight.queued:
+            if running.record is not None or running.queued:
                 continue
             if is_news:
-                found[flight.path] = begun.copy()
+                found[running.path] = begun.copy()
             elif known is not None and (known.status, known.attempt) == (TaskStatus.RUNNING, begun.attempt):
-                found[flight.path] = known
+                found[running.path] = known
             else:
                 continue
-            note_prints(found[flight.path], flight.scope)
+            note_prints(found[running.path], running.scope)
         return found
 
 

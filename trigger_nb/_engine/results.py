@@ -22,9 +22,8 @@ from ..errors import NotStorableError, RunInterrupted, StoreError, ValueNotLoade
 from .stopping import Stop
 
 if TYPE_CHECKING:
-    from .._tasks.call import Call
-    from .._tasks.flights import Flight
-    from .._tasks.scope import Scope
+    from .._tasks.call import Call, Scope
+    from .._tasks.running import RunningBody
     from .._values.tagged import Encoded
     from .new_record import NewRecords
     from .state import PassState
@@ -41,22 +40,24 @@ class Results:
         self._stored = stored
         self._records = records
 
-    def completed(self, call: Call[Any], record: TaskRecord, flight: Flight, value: Any) -> Completed:
+    def completed(self, call: Call[Any], record: TaskRecord, running: RunningBody, value: Any) -> Completed:
         """The record of a body that returned, and its value's text."""
         point("task:body-ended")
-        if flight.scope.interrupted:
+        if running.scope.interrupted:
             raise self._state.stopping.cancellation()  # and not what the body made of it (W3)
-        flight.markable = False  # the record that is about to be committed says more than that the body began
+        running.markable = (
+            False  # the record that is about to be committed says more than that the body began
+        )
         done = record.copy(
             status=TaskStatus.COMPLETED, ended=next(self._state.ledger.ordinals), ended_at=self._state.now()
         )
-        if flight.canceled is not None:
-            done.canceled = flight.canceled
-        if flight.late is not None:
-            done.error = flight.late
-        if flight.task is not None and flight.task.output_properties:
-            done.output_properties = describe(flight.task.output_properties)
-        note_prints(done, flight.scope)
+        if running.canceled is not None:
+            done.canceled = running.canceled
+        if running.timed_out_error is not None:
+            done.error = running.timed_out_error
+        if running.task is not None and running.task.output_properties:
+            done.output_properties = describe(running.task.output_properties)
+        note_prints(done, running.scope)
         form, text = self._encoded(call, done, value)
         if form:
             done.form = form
@@ -90,7 +91,7 @@ class Results:
         warnings.warn(text, RuntimeWarning, stacklevel=2)
 
     @coroutine
-    def commit(self, flight: Flight, completed: Completed) -> Generator[Any, Any, None]:
+    def commit(self, running: RunningBody, completed: Completed) -> Generator[Any, Any, None]:
         """Commit a result on the loop. Results that come in the same turn of the loop share a commit.
 
         A generator, so that it can give up its turn by a bare `yield`: all calls of a `gather` are here at the same time,
@@ -103,18 +104,18 @@ class Results:
         except StoreError as error:
             yield from stopping.fail(error).__await__()
             raise AssertionError("unreachable") from None
-        if flight.host is not stopping.main or len(self._state.flights) > 1:
+        if running.host is not stopping.main or len(self._state.running) > 1:
             try:
                 yield  # as `asyncio.sleep(0)` does
             except asyncio.CancelledError:
                 # The caller is cancelled between the end of the body and its commit. It gets no value now, so a
                 # replay must expect the same (A8).
-                canceled = record.copy(canceled=round(time.monotonic() - flight.began, 3))
-                flight.record = ledger.commit_result_now(result, None if stopping.is_ending else canceled)
+                canceled = record.copy(canceled=round(time.monotonic() - running.began, 3))
+                running.record = ledger.commit_result_now(result, None if stopping.is_ending else canceled)
                 raise
-        flight.record = yield from ledger.commit_result(result).__await__()
+        running.record = yield from ledger.commit_result(result).__await__()
 
-    def enqueue_here(self, flight: Flight, completed: Completed) -> Callable[[], None]:
+    def enqueue_here(self, running: RunningBody, completed: Completed) -> Callable[[], None]:
         """Queue a result on the body's own thread, so that a blocked loop delays no record (C6).
 
         Returns a function that waits until it is committed. Results queued before that share the commit.
@@ -126,7 +127,7 @@ class Results:
 
         def settle() -> None:
             try:
-                flight.record = self._state.ledger.commit_result_in_thread(result)
+                running.record = self._state.ledger.commit_result_in_thread(result)
             except StoreError as error:
                 fail(error)
 

@@ -10,12 +10,11 @@ import anyio
 from .._callsite import show_place
 from .._keys import display_key, display_path
 from .._records.records import FAN_OUT
-from .._tasks.call import SAID, Call
+from .._tasks.call import DONE, Call
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from .._tasks.pass_api import PassApi
-    from .._tasks.scope import Scope
+    from .._tasks.call import PassApi, Scope
     from .header import Header
 
 T = TypeVar("T")
@@ -23,7 +22,7 @@ T = TypeVar("T")
 
 def returned(owner: PassApi, value: T, whose: str) -> T:
     """The value of a coroutine function. If it is a task that was not awaited, that task would never run."""
-    if value is SAID:
+    if value is DONE:
         return cast("T", None)
     if isinstance(value, Call):
         call = cast("Call[Any]", value)
@@ -39,8 +38,8 @@ def returned(owner: PassApi, value: T, whose: str) -> T:
 
 async def subtasks_end(header: Header, scope: Scope) -> None:
     """Wait until all subtasks of a body that has returned have ended, and warn of them."""
-    while scope.flights:
-        for call in list(scope.flights):
+    while scope.subtasks:
+        for call in list(scope.subtasks):
             _warn_left_behind(header, call, scope)
         if scope.emptied is None:
             scope.emptied = anyio.Event()

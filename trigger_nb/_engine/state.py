@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .._records.forget import Finality
-from .._tasks.scope import Scope
+from .._tasks.call import Scope
 from .changes import Changes
 from .header import Header
 from .idle import Still
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from .._records.records import RunRecord, TaskRecord
     from .._store.group_commit import GroupCommit
     from .._store.protocol import Store
-    from .._tasks.flights import Flight, FlightKey
     from .._tasks.options import Settings
+    from .._tasks.running import BodyKey, RunningBody
 
 MakeIo = Callable[[Scope, bool], Any]  # an `io` for a scope; whether its calls block
 
@@ -70,7 +70,7 @@ class PassState:
         self.changes = Changes(self.ledger)
         self.header = Header(feed, self.changes, self.root)
         self.still = Still()
-        self.flights: set[Flight] = set()  # bodies running now, each in the process-wide table too
+        self.running: set[RunningBody] = set()  # bodies running now, each in the process-wide table too
 
     def _read_records(self) -> list[TaskRecord]:
         return self.ledger.records()
@@ -79,6 +79,6 @@ class PassState:
         """The time for a record, to the millisecond."""
         return round(self.clock.time() * 1000) / 1000  # `round(..., 3)` takes three times as long
 
-    def flight_key(self, path: str) -> FlightKey:
+    def body_key(self, path: str) -> BodyKey:
         """The key of a task in the process-wide table of running bodies."""
         return (self.directory, self.run.id, path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .._concurrency.threads import call_in_thread, threads
 from .._keys import display_path
 from .._redact import secrets
-from .._tasks.scope import current_scope
+from .._tasks.call import current_scope
 from .._tasks.signature import bind_run, is_async
 from .._tasks.task import Task
 from ..errors import InvalidOptionError, UsageError
@@ -18,8 +18,7 @@ from .origins import comes_from_subtask
 if TYPE_CHECKING:
     from .._concurrency.places import TaskLimits
     from .._records.records import TaskRecord
-    from .._tasks.call import Call
-    from .._tasks.scope import Scope
+    from .._tasks.call import Call, Scope
     from .state import MakeIo, PassState
 
 RETRY_AT_LIMIT = 100  # attempts that `on_error` may ask for if the task has no retry policy

@@ -17,8 +17,7 @@ from .stopping import Stop
 
 if TYPE_CHECKING:
     from .._concurrency.places import RunSlot
-    from .._tasks.call import Call
-    from .._tasks.scope import Scope
+    from .._tasks.call import Call, Scope
     from .decide import Wait
     from .idle import Why
     from .new_record import NewRecords
@@ -84,7 +83,7 @@ class Waits:
         clock, patience = self._state.clock, IDLE_SLOT_SECONDS
         while self.slot is not None and (soon := clock.time() + patience) < until:
             await clock.sleep_until(soon)
-            if not self.gave_slot and self._still.is_all(self._state.flights):
+            if not self.gave_slot and self._still.is_all(self._state.running):
                 self.gave_slot = True
                 self.slot.suspend()
             patience *= 2
@@ -100,9 +99,9 @@ class Waits:
     def untimed(self, path: str) -> Generator[None]:
         """Stop the time limits of the attempts around a call."""
         limits = [
-            flight.scope.limit
-            for flight in self._state.flights
-            if flight.scope.limit is not None and is_within(path, flight.path)
+            running.scope.limit
+            for running in self._state.running
+            if running.scope.limit is not None and is_within(path, running.path)
         ]
         for limit in limits:
             limit.hold()
@@ -125,7 +124,7 @@ class Waits:
         if self._state.stopping.why is not None:
             return
         run, feed = self._state.run, self._state.feed
-        reason = self._still.reason if self._still.is_all(self._state.flights) else ""
+        reason = self._still.reason if self._still.is_all(self._state.running) else ""
         status = RunStatus.WAITING if reason else RunStatus.RUNNING
         if (run.status, run.reason) == (status, reason):
             return
@@ -147,7 +146,7 @@ class Waits:
     def leave_if_drained(self) -> None:
         """Stop a pass that is closed to new bodies when nothing in it moves any more."""
         stopping = self._state.stopping
-        if stopping.closed_to_new and self._still.is_all(self._state.flights):
+        if stopping.closed_to_new and self._still.is_all(self._state.running):
             stopping.stop(Stop.SUPERSEDED)
 
     # Child runs -------------------------------------------------------------------------------------

@@ -1,21 +1,22 @@
-"""`io` for `def` jobs and bodies: the same methods, as calls that block their worker thread."""
+"""`io` for `def` jobs and bodies: the same methods, blocking their worker thread."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import sys
 import threading
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sized
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from .._callsite import Place
 from .._concurrency.threads import Home
 from .._maps.imap import MapIterator
-from .._tasks.call import MISS, SAID, Call
+from .._tasks.call import DONE, MISS, Call
 from ..errors import RunInterrupted, UsageError
 from .io import Io
 from .key_values import KeyValues, Stores
 from .logger import Logger
+from .starter import caller
 from .status import Status, StatusState
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class BlockingIo:
-    """What `io` is in a `def` job or body: call its methods without `await`.
+    """The `io` of a `def` job or body: its methods are those of `Io`, called without `await`.
 
     ```
     def greet(payload, io):
@@ -42,53 +43,57 @@ class BlockingIo:
 
     @property
     def logger(self) -> Logger:
-        """Lines in the tree, as for `async def` jobs."""
+        """Log lines in the tree; see `Io.logger`."""
         return self._io.logger
 
     @property
     def store(self) -> BlockingStores:
-        """Small values that outlive tasks."""
+        """Small stored values, by name; see `Io.store`."""
         return BlockingStores(self._io.store, self._finish)
 
     def create_status(
         self, key: Any, label: str, state: StatusState | None = None, data: Mapping[str, Any] | None = None
     ) -> BlockingStatus:
-        """A named status, shown in the run's header from now on."""
+        """Show a named status in the header of the run; see `Io.create_status`."""
         call = self._io.create_status(key, label, state, data)
         self._finish(call)
         return BlockingStatus(call.outcome(call.path), self._finish)
 
+    def parallel(self, key: Any, items: Iterable[Any], body: Callable[..., Any], **options: Any) -> list[Any]:
+        """Run `body(item, index)` for all items at once; see `Io.parallel`."""
+        return wait_for(self._io._parallel(caller(), key, items, body, cast("Any", options)), self._pass)
+
     def map(self, key: Any, items: Items[Any], body: Callable[..., Any], **options: Any) -> list[Any]:
-        """As `io.map`; the list of results."""
-        return wait_for(self._map(sys._getframe(1), key, items, body, options)[0], self._pass)
+        """Run `body(item)` for each of many items; see `Io.map`."""
+        return wait_for(self._map(caller(), key, items, body, options)[0], self._pass)
 
     def imap(self, key: Any, items: Items[Any], body: Callable[..., Any], **options: Any) -> Iterator[Any]:
-        """As `io.imap`: iterate over it with a plain `for`."""
+        """Pairs of item and result as they complete, for a plain `for` loop; see `Io.imap`."""
         channel = self._io._channel(options)
-        call, walk = self._map(sys._getframe(1), key, items, body, options, channel.give)
+        call, walk = self._map(caller(), key, items, body, options, channel.give)
         pairs = MapIterator[Any](call, walk, channel)
         return _each(pairs, self._pass.home)
 
-    def _map(self, frame: FrameType, key: Any, items: Items[Any], *more: Any) -> tuple[Call[list[Any]], Walk]:
-        # Iterated here: the code of a `def` job that makes the items may block, and belongs to this thread.
+    def _map(self, place: Place, key: Any, items: Items[Any], *more: Any) -> tuple[Call[list[Any]], Walk]:
+        # Iterated here and not on the loop: the code that makes the items may block.
         if not isinstance(items, (Sized, AsyncIterable)) and isinstance(items, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
             items = list(items)
-        return self._io._map(frame, key, items, *more)
+        return self._io._map(place, key, items, *more)
 
     def try_(self, body: Callable[[], Any], on_error: Callable[[Exception], Any]) -> Any:
-        """`body()`, or what `on_error(error)` gives when it raises."""
+        """The result of `body()`, or of `on_error(error)` if the body raises."""
         try:
             return body()
-        except Exception as error:  # noqa: BLE001  # that is what it is for
+        except Exception as error:  # noqa: BLE001  # `on_error` decides
             answer = on_error(error)
-            return None if answer is SAID else answer
+            return None if answer is DONE else answer
 
     def use(self, integration: Any) -> Any:
-        """The integration, bound to this run; its methods block."""
+        """The integration, bound to this run; its methods block. See `Io.use`."""
         return integration.bind(self)
 
     def _service_task(self, frame: FrameType, *args: Any, **options: Any) -> Any:
-        """As that of `Io`; the result."""
+        """The result of the task of an integration's method; see `Io._service_task`."""
         call = self._io._service_task(frame, *args, **options)
         return wait_for(call, self._pass)
 
@@ -106,9 +111,8 @@ class BlockingIo:
         return call
 
     def _finish(self, call: Call[Any]) -> Any:
-        # The call's place is where the user called us, not where we have called `Io`.
-        frame = sys._getframe(2)
-        call.place = (frame.f_code, frame.f_lasti)
+        # The place where the user's code called this object, instead of where this object called `Io`.
+        call.place = caller(skip=1)
         return wait_for(call, self._pass)
 
     @property
@@ -121,13 +125,13 @@ class BlockingIo:
 
 _METHODS = frozenset(
     name
-    for name, value in vars(Io).items()
-    if not name.startswith("_") and inspect.isfunction(value) and name not in {"try_", "use"}
+    for name, _ in inspect.getmembers(Io, inspect.isfunction)
+    if not name.startswith("_") and name not in {"try_", "use"}
 )
 
 
 def _each(pairs: MapIterator[Any], home: Home) -> Iterator[Any]:
-    """The pairs, waited for in the thread that asks for them."""
+    """The pairs; the calling thread waits for each."""
     try:
         while True:
             yield home.run(pairs.__anext__)
@@ -138,7 +142,7 @@ def _each(pairs: MapIterator[Any], home: Home) -> Iterator[Any]:
 
 
 class BlockingStores:
-    """The three key-value stores, blocking."""
+    """Small stored values of a run, a job and a client; see `Stores`."""
 
     def __init__(self, stores: Stores, finish: Callable[[Call[Any]], Any]) -> None:
         self.run = BlockingKeyValues(stores.run, finish)
@@ -147,41 +151,44 @@ class BlockingStores:
 
 
 class BlockingKeyValues:
-    """Small values by name, blocking."""
+    """Small stored values by name; see `KeyValues`."""
 
     def __init__(self, values: KeyValues, finish: Callable[[Call[Any]], Any]) -> None:
         self._values = values
         self._finish = finish
 
     def get(self, key: Any, name: str, default: Any = None) -> Any:
-        """The value of that name, or `default`."""
+        """The value with this name, or `default` if there is none."""
         return self._finish(self._values.get(key, name, default))
 
     def has(self, key: Any, name: str) -> bool:
-        """Whether there is a value of that name."""
+        """True if there is a value with this name."""
         return self._finish(self._values.has(key, name))
 
     def set(self, key: Any, name: str, value: Any) -> None:
-        """Keep a value under that name."""
+        """Store a value under this name, in place of an earlier one."""
         self._finish(self._values.set(key, name, value))
 
     def delete(self, key: Any, name: str) -> None:
-        """Forget the value of that name."""
+        """Delete the value with this name, if there is one."""
         self._finish(self._values.delete(key, name))
 
 
 class BlockingStatus:
-    """A named status of a run, blocking."""
+    """A named status that the header of a run shows; see `Status`."""
 
     def __init__(self, status: Status, finish: Callable[[Call[Any]], Any]) -> None:
         self._status = status
         self._finish = finish
 
     def update(
-        self, key: Any, label: str | None = None, state: StatusState | None = None,
+        self,
+        key: Any,
+        label: str | None = None,
+        state: StatusState | None = None,
         data: Mapping[str, Any] | None = None,
-    ) -> None:  # fmt: skip
-        """Say how it stands now; what is not given stays as it is."""
+    ) -> None:
+        """Change the status; see `Status.update`."""
         self._finish(self._status.update(key, label, state, data))
 
     def __repr__(self) -> str:
@@ -189,7 +196,7 @@ class BlockingStatus:
 
 
 def wait_for(call: Call[Any], owner: Pass) -> Any:
-    """The result of a call, waited for in a worker thread. A replay does not go over to the loop."""
+    """The result of a call, for a worker thread. A replay returns it without the event loop."""
     if threading.get_ident() == owner.home.thread:
         call.awaited = True
         raise owner.misused(

@@ -1,17 +1,16 @@
-"""`io.store`: named values that a run, a job or a client keeps."""
+"""`io.store`: small values by name, stored for a run, a job or a client."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .._callsite import Place
 from .._store.protocol import Row
 from .._tasks.call import Call
+from .starter import caller
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from .._engine.ledger import Ledger
     from .._records.records import RunRecord
 
@@ -19,17 +18,23 @@ _StartTask = Callable[..., Call[Any]]  # `Io._task`
 
 
 class Stores:
-    """The three key-value stores of a run."""
+    """Small stored values: `run` for this run, `job` for all runs of the job, `env` for all jobs of the client."""
 
     def __init__(self, start: _StartTask, ledger: Ledger, run: RunRecord) -> None:
         self.run = KeyValues(start, ledger, f"kv/run/{run.id}", run.id)
-        # What outlives the run has its value files apart from the run's, which go with it.
+        # Values that outlive the run have their own value files, because the run's are deleted with it.
         self.job = KeyValues(start, ledger, f"kv/job/{run.job}", f"kv/job/{run.job}")
         self.env = KeyValues(start, ledger, "kv/env", "kv/env")
 
 
 class KeyValues:
-    """Small values by name. Each call is a task: the task's key first, then the value's."""
+    """Small stored values by name. Each call is a task, so the task's key comes first, then the value's name.
+
+    ```
+    await io.store.job.set("remember", "cursor", 42)
+    cursor = await io.store.job.get("recall", "cursor", default=0)
+    ```
+    """
 
     def __init__(self, start: _StartTask, ledger: Ledger, place: str, files_of: str) -> None:
         self._start = start
@@ -38,49 +43,49 @@ class KeyValues:
         self._files_of = files_of
 
     def get(self, key: Any, name: str, default: Any = None) -> Call[Any]:
-        """The value of that name, or `default`."""
+        """The value with this name, or `default` if there is none."""
 
         async def body() -> Any:
             found = await self._find(name)
             return default if found is None else found[0]
 
-        return self._task(sys._getframe(1), key, body, "get", name)
+        return self._task(caller(), key, body, "get", name)
 
     def has(self, key: Any, name: str) -> Call[bool]:
-        """Whether there is a value of that name."""
+        """True if there is a value with this name."""
 
         async def body() -> bool:
             return await self._find(name) is not None
 
-        return self._task(sys._getframe(1), key, body, "has", name)
+        return self._task(caller(), key, body, "has", name)
 
     def set(self, key: Any, name: str, value: Any) -> Call[None]:
-        """Keep a value under that name."""
+        """Store a value under this name, in place of an earlier one."""
 
         async def body() -> None:
             form, text = await self._ledger.encode_for(self._files_of, value)
             await self._write(name, f'{{"form":"{form}","value":{text}}}')
 
-        return self._task(sys._getframe(1), key, body, "set", name)
+        return self._task(caller(), key, body, "set", name)
 
     def delete(self, key: Any, name: str) -> Call[None]:
-        """Forget the value of that name; it need not be there."""
+        """Delete the value with this name, if there is one."""
 
         async def body() -> None:
             await self._write(name, "{}")
 
-        return self._task(sys._getframe(1), key, body, "delete", name)
+        return self._task(caller(), key, body, "delete", name)
 
-    def _task(self, frame: FrameType, key: Any, body: Callable[..., Any], verb: str, name: str) -> Call[Any]:
-        place = self._place.split("/")[1]
+    def _task(self, place: Place, key: Any, body: Callable[..., Any], verb: str, name: str) -> Call[Any]:
+        store = self._place.split("/")[1]
         return self._start(
-            frame,
+            place,
             key,
             body,
             params={"key": name},
             icon="database",
             style="minimal",
-            name=f"store.{place}.{verb} {name}",
+            name=f"store.{store}.{verb} {name}",
         )
 
     async def _find(self, name: str) -> tuple[Any] | None:

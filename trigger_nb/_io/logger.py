@@ -5,41 +5,45 @@ from __future__ import annotations
 from typing import Any
 
 from .._engine.pass_ import Pass
-from .._tasks.call import SAID, Said
-from .._tasks.scope import Scope
+from .._tasks.call import DONE, AlreadyDone, Scope
 
 _LEVELS = ("debug", "info", "warning", "error")
 
 
 class Logger:
-    """Log lines of one scope. What a call gives may be awaited, and need not be."""
+    """Log lines of one scope. The methods log at once; awaiting the result is optional and does nothing.
+
+    ```
+    io.logger.info("found", {"rows": 3})
+    ```
+    """
 
     def __init__(self, owner: Pass, scope: Scope, level: str) -> None:
         self._owner = owner
         self._scope = scope
         self._least = _LEVELS.index(level)
 
-    def _log(self, level: str, message: object, data: Any) -> Said:
+    def _log(self, level: str, message: object, data: Any) -> AlreadyDone:
         if _LEVELS.index(level) >= self._least:
             self._owner.log(self._scope, level, message, data)
-        return SAID
+        return DONE
 
-    def debug(self, message: object, data: Any = None) -> Said:
-        """A line of level "debug"."""
+    def debug(self, message: object, data: Any = None) -> AlreadyDone:
+        """Log a line of level "debug", shown if the job has `log_level="debug"`."""
         return self._log("debug", message, data)
 
-    def info(self, message: object, data: Any = None) -> Said:
-        """A line of level "info"."""
+    def info(self, message: object, data: Any = None) -> AlreadyDone:
+        """Log a line of level "info". `data` is shown with it, previewed and redacted."""
         return self._log("info", message, data)
 
     log = info
 
-    def warning(self, message: object, data: Any = None) -> Said:
-        """A line of level "warning"."""
+    def warning(self, message: object, data: Any = None) -> AlreadyDone:
+        """Log a line of level "warning"."""
         return self._log("warning", message, data)
 
     warn = warning
 
-    def error(self, message: object, data: Any = None) -> Said:
-        """A line of level "error"."""
+    def error(self, message: object, data: Any = None) -> AlreadyDone:
+        """Log a line of level "error"."""
         return self._log("error", message, data)

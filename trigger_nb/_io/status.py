@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
-from types import FrameType
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from .. import _values
+from .._callsite import Place
 from .._records.statuses import STATES, number
 from .._redact import redact, secrets
 from .._tasks.call import Call
 from ..errors import InvalidOptionError
+from .starter import caller
 
 T = TypeVar("T")
 StatusState: TypeAlias = Literal["loading", "success", "failure"]
 
 
 class Say(Protocol):
-    """Makes the task of a call that the code in `frame` makes; see `StatusCall` for `outcome`."""
+    """Makes the task of a call at `place`; see `StatusCall` for `outcome`."""
 
     def __call__(
-        self, frame: FrameType, key: Any, name: str, said: dict[str, Any], outcome: Callable[[str], T]
+        self, place: Place, key: Any, name: str, said: dict[str, Any], outcome: Callable[[str], T]
     ) -> StatusCall[T]: ...
 
 
@@ -54,7 +54,7 @@ class Status:
         Raises `InvalidOptionError` if the state is unknown, the label is not a string, or the data not a mapping.
         """
         said = {"of": self._path, "label": label, "state": state, "data": data}
-        return self._say(sys._getframe(1), key, label or self._label, said, _nothing)
+        return self._say(caller(), key, label or self._label, said, _nothing)
 
     def __repr__(self) -> str:
         return f"<status {self._label!r}>"

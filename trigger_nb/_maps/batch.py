@@ -11,58 +11,57 @@ import anyio
 from .._callsite import show_place
 from .._concurrency.places import TaskLimits
 from .._keys import display_path
-from .._tasks.scope import Scope, current_scope
+from .._tasks.call import Scope, current_scope
 from ..errors import UsageError
 
 if TYPE_CHECKING:
     from .._concurrency.threads import Start
     from .._tasks.call import Call
-    from .._tasks.flights import Flight
 
 Outcome = Callable[[], Any]
 
 
 class Finish(Protocol):
-    """What is called with how a member's part ended: in two steps, so that several share a commit."""
+    """Records the outcome of a member, in two steps so that several members share a commit."""
 
     def enter(self, outcome: Outcome) -> None:
-        """Have its result written."""
+        """Queue the result for the next commit."""
         ...
 
     def settle(self) -> None:
-        """Wait until it is."""
+        """Wait for the commit."""
         ...
 
 
 class Batch:
-    """Some items whose tasks each keep their own result, and come by it in one call of the body.
+    """Items that share one call of the body, while each of their tasks records its own result.
 
-    The body is called when all of them want it called: at first all of them, and after it has failed
-    those that try again, once the last of them does. So they stay together, though their delays differ.
+    The body is called once all members ask for it. After a failure, the members that retry stay together
+    although their delays differ: the body is called again once the last of them asks.
     """
 
     def __init__(self, calls: Sequence[Call[Any]], node: Scope, spawn: Callable[..., Any]) -> None:
         self._node = node
-        self._spawn = spawn  # of the node's task group
+        self._spawn = spawn  # starts a task in the node's task group
         self._body: Callable[..., Any] = calls[0].body
         self._limits = TaskLimits(node.owner.limiters_of(calls[0]))
-        # Invariant: the body is called as soon as all that are left are here, and not before.
+        # Invariant: the body is called as soon as all members in `_left` are in `_here`, and not before.
         self._left = set(calls)
         self._here: dict[Call[Any], _Member] = {}
 
-    def start(self, call: Call[Any], flight: Flight) -> Start:
-        """How one of them takes part where the body is a `def`."""
+    def start(self, call: Call[Any]) -> Start:
+        """The way to run a `def` body for one of the items."""
 
         def start(begin: Callable[[], bool], finish: Callable[[Outcome], None]) -> Callable[[], None]:
-            member = _Member(call, begin, cast("Finish", finish))  # the engine's are of that kind
+            member = _Member(call, begin, cast("Finish", finish))  # the engine passes one
             self._arrive(member)
             return member.leave
 
         return start
 
-    async def join(self, call: Call[Any], flight: Flight) -> Any:
-        """And where it is `async def`: its own part of what the body returns."""
-        limit, joined = flight.scope.limit, _Joined()
+    async def join(self, call: Call[Any], scope: Scope) -> Any:
+        """Await an `async def` body; the result of one of the items."""
+        limit, joined = scope.limit, _Joined()
 
         def begin() -> bool:
             if limit is not None:
@@ -70,7 +69,7 @@ class Batch:
             return True
 
         if limit is not None:
-            limit.hold()  # its time begins with the body
+            limit.hold()  # the time limit starts with the body
         member = _Member(call, begin, joined)
         self._arrive(member)
         try:
@@ -79,12 +78,12 @@ class Batch:
             member.leave()
 
     def end(self, call: Call[Any]) -> None:
-        """One of them has come to its end, whichever: the others wait for it no more."""
+        """Remove an item that has ended, for whatever reason: the others no longer wait for it."""
         self._left.discard(call)
         self._here.pop(call, None)
         self._call_when_complete()
 
-    # Together ---------------------------------------------------------------------------------
+    # The call of the body ---------------------------------------------------------------------------------
 
     def _arrive(self, member: _Member) -> None:
         self._here[member.call] = member
@@ -96,16 +95,16 @@ class Batch:
             self._spawn(self._call_body, members)
 
     async def _call_body(self, members: list[_Member]) -> None:
-        """One call for those of them who are still there when their turn has come."""
+        """Call the body once for the members that still wait when the limits allow it."""
         try:
             if not self._limits.acquire_nowait():
                 await self._limits.acquire()
-            members = [each for each in members if not each.gone and each.begin()]
+            members = [each for each in members if not each.abandoned and each.begin()]
             if members:
                 await self._call_for(members)
             else:
                 self._limits.release()
-        except BaseException:  # cut short: what is shared with others is given back
+        except BaseException:  # cancelled: others share the limits
             self._limits.release()
             raise
 
@@ -113,7 +112,7 @@ class Batch:
         items = [each.call.args[0] for each in members]
         try:
             start = self._node.owner.start_of_batch(members[0].call, items, self._node)
-        except UsageError as error:  # it cannot run where it is to
+        except UsageError as error:  # the body cannot run in its executor
             self._hand_out(members, partial(_raise, error))
             return
         if start is None:
@@ -127,27 +126,27 @@ class Batch:
             token = current_scope.set(self._node)
             try:
                 values = await self._body(items)
-            except Exception as error:  # noqa: BLE001  # each of them raises it
+            except Exception as error:  # noqa: BLE001  # raised in each member
                 self._hand_out(members, partial(_raise, error))
                 return
             finally:
                 current_scope.reset(token)
             self._hand_out(members, lambda: values)
             return
-        self._limits.release()  # nobody has waited for it to the end
+        self._limits.release()  # cancelled, because all members have left
 
     def _hand_out(self, members: list[_Member], outcome: Outcome) -> None:
-        """Give each its part; from any thread."""
+        """Give each member its part of the outcome. May be called from any thread."""
         parts: list[Outcome]
         try:
             values = self._checked(outcome(), len(members), members[0].call)
             parts = [partial(_raise_or_return, value) for value in values]
-        except BaseException as error:  # noqa: BLE001  # each of them raises it
+        except BaseException as error:  # noqa: BLE001  # raised in each member
             parts = [partial(_raise, error)] * len(members)
         self._limits.release()
         for member, part in zip(members, parts, strict=True):
             member.finish.enter(part)
-        for member in members:  # all of them share one commit
+        for member in members:  # the first call commits the results of all
             member.finish.settle()
 
     def _checked(self, values: object, count: int, first: Call[Any]) -> list[Any]:
@@ -159,51 +158,51 @@ class Batch:
             return list(cast("list[Any]", values))
         raise UsageError(
             f"the body of map {display_path(self._node.path)!r} at {show_place(first.place)} got {count} items in one "
-            f"call (batch=) and returned {found}: it returns a list with one result an item, in their order. An "
-            "exception in it is the error of that item"
+            f"call (batch=) and returned {found}. It must return a list with one result for each item, in their "
+            "order; an exception in the list is the error of that item"
         )
 
 
 class _Joined:
-    """A part that is waited for on the loop, where its task records it."""
+    """The outcome of a member whose task waits on the event loop, and records it there."""
 
     def __init__(self) -> None:
-        self._over = anyio.Event()
+        self._done = anyio.Event()
         self._outcome: Outcome
 
     def enter(self, outcome: Outcome) -> None:
         self._outcome = outcome
 
     def settle(self) -> None:
-        self._over.set()
+        self._done.set()
 
     async def outcome(self) -> Any:
-        """What its part is, or why there is none."""
-        await self._over.wait()
+        """The result of the member; raises its error."""
+        await self._done.wait()
         return self._outcome()
 
 
 class _Member:
-    """One of them that waits for the body to be called, or to end."""
+    """An item that waits for the call of the body to start or end."""
 
     def __init__(self, call: Call[Any], begin: Callable[[], bool], finish: Finish) -> None:
         self.call = call
         self.begin = begin
         self.finish = finish
-        self.gone = False  # its caller waits no more
+        self.abandoned = False  # the caller has left
         self.on_leave: Callable[[], object] = lambda: None
 
     def leave(self) -> None:
-        """Its caller waits no more."""
-        self.gone = True
+        """Note that the caller has left."""
+        self.abandoned = True
         self.on_leave()
 
 
 def _leave_together(members: list[_Member], cancel: Callable[[], object] | None) -> None:
-    """Call the body off as soon as nobody waits for it any more."""
+    """Cancel the body as soon as all members have left."""
 
     def left() -> None:
-        if cancel is not None and all(each.gone for each in members):
+        if cancel is not None and all(each.abandoned for each in members):
             cancel()
 
     for each in members:

@@ -1,4 +1,4 @@
-"""`io.imap`: the results of a map one by one, as they come."""
+"""`io.imap`: the results of a map, one by one as they complete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Channel:
-    """Results on their way from the walk to whoever iterates; a few at a time."""
+    """A bounded queue of results, from the map to the loop that iterates over them."""
 
     def __init__(self, room: int) -> None:
         self._room = room
@@ -26,7 +26,7 @@ class Channel:
         self._changed = asyncio.Event()
 
     async def give(self, item: Any, value: Any) -> None:
-        """Hand a result over, and wait until there is room for the next one."""
+        """Add a result, and wait until there is room for the next one."""
         if not self._closed:
             self._ready.append((item, value))
             self.wake()
@@ -34,7 +34,7 @@ class Channel:
             await self._change()
 
     async def take(self, walk: asyncio.Future[Any]) -> tuple[Any, Any] | None:
-        """The next result; None when the walk is over."""
+        """The next result; None when the map has ended."""
         while not self._ready:
             if walk.done():
                 return None
@@ -44,13 +44,13 @@ class Channel:
         return taken
 
     def close(self) -> None:
-        """Nobody takes anything any more."""
+        """Drop all results: no more are taken."""
         self._closed = True
         self._ready.clear()
         self.wake()
 
     def wake(self, _done: object = None) -> None:
-        """Something has changed."""
+        """Wake the tasks that wait for a change."""
         self._changed.set()
 
     async def _change(self) -> None:
@@ -59,15 +59,20 @@ class Channel:
 
 
 class MapIterator(AsyncIterator[T], Generic[T]):
-    """The pairs of item and result of a map, in the order in which they come.
+    """The pairs of item and result of a map, in the order in which they complete.
 
-    Leaving the loop early ends the map: what runs is finished and kept, no other item begins.
+    Leaving the loop early ends the map: items that run are completed and recorded, and no other item starts.
+
+    ```
+    async for text, length in io.imap("length", ["one", "three"], len):
+        print(text, length)
+    ```
     """
 
     def __init__(self, call: Call[Any], walk: Walk, channel: Channel) -> None:
         self._call = call
         self._walk = walk
-        self._channel = channel  # the walk knows this, and not the iterator: so that it can be forgotten
+        self._channel = channel  # shared with the map, which does not refer to the iterator, so that that can be collected
         self._driver: asyncio.Task[Any] | None = None
         call.awaited = True
 
@@ -82,11 +87,11 @@ class MapIterator(AsyncIterator[T], Generic[T]):
         pair: Any = await self._channel.take(self._driver)
         if pair is not None:
             return pair
-        self._driver.result()  # raises what the map ends in
+        self._driver.result()  # raises the error of the map
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """End the map, and wait for what runs."""
+        """End the map, and wait for the items that run."""
         self.leave()
         if self._driver is not None:
             await asyncio.wait([self._driver])
@@ -110,6 +115,6 @@ async def _await(call: Call[T]) -> T:
 
 
 def _look_at(driver: asyncio.Task[Any]) -> None:
-    """Nobody need ask how a map has ended that was left early: it is recorded."""
+    """Retrieve the error so that asyncio does not warn: the outcome of an abandoned map is recorded."""
     if not driver.cancelled():
         driver.exception()

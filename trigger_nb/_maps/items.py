@@ -1,4 +1,4 @@
-"""The items of a map: where they come from, what they are called, and under which keys they are kept."""
+"""The items of a map: reading them, and their keys and display names."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any, TypeAlias, TypeVar
 from .. import _values
 from .._keys import display_path, normal_key
 from .._redact import secrets
-from .._tasks.scope import Scope, current_scope
+from .._tasks.call import Scope, current_scope
 from .._values.names import kind_of
 from ..errors import DuplicateKeyError, InvalidKeyError, InvalidOptionError, NotStorableError
 
 Item = TypeVar("Item")
 Items: TypeAlias = "Iterable[Item] | AsyncIterable[Item]"
-LAST: Any = object()  # there are no more items
-_LONGEST_KEY = 60  # text beyond this is told by its digest
+LAST: Any = object()  # returned by `Source.next` after the last item
+_LONGEST_KEY = 60  # for longer text the key is a digest
 _LONGEST_NAME = 80
 _SCALARS = frozenset[type[Any]]({int, float, bool})
 
 
 def check_items(items: Any) -> None:
-    """Refuse what is one value rather than many, though Python can iterate over it."""
+    """Raise `InvalidOptionError` for a value that is no collection of items, such as text."""
     kind = kind_of(items)
     if issubclass(kind, (str, bytes, bytearray, Mapping)):
         instead = "its .items(), or a list of what you mean" if issubclass(kind, Mapping) else "[items]"
         raise InvalidOptionError(
-            f"the items of a map are many values, and a {kind.__name__} is taken for one: pass {instead}"
+            f"the items of a map must be a collection, and a {kind.__name__} counts as one value: pass {instead}"
         )
     if kind.__name__ == "DataFrame":
         raise InvalidOptionError(
@@ -36,13 +36,13 @@ def check_items(items: Any) -> None:
             "pandas or frame.to_dicts() with polars"
         )
     if not isinstance(items, (Iterable, AsyncIterable)):
-        raise InvalidOptionError(f"the items of a map are an iterable, async or not; not {items!r:.100}")
+        raise InvalidOptionError(f"the items of a map must be an iterable, sync or async, not {items!r:.100}")
 
 
 class Source:
-    """The items one by one, however they come.
+    """Reads the items one by one, from a sync or an async iterable.
 
-    The code that makes them belongs to the scope that the map is in: what it asks of `io` is no item's.
+    The iterable's code runs in the scope around the map, so tasks that it calls do not belong to an item.
     """
 
     def __init__(self, items: Items[Any], scope: Scope | None) -> None:
@@ -51,7 +51,7 @@ class Source:
         self.is_async = isinstance(items, AsyncIterable)
 
     async def next(self) -> Any:
-        """The next item; `LAST` when there is none."""
+        """The next item, or `LAST`."""
         token = current_scope.set(self._scope)
         try:
             return await anext(self._items, LAST) if self.is_async else next(self._items, LAST)
@@ -59,7 +59,7 @@ class Source:
             current_scope.reset(token)
 
     async def close(self) -> None:
-        """No more is wanted. A generator that is left in the middle cleans up now."""
+        """Close the iterable, so that a generator that has not ended cleans up now."""
         if hasattr(self._items, "aclose"):
             await self._items.aclose()
         elif hasattr(self._items, "close"):
@@ -67,17 +67,17 @@ class Source:
 
 
 def size_of(items: Items[Any]) -> int | None:
-    """How many there are, where that can be known beforehand."""
+    """The number of items, if known beforehand."""
     return len(items) if isinstance(items, Sized) else None
 
 
 class Keys:
-    """Gives each item its key: by what it is, so that inserting one shifts nothing (C2)."""
+    """Computes the key of each item from its content, so that inserting an item changes no other key (C2)."""
 
     def __init__(self, item_key: Callable[[Any], Any] | None, node: str) -> None:
         self._item_key = item_key
         self._node = node
-        # By key: how many items have it; with `item_key`, which was the first.
+        # By key: the number of items with it; with `item_key`, the index of the first one.
         self._met: dict[str, int] = {}
 
     def of(self, item: Any, index: int) -> str:
@@ -87,8 +87,8 @@ class Keys:
         content = _content(item)
         if content is None:
             raise InvalidKeyError(
-                f"item {index} of map {display_path(self._node)!r} ({type(item).__name__}) cannot be told from others by what "
-                "is in it: name it, item_key=lambda item: item.id"
+                f"item {index} of map {display_path(self._node)!r} ({type(item).__name__}) has no content that "
+                "can be a key: pass one, item_key=lambda item: item.id"
             )
         count = self._met[content] = self._met.get(content, 0) + 1
         return content if count == 1 else f"{_opened(content)},~i{count})"
@@ -103,7 +103,7 @@ class Keys:
 
 
 def _content(item: Any) -> str | None:
-    """The key that says what the item is; None when that cannot be said."""
+    """The key made from an item's content; None if the content cannot be a key."""
     kind = kind_of(item)
     if kind is str and 0 < len(item) <= _LONGEST_KEY and secrets.hide(item) == item:
         return _of_text(item)
@@ -119,7 +119,7 @@ def _content(item: Any) -> str | None:
 def _of_text(text: str) -> str:
     try:
         return normal_key(text)
-    except InvalidKeyError:  # half a surrogate pair: it has content, but is no name
+    except InvalidKeyError:  # half a surrogate pair, which text in a key must not hold
         return f"~(#,{hashlib.sha256(_values.canonical(text).encode()).hexdigest()[:20]})"
 
 
@@ -129,7 +129,7 @@ def _opened(segment: str) -> str:
 
 
 def name_of(item: Any, segment: str) -> str | None:
-    """What an item's row is called, where its key says nothing to a reader."""
+    """The display name of an item whose key is a digest; None for others."""
     if not segment.startswith("~(#,"):
         return None
     shown = _values.preview(item, _LONGEST_NAME)

@@ -1,9 +1,8 @@
-"""`io.map`: one node in the tree, one task an item, keyed by what the item is (rule C2).
+"""`io.map`: one node in the tree, and one task per item whose key is the item's content (rule C2).
 
-The items are walked in every pass, as they come and once. One whose result is stored is replayed at
-once; for the others there are as many workers as may run at a time, and each walks on by itself when it
-is done with one. So a replay of thousands starts no task of the event loop, and nothing is held of an
-item that has ended but its result.
+Each pass reads the items once, in order. An item with a stored result is replayed at once. For the others
+there are up to `concurrency` workers, and each takes the next item when it is done with one. So replaying
+thousands of items starts no asyncio task, and of an item that has ended only the result is kept.
 """
 
 from __future__ import annotations
@@ -31,21 +30,20 @@ from .items import LAST, Items, Keys, Source, name_of, size_of
 if TYPE_CHECKING:
     from .._callsite import Place
     from .._clock import Clock
+    from .._tasks.call import PassApi, Scope
     from .._tasks.options import Options, Properties
-    from .._tasks.pass_api import PassApi
-    from .._tasks.scope import Scope
 
-FAILURES_IN_A_ROW = 20  # after so many without one success, no new item begins
-TELL_EVERY = 0.1  # how often the node says how far it is, in seconds
-_BREATHE_EVERY = 200  # items that are replayed before the event loop gets its turn
-_SAMPLES = 100  # for the rate: those of the last ten seconds, or more
+FAILURES_IN_A_ROW = 20  # after this many failures without a success, no new item starts
+TELL_EVERY = 0.1  # how often the progress is reported, in seconds
+_BREATHE_EVERY = 200  # items that are replayed before the event loop may run other tasks
+_SAMPLES = 100  # for the rate: at least the last ten seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the items of a map are worked on: the checked options of `io.map`."""
+    """The checked options of `io.map`."""
 
-    each: Options  # those of every item's task
+    each: Options  # the options of every item's task
     concurrency: int
     item_key: Callable[[Any], Any] | None = None
     properties: Callable[[Any], Properties] | None = None
@@ -58,47 +56,56 @@ CONCURRENCY = 20
 
 
 def plan_of(options: dict[str, Any], body: Callable[..., Any]) -> Plan:
-    """The options of `io.map`, checked; those that are left are of the items' tasks."""
+    """Check the options of `io.map`, and split off those of the items' tasks. Raises `InvalidOptionError`."""
     given = dict(options)
     concurrency, batch = given.pop("concurrency", CONCURRENCY), given.pop("batch", 1)
     check_count(concurrency, "concurrency")
     check_count(batch, "batch")
     if batch > 1 and not {"task", "io"}.isdisjoint(signature_of(body).required):
         raise InvalidOptionError(
-            "a body that is called for several items (batch=) takes neither `task` nor `io`: which items share a call "
-            "differs from pass to pass. Leave the parameter out, or map without batch="
+            "with batch= the body must not take `task` or `io`, because different items may share a call each time: "
+            "leave the parameter out, or map without batch="
         )
     most = given.pop("max_failures", None)
     if most is not None and not (isinstance(most, (int, float)) and type(most) is not bool and most >= 1):
         raise InvalidOptionError(
-            f"max_failures is a number of failures from 1 on, math.inf for never; not {most!r:.100}"
+            f"max_failures must be a number of failures from 1, or math.inf for no limit, not {most!r:.100}"
         )
     item_key = given.pop("item_key", None)
     if item_key is not None and not callable(item_key):
-        raise InvalidOptionError(f"item_key is a function, item_key(item); not {item_key!r:.100}")
-    properties: Any = None  # where they differ from item to item
+        raise InvalidOptionError(f"item_key must be a function, item_key(item), not {item_key!r:.100}")
+    properties: Any = None  # a function, if they differ from item to item
     if callable(given.get("properties")):
         properties = given.pop("properties")
     for name in ("name", "description"):
-        given.pop(name, None)  # of the node
+        given.pop(name, None)  # they belong to the node
     return Plan(
-        return_errors=given.pop("return_errors", False), each=cast("Options", given), concurrency=concurrency,
-        item_key=item_key, properties=properties, batch=batch, max_failures=most,
-    )  # fmt: skip
+        return_errors=given.pop("return_errors", False),
+        each=cast("Options", given),
+        concurrency=concurrency,
+        item_key=item_key,
+        properties=properties,
+        batch=batch,
+        max_failures=most,
+    )
 
 
 class Walk:
-    """One walk over the items, in one pass: what the node of a map has for a body.
+    """The body of the node of a map: runs the items in one pass.
 
-    With `give`, each result is handed to it with its item, as it comes, and waited for until it is taken.
+    With `give`, each item is passed to it with its result, on completion, and no list of results is kept.
     """
 
     def __init__(
-        self, items: Items[Any], body: Callable[..., Any], plan: Plan, place: Place,
+        self,
+        items: Items[Any],
+        body: Callable[..., Any],
+        plan: Plan,
+        place: Place,
         give: Callable[[Any, Any], Awaitable[None]] | None = None,
-    ) -> None:  # fmt: skip
-        self.tally: dict[str, int] = {}  # kept with the node: how many items there are, how many failed
-        self.stopped = False  # nobody wants more: what runs may end, nothing new begins
+    ) -> None:
+        self.tally: dict[str, int] = {}  # recorded with the node: the numbers of items and of failed ones
+        self.stopped = False  # by `stop`
         self.scope: Scope  # the node's
         self._items = items
         self._body = body
@@ -109,31 +116,31 @@ class Walk:
         self._turn: anyio.Lock | nullcontext[None]  # one worker at a time takes items
         self._spawn: Callable[..., Any]
         self._workers = 1
-        self._over = False  # nothing new begins
-        self._results: list[Any] = []  # in the items' order, unless they are given away
-        self._met = 0  # items that were taken
+        self._closed = False  # no new item starts
+        self._results: list[Any] = []  # in the order of the items; empty with `give`
+        self._taken = 0  # items that were read
         self._ended = 0
-        self._worked_on = 0  # of those: how many were not replayed
+        self._worked_on = 0  # ended items that were not replayed
         self._failed_in_a_row = 0
         self._gave_up = False
-        self._fault: Exception | None = None  # of the code around the bodies: it ends the walk
+        self._fault: Exception | None = None  # an error outside of the bodies, which ends the map
         self._errors: list[tuple[int, Exception]] = []
         self._progress: _Progress
 
     async def __call__(self, scope: Scope, begun: Callable[[], None]) -> list[Any]:
-        """Walk to the end of the last item. `begun` is called as soon as one is not replayed."""
+        """Run the items until all have ended. `begun` is called before the first one that is not replayed."""
         self.scope, self._begun = scope, begun
         self._keys = Keys(self._plan.item_key, scope.path)
         self._source = Source(self._items, scope.parent)
-        # Taking from a plain iterable never gives up the loop's turn half-way.
+        # Reading a plain iterable never yields to the event loop, so it needs no lock.
         self._turn = anyio.Lock(fast_acquire=True) if self._source.is_async else nullcontext()
         self._progress = _Progress(scope, size_of(self._items))
         self._limiter = _MapLimiter(self._owner.clock, self._plan.concurrency, self._progress)
         await self._walk()
         await self._source.close()
-        if self._ended < self._met and self._fault is None:
-            raise self._owner.cancellation()  # the pass was stopped, and some of the workers with it
-        self.tally = {"items": self._met, "failed": len(self._errors)}
+        if self._ended < self._taken and self._fault is None:
+            raise self._owner.cancellation()  # the pass was stopped, and workers with it
+        self.tally = {"items": self._taken, "failed": len(self._errors)}
         if self._fault is not None:
             raise self._fault
         if self._errors and (self._gave_up or not self._plan.return_errors):
@@ -141,8 +148,8 @@ class Walk:
         return self._results
 
     def stop(self) -> None:
-        """Nobody wants more: what runs may end, nothing new begins."""
-        self.stopped = self._over = True
+        """Start no new item; those that run are completed."""
+        self.stopped = self._closed = True
 
     # Walking ----------------------------------------------------------------------------------
 
@@ -152,7 +159,7 @@ class Walk:
                 self._spawn = group.start_soon
                 group.start_soon(self._work)
         except BaseExceptionGroup as errors:
-            raise _only(errors) from None  # ours are kept in `_fault`: what is left is a cancellation
+            raise _only(errors) from None  # errors are in `_fault`, so this is a cancellation
         finally:
             self._progress.note(self._ended, self._worked_on, len(self._errors))
             self._progress.tell()
@@ -161,7 +168,7 @@ class Walk:
         """One worker: item after item, until none is left."""
         try:
             while calls := await self._take():
-                if self._workers < self._plan.concurrency and not self._over:
+                if self._workers < self._plan.concurrency and not self._closed:
                     self._workers += 1
                     self._spawn(self._work)
                 await self._perform_all(calls)
@@ -169,42 +176,42 @@ class Walk:
             self._workers -= 1
 
     async def _take(self) -> list[tuple[int, Call[Any]]]:
-        """The next items whose bodies are needed, as many as one call of the body takes."""
+        """The next items without a stored result, as many as one call of the body takes."""
         taken: list[tuple[int, Call[Any]]] = []
         async with self._turn:
-            while not self._over and len(taken) < self._plan.batch:
-                index = self._met
+            while not self._closed and len(taken) < self._plan.batch:
+                index = self._taken
                 try:
                     item = await self._source.next()
                     if item is LAST:
-                        self._over, self._progress.total = True, self._met
+                        self._closed, self._progress.total = True, self._taken
                         break
                     call = self._call(item)
                     if await self._replay(index, call):
                         continue
                     taken.append((index, self._described(call)))
-                except Exception as error:  # noqa: BLE001  # of the user's iterable, item_key or properties
+                except Exception as error:  # noqa: BLE001  # raised by the user's iterable, item_key or properties
                     self._end_with(error)
                 else:
                     if self._plan.batch > 1 and self._owner.ledger.is_waiting(call.path):
-                        break  # the others of a batch need not wait with it
+                        break  # the others need not wait for this one in their batch
         return taken
 
     def _call(self, item: Any) -> Call[Any]:
         """The call for one item."""
-        segment = self._keys.of(item, self._met)
-        self._met += 1
+        segment = self._keys.of(item, self._taken)
+        self._taken += 1
         if self._give is None:
             self._results.append(None)
         call: Call[Any] = Call(self.scope, segment, self._body, (item,), self._plan.each, self._place)
         call.awaited = True
         call.limiter = self._limiter
         if self._plan.item_key is None:
-            call.inputs = ""  # its key says it already
+            call.inputs = ""  # the key is made from the same content
         return call
 
     async def _replay(self, index: int, call: Call[Any]) -> bool:
-        """Whether the item's result was there."""
+        """Replay the item. False if it has no stored result."""
         value = self._owner.replay(call)
         if value is MISS:
             return False
@@ -231,12 +238,12 @@ class Walk:
             value = await self._owner.perform(call)
         except UsageError as error:
             self._end_with(error)
-        except Exception as error:  # noqa: BLE001  # it is the item's
+        except Exception as error:  # noqa: BLE001  # recorded as the error of the item
             if not is_replayed:
                 self._count_failure(len(self._errors) + 1)
             await self._failed(index, call, error)
         else:
-            if value is MISS:  # of a plan: no body was called
+            if value is MISS:  # in a plan, where no body is called
                 self._ended += 1
                 return
             self._failed_in_a_row = 0
@@ -247,7 +254,7 @@ class Walk:
                 call.batch.end(call)
 
     def _described(self, call: Call[Any]) -> Call[Any]:
-        """With what only a task needs that is recorded."""
+        """The call, with the options that only a task that runs needs."""
         item, plan = call.args[0], self._plan
         more: dict[str, Any] = {}
         is_hidden = plan.each.get("redact") or self._owner.settings.redact
@@ -260,7 +267,7 @@ class Walk:
         return call
 
     async def _end(self, index: int, call: Call[Any], value: Any) -> None:
-        """An item has its result, or has an error for one."""
+        """Note that an item has ended, with its result or with an error in place of it."""
         self._ended += 1
         self._progress.note(self._ended, self._worked_on, len(self._errors))
         if self._give is not None:
@@ -271,13 +278,13 @@ class Walk:
     # Failing ----------------------------------------------------------------------------------
 
     def _count_failure(self, failed: int) -> None:
-        """One more body failed. A replayed error says nothing of how the service does now."""
+        """Count a failed body, and close the map after too many. Replayed errors do not count."""
         self._worked_on += 1
         self._failed_in_a_row += 1
         most = self._plan.max_failures
         if self._failed_in_a_row >= FAILURES_IN_A_ROW if most is None else failed >= most:
-            self._gave_up = not self._over
-            self._over = True
+            self._gave_up = not self._closed
+            self._closed = True
 
     async def _failed(self, index: int, call: Call[Any], error: Exception) -> None:
         self._errors.append((index, error))
@@ -287,24 +294,24 @@ class Walk:
             self._ended += 1
 
     def _end_with(self, fault: Exception) -> None:
-        """Something is wrong around the bodies. What runs ends, and is recorded (A6)."""
+        """End the map for an error outside of the bodies. Bodies that run are completed and recorded (A6)."""
         self._fault = self._fault or fault
-        self._over = True
+        self._closed = True
 
     def _map_error(self) -> MapError:
-        """The errors, in the items' order; one that several share (of a batch) once."""
+        """The error of the map, with those of the items in their order. An error of a whole batch is there once."""
         errors = {id(error): error for _, error in sorted(self._errors, key=lambda each: each[0])}
         failed, name = len(self._errors), display_path(self.scope.path)
-        text = f"{failed:,} of {self._met:,} items of map {name!r} failed"
+        text = f"{failed:,} of {self._taken:,} items of map {name!r} failed"
         if self._gave_up:
             left = self._progress.total
-            more = f"the other {left - self._met:,}" if left is not None else "the rest"
+            more = f"the other {left - self._taken:,}" if left is not None else "the rest"
             why = (
                 f"{failed:,} failures"
                 if self._plan.max_failures is not None
                 else f"{FAILURES_IN_A_ROW} in a row"
             )
-            text += f"; after {why} {more} did not begin (max_failures=)"
+            text += f"; after {why} {more} did not start (max_failures=)"
         return MapError(text, list(errors.values()))
 
     @property
@@ -313,20 +320,20 @@ class Walk:
 
 
 class _Progress:
-    """How far a map is, for whoever looks on."""
+    """The progress of a map, for the display."""
 
     def __init__(self, scope: Scope, total: int | None) -> None:
-        self.total = total  # None while it cannot be known
+        self.total = total  # None if it is not known yet
         self._owner = scope.owner
         self._path = scope.path
         self._ended = self._failed = 0
         self._told_at = -math.inf
         self._held_until = 0.0
-        # When how many items had been worked on: replayed ones say nothing about the rest.
+        # Times, and how many items had been worked on by then. Replayed items would distort the rate.
         self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)
 
     def note(self, ended: int, worked_on: int, failed: int) -> None:
-        """One more item has ended."""
+        """Note the number of ended items, and report it if the last report is old enough."""
         self._ended, self._failed = ended, failed
         if self._owner.feed.watched and (now := monotonic()) - self._told_at >= TELL_EVERY:
             self._told_at = now
@@ -334,13 +341,13 @@ class _Progress:
             self.tell()
 
     def hold(self, until: float) -> None:
-        """Nothing new begins before that time: the service has said so."""
+        """Report that a service asked to wait until this time, in UTC seconds."""
         self._held_until = max(self._held_until, until)
-        self._samples.clear()  # the time of waiting says nothing about the rate
+        self._samples.clear()  # waiting would distort the rate
         self.tell()
 
     def tell(self) -> None:
-        """Say how far it is."""
+        """Report the progress to the display."""
         now = self._owner.clock.time()
         rate, left = self._rate(), (self.total or 0) - self._ended
         ends_at = round(now + left / rate, 1) if rate and left > 0 else None
@@ -352,7 +359,7 @@ class _Progress:
         )
 
     def _rate(self) -> float | None:
-        """Items a second, lately."""
+        """Items per second, recently; None if unknown."""
         if len(self._samples) < 2:
             return None
         (since, before), (now, after) = self._samples[0], self._samples[-1]
@@ -373,6 +380,6 @@ class _MapLimiter(Limiter):
 
 
 def _only(group: BaseExceptionGroup[Any]) -> BaseException:
-    """The one that counts, where several workers were cut short by the same."""
+    """The first exception of a group: several workers were cancelled for the same reason."""
     found: BaseException = group.exceptions[0]
     return _only(cast("BaseExceptionGroup[Any]", found)) if isinstance(found, BaseExceptionGroup) else found

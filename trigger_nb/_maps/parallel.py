@@ -1,4 +1,4 @@
-"""`io.parallel`: all items at once, each keyed by its place."""
+"""`io.parallel`: all items at once, each with its index as the key."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .._tasks.signature import signature_of
 
 if TYPE_CHECKING:
     from .._callsite import Place
+    from .._tasks.call import Scope
     from .._tasks.options import Options
-    from .._tasks.scope import Scope
 
 
 class Parallel:
-    """All items at once, each keyed by its place: what the node of a `parallel` has for a body."""
+    """The body of the node of an `io.parallel`: runs all items at once, each with its index as the key."""
 
     stopped = False
 
@@ -30,7 +30,7 @@ class Parallel:
         self._place = place
 
     async def __call__(self, scope: Scope, begun: Callable[[], None]) -> list[Any]:
-        """The results of all, in order. All come to an end, then the first error is raised."""
+        """The results, in the order of the items. Raises the first error once all items have ended."""
         results: list[Any] = [None] * len(self._items)
         errors: dict[int, Exception] = {}
         ended = 0
@@ -56,14 +56,14 @@ class Parallel:
             for index in range(len(self._items)):
                 group.start_soon(settle, index)
         if ended < len(self._items):
-            raise scope.owner.cancellation()  # the pass was stopped, and some of them with it
+            raise scope.owner.cancellation()  # the pass was stopped, and items with it
         if errors:
             raise errors[min(errors)]
         return results
 
 
 def _arity(body: Callable[..., Any]) -> int:
-    """How many of (item, index) the body takes."""
+    """The number of arguments of (item, index) that the body takes."""
     signature = signature_of(body)
     own = [name for name in signature.required if name not in ("task", "io")]
     return 1 if len(own) == 1 else 2

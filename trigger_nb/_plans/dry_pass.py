@@ -20,8 +20,7 @@ from .._io.io import checkpoint
 from .._records.feed import Feed
 from .._records.forget import open_again
 from .._records.status import Reason
-from .._tasks.call import MISS, Call
-from .._tasks.scope import Scope, current_scope
+from .._tasks.call import MISS, Call, Scope, current_scope
 from ..errors import UsageError
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from .._runs.awaiting import has_loop
 from .._runs.outcome import users_frames
 from .._runs.run_spec import RunSpec, call_run_function
 from .._store.group_commit import GroupCommit, Pending
-from .._tasks.scope import current_scope
+from .._tasks.call import current_scope
 from .dry_pass import DryPass
 from .virtual_loop import VirtualClock, VirtualLoop
 

@@ -22,7 +22,7 @@ from .. import _values
 from .._callsite import file_name
 from .._concurrency.threads import Threads, is_executor
 from .._keys import display_path
-from .._tasks.scope import current_scope
+from .._tasks.call import current_scope
 from .._tasks.signature import bind_body, signature_of
 from .._values import pickling
 from .._values.placeholders import Unstored

@@ -26,8 +26,8 @@ from .._records.feed import Expected, PassBegan, SavedRun
 from .._records.records import RunRecord
 from .._records.status import RunStatus
 from .._redact import secrets
-from .._tasks.flights import flights, watch
-from .._tasks.scope import current_scope
+from .._tasks.call import current_scope
+from .._tasks.running import running_bodies, watch
 from .._values.codec import dump_or_describe
 from ..errors import RunLostError, StoreError
 from .ending import Ending, ending_of
@@ -285,7 +285,7 @@ class Execution:
         if not isinstance(ending.error, RunLostError):
             self._write_ending(pass_, run)
         self._close_slot()
-        pass_.on_landed(self._release)
+        pass_.on_all_finished(self._release)
         self._release()
         self.feed.emit(SavedRun(run.copy()))
         # A handler may start a run, even this one: that begins another execution.
@@ -315,7 +315,9 @@ class Execution:
         runtime, run_id = self.runtime, self.run.id
         directory = str(runtime.store.directory)
         with runtime.guard:
-            if run_id in runtime.executions or any(key[:2] == (directory, run_id) for key in list(flights)):
+            if run_id in runtime.executions or any(
+                key[:2] == (directory, run_id) for key in list(running_bodies)
+            ):
                 return
             runtime.release_lease(run_id)
             runtime.memory(run_id).records.clear()  # the pass in `runtime.passes` keeps these texts

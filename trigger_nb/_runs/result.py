@@ -12,7 +12,7 @@ from .._engine.stopping import Stop
 from .._keys import ancestors, display_path
 from .._records.records import RunRecord
 from .._records.status import RunStatus
-from .._tasks.scope import current_scope
+from .._tasks.call import current_scope
 from .._values.placeholders import Unstored
 from ..errors import RunInterruptedError, StoreError, TriggerError, UsageError, ValueNotLoadedError
 from . import showing

@@ -12,10 +12,11 @@ from .._concurrency.places import RunLimiter
 from .._concurrency.threads import call_in_thread
 from .._engine.scopes import returned
 from .._io.blocking import BlockingIo
-from .._io.io import Host, Io
+from .._io.io import Io
+from .._io.starter import Host
 from .._records.records import RunRecord
+from .._tasks.call import PassApi
 from .._tasks.options import Settings
-from .._tasks.pass_api import PassApi
 from .._tasks.signature import bind_run, is_async
 
 

@@ -1,99 +1,130 @@
-"""A call of `io.run_task` that waits for its `await`, and what surrounds all calls of a run."""
+"""A call of a task, the scope that it is in, and the pass that carries it out: three types that know each other."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Generator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
-from .._callsite import show_place
+from .._callsite import Place, show_place
 from .._keys import display_key
+from ..errors import ScopeUnknownError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .._callsite import Place
+    from .._clock import Clock
     from .._concurrency.limiter import Limiter
-    from .._concurrency.threads import Start
-    from .._records.records import TaskRecord
+    from .._concurrency.threads import Home, Start
+    from .._records.feed import Feed
+    from .._records.prints import Prints
+    from .._records.records import RunRecord, TaskRecord
+    from ..errors import TriggerError, UsageError
     from ..retry import RetryAt, SkipRetrying
-    from .flights import Flight
-    from .options import Options
-    from .scope import Scope
+    from .options import Options, Settings
 
 T = TypeVar("T")
-MISS: Any = object()  # no stored result can be given at once
+MISS: Any = object()  # the value of `replay` when there is no stored result to return
 
 
 class Service(Protocol):
-    """What an integration adds to a task."""
+    """An integration, as the engine uses it for a task."""
 
     def client(self) -> Any:
-        """The authenticated client, offered to the body beside `task` and `io`."""
+        """The authenticated client, which a body can take as a parameter, like `task` and `io`."""
         ...
 
     def judge(self, error: Exception, attempt: int, now: float) -> Exception | RetryAt | SkipRetrying | None:
-        """What is to be done about an error, when `on_error` says nothing; None: as `retry` says."""
+        """The decision on an error that `on_error` left undecided. None: follow `retry`."""
         ...
 
 
 class FanOut(Protocol):
-    """What the node of a map, or a `parallel`, has for a body."""
+    """The body of a node with items: of a map, or of a `parallel`."""
 
-    tally: dict[str, int]  # what the node's record says of its items
-    stopped: bool  # nobody wants the rest any more
+    tally: dict[str, int]  # counts of items, for the node's record
+    stopped: bool  # no more results are wanted
 
     async def __call__(self, scope: Scope, begun: Callable[[], None]) -> Any:
-        """Walk over the items in the node's scope; `begun` is called as soon as one is not replayed."""
+        """Run the items in the node's scope. `begun` is called before the first one that is not replayed."""
         ...
 
 
 class Batch(Protocol):
-    """Items of a map that share one call of the body, see `_maps`."""
+    """Items of a map that share one call of the body; see `_maps/batch.py`."""
 
-    def start(self, call: Call[Any], flight: Flight) -> Start:
-        """How one of them takes part where the body is a `def`."""
+    def start(self, call: Call[Any]) -> Start:
+        """The way to run a `def` body for one of the items."""
         ...
 
-    async def join(self, call: Call[Any], flight: Flight) -> Any:
-        """And where it is `async def`."""
+    async def join(self, call: Call[Any], scope: Scope) -> Any:
+        """Await an `async def` body; the result of one of the items."""
         ...
 
     def end(self, call: Call[Any]) -> None:
-        """One of them has come to its end."""
+        """Remove an item that has ended, for whatever reason."""
         ...
 
 
 class Call(Generic[T]):
-    """A call of `io.run_task` that waits for its `await`."""
+    """A call of a task. Awaiting it replays the stored result, or runs the body."""
 
     __slots__ = (
-        "__weakref__", "args", "awaited", "batch", "body", "deadline", "decision", "flying", "host", "inputs", "kind",
-        "limiter", "options", "path", "place", "record", "scope", "segment", "service", "steps",
-    )  # fmt: skip
+        "__weakref__",
+        "args",
+        "awaited",
+        "batch",
+        "body",
+        "deadline",
+        "decision",
+        "host",
+        "inputs",
+        "is_running",
+        "kind",
+        "limiter",
+        "options",
+        "path",
+        "place",
+        "record",
+        "scope",
+        "segment",
+        "service",
+        "steps",
+    )
 
     def __init__(
-        self, scope: Scope, segment: str, body: Any, args: tuple[Any, ...], options: Options, place: Place,
-        kind: str = "task", service: Service | None = None,
+        self,
+        scope: Scope,
+        segment: str,
+        body: Any,
+        args: tuple[Any, ...],
+        options: Options,
+        place: Place,
+        kind: str = "task",
+        service: Service | None = None,
         deadline: Callable[[float], float] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.scope = scope
-        self.segment = segment
+        self.segment = segment  # the cache key in its normal form
         self.body = body
         self.args = args
         self.options = options
         self.place = place
-        self.kind = kind  # as in a record; "own" for a task whose body is of this package
-        self.service = service  # when it is an integration's
-        self.deadline = deadline  # of a wait: from the time it begins to the time it ends
+        self.kind = kind  # as in a record; "own" for a task whose body belongs to this package
+        self.service = service  # the integration that offers the task, if any
+        self.deadline = deadline  # for a wait: computes the end from the start, in UTC seconds
         self.awaited = False
-        self.inputs: str | None = None  # the fingerprint of its arguments, where that is known beforehand
-        self.limiter: Limiter | None = None  # of the map that it is an item of
-        self.batch: Batch | None = None  # the items of the map that share one call of the body with it
-        self.flying = False  # a body is running for it
-        self.host: Any = None  # the asyncio task that performs it
-        self.path = ""  # set when it is met
-        self.decision: Any = None  # of `_engine.decide`, from when it is met until it is carried out
+        self.inputs: str | None = None  # the fingerprint of the arguments, if known beforehand
+        self.limiter: Limiter | None = None  # of the enclosing map, for an item
+        self.batch: Batch | None = None  # the items that share one call of the body with this one
+        self.is_running = False  # the body is running
+        self.host: Any = None  # the asyncio task that performs the call
+        self.path = ""  # set when the call is first awaited
+        self.decision: Any = None  # of `_engine.decide`, until it is carried out
         self.record: TaskRecord | None = None
-        self.steps: Any = None  # what `send` drives
+        self.steps: Any = None  # the coroutine that `send` drives
 
     def __await__(self) -> Generator[Any, Any, T]:
         self.awaited = True
@@ -103,19 +134,19 @@ class Call(Generic[T]):
             return value
         return (yield from owner.perform(self).__await__())
 
-    # With these it is a coroutine to asyncio: `create_task` and a task group's take it as it is.
+    # With these methods a call is a coroutine to asyncio, so `create_task` and task groups accept it.
 
     def send(self, value: Any) -> Any:
         if self.steps is None:
             self.awaited = True
             owner = self.scope.owner
             stored = owner.replay(self)
-            # Not by way of `__await__`: what a `gather` starts is alive all at once, and each object costs.
+            # Not through `__await__`: a large `gather` keeps all its calls alive, and each object costs.
             self.steps = owner.perform(self) if stored is MISS else _given(stored)
         return self.steps.send(value)
 
     def throw(self, *error: Any) -> Any:
-        self.awaited = True  # or was about to be: nobody has forgotten it
+        self.awaited = True  # the call was not forgotten
         self.steps = self.steps or self.__await__()
         return self.steps.throw(*error)
 
@@ -126,7 +157,7 @@ class Call(Generic[T]):
 
     @property
     def __name__(self) -> str:
-        """What asyncio calls the task that it makes of this, in its warnings."""
+        """The name of the call in asyncio's warnings."""
         return f"io.run_task({display_key(self.segment)!r}, ...)"
 
     def __repr__(self) -> str:
@@ -146,8 +177,8 @@ async def _given(value: T) -> T:
     return value
 
 
-class Said:
-    """What `io.logger.info(...)` gives: the line is in the tree already, and awaiting it does nothing."""
+class AlreadyDone:
+    """An awaitable that does nothing, so that `await io.logger.info(...)` also works."""
 
     __slots__ = ()
 
@@ -156,4 +187,219 @@ class Said:
         yield
 
 
-SAID = Said()
+DONE = AlreadyDone()
+
+
+class Scope:
+    """One execution of the run function or of a task's body: one attempt in one pass."""
+
+    __slots__ = (
+        "adopted",
+        "closed",
+        "deferred",
+        "depth",
+        "emptied",
+        "failed",
+        "interrupted",
+        "limit",
+        "logged",
+        "owner",
+        "parent",
+        "path",
+        "prefix",
+        "prints",
+        "seen",
+        "subtasks",
+    )
+
+    def __init__(self, owner: PassApi, path: str = "", parent: Scope | None = None) -> None:
+        self.owner = owner  # The pass. Scopes of different passes are unrelated, also within one run.
+        self.path = path
+        self.prefix = path + "/" if path else ""
+        self.parent = parent
+        self.depth: int = parent.depth + 1 if parent is not None else 0
+        self.seen: dict[
+            str, Place
+        ] = {}  # Cache keys used so far, with the place of the call: each once (I4).
+        # Calls of this scope that have begun and not ended. The scope's own end is not committed
+        # while there is one (A6). Made when first needed: most scopes have no subtasks.
+        self.subtasks: set[Any] | None = None
+        self.emptied: Any = None  # An event that is set when `subtasks` becomes empty.
+        self.closed = False  # The body has ended: nothing new may start here.
+        self.failed = False  # The body raised or was cancelled: subtasks that still run are cancelled too.
+        self.interrupted = False  # The stop of the pass cancelled a subtask, so the body has no result (W3).
+        self.adopted = False  # A later call waits for the body, and handles its failure.
+        self.deferred: Any = None  # The record of the body's failure, kept back while subtasks are running.
+        self.limit: TimeLimit | None = None  # The time limit of this attempt, if it has one.
+        self.logged: dict[str, int] | None = None  # How often each log line was logged.
+        self.prints: Prints | None = None  # The text that the body printed, made when it first prints.
+
+    def fail(self) -> None:
+        """Note that the body raised or was cancelled."""
+        self.closed = self.failed = True
+
+    def is_within(self, other: Scope) -> bool:
+        """Whether this scope is `other` or lies inside it."""
+        return any(scope is other for scope in self.outward())
+
+    def outward(self) -> Iterator[Scope]:
+        """This scope, then the ones around it."""
+        scope: Scope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.parent
+
+
+class TimeLimit:
+    """The deadline of one attempt. Its clock stops while the body waits inside `io` (A3)."""
+
+    def __init__(self, cancel_scope: Any) -> None:
+        self._cancel_scope = cancel_scope  # an `anyio.CancelScope`
+        self._holds = 0
+        self._left = 0.0
+
+    @property
+    def expired(self) -> bool:
+        """Whether the time was up and the attempt was cancelled."""
+        return self._cancel_scope.cancel_called
+
+    def hold(self) -> None:
+        """Stop the clock. Calls can be nested."""
+        import anyio
+
+        if not self._holds:
+            self._left = self._cancel_scope.deadline - anyio.current_time()
+            self._cancel_scope.deadline = float("inf")
+        self._holds += 1
+
+    def release(self) -> None:
+        """Start the clock again."""
+        import anyio
+
+        self._holds -= 1
+        if not self._holds:
+            self._cancel_scope.deadline = anyio.current_time() + self._left
+
+
+current_scope: ContextVar[Scope | None] = ContextVar("trigger_nb_scope", default=None)
+
+
+def resolve_scope(known: Scope) -> Scope:
+    """The scope of a call on the `io` that was made for `known` (rule I3).
+
+    Code may use the `io` of an outer body; then the context tells the innermost body, also inside
+    `asyncio.gather`, task groups and worker threads. Raises `ScopeUnknownError` where there is no context
+    (in a thread that the user made) while bodies are running: the call could belong to any of them.
+    """
+    current = current_scope.get()
+    if current is known:
+        return known
+    if current is not None and current.owner is known.owner:
+        return current if current.is_within(known) else known
+    if known.subtasks:
+        raise ScopeUnknownError(
+            "cannot tell which task's body uses this `io`: bodies are running, and a thread that you start "
+            "yourself does not know the context. Take `io` as a parameter of the "
+            "body that calls it; in a thread, let io.parallel(key, items, body) start it, or hand the context "
+            "on: pool.submit(contextvars.copy_context().run, function, argument)"
+        )
+    return known
+
+
+class RecordsApi(Protocol):
+    """What may be asked of the records of a run."""
+
+    def is_waiting(self, path: str) -> bool:
+        """Whether a task has a time that it waits for."""
+        ...
+
+    def mark_started(self, record: TaskRecord) -> None:
+        """Record that a body has begun. On the watch's thread. Raises `StoreError`."""
+        ...
+
+
+class StoppingApi(Protocol):
+    """What may be asked of the end of a pass."""
+
+    async def fail(self, error: TriggerError) -> NoReturn:
+        """End the pass for a fault of ours, and let the call wait for that."""
+        ...
+
+
+class HeaderApi(Protocol):
+    """What may be asked of the header of a run."""
+
+    def excuse(self, seconds: float) -> None:
+        """Do not count time between tasks that was ours."""
+        ...
+
+
+class PassApi(Protocol):
+    """A pass, or a plan of one, as calls, maps and `io` know it: the owner of their scope."""
+
+    root: Scope  # of the run function
+    run: RunRecord
+    clock: Clock
+    feed: Feed
+    home: Home
+    settings: Settings
+
+    @property
+    def ledger(self) -> RecordsApi:
+        """The records of the run."""
+        ...
+
+    @property
+    def header(self) -> HeaderApi:
+        """The hints of the run."""
+        ...
+
+    @property
+    def stopping(self) -> StoppingApi:
+        """The end of the pass."""
+        ...
+
+    @property
+    def replay(self) -> Callable[[Call[Any]], Any]:
+        """The stored value of a call, or `MISS`. Synchronous; each call is replayed once, and then, if need be, performed."""
+        ...
+
+    async def perform(self, call: Call[T]) -> T:
+        """The value of a call that `replay` had none for. `MISS` in a plan, where no body is called."""
+        ...
+
+    def has_final_error(self, path: str) -> bool:
+        """Whether a task ended in an error that is replayed."""
+        ...
+
+    def misused(self, error: UsageError) -> UsageError:
+        """Keep an error of misuse, which fails the run; for `raise owner.misused(...)`."""
+        ...
+
+    def cancellation(self) -> BaseException:
+        """The exception that unwinds user code when the pass is stopped."""
+        ...
+
+    def about_to_start(self, what: str) -> None:
+        """User code is about to start a run or send an event by itself, and not through `io`."""
+        ...
+
+    def limiters_of(self, call: Call[Any]) -> list[Limiter]:
+        """The limiters that each attempt of a call enters."""
+        ...
+
+    def start_of_batch(self, first: Call[Any], items: list[Any], node: Scope) -> Start | None:
+        """A way to call the body for several items at once off the loop; None: on the loop."""
+        ...
+
+    def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[None]]) -> Awaitable[None]:
+        """Wait for a child run, without holding a slot meanwhile."""
+        ...
+
+    def log(self, scope: Scope, level: str, message: object, data: Any = None) -> None:
+        """Add a log line to the tree."""
+        ...
+
+    def look_at_lease(self) -> None:
+        """Stop if another kernel has taken the run over. On the watch's thread."""
+        ...

@@ -18,10 +18,10 @@ from weakref import WeakValueDictionary
 from .._records.feed import Printed
 from .._records.prints import Prints
 from .._redact import secrets
-from .scope import current_scope
+from .call import current_scope
 
 if TYPE_CHECKING:
-    from .scope import Scope
+    from .call import Scope
 
 
 class _Here(threading.local):

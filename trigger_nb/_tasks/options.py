@@ -20,7 +20,7 @@ OnChange: TypeAlias = Literal["keep", "only", "rerun"]
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """A label and a text shown with a task, optionally with a link or an image.
+    """A label and a text that are shown with a task, optionally with a link or an image.
 
     >>> Property("User ID", "u1", url="https://example.com/users/u1").label
     'User ID'
@@ -53,7 +53,7 @@ class ItemOptions(TypedDict, total=False):
 
 
 class PlainOptions(ItemOptions, total=False):
-    """The options of `io.run_task` but `returns`, which its types treat apart."""
+    """The options of `io.run_task` except `returns`, which has overloads of its own."""
 
     name: str
     description: str
@@ -64,7 +64,7 @@ class PlainOptions(ItemOptions, total=False):
 
 
 class MapOptions(ItemOptions, total=False):
-    """The options of `io.map` but `returns` and `batch`, which its types treat apart."""
+    """The options of `io.map` except `returns` and `batch`, which have overloads of their own."""
 
     name: str
     description: str
@@ -81,7 +81,7 @@ class Options(PlainOptions, total=False):
     returns: Any
 
 
-# Options that are one of a few words.
+# Options with a fixed set of values.
 _WORDS: dict[str, tuple[str, ...]] = {
     "on_change": ("keep", "only", "rerun"),
     "style": ("normal", "minimal"),
@@ -92,7 +92,7 @@ _FLAGS = ("thread", "repeatable", "enabled", "display", "return_errors")
 
 
 def check_choices(options: Mapping[str, Any]) -> None:
-    """Refuse an option that is not what it can be chosen from; of a task, a job, a client or a start."""
+    """Raise `InvalidOptionError` for an invalid choice or flag among the options of a task, job, client or run."""
     for name, words in _WORDS.items():
         if name in options and (given := options[name]) is not None and given not in words:
             known = " or ".join([", ".join(map(_quoted, words[:-1])), _quoted(words[-1])][len(words) == 1 :])
@@ -103,7 +103,7 @@ def check_choices(options: Mapping[str, Any]) -> None:
     check_executor(options.get("executor"))
     if options.get("executor") is not None and options.get("thread") is False:
         raise InvalidOptionError(
-            "a task with an executor does not run where the job runs: leave out thread=False"
+            "thread=False does not go with executor=, whose bodies run elsewhere: leave out one of them"
         )
 
 
@@ -112,7 +112,7 @@ def _quoted(word: str) -> str:
 
 
 def describe(properties: Properties | None) -> list[dict[str, Any]]:
-    """Properties in the form in which they are kept."""
+    """Properties as a record stores them. Raises `InvalidOptionError`."""
     if not properties:
         return []
     if isinstance(properties, Mapping):
@@ -121,8 +121,8 @@ def describe(properties: Properties | None) -> list[dict[str, Any]]:
     for one in properties:
         if not isinstance(one, Property):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's list
             raise InvalidOptionError(
-                f"properties are a mapping of label to text, or a list of Property(label, text); "
-                f"got {one!r:.100}"
+                f"properties must be a mapping of label to text, or a list of Property(label, text), "
+                f"not {one!r:.100}"
             )
         fields = {name: secrets.hide(str(value)) for name, value in asdict(one).items() if value is not None}
         described.append(fields)
@@ -131,7 +131,7 @@ def describe(properties: Properties | None) -> list[dict[str, Any]]:
 
 @dataclass(slots=True)
 class Settings:
-    """What the client and the job say about all tasks of a run."""
+    """The defaults for all tasks of a run, from the job and the client."""
 
     max_depth: int = 5
     on_change: OnChange = "keep"

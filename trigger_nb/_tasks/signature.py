@@ -13,7 +13,7 @@ from ..errors import InvalidOptionError
 
 
 class Signature(NamedTuple):
-    """What the engine needs to know of a callable's parameters."""
+    """The facts about a callable's parameters that the engine needs."""
 
     names: tuple[str, ...]  # parameters that can be filled by name
     required: tuple[str, ...]  # positional parameters without a default, in order
@@ -22,7 +22,7 @@ class Signature(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """A signature, and what it depends on: it is worked out again when one of these has changed."""
+    """A cached signature, with the facts that invalidate it when they change."""
 
     signature: Signature
     defaults: int  # how many parameters have one
@@ -30,18 +30,18 @@ class _Kept(NamedTuple):
     code: CodeType  # kept alive, because its id is the key
 
 
-# By the id of the code object and by how its parameters are bound: as a method, by a partial. Hashing a code
-# object costs more than the rest of a replay. Bounded by how many functions a session defines.
+# By the id of the code object and by how its parameters are bound (as a method, by a partial). Hashing a code
+# object costs more than the rest of a replay. As large as the number of functions that a session defines.
 _signatures: dict[Hashable, _Kept] = {}
-# Of what cannot be told by a code object of its own: decorated functions share that of the wrapper, classes
-# and builtins have none. By how it is bound, with what shows whether it was edited in place by autoreload.
+# For callables without a code object that identifies them: decorated functions share the wrapper's, classes
+# and builtins have none. By how they are bound, with the facts that show an edit in place by autoreload.
 _signatures_of_others: WeakKeyDictionary[Any, dict[Hashable, tuple[Any, Any, Signature]]] = (
     WeakKeyDictionary()
 )
 
 
 def signature_of(function: Any) -> Signature:
-    """The signature of any callable; worked out once for each piece of code and way to bind it."""
+    """The signature of any callable; inspected once for each code object and way to bind it."""
     inner: Any = function
     bound: Hashable = None
     if type(function) is not FunctionType:
@@ -67,7 +67,7 @@ def signature_of(function: Any) -> Signature:
 
 
 def _is_plain_object(function: Any) -> bool:
-    """Whether calling it calls the `__call__` of its class, and nothing says otherwise."""
+    """Whether a call only calls the `__call__` of the object's class."""
     call: object = getattr(cast("type[Any]", type(function)), "__call__", None)  # noqa: B004  # it is looked at
     if type(call) is not FunctionType or isinstance(function, type):
         return False
@@ -94,12 +94,12 @@ def _signature_of_other(function: Any, inner: Any, bound: Hashable) -> Signature
 def _inspect(function: Any) -> Signature:
     if not callable(function):
         raise InvalidOptionError(
-            f"a task's body is a function, not {type(function).__name__}: {function!r:.100}. "
+            f"the body of a task must be a function, not {type(function).__name__}: {function!r:.100}. "
             "Pass the function and its arguments without calling it: io.run_task(key, fetch, user_id)"
         )
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # a builtin that does not tell
+    except (TypeError, ValueError):  # a builtin without a signature
         return Signature((), (), is_async=False, returns=None)
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -117,17 +117,16 @@ def _is_bound(function: Any, name: str) -> bool:
 
 
 def _annotation(function: Any) -> Any:
-    """The return annotation, when it names a model to make of plain data; else None.
+    """The return annotation, if it names a model to validate the result into; else None.
 
-    Other annotations are what Python takes them for: notes. Validating into `-> float` would
-    make another value of an int.
+    Other annotations are ignored, as Python does: validating into `-> float` would change an int.
     """
     plain = innermost(function)
     raw = getattr(plain, "__annotations__", {}).get("return")
     if isinstance(raw, str):
         try:
             raw = inspect.get_annotations(plain, eval_str=True).get("return")
-        except Exception:  # noqa: BLE001  # a name that is not there: then there is no typed result
+        except Exception:  # noqa: BLE001  # an undefined name: the result is not validated
             return None
     return raw if _names_model(raw) else None
 
@@ -153,7 +152,7 @@ def innermost(function: Any) -> Any:
 
 
 def is_async(function: Any) -> bool:
-    """Whether calling it gives a coroutine, whatever it is wrapped in."""
+    """Whether a call returns a coroutine, also through partials and objects with `__call__`."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(innermost(function))
 
 
@@ -177,7 +176,7 @@ def bind_body(
             f"the body takes {', '.join(open_places)}, and nothing was given for them: pass the arguments "
             "after the body, io.run_task(key, body, argument, ...)"
         )
-    # By position, so whatever was to be filled by name and stands before must go by position too.
+    # An argument by position requires that all parameters before it are given by position too.
     ordered = iter(left)
     values = [named.pop(name) if name in named else next(ordered)() for name in signature.required]
     return tuple(values), named

@@ -1,4 +1,4 @@
-"""What a task's body sees of its task, and how a task is described."""
+"""`Task`, the parameter `task` of a body."""
 
 from __future__ import annotations
 
@@ -11,27 +11,36 @@ from .options import Properties
 
 if TYPE_CHECKING:
     from .._records.feed import Feed
-    from .scope import Scope
+    from .call import Scope
 
 
 class Task:
-    """The task, as its body sees it.
+    """The running task, for a body that takes a parameter named `task`.
 
-    A body gets it by taking a parameter named `task`:
+    - `run_id`, `path`: the id of the run, and the keys from the run down to this task.
+    - `attempt`: the number of this attempt, from 1.
+    - `output_properties`: set it in the body to show properties of the result; as the option `properties`.
 
-        async def charge(amount, task):
-            stripe.Charge.create(amount=amount, idempotency_key=task.idempotency_key)
+    ```
+    async def charge(amount, task):
+        return {"amount": amount, "idempotency_key": task.idempotency_key}
+    ```
     """
 
     def __init__(
-        self, run_id: str, path: str, generation: int, attempt: int, feed: Feed, scope: Scope,
+        self,
+        run_id: str,
+        path: str,
+        generation: int,
+        attempt: int,
+        feed: Feed,
+        scope: Scope,
         log: Callable[[Scope, str, object, Any], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.run_id = run_id
         self.path = path
         self.attempt = attempt
         self.status = "RUNNING"
-        # Set in the body, shown after it.
         self.output_properties: Properties | None = None
         self._generation = generation
         self._feed = feed
@@ -40,26 +49,35 @@ class Task:
 
     @property
     def id(self) -> str:
-        """Unique over all runs: the run's id and the path."""
+        """An id that is unique over all runs: the run's id and the path."""
         return f"{self.run_id}/{self.path}"
 
     @property
     def key(self) -> str:
-        """The cache key in its normal form."""
+        """The key of the task, in its normal form."""
         return last_segment(self.path)
 
     @property
     def idempotency_key(self) -> str:
-        """A token to hand to outside services: the same in every attempt, pass and kernel."""
+        """A token for outside services: the same in every attempt, and after a restart of the kernel."""
         return idempotency_key(self.run_id, self.path, self._generation)
 
     def progress(self, done: float, total: float | None = None, text: str | None = None) -> None:
-        """Show how far the body is. Not kept: a finished task has no progress."""
+        """Show the progress of the body while it runs; it is not recorded.
+
+        `done` counts up to `total`, if that is known. `text` is shown beside it.
+
+        ```
+        def load(files, task):
+            for number, file in enumerate(files, 1):
+                task.progress(number, len(files), text=file)
+        ```
+        """
         if self._feed.watched:
             self._feed.emit(Progressed(self.path, done, total, text))
 
     def log(self, message: object, data: Any = None, level: str = "info") -> None:
-        """Add a line under this task; it is not repeated on replay."""
+        """Add a log line below this task. `level` is "debug", "info", "warning" or "error"."""
         self._log(self._scope, level, message, data)
 
     def __reduce__(self) -> Any:

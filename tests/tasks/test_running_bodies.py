@@ -9,7 +9,7 @@ import pytest
 from trigger_nb import TriggerClient
 from trigger_nb._engine.ledger import Ledger
 from trigger_nb._store import crashpoints as crashpoints_module
-from trigger_nb._tasks import flights as flights_module
+from trigger_nb._tasks import running as running_module
 
 pytestmark = pytest.mark.anyio
 
@@ -18,16 +18,16 @@ pytestmark = pytest.mark.anyio
 def marked(monkeypatch):
     """The paths of the tasks whose start was written down, where every body counts as a long one."""
     paths = []
-    monkeypatch.setattr(flights_module, "MARK_AFTER", 0)
+    monkeypatch.setattr(running_module, "MARK_AFTER", 0)
     monkeypatch.setattr(Ledger, "mark_started", lambda self, record: paths.append(record.path))
     monkeypatch.setattr(
-        flights_module.watch, "_look", lambda: None
+        running_module.watch, "_look", lambda: None
     )  # only the tests look, and when they choose
     yield paths
     crashpoints_module.disarm()
 
 
-look = flights_module._Watch()._look
+look = running_module._Watch()._look
 
 
 @pytest.mark.parametrize("in_thread", [False, True])

@@ -1,0 +1,92 @@
+"""The part of `io` that starts other runs: `invoke`, `invoke_and_wait` and `send_event`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from .._tasks.call import Call
+from ..errors import StoreError, UsageError
+from .starter import ChildRun, TaskStarter, caller
+
+
+class ChildRuns(TaskStarter):
+    """Starts runs of other jobs, and sends events, each as a task of this run."""
+
+    def invoke(self, key: Any, job: Any, payload: Any = None) -> Call[str]:
+        """Start a run of another job without waiting for it. The result is the child run's id.
+
+        `job` is a `Job`, as `@client.job` returns it. A task that runs again joins the child run that it
+        has started before.
+
+        Raises `UsageError` if `job` is not a job, and `InvalidPayloadError` if the payload does not fit it.
+
+        ```
+        run_id = await io.invoke("report", send_report, {"user": "u1"})
+        ```
+        """
+
+        async def start(task: Any) -> str:
+            return (await self._child(job, payload, task)).id
+
+        name = self._name_of_invoke(job)
+        return self._task(caller(), key, start, kind="run", params=payload, icon="bolt", name=name)
+
+    def invoke_and_wait(
+        self, key: Any, job: Any, payload: Any = None, *, timeout: float | timedelta | None = None
+    ) -> Call[Any]:
+        """Start a run of another job and wait for it. The result is the child run's output.
+
+        `timeout` is seconds or a `timedelta`; by default there is no limit.
+
+        Raises the error of the child run, `TaskTimeoutError` after `timeout`, and the errors of `invoke`.
+
+        ```
+        report = await io.invoke_and_wait("report", make_report, {"user": "u1"}, timeout=3600)
+        ```
+        """
+
+        async def start(task: Any) -> Any:
+            return await (await self._child(job, payload, task))
+
+        limit: Any = {} if timeout is None else {"timeout": timeout}
+        name = self._name_of_invoke(job)
+        return self._task(caller(), key, start, kind="run", params=payload, icon="bolt", name=name, **limit)
+
+    def send_event(self, key: Any, name: str, payload: Any = None, **options: Any) -> Call[str]:
+        """Send an event, once, to the jobs of the client. The result is the event's id.
+
+        Every enabled job whose trigger matches starts a run. The options are those of `client.send_event`:
+        `id` (by default an id that belongs to this task), `context`, `source`, `timestamp`, `is_test`, `fresh`.
+
+        Raises `InvalidPayloadError` if the payload does not fit a job; then no run starts.
+
+        ```
+        event_id = await io.send_event("announce", "user.created", {"id": "u1"})
+        ```
+        """
+
+        async def send(task: Any) -> str:
+            try:
+                event = await self._host.send_event(name, payload, **{"id": task.idempotency_key, **options})
+            except StoreError as error:
+                return await self._pass.stopping.fail(error)
+            return event.id
+
+        return self._task(caller(), key, send, params=payload, icon="bolt", name=f"send {name}")
+
+    def _name_of_invoke(self, job: Any) -> str:
+        if not hasattr(job, "start_child"):
+            raise self._pass.misused(
+                UsageError(f"io.invoke takes a job, not {type(job).__name__}: {job!r:.100}")
+            )
+        return f"invoke {job.id}"
+
+    async def _child(self, job: Any, payload: Any, task: Any) -> ChildRun:
+        run_id = "run_" + task.idempotency_key.removeprefix("tnb_")[:20]
+        try:
+            return self._host.start_child(
+                job, payload, run_id=run_id, parent=task.run_id, parent_task=task.path
+            )
+        except StoreError as error:
+            return await self._pass.stopping.fail(error)

@@ -1,0 +1,198 @@
+"""The part of `io` that runs one body for many items: `parallel`, `map` and `imap`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from .._callsite import Place
+from .._maps.imap import Channel, MapIterator
+from .._maps.items import Items, check_items
+from .._maps.map import CONCURRENCY, Walk, plan_of
+from .._maps.parallel import Parallel
+from .._tasks.call import Call
+from .._tasks.options import MapOptions, Options
+from ..errors import UsageError
+from .checks import MAP_OPTIONS, check_options
+from .starter import TaskStarter, caller
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+T = TypeVar("T")
+R = TypeVar("R")
+Item = TypeVar("Item")
+
+
+class FanOuts(TaskStarter):
+    """Runs a body for each of many items, as a task each, below one node in the tree."""
+
+    def parallel(
+        self, key: Any, items: Iterable[Item], body: Callable[..., Any], **options: Unpack[Options]
+    ) -> Call[list[Any]]:
+        """Run `body(item, index)` for all items at once. The result is a list, in the order of the items.
+
+        Each item is a task whose key is its index. A body with one parameter gets the item only. The options
+        are those of `run_task`, and apply to each item. To limit how many run at once, use `map`.
+
+        Raises the first error of an item, in the order of the items, once all of them have ended. The next
+        run of the cell runs only the failed ones again.
+
+        ```
+        sizes = await io.parallel("size", ["a.csv", "b.csv"], lambda file, index: len(file))
+        ```
+        """
+        return self._parallel(caller(), key, items, body, options)
+
+    def _parallel(
+        self, place: Place, key: Any, items: Iterable[Any], body: Callable[..., Any], options: Options
+    ) -> Call[list[Any]]:
+        if options:
+            check_options(options)
+        named: dict[str, Any] = {name: options.get(name, "") for name in ("name", "icon")}
+        fan_out = Parallel(list(items), body, options, place)
+        return self._task(place, key, fan_out, kind="parallel", **named)
+
+    @overload
+    def map(
+        self,
+        key: Any,
+        items: Items[Item],
+        body: Callable[..., Awaitable[Sequence[T]]],
+        *,
+        batch: int,
+        **options: Unpack[MapOptions],
+    ) -> Call[list[T]]: ...
+    @overload
+    def map(
+        self,
+        key: Any,
+        items: Items[Item],
+        body: Callable[..., Sequence[T]],
+        *,
+        batch: int,
+        **options: Unpack[MapOptions],
+    ) -> Call[list[T]]: ...
+    @overload
+    def map(
+        self,
+        key: Any,
+        items: Items[Item],
+        body: Callable[..., Any],
+        *,
+        returns: type[R],
+        **options: Unpack[MapOptions],
+    ) -> Call[list[R]]: ...
+    @overload
+    def map(
+        self, key: Any, items: Items[Item], body: Callable[..., Awaitable[T]], **options: Unpack[MapOptions]
+    ) -> Call[list[T]]: ...
+    @overload
+    def map(
+        self, key: Any, items: Items[Item], body: Callable[..., T], **options: Unpack[MapOptions]
+    ) -> Call[list[T]]: ...
+    def map(self, key: Any, items: Items[Any], body: Callable[..., Any], **options: Any) -> Call[list[Any]]:
+        """Run `body(item)` for each of many items. The result is a list, in the order of the items.
+
+        Each item is a task whose key is its content, or `item_key(item)`. Completed items are replayed also
+        when the list changes, and only new ones run.
+
+        `items` is any iterable, sync or async; it is read as the map advances. The options of `run_task` that
+        apply to items are accepted, and these:
+
+        - `concurrency`: how many items run at once, 20 by default.
+        - `batch`: the body gets lists of up to this many items, and returns a list with a result for each.
+        - `item_key`: a function that returns the key of an item, such as `lambda item: item.id`.
+        - `return_errors`: put the errors of failed items among the results, in place of `MapError`.
+        - `max_failures`: start no new item after this many failures; by default after 20 in a row.
+
+        Raises `MapError` with the errors of the failed items, once all items have ended; and
+        `InvalidKeyError` for an item that has no usable content, which needs `item_key`.
+
+        ```
+        lengths = await io.map("length", ["one", "three"], len, concurrency=50, rate="300/minute", retry=3)
+        ```
+        """
+        return self._map(caller(), key, items, body, options)[0]
+
+    @overload
+    def imap(
+        self,
+        key: Any,
+        items: Items[Item],
+        body: Callable[..., Awaitable[Sequence[T]]],
+        *,
+        batch: int,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[Item, T]]: ...
+    @overload
+    def imap(
+        self,
+        key: Any,
+        items: Items[Item],
+        body: Callable[..., Sequence[T]],
+        *,
+        batch: int,
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[Item, T]]: ...
+    @overload
+    def imap(
+        self,
+        key: Any,
+        items: Items[Item],
+        body: Callable[..., Any],
+        *,
+        returns: type[R],
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[Item, R]]: ...
+    @overload
+    def imap(
+        self, key: Any, items: Items[Item], body: Callable[..., Awaitable[T]], **options: Unpack[MapOptions]
+    ) -> MapIterator[tuple[Item, T]]: ...
+    @overload
+    def imap(
+        self, key: Any, items: Items[Item], body: Callable[..., T], **options: Unpack[MapOptions]
+    ) -> MapIterator[tuple[Item, T]]: ...
+    def imap(
+        self, key: Any, items: Items[Any], body: Callable[..., Any], **options: Any
+    ) -> MapIterator[tuple[Any, Any]]:
+        """Run `body(item)` for each of many items, and iterate over pairs of item and result as they complete.
+
+        Use it when the results are too many or too large for a list: a pair is not kept once it is taken.
+        Arguments and errors are those of `map`; the error is raised at the end of the loop. Leaving the
+        loop early ends the map: items that run are completed and recorded, and no other item starts.
+
+        ```
+        async for text, length in io.imap("length", ["one", "three"], len):
+            print(text, length)
+        ```
+        """
+        channel = self._channel(options)
+        call, walk = self._map(caller(), key, items, body, options, channel.give)
+        return MapIterator(call, walk, channel)
+
+    def _channel(self, options: dict[str, Any]) -> Channel:
+        """A channel with room for one result per worker, so that at most that many wait to be taken."""
+        given = options.get("concurrency")
+        return Channel(given if isinstance(given, int) else CONCURRENCY)
+
+    def _map(
+        self,
+        place: Place,
+        key: Any,
+        items: Items[Any],
+        body: Callable[..., Any],
+        options: dict[str, Any],
+        give: Callable[[Any, Any], Awaitable[None]] | None = None,
+    ) -> tuple[Call[list[Any]], Walk]:
+        try:
+            check_options(options, MAP_OPTIONS)
+            check_items(items)
+            plan = plan_of(options, body)
+        except UsageError as error:
+            raise self._pass.misused(error)  # noqa: B904  # the same error
+        walk = Walk(items, body, plan, place, give)
+        named: dict[str, Any] = {
+            name: options[name] for name in ("name", "description", "icon") if name in options
+        }
+        return self._task(place, key, walk, kind="map", **named), walk
