@@ -253,8 +253,14 @@ def test_the_list_of_runs_is_a_table(kernel):
 @pytest.mark.parametrize(
     "function",
     [
-        *("view.html.live", "view.html.final", "view.text.tree", "view.text.excerpt", "view.wire.row"),
-        *("view.wire.header", "view.stream.Stream", "view.widget.LiveWidget", "view.notebook.to_kernel"),
+        *(
+            "_view.render.html.live",
+            "_view.render.html.final",
+            "_view.live.wire.row",
+            "_view.live.wire.header",
+        ),
+        *("_view.render.text.tree", "_view.render.text.excerpt", "_view.live.stream.Stream"),
+        *("_view.live.widget.LiveWidget", "_view.live.display.to_kernel"),
         *("_runs.showing.RunModel", "_runs.showing.RunDisplay", "_runs.showing.RunControls"),
     ],
 )
