@@ -355,7 +355,7 @@ def test_what_contradicts_itself_is_refused(client, pool):
     async def job(payload, io):
         await io.run_task("a", os.getpid, executor=pool, thread=False)
 
-    with pytest.raises(InvalidOptionError, match="leave out thread=False"):
+    with pytest.raises(InvalidOptionError, match="thread=False does not go with executor="):
         run(client, job)
 
 
