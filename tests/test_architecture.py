@@ -48,7 +48,7 @@ def parse(name: str) -> ast.Module:
 def lint_imports(package: Path) -> subprocess.CompletedProcess[str]:
     """Check the contracts of pyproject.toml on a copy of the package."""
     return subprocess.run(
-        [sys.executable, "-m", "importlinter.cli", "--no-cache", "--config", ROOT / "pyproject.toml"],
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--config", ROOT / "pyproject.toml"],
         cwd=package.parent,
         env=os.environ | {"PYTHONPATH": str(package.parent)},
         capture_output=True,
