@@ -12,6 +12,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tests.integrations.surface import KINDS
+from tests.support import fakes
 from tests.support.kernels import ROOT
 from trigger_nb.testing import services
 from trigger_nb.testing.services import Answer
@@ -97,7 +98,7 @@ def canaries(tmp_path, monkeypatch):
             continue
         name = kind.__name__.upper()
         planted[name] = canary = f"canary-{kind.__name__}-0123456789"
-        running.append(service := getattr(services, f"Fake{kind.__name__}")().start())
+        running.append(service := _fake(kind)().start())
         told = service.error(401, f"no such credential: {canary}")
         body = (
             told.body
@@ -116,6 +117,11 @@ def canaries(tmp_path, monkeypatch):
     yield planted
     for service in running:
         service.stop()
+
+
+def _fake(kind):
+    name = f"Fake{kind.__name__}"
+    return getattr(services, name, None) or getattr(fakes, name)
 
 
 def variables_of(kind):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import nbformat
 import pytest
 
-from .kernels import Cell, kernel_in
+from tests.support.kernels import Cell, kernel_in
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
