@@ -368,6 +368,7 @@ async def test_the_import_of_an_sdk_is_not_blamed_on_the_users_code(client, acme
     """R10: a second between two tasks that went into an import of ours is no code to make a task of."""
     seconds = [0.0]
     monkeypatch.setattr("trigger_nb._engine.time.monotonic", lambda: seconds[0])
+    monkeypatch.setattr("trigger_nb._engine.SLOW_GAP", 1.0)
 
     class Slow(Acme):
         def order(self, key, *, item):
