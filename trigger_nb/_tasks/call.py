@@ -218,9 +218,8 @@ class Scope:
         self.prefix = path + "/" if path else ""
         self.parent = parent
         self.depth: int = parent.depth + 1 if parent is not None else 0
-        self.seen: dict[
-            str, Place
-        ] = {}  # Cache keys used so far, with the place of the call: each once (I4).
+        # Cache keys used so far, with the place of the call: each once (I4).
+        self.seen: dict[str, Place] = {}
         # Calls of this scope that have begun and not ended. The scope's own end is not committed
         # while there is one (A6). Made when first needed: most scopes have no subtasks.
         self.subtasks: set[Any] | None = None
