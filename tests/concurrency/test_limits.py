@@ -22,11 +22,6 @@ from trigger_nb.testing import FakeClock
 T0 = 1_900_000_000.0
 
 
-def both(test):
-    """On asyncio and on trio."""
-    return pytest.mark.anyio(pytest.mark.parametrize("anyio_backend", ["asyncio"])(test))
-
-
 # --- What users write -----------------------------------------------------------------------------
 
 
@@ -123,7 +118,7 @@ class Calls:
         async with anyio.create_task_group() as group:
             for number in range(count):
                 group.start_soon(self.one, number, seconds)
-                await anyio.sleep(0)  # trio begins those of one turn in any order
+                await anyio.sleep(0)
 
     @property
     def times(self) -> list[float]:
@@ -137,7 +132,7 @@ class Calls:
 # --- Slots ----------------------------------------------------------------------------------------
 
 
-@both
+@pytest.mark.anyio
 async def test_never_more_than_the_limit_are_inside_and_the_first_comes_first(anyio_backend):
     calls = Calls(3)
     await calls.many(20, seconds=10)
@@ -152,7 +147,7 @@ def test_where_there_is_a_slot_nothing_is_awaited(limits):
         limiter(FakeClock(), *limits).acquire().send(None)  # outside of any event loop
 
 
-@both
+@pytest.mark.anyio
 async def test_who_is_cancelled_while_waiting_leaves_the_line_and_takes_no_slot(anyio_backend):
     calls = Calls(1)
     await calls.limiter.acquire()
@@ -168,7 +163,7 @@ async def test_who_is_cancelled_while_waiting_leaves_the_line_and_takes_no_slot(
     assert calls.order == ["next"]
 
 
-@both
+@pytest.mark.anyio
 @pytest.mark.parametrize("limits", [(1, None), (1, "100/s")])
 async def test_who_is_cancelled_just_as_its_turn_comes_hands_the_slot_on(limits, anyio_backend):
     calls = Calls(*limits)
@@ -190,7 +185,7 @@ async def test_who_is_cancelled_just_as_its_turn_comes_hands_the_slot_on(limits,
     assert calls.most == 1
 
 
-@both
+@pytest.mark.anyio
 @pytest.mark.parametrize("limits", [(1, None), (1, "100/s")])
 async def test_who_resumes_is_before_all_that_wait(limits, anyio_backend):
     calls = Calls(*limits)
@@ -229,7 +224,7 @@ def test_another_number_of_slots_holds_at_once_and_counts_what_goes_on():
 # --- Rates ----------------------------------------------------------------------------------------
 
 
-@both
+@pytest.mark.anyio
 async def test_starts_are_evenly_spaced(anyio_backend):
     calls = Calls(rate="60/minute")
     await calls.many(10)
@@ -237,14 +232,14 @@ async def test_starts_are_evenly_spaced(anyio_backend):
     assert calls.order == list(range(10))
 
 
-@both
+@pytest.mark.anyio
 async def test_an_hour_of_waiting_takes_no_time_with_a_clock_for_tests(anyio_backend):
     calls = Calls(rate="1/hour")
     await calls.many(3)
     assert [round(when / 3600, 3) for when in calls.times] == [0, 1, 2]
 
 
-@both
+@pytest.mark.anyio
 async def test_a_limit_and_a_rate_both_hold(anyio_backend):
     calls = Calls(2, "1/second")
     await calls.many(6, seconds=4)
@@ -253,7 +248,7 @@ async def test_a_limit_and_a_rate_both_hold(anyio_backend):
     assert calls.order == list(range(6))
 
 
-@both
+@pytest.mark.anyio
 async def test_slots_that_come_free_together_are_still_taken_at_the_rate(anyio_backend):
     """The rate's starts that went by meanwhile are not made up for."""
     calls = Calls(3, "1/second")
@@ -273,7 +268,7 @@ def test_a_start_that_finds_no_slot_is_left_to_others_with_the_rate():
     assert limiter_of(rate, clock).acquire_nowait()
 
 
-@both
+@pytest.mark.anyio
 async def test_a_clock_that_is_set_back_stops_nothing(anyio_backend):
     clock = FakeClock(T0)
     rate = limiter(clock, rate="1/minute")
@@ -307,7 +302,7 @@ async def test_timers_that_are_late_do_not_slow_a_fast_rate_down():
 # --- Holds ----------------------------------------------------------------------------------------
 
 
-@both
+@pytest.mark.anyio
 async def test_nothing_starts_before_a_hold_is_over_and_the_latest_wins(anyio_backend):
     calls = Calls(5)
     await calls.limiter.acquire()
@@ -318,7 +313,7 @@ async def test_nothing_starts_before_a_hold_is_over_and_the_latest_wins(anyio_ba
     assert calls.times == [100]
 
 
-@both
+@pytest.mark.anyio
 async def test_after_a_hold_no_more_begin_than_the_limit(anyio_backend):
     calls = Calls(4)
     async with anyio.create_task_group() as group:
@@ -330,7 +325,7 @@ async def test_after_a_hold_no_more_begin_than_the_limit(anyio_backend):
     assert calls.most == 4
 
 
-@both
+@pytest.mark.anyio
 async def test_after_a_hold_a_rate_starts_again_at_its_pace(anyio_backend):
     calls = Calls(rate="1/second")
     await calls.limiter.acquire()
@@ -339,7 +334,7 @@ async def test_after_a_hold_a_rate_starts_again_at_its_pace(anyio_backend):
     assert [round(when) for when in calls.times] == [50, 51, 52]
 
 
-@both
+@pytest.mark.anyio
 async def test_a_hold_that_no_service_can_mean_is_bounded(anyio_backend):
     calls = Calls(1)
     calls.limiter.hold(T0 * 1000)  # milliseconds, taken for seconds
@@ -347,7 +342,7 @@ async def test_a_hold_that_no_service_can_mean_is_bounded(anyio_backend):
     assert calls.times == [LONGEST_HOLD]
 
 
-@both
+@pytest.mark.anyio
 async def test_a_hold_in_the_past_is_none(anyio_backend):
     calls = Calls(1)
     calls.limiter.hold(T0 - 1)
@@ -358,7 +353,7 @@ async def test_a_hold_in_the_past_is_none(anyio_backend):
 # --- What is shared -------------------------------------------------------------------------------
 
 
-@both
+@pytest.mark.anyio
 async def test_rates_of_the_same_name_are_one(anyio_backend):
     clock = FakeClock(T0)
     one, other = (Calls(5, Rate("1/second", name="service"), clock=clock) for _ in range(2))
@@ -369,7 +364,7 @@ async def test_rates_of_the_same_name_are_one(anyio_backend):
     assert max(len(one.began), len(other.began)) == 4
 
 
-@both
+@pytest.mark.anyio
 async def test_neither_of_two_limiters_starves_on_a_rate_that_they_share(anyio_backend):
     clock = FakeClock(T0)
     one, other = (Calls(5, Rate("1/second", name="fair"), clock=clock) for _ in range(2))
@@ -379,7 +374,7 @@ async def test_neither_of_two_limiters_starves_on_a_rate_that_they_share(anyio_b
     assert abs(max(one.times) - max(other.times)) < 10
 
 
-@both
+@pytest.mark.anyio
 async def test_a_hold_on_a_name_is_for_all_that_share_it(anyio_backend):
     """An item of a map is told to wait: tasks and runs with the same rate wait too, and the map's other items."""
     clock, rate = FakeClock(T0), Rate("10/second", name="held")
@@ -394,7 +389,7 @@ async def test_a_hold_on_a_name_is_for_all_that_share_it(anyio_backend):
     assert a_job.times == [30]
 
 
-@both
+@pytest.mark.anyio
 async def test_what_a_batch_acquires_for_its_items_is_held_by_each_of_them(anyio_backend):
     clock = FakeClock(T0)
     a_map = Limiter(clock, 1)
@@ -408,7 +403,7 @@ async def test_what_a_batch_acquires_for_its_items_is_held_by_each_of_them(anyio
     assert clock.time() == T0 + 30
 
 
-@both
+@pytest.mark.anyio
 async def test_without_a_name_the_same_object_is_shared_and_another_is_not(anyio_backend):
     clock, rate = FakeClock(T0), Rate("1/minute")
     assert limiter_of(rate, clock) is limiter_of(rate, clock)
@@ -447,7 +442,7 @@ def test_the_calls_of_one_line_share_the_rate_that_it_says():
     assert rate_of_line(rate, _place()) is rate
 
 
-@both
+@pytest.mark.anyio
 async def test_the_same_name_with_another_speed_is_an_error_while_it_is_in_use(anyio_backend):
     clock = FakeClock(T0)
     slow = limiter_of(Rate("1/second", name=f"speed {anyio_backend}"), clock)
@@ -466,7 +461,7 @@ def test_the_same_speed_in_other_words_is_the_same():
     )
 
 
-@both
+@pytest.mark.anyio
 async def test_a_cell_run_again_with_another_speed_takes_over_and_who_has_the_old_one_is_told(anyio_backend):
     clock = FakeClock(T0)
     old, new = Rate("1/hour", name="edited"), Rate("1/second", name="edited")
@@ -479,7 +474,7 @@ async def test_a_cell_run_again_with_another_speed_takes_over_and_who_has_the_ol
         limiter_of(old, clock)
 
 
-@both
+@pytest.mark.anyio
 async def test_a_concurrency_limit_is_one_by_its_id(anyio_backend):
     clock = FakeClock(T0)
     one, other = (Calls(ConcurrencyLimit("shared", 2), clock=clock) for _ in range(2))
@@ -499,7 +494,7 @@ async def test_a_concurrency_limit_is_one_by_its_id(anyio_backend):
         wider.release()
 
 
-@both
+@pytest.mark.anyio
 async def test_a_slot_that_is_free_is_not_kept_for_one_who_waits_for_its_rate(anyio_backend):
     """A job paced to one start an hour does not keep the runs of another one out."""
     clock, limit = FakeClock(T0), ConcurrencyLimit("mixed", 1)

@@ -444,8 +444,7 @@ async def test_a_run_whose_kernel_died_while_it_was_queued_is_interrupted(world,
     await asyncio.gather(first, second)
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_under_trio_a_run_waits_for_its_rate(tmp_path, anyio_backend):
+async def test_a_run_that_is_awaited_waits_for_its_rate(tmp_path):
     world = World(tmp_path)
     world.clock = FakeClock()
 
