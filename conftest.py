@@ -34,6 +34,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("kernel")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """More workers than cores: tests wait for kernels, browsers and processes about a third of the time."""
+    return (os.cpu_count() or 1) * 3 // 2 or 1
+
+
 class Page(pytest.File):
     """A Markdown page."""
 
