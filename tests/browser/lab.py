@@ -280,7 +280,7 @@ class Lab:
             "warning: Plugin ",  # one of its extensions "is taking too long to activate"
         )
         bad = [said for said in self.console if said.startswith(("error:", "warning:", "uncaught:"))]
-        return [said for said in bad if not said.startswith(its_own)]
+        return [said for said in bad if not said.startswith(its_own) and not _is_of_the_lab(said)]
 
     def evidence(self) -> str:
         """Where there is to see how it stands, for whoever wonders why a test has failed."""
@@ -291,6 +291,12 @@ class Lab:
         except Error as error:
             picture = f"no picture: {error}"
         return "\n".join([picture, str(console), str(self._path), str(self.server.home / "server.log")])
+
+
+def _is_of_the_lab(said: str) -> bool:
+    """Whether an uncaught error passed through JupyterLab's own files only."""
+    calls = [line for line in said.splitlines() if line.strip().startswith("at ")]
+    return bool(calls) and all("/static/lab/" in line for line in calls)
 
 
 def expect_equal(read: Callable[[], Any], wanted: Any) -> None:

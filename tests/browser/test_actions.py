@@ -150,6 +150,7 @@ def test_rerun_from_here_in_the_middle_of_a_run(lab, code):
     button(run, "Rerun from here").click()
     expect(run.get_by_text("Runs 2 tasks again: write, post")).to_be_visible()
     button(run, "Run 2 tasks again").click()
+    heard(run)  # before the run can complete
     lab.signal("post")
     expect(lab.static(1)).to_contain_text("COMPLETED")
     assert steps(lab) == ["address", "write", "post", "write", "post"]
