@@ -276,5 +276,5 @@ async def forget_changed(state: PassState, path: str, record: TaskRecord, *, wit
 
 
 def _is_line_of(record: TaskRecord, path: str) -> bool:
-    """Whether it is a log line of that task's own body."""
+    """Whether the record is a log line of that task's own body."""
     return record.kind == "log" and parent_path(record.path) == path

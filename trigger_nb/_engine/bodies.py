@@ -169,7 +169,7 @@ class Bodies:
     def _arguments(
         self, call: Call[Any], signature: Signature, running: RunningBody
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Those of the call, with `task` and `io` where the body takes them."""
+        """The arguments of the call, with `task` and `io` where the body takes them."""
         if call.args and call.service is None and _OFFERED.isdisjoint(signature.names):
             return call.args, {}  # thousands of calls are like this, and need neither
         task = self._task(call, running)

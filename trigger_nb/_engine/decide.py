@@ -85,7 +85,7 @@ class Facts(Protocol):
     """Facts about a pass that some decisions need. Each is asked for only then: some read all records of the run."""
 
     def on_change(self, call: Call[object], record: TaskRecord) -> OnChange:
-        """What to do about changes of a completed task since its result was stored; "keep" if there are none."""
+        """The action on changes of a completed task since its result was stored; "keep" if there are none."""
         ...
 
     def is_final(self, record: TaskRecord) -> bool:

@@ -73,7 +73,7 @@ class Decider:
         call.decision = None
         return decision
 
-    def decided_anew(self, call: Call[Any]) -> Decision:
+    def decide_again(self, call: Call[Any]) -> Decision:
         """The decision after a body that was adopted ended with neither result nor error."""
         return self._decided(call)
 
@@ -128,7 +128,7 @@ class Decider:
     # Facts that `decide` asks for -------------------------------------------------------------------
 
     def on_change(self, call: Call[Any], record: TaskRecord) -> OnChange:
-        """What to do about changes since the result was stored; "keep" if there are none (R6)."""
+        """The action on changes since the result was stored; "keep" if there are none (R6)."""
         if not self._changes.difference(call, record):
             return "keep"
         return call.options.get("on_change", self._state.settings.on_change)

@@ -1,4 +1,4 @@
-"""What the header of a run and its rows say of a pass beside its records: hints, and why tasks ran."""
+"""Hints in the header of a run, and the reasons why tasks ran or did not."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ class Pass:
                         return await self._attempts.run(call, adopted, failure)
                     if value is not MISS:
                         return value
-                    decision = self._decider.decided_anew(call)
+                    decision = self._decider.decide_again(call)
                 case Replay(record):
                     value = self._stored.value(call, record)
                     if value is not MISS:
