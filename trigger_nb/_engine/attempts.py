@@ -233,7 +233,11 @@ class Attempts:
         state = self._state
         data = self._records.error_data(call, record, error)
         ended = record.copy(
-            status=TaskStatus.ERRORED, error=data, ended=next(state.ledger.ordinals), ended_at=state.now()
+            status=TaskStatus.ERRORED,
+            error=data,
+            ended=next(state.ledger.ordinals),
+            ended_at=state.now(),
+            beside=state.turns.beside(call),
         )
         if (left_behind := running_bodies.get(state.body_key(call.path))) is not None:
             left_behind.timed_out_error = data

@@ -79,6 +79,7 @@ class Walk:
 
 Decision: TypeAlias = Replay | Raise | Run | Wait | Adopt | ExpectCancel | Walk
 NEW = Run(Reason.NEW)
+SLACK = 0.05  # seconds that a call waits longer for its cancellation than it did before
 
 
 class Facts(Protocol):
@@ -113,7 +114,7 @@ def decide(call: Call[object], record: TaskRecord | None, facts: Facts) -> Decis
         decision = _of_task(call, record, facts)
     if record is None or record.canceled is None or facts.was_lost_with_the_run(record):
         return decision
-    return ExpectCancel(record.canceled * 1.2 + 0.05, decision)
+    return ExpectCancel(record.canceled * 1.2 + SLACK, decision)
 
 
 def _of_task(call: Call[object], record: TaskRecord, facts: Facts) -> Replay | Raise | Run | Wait:

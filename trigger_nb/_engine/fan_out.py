@@ -54,5 +54,7 @@ async def walk_items(
         scope.closed = True
     if begun or earlier is None or walk.tally != earlier.tally:
         ended = record.copy(status=TaskStatus.COMPLETED, tally=walk.tally)
-        await ledger.save(ended.copy(ended=next(ledger.ordinals), ended_at=state.now()))
+        await ledger.save(
+            ended.copy(ended=next(ledger.ordinals), ended_at=state.now(), beside=state.turns.beside(call))
+        )
     return value

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -105,6 +104,7 @@ class Pass:
         self._records = NewRecords(state)
         self._decider = Decider(state, self._stored)
         self.waits = Waits(state, self._records)
+        self.turns = state.turns
         verdicts = Verdicts(state, make_io, self.log)
         results = Results(state, self._stored, self._records)
         self._off_loop = OffLoop(state, results, self._records, verdicts, self.waits)
@@ -118,12 +118,9 @@ class Pass:
     async def perform(self, call: Call[T]) -> T:
         """The value of a call that `replay` had none for."""
         scope, calls = call.scope, self.stopping.calls
-        if scope.subtasks is None:
-            scope.subtasks = set()
-        scope.subtasks.add(call)
+        scope.enter(call)
         calls.add(call)
         call.host = asyncio.current_task()
-        began = time.monotonic()
         try:
             try:
                 return await self._carry_out(call, self._decider.decision(call))
@@ -131,12 +128,10 @@ class Pass:
                 self.header.hint(str(unread.error))
                 return await self.stopping.fail(unread.error)
         except (asyncio.CancelledError, RunInterrupted) as error:
-            self._note_cancellation(call, error, round(time.monotonic() - began, 3))
+            self._note_cancellation(call, error)
             raise
         finally:
-            scope.subtasks.discard(call)
-            if not scope.subtasks and scope.emptied is not None:
-                scope.emptied.set()
+            scope.leave(call)
             calls.discard(call)
             if scope is self.root and not scope.subtasks:
                 self.header.end_of_call()
@@ -149,10 +144,14 @@ class Pass:
             match decision:
                 case Run():
                     return await self._attempts.run(call, decision)
-                case Raise():
-                    raise self._stored.error(call, decision.record)
-                case Walk():
-                    return await walk_items(self._state, self._records, self._attempts, call, decision)
+                case Raise(record):
+                    await self.turns.take_by(call, record)
+                    raise self._stored.error(call, record)
+                case Walk(earlier, is_done):
+                    value = await walk_items(self._state, self._records, self._attempts, call, decision)
+                    if is_done and earlier is not None:
+                        await self.turns.take_by(call, earlier)
+                    return value
                 case Wait(then=None):
                     return await self.waits.wait(call, decision)
                 case Wait(then=then):
@@ -162,7 +161,7 @@ class Pass:
                     assert then is not None
                     decision = then
                 case ExpectCancel():
-                    await asyncio.sleep(decision.seconds)
+                    await self.waits.expect_cancel(call, decision.seconds)
                     decision = decision.then
                 case Adopt(running):
                     try:
@@ -177,11 +176,13 @@ class Pass:
                     value = self._stored.value(call, record)
                     if value is not MISS:
                         self.header.saw(call.path, Reason.REPLAYED)
+                        await self.turns.take_by(call, record)
                         return value
                     decision = Run(Reason.LOST_VALUE, open_again(record))
 
-    def _note_cancellation(self, call: Call[Any], error: BaseException, seconds: float) -> None:
+    def _note_cancellation(self, call: Call[Any], error: BaseException) -> None:
         """Record why a call was cut short: the pass is ending, a time limit around it, or the user's code (A8)."""
+        seconds = call.scope.age()
         record, ledger = call.record, self.ledger
         running = running_bodies.get(self._state.body_key(call.path))
         if self.stopping.is_cut_short:

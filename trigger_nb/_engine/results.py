@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import warnings
 from collections.abc import Callable, Generator
 from functools import partial
@@ -68,6 +67,8 @@ class Results:
             except ValueNotLoadedError as error:
                 # Its caller gets the error now and on every replay.
                 done.error = self._records.error_data(call, done, error)
+        if call.beside:
+            done.beside = self._state.turns.beside(call)
         return done, text
 
     def _encoded(self, call: Call[Any], record: TaskRecord, value: Any) -> Encoded:
@@ -110,7 +111,8 @@ class Results:
             except asyncio.CancelledError:
                 # The caller is cancelled between the end of the body and its commit. It gets no value now, so a
                 # replay must expect the same (A8).
-                canceled = record.copy(canceled=round(time.monotonic() - running.began, 3))
+                around = running.scope.parent or running.scope
+                canceled = record.copy(canceled=around.age())
                 running.record = ledger.commit_result_now(result, None if stopping.is_ending else canceled)
                 raise
         running.record = yield from ledger.commit_result(result).__await__()

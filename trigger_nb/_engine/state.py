@@ -13,6 +13,7 @@ from .idle import Still
 from .ledger import Ledger
 from .memory import Memory
 from .stopping import Stopping
+from .turns import Turns
 
 if TYPE_CHECKING:
     from .._clock import Clock
@@ -70,6 +71,7 @@ class PassState:
         self.changes = Changes(self.ledger)
         self.header = Header(feed, self.changes, self.root)
         self.still = Still()
+        self.turns = Turns(home)
         self.running: set[RunningBody] = set()  # bodies running now, each in the process-wide table too
 
     def _read_records(self) -> list[TaskRecord]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
 
-from .._keys import is_within
+from .._keys import display_path, is_within
 from .._records.feed import SavedRun
 from .._records.status import RunStatus, TaskStatus
 from .ledger import run_row
@@ -23,7 +24,18 @@ if TYPE_CHECKING:
     from .new_record import NewRecords
     from .state import PassState
 
+PATIENCE_WITHOUT_HINT = (
+    10.0  # seconds that a call waits for its expected cancellation before the header says so
+)
 IDLE_SLOT_SECONDS = 10.0  # how long a run that only waits keeps its slot among the runs of its job
+
+
+def _expected(path: str, seconds: float) -> str:
+    name = display_path(path)
+    return (
+        f"your code cancelled the task {name!r} in an earlier pass, so it does not start before {seconds:.0f} s are over. If "
+        f"the time limit around it is gone, start it now: run.skip_wait({name!r})"
+    )
 
 
 class Waits:
@@ -60,7 +72,12 @@ class Waits:
                 await ledger.save(record)
         await self.pause(call.path, record.next_at or 0.0, "wait")
         await ledger.save(
-            record.copy(status=TaskStatus.COMPLETED, ended=next(ledger.ordinals), ended_at=self._state.now())
+            record.copy(
+                status=TaskStatus.COMPLETED,
+                ended=next(ledger.ordinals),
+                ended_at=self._state.now(),
+                beside=self._state.turns.beside(call),
+            )
         )
 
     async def pause(self, path: str, until: float, why: Why) -> None:
@@ -110,6 +127,22 @@ class Waits:
         finally:
             for limit in limits:
                 limit.release()
+
+    async def expect_cancel(self, call: Call[Any], seconds: float) -> None:
+        """A8: give the user's code time to cancel the call as it did before. `skip` ends this, too.
+
+        The stored time counts from the start of the code around the call, because a time limit around several tasks is
+        later at a replay: the tasks before this one took no time. So code that sets no limit any more waits for nothing.
+        """
+        with anyio.CancelScope() as pause:
+            self._still.enter(call.path, "parked", pause)
+            try:
+                await asyncio.sleep(min(seconds, PATIENCE_WITHOUT_HINT))
+                if seconds > PATIENCE_WITHOUT_HINT:
+                    self._state.header.hint(_expected(call.path, seconds))
+                    await asyncio.sleep(seconds - PATIENCE_WITHOUT_HINT)
+            finally:
+                self._still.leave(call.path)
 
     def skip(self, path: str) -> None:
         """End a wait or a countdown now, also one that this pass has not come to yet."""

@@ -208,6 +208,11 @@ def wait_for(call: Call[Any], owner: Pass) -> Any:
     call.awaited = True
     try:
         value = owner.replay(call)
-        return value if value is not MISS else owner.home.run(lambda: owner.perform(call))
+        if value is MISS:
+            value = owner.home.run(lambda: owner.perform(call))
+        elif call.turn:
+            owner.home.run(lambda: owner.turns.take(call, in_thread=True))
     except asyncio.CancelledError:
         raise RunInterrupted from None
+    else:
+        return value

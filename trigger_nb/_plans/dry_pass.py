@@ -95,6 +95,7 @@ class DryPass:
         self.header = self._state.header
         self.changes = self._state.changes
         self.stopping = self._state.stopping
+        self.turns = self._state.turns
         self._results = StoredResults(self._state)
         self._records = NewRecords(self._state)
         self._decider = Decider(self._state, self._results)
@@ -141,10 +142,14 @@ class DryPass:
             match decision:
                 case Run():
                     return await self._would_run(call, decision, due)
-                case Raise():
-                    raise self._results.error(call, decision.record)
-                case Walk():
-                    return await self._walk(call, decision)
+                case Raise(record):
+                    await self.turns.take_by(call, record)
+                    raise self._results.error(call, record)
+                case Walk(earlier, is_done):
+                    value = await self._walk(call, decision)
+                    if is_done and earlier is not None:
+                        await self.turns.take_by(call, earlier)
+                    return value
                 case Wait(then=None):
                     return await self._wait(call, decision)
                 case Wait(then=then):
@@ -160,6 +165,7 @@ class DryPass:
                     value = self._results.value(call, record)
                     if value is not MISS:
                         self.header.saw(call.path, Reason.REPLAYED)
+                        await self.turns.take_by(call, record)
                         return value
                     decision = Run(Reason.LOST_VALUE, open_again(record))
 

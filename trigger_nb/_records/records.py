@@ -138,7 +138,10 @@ class TaskRecord(_Record):
     next_at: float | None = None  # when a wait ends or the next attempt begins
     forced: bool = False  # forgotten on request: the next pass runs the task, whatever its status
     interrupted: bool = False  # PENDING because the pass was stopped while the body ran
-    # Seconds that the call had waited when the user's code cancelled it (A8). On a COMPLETED record: the
+    # Of a task that had company: other calls of its scope were in flight at the same time. One more than the turns of
+    # the event loop since the result before this one, so that a replay gives out both in the same way (R12).
+    beside: int = 0
+    # Seconds that the code around the call had run for when it cancelled the call (A8). On a COMPLETED record: the
     # call had been cancelled when the result arrived from the body's thread.
     canceled: float | None = None
 
@@ -282,6 +285,23 @@ def plain_value(text: str, head: str, default: Any) -> Any:
         return default
     value, end = _scan(text, len(head))
     return value if text[end : end + 2] == ',"' else default  # without a next field, the row is damaged
+
+
+_BESIDE = ',"beside":'
+_ENDED = '"ended":'
+_TAIL = len(_BESIDE) + 3  # of the text: the field with two digits, and the brace
+
+
+def turn_in_text(text: str) -> tuple[int, int] | None:
+    """`ended` and `beside` in the text of a task with a plain value; None for a task that had no company.
+
+    `beside` is the last field of such a text.
+    """
+    last = text.rfind(_BESIDE, -_TAIL)
+    if last < 0:
+        return None
+    begin = text.rfind(_ENDED, 0, last) + len(_ENDED)
+    return int(text[begin : text.find(",", begin)]), int(text[last + len(_BESIDE) : -1])
 
 
 _STATUS = '{"status":"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
@@ -76,6 +77,7 @@ class Call(Generic[T]):
         "args",
         "awaited",
         "batch",
+        "beside",
         "body",
         "deadline",
         "decision",
@@ -92,6 +94,7 @@ class Call(Generic[T]):
         "segment",
         "service",
         "steps",
+        "turn",
     )
 
     def __init__(
@@ -120,6 +123,9 @@ class Call(Generic[T]):
         self.limiter: Limiter | None = None  # of the enclosing map, for an item
         self.batch: Batch | None = None  # the items that share one call of the body with this one
         self.is_running = False  # the body is running
+        self.beside = False  # Another call of the scope was in flight at the same time.
+        # `ended` and `beside` of the record of a task that had company: its result is replayed in its turn (R12).
+        self.turn: tuple[int, int] | None = None
         self.host: Any = None  # the asyncio task that performs the call
         self.path = ""  # set when the call is first awaited
         self.decision: Any = None  # of `_engine.decide`, until it is carried out
@@ -130,9 +136,11 @@ class Call(Generic[T]):
         self.awaited = True
         owner = self.scope.owner
         value = owner.replay(self)
-        if value is not MISS:
-            return value
-        return (yield from owner.perform(self).__await__())
+        if value is MISS:
+            return (yield from owner.perform(self).__await__())
+        if self.turn:
+            yield from owner.turns.take(self).__await__()
+        return value
 
     # With these methods a call is a coroutine to asyncio, so `create_task` and task groups accept it.
 
@@ -142,8 +150,13 @@ class Call(Generic[T]):
             owner = self.scope.owner
             stored = owner.replay(self)
             # Not through `__await__`: a large `gather` keeps all its calls alive, and each object costs.
-            self.steps = owner.perform(self) if stored is MISS else _given(stored)
+            self.steps = owner.perform(self) if stored is MISS else self._given(stored)
         return self.steps.send(value)
+
+    async def _given(self, value: T) -> T:
+        if self.turn:
+            await self.scope.owner.turns.take(self)
+        return value
 
     def throw(self, *error: Any) -> Any:
         self.awaited = True  # the call was not forgotten
@@ -173,10 +186,6 @@ class Call(Generic[T]):
             )
 
 
-async def _given(value: T) -> T:
-    return value
-
-
 class AlreadyDone:
     """An awaitable that does nothing, so that `await io.logger.info(...)` also works."""
 
@@ -195,6 +204,7 @@ class Scope:
 
     __slots__ = (
         "adopted",
+        "began",
         "closed",
         "deferred",
         "depth",
@@ -217,6 +227,8 @@ class Scope:
         self.path = path
         self.prefix = path + "/" if path else ""
         self.parent = parent
+        # When the code of this scope began, by the monotonic clock. A time limit around several calls began later.
+        self.began = time.monotonic()
         self.depth: int = parent.depth + 1 if parent is not None else 0
         # Cache keys used so far, with the place of the call: each once (I4).
         self.seen: dict[str, Place] = {}
@@ -232,6 +244,28 @@ class Scope:
         self.limit: TimeLimit | None = None  # The time limit of this attempt, if it has one.
         self.logged: dict[str, int] | None = None  # How often each log line was logged.
         self.prints: Prints | None = None  # The text that the body printed, made when it first prints.
+
+    def enter(self, call: Call[Any]) -> None:
+        """Note that a call has begun. The two are *beside* each other if another one is in flight."""
+        if self.subtasks is None:
+            self.subtasks = set()
+        elif self.subtasks:
+            call.beside = True
+            if len(self.subtasks) == 1:  # of several, all are marked already
+                for other in self.subtasks:
+                    other.beside = True
+        self.subtasks.add(call)
+
+    def leave(self, call: Call[Any]) -> None:
+        """Note that a call has ended."""
+        assert self.subtasks is not None
+        self.subtasks.discard(call)
+        if not self.subtasks and self.emptied is not None:
+            self.emptied.set()
+
+    def age(self) -> float:
+        """Seconds since the code of this scope began, to the millisecond."""
+        return round(time.monotonic() - self.began, 3)
 
     def fail(self) -> None:
         """Note that the body raised or was cancelled."""
@@ -325,6 +359,14 @@ class StoppingApi(Protocol):
         ...
 
 
+class TurnsApi(Protocol):
+    """The order in which tasks that ran beside each other are replayed."""
+
+    async def take(self, call: Call[Any]) -> None:
+        """Wait for the turn of a call whose result is stored."""
+        ...
+
+
 class HeaderApi(Protocol):
     """What may be asked of the header of a run."""
 
@@ -356,6 +398,11 @@ class PassApi(Protocol):
     @property
     def stopping(self) -> StoppingApi:
         """The end of the pass."""
+        ...
+
+    @property
+    def turns(self) -> TurnsApi:
+        """The order of replays (R12)."""
         ...
 
     @property
