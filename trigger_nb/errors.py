@@ -117,7 +117,8 @@ class DuplicateKeyError(UsageError):
             f"  again at {second}\n"
             "Keys name the stored results, so each needs its own. In a loop, make the item part of "
             'the key: io.run_task(("fetch", item.id), fetch, item). In a shared helper, take the key '
-            "as a parameter, or wrap the calls in a parent task."
+            "as a parameter, or wrap the calls in a parent task. To try a task again when it fails, give it retry=3 "
+            "instead of a loop of your own."
         )
 
 

@@ -308,7 +308,10 @@ class Job(Generic[T]):
             record.depth = self._depth_below(parent)
         elif is_named:
             # The payload may differ from the stored one: a later retry must use this one.
-            record = record.copy(**self._kept(value, run_id))
+            kept = self._kept(value, run_id)
+            if kept["payload"] != record.payload:
+                kept["stable_since"] = record.passes + 1
+            record = record.copy(**kept)
         return self._begin(record, value, on_change, display=display, awaited=awaited)
 
     def _stored(self, run_id: str) -> RunRecord | None:
@@ -351,7 +354,7 @@ class Job(Generic[T]):
     def _current(self, record: RunRecord) -> RunRecord:
         """The record of a run, with the name, version and code that the job has now."""
         fresh = record.copy(name=self.name, version=self.version, redact=list(self.options.redact))
-        fresh.code = Fingerprints().of(self.fn)
+        fresh.set_code(Fingerprints().of(self.fn))
         return fresh
 
     def _new_record(

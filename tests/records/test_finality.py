@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 from hypothesis import example, given, strategies as st
@@ -23,7 +24,7 @@ def error(path, started, ended):
 
 
 def is_final(path, *records, ended_by=(), run_completed=False):
-    finality = Finality(lambda: records, ended_by, run_completed=run_completed)
+    finality = Finality(lambda: records, ended_by, handled=math.inf if run_completed else 0)
     (record,) = (record for record in records if record.path == path)
     return finality.is_final(record)
 
@@ -46,6 +47,13 @@ def test_a_task_at_the_same_time_says_nothing():
 def test_its_scope_completed():
     assert is_final("p/a", task("p", 1, 4), error("p/a", 2, 3))
     assert is_final("a", error("a", 1, 2), run_completed=True)
+
+
+def test_its_scope_has_completed_before_it_was_opened_again():
+    """The pass in which the scope runs again may end before it comes to the error."""
+    opened = TaskRecord(path="p", status=TaskStatus.PENDING, started=1, settled=4)
+    assert is_final("p/a", opened, error("p/a", 2, 3))
+    assert not is_final("p/a", opened, error("p/a", 5, 6))
 
 
 def test_it_ended_the_run():
@@ -73,7 +81,7 @@ def test_the_tasks_around_it_are_no_later_ones():
 
 def test_what_happens_in_this_pass_counts():
     first = error("p/a", 1, 2)
-    finality = Finality(lambda: [first], (), run_completed=False)
+    finality = Finality(lambda: [first], (), handled=0)
     assert not finality.is_final(first)
     finality.note(task("p/b", 3, 4))
     assert finality.is_final(first)
@@ -91,13 +99,13 @@ def test_what_is_kept_as_it_comes_is_what_all_records_say(notes):
     """R5: tasks begin and begin again in any order; in between errors are judged, and nothing is worked out anew."""
     errors = [error(path, 1, ended) for path in _PATHS for ended in (3, 8, 15)]
     records = {"z": task("z", 2)}
-    kept = Finality(lambda: list(records.values()), (), run_completed=False)
+    kept = Finality(lambda: list(records.values()), (), handled=0)
     kept.is_final(errors[0])
     for path, started, judged in notes:
         records[path] = task(path, started, status=TaskStatus.RUNNING)
         kept.note(records[path])
         if judged:
-            anew = Finality(lambda: list(records.values()), (), run_completed=False)
+            anew = Finality(lambda: list(records.values()), (), handled=0)
             assert [kept.is_final(each) for each in errors] == [anew.is_final(each) for each in errors]
 
 
@@ -106,7 +114,7 @@ def test_thousands_of_errors_are_judged_without_looking_at_all_tasks(monkeypatch
     looked: list[str] = []
     monkeypatch.setattr(forget_module, "ancestors", lambda path: looked.append(path) or [])
     errors = [error(f"{n}", n, 3000) for n in range(1, 1001)]
-    finality = Finality(lambda: errors, (), run_completed=False)
+    finality = Finality(lambda: errors, (), handled=0)
     for each in errors:
         assert not finality.is_final(each)
         finality.note(each)

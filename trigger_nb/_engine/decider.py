@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from .._callsite import show_place
 from .._keys import ancestors, display_key, display_path
 from .._records.forget import open_again
-from .._records.records import TaskRecord, plain_value, turn_in_text
+from .._records.records import TaskRecord, first_ordinal, plain_value, turn_in_text
 from .._records.status import Reason, RunStatus, TaskStatus
 from .._tasks.call import MISS
 from .._tasks.running import running_bodies
@@ -35,6 +35,8 @@ class Decider:
         self._ledger = state.ledger
         self._changes = state.changes
         self._header = state.header
+        self._has_hinted = False  # at code that is not deterministic
+        self._met_again: set[str] = set()  # paths of tasks that were called again after they had ended
         self._latest_within: dict[str, int] | None = None  # see `made_progress`
 
     def replay(self, call: Call[T]) -> T:
@@ -104,12 +106,21 @@ class Decider:
         segment = call.segment
         path = scope.prefix + segment
         if segment in scope.seen:
-            raise self._state.stopping.misused(_met_twice(call, path, scope.seen[segment]))
+            self._refuse_again(call, path)
         call.path = path
         scope.seen[segment] = call.place
         if scope.parent is None:
             self._header.meet(call)
         return path
+
+    def _refuse_again(self, call: Call[Any], path: str) -> NoReturn:
+        """I4: the key was used before. A loop of the user's around the call would meet this error for ever."""
+        stopping, scope = self._state.stopping, call.scope
+        if not any(other.path == path for other in scope.subtasks or ()):
+            if path in self._met_again:
+                stopping.end_for_misuse()
+            self._met_again.add(path)
+        raise stopping.misused(_met_twice(call, path, scope.seen[call.segment]))
 
     def _refuse(self, call: Call[Any]) -> NoReturn:
         stopping = self._state.stopping
@@ -134,9 +145,29 @@ class Decider:
 
     def on_change(self, call: Call[Any], record: TaskRecord) -> OnChange:
         """The action on changes since the result was stored; "keep" if there are none (R6)."""
-        if not self._changes.difference(call, record):
+        difference = self._changes.difference(call, record)
+        if not difference:
             return "keep"
+        if difference == "params":
+            self._look_for_chance(call, record)
         return call.options.get("on_change", self._state.settings.on_change)
+
+    def _look_for_chance(self, call: Call[Any], record: TaskRecord) -> None:
+        """Hint at a run function that is not deterministic: a task has other params than in an earlier pass with the same
+        code and payload, and no task before it has run since. One such task is enough."""
+        since = self._state.run.stable_since
+        if self._has_hinted or not since or record.started < first_ordinal(since):
+            return
+        before = map(self._ledger.glance, self._header.reasons)
+        if any(each is None or each.ended > record.started for each in before):
+            return
+        self._has_hinted = True
+        self._header.hint(
+            f"The code is not deterministic: task {display_path(call.path)!r}, called at {show_place(call.place)}, has other "
+            "params than in an earlier pass, with the same code and the same payload. Its stored result is used. Move what "
+            "differs each time (the time, a random number, the order of a set, a global) into a task of its own, and pass on "
+            "its result."
+        )
 
     def is_final(self, record: TaskRecord) -> bool:
         """Whether an error is replayed (R5)."""

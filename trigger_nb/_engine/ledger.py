@@ -15,7 +15,15 @@ from .. import _values
 from .._concurrency.threads import call_in_thread, threads
 from .._keys import display_path
 from .._records.feed import Feed, Saved
-from .._records.records import RunRecord, TaskRecord, abridged, is_long, readable_task, status_in_text
+from .._records.records import (
+    RunRecord,
+    TaskRecord,
+    abridged,
+    first_ordinal,
+    is_long,
+    readable_task,
+    status_in_text,
+)
 from .._records.status import RunStatus, TaskStatus
 from .._store.crashpoints import point
 from .._store.protocol import Row
@@ -135,7 +143,7 @@ class Ledger:
         # Read here, written through `memory`, which has the texts of the pass that is under way: a body
         # of an earlier pass must be seen in that one.
         self.texts = memory.records
-        self.first_ordinal = (run.passes << 32) + 1  # greater in every later pass
+        self.first_ordinal = first_ordinal(run.passes)
         self.ordinals = itertools.count(self.first_ordinal)
         self._store = store
         self._run_id = run.id

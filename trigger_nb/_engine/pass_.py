@@ -73,7 +73,7 @@ class Pass:
         settings: Settings,
         memory: Memory,
         make_io: MakeIo,
-        run_was_completed: bool = False,
+        handled: int = 0,
         is_lost: Callable[[], bool] = lambda: False,
     ) -> None:
         self.run = run
@@ -93,7 +93,7 @@ class Pass:
             home=home,
             settings=settings,
             memory=memory,
-            run_was_completed=run_was_completed,
+            handled=handled,
             is_lost=is_lost,
         )
         self.root = state.root

@@ -43,7 +43,7 @@ class PassState:
         home: Home,
         settings: Settings,
         memory: Memory,
-        run_was_completed: bool,
+        handled: int,
         is_lost: Callable[[], bool],
     ) -> None:
         self.run = run
@@ -55,9 +55,7 @@ class PassState:
         self.directory = str(store.directory)
         self.root = Scope(owner)
         self.stopping = Stopping(home, is_lost)
-        self.finality = Finality(
-            self._read_records, run.ended_by, run_completed=run_was_completed, kept=run.kept
-        )
+        self.finality = Finality(self._read_records, run.ended_by, handled=handled, kept=run.kept)
         self.ledger = Ledger(
             run=run,
             store=store,

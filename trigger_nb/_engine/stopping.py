@@ -22,6 +22,7 @@ class Stop(StrEnum):
     PAUSE = "pause"
     SUPERSEDED = "superseded"
     STORE = "store"
+    MISUSE = "misuse"  # the code goes on and on with a call that was refused
     ENDED = "ended"  # by itself: the run function has returned or raised
 
 
@@ -66,6 +67,18 @@ class Stopping:
             return
         self.why = why
         self.error = error
+        self._cut()
+
+    def end_for_misuse(self) -> None:
+        """End the pass for a misuse that the code swallows again and again. May be called from any thread.
+
+        From here on, calls are refused with a cancellation, which `except Exception` does not swallow.
+        """
+        if self.why is None:
+            self.why = Stop.MISUSE
+            self._home.soon(self._cut)
+
+    def _cut(self) -> None:
         if self.event is not None:
             self.event.set()
         if self.main is not None:

@@ -15,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._records.records import turn_in_text
 
@@ -72,7 +72,7 @@ class Turns:
 
     # A result is replayed ---------------------------------------------------------------------------
 
-    def is_next(self, call: Call[object], turn: tuple[int, int], texts: Mapping[str, str]) -> bool:
+    def is_next(self, call: Call[Any], turn: tuple[int, int], texts: Mapping[str, str]) -> bool:
         """Whether a call may have its result at once: it is the next one, and came together with the one before.
 
         So a large `gather` whose tasks ended in the order of the code is replayed without a future for each.

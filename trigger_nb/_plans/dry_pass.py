@@ -57,7 +57,7 @@ class DryPass:
         self,
         *,
         run: RunRecord,
-        was_completed: bool,
+        handled: int,
         store: Store,
         journal: GroupCommit,
         clock: Clock,
@@ -87,7 +87,7 @@ class DryPass:
             home=home,
             settings=settings,
             memory=memory,
-            run_was_completed=was_completed,
+            handled=handled,
             is_lost=lambda: False,
         )
         self.root = self._state.root

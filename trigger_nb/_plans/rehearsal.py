@@ -22,6 +22,7 @@ from .._concurrency.threads import Home
 from .._engine import ledger
 from .._engine.memory import Memory
 from .._engine.stopping import Stop
+from .._records.forget import handled_in
 from .._records.records import RunRecord, readable_task
 from .._records.status import RunStatus
 from .._redact import secrets
@@ -119,7 +120,7 @@ class _Stage:
         clock = VirtualClock(self._runtime.clock, loop)
         self._pass = DryPass(
             run=_as_begun(self._run, clock),
-            was_completed=self._run.status == RunStatus.COMPLETED,
+            handled=handled_in(self._run),
             store=self._runtime.store,
             journal=_Nowhere(self._runtime.store),
             clock=clock,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from heapq import heappop, heappush
 from typing import Literal, NamedTuple
 
 from .._keys import ancestors, is_within, parent_path
-from .records import FAN_OUT, TaskRecord
-from .status import TaskStatus
+from .records import FAN_OUT, RunRecord, TaskRecord, first_ordinal
+from .status import RunStatus, TaskStatus
 
 Records = Mapping[str, TaskRecord]
 # In these statuses, a task does not run again unless its record is reopened. A handled error is a result, too.
@@ -118,6 +119,15 @@ def _other_items(records: Records, path: str) -> list[str]:
     return apart
 
 
+def handled_in(run: RunRecord) -> int:
+    """The ordinal up to which the run function has handled the errors of its tasks: the run completed after it (R5).
+
+    That stays so when the run is started again and that pass ends early, in whatever way.
+    """
+    by_older_version = first_ordinal(run.passes + 1) - 1 if run.status == RunStatus.COMPLETED else 0
+    return run.handled or by_older_version
+
+
 class Finality:
     """Whether a recorded error is replayed or its task runs again (rule R5)."""
 
@@ -126,27 +136,27 @@ class Finality:
         load: Callable[[], Iterable[TaskRecord]],
         ended_by: Iterable[str],
         *,
-        run_completed: bool,
+        handled: int,
         kept: Iterable[str] = (),
     ) -> None:
         self._load = load
         self._ended_by = frozenset(ended_by)
         self._kept = frozenset(kept)
-        self._run_completed = run_completed
+        self._handled = handled  # ordinal up to which the run function handled errors, see `handled_in`
         self._facts: dict[str, _Facts] | None = None  # read when first needed, since most runs have no errors
         self._beginnings: _Beginnings | None = None  # computed when first needed
 
     def note(self, record: TaskRecord) -> None:
         """Take in the new record of a task."""
         if self._facts is not None and record.kind != "log":
-            self._facts[record.path] = _Facts(record.started, record.kind, record.status)
+            self._facts[record.path] = _facts_of(record)
             if self._beginnings is not None and not self._beginnings.note(record.path, record.started):
                 self._beginnings = None
 
     def is_final(self, error: TaskRecord) -> bool:
         """Whether the user's code handled the error, so that it is replayed.
 
-        An error was handled if its scope completed, or if a task began after it in its scope or an outer one.
+        An error was handled if its scope has completed since, or if a task began after it in its scope or an outer one.
         Not final are errors that ended the run, and errors of items of a map or parallel, except errors that
         are kept on request or were returned as results (`return_errors`).
         """
@@ -155,14 +165,18 @@ class Finality:
         if error.path in self._ended_by:
             return False
         if self._facts is None:
-            self._facts = {
-                r.path: _Facts(r.started, r.kind, r.status) for r in self._load() if r.kind != "log"
-            }
+            self._facts = {each.path: _facts_of(each) for each in self._load() if each.kind != "log"}
         scope = parent_path(error.path)
         around = self._facts.get(scope)
         if around is not None and around.kind in FAN_OUT:
             return around.status == TaskStatus.COMPLETED
-        if self._run_completed if not scope else around is not None and around.status == TaskStatus.COMPLETED:
+        if not scope:
+            handled = self._handled
+        elif around is None:
+            handled = 0
+        else:  # opened again, the task around it still has completed once
+            handled = math.inf if around.status == TaskStatus.COMPLETED else around.settled
+        if error.ended <= handled:
             return True
         return self._is_followed(error, self._facts)
 
@@ -180,6 +194,11 @@ class _Facts(NamedTuple):
     started: int
     kind: str
     status: str
+    settled: int
+
+
+def _facts_of(record: TaskRecord) -> _Facts:
+    return _Facts(record.started, record.kind, record.status, record.settled)
 
 
 class _Beginnings:

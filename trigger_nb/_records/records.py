@@ -395,6 +395,9 @@ class RunRecord(_Record):
     error: dict[str, Any] | None = None
     # Paths of the failed tasks that ended the last pass: their errors are not final, and they run again (R5).
     ended_by: list[str] = []  # noqa: RUF012
+    # Ordinal of the last completion: the run function had handled all errors before it. 0 if there was none, or if an older
+    # version wrote it. See `forget.handled_in`.
+    handled: int = 0
     # Paths of failed tasks whose errors are replayed until the run ends, even if nothing shows that they were
     # handled: `retry(which=[...])` selected others, or the original of this fork handled them.
     kept: list[str] = []  # noqa: RUF012
@@ -413,10 +416,21 @@ class RunRecord(_Record):
     forked: dict[str, str] = {}  # noqa: RUF012  # of a fork: {"run", "path", "key"}, see `fork.py`
     event: dict[str, Any] | None = None
     code: str = ""  # fingerprint of the run function in the last pass
+    stable_since: int = 0  # number of the first pass since which code and payload are the same; 0: not known
     counts: dict[str, int] = {}  # noqa: RUF012  # tasks by status, for the table of runs
     holder: dict[str, Any] | None = None  # the kernel that drives the run, see `lease.py`
     hints: list[str] = []  # noqa: RUF012  # the hints in the header after the last pass
     redact: list[str] = []  # noqa: RUF012
+
+    def set_code(self, code: str) -> None:
+        """Note the fingerprint of the run function for the next pass."""
+        if code != self.code:
+            self.code, self.stable_since = code, self.passes + 1
+
+
+def first_ordinal(number: int) -> int:
+    """The first ordinal of a pass, greater than those of all passes before. Passes are numbered from 1."""
+    return (number << 32) + 1
 
 
 def is_queued(run: RunRecord) -> bool:

@@ -27,7 +27,7 @@ def ending_of(pass_: Pass) -> Ending:
     run_id, stopping = pass_.run.id, pass_.stopping
     if stopping.is_lost():
         return Ending(RunStatus.INTERRUPTED, error=_lost(run_id))
-    if stopping.why not in (None, Stop.ENDED):
+    if stopping.why not in (None, Stop.ENDED, Stop.MISUSE):
         return _stopped(run_id, stopping.why, stopping.error)
     error = stopping.misuse or pass_.failure
     if error is None:

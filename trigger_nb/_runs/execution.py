@@ -23,6 +23,7 @@ from .._io.blocking import BlockingIo
 from .._io.io import Io
 from .._records.durations import Durations
 from .._records.feed import Expected, PassBegan, SavedRun
+from .._records.forget import handled_in
 from .._records.records import RunRecord
 from .._records.status import RunStatus
 from .._redact import secrets
@@ -92,7 +93,7 @@ class Execution:
         runtime, run = self.runtime, self.run
         runtime.take_lease(run)
         try:
-            was_completed = run.status == RunStatus.COMPLETED
+            run.handled = handled_in(run)
             run.passes, run.hints = run.passes + 1, []
             run.created_at = run.created_at or round(runtime.clock.time(), 3)
             self._slot = self._next_slot()
@@ -119,7 +120,7 @@ class Execution:
             settings=self._spec.settings,
             memory=memory,
             make_io=lambda scope, blocking: BlockingIo(Io(scope, host)) if blocking else Io(scope, host),
-            run_was_completed=was_completed,
+            handled=run.handled,
             is_lost=lambda: runtime.is_lost(run.id),
         )
         self.pass_.waits.slot = self._slot
@@ -198,7 +199,9 @@ class Execution:
     def _start_next_pass(self) -> None:
         assert self._next is not None
         self._add_time()
-        (self._spec, self.run.code), self._next = self._next, None
+        self._spec, code = self._next
+        self.run.set_code(code)
+        self._next = None
         self._revived = False
         changes, self._changes = self._changes, []
         for change in changes:
@@ -268,6 +271,7 @@ class Execution:
         is_news = bool(pass_.started) or run.last_ending != ending.status
         if ending.status == RunStatus.COMPLETED:
             self._keep_output(ending.output)
+            run.handled = next(pass_.ledger.ordinals)
         run.status, run.reason, run.last_ending = ending.status, ending.reason, ending.status
         run.error, run.ended_by = None, []
         if ending.status in (RunStatus.COMPLETED, RunStatus.FAILED):

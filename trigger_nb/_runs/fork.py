@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from .._keys import display_path, hashed
-from .._records.forget import Finality, forget
+from .._records.forget import Finality, forget, handled_in
 from .._records.records import RunRecord, TaskRecord, check_run_id
 from .._records.status import RunStatus, TaskStatus
 from .._store.protocol import Row
@@ -82,9 +82,7 @@ class _Source:
     def __init__(self, runtime: Runtime, run: RunRecord) -> None:
         self.run = run
         self.records = {record.path: record for record in runtime.task_records(run.id)}
-        self._finality = Finality(
-            self.records.values, run.ended_by, run_completed=run.status == RunStatus.COMPLETED, kept=run.kept
-        )
+        self._finality = Finality(self.records.values, run.ended_by, handled=handled_in(run), kept=run.kept)
 
     def copies(self, path: str) -> dict[str, TaskRecord]:
         """The task records for a copy in which the task runs again (R9).
