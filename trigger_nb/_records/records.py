@@ -408,7 +408,9 @@ class RunRecord(_Record):
     # The duration of a resumed run is that of its passes, without the time between them.
     began_at: float | None = None  # when the last pass began
     worked: float = 0.0  # seconds of the passes before the last one, or of all passes of a run that has ended
-    last_ending: str = ""  # the status in which the pass before this one ended
+    # How the last pass that ended has ended. Unlike `status`, it stays while a run is RUNNING or WAITING: ask this for
+    # "has it completed".
+    last_ending: str = ""
     is_test: bool = False
     parent: str = ""  # run id of the parent run
     parent_task: str = ""  # path of the task in the parent run

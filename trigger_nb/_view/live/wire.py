@@ -1,6 +1,6 @@
 """The data that is sent to the live widget: compact JSON, of which only changes are sent.
 
-`static/rows.js` and `static/store.js` are the front end's side and explain all fields.
+`frontend/rows.js` and `frontend/store.js` are the front end's side and explain all fields.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ ENDED = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED, Ru
 
 def run_state(record: RunRecord) -> State:
     """The state whose shape and colour show the run's status."""
-    return _STATES.get(record.status, State.PENDING)
+    return _STATES[RunStatus(record.status)]
 
 
 def status_text(record: RunRecord) -> str:
