@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from .._callsite import show_place
 from .._keys import ancestors, display_key, display_path
 from .._records.forget import open_again
-from .._records.records import TaskRecord, first_ordinal, plain_value, turn_in_text
+from .._records.records import TaskRecord, first_ordinal, had_company, plain_value
 from .._records.status import Reason, RunStatus, TaskStatus
 from .._tasks.call import MISS
 from .._tasks.running import running_bodies
@@ -49,9 +49,8 @@ class Decider:
             if path not in self._changes.parents:
                 value = plain_value(text, self._changes.head(call), MISS)
                 if value is not MISS:
-                    turn = turn_in_text(text)
-                    if turn is not None and not self._state.turns.is_next(call, turn, self._ledger.texts):
-                        call.turn = turn
+                    if had_company(text):
+                        call.turn = self._state.turns.turn_of(call)
                     if self._state.feed.watched:
                         self._header.saw(path, Reason.REPLAYED)
                     else:
@@ -62,8 +61,6 @@ class Decider:
                 value = self._stored.value(call, decision.record)
                 if value is not MISS:
                     self._header.saw(path, Reason.REPLAYED)
-                    if decision.record.beside:
-                        call.turn = (decision.record.ended, decision.record.beside)
                     return value
                 decision = self.unless_living(call, Run(Reason.LOST_VALUE, open_again(decision.record)))
             call.decision = decision
@@ -88,6 +85,8 @@ class Decider:
         record = self._ledger.record(call.path)
         if record is not None:
             call.record = record
+            if record.beside and call.turn is None:
+                call.turn = self._state.turns.turn_of(call)
         decision = decide(call, record, self)
         return decision if isinstance(decision, Replay) else self.unless_living(call, decision)
 

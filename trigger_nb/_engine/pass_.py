@@ -145,12 +145,12 @@ class Pass:
                 case Run():
                     return await self._attempts.run(call, decision)
                 case Raise(record):
-                    await self.turns.take_by(call, record)
+                    await self.turns.take_turn(call)
                     raise self._stored.error(call, record)
-                case Walk(earlier, is_done):
+                case Walk(is_done=is_done):
                     value = await walk_items(self._state, self._records, self._attempts, call, decision)
-                    if is_done and earlier is not None:
-                        await self.turns.take_by(call, earlier)
+                    if is_done:
+                        await self.turns.take_turn(call)
                     return value
                 case Wait(then=None):
                     return await self.waits.wait(call, decision)
@@ -176,7 +176,7 @@ class Pass:
                     value = self._stored.value(call, record)
                     if value is not MISS:
                         self.header.saw(call.path, Reason.REPLAYED)
-                        await self.turns.take_by(call, record)
+                        await self.turns.take_turn(call)
                         return value
                     decision = Run(Reason.LOST_VALUE, open_again(record))
 

@@ -69,7 +69,7 @@ class PassState:
         self.changes = Changes(self.ledger)
         self.header = Header(feed, self.changes, self.root)
         self.still = Still()
-        self.turns = Turns(home)
+        self.turns = Turns(home, self.stopping, self.ledger.texts)
         self.running: set[RunningBody] = set()  # bodies running now, each in the process-wide table too
 
     def _read_records(self) -> list[TaskRecord]:

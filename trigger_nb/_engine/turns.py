@@ -4,25 +4,28 @@ A stored result could be returned at once, and results that are awaited side by 
 `asyncio.as_completed`, `asyncio.wait`, or a list that tasks append to would see another order than in the pass that ran the
 bodies, and the code could take another branch.
 
-A record notes the *gap* before its end: how many turns of the event loop passed since the result before it. A replay leaves
-the same gap, so that results that came together come together again, and the code can act on one that came alone.
+The ordinals in the records say in which order tasks began and ended. A record also notes the *gap* before its end: how many
+turns of the event loop passed since the end before it. A replay gives out the results in the order of their ends, each once
+the calls that had begun before it have come, and with the same gaps: results that came together come together again, and the
+code can act on one that came alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
-from collections.abc import Iterator, Mapping
-from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict
+from collections.abc import Mapping
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._records.records import turn_in_text
+from .._keys import parent_path
+from .._records.records import readable_task, turn_in_text
 
 if TYPE_CHECKING:
     from .._concurrency.threads import Home
-    from .._records.records import TaskRecord
     from .._tasks.call import Call
+    from .stopping import Stopping
 
 # The longest gap, in turns of the loop. In so many, code can act on a result: `asyncio.wait` around a task that awaits
 # another one takes five.
@@ -33,30 +36,49 @@ _THREAD_TIME = 0.002
 _UNANSWERED = 64
 
 
+class Turn(NamedTuple):
+    """The place of a task that had company among the others: the ordinals of its start and end, and the gap before."""
+
+    ended: int
+    started: int
+    gap: int  # turns of the loop, from 0 to `LONGEST_GAP`
+
+
 class Turns:
     """The gaps between the results of one pass, and the calls that wait to be given their stored results.
 
     Lives on the loop, but for `beside`.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, stopping: Stopping, texts: Mapping[str, str]) -> None:
         self._home = home
-        self._since = LONGEST_GAP  # turns of the loop since the last result, at most `LONGEST_GAP`
-        # A heap of calls that wait: the end and the gap of each, the future that it awaits, and time for threads.
-        self._waiting: list[tuple[int, int, asyncio.Future[None], float]] = []
-        # The ends of the run function's own tasks that had company, in order, from the next one that is to be given out.
-        self._ends: deque[int] | None = None
+        self._stopping = stopping
+        self._texts = texts  # of the run's records, by path
+        self._since = LONGEST_GAP  # turns of the loop since the last body ended, at most `LONGEST_GAP`
+        # A heap of calls that wait: their turns, the futures that they await, and time for threads.
+        self._waiting: list[tuple[Turn, asyncio.Future[None], float]] = []
         self._is_giving = False
+        self._passed = 0  # turns of the loop since a result was given out
+        self._idle = 0  # turns of the loop since a result was given out or a call came
         self._unanswered = 0  # results given out since a call came
+        # The turns of the stored tasks that had company, by scope and path; None: not looked for yet. A scope is taken out
+        # when its code runs in this pass: then its tasks are expected.
+        self._stored: dict[str, dict[str, Turn]] | None = None
+        self._expected: dict[str, Turn] = {}  # calls that have not come; some never do: the code was edited
+        self._starts: list[tuple[int, str]] = []  # a heap of these, with some that have come
+        self._ends: list[int] = []  # a heap of the ends that were not given out, with some that were
+        self._given: set[int] = set()  # those
 
     # A body has ended -------------------------------------------------------------------------------
 
-    def beside(self, call: Call[object]) -> int:
-        """`beside` for the record of a call that ends now. May be called from any thread.
+    def beside(self, call: Call[Any]) -> int:
+        """`beside` for the record of a call that ends now: 0 if it had no company. May be called from any thread.
 
-        0 for an item of a map, too: a map gives out results itself, in the order of its input.
+        A call that another asyncio task makes than the one of the run function has company: that one. An item of a map has
+        none, because the map gives out results itself, in the order of its input.
         """
-        if not call.beside or call.limiter is not None:
+        is_aside = call.scope.parent is None and call.host is not self._stopping.main and not call.from_thread
+        if call.limiter is not None or not (call.beside or is_aside):
             return 0
         gap = self._since
         if threading.get_ident() == self._home.thread:
@@ -72,79 +94,104 @@ class Turns:
 
     # A result is replayed ---------------------------------------------------------------------------
 
-    def is_next(self, call: Call[Any], turn: tuple[int, int], texts: Mapping[str, str]) -> bool:
-        """Whether a call may have its result at once: it is the next one, and came together with the one before.
+    def turn_of(self, call: Call[Any]) -> Turn | None:
+        """The turn of a call whose plain result is replayed; None if it may have the result at once.
 
-        So a large `gather` whose tasks ended in the order of the code is replayed without a future for each.
+        At once it has the next result, if that came together with the one before. So a large `gather` whose tasks ended in
+        the order of the code is replayed without a future for each.
         """
-        if call.scope.parent is not None or threading.get_ident() != self._home.thread:
-            return False
-        ended, beside = turn
-        ends = self._ends
-        if ends is None:
-            ends = self._ends = deque(sorted(_ends(texts)))
-            beside = 1  # there is none before
-        if beside > 1 or not ends or ends[0] != ended or (self._waiting and self._waiting[0][0] < ended):
-            return False
-        ends.popleft()
-        return True
+        is_first = not self._given and not self._is_giving
+        turn = self.arrived(call)
+        if turn is None or threading.get_ident() != self._home.thread:
+            return turn
+        if (turn.gap and not is_first) or self._waiting or self._ends[0] != turn.ended:
+            return turn
+        self._note_given(turn.ended)
+        return None
 
-    async def take_by(self, call: Call[object], record: TaskRecord) -> None:
-        """Wait for the turn of a call with this record, if it ran beside others."""
-        if record.beside:
-            call.turn = (record.ended, record.beside)
-            await self.take(call)
+    def arrived(self, call: Call[Any]) -> Turn | None:
+        """Note that a call has come. Returns its turn if it is stored and had company."""
+        if self._stored is None:
+            self._stored = self._read()
+        if (scope := self._stored.pop(call.scope.path, None)) is not None:
+            self._expected |= scope
+            self._starts += [(turn.started, path) for path, turn in scope.items()]
+            self._ends += [turn.ended for turn in scope.values()]
+            heapify(self._starts)
+            heapify(self._ends)
+        turn = self._expected.pop(call.path, None)
+        if turn is not None:
+            self._idle = self._unanswered = 0
+        return turn
 
-    async def take(self, call: Call[object], *, in_thread: bool = False) -> None:
-        """Wait for the turn of a call. The scope of the call does not end meanwhile (A6)."""
-        assert call.turn is not None
-        loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
-        ended, beside = call.turn
-        heappush(self._waiting, (ended, beside, turn, _THREAD_TIME if in_thread else 0.0))
-        self._unanswered = 0
-        if not self._is_giving:
-            self._is_giving = True
-            loop.call_soon(self._pass_by, LONGEST_GAP)
+    async def take_turn(self, call: Call[Any]) -> None:
+        """Wait for the turn of a call that is being performed and turns out to be replayed, if it had company."""
+        if call.turn is not None:
+            await self._wait(call.turn)
+
+    async def take(self, call: Call[Any], *, in_thread: bool = False) -> None:
+        """Wait for the turn of a call that is replayed. The scope of the call does not end meanwhile (A6)."""
         call.scope.enter(call)
         try:
-            await turn
+            await self._wait(call.turn, _THREAD_TIME if in_thread else 0.0)
         finally:
             call.scope.leave(call)
 
-    def _pass_by(self, turns: int) -> None:
-        if turns:
-            asyncio.get_running_loop().call_soon(self._pass_by, turns - 1)
-        else:
-            self._give()
+    def _wait(self, turn: Turn, seconds: float = 0.0) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        given: asyncio.Future[None] = loop.create_future()
+        heappush(self._waiting, (turn, given, seconds))
+        if not self._is_giving:
+            self._is_giving, self._passed = True, 0
+            loop.call_soon(self._look)
+        return given
 
-    def _give(self) -> None:
-        """Give out the next result, with those that came at the same time."""
+    def _look(self) -> None:
+        """Give out what is due, once in each turn of the loop while a call waits."""
         waiting, seconds = self._waiting, 0.0
         crowd = len(waiting) // _UNANSWERED if self._unanswered >= _UNANSWERED else 0
-        while waiting:
-            ended, _, turn, time = heappop(waiting)
-            if self._ends and self._ends[0] == ended:
-                self._ends.popleft()
+        self._passed += 1
+        self._idle += 1
+        while waiting and (crowd > 0 or self._is_due(waiting[0][0])):
+            crowd -= 1
+            turn, given, time = heappop(waiting)
+            self._note_given(turn.ended)
+            self._passed = self._idle = 0
             self._unanswered += 1
             seconds = max(seconds, time)
-            if not turn.done():  # else the call was cancelled
-                turn.set_result(None)
-            if crowd > 0:
-                crowd -= 1
-            elif waiting and waiting[0][1] > 1:
-                break
-        loop = asyncio.get_running_loop()
+            if not given.done():  # else the call was cancelled
+                given.set_result(None)
         if not waiting:
             self._is_giving = False
         elif seconds:
-            loop.call_later(seconds, self._give)
+            asyncio.get_running_loop().call_later(seconds, self._look)
         else:
-            loop.call_soon(self._pass_by, waiting[0][1] - 2)
+            asyncio.get_running_loop().call_soon(self._look)
 
+    def _is_due(self, turn: Turn) -> bool:
+        """Whether the first of the calls that wait is due. Calls that ended or began before it have come, or were waited for
+        long enough."""
+        starts, ends = self._starts, self._ends
+        while starts and starts[0][1] not in self._expected:
+            heappop(starts)
+        if (ends and ends[0] < turn.ended) or (starts and starts[0][0] < turn.ended):
+            return self._idle >= LONGEST_GAP
+        return self._passed >= turn.gap
 
-def _ends(texts: Mapping[str, str]) -> Iterator[int]:
-    """The ends of the run function's own tasks with plain values that had company."""
-    for path, text in texts.items():
-        if "/" not in path and (turn := turn_in_text(text)) is not None:
-            yield turn[0]
+    def _note_given(self, ended: int) -> None:
+        ends, given = self._ends, self._given
+        given.add(ended)
+        while ends and (ends[0] in given or ends[0] < ended):  # a smaller one did not come
+            heappop(ends)
+
+    def _read(self) -> dict[str, dict[str, Turn]]:
+        found: defaultdict[str, dict[str, Turn]] = defaultdict(dict)
+        for path, text in self._texts.items():
+            turn = turn_in_text(text)
+            if turn is None and '"beside":' in text:  # an error, a long value, a wait
+                record = readable_task(path, text)
+                turn = (record.ended, record.started, record.beside) if record.beside else None
+            if turn is not None:
+                ended, started, beside = turn
+                found[parent_path(path)][path] = Turn(ended, started, beside - 1)
+        return found

@@ -205,12 +205,12 @@ def wait_for(call: Call[Any], owner: Pass) -> Any:
                 "make the body `async def`, or leave thread=False out"
             )
         )
-    call.awaited = True
+    call.awaited = call.from_thread = True
     try:
         value = owner.replay(call)
         if value is MISS:
             value = owner.home.run(lambda: owner.perform(call))
-        elif call.turn:
+        elif call.turn is not None:
             owner.home.run(lambda: owner.turns.take(call, in_thread=True))
     except asyncio.CancelledError:
         raise RunInterrupted from None

@@ -143,12 +143,12 @@ class DryPass:
                 case Run():
                     return await self._would_run(call, decision, due)
                 case Raise(record):
-                    await self.turns.take_by(call, record)
+                    await self.turns.take_turn(call)
                     raise self._results.error(call, record)
-                case Walk(earlier, is_done):
+                case Walk(is_done=is_done):
                     value = await self._walk(call, decision)
-                    if is_done and earlier is not None:
-                        await self.turns.take_by(call, earlier)
+                    if is_done:
+                        await self.turns.take_turn(call)
                     return value
                 case Wait(then=None):
                     return await self._wait(call, decision)
@@ -165,7 +165,7 @@ class DryPass:
                     value = self._results.value(call, record)
                     if value is not MISS:
                         self.header.saw(call.path, Reason.REPLAYED)
-                        await self.turns.take_by(call, record)
+                        await self.turns.take_turn(call)
                         return value
                     decision = Run(Reason.LOST_VALUE, open_again(record))
 

@@ -288,20 +288,27 @@ def plain_value(text: str, head: str, default: Any) -> Any:
 
 
 _BESIDE = ',"beside":'
-_ENDED = '"ended":'
+_ENDED, _STARTED = '"ended":', '"started":'
 _TAIL = len(_BESIDE) + 3  # of the text: the field with two digits, and the brace
 
 
-def turn_in_text(text: str) -> tuple[int, int] | None:
-    """`ended` and `beside` in the text of a task with a plain value; None for a task that had no company.
+def had_company(text: str) -> bool:
+    """Whether the text of a task with a plain value says that the task had company: its last field is `beside`."""
+    return text.rfind(_BESIDE, -_TAIL) > 0
 
-    `beside` is the last field of such a text.
-    """
+
+def turn_in_text(text: str) -> tuple[int, int, int] | None:
+    """`ended`, `started` and `beside` in the text of a task with a plain value; None for a task that had no company."""
     last = text.rfind(_BESIDE, -_TAIL)
     if last < 0:
         return None
-    begin = text.rfind(_ENDED, 0, last) + len(_ENDED)
-    return int(text[begin : text.find(",", begin)]), int(text[last + len(_BESIDE) : -1])
+    ended = text.rfind(_ENDED, 0, last) + len(_ENDED)
+    started = text.rfind(_STARTED, 0, last) + len(_STARTED)
+    return (
+        int(text[ended : text.find(",", ended)]),
+        int(text[started : text.find(",", started)]),
+        int(text[last + len(_BESIDE) : -1]),
+    )
 
 
 _STATUS = '{"status":"'

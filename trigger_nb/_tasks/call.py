@@ -81,6 +81,7 @@ class Call(Generic[T]):
         "body",
         "deadline",
         "decision",
+        "from_thread",
         "host",
         "inputs",
         "is_running",
@@ -124,8 +125,8 @@ class Call(Generic[T]):
         self.batch: Batch | None = None  # the items that share one call of the body with this one
         self.is_running = False  # the body is running
         self.beside = False  # Another call of the scope was in flight at the same time.
-        # `ended` and `beside` of the record of a task that had company: its result is replayed in its turn (R12).
-        self.turn: tuple[int, int] | None = None
+        self.from_thread = False  # Code in a worker thread makes the call.
+        self.turn: Any = None  # of `_engine.turns`: a stored result is replayed in its turn (R12)
         self.host: Any = None  # the asyncio task that performs the call
         self.path = ""  # set when the call is first awaited
         self.decision: Any = None  # of `_engine.decide`, until it is carried out
@@ -138,7 +139,7 @@ class Call(Generic[T]):
         value = owner.replay(self)
         if value is MISS:
             return (yield from owner.perform(self).__await__())
-        if self.turn:
+        if self.turn is not None:
             yield from owner.turns.take(self).__await__()
         return value
 
@@ -154,7 +155,7 @@ class Call(Generic[T]):
         return self.steps.send(value)
 
     async def _given(self, value: T) -> T:
-        if self.turn:
+        if self.turn is not None:
             await self.scope.owner.turns.take(self)
         return value
 
