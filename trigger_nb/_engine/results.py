@@ -67,8 +67,8 @@ class Results:
             except ValueNotLoadedError as error:
                 # Its caller gets the error now and on every replay.
                 done.error = self._records.error_data(call, done, error)
-        if call.beside:
-            done.beside = self._state.turns.beside(call)
+        if beside := self._state.turns.beside(call):
+            done.beside = beside
         return done, text
 
     def _encoded(self, call: Call[Any], record: TaskRecord, value: Any) -> Encoded:

@@ -97,14 +97,15 @@ class Turns:
     def turn_of(self, call: Call[Any]) -> Turn | None:
         """The turn of a call whose plain result is replayed; None if it may have the result at once.
 
-        At once it has the next result, if that came together with the one before. So a large `gather` whose tasks ended in
+        At once it has the next result, if that came with the one before: code that waits for the first of several needs two
+        turns to see it. So a large `gather` whose tasks ended in
         the order of the code is replayed without a future for each.
         """
         is_first = not self._given and not self._is_giving
         turn = self.arrived(call)
         if turn is None or threading.get_ident() != self._home.thread:
             return turn
-        if (turn.gap and not is_first) or self._waiting or self._ends[0] != turn.ended:
+        if (turn.gap > 1 and not is_first) or self._ends[0] != turn.ended:
             return turn
         self._note_given(turn.ended)
         return None

@@ -176,7 +176,8 @@ class Finality:
             handled = 0
         else:  # opened again, the task around it still has completed once
             handled = math.inf if around.status == TaskStatus.COMPLETED else around.settled
-        if error.ended <= handled:
+        # A result that came after its timeout ended later than the error that the code has handled.
+        if (error.started if error.status == TaskStatus.COMPLETED else error.ended) <= handled:
             return True
         return self._is_followed(error, self._facts)
 
