@@ -16,7 +16,7 @@ from .._concurrency.threads import is_executor
 from ..errors import UsageError
 from .listener import listener
 from .reporter import Route
-from .worker import execute
+from .worker import execute, start_worker, this_process
 
 FUNCTION_ADVICE = (
     "Pass executor= a function that creates one, such as lambda: ProcessPoolExecutor(4), "
@@ -51,7 +51,19 @@ class Backend:
         """Submit a pickled request. `name` must be unique to the attempt."""
         if self.kind == "dask":
             return _DaskFuture(self.client, request, name, getattr(self.executor, "_kwargs", {}))
+        if isinstance(self.executor, ProcessPoolExecutor):
+            _follow_from_start(self.executor)
         return self.executor.submit(execute, request)
+
+
+def _follow_from_start(pool: ProcessPoolExecutor) -> None:
+    """Have the processes that a pool starts from now on follow the kernel before their first body.
+
+    A pool may start more processes than there are bodies, and the kernel may be killed before the first body.
+    """
+    given = pool._initializer
+    if not (isinstance(given, functools.partial) and given.func is start_worker):
+        pool._initializer = functools.partial(start_worker, this_process(), given)
 
 
 class PoolFuture(Protocol):

@@ -6,10 +6,8 @@ import functools
 import hashlib
 import json
 import linecache
-import os
 import pickle
 import secrets
-import socket
 import threading
 import time
 from collections import deque
@@ -30,7 +28,7 @@ from ..errors import MissingExtraError, RunInterrupted, UsageError, WorkerLostEr
 from .backends import FUNCTION_ADVICE, Backend, ExecutorSource, PoolFuture, backend_of, source_of
 from .listener import listener
 from .reporter import Route
-from .worker import Request, Response, TaskFacts, TaskSlot, parsed_lines
+from .worker import Request, Response, TaskFacts, TaskSlot, parsed_lines, this_process
 
 if TYPE_CHECKING:
     from .._concurrency.threads import Start
@@ -103,7 +101,7 @@ class Outsourcing:
             idempotency_key=task.idempotency_key,
             token=token,
             route=route,
-            kernel=(socket.gethostname(), os.getpid()),
+            kernel=this_process(),
         )
         return pickle.dumps(Request(digest, body, arguments, facts))
 

@@ -297,11 +297,24 @@ def _pickled(value: Any) -> bytes | None:
 
 
 # The process --------------------------------------------------------------------------------------
+def this_process() -> tuple[str, int]:
+    """Host and process id of this process."""
+    return socket.gethostname(), os.getpid()
+
+
+def start_worker(kernel: tuple[str, int], initializer: Callable[..., object] | None, *args: object) -> None:
+    """Initialize a process of a pool: follow the kernel, then call the pool's own initializer."""
+    _follow(kernel)
+    if initializer is not None:
+        initializer(*args)
+
+
 def _follow(kernel: tuple[str, int]) -> None:
     """Make a pool's process ignore interrupts and end with its kernel.
 
     An interrupt goes to the kernel's whole process group, and would break the pool for good. When the
-    kernel is killed, its pool's processes get no signal, and would stay.
+    kernel is killed, its pool's processes get no signal, and would stay: each waits for work on a pipe that
+    it holds open itself.
     """
     multiprocessing = sys.modules.get("multiprocessing")
     parent = multiprocessing.parent_process() if multiprocessing is not None else None
