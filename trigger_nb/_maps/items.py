@@ -48,25 +48,34 @@ class Source:
 
     def __init__(self, items: Items[object], scope: Scope | None) -> None:
         self._scope = scope
-        self._items: Iterator[object] | AsyncIterator[object]
-        self._items = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
-        self.is_async = isinstance(self._items, AsyncIterator)
+        # One of the two.
+        self._sync: Iterator[object] | None = None
+        self._async: AsyncIterator[object] | None = None
+        if isinstance(items, AsyncIterable):
+            self._async = aiter(items)
+        else:
+            self._sync = iter(items)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether reading may yield to the event loop."""
+        return self._async is not None
 
     async def next(self) -> object:
         """The next item, or `LAST`."""
         token = current_scope.set(self._scope)
         try:
-            if isinstance(self._items, AsyncIterator):
-                return await anext(self._items, LAST)
-            return next(self._items, LAST)
+            if self._async is not None:
+                return await anext(self._async, LAST)
+            return next(self._sync, LAST) if self._sync is not None else LAST
         finally:
             current_scope.reset(token)
 
     async def close(self) -> None:
         """Close the iterable, so that a generator that has not ended cleans up now."""
-        if (aclose := getattr(self._items, "aclose", None)) is not None:
+        if (aclose := getattr(self._async, "aclose", None)) is not None:
             await aclose()
-        elif (close := getattr(self._items, "close", None)) is not None:
+        elif (close := getattr(self._sync, "close", None)) is not None:
             close()
 
 
