@@ -16,17 +16,18 @@ from __future__ import annotations
 import hashlib
 import math
 import numbers
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import TypeGuard
 from unicodedata import normalize
 from uuid import UUID
 
 from .errors import InvalidKeyError
 
 
-def normal_key(key: Any) -> str:
+def normal_key(key: object) -> str:
     """The normal form of a cache key: one segment of a path.
 
     Raises `InvalidKeyError` for any key that is not text or a tuple or list of plain values.
@@ -38,10 +39,14 @@ def normal_key(key: Any) -> str:
         return key
     if isinstance(key, str) and not isinstance(key, Enum):
         return _text(key)
-    if isinstance(key, (tuple, list)) and key:
-        parts: list[Any] = list(key)  # pyright: ignore[reportUnknownArgumentType]
-        return "~(" + ",".join([_part(part, key) for part in parts]) + ")"
+    if is_sequence(key) and key:
+        return "~(" + ",".join([_part(part, key) for part in key]) + ")"
     raise InvalidKeyError(_complaint(key))
+
+
+def is_sequence(value: object) -> TypeGuard[Sequence[object]]:
+    """Whether the value is a list or a tuple."""
+    return isinstance(value, (tuple, list))
 
 
 def _text(text: str) -> str:
@@ -56,7 +61,7 @@ def _text(text: str) -> str:
     return normalize("NFC", text).replace("~", "~0").replace("/", "~1")
 
 
-def _part(part: Any, key: Any) -> str:
+def _part(part: object, key: object) -> str:
     if type(part) is int:
         return f"~i{part}"
     if isinstance(part, Enum):
@@ -84,7 +89,7 @@ def _inside(text: str) -> str:
     return _text(text).replace(",", "~2")
 
 
-def _complaint(key: Any, *parts: Any) -> str:
+def _complaint(key: object, *parts: object) -> str:
     what = f"{type(key).__name__}: {key!r:.100}"
     for part in parts:
         what += f", with a part of type {type(part).__name__}: {part!r:.100}"

@@ -11,7 +11,7 @@ import json
 import re
 import threading
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from .errors import InvalidOptionError
 
@@ -22,6 +22,7 @@ _SHORTEST_SCRUBBED = 4
 _SHORTEST_SECRET = 6
 # The parts to hide, by key or index; None: the whole value.
 _Tree: TypeAlias = "dict[str, _Tree | None]"
+T = TypeVar("T")  # JSON data
 
 
 class Secrets:
@@ -53,7 +54,7 @@ class Secrets:
             data = data.replace(secret.encode(), HIDDEN.encode())
         return data
 
-    def hide_in(self, data: Any, names: frozenset[str] = frozenset()) -> Any:
+    def hide_in(self, data: T, names: frozenset[str] = frozenset()) -> T:
         """A copy of JSON data with the credentials replaced; `data` itself if no credential is known.
 
         A credential that is a plain word, such as "postgres", is not replaced in keys or in values of the
@@ -63,19 +64,19 @@ class Secrets:
             return data
         no_words = tuple(secret for secret in self._known if not secret.isalpha())
 
-        def hidden(data: Any, known: tuple[str, ...]) -> Any:
+        def hidden(data: object, known: tuple[str, ...]) -> object:
             if isinstance(data, str):
                 return _without(known, data)
             if isinstance(data, dict):
                 return {
                     _without(no_words, key): hidden(value, no_words if key in names else known)
-                    for key, value in cast("dict[str, Any]", data).items()
+                    for key, value in cast("dict[str, object]", data).items()
                 }
             if isinstance(data, list):
-                return [hidden(value, known) for value in cast("list[Any]", data)]
+                return [hidden(value, known) for value in cast("list[object]", data)]
             return data
 
-        return hidden(data, self._known)
+        return cast("T", hidden(data, self._known))
 
     def hide_in_error(self, error: BaseException) -> None:
         """Replace the credentials in an error and its causes, in place: user code or a cell may show them."""
@@ -92,15 +93,17 @@ class Secrets:
                 self._clean(each)
             pending += [each.__cause__, each.__context__]
             if isinstance(each, BaseExceptionGroup):
-                pending += cast("BaseExceptionGroup[Any]", each).exceptions
+                pending += cast("BaseExceptionGroup[BaseException]", each).exceptions
 
     def _clean(self, error: BaseException) -> None:
         hidden = tuple(self.hide_in(argument) for argument in error.args)
         if hidden != error.args:
             error.args = hidden
-        for name, value in list(vars(error).items()):
-            if isinstance(value, (str, list)) and self.hide_in(value) != value:
-                setattr(error, name, self.hide_in(value))
+        attributes: dict[str, object] = vars(error)
+        texts = {name: value for name, value in attributes.items() if issubclass(type(value), (str, list))}
+        for name, value in texts.items():
+            if (clean := self.hide_in(value)) != value:
+                setattr(error, name, clean)
 
 
 def _without(known: tuple[str, ...], text: str) -> str:
@@ -139,7 +142,7 @@ def redact(patterns: Sequence[str], value: Any) -> Any:
     return _hide(_compiled(tuple(patterns)), value) if patterns else value
 
 
-def scrub(patterns: Sequence[str], value: Any, text: str) -> str:
+def scrub(patterns: Sequence[str], value: object, text: str) -> str:
     """`text` with the texts and numbers replaced that the patterns hide in `value`.
 
     Error messages need this, because they repeat parts of the input.
@@ -154,7 +157,7 @@ def scrub(patterns: Sequence[str], value: Any, text: str) -> str:
     return text
 
 
-def scrub_error(patterns: Sequence[str], inputs: Sequence[Any], data: dict[str, Any]) -> None:
+def scrub_error(patterns: Sequence[str], inputs: Sequence[object], data: dict[str, Any]) -> None:
     """Add a redacted message and notes to the data of an error and of its causes.
 
     A replay needs the original message, so the redacted text is added under "shown". Tracebacks are only
@@ -166,7 +169,7 @@ def scrub_error(patterns: Sequence[str], inputs: Sequence[Any], data: dict[str, 
             text = scrub(patterns, value, text)
         return text
 
-    pending: list[Any] = [data]
+    pending: list[object] = [data]
     while pending:
         each = pending.pop()
         if not isinstance(each, dict):
@@ -201,16 +204,16 @@ def _compiled(patterns: tuple[str, ...]) -> _Tree:
     return tree
 
 
-def _hide(tree: _Tree, value: Any) -> Any:
+def _hide(tree: _Tree, value: object) -> object:
     if isinstance(value, dict):
-        items = cast("dict[str, Any]", value)
+        items = cast("dict[str, object]", value)
         return {key: _hide_item(tree, key, item) for key, item in items.items()}
     if isinstance(value, list):
-        return [_hide_item(tree, str(index), item) for index, item in enumerate(cast("list[Any]", value))]
+        return [_hide_item(tree, str(index), item) for index, item in enumerate(cast("list[object]", value))]
     return value
 
 
-def _hide_item(tree: _Tree, step: str, item: Any) -> Any:
+def _hide_item(tree: _Tree, step: str, item: object) -> object:
     for branch in (tree[name] for name in (step, "*") if name in tree):
         if branch is None:
             return HIDDEN
@@ -218,12 +221,12 @@ def _hide_item(tree: _Tree, step: str, item: Any) -> Any:
     return item
 
 
-def _found(steps: list[str], value: Any) -> Iterable[str]:
+def _found(steps: list[str], value: object) -> Iterable[str]:
     """The texts and numbers at and below a path."""
     if isinstance(value, dict):
-        items = cast("dict[str, Any]", value).items()
+        items = cast("dict[str, object]", value).items()
     elif isinstance(value, list):
-        items = ((str(index), item) for index, item in enumerate(cast("list[Any]", value)))
+        items = ((str(index), item) for index, item in enumerate(cast("list[object]", value)))
     else:
         if not steps and value is not None and not isinstance(value, bool):
             yield str(value)

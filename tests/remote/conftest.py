@@ -20,8 +20,9 @@ def client():
     return TriggerClient("tests", display=False, clock=FakeClock())
 
 
-def make_pool(workers=2, how="forkserver"):
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context(how))
+def make_pool(workers=2, how="forkserver", initializer=None, *initargs):
+    context = multiprocessing.get_context(how)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=initializer, initargs=initargs)
 
 
 @pytest.fixture(scope="module")

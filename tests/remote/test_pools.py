@@ -7,6 +7,7 @@ import linecache
 import marshal
 import os
 import signal
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from functools import partial
 from types import CodeType, SimpleNamespace
 
 import cloudpickle
+import psutil
 import pytest
 
 from tests.engine.test_attempts import leave_running
@@ -568,6 +570,37 @@ def test_a_kernel_that_died_was_not_killed_by_what_ran_elsewhere(world, pool):
     leave_running(world, job, "task", crashes=2, executor="ProcessPoolExecutor")
     assert world.run(job, 1) == 1
     assert last(world.client).task("task").status == TaskStatus.ERRORED
+
+
+@pytest.mark.parametrize(
+    ("how", "moment", "processes"),
+    [("fork", "starting", 2), ("fork", "idle", 2), ("forkserver", "starting", 1), ("spawn", "starting", 1)],
+)
+def test_processes_end_with_a_kernel_that_is_killed_before_their_first_body(
+    effects, tmp_path, how, moment, processes
+):
+    """C3: each would wait for ever, on a pipe that it holds open itself."""
+    command = [sys.executable, "-m", "tests.remote.killed_kernel", how, moment, str(tmp_path)]
+    kernel = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: len(effects.all) == processes or kernel.poll() is not None)
+        assert kernel.poll() is None
+        started = [psutil.Process(int(pid)) for pid in effects.all]
+    finally:
+        kernel.kill()
+        kernel.wait()
+    try:
+        wait_for(lambda: not any(map(is_alive, started)))
+    finally:
+        for process in filter(is_alive, started):
+            process.kill()
+
+
+def is_alive(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_pool_that_is_made_by_a_function_is_made_again(client, effects):

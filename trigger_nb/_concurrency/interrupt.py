@@ -13,16 +13,18 @@ import signal
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from types import CodeType, FrameType
-from typing import Any, TypeVar
+from types import CodeType, FrameType, FunctionType
+from typing import ParamSpec, TypeAlias, TypeVar
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+T = TypeVar("T")
 # Functions of this package that call the user's code on the loop, and handle a KeyboardInterrupt from it.
 _doors: list[CodeType] = []
 
 
-def calls_user_code(function: F) -> F:
+def calls_user_code(function: Callable[P, T]) -> Callable[P, T]:
     """Decorator: an interrupt may raise in what this function calls, outside this package."""
+    assert isinstance(function, FunctionType)
     _doors.append(function.__code__)
     return function
 
@@ -52,16 +54,20 @@ def _handler_in_place() -> _Handler | None:
     return current if isinstance(current, _Handler) else _Handler.install(current)
 
 
+# What `signal.getsignal` returns.
+_Before: TypeAlias = "Callable[[int, FrameType | None], object] | int | None"
+
+
 class _Handler:
     """A SIGINT handler in front of the one that was installed before."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, before: Any) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, before: _Before) -> None:
         self.cancels: list[Callable[[], object]] = []
         self._loop = loop
         self._before = before
 
     @classmethod
-    def install(cls, before: Any) -> _Handler | None:
+    def install(cls, before: _Before) -> _Handler | None:
         loop = asyncio.get_running_loop()
         try:
             # Only for its wake-up descriptor: the loop wakes up, whichever thread receives the signal.

@@ -12,7 +12,7 @@ import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 
@@ -70,7 +70,7 @@ class Rate:
         for name, value in (("count", count), ("period", period), ("_serial", next(_serials))):
             object.__setattr__(self, name, value)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[type[Rate], tuple[str, str | None]]:
         return Rate, (self.text, self.name)
 
 
@@ -96,10 +96,11 @@ class ConcurrencyLimit:
 RateOption: TypeAlias = "str | Rate"
 
 
-def check_count(count: object, what: str) -> None:
-    """Raise `InvalidOptionError` unless `count` is a whole number of 1 or more."""
+def check_count(count: object, what: str) -> int:
+    """The whole number of 1 or more. Raises `InvalidOptionError` for any other value."""
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise InvalidOptionError(f"{what} is a whole number of 1 or more; not {count!r:.100}")
+    return count
 
 
 def to_rate(option: object, what: str = "rate") -> Rate:
@@ -291,7 +292,7 @@ class _Shared:
 
     def __init__(self, limit: Rate | ConcurrencyLimit) -> None:
         self.limit = limit
-        self.limiters: dict[Any, Limiter] = {}
+        self.limiters: dict[object, Limiter] = {}
 
     def update(self, limit: Rate | ConcurrencyLimit) -> None:
         """Apply another rate or limit. Raises `InvalidOptionError` if it contradicts a later one, or one in use."""

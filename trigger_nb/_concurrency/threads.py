@@ -1,4 +1,4 @@
-"""Where `def` bodies run: worker threads, and the way between them and the event loop.
+"""Worker threads, in which `def` bodies run, and the way between them and the event loop.
 
 The result of a body is recorded on the body's thread, also if the caller has left. Threads are daemons, so
 that a body that never ends does not keep the kernel from stopping.
@@ -13,20 +13,20 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future
-from typing import Any, TypeAlias, TypeVar
+from typing import NoReturn, TypeAlias, TypeVar
 
 import anyio
 
 from ..errors import InvalidOptionError, RunInterrupted, UsageError
 
 T = TypeVar("T")
-# A function that runs a body off the event loop, with two parameters. It calls `begin` just before the body
-# is executed; if that returns False, the body was cancelled and must not be executed. It calls `finish` once
-# the body has ended, from any thread, with a function that returns the body's value or raises its error.
-# It may return a function, which is called if the caller leaves before the end.
-Start: TypeAlias = (
-    "Callable[[Callable[[], bool], Callable[[Callable[[], Any]], None]], Callable[[], object] | None]"
-)
+Begin: TypeAlias = "Callable[[], bool]"
+Outcome: TypeAlias = "Callable[[], object]"  # returns a body's value or raises its error
+Finish: TypeAlias = "Callable[[Outcome], None]"
+# A function that runs a body off the event loop. It calls `begin` just before the body is executed; if that
+# returns False, the body was cancelled and must not be executed. It calls `finish` once the body has ended,
+# from any thread. It may return a function, which is called if the caller leaves before the end.
+Start: TypeAlias = "Callable[[Begin, Finish], Callable[[], object] | None]"
 # How many `def` bodies run at once in a process. Bodies that wait inside `io` do not count.
 MAX_RUNNING = 40
 # How often a thread that waits for the event loop checks whether the loop is closed, in seconds.
@@ -228,10 +228,19 @@ class Away:
 threads = Threads()
 
 
-def in_thread(body: Callable[[], Any]) -> Start:
+def failed(error: BaseException) -> Outcome:
+    """The outcome of a body that raised an error, or that could not be called for it."""
+
+    def outcome() -> NoReturn:
+        raise error
+
+    return outcome
+
+
+def in_thread(body: Outcome) -> Start:
     """Run a body in a worker thread. A body that has started cannot be stopped."""
 
-    def start(begin: Callable[[], bool], finish: Callable[[Callable[[], Any]], None]) -> None:
+    def start(begin: Begin, finish: Finish) -> None:
         def work() -> None:
             if begin():
                 finish(body)
@@ -262,16 +271,18 @@ async def call_in_thread(start: Callable[[Callable[[], None]], None], function: 
     return results[0]
 
 
-def is_executor(given: Any) -> bool:
+def is_executor(given: object) -> bool:
     """Whether the value is an executor, or a Dask client, which has one."""
     return isinstance(given, Executor) or callable(getattr(given, "get_executor", None))
 
 
-def check_executor(given: Any) -> None:
+def check_executor(given: object) -> None:
     """Raise `InvalidOptionError` for an invalid `executor=`."""
     if given is None or is_executor(given):
         return
     try:
+        if not callable(given):
+            raise TypeError
         inspect.signature(given).bind()
     except (TypeError, ValueError):
         raise InvalidOptionError(

@@ -14,7 +14,7 @@ from .._concurrency.threads import Start, in_thread, threads
 from .._records.feed import Saved
 from .._records.records import TaskRecord
 from .._records.status import Reason, TaskStatus
-from .._remote.dispatch import Outsourcing, executor_of, name_of
+from .._remote.dispatch import Dispatcher, executor_for, executor_name
 from .._store.crashpoints import point
 from .._tasks import capture
 from .._tasks.call import MISS, Call, Scope, current_scope
@@ -66,7 +66,7 @@ class Bodies:
         self._off_loop = off_loop
         self._make_io = make_io
         self._log = log  # `Pass.log`
-        self._outsourcing = Outsourcing()
+        self._dispatcher = Dispatcher()
 
     async def run(self, call: Call[Any], record: TaskRecord, scope: Scope) -> Any:
         """Call the body, and return its value from the record. If an earlier attempt's body still runs, take its result.
@@ -137,16 +137,16 @@ class Bodies:
     @calls_user_code
     async def _call_body(self, call: Call[Any], record: TaskRecord, running: RunningBody) -> Any:
         signature = signature_of(call.body)
-        executor = executor_of(call, self._state.settings)
+        executor = executor_for(call, self._state.settings)
         if executor is not None:
-            record.executor = name_of(executor)
+            record.executor = executor_name(executor)
         capture.listen()
         if call.batch is not None:
             if signature.is_async and executor is None:
                 return await call.batch.join(call, running.scope)
             return await self._off_loop.run(call, record, running, call.batch.start(call), waits=True)
         if executor is not None:
-            start = self._outsourcing.start(call, self._task(call, running), executor)
+            start = self._dispatcher.start(call, self._task(call, running), executor)
             return await self._off_loop.run(call, record, running, start, waits=True)
         args, named = self._arguments(call, signature, running)
         point("task:begin")
@@ -191,12 +191,12 @@ class Bodies:
     def start_of_batch(self, first: Call[Any], items: list[Any], node: Scope) -> Start | None:
         """A way to call the body for several items at once off the loop; None: on the loop."""
         state = self._state
-        executor = executor_of(first, state.settings)
+        executor = executor_for(first, state.settings)
         if executor is not None:
             call: Call[Any] = Call(node, first.segment, first.body, (items,), first.options, first.place)
             call.awaited, call.path, call.limiter = True, node.path, first.limiter
             task = Task(state.run.id, node.path, 0, 1, state.feed, node, self._log)
-            return self._outsourcing.start(call, task, executor)
+            return self._dispatcher.start(call, task, executor)
         if is_async(first.body):
             return None
         context = copy_context()

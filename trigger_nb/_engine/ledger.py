@@ -53,9 +53,9 @@ THREAD_PATIENCE = 30.0  # and how long it is tried in a thread before it is a fa
 
 
 class Unreadable(BaseException):
-    """What keeps a record or a value from being read, on its way to the end of the pass (R13).
+    """An error of reading a record or a value, on its way to the end of the pass (R13).
 
-    No `except Exception` around an item, an attempt or a walk is to take it for an error of those.
+    It is no `Exception`, so that no item, attempt or map takes it for an error of its own.
     """
 
     def __init__(self, error: TriggerError) -> None:

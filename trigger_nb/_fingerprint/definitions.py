@@ -7,7 +7,7 @@ import enum
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from .shape import Global, Shape, digest
 from .source import shape_of
@@ -180,9 +180,9 @@ def _is_bookkeeping(name: str, member: object, attributes: Mapping[str, object])
     return special and not isinstance(member, FunctionType | classmethod | staticmethod | property)
 
 
-def _annotations(members: Mapping[str, Any]) -> list[tuple[str, object]]:
+def _annotations(members: Mapping[str, object]) -> list[tuple[str, object]]:
     # From Python 3.14 on, a function among the members holds the annotations.
-    annotations: dict[str, object] = members.get("__annotations__", {})
+    annotations = cast("dict[str, object]", members.get("__annotations__", {}))
     return [] if "__annotate_func__" in members else list(annotations.items())
 
 

@@ -25,7 +25,7 @@ import functools
 import sys
 from collections.abc import Callable, Hashable
 from types import FunctionType, MethodType
-from typing import Any, cast
+from typing import cast
 
 from .definitions import (
     Description,
@@ -103,15 +103,16 @@ class Fingerprints:
             # An object that raises when it is inspected can still be called as a body.
             return ""
 
-    def _compute(self, body: Any) -> str:
-        kind = cast("type[Any]", type(body))
-        if kind is FunctionType:
+    def _compute(self, body: object) -> str:
+        kind = type(body)
+        if type(body) is FunctionType:
             return self._bound(self._of_function(body), "defaults", body.__defaults__, body.__kwdefaults__)
         if kind is functools.partial:
-            return self._bound(self.of(body.func), "partial", body.args, body.keywords)
+            partial = cast("functools.partial[object]", body)
+            return self._bound(self.of(partial.func), "partial", partial.args, partial.keywords)
         node = body
         key: Hashable = None
-        if kind is MethodType:
+        if type(body) is MethodType:
             node = method_of(body)
         elif not is_code(body) and isinstance(kind.__call__, FunctionType):
             # Code in the object's attributes counts, as in a closure: the object may be a decorator.
@@ -142,7 +143,7 @@ class Fingerprints:
         return known
 
     def _bound(
-        self, function: str, how: str, values: tuple[Any, ...] | None, named: dict[str, Any] | None
+        self, function: str, how: str, values: tuple[object, ...] | None, named: dict[str, object] | None
     ) -> str:
         """The fingerprint of a function together with the values bound to its parameters."""
         if not function or (values is None and named is None):
@@ -203,7 +204,8 @@ def reference(body: object) -> str:
     ('json:dumps', '')
     """
     try:
-        text = f"{cast('Any', body).__module__}:{cast('Any', body).__qualname__}"
+        named = cast("FunctionType", body)  # anything else that has a name, too
+        text = f"{named.__module__}:{named.__qualname__}"
         if "<" in text:  # <lambda>, <locals>
             return ""
         found = resolve(text)

@@ -11,7 +11,7 @@ import ast
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import CodeType
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 
 from .shape import MUTATORS, Global, Shape, constant, digest
 
@@ -193,7 +193,7 @@ class _TreeWriter(ast.NodeVisitor):
             if name is not None:
                 self._bind(name)
 
-    def _write(self, kind: str, /, **fields: Any) -> None:
+    def _write(self, kind: str, /, **fields: object) -> None:
         """Write a node without its empty fields, since a newer Python adds fields that are empty in older code."""
         self.written.append(f"{kind}(")
         for name, value in fields.items():
@@ -204,12 +204,12 @@ class _TreeWriter(ast.NodeVisitor):
                 self._value(value)
         self.written.append(")")
 
-    def _value(self, value: Any) -> None:
+    def _value(self, value: object) -> None:
         if isinstance(value, ast.AST):
             self.visit(value)
         elif isinstance(value, list):
             self.written.append("[")
-            for each in cast("list[Any]", value):
+            for each in cast("list[object]", value):
                 self._value(each)
                 self.written.append(",")
             self.written.append("]")
@@ -278,13 +278,15 @@ class _TreeWriter(ast.NodeVisitor):
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         """Write an f-string. Python versions split its text into different pieces."""
-        pieces: list[Any] = [""]
+        text = ""
+        pieces: list[str | ast.expr] = []
         for each in node.values:
             if isinstance(each, ast.Constant):
-                pieces[-1] += str(each.value)
+                text += str(each.value)
             else:
-                pieces += [each, ""]
-        self._write("JoinedStr", values=pieces)
+                pieces += [text, each]
+                text = ""
+        self._write("JoinedStr", values=[*pieces, text])
 
     def visit_Return(self, node: ast.Return) -> None:
         says_none = isinstance(node.value, ast.Constant) and node.value.value is None

@@ -245,7 +245,7 @@ def instance_dict(value: object) -> dict[str, object]:
         return {}
 
 
-def fields(members: Mapping[str, Any]) -> list[tuple[str, object]]:
+def fields(members: Mapping[str, object]) -> list[tuple[str, object]]:
     """The fields of a dataclass or of a pydantic model."""
     # "model_fields" up to pydantic 2.9
     for kept in ("__dataclass_fields__", "__pydantic_fields__", "model_fields"):

@@ -1,1 +1,1 @@
-"""What a run function sees."""
+"""`io`: the object through which a run function starts tasks, waits and logs."""

@@ -18,7 +18,7 @@ StatusState: TypeAlias = Literal["loading", "success", "failure"]
 
 
 class Say(Protocol):
-    """Makes the task of a call at `place`; see `StatusCall` for `outcome`."""
+    """A function that makes the task of a call at `place`; see `StatusCall` for `outcome`."""
 
     def __call__(
         self, place: Place, key: Any, name: str, said: dict[str, Any], outcome: Callable[[str], T]

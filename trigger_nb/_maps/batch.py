@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import anyio
 
 from .._callsite import show_place
 from .._concurrency.places import TaskLimits
-from .._keys import display_path
+from .._concurrency.threads import failed
+from .._keys import display_path, is_sequence
 from .._tasks.call import Scope, current_scope
 from ..errors import UsageError
+from .items import Body
 
 if TYPE_CHECKING:
-    from .._concurrency.threads import Start
+    from .._concurrency.threads import Begin, Finish, Outcome, Start
     from .._tasks.call import Call
 
-Outcome = Callable[[], Any]
 
-
-class Finish(Protocol):
+class StepwiseFinish(Protocol):
     """Records the outcome of a member, in two steps so that several members share a commit."""
 
     def enter(self, outcome: Outcome) -> None:
@@ -40,26 +40,26 @@ class Batch:
     although their delays differ: the body is called again once the last of them asks.
     """
 
-    def __init__(self, calls: Sequence[Call[Any]], node: Scope, spawn: Callable[..., Any]) -> None:
+    def __init__(self, calls: Sequence[Call[object]], node: Scope, spawn: Callable[..., object]) -> None:
         self._node = node
         self._spawn = spawn  # starts a task in the node's task group
-        self._body: Callable[..., Any] = calls[0].body
+        self._body: Body = calls[0].body
         self._limits = TaskLimits(node.owner.limiters_of(calls[0]))
         # Invariant: the body is called as soon as all members in `_left` are in `_here`, and not before.
         self._left = set(calls)
-        self._here: dict[Call[Any], _Member] = {}
+        self._here: dict[Call[object], _Member] = {}
 
-    def start(self, call: Call[Any]) -> Start:
+    def start(self, call: Call[object]) -> Start:
         """The way to run a `def` body for one of the items."""
 
-        def start(begin: Callable[[], bool], finish: Callable[[Outcome], None]) -> Callable[[], None]:
-            member = _Member(call, begin, cast("Finish", finish))  # the engine passes one
+        def start(begin: Begin, finish: Finish) -> Callable[[], None]:
+            member = _Member(call, begin, cast("StepwiseFinish", finish))  # the engine passes one
             self._arrive(member)
             return member.leave
 
         return start
 
-    async def join(self, call: Call[Any], scope: Scope) -> Any:
+    async def join(self, call: Call[object], scope: Scope) -> object:
         """Await an `async def` body; the result of one of the items."""
         limit, joined = scope.limit, _Joined()
 
@@ -77,7 +77,7 @@ class Batch:
         finally:
             member.leave()
 
-    def end(self, call: Call[Any]) -> None:
+    def end(self, call: Call[object]) -> None:
         """Remove an item that has ended, for whatever reason: the others no longer wait for it."""
         self._left.discard(call)
         self._here.pop(call, None)
@@ -113,21 +113,21 @@ class Batch:
         try:
             start = self._node.owner.start_of_batch(members[0].call, items, self._node)
         except UsageError as error:  # the body cannot run in its executor
-            self._hand_out(members, partial(_raise, error))
+            self._hand_out(members, failed(error))
             return
         if start is None:
             await self._await_body(members, items)
         else:
             _leave_together(members, start(lambda: True, partial(self._hand_out, members)))
 
-    async def _await_body(self, members: list[_Member], items: list[Any]) -> None:
+    async def _await_body(self, members: list[_Member], items: list[object]) -> None:
         with anyio.CancelScope() as scope:
             _leave_together(members, scope.cancel)
             token = current_scope.set(self._node)
             try:
                 values = await self._body(items)
             except Exception as error:  # noqa: BLE001  # raised in each member
-                self._hand_out(members, partial(_raise, error))
+                self._hand_out(members, failed(error))
                 return
             finally:
                 current_scope.reset(token)
@@ -142,20 +142,20 @@ class Batch:
             values = self._checked(outcome(), len(members), members[0].call)
             parts = [partial(_raise_or_return, value) for value in values]
         except BaseException as error:  # noqa: BLE001  # raised in each member
-            parts = [partial(_raise, error)] * len(members)
+            parts = [failed(error)] * len(members)
         self._limits.release()
         for member, part in zip(members, parts, strict=True):
             member.finish.enter(part)
         for member in members:  # the first call commits the results of all
             member.finish.settle()
 
-    def _checked(self, values: object, count: int, first: Call[Any]) -> list[Any]:
-        if not isinstance(values, (list, tuple)):
-            found = f"{type(values).__name__}"
-        elif len(cast("list[Any]", values)) != count:
-            found = f"{len(cast('list[Any]', values))} of them"
+    def _checked(self, values: object, count: int, first: Call[object]) -> Sequence[object]:
+        if not is_sequence(values):
+            found = type(values).__name__
+        elif len(values) != count:
+            found = f"{len(values)} of them"
         else:
-            return list(cast("list[Any]", values))
+            return values
         raise UsageError(
             f"the body of map {display_path(self._node.path)!r} at {show_place(first.place)} got {count} items in one "
             f"call (batch=) and returned {found}. It must return a list with one result for each item, in their "
@@ -176,7 +176,7 @@ class _Joined:
     def settle(self) -> None:
         self._done.set()
 
-    async def outcome(self) -> Any:
+    async def outcome(self) -> object:
         """The result of the member; raises its error."""
         await self._done.wait()
         return self._outcome()
@@ -185,7 +185,7 @@ class _Joined:
 class _Member:
     """An item that waits for the call of the body to start or end."""
 
-    def __init__(self, call: Call[Any], begin: Callable[[], bool], finish: Finish) -> None:
+    def __init__(self, call: Call[object], begin: Begin, finish: StepwiseFinish) -> None:
         self.call = call
         self.begin = begin
         self.finish = finish
@@ -210,11 +210,7 @@ def _leave_together(members: list[_Member], cancel: Callable[[], object] | None)
     left()
 
 
-def _raise(error: BaseException) -> Any:
-    raise error
-
-
-def _raise_or_return(value: Any) -> Any:
+def _raise_or_return(value: object) -> object:
     if isinstance(value, Exception):
         raise value
     return value

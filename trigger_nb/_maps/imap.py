@@ -21,11 +21,11 @@ class Channel:
 
     def __init__(self, room: int) -> None:
         self._room = room
-        self._ready: deque[tuple[Any, Any]] = deque()
+        self._ready: deque[Any] = deque()  # pairs of item and result
         self._closed = False
         self._changed = asyncio.Event()
 
-    async def give(self, item: Any, value: Any) -> None:
+    async def give(self, item: object, value: object) -> None:
         """Add a result, and wait until there is room for the next one."""
         if not self._closed:
             self._ready.append((item, value))
@@ -33,8 +33,8 @@ class Channel:
         while len(self._ready) >= self._room and not self._closed:
             await self._change()
 
-    async def take(self, walk: asyncio.Future[Any]) -> tuple[Any, Any] | None:
-        """The next result; None when the map has ended."""
+    async def take(self, walk: asyncio.Task[object]) -> Any:
+        """The next pair of item and result; None when the map has ended."""
         while not self._ready:
             if walk.done():
                 return None
@@ -73,7 +73,7 @@ class MapIterator(AsyncIterator[T], Generic[T]):
         self._call = call
         self._walk = walk
         self._channel = channel  # shared with the map, which does not refer to the iterator, so that that can be collected
-        self._driver: asyncio.Task[Any] | None = None
+        self._driver: asyncio.Task[object] | None = None
         call.awaited = True
 
     def __aiter__(self) -> MapIterator[T]:
@@ -84,7 +84,7 @@ class MapIterator(AsyncIterator[T], Generic[T]):
             self._driver = asyncio.get_running_loop().create_task(_await(self._call))
             self._driver.add_done_callback(self._channel.wake)
             self._driver.add_done_callback(_look_at)
-        pair: Any = await self._channel.take(self._driver)
+        pair = await self._channel.take(self._driver)
         if pair is not None:
             return pair
         self._driver.result()  # raises the error of the map
@@ -114,7 +114,7 @@ async def _await(call: Call[T]) -> T:
     return await call
 
 
-def _look_at(driver: asyncio.Task[Any]) -> None:
+def _look_at(driver: asyncio.Task[object]) -> None:
     """Retrieve the error so that asyncio does not warn: the outcome of an abandoned map is recorded."""
     if not driver.cancelled():
         driver.exception()

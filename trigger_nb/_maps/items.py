@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sized
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
+from typing import Any, Final, TypeAlias, TypeVar
 
 from .. import _values
-from .._keys import display_path, normal_key
+from .._keys import display_path, is_sequence, normal_key
 from .._redact import secrets
 from .._tasks.call import Scope, current_scope
 from .._values.names import kind_of
@@ -16,13 +16,14 @@ from ..errors import DuplicateKeyError, InvalidKeyError, InvalidOptionError, Not
 
 Item = TypeVar("Item")
 Items: TypeAlias = "Iterable[Item] | AsyncIterable[Item]"
-LAST: Any = object()  # returned by `Source.next` after the last item
+Body: TypeAlias = Callable[..., Any]  # the user's function for an item, or for a batch of them
+LAST: Final = object()  # returned by `Source.next` after the last item
 _LONGEST_KEY = 60  # for longer text the key is a digest
 _LONGEST_NAME = 80
-_SCALARS = frozenset[type[Any]]({int, float, bool})
+_SCALARS = frozenset[type]({int, float, bool})
 
 
-def check_items(items: Any) -> None:
+def check_items(items: object) -> None:
     """Raise `InvalidOptionError` for a value that is no collection of items, such as text."""
     kind = kind_of(items)
     if issubclass(kind, (str, bytes, bytearray, Mapping)):
@@ -45,28 +46,40 @@ class Source:
     The iterable's code runs in the scope around the map, so tasks that it calls do not belong to an item.
     """
 
-    def __init__(self, items: Items[Any], scope: Scope | None) -> None:
+    def __init__(self, items: Items[object], scope: Scope | None) -> None:
         self._scope = scope
-        self._items: Any = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
-        self.is_async = isinstance(items, AsyncIterable)
+        # One of the two.
+        self._sync: Iterator[object] | None = None
+        self._async: AsyncIterator[object] | None = None
+        if isinstance(items, AsyncIterable):
+            self._async = aiter(items)
+        else:
+            self._sync = iter(items)
 
-    async def next(self) -> Any:
+    @property
+    def is_async(self) -> bool:
+        """Whether reading may yield to the event loop."""
+        return self._async is not None
+
+    async def next(self) -> object:
         """The next item, or `LAST`."""
         token = current_scope.set(self._scope)
         try:
-            return await anext(self._items, LAST) if self.is_async else next(self._items, LAST)
+            if self._async is not None:
+                return await anext(self._async, LAST)
+            return next(self._sync, LAST) if self._sync is not None else LAST
         finally:
             current_scope.reset(token)
 
     async def close(self) -> None:
         """Close the iterable, so that a generator that has not ended cleans up now."""
-        if hasattr(self._items, "aclose"):
-            await self._items.aclose()
-        elif hasattr(self._items, "close"):
-            self._items.close()
+        if (aclose := getattr(self._async, "aclose", None)) is not None:
+            await aclose()
+        elif (close := getattr(self._sync, "close", None)) is not None:
+            close()
 
 
-def size_of(items: Items[Any]) -> int | None:
+def size_of(items: Items[object]) -> int | None:
     """The number of items, if known beforehand."""
     return len(items) if isinstance(items, Sized) else None
 
@@ -74,13 +87,13 @@ def size_of(items: Items[Any]) -> int | None:
 class Keys:
     """Computes the key of each item from its content, so that inserting an item changes no other key (C2)."""
 
-    def __init__(self, item_key: Callable[[Any], Any] | None, node: str) -> None:
+    def __init__(self, item_key: Callable[..., object] | None, node: str) -> None:
         self._item_key = item_key
         self._node = node
         # By key: the number of items with it; with `item_key`, the index of the first one.
         self._met: dict[str, int] = {}
 
-    def of(self, item: Any, index: int) -> str:
+    def of(self, item: object, index: int) -> str:
         """The segment of an item's path. Raises `InvalidKeyError`, `DuplicateKeyError`."""
         if self._item_key is not None:
             return self._given(self._item_key(item), index)
@@ -93,8 +106,8 @@ class Keys:
         count = self._met[content] = self._met.get(content, 0) + 1
         return content if count == 1 else f"{_opened(content)},~i{count})"
 
-    def _given(self, key: Any, index: int) -> str:
-        segment = normal_key(key if isinstance(key, (str, tuple, list)) else (key,))
+    def _given(self, key: object, index: int) -> str:
+        segment = normal_key(key if isinstance(key, str) or is_sequence(key) else (key,))
         first = self._met.setdefault(segment, index)
         if first != index:
             path = f"{self._node}/{segment}"
@@ -102,10 +115,10 @@ class Keys:
         return segment
 
 
-def _content(item: Any) -> str | None:
+def _content(item: object) -> str | None:
     """The key made from an item's content; None if the content cannot be a key."""
     kind = kind_of(item)
-    if kind is str and 0 < len(item) <= _LONGEST_KEY and secrets.hide(item) == item:
+    if isinstance(item, str) and kind is str and 0 < len(item) <= _LONGEST_KEY and secrets.hide(item) == item:
         return _of_text(item)
     if kind in _SCALARS and item == item:  # noqa: PLR0124  # NaN
         return normal_key((item,))
@@ -128,7 +141,7 @@ def _opened(segment: str) -> str:
     return segment[:-1] if segment.startswith("~(") else "~(" + segment.replace(",", "~2")
 
 
-def name_of(item: Any, segment: str) -> str | None:
+def display_name(item: object, segment: str) -> str | None:
     """The display name of an item whose key is a digest; None for others."""
     if not segment.startswith("~(#,"):
         return None

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import anyio.lowlevel
 
@@ -25,13 +25,13 @@ from .._tasks.call import MISS, Call
 from .._tasks.signature import signature_of
 from ..errors import InvalidOptionError, MapError, UsageError
 from .batch import Batch
-from .items import LAST, Items, Keys, Source, name_of, size_of
+from .items import LAST, Body, Items, Keys, Source, display_name, size_of
 
 if TYPE_CHECKING:
     from .._callsite import Place
     from .._clock import Clock
     from .._tasks.call import PassApi, Scope
-    from .._tasks.options import Options, Properties
+    from .._tasks.options import Options
 
 FAILURES_IN_A_ROW = 20  # after this many failures without a success, no new item starts
 TELL_EVERY = 0.1  # how often the progress is reported, in seconds
@@ -45,8 +45,8 @@ class Plan:
 
     each: Options  # the options of every item's task
     concurrency: int
-    item_key: Callable[[Any], Any] | None = None
-    properties: Callable[[Any], Properties] | None = None
+    item_key: Callable[..., object] | None = None
+    properties: Callable[..., object] | None = None
     batch: int = 1
     return_errors: bool = False
     max_failures: float | None = None  # None: `FAILURES_IN_A_ROW`
@@ -55,12 +55,11 @@ class Plan:
 CONCURRENCY = 20
 
 
-def plan_of(options: dict[str, Any], body: Callable[..., Any]) -> Plan:
+def plan_of(options: Mapping[str, object], body: Body) -> Plan:
     """Check the options of `io.map`, and split off those of the items' tasks. Raises `InvalidOptionError`."""
     given = dict(options)
-    concurrency, batch = given.pop("concurrency", CONCURRENCY), given.pop("batch", 1)
-    check_count(concurrency, "concurrency")
-    check_count(batch, "batch")
+    concurrency = check_count(given.pop("concurrency", CONCURRENCY), "concurrency")
+    batch = check_count(given.pop("batch", 1), "batch")
     if batch > 1 and not {"task", "io"}.isdisjoint(signature_of(body).required):
         raise InvalidOptionError(
             "with batch= the body must not take `task` or `io`, because different items may share a call each time: "
@@ -74,13 +73,15 @@ def plan_of(options: dict[str, Any], body: Callable[..., Any]) -> Plan:
     item_key = given.pop("item_key", None)
     if item_key is not None and not callable(item_key):
         raise InvalidOptionError(f"item_key must be a function, item_key(item), not {item_key!r:.100}")
-    properties: Any = None  # a function, if they differ from item to item
-    if callable(given.get("properties")):
-        properties = given.pop("properties")
+    properties = given.get("properties")
+    if callable(properties):  # they differ from item to item
+        del given["properties"]
+    else:
+        properties = None
     for name in ("name", "description"):
         given.pop(name, None)  # they belong to the node
     return Plan(
-        return_errors=given.pop("return_errors", False),
+        return_errors=given.pop("return_errors", False) is True,
         each=cast("Options", given),
         concurrency=concurrency,
         item_key=item_key,
@@ -98,11 +99,11 @@ class Walk:
 
     def __init__(
         self,
-        items: Items[Any],
-        body: Callable[..., Any],
+        items: Items[object],
+        body: Body,
         plan: Plan,
         place: Place,
-        give: Callable[[Any, Any], Awaitable[None]] | None = None,
+        give: Callable[[object, object], Awaitable[None]] | None = None,
     ) -> None:
         self.tally: dict[str, int] = {}  # recorded with the node: the numbers of items and of failed ones
         self.stopped = False  # by `stop`
@@ -114,10 +115,10 @@ class Walk:
         self._give = give
         self._source: Source
         self._turn: anyio.Lock | nullcontext[None]  # one worker at a time takes items
-        self._spawn: Callable[..., Any]
+        self._spawn: Callable[..., object]
         self._workers = 1
         self._closed = False  # no new item starts
-        self._results: list[Any] = []  # in the order of the items; empty with `give`
+        self._results: list[object] = []  # in the order of the items; empty with `give`
         self._taken = 0  # items that were read
         self._ended = 0
         self._worked_on = 0  # ended items that were not replayed
@@ -127,7 +128,7 @@ class Walk:
         self._errors: list[tuple[int, Exception]] = []
         self._progress: _Progress
 
-    async def __call__(self, scope: Scope, begun: Callable[[], None]) -> list[Any]:
+    async def __call__(self, scope: Scope, begun: Callable[[], None]) -> list[object]:
         """Run the items until all have ended. `begun` is called before the first one that is not replayed."""
         self.scope, self._begun = scope, begun
         self._keys = Keys(self._plan.item_key, scope.path)
@@ -175,9 +176,9 @@ class Walk:
         finally:
             self._workers -= 1
 
-    async def _take(self) -> list[tuple[int, Call[Any]]]:
+    async def _take(self) -> list[tuple[int, Call[object]]]:
         """The next items without a stored result, as many as one call of the body takes."""
-        taken: list[tuple[int, Call[Any]]] = []
+        taken: list[tuple[int, Call[object]]] = []
         async with self._turn:
             while not self._closed and len(taken) < self._plan.batch:
                 index = self._taken
@@ -197,20 +198,20 @@ class Walk:
                         break  # the others need not wait for this one in their batch
         return taken
 
-    def _call(self, item: Any) -> Call[Any]:
+    def _call(self, item: object) -> Call[object]:
         """The call for one item."""
         segment = self._keys.of(item, self._taken)
         self._taken += 1
         if self._give is None:
             self._results.append(None)
-        call: Call[Any] = Call(self.scope, segment, self._body, (item,), self._plan.each, self._place)
+        call: Call[object] = Call(self.scope, segment, self._body, (item,), self._plan.each, self._place)
         call.awaited = True
         call.limiter = self._limiter
         if self._plan.item_key is None:
             call.inputs = ""  # the key is made from the same content
         return call
 
-    async def _replay(self, index: int, call: Call[Any]) -> bool:
+    async def _replay(self, index: int, call: Call[object]) -> bool:
         """Replay the item. False if it has no stored result."""
         value = self._owner.replay(call)
         if value is MISS:
@@ -220,7 +221,7 @@ class Walk:
             await anyio.lowlevel.checkpoint()
         return True
 
-    async def _perform_all(self, calls: list[tuple[int, Call[Any]]]) -> None:
+    async def _perform_all(self, calls: list[tuple[int, Call[object]]]) -> None:
         if not all(self._owner.has_final_error(call.path) for _, call in calls):
             self._begun()
         if self._plan.batch == 1:
@@ -232,7 +233,7 @@ class Walk:
                 call.batch = batch
                 group.start_soon(self._perform, index, call)
 
-    async def _perform(self, index: int, call: Call[Any]) -> None:
+    async def _perform(self, index: int, call: Call[object]) -> None:
         is_replayed = self._owner.has_final_error(call.path)
         try:
             value = await self._owner.perform(call)
@@ -253,12 +254,12 @@ class Walk:
             if call.batch is not None:
                 call.batch.end(call)
 
-    def _described(self, call: Call[Any]) -> Call[Any]:
+    def _described(self, call: Call[object]) -> Call[object]:
         """The call, with the options that only a task that runs needs."""
         item, plan = call.args[0], self._plan
-        more: dict[str, Any] = {}
+        more: dict[str, object] = {}
         is_hidden = plan.each.get("redact") or self._owner.settings.redact
-        if not is_hidden and (name := name_of(item, call.segment)) is not None:
+        if not is_hidden and (name := display_name(item, call.segment)) is not None:
             more["name"] = name
         if plan.properties is not None:
             more["properties"] = plan.properties(item)
@@ -266,7 +267,7 @@ class Walk:
             call.options = cast("Options", {**plan.each, **more})
         return call
 
-    async def _end(self, index: int, call: Call[Any], value: Any) -> None:
+    async def _end(self, index: int, call: Call[object], value: object) -> None:
         """Note that an item has ended, with its result or with an error in place of it."""
         self._ended += 1
         self._progress.note(self._ended, self._worked_on, len(self._errors))
@@ -286,7 +287,7 @@ class Walk:
             self._gave_up = not self._closed
             self._closed = True
 
-    async def _failed(self, index: int, call: Call[Any], error: Exception) -> None:
+    async def _failed(self, index: int, call: Call[object], error: Exception) -> None:
         self._errors.append((index, error))
         if self._plan.return_errors or self._give is None:
             await self._end(index, call, error)
@@ -379,7 +380,10 @@ class _MapLimiter(Limiter):
         self._progress.hold(until)
 
 
-def _only(group: BaseExceptionGroup[Any]) -> BaseException:
+_Group: TypeAlias = "BaseExceptionGroup[BaseException]"
+
+
+def _only(group: _Group) -> BaseException:
     """The first exception of a group: several workers were cancelled for the same reason."""
-    found: BaseException = group.exceptions[0]
-    return _only(cast("BaseExceptionGroup[Any]", found)) if isinstance(found, BaseExceptionGroup) else found
+    found = group.exceptions[0]
+    return _only(cast("_Group", found)) if isinstance(found, BaseExceptionGroup) else found

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
 from .._keys import normal_key
 from .._tasks.call import MISS, Call
 from .._tasks.signature import signature_of
+from .items import Body
 
 if TYPE_CHECKING:
     from .._callsite import Place
@@ -22,23 +23,23 @@ class Parallel:
 
     stopped = False
 
-    def __init__(self, items: list[Any], body: Callable[..., Any], options: Options, place: Place) -> None:
+    def __init__(self, items: list[object], body: Body, options: Options, place: Place) -> None:
         self.tally: dict[str, int] = {}
         self._items = items
         self._body = body
         self._options: Options = options
         self._place = place
 
-    async def __call__(self, scope: Scope, begun: Callable[[], None]) -> list[Any]:
+    async def __call__(self, scope: Scope, begun: Callable[[], None]) -> list[object]:
         """The results, in the order of the items. Raises the first error once all items have ended."""
-        results: list[Any] = [None] * len(self._items)
+        results: list[object] = [None] * len(self._items)
         errors: dict[int, Exception] = {}
         ended = 0
 
         async def settle(index: int) -> None:
             nonlocal ended
             args = (self._items[index], index)[: _arity(self._body)]
-            call: Call[Any] = Call(
+            call: Call[object] = Call(
                 scope, normal_key(str(index)), self._body, args, self._options, self._place
             )
             call.awaited = True
@@ -62,7 +63,7 @@ class Parallel:
         return results
 
 
-def _arity(body: Callable[..., Any]) -> int:
+def _arity(body: Body) -> int:
     """The number of arguments of (item, index) that the body takes."""
     signature = signature_of(body)
     own = [name for name in signature.required if name not in ("task", "io")]

@@ -51,7 +51,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     @property
     def is_busy(self) -> bool:
-        """Whether it waits for sleeps, threads or files, and not only for time limits and to be woken."""
+        """Whether the loop waits for sleeps, threads or files, and not only for time limits or for being woken."""
         now = self.time()
         self._sleeps = [each for each in self._sleeps if not each.cancelled() and each.when() > now]
         files = len(self._selector_of_ours.get_map())

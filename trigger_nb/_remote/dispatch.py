@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
-import linecache
-import os
 import pickle
 import secrets
-import socket
 import threading
-import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from .. import _values
-from .._callsite import file_name
-from .._concurrency.threads import Threads, is_executor
+from .._concurrency.threads import Threads, failed, is_executor
 from .._keys import display_path
 from .._tasks.call import current_scope
 from .._tasks.signature import bind_body, signature_of
 from .._values import pickling
+from .._values.errors import frame_text
 from .._values.placeholders import Unstored
 from ..errors import MissingExtraError, RunInterrupted, UsageError, WorkerLostError
 from .backends import FUNCTION_ADVICE, Backend, ExecutorSource, PoolFuture, backend_of, source_of
 from .listener import listener
 from .reporter import Route
-from .worker import Request, Response, TaskFacts, TaskSlot, parsed_lines
+from .worker import Request, Response, TaskFacts, TaskSlot, parsed_lines, this_process
 
 if TYPE_CHECKING:
-    from .._concurrency.threads import Start
+    from .._concurrency.threads import Begin, Finish, Outcome, Start
     from .._tasks.call import Call
     from .._tasks.options import Settings
     from .._tasks.task import Task
 
-Begin = Callable[[], bool]
-Finish = Callable[[Callable[[], Any]], None]
 # Workers report the start of a body within a tenth of a second. A body without a report after this time,
 # in seconds, has not started.
 START_REPORT_SECONDS = 3.0  # on a busy machine, reports take longer
@@ -49,7 +41,7 @@ _result_threads = Threads(max_running=8)
 _WORKER_LOST = frozenset({"KilledWorker", "EngineError", "NoEnginesRegistered", "WorkerCrashedError"})
 
 
-def executor_of(call: Call[Any], settings: Settings) -> Any:
+def executor_for(call: Call[object], settings: Settings) -> object:
     """The executor for the body of a call; None to run it in this process."""
     options = call.options
     if "executor" in options:
@@ -58,22 +50,22 @@ def executor_of(call: Call[Any], settings: Settings) -> Any:
     return None if is_own else settings.executor
 
 
-def name_of(executor: Any) -> str:
+def executor_name(executor: object) -> str:
     """The executor's name, as a task's record shows it."""
     if is_executor(executor):
         return backend_of(executor).name
-    return str(getattr(executor, "__name__", type(executor).__name__))
+    return _function_name(executor)
 
 
-class Outsourcing:
+class Dispatcher:
     """Dispatches the bodies of one pass to executors."""
 
     def __init__(self) -> None:
         # Pickled bodies of maps, so that each is pickled once for all items. The body itself is kept
         # too: while it is, no other object can have its id.
-        self._pickled: dict[tuple[int, str], tuple[Any, tuple[str, bytes]]] = {}
+        self._pickled: dict[tuple[int, str], tuple[object, tuple[str, bytes]]] = {}
 
-    def start(self, call: Call[Any], task: Task, executor: Any) -> Start:
+    def start(self, call: Call[object], task: Task, executor: object) -> Start:
         """The function that starts the body of a call in an executor.
 
         Raises `UsageError` now, before anything is recorded, if the body cannot run there.
@@ -91,7 +83,7 @@ class Outsourcing:
 
         return start
 
-    def request(self, call: Call[Any], task: Task, token: str, route: Route) -> bytes:
+    def request(self, call: Call[object], task: Task, token: str, route: Route) -> bytes:
         """The pickled request that a worker gets. Raises `UsageError` if a part of it cannot be pickled."""
         digest, body = self._body(call)
         arguments = _dumps(_arguments(call, TaskSlot()), f"the arguments of task {display_path(call.path)!r}")
@@ -103,11 +95,11 @@ class Outsourcing:
             idempotency_key=task.idempotency_key,
             token=token,
             route=route,
-            kernel=(socket.gethostname(), os.getpid()),
+            kernel=this_process(),
         )
         return pickle.dumps(Request(digest, body, arguments, facts))
 
-    def _body(self, call: Call[Any]) -> tuple[str, bytes]:
+    def _body(self, call: Call[object]) -> tuple[str, bytes]:
         is_map_item = call.limiter is not None
         key = (id(call.body), call.scope.path)
         if is_map_item and key in self._pickled:
@@ -119,18 +111,18 @@ class Outsourcing:
         return found
 
 
-def _arguments(call: Call[Any], task: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _arguments(call: Call[object], task: object) -> tuple[tuple[object, ...], dict[str, object]]:
     """The arguments of the body, with `task` where the body takes it."""
     if call.service is not None:
         _refuse(call, "the client of an integration, which belongs to this kernel")
-    offers: dict[str, Callable[[], Any]] = {
+    offers: dict[str, Callable[[], object]] = {
         "task": lambda: task,
         "io": lambda: _refuse(call, "`io`, and only the notebook can start tasks"),
     }
     return bind_body(signature_of(call.body), call.args, offers)
 
 
-def _refuse(call: Call[Any], what: str) -> NoReturn:
+def _refuse(call: Call[object], what: str) -> NoReturn:
     raise UsageError(
         f"the body of task {display_path(call.path)!r} takes {what}; so it cannot run in an executor. Pass "
         "executor=None to run this task in the kernel and executor= to the subtasks that do the work, "
@@ -138,7 +130,7 @@ def _refuse(call: Call[Any], what: str) -> NoReturn:
     )
 
 
-def _dumps(value: Any, what: str) -> bytes:
+def _dumps(value: object, what: str) -> bytes:
     try:
         import cloudpickle  # noqa: F401  # pyright: ignore[reportMissingTypeStubs, reportUnusedImport]
     except ImportError as error:
@@ -159,14 +151,14 @@ class _RemoteCall:
 
     def __init__(
         self,
-        outsourcing: Outsourcing,
-        call: Call[Any],
+        dispatcher: Dispatcher,
+        call: Call[object],
         task: Task,
         source: ExecutorSource,
         begin: Begin,
         finish: Finish,
     ) -> None:
-        self._outsourcing = outsourcing
+        self._dispatcher = dispatcher
         self._call = call
         self._task = task
         self._source = source
@@ -186,15 +178,15 @@ class _RemoteCall:
 
     # Submit -----------------------------------------------------------------------------------
 
-    def submit(self, executor: Any) -> None:
+    def submit(self, executor: object) -> None:
         """Submit the body. Errors go to the caller, who awaits the result."""
         try:
             future = self._submit(executor)
         except BaseException as error:  # noqa: BLE001
-            self._complete(functools.partial(_raise, error))
+            self._complete(failed(error))
             return
         if future is None:
-            self._complete(functools.partial(_raise, RunInterrupted()))
+            self._complete(failed(RunInterrupted()))
             return
         with self._lock:
             self._future = future
@@ -203,7 +195,7 @@ class _RemoteCall:
         if abandoned:
             self.abandon()
 
-    def _submit(self, executor: Any) -> PoolFuture | None:
+    def _submit(self, executor: object) -> PoolFuture | None:
         """Submit, a second time if the executor is broken and a function can make a new one.
 
         None if the caller no longer waits.
@@ -227,9 +219,9 @@ class _RemoteCall:
             return None
         if backend.kind == "threads":
             return backend.executor.submit(self._call_in_thread)
-        request = self._outsourcing.request(self._call, self._task, self._token, backend.route())
+        request = self._dispatcher.request(self._call, self._task, self._token, backend.route())
         listener().subscribe(self._token, self._on_message)
-        return backend.submit(request, f"{_name_of(self._call.body)}-{self._token}")
+        return backend.submit(request, f"{_function_name(self._call.body)}-{self._token}")
 
     def _submit_error(self, backend: Backend, error: Exception) -> Exception:
         if isinstance(error, BrokenExecutor):
@@ -258,11 +250,13 @@ class _RemoteCall:
             return
         if backend.kind == "dask":
             self._begin()  # it may have started, and the report may be on its way
-            _delayed_cancels.add(self)
+            timer = threading.Timer(START_REPORT_SECONDS, self._cancel_if_not_started)
+            timer.daemon = True
+            timer.start()
         elif backend.kind != "other" and not future.cancel():
             self._begin()  # a future that cannot be cancelled runs
 
-    def cancel_if_not_started(self) -> None:
+    def _cancel_if_not_started(self) -> None:
         """Cancel the body if no worker has reported its start."""
         with self._lock:
             future = None if self._start_reported else self._future
@@ -271,7 +265,7 @@ class _RemoteCall:
 
     # Messages of the body ---------------------------------------------------------------------
 
-    def _on_message(self, message: dict[str, Any]) -> None:
+    def _on_message(self, message: Mapping[str, object]) -> None:
         if "begun" in message:
             self._start_reported = True
             self._begin()
@@ -300,7 +294,7 @@ class _RemoteCall:
     def _on_done(self, future: PoolFuture) -> None:
         _result_threads.submit(lambda: self._complete(lambda: self._result(future)))
 
-    def _complete(self, result: Callable[[], Any]) -> None:
+    def _complete(self, result: Outcome) -> None:
         listener().unsubscribe(self._token)
         with self._lock:
             self._future = None
@@ -308,7 +302,7 @@ class _RemoteCall:
         self._begin()
         self._finish(result)
 
-    def _call_in_thread(self) -> Any:
+    def _call_in_thread(self) -> object:
         """Call the body in a thread of this process, with nothing pickled."""
         if not self._begin():
             raise RunInterrupted
@@ -316,12 +310,14 @@ class _RemoteCall:
         self._context.run(current_scope.set, self._task._scope)
         return self._context.run(self._call.body, *args, **named)
 
-    def _result(self, future: PoolFuture) -> Any:
+    def _result(self, future: PoolFuture) -> object:
         assert self._backend is not None
         if self._backend.kind == "threads":
             return future.result()
         try:
-            response: Response = pickle.loads(future.result())  # noqa: S301  # the user trusts the executor
+            pickled = future.result()
+            assert isinstance(pickled, bytes)
+            response: Response = pickle.loads(pickled)  # noqa: S301  # the user trusts the executor
         except CancelledError as error:
             if self._abandoned:
                 raise RunInterrupted from None
@@ -340,7 +336,7 @@ class _RemoteCall:
             self._task.output_properties = pickle.loads(response.properties)  # noqa: S301
         return self._value(response)
 
-    def _value(self, response: Response) -> Any:
+    def _value(self, response: Response) -> object:
         """Return what the body returned, or raise what it raised."""
         if not response.ok:
             error = _error_of(response)
@@ -370,40 +366,8 @@ class _RemoteCall:
         )
 
 
-class _DelayedCancels:
-    """Abandoned calls, each cancelled after a delay unless a worker reports that the body has started."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._due: deque[tuple[float, _RemoteCall]] = deque()
-
-    def add(self, call: _RemoteCall) -> None:
-        with self._lock:
-            self._due.append((time.monotonic() + START_REPORT_SECONDS, call))
-            if len(self._due) == 1:
-                threading.Thread(target=self._work, name="trigger_nb cancel", daemon=True).start()
-
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                if not self._due:
-                    return
-                due, call = self._due[0]
-            time.sleep(max(0.0, due - time.monotonic()))
-            call.cancel_if_not_started()
-            with self._lock:
-                self._due.popleft()
-
-
-_delayed_cancels = _DelayedCancels()
-
-
-def _raise(error: BaseException) -> NoReturn:
-    raise error
-
-
-def _name_of(body: Any) -> str:
-    return str(getattr(body, "__name__", type(body).__name__))
+def _function_name(function: object) -> str:
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _error_of(response: Response) -> BaseException:
@@ -414,7 +378,7 @@ def _error_of(response: Response) -> BaseException:
     if any(name == "cause" for name, _ in response.linked) and not response.suppressed:
         error.__suppress_context__ = False
     if response.frames:
-        frames = "\n".join(_frame_text(*frame) for frame in response.frames)
+        frames = "\n".join(f"  {frame_text(*frame)}" for frame in response.frames)
         error.add_note(f"raised on {response.where}:\n{frames}")
     return error
 
@@ -426,9 +390,3 @@ def _bare_error_of(response: Response) -> BaseException:
         return cast("BaseException", pickle.loads(response.value))  # noqa: S301
     except Exception as error:  # noqa: BLE001  # the class is missing here
         return error
-
-
-def _frame_text(file: str, number: int, function: str, text: str) -> str:
-    line = text or linecache.getline(file, number).strip()  # a worker lacks the source of notebook cells
-    where = f"  {file_name(file)}, line {number}, in {function}"
-    return f"{where}\n    {line}" if line else where

@@ -13,13 +13,14 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import cast
 from weakref import WeakSet
 
+from .dask import DaskClient
 from .reporter import MAX_MESSAGE, Route, sign
 
-Receiver = Callable[[dict[str, Any]], None]
+Receiver = Callable[[Mapping[str, object]], None]
 _MAX_LINE = MAX_MESSAGE * 8  # bytes, since JSON may escape each character
 
 
@@ -30,7 +31,7 @@ class Listener:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._receivers: dict[str, Receiver] = {}  # by token
-        self._clients: WeakSet[Any] = WeakSet()  # Dask clients that have a subscription
+        self._clients: WeakSet[DaskClient] = WeakSet()  # Dask clients that have a subscription
         self._topic = f"trigger_nb-{secrets.token_hex(8)}"
         self._route: Route | None = None
 
@@ -42,7 +43,7 @@ class Listener:
         """Drop further messages of an attempt."""
         self._receivers.pop(token, None)
 
-    def dask_route(self, client: Any) -> Route:
+    def dask_route(self, client: DaskClient) -> Route:
         """The route from the workers of a Dask client."""
         with self._lock:
             if client not in self._clients:
@@ -57,7 +58,7 @@ class Listener:
                 self._route = self._listen()
             return self._route
 
-    def _on_event(self, event: Any) -> None:
+    def _on_event(self, event: tuple[object, object]) -> None:
         _, text = event
         if isinstance(text, str) and os.getpid() == self._pid:
             self._receive(text)
@@ -68,7 +69,7 @@ class Listener:
         except ValueError:
             return
         if isinstance(message, dict):
-            known = cast("dict[str, Any]", message)
+            known = cast("dict[str, object]", message)
             receiver = self._receivers.get(str(known.get("task")))
             if receiver is not None:
                 receiver(known)

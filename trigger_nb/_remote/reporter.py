@@ -15,24 +15,36 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import TypedDict, cast
+
+from .dask import DaskWorker
 
 SEND_INTERVAL = 0.1  # seconds between two batches of messages
 MAX_MESSAGE = 60_000  # characters; longer log lines only arrive with the result
 _SEND_TIMEOUT = 2.0  # seconds, for a kernel that does not answer
-_IDLE_SECONDS = 10.0  # without messages for this long, the sending thread ends
 Send = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How a worker reaches the kernel."""
+    """The way from a worker to the kernel."""
 
     kind: str = ""  # "dask": Dask's events; "tcp": a connection to the kernel; "": not at all
     topic: str = ""
     host: str = ""  # the kernel's host: its loopback address works only there
     port: int = 0
     secret: bytes = b""
+
+
+class Message(TypedDict, total=False):
+    """A report of a body: that it has begun, a log line with its number, or its progress."""
+
+    begun: bool
+    line: str
+    n: int
+    done: float
+    total: float | None
+    text: str | None
 
 
 class Reporter:
@@ -43,14 +55,14 @@ class Reporter:
         self._numbers = count()
         # The message to send, by task and number. Progress has the number -1, so that it replaces
         # progress that was not sent yet.
-        self._queue: dict[tuple[str, int], tuple[Send, dict[str, Any]]] = {}
+        self._queue: dict[tuple[str, int], tuple[Send, Message]] = {}
         self._pid = 0  # the process whose thread sends: a forked process starts its own
 
-    def send(self, send: Send, token: str, message: dict[str, Any]) -> None:
+    def send(self, send: Send, token: str, message: Message) -> None:
         """Queue a message of the task `token`."""
         self._add((token, next(self._numbers)), send, message)
 
-    def send_progress(self, send: Send, token: str, message: dict[str, Any]) -> None:
+    def send_progress(self, send: Send, token: str, message: Message) -> None:
         """Queue a message that replaces the task's earlier progress."""
         self._add((token, -1), send, message)
 
@@ -59,7 +71,7 @@ class Reporter:
         with self._changed:
             self._queue = {key: each for key, each in self._queue.items() if key[0] != token}
 
-    def _add(self, key: tuple[str, int], send: Send, message: dict[str, Any]) -> None:
+    def _add(self, key: tuple[str, int], send: Send, message: Message) -> None:
         with self._changed:
             self._queue[key] = (send, message)
             if self._pid != os.getpid():
@@ -71,9 +83,7 @@ class Reporter:
         while True:
             with self._changed:
                 while not self._queue:
-                    if not self._changed.wait(_IDLE_SECONDS):
-                        self._pid = 0
-                        return
+                    self._changed.wait()
                 queue, self._queue = self._queue, {}
             for (token, _), (send, message) in queue.items():
                 send(json.dumps({"task": token, **message}))
@@ -96,7 +106,7 @@ def _dask_sender(topic: str) -> Send | None:
     try:
         from distributed import get_worker  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
-        worker: Any = get_worker()
+        worker = cast("DaskWorker", get_worker())
     except Exception:  # noqa: BLE001  # this process is not a Dask worker
         return None
 

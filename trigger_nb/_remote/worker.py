@@ -22,11 +22,12 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TypeVar
 
 from .._values import pickling
-from .reporter import MAX_MESSAGE, Reporter, Route, Send, reporter, sender
+from .reporter import MAX_MESSAGE, Message, Reporter, Route, Send, reporter, sender
 
+T = TypeVar("T")
 _BODIES_KEPT = 64
 _FRAMES_KEPT = 12  # frames of a traceback
 _CHAIN_KEPT = 5  # causes of causes
@@ -82,7 +83,7 @@ class RemoteTask:
         self.attempt = facts.attempt
         self.idempotency_key = facts.idempotency_key
         self.status = "RUNNING"
-        self.output_properties: Any = None
+        self.output_properties: object = None
         self._token = facts.token
         self._reporter = reporter
         self._send = send
@@ -97,10 +98,14 @@ class RemoteTask:
         """Show the body's progress in the notebook, at most ten times a second."""
         if self._send is not None:
             total = None if total is None else float(total)
-            message = {"done": float(done), "total": total, "text": None if text is None else str(text)}
+            message: Message = {
+                "done": float(done),
+                "total": total,
+                "text": None if text is None else str(text),
+            }
             self._reporter.send_progress(self._send, self._token, message)
 
-    def log(self, message: object, data: Any = None, level: str = "info") -> None:
+    def log(self, message: object, data: object = None, level: str = "info") -> None:
         """Add a log line under this task."""
         line = json.dumps([level, str(message), data], default=repr)
         self._lines.append(line)
@@ -141,7 +146,7 @@ def execute(pickled: bytes) -> bytes:
     return pickle.dumps(response._replace(seconds=seconds, properties=properties, lines=task.lines))
 
 
-def _call(request: Request, task: RemoteTask) -> Any:
+def _call(request: Request, task: RemoteTask) -> object:
     token = _current_task.set(task)
     try:
         body = _bodies.get(request.digest, request.body)
@@ -152,8 +157,8 @@ def _call(request: Request, task: RemoteTask) -> Any:
         _current_task.reset(token)
 
 
-def _await(value: Awaitable[Any]) -> Any:
-    async def main() -> Any:
+def _await(value: Awaitable[T]) -> T:
+    async def main() -> T:
         return await value
 
     try:
@@ -163,7 +168,7 @@ def _await(value: Awaitable[Any]) -> Any:
     return _in_new_thread(lambda: asyncio.run(main()))  # this thread runs the executor's own event loop
 
 
-def _in_new_thread(function: Callable[[], Any]) -> Any:
+def _in_new_thread(function: Callable[[], T]) -> T:
     from concurrent.futures import ThreadPoolExecutor
     from contextvars import copy_context
 
@@ -178,7 +183,7 @@ _current_task: ContextVar[RemoteTask] = ContextVar("trigger_nb_remote_task")
 class TaskSlot:
     """The place of the task among pickled arguments: it is unpickled as the worker's task."""
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[Callable[[], RemoteTask], tuple[()]]:
         return _get_current_task, ()
 
 
@@ -191,9 +196,9 @@ class _Bodies:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, Any] = OrderedDict()
+        self._known: OrderedDict[str, Callable[..., object]] = OrderedDict()
 
-    def get(self, digest: str, pickled: bytes) -> Any:
+    def get(self, digest: str, pickled: bytes) -> Callable[..., object]:
         with self._lock:
             if digest in self._known:
                 self._known.move_to_end(digest)
@@ -210,11 +215,11 @@ _bodies = _Bodies()
 
 
 # Responses ----------------------------------------------------------------------------------------
-def _value_response(value: Any) -> Response:
+def _value_response(value: object) -> Response:
     try:
         return Response(ok=True, value=pickling.dumps(value))
     except Exception as error:  # noqa: BLE001  # an object's `__reduce__` can raise anything
-        cls: type[Any] = value.__class__
+        cls = value.__class__
         kind = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
         return Response(ok=True, kind=kind, reason=f"it cannot be pickled: {error}")
 
@@ -272,11 +277,11 @@ class _Parts:
     def __init__(self, error: BaseException) -> None:
         self._error = error
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[Callable[..., BaseException], tuple[object, ...]]:
         return _rebuild, (type(self._error), self._error.args, vars(self._error))
 
 
-def _rebuild(cls: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
+def _rebuild(cls: type[BaseException], args: tuple[object, ...], state: dict[str, object]) -> BaseException:
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -289,7 +294,7 @@ def _as_data(error: BaseException) -> str:
     return json.dumps(encode_error(error))
 
 
-def _pickled(value: Any) -> bytes | None:
+def _pickled(value: object) -> bytes | None:
     try:
         return pickling.dumps(value)
     except Exception:  # noqa: BLE001  # an object's `__reduce__` can raise anything
@@ -297,11 +302,24 @@ def _pickled(value: Any) -> bytes | None:
 
 
 # The process --------------------------------------------------------------------------------------
+def this_process() -> tuple[str, int]:
+    """Host and process id of this process."""
+    return socket.gethostname(), os.getpid()
+
+
+def start_worker(kernel: tuple[str, int], initializer: Callable[..., object] | None, *args: object) -> None:
+    """Initialize a process of a pool: follow the kernel, then call the pool's own initializer."""
+    _follow(kernel)
+    if initializer is not None:
+        initializer(*args)
+
+
 def _follow(kernel: tuple[str, int]) -> None:
     """Make a pool's process ignore interrupts and end with its kernel.
 
     An interrupt goes to the kernel's whole process group, and would break the pool for good. When the
-    kernel is killed, its pool's processes get no signal, and would stay.
+    kernel is killed, its pool's processes get no signal, and would stay: each waits for work on a pipe that
+    it holds open itself.
     """
     multiprocessing = sys.modules.get("multiprocessing")
     parent = multiprocessing.parent_process() if multiprocessing is not None else None
@@ -321,9 +339,9 @@ def _follow(kernel: tuple[str, int]) -> None:
 _following = threading.Event()
 
 
-def parsed_lines(texts: Sequence[str]) -> list[tuple[str, str, Any]]:
+def parsed_lines(texts: Sequence[str]) -> list[tuple[str, str, object]]:
     """Level, message and data of each line of `RemoteTask.log`. Raises `ValueError` for any other text."""
-    found: list[tuple[str, str, Any]] = []
+    found: list[tuple[str, str, object]] = []
     for text in texts:
         level, message, data = json.loads(text)
         found.append((str(level), str(message), data))

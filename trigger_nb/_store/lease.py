@@ -18,11 +18,11 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from functools import cache
 from os import getpid
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from ..errors import RunLockedError, StoreError
 from .files import file_identity, open_file
@@ -30,11 +30,11 @@ from .local_disk import SINGLE_MACHINE, is_single_machine
 
 # The number of seconds for which a holder on another machine counts as alive, from the start of its lease.
 TIME_TO_LIVE = 86_400.0
+_Fact: TypeAlias = str | float | None
+Holder: TypeAlias = Mapping[str, _Fact]  # the kernel that drives a run, as the run's record names it
 
 
-def acquire(
-    store: Path, run_id: str, recorded: dict[str, Any] | None = None, *, now: float | None = None
-) -> Lease:
+def acquire(store: Path, run_id: str, recorded: Holder | None = None, *, now: float | None = None) -> Lease:
     """Acquire the lease on a run, or raise `RunLockedError`, which names the holder.
 
     `recorded` is the current holder in the run's record (`RunRecord.holder`), or None. Tests pass `now`, the
@@ -50,7 +50,7 @@ def acquire(
     return Lease(lock, {**_this_kernel(getpid()), "since": now})
 
 
-def is_held(store: Path, run_id: str, recorded: dict[str, Any], *, now: float | None = None) -> bool:
+def is_held(store: Path, run_id: str, recorded: Holder, *, now: float | None = None) -> bool:
     """Whether a living kernel drives a run whose record names `recorded` as the holder."""
     if not _is_on_this_machine(recorded):
         return _may_live_elsewhere(recorded, time.time() if now is None else now)
@@ -77,7 +77,7 @@ class Lease:
     process, in a unit of its machine), notebook and since.
     """
 
-    def __init__(self, lock: _Lock, holder: dict[str, Any]) -> None:
+    def __init__(self, lock: _Lock, holder: dict[str, _Fact]) -> None:
         self.holder = holder
         self._lock = lock
         self._mutex = threading.Lock()
@@ -228,7 +228,7 @@ def _process() -> _Process:
 
 
 @cache
-def _this_kernel(pid: int) -> dict[str, Any]:
+def _this_kernel(pid: int) -> dict[str, _Fact]:
     return {
         "host": socket.gethostname(),
         "boot": _read_line("/proc/sys/kernel/random/boot_id"),
@@ -238,21 +238,21 @@ def _this_kernel(pid: int) -> dict[str, Any]:
     }
 
 
-def _is_on_this_machine(holder: dict[str, Any]) -> bool:
+def _is_on_this_machine(holder: Holder) -> bool:
     # Containers on one machine have different host names and the same boot id. After a reboot, or on systems
     # without a boot id, the host name decides.
     ours = _this_kernel(getpid())
     return holder.get("host") == ours["host"] or (bool(ours["boot"]) and holder.get("boot") == ours["boot"])
 
 
-def _may_live_elsewhere(holder: dict[str, Any], now: float) -> bool:
+def _may_live_elsewhere(holder: Holder, now: float) -> bool:
     """Whether the holder is on another machine and may be alive, because its lease is recent."""
     if is_single_machine() or _is_on_this_machine(holder):
         return False
     return abs(now - float(holder.get("since") or 0.0)) < TIME_TO_LIVE
 
 
-def _may_hold_lock(holder: dict[str, Any] | None) -> bool:
+def _may_hold_lock(holder: Holder | None) -> bool:
     """Whether the recorded holder can be the process that holds the lock. The record may be outdated."""
     if not holder or holder.get("host") != socket.gethostname() or sys.platform != "linux":
         return bool(holder)
@@ -273,7 +273,7 @@ def _read_line(path: str) -> str:
         return ""
 
 
-def _message(run_id: str, holder: dict[str, Any] | None) -> str:
+def _message(run_id: str, holder: Holder | None) -> str:
     if not holder:
         return (
             f"another kernel drives run {run_id!r}. It has only just begun, so its name is not in the store yet. "
@@ -285,7 +285,7 @@ def _message(run_id: str, holder: dict[str, Any] | None) -> str:
     )
 
 
-def _message_elsewhere(run_id: str, holder: dict[str, Any]) -> str:
+def _message_elsewhere(run_id: str, holder: Holder) -> str:
     until = _utc(float(holder.get("since") or 0.0) + TIME_TO_LIVE)
     return (
         f"a kernel on another machine drives run {run_id!r}: {_describe(holder)}. Wait for the run to end, or "
@@ -295,7 +295,7 @@ def _message_elsewhere(run_id: str, holder: dict[str, Any]) -> str:
     )
 
 
-def _describe(holder: dict[str, Any]) -> str:
+def _describe(holder: Holder) -> str:
     notebook = f", notebook {holder['notebook']}" if holder.get("notebook") else ""
     since = _utc(float(holder.get("since") or 0.0))
     return f"process {holder.get('pid')} on {holder.get('host')}{notebook}, since {since} UTC"

@@ -341,7 +341,7 @@ def resolve_scope(known: Scope) -> Scope:
 
 
 class RecordsApi(Protocol):
-    """What may be asked of the records of a run."""
+    """The records of a run, as calls and maps use them."""
 
     def is_waiting(self, path: str) -> bool:
         """Whether a task has a time that it waits for."""
@@ -353,7 +353,7 @@ class RecordsApi(Protocol):
 
 
 class StoppingApi(Protocol):
-    """What may be asked of the end of a pass."""
+    """The end of a pass, as calls use it."""
 
     async def fail(self, error: TriggerError) -> NoReturn:
         """End the pass for a fault of ours, and let the call wait for that."""
@@ -369,10 +369,10 @@ class TurnsApi(Protocol):
 
 
 class HeaderApi(Protocol):
-    """What may be asked of the header of a run."""
+    """The header of a run, as calls use it."""
 
     def excuse(self, seconds: float) -> None:
-        """Do not count time between tasks that was ours."""
+        """Leave these seconds out of the time between tasks: this package used them, not the user's code."""
         ...
 
 
@@ -428,7 +428,7 @@ class PassApi(Protocol):
         ...
 
     def about_to_start(self, what: str) -> None:
-        """User code is about to start a run or send an event by itself, and not through `io`."""
+        """Note that user code is about to start a run or send an event by itself, and not through `io`."""
         ...
 
     def limiters_of(self, call: Call[Any]) -> list[Limiter]:

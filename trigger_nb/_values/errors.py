@@ -254,7 +254,10 @@ def _user_frames(traceback: TracebackType | None) -> list[str]:
     while traceback is not None:
         module = traceback.tb_frame.f_globals.get("__name__", "")
         if str(module).partition(".")[0] not in _OURS:
-            frames.append(_frame_text(traceback))
+            frame = traceback.tb_frame
+            line = linecache.getline(frame.f_code.co_filename, traceback.tb_lineno, frame.f_globals).strip()
+            text = frame_text(frame.f_code.co_filename, traceback.tb_lineno, frame.f_code.co_name, line)
+            frames.append(_cut(text, 500))
         traceback = traceback.tb_next
     left_out = len(frames) - _FIRST_FRAMES - _LAST_FRAMES
     if left_out > 0:
@@ -262,11 +265,11 @@ def _user_frames(traceback: TracebackType | None) -> list[str]:
     return frames
 
 
-def _frame_text(traceback: TracebackType) -> str:
-    code = traceback.tb_frame.f_code
-    line = linecache.getline(code.co_filename, traceback.tb_lineno, traceback.tb_frame.f_globals).strip()
-    where = f"{file_name(code.co_filename)}, line {traceback.tb_lineno}, in {code.co_name}"
-    return _cut(f"{where}\n    {line}" if line else where, 500)
+def frame_text(file: str, number: int, function: str, line: str = "") -> str:
+    """A frame of a traceback, with its source line if there is one."""
+    line = line or linecache.getline(file, number).strip()
+    where = f"{file_name(file)}, line {number}, in {function}"
+    return f"{where}\n    {line}" if line else where
 
 
 # Errors as values --------------------------------------------------------------------------------
