@@ -15,10 +15,6 @@ from trigger_nb._tasks import running as running_module
 from trigger_nb.errors import TaskCrashedError, TaskTimeoutError
 
 
-def again(world, job):
-    return world.client.job(id=job.id)(job.fn)
-
-
 def job_of(world, body, **options):
     """A job with one task."""
 
@@ -443,7 +439,7 @@ def test_a_body_that_kills_the_kernel_does_not_loop(world):
     assert "3 times" in str(error)
     assert world.take() == []
     world.new_kernel()
-    job = again(world, job)
+    job = world.again(job)
 
     async def retry():
         return await job.runs()[0].retry()

@@ -19,10 +19,6 @@ from trigger_nb.testing import FakeClock
 DAY = 24 * 3600.0
 
 
-def again(world, job):
-    return world.client.job(id=job.id)(job.fn)
-
-
 def waiting_job(world, **wait):
     @world.job(id="job")
     def job(payload, io):
@@ -166,7 +162,7 @@ def test_waits_and_retries_raise_nothing_through_user_code(world):
 
     world.run(job)
     world.new_kernel()
-    world.run(again(world, job))
+    world.run(world.again(job))
     assert seen == []
 
 

@@ -114,6 +114,25 @@ class World:
 
         return self.body(fail, note=what)
 
+    def gated(self, what: Any, gate: Gate, result: Any, *, in_thread: bool) -> Callable[..., Any]:
+        """A body that notes its call, stops at a gate and returns `result`; in a thread it is a `def` body."""
+
+        def blocking() -> Any:
+            self.note(what)
+            gate.pass_through()
+            return result
+
+        async def asynchronous() -> Any:
+            self.note(what)
+            await gate.pass_through_async()
+            return result
+
+        return blocking if in_thread else asynchronous
+
+    def again(self, job: Any) -> Any:
+        """The job, defined once more: its cell was run again."""
+        return self.client.job(id=job.id)(job.fn)
+
     def gather(self, *parts: Generator[Any, Any, Any]) -> Any:
         """Several generators at once; what to `yield` is a list of their results, or the first error."""
         if self.is_async:
@@ -152,6 +171,30 @@ class World:
         """What was noted since the last call."""
         taken, self.calls = self.calls, []
         return taken
+
+
+async def outcome(awaitable: Any) -> Any:
+    """What awaiting returns, or the error that it raises."""
+    try:
+        return await awaitable
+    except Exception as error:
+        return error
+
+
+async def failure(awaitable: Any) -> BaseException:
+    """The error that awaiting raises."""
+    value = await outcome(awaitable)
+    if isinstance(value, Exception):
+        return value
+    raise AssertionError(f"it returned {value!r}")
+
+
+def statuses(run: Any) -> dict[str, Any]:
+    return {task.path: task.status for task in run.tasks}
+
+
+def reasons(run: Any) -> dict[str, Any]:
+    return {task.path: task.reason for task in run.tasks}
 
 
 async def drive(steps: Generator[Any, Any, Any]) -> Any:
