@@ -592,6 +592,7 @@ def in_process(directory, code):
     )
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("operation", ["client.prune(keep_last=1)", "client.runs()[3].delete()"])
 @pytest.mark.parametrize(
