@@ -414,26 +414,12 @@ def test_a_parent_is_retried_for_an_error_of_its_own(world):
 # --- A1: crashes ----------------------------------------------------------------------------------------
 
 
-def leave_running(world, job, path, **changes):
-    """What a kernel leaves that died while the body ran: the start that was recorded, and no end."""
-    from trigger_nb._records.records import TaskRecord
-    from trigger_nb._store.protocol import Row
-
-    runtime = world.client.runtime
-    (run,) = job.runs()
-    stored = {record.path: record for record in runtime.task_records(run.id)}
-    record = stored.get(path) or TaskRecord(path=path, started=1, started_at=world.clock.time())
-    record = record.copy(status=TaskStatus.RUNNING, error=None, ended=0, **changes)
-    runtime.journal.commit([Row(f"{run.id}/{path}", run.id, record.dumps(), record.rank)])
-    return record
-
-
 def test_a_body_that_kills_the_kernel_does_not_loop(world):
     """A1: three starts that never ended; then the run stops and asks, and `retry()` tries again."""
     job = job_of(world, world.failing("body", OSError("1")))
     world.fail(job)
     world.take()
-    leave_running(world, job, "task", crashes=2)
+    world.leave_running(job, "task", crashes=2)
     error = world.fail(job)
     assert isinstance(error, TaskCrashedError)
     assert "3 times" in str(error)
@@ -458,7 +444,7 @@ def test_a_crash_is_counted_and_the_attempt_kept(world):
 
     job = job_of(world, world.failing("body", OSError("1")))
     world.fail(job)
-    leave_running(world, job, "task", attempt=3, crashes=1)
+    world.leave_running(job, "task", attempt=3, crashes=1)
     assert world.run(job_of(world, world.body(body))) == "done"
     assert attempts == [3]
 
@@ -479,7 +465,7 @@ def test_a_parent_that_got_on_is_not_what_crashed(world):
 
     world.fail(job)
     broken[0] = False
-    leave_running(world, job, "parent", crashes=2, began=1)
+    world.leave_running(job, "parent", crashes=2, began=1)
     assert world.run(job) == "done"
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from tests.engine.test_engine_model import Disturbance, Node, Program, disturbances, trees
 from tests.support.plans import rows
+from tests.support.programs import Disturbance, Node, Program, disturbances, trees
 from trigger_nb._plans import rehearsal
 from trigger_nb._records.status import Reason
 from trigger_nb._tasks.running import running_bodies

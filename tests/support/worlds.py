@@ -30,9 +30,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trigger_nb import TriggerClient
+from trigger_nb import TaskStatus, TriggerClient
 from trigger_nb._concurrency.threads import threads
+from trigger_nb._records.records import TaskRecord
 from trigger_nb._runs import runtime as runtime_module
+from trigger_nb._store.protocol import Row
 from trigger_nb._tasks import running as running_module
 from trigger_nb.client import _default
 from trigger_nb.errors import NotFoundError
@@ -166,6 +168,16 @@ class World:
         runtime_module._runtimes.clear()
         running_module.running_bodies.clear()
         _default.clear()
+
+    def leave_running(self, job: Any, path: str, **changes: Any) -> TaskRecord:
+        """Store what a kernel leaves that died while the body ran: the start that was recorded, and no end."""
+        runtime = self.client.runtime
+        (run,) = job.runs()
+        stored = {record.path: record for record in runtime.task_records(run.id)}
+        record = stored.get(path) or TaskRecord(path=path, started=1, started_at=self.clock.time())
+        record = record.copy(status=TaskStatus.RUNNING, error=None, ended=0, **changes)
+        runtime.journal.commit([Row(f"{run.id}/{path}", run.id, record.dumps(), record.rank)])
+        return record
 
     def take(self) -> list[Any]:
         """What was noted since the last call."""
