@@ -10,7 +10,6 @@ import pytest
 from tests.support.plans import keys, whys
 from tests.support.worlds import let_pass, until
 from trigger_nb import RunStatus, TriggerClient
-from trigger_nb._plans import rehearsal
 from trigger_nb._records.forget import forget
 from trigger_nb._records.records import TaskRecord
 from trigger_nb._records.status import Reason
@@ -247,7 +246,7 @@ def test_a_task_that_killed_the_process_again_and_again(world):
 # --- Side by side -------------------------------------------------------------------------------------
 
 
-def test_branches_go_on_as_far_as_each_can(world, monkeypatch):
+def test_branches_go_on_as_far_as_each_can(world):
     """C1. A plan waits for the threads of a `def` job for so long, and no longer: it may not know them."""
 
     def branch(io, name, more):
@@ -268,8 +267,7 @@ def test_branches_go_on_as_far_as_each_can(world, monkeypatch):
     world.take()
     job = define(more=True)
     for patience in (60,) if world.is_async else (0.3, 3, 20):
-        monkeypatch.setattr(rehearsal, "PATIENCE", patience)
-        plan = job.plan()
+        plan = job.plan(patience=patience)
         if len(plan.runs) == 3:
             break
     assert sorted(plan.replays) == ["~(a,~i1)", "~(b,~i1)", "~(c,~i1)"]
@@ -460,9 +458,8 @@ def test_a_limit_of_time_around_what_is_unknown_does_not_count():
     asyncio.run(main())
 
 
-def test_a_pause_of_the_code_beside_what_is_unknown(monkeypatch):
+def test_a_pause_of_the_code_beside_what_is_unknown():
     """`asyncio.sleep` is slept, for a while; the branch then goes on."""
-    monkeypatch.setattr(rehearsal, "PATIENCE", 60)
 
     async def main():
         client = TriggerClient("pause", display=False)
@@ -475,8 +472,7 @@ def test_a_pause_of_the_code_beside_what_is_unknown(monkeypatch):
 
             await asyncio.gather(io.run_task("first", lambda: 1), *map(later, range(3)))
 
-        assert keys(job.plan().runs) == ["first", "later · 0", "later · 1", "later · 2"]
-        monkeypatch.setattr(rehearsal, "PATIENCE", 0)
-        assert keys(job.plan().runs)[0] == "first"
+        assert keys(job.plan(patience=60).runs) == ["first", "later · 0", "later · 1", "later · 2"]
+        assert keys(job.plan(patience=0).runs)[0] == "first"
 
     asyncio.run(main())

@@ -11,7 +11,6 @@ import pytest
 from tests.support.plans import keys
 from tests.support.worlds import until
 from trigger_nb import Retry, RunStatus, TriggerClient, event_trigger
-from trigger_nb._plans import rehearsal
 from trigger_nb._records.status import Reason
 from trigger_nb.errors import (
     DuplicateKeyError,
@@ -105,9 +104,8 @@ def test_a_countdown_to_another_attempt_is_told_with_the_task():
     asyncio.run(main())
 
 
-def test_a_connection_that_is_left_open_holds_nothing_up(monkeypatch):
+def test_a_connection_that_is_left_open_holds_nothing_up():
     """It may be that something comes by it, while a wait goes on: what is known by then is told."""
-    monkeypatch.setattr(rehearsal, "PATIENCE", 0.02)
 
     async def main():
         client = TriggerClient("open", display=False)
@@ -119,7 +117,7 @@ def test_a_connection_that_is_left_open_holds_nothing_up(monkeypatch):
             await io.wait("hour", hours=1)
 
         with here, there:
-            plan = job.plan()
+            plan = job.plan(patience=0.02)
         assert ([wait.key for wait in plan.waits], plan.runs, plan.ends) == (["hour"], (), "unknown")
 
     asyncio.run(main())

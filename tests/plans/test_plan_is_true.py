@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
-import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from tests.support.plans import rows
 from tests.support.programs import Disturbance, Node, Program, disturbances, trees
-from trigger_nb._plans import rehearsal
 from trigger_nb._records.status import Reason
 from trigger_nb._tasks.running import running_bodies
 
@@ -26,8 +25,7 @@ from trigger_nb._tasks.running import running_bodies
 )
 def test_running_it_does_what_the_plan_said(root, is_async, disturbed):
     """R1, R5, R7: what was to be replayed is, what was to run does, and for the reason told."""
-    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(rehearsal, "PATIENCE", 0.02)
+    with tempfile.TemporaryDirectory() as directory:
         program = Program(root, is_async, Path(directory))
         try:
             for disturbance in [*disturbed, None]:
@@ -44,7 +42,7 @@ def test_running_it_does_what_the_plan_said(root, is_async, disturbed):
 
 def planned(program):
     calls, before = program.calls, rows(program.world)
-    plan = program.job().plan()
+    plan = program.job().plan(patience=timedelta(seconds=0.02))
     assert program.calls == calls
     assert rows(program.world) == before
     assert not running_bodies

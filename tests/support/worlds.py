@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import os
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -301,6 +302,12 @@ def let_pass(seconds: float) -> None:
     loop = asyncio.get_running_loop()
     now = loop.time
     loop.time = lambda: now() + seconds  # type: ignore[method-assign]
+
+
+def age(folder: Path) -> None:
+    """All that is in a folder was last written long ago."""
+    for path in folder.rglob("*"):
+        os.utime(path, (0, 0))
 
 
 class Gate:

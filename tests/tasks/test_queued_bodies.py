@@ -26,7 +26,7 @@ def world(tmp_path):
 @pytest.fixture(autouse=True)
 def little_room(monkeypatch):
     wait_until(lambda: not threads.busy)  # with the bodies of an earlier test
-    monkeypatch.setattr(threads, "_max_running", ROOM)
+    monkeypatch.setattr(threads, "max_running", ROOM)
 
 
 def fan_out(world, gate, note="body", **options):

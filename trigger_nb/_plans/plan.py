@@ -177,11 +177,11 @@ class Plan:
 
 
 # Making one ----------------------------------------------------------------------------------------
-def make_plan(runtime: Runtime, spec: RunSpec, run: RunRecord, *, is_new: bool) -> Plan:
+def make_plan(runtime: Runtime, spec: RunSpec, run: RunRecord, *, is_new: bool, patience: float) -> Plan:
     """The plan of the next pass of a run. Does not change the run's record. Raises `StoreError`."""
     status = None if is_new else runtime.status_of(run)
     notes = _notes(runtime, run, status)
-    rehearsal = rehearse(runtime, spec, run)
+    rehearsal = rehearse(runtime, spec, run, patience)
     estimate = _Estimate(runtime, run, rehearsal)
     runs, expected = estimate.tasks()
     ends = _ends(rehearsal)
