@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_fixed
 
-from tests.support.worlds import Gate, World, let_pass, until
+from tests.support.worlds import Gate, World, let_pass, running_bodies, until
 from trigger_nb import Retry, RetryAt, RunStatus, SkipRetrying, TaskStatus
 from trigger_nb._engine import verdicts as _verdicts
-from trigger_nb._tasks import running as running_module
 from trigger_nb.errors import TaskCrashedError, TaskTimeoutError
 
 
@@ -357,7 +356,7 @@ async def test_a_second_body_never_starts_beside_a_thread(tmp_path):
     with pytest.raises(TaskTimeoutError, match="attempt 4"):
         await job.run()
     gate.open()
-    await until(lambda: not running_module.running_bodies)
+    await until(lambda: not running_bodies)
     assert await job.run() == "late"
     assert world.take() == ["body"]
 
@@ -470,9 +469,8 @@ def test_a_parent_that_got_on_is_not_what_crashed(world):
 
 
 @pytest.mark.anyio
-async def test_the_start_of_a_body_that_runs_a_while_is_recorded(tmp_path, monkeypatch):
+async def test_the_start_of_a_body_that_runs_a_while_is_recorded(tmp_path, starts_are_recorded):
     """A1: the watch's thread writes it, so that a death of the kernel is known."""
-    monkeypatch.setattr(running_module, "MARK_AFTER", 0.0)
     world = World(tmp_path)
     gate = Gate()
 

@@ -9,10 +9,9 @@ import pytest
 
 from tests.support.plans import keys, whys
 from tests.support.worlds import let_pass, until
-from trigger_nb import RunStatus, TriggerClient
+from trigger_nb import Reason, RunStatus, TriggerClient
 from trigger_nb._records.forget import forget
 from trigger_nb._records.records import TaskRecord
-from trigger_nb._records.status import Reason
 from trigger_nb._store.protocol import Row
 from trigger_nb.errors import (
     TaskCrashedError,

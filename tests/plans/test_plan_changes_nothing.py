@@ -10,9 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support.plans import keys, rows, whys
-from tests.support.worlds import Gate, until, wait_until
+from tests.support.worlds import Gate, running_bodies, until, wait_until
 from trigger_nb import RunStatus, TriggerClient, event_trigger
-from trigger_nb._tasks.running import running_bodies
 from trigger_nb.integrations import Integration
 
 # --- Nothing is done ----------------------------------------------------------------------------------

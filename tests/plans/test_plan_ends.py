@@ -10,8 +10,7 @@ import pytest
 
 from tests.support.plans import keys
 from tests.support.worlds import until
-from trigger_nb import Retry, RunStatus, TriggerClient, event_trigger
-from trigger_nb._records.status import Reason
+from trigger_nb import Reason, Retry, RunStatus, TriggerClient, event_trigger
 from trigger_nb.errors import (
     DuplicateKeyError,
     InvalidOptionError,

@@ -10,8 +10,8 @@ from hypothesis import example, given, settings, strategies as st
 
 from tests.support.plans import rows
 from tests.support.programs import Disturbance, Node, Program, disturbances, trees
-from trigger_nb._records.status import Reason
-from trigger_nb._tasks.running import running_bodies
+from tests.support.worlds import running_bodies
+from trigger_nb import Reason
 
 # --- It is true ---------------------------------------------------------------------------------------
 

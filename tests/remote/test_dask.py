@@ -15,8 +15,8 @@ from tests.remote.effects import until, wait_for
 from tests.remote.jobs import COUNTING, check_the_rest_is_counted, counted, last, run
 from tests.support.kernels import kernel_in
 from tests.support.worlds import time_is_up
+from trigger_nb import TaskStatus
 from trigger_nb._records.feed import Progressed, Saved
-from trigger_nb._records.status import TaskStatus
 from trigger_nb._remote import dispatch as dispatch_module
 from trigger_nb.errors import UsageError, WorkerLostError
 

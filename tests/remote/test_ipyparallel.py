@@ -10,7 +10,7 @@ import pytest
 
 from tests.remote.effects import until, wait_for
 from tests.remote.jobs import last, run
-from trigger_nb._records.status import TaskStatus
+from trigger_nb import TaskStatus
 from trigger_nb.errors import WorkerLostError
 
 

@@ -21,12 +21,10 @@ import pytest
 from tests.remote.conftest import make_pool
 from tests.remote.effects import until, wait_for
 from tests.remote.jobs import last, run
-from tests.support.worlds import let_pass, time_is_up
-from trigger_nb import Property, TriggerClient
+from tests.support.worlds import let_pass, running_bodies, time_is_up
+from trigger_nb import Property, TaskStatus, TriggerClient
 from trigger_nb._records.feed import Progressed, Saved
-from trigger_nb._records.status import TaskStatus
 from trigger_nb._remote.backends import _sources
-from trigger_nb._tasks.running import running_bodies
 from trigger_nb.errors import (
     InvalidOptionError,
     MissingExtraError,

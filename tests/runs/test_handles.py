@@ -13,7 +13,6 @@ import pytest
 from tests.support.stages import Stage
 from tests.support.worlds import World, outcome
 from trigger_nb import RunStatus, TaskStatus, TriggerClient
-from trigger_nb._runs.runtime import runtime_for
 from trigger_nb.errors import (
     InvalidOptionError,
     NotFoundError,
@@ -405,9 +404,8 @@ def test_a_widget_needs_a_running_loop(world):
 
 def test_two_clients_of_one_id_share_their_runtime(tmp_path):
     """Section 3: the same store, jobs and live runs."""
-
     one, two = TriggerClient("x", dir=tmp_path), TriggerClient("x", dir=tmp_path)
-    assert one.runtime is two.runtime is runtime_for(tmp_path / "x")
+    assert one.runtime is two.runtime
     World(tmp_path).new_kernel()
 
 

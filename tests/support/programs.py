@@ -9,10 +9,9 @@ from functools import partial
 
 from hypothesis import strategies as st
 
-from tests.support.worlds import World, drive, exhaust, side_by_side, wait_until
+from tests.support.worlds import World, drive, exhaust, running_bodies, side_by_side, wait_until
 from trigger_nb import Retry
 from trigger_nb._engine.stopping import Stop
-from trigger_nb._tasks.running import running_bodies
 from trigger_nb.errors import RunCanceledError, StoreError
 
 # --- Programs -----------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ from trigger_nb._concurrency.threads import threads
 from trigger_nb._records.records import TaskRecord
 from trigger_nb._runs import runtime as runtime_module
 from trigger_nb._store.protocol import Row
-from trigger_nb._tasks import running as running_module
+from trigger_nb._tasks.running import running_bodies
 from trigger_nb.client import _default
 from trigger_nb.errors import NotFoundError
 from trigger_nb.testing import FakeClock
@@ -167,7 +167,7 @@ class World:
                 runtime.release_lease(run_id)
             runtime.store.close()
         runtime_module._runtimes.clear()
-        running_module.running_bodies.clear()
+        running_bodies.clear()
         _default.clear()
 
     def leave_running(self, job: Any, path: str, **changes: Any) -> TaskRecord:
@@ -290,7 +290,7 @@ async def time_is_up(path: str) -> None:
     """An hour goes by, for timers of this event loop, once the time limit of a body runs."""
 
     def runs() -> bool:
-        limits = [each.scope.limit for each in running_module.running_bodies.values() if each.path == path]
+        limits = [each.scope.limit for each in running_bodies.values() if each.path == path]
         return any(limit is not None and not limit._holds for limit in limits)
 
     await until(runs)

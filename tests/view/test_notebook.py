@@ -13,8 +13,8 @@ import pytest
 from tests.support.front import WIDGET, Front, Loop, Stopwatch
 from tests.view.test_model import Clock, run, task
 from tests.view.test_pump import Controls
+from trigger_nb import Reason, RunStatus
 from trigger_nb._records.feed import Feed, PassBegan, Saved, SavedRun, Seen
-from trigger_nb._records.status import Reason, RunStatus
 from trigger_nb._view.live import display as display_module
 from trigger_nb._view.live.display import RunDisplay, in_notebook
 from trigger_nb._view.model.run_model import RunModel

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.worlds import World, until
-from trigger_nb._tasks.running import running_bodies
+from tests.support.worlds import World, running_bodies, until
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.support.worlds import Gate, World, failure, statuses, until, wait_until
+from tests.support.worlds import Gate, World, failure, running_bodies, statuses, until, wait_until
 from trigger_nb import Reason, Retry, RunStatus, TaskStatus
-from trigger_nb._tasks.running import running_bodies
 from trigger_nb.errors import TaskTimeoutError
 
 pytestmark = pytest.mark.anyio

@@ -6,9 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.support.worlds import Gate, World, failure, statuses, time_is_up, until
+from tests.support.worlds import Gate, World, failure, running_bodies, statuses, time_is_up, until
 from trigger_nb import RunStatus, TaskStatus
-from trigger_nb._tasks.running import running_bodies
 
 pytestmark = pytest.mark.anyio
 

@@ -6,10 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.support.worlds import Gate, failure, statuses, until
+from tests.support.worlds import Gate, failure, running_bodies, statuses, until
 from trigger_nb import Reason, Run, RunStatus, TaskStatus
-from trigger_nb._tasks import running as running_module
-from trigger_nb._tasks.running import running_bodies
 from trigger_nb.errors import RunInterruptedError
 
 pytestmark = pytest.mark.anyio
@@ -41,9 +39,8 @@ async def test_an_interrupted_threads_body_is_adopted(world):
     assert world.take() == ["charge"]
 
 
-async def test_a_living_body_is_no_crash_however_often_it_is_met(world, monkeypatch):
+async def test_a_living_body_is_no_crash_however_often_it_is_met(world, starts_are_recorded):
     """A5, A1: its start is recorded and has no end, and it lives: nothing has crashed."""
-    monkeypatch.setattr(running_module, "MARK_AFTER", 0.0)
     gate = Gate()
 
     def charge(task):
