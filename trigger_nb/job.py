@@ -232,13 +232,8 @@ class Job(Generic[T]):
         stored = self._stored(run_id)
         # The plan uses the payload of the record only to redact it.
         new = RunRecord(id=run_id, client=self.client.id, job=self.id, payload=_values.preview(value))
-        return make_plan(
-            self._runtime,
-            self._work(value, on_change),
-            self._current(stored or new),
-            is_new=stored is None,
-            patience=to_seconds(patience, "patience"),
-        )
+        work, record = self._work(value, on_change), self._current(stored or new)
+        return make_plan(self._runtime, work, record, is_new=stored is None, patience=patience)
 
     async def _close_clients(self) -> None:
         """Close the clients of the integrations: they belong to this event loop, which ends."""

@@ -14,6 +14,7 @@ from trigger_nb._records.forget import forget
 from trigger_nb._records.records import TaskRecord
 from trigger_nb._store.protocol import Row
 from trigger_nb.errors import (
+    InvalidOptionError,
     TaskCrashedError,
 )
 
@@ -475,3 +476,9 @@ def test_a_pause_of_the_code_beside_what_is_unknown():
         assert keys(job.plan(patience=0).runs)[0] == "first"
 
     asyncio.run(main())
+
+
+def test_a_patience_that_is_no_time_is_refused(world):
+    job = world.job(id="job")(lambda payload, io: None)
+    with pytest.raises(InvalidOptionError, match="patience is a finite time of zero or more, not -1"):
+        job.plan(patience=-1)
