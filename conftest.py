@@ -23,6 +23,12 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 _MARKS = {"kernel": "kernel", "browser": "browser", "crash": "slow", "remote": "slow", "docs": "slow"}
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A folder that `-m "not ..."` leaves out is not imported: what it imports takes seconds."""
+    mark = _MARKS.get(collection_path.name)
+    return True if mark and f"not {mark}" in config.getoption("markexpr") else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folders = item.path.relative_to(ROOT).parts

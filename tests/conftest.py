@@ -48,6 +48,12 @@ def _slow_machines_leave_no_trace(monkeypatch):
     monkeypatch.setattr(result_module, "CELL_GRACE", PATIENCE)
 
 
+@pytest.fixture
+def starts_are_recorded(_slow_machines_leave_no_trace, monkeypatch):
+    """Each body counts as one that has run a while, whose start is recorded."""
+    monkeypatch.setattr(running_module, "MARK_AFTER", 0.0)
+
+
 @pytest.fixture(autouse=True)
 def _stores_of_its_own(tmp_path, monkeypatch):
     """Each test's stores are its own, none is left in the checkout, and none keeps its files open after it."""

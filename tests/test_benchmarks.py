@@ -129,12 +129,14 @@ def test_the_table():
     ]
 
 
+@pytest.mark.slow
 def test_each_workload_can_be_timed():
     for _, ours, _, theirs, _ in COMPARISONS:
         assert seconds_a_task(ours, TASKS) > 0
         assert seconds_a_task(theirs, TASKS) > 0
 
 
+@pytest.mark.slow
 def test_the_command(capsys):
     main(["--pairs", "1", "--tasks", "2", "3", "--only", "memoize miss"])
     printed = capsys.readouterr().out
@@ -189,6 +191,7 @@ def test_a_process_that_ends_is_told_too():
             worker.ask("fresh", 2)
 
 
+@pytest.mark.slow
 def test_the_tables_of_the_peers(monkeypatch, capsys):
     """One line a workload and library; one that cannot be measured is named, with the reason."""
     absent = libraries.Library(

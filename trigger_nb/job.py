@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
 from . import _values
@@ -203,13 +204,18 @@ class Job(Generic[T]):
             del error  # it refers to this frame
 
     def plan(
-        self, payload: Any = None, *, run_id: str | None = None, on_change: OnChange | None = None
+        self,
+        payload: Any = None,
+        *,
+        run_id: str | None = None,
+        on_change: OnChange | None = None,
+        patience: float | timedelta = 1.0,
     ) -> Plan:
         """A forecast of `run`: which tasks it would replay and which it would execute, and for how long.
 
         The run function is executed on a separate event loop, but no body of a task, and nothing is stored.
         The plan ends where it needs a result that is not stored yet; tasks after that are estimated from
-        earlier runs. Arguments as in `run`.
+        earlier runs. `patience`: seconds that code between tasks may then take. Other arguments as in `run`.
 
         >>> plan = greet.plan("Ana")
         >>> [task.key for task in plan.runs]
@@ -226,9 +232,8 @@ class Job(Generic[T]):
         stored = self._stored(run_id)
         # The plan uses the payload of the record only to redact it.
         new = RunRecord(id=run_id, client=self.client.id, job=self.id, payload=_values.preview(value))
-        return make_plan(
-            self._runtime, self._work(value, on_change), self._current(stored or new), is_new=stored is None
-        )
+        work, record = self._work(value, on_change), self._current(stored or new)
+        return make_plan(self._runtime, work, record, is_new=stored is None, patience=patience)
 
     async def _close_clients(self) -> None:
         """Close the clients of the integrations: they belong to this event loop, which ends."""

@@ -282,6 +282,7 @@ def create_customer(task):
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", CREATE_CUSTOMER)
 def test_the_service_sees_one_key_in_every_attempt_and_after_a_kill(body, payments, tmp_path):
     """I6: so its own deduplication makes one customer of four requests."""

@@ -8,15 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_fixed
 
-from tests.support.worlds import Gate, World, let_pass, until
+from tests.support.worlds import Gate, World, let_pass, running_bodies, until
 from trigger_nb import Retry, RetryAt, RunStatus, SkipRetrying, TaskStatus
 from trigger_nb._engine import verdicts as _verdicts
-from trigger_nb._tasks import running as running_module
 from trigger_nb.errors import TaskCrashedError, TaskTimeoutError
-
-
-def again(world, job):
-    return world.client.job(id=job.id)(job.fn)
 
 
 def job_of(world, body, **options):
@@ -361,7 +356,7 @@ async def test_a_second_body_never_starts_beside_a_thread(tmp_path):
     with pytest.raises(TaskTimeoutError, match="attempt 4"):
         await job.run()
     gate.open()
-    await until(lambda: not running_module.running_bodies)
+    await until(lambda: not running_bodies)
     assert await job.run() == "late"
     assert world.take() == ["body"]
 
@@ -418,32 +413,18 @@ def test_a_parent_is_retried_for_an_error_of_its_own(world):
 # --- A1: crashes ----------------------------------------------------------------------------------------
 
 
-def leave_running(world, job, path, **changes):
-    """What a kernel leaves that died while the body ran: the start that was recorded, and no end."""
-    from trigger_nb._records.records import TaskRecord
-    from trigger_nb._store.protocol import Row
-
-    runtime = world.client.runtime
-    (run,) = job.runs()
-    stored = {record.path: record for record in runtime.task_records(run.id)}
-    record = stored.get(path) or TaskRecord(path=path, started=1, started_at=world.clock.time())
-    record = record.copy(status=TaskStatus.RUNNING, error=None, ended=0, **changes)
-    runtime.journal.commit([Row(f"{run.id}/{path}", run.id, record.dumps(), record.rank)])
-    return record
-
-
 def test_a_body_that_kills_the_kernel_does_not_loop(world):
     """A1: three starts that never ended; then the run stops and asks, and `retry()` tries again."""
     job = job_of(world, world.failing("body", OSError("1")))
     world.fail(job)
     world.take()
-    leave_running(world, job, "task", crashes=2)
+    world.leave_running(job, "task", crashes=2)
     error = world.fail(job)
     assert isinstance(error, TaskCrashedError)
     assert "3 times" in str(error)
     assert world.take() == []
     world.new_kernel()
-    job = again(world, job)
+    job = world.again(job)
 
     async def retry():
         return await job.runs()[0].retry()
@@ -462,7 +443,7 @@ def test_a_crash_is_counted_and_the_attempt_kept(world):
 
     job = job_of(world, world.failing("body", OSError("1")))
     world.fail(job)
-    leave_running(world, job, "task", attempt=3, crashes=1)
+    world.leave_running(job, "task", attempt=3, crashes=1)
     assert world.run(job_of(world, world.body(body))) == "done"
     assert attempts == [3]
 
@@ -483,14 +464,13 @@ def test_a_parent_that_got_on_is_not_what_crashed(world):
 
     world.fail(job)
     broken[0] = False
-    leave_running(world, job, "parent", crashes=2, began=1)
+    world.leave_running(job, "parent", crashes=2, began=1)
     assert world.run(job) == "done"
 
 
 @pytest.mark.anyio
-async def test_the_start_of_a_body_that_runs_a_while_is_recorded(tmp_path, monkeypatch):
+async def test_the_start_of_a_body_that_runs_a_while_is_recorded(tmp_path, starts_are_recorded):
     """A1: the watch's thread writes it, so that a death of the kernel is known."""
-    monkeypatch.setattr(running_module, "MARK_AFTER", 0.0)
     world = World(tmp_path)
     gate = Gate()
 

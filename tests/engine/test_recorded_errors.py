@@ -24,10 +24,6 @@ class Refused(Exception):
         self.code = code
 
 
-def again(world, job):
-    return world.client.job(id=job.id)(job.fn)
-
-
 # --- R5: handled or not -----------------------------------------------------------------------------
 
 
@@ -44,7 +40,7 @@ def test_a_handled_error_is_replayed(world):
     assert world.run(job) == ("refund", 7)
     assert world.take() == ["charge", ("refund", 7)]
     world.new_kernel()
-    assert world.run(again(world, job)) == ("refund", 7)
+    assert world.run(world.again(job)) == ("refund", 7)
     assert world.take() == []
 
 

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 from pydantic import BaseModel
 
-from tests.support.worlds import World
+from tests.support.worlds import World, reasons
 from trigger_nb import Property, Reason, RunStatus, TaskStatus, TriggerClient, invoke_trigger
 from trigger_nb._engine import header as _header
 from trigger_nb.errors import (
@@ -26,11 +26,6 @@ from trigger_nb.errors import (
     RunStateError,
     UsageError,
 )
-
-
-def reasons(run):
-    return {task.path: task.reason for task in run.tasks}
-
 
 # --- R1: what is done is not done again -----------------------------------------------------------
 

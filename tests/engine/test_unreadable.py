@@ -76,7 +76,7 @@ def damage(world, path, text=""):
 def again(world, job):
     """The cell that defines the job, run in a new kernel."""
     world.new_kernel()
-    return world.client.job(id=job.id)(job.fn)
+    return world.again(job)
 
 
 def charging(world, result, **options):

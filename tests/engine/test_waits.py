@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -16,10 +17,6 @@ from trigger_nb.errors import InvalidOptionError, RunCanceledError, RunInterrupt
 from trigger_nb.testing import FakeClock
 
 DAY = 24 * 3600.0
-
-
-def again(world, job):
-    return world.client.job(id=job.id)(job.fn)
 
 
 def waiting_job(world, **wait):
@@ -165,7 +162,7 @@ def test_waits_and_retries_raise_nothing_through_user_code(world):
 
     world.run(job)
     world.new_kernel()
-    world.run(again(world, job))
+    world.run(world.again(job))
     assert seen == []
 
 
@@ -318,6 +315,28 @@ async def test_the_clock_waits_for_what_can_go_on():
 
 
 @pytest.mark.anyio
+async def test_the_clock_waits_for_a_thread_whose_call_is_on_its_way_to_the_loop(tmp_path, monkeypatch):
+    """FakeClock: between a call of `io` in a `def` job and its begin on the event loop."""
+    world, gate, soon = World(tmp_path), Gate(), Home.soon
+
+    def late(home, call):
+        if threading.get_ident() != home.thread:
+            gate.pass_through()
+        return soon(home, call)
+
+    @world.client.job
+    def job(payload, io):
+        return io.run_task("a", world.noting("a"))
+
+    monkeypatch.setattr(Home, "soon", late)
+    run = job.start()
+    await until(gate.reached.is_set)
+    assert threads.busy
+    gate.open()
+    assert await run == "a"
+
+
+@pytest.mark.anyio
 async def test_the_clock_waits_for_a_thread_that_has_its_result_and_has_not_gone_on_yet(
     tmp_path, monkeypatch
 ):
@@ -368,34 +387,30 @@ async def test_the_clock_waits_for_a_body_on_a_busy_machine(monkeypatch):
 @pytest.mark.anyio
 async def test_the_clock_waits_for_a_result_that_is_written_in_a_thread(tmp_path):
     """FakeClock, S1: another process holds the database for a moment, so the loop leaves the commit to a thread."""
-    world = World(tmp_path)
+    world, busy = World(tmp_path), []
     journal = world.client.runtime.journal
     commit = journal.commit
     other = sqlite3.connect(
         journal._store.directory / "cache.db", check_same_thread=False, isolation_level=None
     )
 
-    def in_thread(rows, **options):
-        if other.in_transaction:
-            time.sleep(0.1)
+    def let_go(rows, **options):
+        if other.in_transaction and threading.current_thread() is not threading.main_thread():
+            busy.append(threads.busy)
             other.execute("COMMIT")
         return commit(rows, **options)
 
-    journal.commit = in_thread
+    journal.commit = let_go
 
     @world.client.job
     async def job(payload, io):
         async def hold():
             other.execute("BEGIN IMMEDIATE")
 
-        async def held():
-            await io.run_task("held", hold)
-            return world.clock.time()
+        return await io.run_task("held", hold)
 
-        return (await asyncio.gather(io.wait("wait", days=1), held()))[1]
-
-    start = world.clock.time()
-    assert await job.run() == start
+    await job.run()
+    assert busy == [True]
     other.close()
 
 

@@ -332,7 +332,7 @@ class Mutate(ast.NodeTransformer):
 
 
 @pytest.mark.filterwarnings("ignore::SyntaxWarning")
-@pytest.mark.parametrize("module", ["shlex", "heapq"])
+@pytest.mark.parametrize("module", ["heapq", pytest.param("shlex", marks=pytest.mark.slow)])
 def test_every_change_of_real_code_counts(module):
     """R6: the other side of it: no mutation goes unseen."""
     tree = ast.parse(inspect.getsource(importlib.import_module(module)))

@@ -318,18 +318,23 @@ def test_a_child_run_stops_and_resumes_with_its_parent(kernel):
     assert kernel.effects.count("child first") == 1
 
 
-def test_whoever_merely_awaits_a_started_run_loses_only_the_wait(kernel):
-    """A7."""
-    kernel.run("""
+def waiting_job(name):
+    """A cell with a job whose body waits until the file is there that the payload names."""
+    return f"""
         @client.job
-        async def background(payload, io):
+        async def {name}(payload, io):
             async def body():
-                effect("background")
+                effect({name!r})
                 while not os.path.exists(payload):
                     await asyncio.sleep(0.01)
                 return "done"
             return await io.run_task("long", body)
-    """).check()
+    """
+
+
+def test_whoever_merely_awaits_a_started_run_loses_only_the_wait(kernel):
+    """A7."""
+    kernel.run(waiting_job("background")).check()
     kernel.run(f"run = background.start({str(kernel.home / 'go background')!r})").check()
     kernel.until_effect("background")
     cell = interrupted(kernel, "effect('awaits it'); await run", during="awaits it")
@@ -346,16 +351,8 @@ def test_whoever_merely_awaits_a_started_run_loses_only_the_wait(kernel):
 
 def test_a_run_awaited_behind_the_cells_back_goes_on(kernel):
     """Only what the interrupted cell awaits is stopped, and its interrupt works as ever."""
+    kernel.run(waiting_job("aside")).check()
     kernel.run("""
-        @client.job
-        async def aside(payload, io):
-            async def body():
-                effect("aside")
-                while not os.path.exists(payload):
-                    await asyncio.sleep(0.01)
-                return "done"
-            return await io.run_task("long", body)
-
         async def wait_for_it():
             return await aside.run(payload, display=False)
     """).check()

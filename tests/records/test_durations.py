@@ -8,11 +8,10 @@ import pytest
 
 from tests.support.views import T, run as run_record, task
 from tests.support.worlds import until
-from trigger_nb import TriggerClient
+from trigger_nb import Reason, RunStatus, TriggerClient
 from trigger_nb._records import durations as durations_module
 from trigger_nb._records.durations import Durations, durations
 from trigger_nb._records.feed import Expected, PassBegan, Progressed, Seen
-from trigger_nb._records.status import Reason, RunStatus
 from trigger_nb._runs import runtime as runtime_module
 from trigger_nb._view.live import wire
 from trigger_nb._view.model.run_model import RunModel

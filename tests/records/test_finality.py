@@ -8,11 +8,10 @@ import math
 import pytest
 from hypothesis import example, given, strategies as st
 
-from trigger_nb import Retry, TriggerClient
+from trigger_nb import Retry, TaskStatus, TriggerClient
 from trigger_nb._records import forget as forget_module
 from trigger_nb._records.forget import Finality
 from trigger_nb._records.records import TaskRecord
-from trigger_nb._records.status import TaskStatus
 
 
 def task(path, started, ended=0, status=TaskStatus.COMPLETED, kind="task"):

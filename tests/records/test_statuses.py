@@ -9,9 +9,8 @@ from fractions import Fraction
 import pytest
 
 from tests.support.views import Page, run as run_record, task
-from trigger_nb import TriggerClient
+from trigger_nb import Reason, TriggerClient
 from trigger_nb._records.feed import PassBegan, Saved, SavedRun, Seen
-from trigger_nb._records.status import Reason
 from trigger_nb._view.live import wire
 from trigger_nb._view.model.rows import State
 from trigger_nb._view.model.run_model import RunModel

@@ -12,11 +12,11 @@ import pytest
 from distributed.scheduler import KilledWorker
 
 from tests.remote.effects import until, wait_for
-from tests.remote.test_pools import last, run
+from tests.remote.jobs import COUNTING, check_the_rest_is_counted, counted, last, run
 from tests.support.kernels import kernel_in
 from tests.support.worlds import time_is_up
+from trigger_nb import TaskStatus
 from trigger_nb._records.feed import Progressed, Saved
-from trigger_nb._records.status import TaskStatus
 from trigger_nb._remote import dispatch as dispatch_module
 from trigger_nb.errors import UsageError, WorkerLostError
 
@@ -273,41 +273,20 @@ def test_a_client_that_was_closed_is_a_mistake_and_one_that_is_made_is_made_agai
 
 # In a real kernel ----------------------------------------------------------------------------------
 
-CELL = """
-    import distributed
-    from dataclasses import dataclass
-    from trigger_nb import Retry
 
-    @dataclass
-    class Page:
-        n: int
-        words: int
-
-    class NotToday(Exception):
-        def __init__(self, page, why):
-            super().__init__(why)
-            self.page = page
-
-    def count(page):
-        if effect(page.n) == 1 and page.n % 50 == 7:
-            raise NotToday(page, "not today")
-        time.sleep(0.005)
-        return Page(page.n, page.n * scale)
-
-    scale = 2
-    dask_client = distributed.Client({address!r})
-    client = TriggerClient("tests", executor=dask_client)
-
-    @client.job
-    async def counting(payload, io):
-        return await io.map("count", [Page(n, 0) for n in range(200)], count, retry=Retry(limit=3, min_timeout=0.01))
-"""
+def define(kernel, cluster):
+    kernel.run(f"""
+        import distributed
+        dask_client = distributed.Client({cluster.scheduler_address!r})
+        client = TriggerClient("tests", executor=dask_client)
+    """).check()
+    kernel.run(COUNTING).check()
 
 
 def test_a_kernel_is_killed_in_mid_map_and_the_cluster_is_not(cluster, tmp_path):
     """R3: what was recorded does not run again. Classes, errors and globals of the cells went there and back."""
     with kernel_in(tmp_path / "nb") as kernel:
-        kernel.run(CELL.format(address=cluster.scheduler_address)).check()
+        define(kernel, cluster)
         kernel.submit("await counting.run()")
         kernel.pump(lambda: len(kernel.effects) > 60)
         kernel.kill()
@@ -315,29 +294,17 @@ def test_a_kernel_is_killed_in_mid_map_and_the_cluster_is_not(cluster, tmp_path)
         before = kernel.effects
 
         kernel.start()
-        kernel.run(CELL.format(address=cluster.scheduler_address)).check()
-        done = (
-            kernel.run("""
-            run, = counting.runs()
-            print(*[t.output.n for t in run.tasks if t.status == "COMPLETED" and t.kind != "map"])
-        """)
-            .check()
-            .printed.split()
-        )
+        define(kernel, cluster)
+        done = counted(kernel)
         assert len(done) > 30
-
-        pages = kernel.run("await counting.run() == [Page(n, n * 2) for n in range(200)]").check()
-        assert pages.result == "True"
-        again = kernel.effects[len(before) :]
-        assert not set(done) & set(again)
-        assert set(before) | set(again) == {str(n) for n in range(200)}
+        check_the_rest_is_counted(kernel, done, before)
         kernel.run("dask_client.close()").check()
 
 
 def test_the_cell_is_interrupted_in_mid_map_and_run_again(cluster, tmp_path):
     """A7, A5: an interrupt is none of the workers'; what they finish is recorded."""
     with kernel_in(tmp_path / "nb") as kernel:
-        kernel.run(CELL.format(address=cluster.scheduler_address)).check()
+        define(kernel, cluster)
         # However busy the machine is: no body is called off that has begun.
         kernel.run("from trigger_nb._remote import dispatch; dispatch.START_REPORT_SECONDS = 60").check()
         cell = kernel.submit("await counting.run()")

@@ -9,8 +9,8 @@ import ipyparallel
 import pytest
 
 from tests.remote.effects import until, wait_for
-from tests.remote.test_pools import last, run
-from trigger_nb._records.status import TaskStatus
+from tests.remote.jobs import last, run
+from trigger_nb import TaskStatus
 from trigger_nb.errors import WorkerLostError
 
 

@@ -6,40 +6,20 @@ import psutil
 import pytest
 
 from tests.remote.effects import wait_for
+from tests.remote.jobs import COUNTING, check_the_rest_is_counted, counted
 from tests.support.kernels import kernel_in
 
-CELL = """
+POOL = """
     import multiprocessing, os
     from concurrent.futures import ProcessPoolExecutor
-    from dataclasses import dataclass
-    from trigger_nb import Retry
-
-    @dataclass
-    class Page:
-        n: int
-        words: int = 0
-
-    class NotToday(Exception):
-        def __init__(self, page, why):
-            super().__init__(why)
-            self.page = page
-
-    def count(page):
-        if effect(page.n) == 1 and page.n % 50 == 7:
-            raise NotToday(page, "not today")
-        time.sleep(0.005)
-        return Page(page.n, page.n * scale)
-
-    scale = 2
 
     def pool():
         return ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("{how}"))
 
-    @client.job(executor=pool)
-    async def counting(payload, io):
-        return await io.map("count", [Page(n) for n in range(200)], count, retry=Retry(limit=3, min_timeout=0.01))
-
-    @client.job(executor=pool)
+    client = TriggerClient("tests", executor=pool)
+"""
+FAILING = """
+    @client.job
     async def failing(payload, io):
         try:
             return await io.run_task("a", count, Page(57))
@@ -55,8 +35,8 @@ def nb(tmp_path_factory):
 
 
 def define(kernel, how="forkserver"):
-    kernel.run('client = TriggerClient("tests")').check()
-    kernel.run(CELL.replace("{how}", how)).check()
+    for cell in (POOL.format(how=how), COUNTING, FAILING):
+        kernel.run(cell).check()
 
 
 def test_the_cell_is_interrupted_and_run_again_then_the_kernel_is_killed(nb):
@@ -74,18 +54,9 @@ def test_the_cell_is_interrupted_and_run_again_then_the_kernel_is_killed(nb):
 
     nb.start()
     define(nb)
-    done = (
-        nb.run("""
-        run, = counting.runs()
-        print(*[t.output.n for t in run.tasks if t.status == "COMPLETED" and t.kind != "map"])
-    """)
-        .check()
-        .printed.split()
-    )
+    done = counted(nb)
     assert len(done) > 60
-    assert nb.run("await counting.run() == [Page(n, n * 2) for n in range(200)]").check().result == "True"
-    assert not set(done) & set(nb.effects[len(before) :])
-    assert set(nb.effects) == {str(n) for n in range(200)}
+    check_the_rest_is_counted(nb, done, before)
 
 
 def test_an_error_of_a_class_from_a_cell_is_one_of_that_class(nb):
@@ -107,7 +78,7 @@ def test_an_error_in_a_worker_names_the_cells_that_it_went_through(nb):
     helper = nb.run("def divide(n):\n    return 1 // n").check()
     body = nb.run("async def halve(n):\n    return divide(n) / 2").check()
     nb.run("""
-        @client.job(executor=pool)
+        @client.job
         async def halving(payload, io):
             return await io.run_task("half", halve, 0)
     """).check()

@@ -20,15 +20,13 @@ import cloudpickle
 import psutil
 import pytest
 
-from tests.engine.test_attempts import leave_running
 from tests.remote.conftest import make_pool
 from tests.remote.effects import until, wait_for
-from tests.support.worlds import let_pass, time_is_up
-from trigger_nb import Property, TriggerClient
+from tests.remote.jobs import last, run
+from tests.support.worlds import let_pass, running_bodies, time_is_up
+from trigger_nb import Property, TaskStatus, TriggerClient
 from trigger_nb._records.feed import Progressed, Saved
-from trigger_nb._records.status import TaskStatus
 from trigger_nb._remote.backends import _sources
-from trigger_nb._tasks.running import running_bodies
 from trigger_nb.errors import (
     InvalidOptionError,
     MissingExtraError,
@@ -36,16 +34,6 @@ from trigger_nb.errors import (
     UsageError,
     WorkerLostError,
 )
-
-
-def run(client, function, payload=None, **options):
-    """Run a job once, made of this function."""
-    return client.job(id=function.__name__, **options)(function).run_sync(payload)
-
-
-def last(client):
-    return client.runs()[0]
-
 
 # There and back ------------------------------------------------------------------------------------
 
@@ -567,7 +555,7 @@ def test_a_kernel_that_died_was_not_killed_by_what_ran_elsewhere(world, pool):
 
     job = world.client.job(job)
     world.run(job, 1)
-    leave_running(world, job, "task", crashes=2, executor="ProcessPoolExecutor")
+    world.leave_running(job, "task", crashes=2, executor="ProcessPoolExecutor")
     assert world.run(job, 1) == 1
     assert last(world.client).task("task").status == TaskStatus.ERRORED
 

@@ -9,8 +9,8 @@ import re
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tests.runs.test_operations import Stage, outcome
-from tests.support.worlds import Gate, World, until
+from tests.support.stages import Stage
+from tests.support.worlds import Gate, World, outcome, until
 from trigger_nb import RunStatus
 from trigger_nb._records.records import RunRecord
 from trigger_nb._records.status import OPERATIONS

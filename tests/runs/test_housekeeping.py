@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.worlds import Gate, World, until
+from tests.support.worlds import Gate, World, age, until
 from trigger_nb import RunStatus, TriggerClient
 from trigger_nb._runs import housekeeping as housekeeping_module
 from trigger_nb._store import value_files as value_files_module
@@ -493,17 +493,16 @@ def test_the_order_of_what_stays_is_kept(world, job):
 
 def test_a_database_that_is_in_use_keeps_its_size(plain, monkeypatch):
     """The runs are gone all the same, and it says why the space is not back."""
-    monkeypatch.setattr(housekeeping_module, "_PATIENCE", 0.05)
     job = one_task(plain)
     for n in range(20):
         plain.run(job, str(n) + "x" * 20_000)
     store = plain.client.runtime.store
     shrink = store.shrink
 
-    def busy(**options):
+    def busy(patience):
         with contextlib.closing(sqlite3.connect(store.directory / "cache.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            shrink(**options)
+            shrink(patience=0.05)
 
     monkeypatch.setattr(store, "shrink", busy)
     pruned = plain.client.prune(older_than=0)
@@ -552,7 +551,7 @@ def test_what_is_nobodys_is_swept_once_it_has_lain(plain, monkeypatch):
     (kept / f".{'0' * 16}-{'1' * 16}.draft").write_bytes(b"x")
     plain.client.prune(older_than=DAY)
     assert len(value_files(plain)) == 3
-    monkeypatch.setattr(value_files_module, "LEFT_BEHIND", -1.0)
+    age(values)
     plain.client.prune(older_than=DAY)
     assert {path.parent for path in value_files(plain)} == {kept}
     assert len(value_files(plain)) == 1
@@ -592,6 +591,7 @@ def in_process(directory, code):
     )
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("operation", ["client.prune(keep_last=1)", "client.runs()[3].delete()"])
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ def test_the_points_are_found():
     assert set(POINTS) >= around_the_commit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", SEEDS)
 @pytest.mark.parametrize("name", POINTS)
 def test_killed_at(name, job, tmp_path, alone):
@@ -58,6 +59,7 @@ def test_killed_at(name, job, tmp_path, alone):
     assert findings(tmp_path, alone, seed).faults == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", SEEDS)
 def test_it_finds_out_a_commit_after_the_return(job, tmp_path, alone, monkeypatch):
     """A commit that comes after its value was handed out is one kill too late.

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.worlds import World
-from trigger_nb._store import value_files as value_files_module
+from tests.support.worlds import World, age
 from trigger_nb._store.disk import DiskStore
 from trigger_nb._store.lease import acquire
 from trigger_nb.errors import CorruptRecordError, StoreError
@@ -96,9 +95,8 @@ def test_a_run_whose_folder_is_a_link_goes_without_what_the_link_leads_to(plain,
         folder.unlink()
 
 
-def test_own_files_in_the_folder_of_values_stay(plain, monkeypatch):
+def test_own_files_in_the_folder_of_values_stay(plain):
     """By whatever name they lie there, and where a run's values lay."""
-    monkeypatch.setattr(value_files_module, "LEFT_BEHIND", -1.0)
     job = one_task(plain)
     plain.run(job, BIG)
     plain.run(job, BIG + "2")
@@ -109,9 +107,12 @@ def test_own_files_in_the_folder_of_values_stay(plain, monkeypatch):
     for file in files:
         file.parent.mkdir(exist_ok=True)
         file.write_text("precious")
+    age(values)
     plain.client.runs()[0].delete()
+    age(values)
     plain.client.prune(older_than=0)
     assert len(plain.client.runs()) == 0
+    age(values)
     plain.client.prune(older_than=0)
     assert {path for path in values.rglob("*") if path.is_file()} == set(files)
 

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from trigger_nb import TriggerClient
-from trigger_nb._records.status import RunStatus
+from trigger_nb import RunStatus, TriggerClient
 from trigger_nb._store import local_disk as local_disk_module
 from trigger_nb._store.lease import TIME_TO_LIVE, acquire, is_held
 from trigger_nb._store.local_disk import SINGLE_MACHINE

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tests.support.worlds import PATIENCE, Gate, World, until
+from tests.support.worlds import PATIENCE, Gate, World, running_bodies, until
 from trigger_nb import Reason, RunStatus, TaskStatus
 from trigger_nb._engine import ledger as _ledger
 from trigger_nb._engine.ledger import Ledger, begin
@@ -16,7 +16,6 @@ from trigger_nb._engine.memory import Memory
 from trigger_nb._records.feed import Feed
 from trigger_nb._records.records import RunRecord, TaskRecord
 from trigger_nb._store.protocol import Row
-from trigger_nb._tasks.running import running_bodies
 from trigger_nb._values import codec as codec_module
 from trigger_nb.errors import RunLostError, StoreBusyError, StoreError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+from trigger_nb import TaskStatus
 from trigger_nb._records.records import RunRecord, TaskRecord
-from trigger_nb._records.status import TaskStatus
 
 T = 1_700_000_000.0
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import os
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -30,10 +31,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trigger_nb import TriggerClient
+from trigger_nb import TaskStatus, TriggerClient
 from trigger_nb._concurrency.threads import threads
+from trigger_nb._records.records import TaskRecord
 from trigger_nb._runs import runtime as runtime_module
-from trigger_nb._tasks import running as running_module
+from trigger_nb._store.protocol import Row
+from trigger_nb._tasks.running import running_bodies
 from trigger_nb.client import _default
 from trigger_nb.errors import NotFoundError
 from trigger_nb.testing import FakeClock
@@ -114,6 +117,25 @@ class World:
 
         return self.body(fail, note=what)
 
+    def gated(self, what: Any, gate: Gate, result: Any, *, in_thread: bool) -> Callable[..., Any]:
+        """A body that notes its call, stops at a gate and returns `result`; in a thread it is a `def` body."""
+
+        def blocking() -> Any:
+            self.note(what)
+            gate.pass_through()
+            return result
+
+        async def asynchronous() -> Any:
+            self.note(what)
+            await gate.pass_through_async()
+            return result
+
+        return blocking if in_thread else asynchronous
+
+    def again(self, job: Any) -> Any:
+        """The job, defined once more: its cell was run again."""
+        return self.client.job(id=job.id)(job.fn)
+
     def gather(self, *parts: Generator[Any, Any, Any]) -> Any:
         """Several generators at once; what to `yield` is a list of their results, or the first error."""
         if self.is_async:
@@ -145,13 +167,47 @@ class World:
                 runtime.release_lease(run_id)
             runtime.store.close()
         runtime_module._runtimes.clear()
-        running_module.running_bodies.clear()
+        running_bodies.clear()
         _default.clear()
+
+    def leave_running(self, job: Any, path: str, **changes: Any) -> TaskRecord:
+        """Store what a kernel leaves that died while the body ran: the start that was recorded, and no end."""
+        runtime = self.client.runtime
+        (run,) = job.runs()
+        stored = {record.path: record for record in runtime.task_records(run.id)}
+        record = stored.get(path) or TaskRecord(path=path, started=1, started_at=self.clock.time())
+        record = record.copy(status=TaskStatus.RUNNING, error=None, ended=0, **changes)
+        runtime.journal.commit([Row(f"{run.id}/{path}", run.id, record.dumps(), record.rank)])
+        return record
 
     def take(self) -> list[Any]:
         """What was noted since the last call."""
         taken, self.calls = self.calls, []
         return taken
+
+
+async def outcome(awaitable: Any) -> Any:
+    """What awaiting returns, or the error that it raises."""
+    try:
+        return await awaitable
+    except Exception as error:
+        return error
+
+
+async def failure(awaitable: Any) -> BaseException:
+    """The error that awaiting raises."""
+    value = await outcome(awaitable)
+    if isinstance(value, Exception):
+        return value
+    raise AssertionError(f"it returned {value!r}")
+
+
+def statuses(run: Any) -> dict[str, Any]:
+    return {task.path: task.status for task in run.tasks}
+
+
+def reasons(run: Any) -> dict[str, Any]:
+    return {task.path: task.reason for task in run.tasks}
 
 
 async def drive(steps: Generator[Any, Any, Any]) -> Any:
@@ -234,7 +290,7 @@ async def time_is_up(path: str) -> None:
     """An hour goes by, for timers of this event loop, once the time limit of a body runs."""
 
     def runs() -> bool:
-        limits = [each.scope.limit for each in running_module.running_bodies.values() if each.path == path]
+        limits = [each.scope.limit for each in running_bodies.values() if each.path == path]
         return any(limit is not None and not limit._holds for limit in limits)
 
     await until(runs)
@@ -246,6 +302,12 @@ def let_pass(seconds: float) -> None:
     loop = asyncio.get_running_loop()
     now = loop.time
     loop.time = lambda: now() + seconds  # type: ignore[method-assign]
+
+
+def age(folder: Path) -> None:
+    """All that is in a folder was last written long ago."""
+    for path in folder.rglob("*"):
+        os.utime(path, (0, 0))
 
 
 class Gate:

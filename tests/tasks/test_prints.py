@@ -13,13 +13,12 @@ import tracemalloc
 
 import pytest
 
-from tests.support.worlds import Gate, World, time_is_up, until, wait_until
+from tests.support.worlds import Gate, World, running_bodies, time_is_up, until, wait_until
 from trigger_nb import Retry, TaskStatus
 from trigger_nb._records.feed import Feed, Printed, Saved
 from trigger_nb._records.prints import FIRST, LAST, Prints
 from trigger_nb._records.records import RunRecord, TaskRecord
 from trigger_nb._tasks import capture as capture_module
-from trigger_nb._tasks.running import running_bodies
 from trigger_nb._view.model.rows import State
 from trigger_nb._view.model.run_model import RunModel
 from trigger_nb.errors import TaskTimeoutError

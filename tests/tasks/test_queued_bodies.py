@@ -6,10 +6,9 @@ import asyncio
 
 import pytest
 
-from tests.support.worlds import Gate, World, until, wait_until
+from tests.support.worlds import Gate, World, running_bodies, until, wait_until
 from trigger_nb._concurrency.threads import threads
 from trigger_nb._tasks import running as running_module
-from trigger_nb._tasks.running import running_bodies
 from trigger_nb.errors import RunInterruptedError
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +25,7 @@ def world(tmp_path):
 @pytest.fixture(autouse=True)
 def little_room(monkeypatch):
     wait_until(lambda: not threads.busy)  # with the bodies of an earlier test
-    monkeypatch.setattr(threads, "_max_running", ROOM)
+    monkeypatch.setattr(threads, "max_running", ROOM)
 
 
 def fan_out(world, gate, note="body", **options):
@@ -85,9 +84,8 @@ async def test_edited_code_takes_those_over_that_had_not_begun(world):
     assert sorted(world.calls) == sorted(("old" if item in old else "new", item) for item in range(ITEMS))
 
 
-async def test_their_start_is_not_recorded(world, monkeypatch):
+async def test_their_start_is_not_recorded(world, starts_are_recorded):
     """A1: when the kernel dies, only what had begun has crashed."""
-    monkeypatch.setattr(running_module, "MARK_AFTER", 0.0)
     gate = Gate()
     run = fan_out(world, gate).start()
     await at_the_gate(world)

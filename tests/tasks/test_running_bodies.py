@@ -15,10 +15,9 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def marked(monkeypatch):
+def marked(starts_are_recorded, monkeypatch):
     """The paths of the tasks whose start was written down, where every body counts as a long one."""
     paths = []
-    monkeypatch.setattr(running_module, "MARK_AFTER", 0)
     monkeypatch.setattr(Ledger, "mark_started", lambda self, record: paths.append(record.path))
     monkeypatch.setattr(
         running_module.watch, "_look", lambda: None

@@ -27,11 +27,11 @@ from hypothesis import given, strategies as st
 from pydantic import BaseModel, Field, HttpUrl, PrivateAttr, RootModel, SecretBytes, SecretStr
 
 from tests.support.codec import MemoryBlobs, round_trip, same
+from trigger_nb import register_codec
 from trigger_nb._values import preview
 from trigger_nb._values.canonical import canonical, fingerprint_inputs
 from trigger_nb._values.codec import decode, encode, load
 from trigger_nb._values.placeholders import Redacted, Unstored
-from trigger_nb._values.register import register_codec
 from trigger_nb.errors import (
     InvalidOptionError,
     NotStorableError,

@@ -22,11 +22,11 @@ import requests
 from hypothesis import given, strategies as st
 
 from tests.support.codec import MemoryBlobs
+from trigger_nb import register_error
 from trigger_nb._values.codec import decode, encode
 from trigger_nb._values.error_reading import decode_error
 from trigger_nb._values.errors import adapters, encode_error
 from trigger_nb._values.placeholders import UnstoredArgument
-from trigger_nb._values.register import register_error
 from trigger_nb.errors import NotStorableError, TaskError, TaskTimeoutError, ValueNotStoredError
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from tests.support.views import Clock, T
+from trigger_nb import Reason, TaskStatus
 from trigger_nb._keys import idempotency_key
 from trigger_nb._records.feed import Seen
 from trigger_nb._records.records import RunRecord, TaskRecord
-from trigger_nb._records.status import Reason, TaskStatus
 from trigger_nb._view.model.run_model import RunModel
 from trigger_nb._view.render import details
 from trigger_nb._view.words import moment

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from tests.support.views import Clock, Page, T, run, task
+from trigger_nb import Reason
 from trigger_nb._records.feed import Progressed, Seen
 from trigger_nb._records.records import RunRecord
-from trigger_nb._records.status import Reason
 from trigger_nb._view.escape import columns
 from trigger_nb._view.live import wire
 from trigger_nb._view.model.run_model import RunModel

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from tests.support.views import Clock, Page, T, run, task
+from trigger_nb import Reason
 from trigger_nb._keys import idempotency_key
 from trigger_nb._records.feed import Progressed, Seen
-from trigger_nb._records.status import Reason
 from trigger_nb._view.model.rows import State
 from trigger_nb._view.model.run_model import RunModel
 from trigger_nb._view.render import html, icons

@@ -10,9 +10,9 @@ from tests.support.front import Loop, Stopwatch
 from tests.support.views import Page
 from tests.view.test_model import Clock, T, run, task
 from tests.view.test_stream import Controls, StreamFront, fresh
+from trigger_nb import Reason, RunStatus, TaskStatus
 from trigger_nb._records.feed import Feed, PassBegan, Progressed, Saved, Seen
 from trigger_nb._records.records import TaskRecord
-from trigger_nb._records.status import Reason, RunStatus, TaskStatus
 from trigger_nb._view.live.map_items import Items
 from trigger_nb._view.live.stream import Stream
 from trigger_nb._view.model.run_model import RunModel

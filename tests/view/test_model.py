@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from trigger_nb import Reason, RunStatus, TaskStatus
 from trigger_nb._keys import idempotency_key, normal_key
 from trigger_nb._records.feed import Hinted, PassBegan, Progressed, Saved, SavedRun, Seen
 from trigger_nb._records.records import RunRecord, TaskRecord
-from trigger_nb._records.status import Reason, RunStatus, TaskStatus
 from trigger_nb._view.model.excerpt import latest, outline
 from trigger_nb._view.model.hints import actions, hints
 from trigger_nb._view.model.readable import error_line, value_text

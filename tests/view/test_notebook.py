@@ -13,8 +13,8 @@ import pytest
 from tests.support.front import WIDGET, Front, Loop, Stopwatch
 from tests.view.test_model import Clock, run, task
 from tests.view.test_pump import Controls
+from trigger_nb import Reason, RunStatus
 from trigger_nb._records.feed import Feed, PassBegan, Saved, SavedRun, Seen
-from trigger_nb._records.status import Reason, RunStatus
 from trigger_nb._view.live import display as display_module
 from trigger_nb._view.live.display import RunDisplay, in_notebook
 from trigger_nb._view.model.run_model import RunModel
@@ -370,9 +370,9 @@ async def test_settled_the_end_is_on_the_page_before_the_cell_ends(stage):
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("status", KEEPS_BUTTONS)
-async def test_a_failed_run_that_no_page_shows_is_left_with_its_cell(stage, monkeypatch, status):
+async def test_a_failed_run_that_no_page_shows_is_left_with_its_cell(stage, status):
     """D4: when a program runs the notebook there may be no next cell, and a file keeps no widgets."""
-    monkeypatch.setattr(display_module, "_UNSEEN", 0.0)
+    stage.timer.step = 1.0  # no page for a second: the cell stops waiting for one
     stage.show()
     stage.feed.emit(SavedRun(run(status)))
     await stage.display.settle()

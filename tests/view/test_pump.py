@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.front import Front, Loop, Stopwatch
 from tests.view.test_model import Clock, run, task
+from trigger_nb import TaskStatus
 from trigger_nb._records.feed import Feed, Saved, SavedRun
-from trigger_nb._records.status import TaskStatus
 from trigger_nb._view.live import pump as pump_module, wire
 from trigger_nb._view.live.pump import Pump
 from trigger_nb._view.live.wire import Button

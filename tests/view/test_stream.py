@@ -11,8 +11,8 @@ from hypothesis import given, settings, strategies as st
 
 from tests.support.front import Front, Stopwatch
 from tests.view.test_model import Clock, T, events, run, seen, task
+from trigger_nb import Reason, RunStatus, TaskStatus
 from trigger_nb._records.feed import Feed, PassBegan, Progressed, Saved, SavedRun, Seen
-from trigger_nb._records.status import Reason, RunStatus, TaskStatus
 from trigger_nb._view.live import stream as stream_module
 from trigger_nb._view.live.stream import Stream
 from trigger_nb._view.live.wire import Button

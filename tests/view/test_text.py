@@ -10,10 +10,9 @@ from hypothesis import given, strategies as st
 
 from tests.support.views import Clock, T, run, task
 from tests.support.worlds import Gate, until
-from trigger_nb import TriggerClient
+from trigger_nb import Reason, RunStatus, TaskStatus, TriggerClient
 from trigger_nb._records.feed import Progressed, Seen
 from trigger_nb._records.records import RunRecord
-from trigger_nb._records.status import Reason, RunStatus, TaskStatus
 from trigger_nb._view.escape import columns, fit, preview, safe_url, visible, visible_block
 from trigger_nb._view.model.rows import Row, State, Tally
 from trigger_nb._view.model.run_model import RunModel

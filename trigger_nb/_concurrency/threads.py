@@ -112,7 +112,7 @@ class Threads:
 
     def __init__(self, max_running: int = MAX_RUNNING) -> None:
         self._changed = threading.Condition()
-        self._max_running = max_running
+        self.max_running = max_running
         # Invariant, under the lock: `_running` bodies are executing, and `_outside` functions that do not
         # count towards the limit. Threads that wait inside `io` are in neither.
         self._running = 0
@@ -129,7 +129,7 @@ class Threads:
     @property
     def full(self) -> bool:
         """Whether a call that is submitted now would be queued."""
-        return self._running + len(self._queue) >= self._max_running
+        return self._running + len(self._queue) >= self.max_running
 
     def submit(self, call: Callable[[], None]) -> None:
         """Run `call` in a thread once the limit allows it. The call must not raise."""
@@ -138,7 +138,7 @@ class Threads:
             self._fill()
 
     def _fill(self) -> None:
-        room = self._max_running - self._running
+        room = self.max_running - self._running
         if not self._queue or room <= 0:
             return
         if self._idle:
@@ -151,7 +151,7 @@ class Threads:
         self._here.place = "inside"
         while True:
             with self._changed:
-                while not (self._queue and self._running < self._max_running):
+                while not (self._queue and self._running < self.max_running):
                     if not self._changed.wait(timeout=30) and not self._queue:
                         self._idle -= 1
                         return

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 from .._callsite import show_place
-from .._clock import to_datetime
+from .._clock import to_datetime, to_seconds
 from .._engine.stopping import Stop
 from .._keys import display_key, display_path, last_segment, parent_path
 from .._records.records import RunRecord, readable_task
@@ -177,11 +177,13 @@ class Plan:
 
 
 # Making one ----------------------------------------------------------------------------------------
-def make_plan(runtime: Runtime, spec: RunSpec, run: RunRecord, *, is_new: bool) -> Plan:
+def make_plan(
+    runtime: Runtime, spec: RunSpec, run: RunRecord, *, is_new: bool, patience: float | timedelta
+) -> Plan:
     """The plan of the next pass of a run. Does not change the run's record. Raises `StoreError`."""
     status = None if is_new else runtime.status_of(run)
     notes = _notes(runtime, run, status)
-    rehearsal = rehearse(runtime, spec, run)
+    rehearsal = rehearse(runtime, spec, run, to_seconds(patience, "patience"))
     estimate = _Estimate(runtime, run, rehearsal)
     runs, expected = estimate.tasks()
     ends = _ends(rehearsal)

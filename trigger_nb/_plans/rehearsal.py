@@ -41,28 +41,29 @@ if TYPE_CHECKING:
     from .._store.protocol import Row
 
 T = TypeVar("T")
-# Seconds that user code, beside a wait or a body that would run, may take to reach its next call. It may wait for a result
-# that a rehearsal cannot know.
-PATIENCE = 1.0
 GRACE = 1.0  # seconds that the run function may take to unwind at the end
 
 
-def rehearse(runtime: Runtime, spec: RunSpec, run: RunRecord) -> DryPass:
+def rehearse(runtime: Runtime, spec: RunSpec, run: RunRecord, patience: float) -> DryPass:
     """Rehearse the next pass of a run in a separate thread, and wait for it.
+
+    `patience`: the seconds that user code, beside a wait or a body that would run, may take to reach its next call.
+    It may wait for a result that a rehearsal cannot know.
 
     The record of the run does not change. Raises `StoreError` and `ValueNotLoadedError`; an error of the run function is
     the `error` of the result.
     """
-    return _Stage(runtime, spec, run).play()
+    return _Stage(runtime, spec, run, patience).play()
 
 
 class _Stage:
     """The thread and the loop of one rehearsal, and the director of that loop."""
 
-    def __init__(self, runtime: Runtime, spec: RunSpec, run: RunRecord) -> None:
+    def __init__(self, runtime: Runtime, spec: RunSpec, run: RunRecord, patience: float) -> None:
         self._runtime = runtime
         self._spec = spec
         self._run = run
+        self._patience = patience
         self._over: Future[DryPass] = Future()
         self._pass: DryPass  # set once the event loop runs
         self._loop: VirtualLoop
@@ -181,7 +182,7 @@ class _Stage:
         stopping, bodies = self._pass.stopping, self._pass.bodies
         if stopping.why is not None or not (bodies or self._asleep):
             return timeout  # the loop sleeps as in any pass
-        if self._is_moving and (left := self._patience()) > 0:
+        if self._is_moving and (left := self._left()) > 0:
             return left if timeout is None else min(left, timeout)
         if bodies or self._is_moving:
             stopping.stop(Stop.INTERRUPT)
@@ -195,12 +196,12 @@ class _Stage:
         thread = self._user_thread
         return self._loop.is_busy or (thread is not None and thread.ident not in self._home.standing)
 
-    def _patience(self) -> float:
+    def _left(self) -> float:
         """The seconds that are left to reach the next call."""
         reasons = self._pass.header.reasons
         if len(reasons) != self._calls_met:
             self._calls_met = len(reasons)
-            self._give_up_at = monotonic() + PATIENCE
+            self._give_up_at = monotonic() + self._patience
         return self._give_up_at - monotonic()
 
     def _jump(self, timeout: float | None) -> None:
