@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar
 
 from . import _values
 from ._clock import to_seconds
@@ -19,7 +19,7 @@ from ._records.records import RunRecord, check_legible, check_run_id
 from ._records.status import RunStatus
 from ._redact import check_redact
 from ._runs.awaiting import CellCall
-from ._runs.context import Context, context_of
+from ._runs.context import Context, EventData, context_of
 from ._runs.execution import start
 from ._runs.job_options import JobOptions
 from ._runs.outcome import users_frames
@@ -47,15 +47,17 @@ class Client(Protocol):
     max_depth: int
     on_change: OnChange
     repeatable: bool
-    executor: Any
+    executor: object
     display: bool
 
-    def runs(self, job: Any = None, status: RunStatus | str | None = None, limit: int = 50) -> Runs:
+    def runs(
+        self, job: AnyJob | str | None = None, status: RunStatus | str | None = None, limit: int = 50
+    ) -> Runs:
         """The runs in the client's store."""
         ...
 
     @property
-    def send_event(self) -> Callable[..., Awaitable[Any]]:
+    def send_event(self) -> Callable[..., Awaitable[object]]:
         """Start the jobs whose triggers match."""
         ...
 
@@ -73,7 +75,9 @@ class Job(Generic[T]):
     42
     """
 
-    def __init__(self, client: Client, runtime: Runtime, function: Callable[..., Any], options: JobOptions):
+    def __init__(
+        self, client: Client, runtime: Runtime, function: Callable[..., object], options: JobOptions
+    ):
         self.client = client
         self.fn = function
         self.id = options.id
@@ -92,7 +96,7 @@ class Job(Generic[T]):
 
     def run(
         self,
-        payload: Any = None,
+        payload: object = None,
         *,
         run_id: str | None = None,
         fresh: bool = False,
@@ -119,7 +123,7 @@ class Job(Generic[T]):
         ```
         """
 
-        async def begin() -> Any:
+        async def begin() -> object:
             run = self._start(payload, run_id, fresh, is_test, on_change, display, awaited=True)
             return await run._result_of_cell()
 
@@ -128,7 +132,7 @@ class Job(Generic[T]):
 
     def start(
         self,
-        payload: Any = None,
+        payload: object = None,
         *,
         run_id: str | None = None,
         fresh: bool = False,
@@ -159,7 +163,7 @@ class Job(Generic[T]):
 
     def run_sync(
         self,
-        payload: Any = None,
+        payload: object = None,
         *,
         run_id: str | None = None,
         fresh: bool = False,
@@ -203,7 +207,7 @@ class Job(Generic[T]):
             del error  # it refers to this frame
 
     def plan(
-        self, payload: Any = None, *, run_id: str | None = None, on_change: OnChange | None = None
+        self, payload: object = None, *, run_id: str | None = None, on_change: OnChange | None = None
     ) -> Plan:
         """A forecast of `run`: which tasks it would replay and which it would execute, and for how long.
 
@@ -233,8 +237,8 @@ class Job(Generic[T]):
     async def _close_clients(self) -> None:
         """Close the clients of the integrations: they belong to this event loop, which ends."""
         for integration in self.options.integrations.values():
-            if hasattr(integration, "aclose"):
-                await integration.aclose()
+            if (close := getattr(integration, "aclose", None)) is not None:
+                await close()
 
     def runs(self, status: RunStatus | str | None = None, limit: int = 50) -> Runs:
         """The runs of this job, newest first. Shown as a table.
@@ -249,7 +253,7 @@ class Job(Generic[T]):
         """
         return self.client.runs(job=self, status=status, limit=limit)
 
-    def __call__(self, *_args: Any, **_options: Any) -> Any:
+    def __call__(self, *_args: object, **_options: object) -> NoReturn:
         raise TypeError(
             f"a job is not called: await {self._name}.run(payload) runs it, {self._name}.start(payload) "
             f"starts it in the background, and {self._name}.fn is the plain function"
@@ -266,12 +270,12 @@ class Job(Generic[T]):
 
     # For other parts of the package ------------------------------------------------------------------------------
 
-    def start_for_event(self, event: dict[str, Any], payload: Any, *, is_test: bool, fresh: bool) -> Run:
+    def start_for_event(self, event: EventData, payload: object, *, is_test: bool, fresh: bool) -> Run:
         """Start the run for an event. The same event never starts a second one (I1)."""
         run_id = self._new_id() if fresh else hashed("run_", self.id, event["id"])
         return self._start(payload, run_id, False, is_test, None, True, awaited=False, event=event)
 
-    def start_child(self, payload: Any, *, run_id: str, parent: str, parent_task: str) -> Run:
+    def start_child(self, payload: object, *, run_id: str, parent: str, parent_task: str) -> Run:
         """Start a run as the child of a task of another run."""
         return self._start(
             payload, run_id, False, False, None, False, awaited=False, parent=parent, parent_task=parent_task
@@ -279,7 +283,7 @@ class Job(Generic[T]):
 
     def _start(
         self,
-        payload: Any,
+        payload: object,
         run_id: str | None,
         fresh: bool,
         is_test: bool,
@@ -287,7 +291,7 @@ class Job(Generic[T]):
         display: bool,
         *,
         awaited: bool,
-        event: dict[str, Any] | None = None,
+        event: EventData | None = None,
         parent: str = "",
         parent_task: str = "",
     ) -> Run:
@@ -338,7 +342,7 @@ class Job(Generic[T]):
         return Run(self._runtime, run_id)
 
     def _begin(
-        self, record: RunRecord, payload: Any, on_change: OnChange | None, *, display: bool, awaited: bool
+        self, record: RunRecord, payload: object, on_change: OnChange | None, *, display: bool, awaited: bool
     ) -> Run:
         living = self._runtime.executions.get(record.id)
         execution = start(self._runtime, self._work(payload, on_change), self._current(record))
@@ -357,9 +361,9 @@ class Job(Generic[T]):
     def _new_record(
         self,
         run_id: str,
-        payload: Any,
+        payload: object,
         is_test: bool,
-        event: dict[str, Any] | None,
+        event: EventData | None,
         parent: str,
         parent_task: str,
     ) -> RunRecord:
@@ -374,7 +378,7 @@ class Job(Generic[T]):
             **self._kept(payload, run_id),
         )
 
-    def _kept(self, payload: Any, run_id: str) -> dict[str, Any]:
+    def _kept(self, payload: object, run_id: str) -> dict[str, Any]:
         """The fields of a run's record that hold its payload."""
         form, data = dump_or_describe(payload, self._runtime.store.blobs(run_id))
         return {"payload_form": form, "payload": data, "payload_preview": self.options.preview(payload)}
@@ -393,7 +397,7 @@ class Job(Generic[T]):
     def _new_id(self) -> str:
         return "run_" + secrets.token_hex(10)
 
-    def _work(self, payload: Any, on_change: OnChange | None) -> RunSpec:
+    def _work(self, payload: object, on_change: OnChange | None) -> RunSpec:
         options, client = self.options, self.client
         duration = options.max_task_duration
         settings = Settings(
@@ -423,18 +427,22 @@ class Job(Generic[T]):
         return limits.limiter(runtime.clock, options.concurrency_limit, rate)
 
 
+AnyJob: TypeAlias = Job[Any]
+"""A job as the rest of the package has it: what its run function returns is not known."""
+
+
 class _Host:
     """The job and its client, as `io` sees them."""
 
-    def __init__(self, job: Job[Any]) -> None:
+    def __init__(self, job: AnyJob) -> None:
         self._job = job
         self.log_level = job.options.log_level
         self.integrations = dict(job.options.integrations)
 
-    def start_child(self, job: Any, payload: Any, *, run_id: str, parent: str, parent_task: str) -> Any:
+    def start_child(self, job: Any, payload: object, *, run_id: str, parent: str, parent_task: str) -> Any:
         if not isinstance(job, Job):
             raise UsageError(f"io.invoke takes a job, not {type(job).__name__}: {job!r:.100}")
         return job.start_child(payload, run_id=run_id, parent=parent, parent_task=parent_task)  # pyright: ignore[reportUnknownMemberType]
 
-    async def send_event(self, name: str, payload: Any, **options: Any) -> Any:
+    async def send_event(self, name: str, payload: object, **options: Any) -> Any:
         return await self._job.client.send_event(name, payload, **options)

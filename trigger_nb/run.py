@@ -17,7 +17,7 @@ from ._runs import commands, result, showing
 from ._runs.awaiting import has_loop, in_cell
 from ._runs.diff import RunDiff, compare
 from ._runs.runtime import ActiveRun, Runtime
-from ._runs.task_info import TaskInfo, find_task, in_order, moment, task_info
+from ._runs.task_info import TaskInfo, TaskPath, find_task, in_order, moment, task_info
 from ._view.live.display import RunDisplay, bundle, to_kernel
 from ._view.model.run_model import RunModel
 from ._view.render import html, text
@@ -130,7 +130,7 @@ class Run:
         """The log lines: `name` is the message, `level` and `data` are the other arguments of the log call."""
         return [self._info(record) for record in self._in_order() if record.kind == "log"]
 
-    def task(self, path: str | Sequence[Any]) -> TaskInfo:
+    def task(self, path: TaskPath) -> TaskInfo:
         """One task. `path` is its path as text ("parent/child"), a list of keys, or one key.
 
         Raises `NotFoundError`, which lists similar paths, if there is no such task.
@@ -147,7 +147,7 @@ class Run:
         """
         return in_cell(lambda: result.result_or_leave(self._runtime, self._id, self._execution))
 
-    async def _result_of_cell(self) -> Any:
+    async def _result_of_cell(self) -> object:
         """The output, for `job.run`. The tree is up to date when the cell ends.
 
         If this handle began the run, to cancel the wait interrupts the run.
@@ -180,7 +180,7 @@ class Run:
         self._execution = commands.resume(self._runtime, self._id)
         return self
 
-    def retry(self, which: Literal["failed", "all"] | Sequence[str | Sequence[Any]] = "failed") -> Run:
+    def retry(self, which: Literal["failed", "all"] | Sequence[TaskPath] = "failed") -> Run:
         """Run failed tasks again, in the same run. The results of completed tasks are kept.
 
         `which="all"` also runs tasks again whose errors the code handled. A list of paths,
@@ -192,7 +192,7 @@ class Run:
         self._execution = commands.retry(self._runtime, self._id, which)
         return self
 
-    def rerun_from(self, path: str | Sequence[Any]) -> Run:
+    def rerun_from(self, path: TaskPath) -> Run:
         """Run a task again, and every task that first started after the task had ended.
 
         Their results are forgotten, and they get new idempotency keys. The results of tasks that overlapped
@@ -201,7 +201,7 @@ class Run:
         self._execution = commands.rerun_from(self._runtime, self._id, path)
         return self
 
-    def fork(self, path: str | Sequence[Any], *, output: Any = ..., run_id: str | None = None) -> Run:
+    def fork(self, path: TaskPath, *, output: object = ..., run_id: str | None = None) -> Run:
         """Copy the run up to a task, whose output is `output`, as a new run. This run stays as it is.
 
         Tasks that first started before the task had ended are copied and replayed, never called. Later tasks
@@ -222,7 +222,7 @@ class Run:
         """
         return Run(self._runtime, commands.fork(self._runtime, self._id, path, output, run_id))
 
-    def skip_wait(self, path: str | Sequence[Any]) -> Run:
+    def skip_wait(self, path: TaskPath) -> Run:
         """End a wait, or the delay before the next attempt, now."""
         commands.skip_wait(self._runtime, self._id, path)
         return self
@@ -351,10 +351,10 @@ class Run:
     def _info(self, record: TaskRecord) -> TaskInfo:
         return task_info(self._runtime, self._id, record)
 
-    def _decoded(self, form: str, data: Any) -> Any:
+    def _decoded(self, form: str, data: object) -> object:
         return _values.load(form, data, self._runtime.store.blobs(self._id))
 
-    def _data_of_status(self, record: TaskRecord) -> Any:
+    def _data_of_status(self, record: TaskRecord) -> object:
         """The data of a status; as it is displayed if part of it is redacted or it could not be stored."""
         if record.redact or record.form == "unstored":
             return said(record)["data"]

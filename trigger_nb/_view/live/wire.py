@@ -23,9 +23,10 @@ from ..render.text import error_shown, error_shown_below, standing_marks
 from ..words import moment
 
 Wire: TypeAlias = dict[str, Any]
+"""A message to the widget, or a part of one."""
 # The fields of a row: the short name that is sent, then the name in the front end (`rows.js` explains the
 # fields) and the default value, which is not sent.
-FIELDS: dict[str, tuple[str, Any]] = {
+FIELDS: dict[str, tuple[str, object]] = {
     "n": ("name", ""),
     "k": ("key", ""),
     "s": ("state", str(State.COMPLETED)),
@@ -143,15 +144,15 @@ def changes(before: Wire, after: Wire) -> Wire:
     return changed
 
 
-_CODES = {state: code for code, state in enumerate(SHARED["states"])}
+_CODES = {state: code for code, state in enumerate(State)}
 
 
-def packed(rows: Iterable[Wire]) -> list[list[Any]]:
+def packed(rows: Iterable[Wire]) -> list[list[object]]:
     """The rows in groups with the same fields: a list of the names, then a list of values for each row.
 
     A state becomes its place in `State`. Changes the given rows.
     """
-    groups: list[list[Any]] = []
+    groups: list[list[object]] = []
     names: list[str] = []
     for fields in rows:
         if names != (names := list(fields)) or not groups:

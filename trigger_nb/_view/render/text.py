@@ -5,13 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any
 
 from ..._records.status import Reason
 from ..escape import columns, fit, visible
 from ..model.excerpt import Shown, latest, outline
 from ..model.hints import actions, hints
-from ..model.readable import error_line, value_text
+from ..model.readable import StoredError, error_line, value_text
 from ..model.rows import SYMBOLS, Property, Row, State, Tally
 from ..model.run_model import RunModel
 from ..model.run_status import run_state, status_text
@@ -246,7 +245,7 @@ def error_shown_below(row: Row) -> bool:
     return error_shown(row.error, islice(failed, _LOOKED_AT))
 
 
-def error_shown(error: dict[str, Any] | None, rows: Iterable[Row]) -> bool:
+def error_shown(error: StoredError | None, rows: Iterable[Row]) -> bool:
     """Whether there is no error, or one of the rows shows it already."""
     if not error:
         return True
