@@ -12,7 +12,7 @@ from .outcome import users_frames
 
 T = TypeVar("T")
 Steps: TypeAlias = Generator[Any, Any, T]
-"""What `__await__` returns. What it yields and is sent is between asyncio and the event loop."""
+"""The iterator that `__await__` returns. What it yields and is sent is between asyncio and the event loop."""
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, T]]
 """The call that begins what a cell awaits."""
 
