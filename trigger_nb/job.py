@@ -337,16 +337,12 @@ class Job(Generic[T]):
         work, record = self._work(self.trigger.parse(payload), None), self._current(record)
         return start(self._runtime, work, record)
 
-    def handle(self, run_id: str) -> Run:
-        """The `Run` with this id."""
-        return Run(self._runtime, run_id)
-
     def _begin(
         self, record: RunRecord, payload: object, on_change: OnChange | None, *, display: bool, awaited: bool
     ) -> Run:
         living = self._runtime.executions.get(record.id)
         execution = start(self._runtime, self._work(payload, on_change), self._current(record))
-        run = self.handle(record.id)
+        run = Run(self._runtime, record.id)
         run._follow(execution, began=execution is not living)
         if display and self.client.display and in_notebook():
             run.show(awaited=awaited)

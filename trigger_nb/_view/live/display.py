@@ -41,6 +41,11 @@ def in_notebook() -> bool:
     return getattr(_shell(), "kernel", None) is not None
 
 
+def cell_number() -> int:
+    """The number of cells that this kernel has run; -1 outside of a notebook."""
+    return getattr(_shell(), "execution_count", -1)
+
+
 def bundle(model: RunModel) -> Bundle:
     """The run as HTML and text, for front ends without widgets."""
     if not model.ended:

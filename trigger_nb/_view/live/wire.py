@@ -16,7 +16,7 @@ from ..model.hints import hints
 from ..model.readable import error_line, value_text
 from ..model.rows import ACTIVE, FOLDED, LISTED, Row, State
 from ..model.run_model import RunModel
-from ..model.run_status import run_state, status_text
+from ..model.run_status import job_and_version, run_state, run_title, status_text
 from ..model.statuses import StatusLine
 from ..render import details, icons
 from ..render.text import error_shown, error_shown_below, standing_marks
@@ -169,8 +169,8 @@ def header(model: RunModel, base: float, buttons: Iterable[Button], row_buttons:
     is_shown = error_shown(run.error, model.failures[:50])
     lines, more = model.statuses()
     return {
-        "title": visible(model.title, 120),
-        "job": visible(model.job_and_version, 120),
+        "title": visible(run_title(run), 120),
+        "job": visible(job_and_version(run), 120),
         "id": visible(run.id, 80),
         "status": visible(status_text(run), 60),
         "state": str(run_state(run)),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias, cast
 
+from ..._keys import idempotency_key
 from ..._records.records import TaskRecord
 from ..._records.status import TaskStatus
 from ..escape import preview, safe_url, visible, visible_block
@@ -89,7 +90,7 @@ def _sections(model: RunModel, row: Row, limit: int) -> Iterator[Section]:
     yield from _values(record, limit)
     yield Section("Properties", properties=tuple(judged(row, _PROPERTIES)))
     yield Section("Printed", prints=tuple(_prints(row)))
-    yield from _history(model, row, record)
+    yield from _history(row, record)
     yield from _identity(model, row, record)
 
 
@@ -127,7 +128,7 @@ _NOT_STORED = (
 )
 
 
-def _history(model: RunModel, row: Row, record: TaskRecord) -> Iterator[Section]:
+def _history(row: Row, record: TaskRecord) -> Iterator[Section]:
     if row.state is not State.LOG:
         yield Section("Status", text=" · ".join(dict.fromkeys(_status(row, record))))
     if row.children and row.tally:
@@ -176,7 +177,8 @@ def _identity(model: RunModel, row: Row, record: TaskRecord) -> Iterator[Section
     if record.executor:
         yield Section("Executor", text=visible(record.executor, 100))
     if record.kind == "task":
-        yield Section("Idempotency key", code=model.idempotency_key(row))
+        key = idempotency_key(model.run.id, row.path, record.generation)  # which the body gets (I6)
+        yield Section("Idempotency key", code=key)
     if record.generation:
         times = plural(record.generation, "time")
         yield Section("Generation", text=f"{record.generation} (the result was discarded on request {times})")

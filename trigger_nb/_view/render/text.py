@@ -13,7 +13,7 @@ from ..model.hints import actions, hints
 from ..model.readable import StoredError, error_line, value_text
 from ..model.rows import SYMBOLS, Property, Row, State, Tally
 from ..model.run_model import RunModel
-from ..model.run_status import run_state, status_text
+from ..model.run_status import job_and_version, run_state, run_title, status_text
 from ..words import duration, moment, plural, probably_left, rate, remaining
 
 
@@ -158,7 +158,7 @@ def _amount(value: float) -> str:
 
 
 def _title(model: RunModel) -> str:
-    return f"{SYMBOLS[run_state(model.run)]} {visible(model.title, 80)}"
+    return f"{SYMBOLS[run_state(model.run)]} {visible(run_title(model.run), 80)}"
 
 
 def _head(model: RunModel, width: int) -> Iterator[str]:
@@ -168,7 +168,7 @@ def _head(model: RunModel, width: int) -> Iterator[str]:
         times.append(probably_left(ends_at - model.now))
     yield fit(" · ".join([_title(model), visible(status_text(model.run), 60), *times]), width)
     yield "  " + counts(model.tally)
-    about = [visible(model.job_and_version, 80), visible(run.id, 80)]
+    about = [visible(job_and_version(model.run), 80), visible(run.id, 80)]
     if run.is_test:
         about.append("test run")
     if model.store:

@@ -169,7 +169,7 @@ class Service:
             self._plan += events
 
     def until_asked(self, times: int) -> None:
-        """Wait until this many requests were executed. Raises `TimeoutError` after 30 seconds."""
+        """Wait until this many requests were executed. Raises `TimeoutError` after two minutes."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.requests) >= times, PATIENCE):
                 raise TimeoutError(f"only {len(self.requests)} requests in {PATIENCE:g} s, not {times}")
