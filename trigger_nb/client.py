@@ -217,44 +217,35 @@ class TriggerClient:
         """
 
         async def send() -> Event:
-            return self._send(name, payload, id, context, source, timestamp, is_test, fresh)
+            if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
+                raise InvalidOptionError(
+                    f'the name of an event must be text, such as "new.user", not {name!r:.100}'
+                )
+            if (scope := current_scope.get()) is not None:
+                scope.owner.about_to_start(f"event {name!r}")
+            event_id = id or _event_id(name, payload)
+            sent_at = self.runtime.clock.time() if timestamp is None else to_timestamp(timestamp, "timestamp")
+            data: EventData = {"id": event_id, "name": name, "timestamp": round(sent_at, 3)}
+            data |= {
+                key: value for key, value in (("context", context), ("source", source)) if value is not None
+            }
+            matching = [
+                job for job in self.jobs if job.enabled and job.trigger.matches(name, payload, source)
+            ]
+            parsed = [(job, job.trigger.parse(payload)) for job in matching]
+            self._keep_event(data, payload)
+            runs: list[Run] = []
+            fault: StoreError | None = None
+            for job, value in parsed:
+                try:
+                    runs.append(job.start_for_event(data, value, is_test=is_test, fresh=fresh))
+                except StoreError as error:  # the runs of the other jobs start nevertheless
+                    fault = fault or error
+            if fault is not None:
+                raise fault
+            return Event(event_id, name, payload, context, source, timestamp, runs)
 
         return CellCall(send, f"the sending of event {name!r:.100}", "await client.send_event(...)")
-
-    def _send(
-        self,
-        name: str,
-        payload: object,
-        id: str | None,
-        context: object,
-        source: str | None,
-        timestamp: datetime | None,
-        is_test: bool,
-        fresh: bool,
-    ) -> Event:
-        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
-            raise InvalidOptionError(
-                f'the name of an event must be text, such as "new.user", not {name!r:.100}'
-            )
-        if (scope := current_scope.get()) is not None:
-            scope.owner.about_to_start(f"event {name!r}")
-        event_id = id or _event_id(name, payload)
-        sent_at = self.runtime.clock.time() if timestamp is None else to_timestamp(timestamp, "timestamp")
-        data: EventData = {"id": event_id, "name": name, "timestamp": round(sent_at, 3)}
-        data |= {key: value for key, value in (("context", context), ("source", source)) if value is not None}
-        matching = [job for job in self.jobs if job.enabled and job.trigger.matches(name, payload, source)]
-        parsed = [(job, job.trigger.parse(payload)) for job in matching]
-        self._keep_event(data, payload)
-        runs: list[Run] = []
-        fault: StoreError | None = None
-        for job, value in parsed:
-            try:
-                runs.append(job.start_for_event(data, value, is_test=is_test, fresh=fresh))
-            except StoreError as error:  # the runs of the other jobs start nevertheless
-                fault = fault or error
-        if fault is not None:
-            raise fault
-        return Event(event_id, name, payload, context, source, timestamp, runs)
 
     def _keep_event(self, data: EventData, payload: object) -> None:
         form, value = dump_or_describe(payload, self.runtime.store.blobs(data["id"]))

@@ -157,7 +157,7 @@ class Job(Generic[T]):
                 f"use {self._name}.run_sync(...), or asyncio.run(...) around async code"
             ) from None
         try:
-            return self._start(payload, run_id, fresh, is_test, on_change, display, awaited=False)
+            return self._start(payload, run_id, fresh, is_test, on_change, display)
         except TriggerError as error:
             raise error.with_traceback(None) from None  # the frames of this package do not help
 
@@ -273,24 +273,22 @@ class Job(Generic[T]):
     def start_for_event(self, event: EventData, payload: object, *, is_test: bool, fresh: bool) -> Run:
         """Start the run for an event. The same event never starts a second one (I1)."""
         run_id = self._new_id() if fresh else hashed("run_", self.id, event["id"])
-        return self._start(payload, run_id, False, is_test, None, True, awaited=False, event=event)
+        return self._start(payload, run_id, is_test=is_test, event=event)
 
     def start_child(self, payload: object, *, run_id: str, parent: str, parent_task: str) -> Run:
         """Start a run as the child of a task of another run."""
-        return self._start(
-            payload, run_id, False, False, None, False, awaited=False, parent=parent, parent_task=parent_task
-        )
+        return self._start(payload, run_id, display=False, parent=parent, parent_task=parent_task)
 
     def _start(
         self,
         payload: object,
         run_id: str | None,
-        fresh: bool,
-        is_test: bool,
-        on_change: OnChange | None,
-        display: bool,
+        fresh: bool = False,
+        is_test: bool = False,
+        on_change: OnChange | None = None,
+        display: bool = True,
         *,
-        awaited: bool,
+        awaited: bool = False,
         event: EventData | None = None,
         parent: str = "",
         parent_task: str = "",
@@ -308,8 +306,17 @@ class Job(Generic[T]):
         if record is None:
             if not parent and scope is not None:  # awaited inside another job (I8)
                 parent, parent_task = scope.owner.run.id, scope.path
-            record = self._new_record(run_id, value, is_test, event, parent, parent_task)
-            record.depth = self._depth_below(parent)
+            record = RunRecord(
+                id=run_id,
+                client=self.client.id,
+                job=self.id,
+                is_test=is_test,
+                event=event,
+                parent=parent,
+                parent_task=parent_task,
+                depth=self._depth_below(parent),
+                **self._kept(value, run_id),
+            )
         elif is_named:
             # The payload may differ from the stored one: a later retry must use this one.
             record = record.copy(**self._kept(value, run_id))
@@ -353,26 +360,6 @@ class Job(Generic[T]):
         fresh = record.copy(name=self.name, version=self.version, redact=list(self.options.redact))
         fresh.code = Fingerprints().of(self.fn)
         return fresh
-
-    def _new_record(
-        self,
-        run_id: str,
-        payload: object,
-        is_test: bool,
-        event: EventData | None,
-        parent: str,
-        parent_task: str,
-    ) -> RunRecord:
-        return RunRecord(
-            id=run_id,
-            client=self.client.id,
-            job=self.id,
-            is_test=is_test,
-            event=event,
-            parent=parent,
-            parent_task=parent_task,
-            **self._kept(payload, run_id),
-        )
 
     def _kept(self, payload: object, run_id: str) -> dict[str, Any]:
         """The fields of a run's record that hold its payload."""
