@@ -339,7 +339,7 @@ class TriggerClient:
 
 
 def _event_id(name: str, payload: object) -> str:
-    """I1: the same name and payload are the same event."""
+    """The id of an event that was sent without one: the same for the same name and payload (I1)."""
     try:
         return hashed("evt_", name, _values.canonical(payload))
     except NotStorableError as error:

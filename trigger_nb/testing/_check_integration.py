@@ -132,7 +132,7 @@ class _Check:
         )
 
     async def credentials_are_not_kept(self) -> None:
-        """Also where the service repeats its credentials (S8)."""
+        """Credentials stay out of the store, also where the service repeats them (S8)."""
         for name, secret in self._secrets().items():
 
             async def fail(task: Any, secret: str = secret) -> None:
