@@ -142,7 +142,8 @@ class Plan:
     def _rows(self) -> list[tuple[str, ...]]:
         """The first rows of the table: one for each task, or for all items of a map."""
         rows = [
-            (_named(each.path, each.name), "waits", _until(each.until), each.place) for each in self.waits
+            (_named(each.path, each.name), "waits", f"until {moment(each.until.timestamp())}", each.place)
+            for each in self.waits
         ]
         rows += [_row(group) for group in _grouped(self.runs)]
         left = len(rows) - _ROWS
@@ -368,10 +369,6 @@ def _about(seconds: float | None) -> str:
         return ""
     text = duration(seconds)
     return text if text.startswith("<") else f"about {text}"
-
-
-def _until(when: datetime) -> str:
-    return f"until {moment(when.timestamp())}"
 
 
 def _some(paths: Iterable[str]) -> str:

@@ -29,7 +29,7 @@ class CellCall(Coroutine[Any, Any, T]):
 
     def __await__(self) -> Steps[T]:
         self._noticed = True
-        return in_cell(self._begin_and_wait)
+        return in_cell(self._begin)
 
     # These methods make it a coroutine for asyncio, so that `create_task` and task groups accept it.
 
@@ -51,9 +51,6 @@ class CellCall(Coroutine[Any, Any, T]):
         if self._steps is None:
             self._steps = self.__await__()
         return self._steps
-
-    async def _begin_and_wait(self) -> T:
-        return await self._begin()
 
     def __repr__(self) -> str:
         self._noticed = True
