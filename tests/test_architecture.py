@@ -122,3 +122,19 @@ def test_importing_the_package_loads_none_of_them():
     code = f"import sys, trigger_nb; print(*sorted({LATE!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+# --- Sizes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_file_is_over_450_lines_and_no_class_over_30_methods(name):
+    assert len((PACKAGE / name).read_text(encoding="utf-8").splitlines()) <= 450
+    classes = (node for node in ast.walk(parse(name)) if isinstance(node, ast.ClassDef))
+    methods = {each.name: len(set(methods_of(each))) for each in classes}
+    assert {cls: count for cls, count in methods.items() if count > 30} == {}
+
+
+def methods_of(cls: ast.ClassDef):
+    """The names of a class's own methods, with its properties. The overloads of a method are one."""
+    return (node.name for node in cls.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))

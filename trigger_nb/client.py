@@ -21,8 +21,9 @@ from ._records.records import RunRecord
 from ._records.status import RunStatus
 from ._runs import housekeeping
 from ._runs.awaiting import CellCall
+from ._runs.context import EventData
 from ._runs.job_options import JobOptions, LogLevel
-from ._runs.outcome import Notification
+from ._runs.outcome import Handler
 from ._runs.runtime import Runtime, runtime_for
 from ._store.protocol import Row
 from ._tasks.call import current_scope
@@ -30,12 +31,12 @@ from ._tasks.options import OnChange, check_choices
 from ._values.codec import dump_or_describe
 from ._view.render.store_table import Pruned, StoreInfo
 from .errors import InvalidOptionError, InvalidPayloadError, NotFoundError, NotStorableError, StoreError
-from .job import Job
+from .job import AnyJob, Job
 from .run import Run
 from .runs import RunQuery, Runs
 from .triggers import Trigger
 
-Function = Callable[..., Any]
+Function = Callable[..., object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class TriggerClient:
         max_depth: int = 5,
         on_change: OnChange = "keep",
         repeatable: bool = False,
-        executor: Any = None,
+        executor: object = None,
         display: bool = True,
         clock: Clock | None = None,
     ) -> None:
@@ -101,7 +102,7 @@ class TriggerClient:
         self.max_depth = max_depth
         self.on_change: OnChange = on_change
         self.repeatable = repeatable
-        self.executor = executor
+        self.executor: Any = executor
         self.display = display
         # Absolute, because a later os.chdir in a cell must not lead to another store.
         self.dir = _place(dir).absolute() / _folder(id)
@@ -115,7 +116,7 @@ class TriggerClient:
     # Jobs -------------------------------------------------------------------------------------
 
     @overload
-    def job(self, function: Function, /) -> Job[Any]: ...
+    def job(self, function: Function, /) -> AnyJob: ...
     @overload
     def job(
         self,
@@ -125,23 +126,23 @@ class TriggerClient:
         name: str | None = None,
         version: str = "0",
         trigger: Trigger | None = None,
-        integrations: Mapping[str, Any] | None = None,
+        integrations: Mapping[str, object] | None = None,
         enabled: bool = True,
-        on_success: Callable[[Notification], Any] | None = None,
-        on_failure: Callable[[Notification], Any] | None = None,
+        on_success: Handler | None = None,
+        on_failure: Handler | None = None,
         log_level: LogLevel = "info",
         max_task_duration: float | timedelta | None = None,
         on_change: OnChange | None = None,
         repeatable: bool | None = None,
         redact: tuple[str, ...] | list[str] = (),
-        identity: Callable[[Any], Any] | None = None,
-        executor: Any = None,
+        identity: Callable[[Any], object] | None = None,
+        executor: object = None,
         concurrency_limit: int | ConcurrencyLimit | None = None,
         rate: str | Rate | None = None,
-    ) -> Callable[[Function], Job[Any]]: ...
+    ) -> Callable[[Function], AnyJob]: ...
     def job(
         self, function: Function | None = None, /, **options: Any
-    ) -> Job[Any] | Callable[[Function], Job[Any]]:
+    ) -> AnyJob | Callable[[Function], AnyJob]:
         """Define a job: write `@client.job` or `@client.job(id=..., ...)` above the run function.
 
         The id is the function's name by default. Another job with the same id replaces the first one.
@@ -158,12 +159,12 @@ class TriggerClient:
         """
         given = JobOptions.check(options)
 
-        def define(function: Function) -> Job[Any]:
+        def define(function: Function) -> AnyJob:
             return self._define(function, given)
 
         return define if function is None else define(function)
 
-    def _define(self, function: Function, given: dict[str, Any]) -> Job[Any]:
+    def _define(self, function: Function, given: dict[str, Any]) -> AnyJob:
         if not callable(function):
             raise InvalidOptionError(
                 f"@client.job needs a function, not {function!r:.100}: write @client.job above a function, "
@@ -176,13 +177,12 @@ class TriggerClient:
             )
         job_id = given.get("id") or getattr(function, "__name__", type(function).__name__)
         named: dict[str, Any] = {"name": job_id, **given, "id": job_id}
-        options = JobOptions(**named)
-        job: Job[Any] = Job(self, self.runtime, function, options)
+        job: AnyJob = Job(self, self.runtime, function, JobOptions(**named))
         self.runtime.jobs[job_id] = job
         return job
 
     @property
-    def jobs(self) -> list[Job[Any]]:
+    def jobs(self) -> list[AnyJob]:
         """The jobs defined in this kernel."""
         return list(self.runtime.jobs.values())
 
@@ -191,10 +191,10 @@ class TriggerClient:
     def send_event(
         self,
         name: str,
-        payload: Any = None,
+        payload: object = None,
         *,
         id: str | None = None,
-        context: Any = None,
+        context: object = None,
         source: str | None = None,
         timestamp: datetime | None = None,
         is_test: bool = False,
@@ -217,46 +217,37 @@ class TriggerClient:
         """
 
         async def send() -> Event:
-            return self._send(name, payload, id, context, source, timestamp, is_test, fresh)
+            if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
+                raise InvalidOptionError(
+                    f'the name of an event must be text, such as "new.user", not {name!r:.100}'
+                )
+            if (scope := current_scope.get()) is not None:
+                scope.owner.about_to_start(f"event {name!r}")
+            event_id = id or _event_id(name, payload)
+            sent_at = self.runtime.clock.time() if timestamp is None else to_timestamp(timestamp, "timestamp")
+            data: EventData = {"id": event_id, "name": name, "timestamp": round(sent_at, 3)}
+            data |= {
+                key: value for key, value in (("context", context), ("source", source)) if value is not None
+            }
+            matching = [
+                job for job in self.jobs if job.enabled and job.trigger.matches(name, payload, source)
+            ]
+            parsed = [(job, job.trigger.parse(payload)) for job in matching]
+            self._keep_event(data, payload)
+            runs: list[Run] = []
+            fault: StoreError | None = None
+            for job, value in parsed:
+                try:
+                    runs.append(job.start_for_event(data, value, is_test=is_test, fresh=fresh))
+                except StoreError as error:  # the runs of the other jobs start nevertheless
+                    fault = fault or error
+            if fault is not None:
+                raise fault
+            return Event(event_id, name, payload, context, source, timestamp, runs)
 
         return CellCall(send, f"the sending of event {name!r:.100}", "await client.send_event(...)")
 
-    def _send(
-        self,
-        name: str,
-        payload: Any,
-        id: str | None,
-        context: Any,
-        source: str | None,
-        timestamp: datetime | None,
-        is_test: bool,
-        fresh: bool,
-    ) -> Event:
-        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
-            raise InvalidOptionError(
-                f'the name of an event must be text, such as "new.user", not {name!r:.100}'
-            )
-        if (scope := current_scope.get()) is not None:
-            scope.owner.about_to_start(f"event {name!r}")
-        event_id = id or _event_id(name, payload)
-        sent_at = self.runtime.clock.time() if timestamp is None else to_timestamp(timestamp, "timestamp")
-        data: dict[str, Any] = {"id": event_id, "name": name, "timestamp": round(sent_at, 3)}
-        data |= {key: value for key, value in (("context", context), ("source", source)) if value is not None}
-        matching = [job for job in self.jobs if job.enabled and job.trigger.matches(name, payload, source)]
-        parsed = [(job, job.trigger.parse(payload)) for job in matching]
-        self._keep_event(data, payload)
-        runs: list[Run] = []
-        fault: StoreError | None = None
-        for job, value in parsed:
-            try:
-                runs.append(job.start_for_event(data, value, is_test=is_test, fresh=fresh))
-            except StoreError as error:  # the runs of the other jobs start nevertheless
-                fault = fault or error
-        if fault is not None:
-            raise fault
-        return Event(event_id, name, payload, context, source, timestamp, runs)
-
-    def _keep_event(self, data: dict[str, Any], payload: Any) -> None:
+    def _keep_event(self, data: EventData, payload: object) -> None:
         form, value = dump_or_describe(payload, self.runtime.store.blobs(data["id"]))
         record = RunRecord(**data, payload_form=form, payload=value)
         self.runtime.journal.commit([Row("event/" + data["id"], "events", record.dumps())], patience=5)
@@ -264,7 +255,7 @@ class TriggerClient:
     # Runs -------------------------------------------------------------------------------------
 
     def runs(
-        self, job: Job[Any] | str | None = None, status: RunStatus | str | None = None, limit: int = 50
+        self, job: AnyJob | str | None = None, status: RunStatus | str | None = None, limit: int = 50
     ) -> Runs:
         """The runs in the store, newest first. Shown as a table.
 
@@ -347,8 +338,8 @@ class TriggerClient:
         return f"<TriggerClient {self.id!r} in {self.dir}>"
 
 
-def _event_id(name: str, payload: Any) -> str:
-    """I1: the same name and payload are the same event."""
+def _event_id(name: str, payload: object) -> str:
+    """The id of an event that was sent without one: the same for the same name and payload (I1)."""
     try:
         return hashed("evt_", name, _values.canonical(payload))
     except NotStorableError as error:
@@ -417,14 +408,14 @@ def _notebook_name() -> str | None:
 
 
 @overload
-def job(function: Function, /) -> Job[Any]: ...
+def job(function: Function, /) -> AnyJob: ...
 
 
 @overload
-def job(**options: Any) -> Callable[[Function], Job[Any]]: ...
+def job(**options: Any) -> Callable[[Function], AnyJob]: ...
 
 
-def job(function: Function | None = None, /, **options: Any) -> Job[Any] | Callable[[Function], Job[Any]]:
+def job(function: Function | None = None, /, **options: Any) -> AnyJob | Callable[[Function], AnyJob]:
     """Define a job of the default client: write `@job`, or `@job(...)` with options, above the run function.
 
     Options and errors are those of `TriggerClient.job`. The default client is named after the notebook.

@@ -97,11 +97,11 @@ def _as_model(value: object) -> BaseModel | None:
     return value if isinstance(value, base) else None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return value.value if isinstance(value, Enum) else value
 
 
-def _same(left: Any, right: Any) -> bool:
+def _same(left: object, right: object) -> bool:
     left, right = _plain(left), _plain(right)
     if not (_is_scalar(left) and _is_scalar(right)):
         return False
@@ -152,7 +152,7 @@ def _sequence(value: object) -> Sequence[Any]:
 
 class _Matcher(NamedTuple):
     holds: Callable[[Any, Any], bool]  # (value in the payload or _ABSENT, operand)
-    accepts: Callable[[Any], bool]  # whether an operand is valid
+    accepts: Callable[[object], bool]  # whether an operand is valid
     operand: str  # describes a valid operand, in messages
 
 
@@ -164,7 +164,7 @@ def _on_text(compare: Callable[[str, str], bool]) -> _Matcher:
 
 
 def _on_number(compare: Callable[[Any, Any], bool]) -> _Matcher:
-    def holds(value: Any, operand: Any) -> bool:
+    def holds(value: object, operand: object) -> bool:
         return _is_number(value) and bool(compare(value, operand))
 
     return _Matcher(holds, _is_number, "a number")

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar
 
 from . import _values
 from ._clock import to_seconds
@@ -20,7 +20,7 @@ from ._records.records import RunRecord, check_legible, check_run_id
 from ._records.status import RunStatus
 from ._redact import check_redact
 from ._runs.awaiting import CellCall
-from ._runs.context import Context, context_of
+from ._runs.context import Context, EventData, context_of
 from ._runs.execution import start
 from ._runs.job_options import JobOptions
 from ._runs.outcome import users_frames
@@ -48,15 +48,17 @@ class Client(Protocol):
     max_depth: int
     on_change: OnChange
     repeatable: bool
-    executor: Any
+    executor: object
     display: bool
 
-    def runs(self, job: Any = None, status: RunStatus | str | None = None, limit: int = 50) -> Runs:
+    def runs(
+        self, job: AnyJob | str | None = None, status: RunStatus | str | None = None, limit: int = 50
+    ) -> Runs:
         """The runs in the client's store."""
         ...
 
     @property
-    def send_event(self) -> Callable[..., Awaitable[Any]]:
+    def send_event(self) -> Callable[..., Awaitable[object]]:
         """Start the jobs whose triggers match."""
         ...
 
@@ -74,7 +76,9 @@ class Job(Generic[T]):
     42
     """
 
-    def __init__(self, client: Client, runtime: Runtime, function: Callable[..., Any], options: JobOptions):
+    def __init__(
+        self, client: Client, runtime: Runtime, function: Callable[..., object], options: JobOptions
+    ):
         self.client = client
         self.fn = function
         self.id = options.id
@@ -93,7 +97,7 @@ class Job(Generic[T]):
 
     def run(
         self,
-        payload: Any = None,
+        payload: object = None,
         *,
         run_id: str | None = None,
         fresh: bool = False,
@@ -120,7 +124,7 @@ class Job(Generic[T]):
         ```
         """
 
-        async def begin() -> Any:
+        async def begin() -> object:
             run = self._start(payload, run_id, fresh, is_test, on_change, display, awaited=True)
             return await run._result_of_cell()
 
@@ -129,7 +133,7 @@ class Job(Generic[T]):
 
     def start(
         self,
-        payload: Any = None,
+        payload: object = None,
         *,
         run_id: str | None = None,
         fresh: bool = False,
@@ -154,13 +158,13 @@ class Job(Generic[T]):
                 f"use {self._name}.run_sync(...), or asyncio.run(...) around async code"
             ) from None
         try:
-            return self._start(payload, run_id, fresh, is_test, on_change, display, awaited=False)
+            return self._start(payload, run_id, fresh, is_test, on_change, display)
         except TriggerError as error:
             raise error.with_traceback(None) from None  # the frames of this package do not help
 
     def run_sync(
         self,
-        payload: Any = None,
+        payload: object = None,
         *,
         run_id: str | None = None,
         fresh: bool = False,
@@ -205,7 +209,7 @@ class Job(Generic[T]):
 
     def plan(
         self,
-        payload: Any = None,
+        payload: object = None,
         *,
         run_id: str | None = None,
         on_change: OnChange | None = None,
@@ -238,8 +242,8 @@ class Job(Generic[T]):
     async def _close_clients(self) -> None:
         """Close the clients of the integrations: they belong to this event loop, which ends."""
         for integration in self.options.integrations.values():
-            if hasattr(integration, "aclose"):
-                await integration.aclose()
+            if (close := getattr(integration, "aclose", None)) is not None:
+                await close()
 
     def runs(self, status: RunStatus | str | None = None, limit: int = 50) -> Runs:
         """The runs of this job, newest first. Shown as a table.
@@ -254,7 +258,7 @@ class Job(Generic[T]):
         """
         return self.client.runs(job=self, status=status, limit=limit)
 
-    def __call__(self, *_args: Any, **_options: Any) -> Any:
+    def __call__(self, *_args: object, **_options: object) -> NoReturn:
         raise TypeError(
             f"a job is not called: await {self._name}.run(payload) runs it, {self._name}.start(payload) "
             f"starts it in the background, and {self._name}.fn is the plain function"
@@ -271,28 +275,26 @@ class Job(Generic[T]):
 
     # For other parts of the package ------------------------------------------------------------------------------
 
-    def start_for_event(self, event: dict[str, Any], payload: Any, *, is_test: bool, fresh: bool) -> Run:
+    def start_for_event(self, event: EventData, payload: object, *, is_test: bool, fresh: bool) -> Run:
         """Start the run for an event. The same event never starts a second one (I1)."""
         run_id = self._new_id() if fresh else hashed("run_", self.id, event["id"])
-        return self._start(payload, run_id, False, is_test, None, True, awaited=False, event=event)
+        return self._start(payload, run_id, is_test=is_test, event=event)
 
-    def start_child(self, payload: Any, *, run_id: str, parent: str, parent_task: str) -> Run:
+    def start_child(self, payload: object, *, run_id: str, parent: str, parent_task: str) -> Run:
         """Start a run as the child of a task of another run."""
-        return self._start(
-            payload, run_id, False, False, None, False, awaited=False, parent=parent, parent_task=parent_task
-        )
+        return self._start(payload, run_id, display=False, parent=parent, parent_task=parent_task)
 
     def _start(
         self,
-        payload: Any,
+        payload: object,
         run_id: str | None,
-        fresh: bool,
-        is_test: bool,
-        on_change: OnChange | None,
-        display: bool,
+        fresh: bool = False,
+        is_test: bool = False,
+        on_change: OnChange | None = None,
+        display: bool = True,
         *,
-        awaited: bool,
-        event: dict[str, Any] | None = None,
+        awaited: bool = False,
+        event: EventData | None = None,
         parent: str = "",
         parent_task: str = "",
     ) -> Run:
@@ -309,8 +311,17 @@ class Job(Generic[T]):
         if record is None:
             if not parent and scope is not None:  # awaited inside another job (I8)
                 parent, parent_task = scope.owner.run.id, scope.path
-            record = self._new_record(run_id, value, is_test, event, parent, parent_task)
-            record.depth = self._depth_below(parent)
+            record = RunRecord(
+                id=run_id,
+                client=self.client.id,
+                job=self.id,
+                is_test=is_test,
+                event=event,
+                parent=parent,
+                parent_task=parent_task,
+                depth=self._depth_below(parent),
+                **self._kept(value, run_id),
+            )
         elif is_named:
             # The payload may differ from the stored one: a later retry must use this one.
             kept = self._kept(value, run_id)
@@ -341,16 +352,12 @@ class Job(Generic[T]):
         work, record = self._work(self.trigger.parse(payload), None), self._current(record)
         return start(self._runtime, work, record)
 
-    def handle(self, run_id: str) -> Run:
-        """The `Run` with this id."""
-        return Run(self._runtime, run_id)
-
     def _begin(
-        self, record: RunRecord, payload: Any, on_change: OnChange | None, *, display: bool, awaited: bool
+        self, record: RunRecord, payload: object, on_change: OnChange | None, *, display: bool, awaited: bool
     ) -> Run:
         living = self._runtime.executions.get(record.id)
         execution = start(self._runtime, self._work(payload, on_change), self._current(record))
-        run = self.handle(record.id)
+        run = Run(self._runtime, record.id)
         run._follow(execution, began=execution is not living)
         if display and self.client.display and in_notebook():
             run.show(awaited=awaited)
@@ -362,27 +369,7 @@ class Job(Generic[T]):
         fresh.set_code(Fingerprints().of(self.fn))
         return fresh
 
-    def _new_record(
-        self,
-        run_id: str,
-        payload: Any,
-        is_test: bool,
-        event: dict[str, Any] | None,
-        parent: str,
-        parent_task: str,
-    ) -> RunRecord:
-        return RunRecord(
-            id=run_id,
-            client=self.client.id,
-            job=self.id,
-            is_test=is_test,
-            event=event,
-            parent=parent,
-            parent_task=parent_task,
-            **self._kept(payload, run_id),
-        )
-
-    def _kept(self, payload: Any, run_id: str) -> dict[str, Any]:
+    def _kept(self, payload: object, run_id: str) -> dict[str, Any]:
         """The fields of a run's record that hold its payload."""
         form, data = dump_or_describe(payload, self._runtime.store.blobs(run_id))
         return {"payload_form": form, "payload": data, "payload_preview": self.options.preview(payload)}
@@ -401,7 +388,7 @@ class Job(Generic[T]):
     def _new_id(self) -> str:
         return "run_" + secrets.token_hex(10)
 
-    def _work(self, payload: Any, on_change: OnChange | None) -> RunSpec:
+    def _work(self, payload: object, on_change: OnChange | None) -> RunSpec:
         options, client = self.options, self.client
         duration = options.max_task_duration
         settings = Settings(
@@ -431,18 +418,22 @@ class Job(Generic[T]):
         return limits.limiter(runtime.clock, options.concurrency_limit, rate)
 
 
+AnyJob: TypeAlias = Job[Any]
+"""A job as the rest of the package has it: what its run function returns is not known."""
+
+
 class _Host:
     """The job and its client, as `io` sees them."""
 
-    def __init__(self, job: Job[Any]) -> None:
+    def __init__(self, job: AnyJob) -> None:
         self._job = job
         self.log_level = job.options.log_level
         self.integrations = dict(job.options.integrations)
 
-    def start_child(self, job: Any, payload: Any, *, run_id: str, parent: str, parent_task: str) -> Any:
+    def start_child(self, job: Any, payload: object, *, run_id: str, parent: str, parent_task: str) -> Any:
         if not isinstance(job, Job):
             raise UsageError(f"io.invoke takes a job, not {type(job).__name__}: {job!r:.100}")
         return job.start_child(payload, run_id=run_id, parent=parent, parent_task=parent_task)  # pyright: ignore[reportUnknownMemberType]
 
-    async def send_event(self, name: str, payload: Any, **options: Any) -> Any:
+    async def send_event(self, name: str, payload: object, **options: Any) -> Any:
         return await self._job.client.send_event(name, payload, **options)

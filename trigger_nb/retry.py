@@ -274,7 +274,7 @@ def _check_error(error: object, what: str) -> None:
 
 def _check_strategies(retrying: BaseRetrying) -> None:
     for name in ("retry", "wait", "stop"):
-        strategy: Any = getattr(retrying, name)
+        strategy: object = getattr(retrying, name)
         if inspect.iscoroutinefunction(strategy) or inspect.iscoroutinefunction(type(strategy).__call__):
             raise InvalidOptionError(
                 f"retry: the `{name}` strategy of {type(retrying).__name__} is async. "

@@ -31,7 +31,7 @@ class Example:
 
 def event_trigger(
     name: str | Iterable[str],
-    schema: Any = None,
+    schema: object = None,
     filter: filters.Filter | None = None,
     source: str | None = None,
     examples: Sequence[Example] = (),
@@ -55,7 +55,7 @@ def event_trigger(
     return EventTrigger(names=names, schema=schema, filter=filter, source=source, examples=tuple(examples))
 
 
-def invoke_trigger(schema: Any = None, examples: Sequence[Example] = ()) -> InvokeTrigger:
+def invoke_trigger(schema: object = None, examples: Sequence[Example] = ()) -> InvokeTrigger:
     """A trigger for a job that only code starts: `job.run(...)`, `io.invoke(...)`.
 
     `schema` and `examples` are as for `event_trigger`. Raises `InvalidOptionError` for an invalid value.
@@ -80,7 +80,7 @@ class Trigger:
         if self.schema is not None:
             _check_schema(self)
 
-    def parse(self, payload: Any) -> Any:
+    def parse(self, payload: object) -> Any:
         """The payload that the run function gets: validated by the schema, if there is one.
 
         An instance of the schema's class is returned as it is. Raises `InvalidPayloadError` for any payload
@@ -178,7 +178,7 @@ def _is_redefined(before: type, now: type) -> bool:
     )
 
 
-def _invalid_payload(schema: Any, error: ValidationError) -> InvalidPayloadError:
+def _invalid_payload(schema: object, error: ValidationError) -> InvalidPayloadError:
     errors = error.errors(include_url=False)
     lines = [f"the payload does not fit {getattr(schema, '__name__', schema)}; no run was started:"]
     for fault in errors:

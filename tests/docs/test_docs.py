@@ -20,12 +20,13 @@ import stripe
 
 import trigger_nb
 from tests.support.doc_blocks import sources_of
-from trigger_nb import errors, filters, integrations, retry, run as run_module
+from trigger_nb import errors, filters, integrations, retry
 from trigger_nb._io.key_values import KeyValues
 from trigger_nb._io.logger import Logger
 from trigger_nb._plans import plan
 from trigger_nb._records import status as status_module
 from trigger_nb._runs.job_options import JobOptions
+from trigger_nb._runs.task_info import TaskInfo
 from trigger_nb._tasks.options import Options
 from trigger_nb._view.model.rows import SYMBOLS
 from trigger_nb._view.render.store_table import Pruned, StoreInfo
@@ -88,12 +89,7 @@ def test_every_argument_of_a_job_is_in_its_page():
     assert missing([field.name for field in dataclasses.fields(JobOptions)], REFERENCE["job"]) == []
     for start in (trigger_nb.Job.run, trigger_nb.Job.start, trigger_nb.Job.run_sync, trigger_nb.Job.plan):
         assert missing(parameters(start), REFERENCE["job"]) == []
-    told = set(members(trigger_nb.Job)) - {
-        "start_for_event",
-        "start_child",
-        "restart",
-        "handle",
-    }  # for other floors
+    told = set(members(trigger_nb.Job)) - {"start_for_event", "start_child", "restart"}  # for other rooms
     assert (
         missing([name for name in told if name not in ("run", "runs", "start", "run_sync")], REFERENCE["job"])
         == []
@@ -106,9 +102,9 @@ def test_every_argument_of_a_job_is_in_its_page():
 
 def test_every_member_of_a_run_is_in_its_page():
     assert missing(members(trigger_nb.Run), REFERENCE["run"]) == []
-    info = inspect.getsource(run_module.TaskInfo.__init__)
+    info = inspect.getsource(TaskInfo.__init__)
     assert missing(re.findall(r"self\.([a-z]\w*) =", info), REFERENCE["run"]) == []
-    assert missing(members(run_module.TaskInfo), REFERENCE["run"]) == []
+    assert missing(members(TaskInfo), REFERENCE["run"]) == []
     for kind in (trigger_nb.RunStatus, trigger_nb.TaskStatus, trigger_nb.Reason):
         assert missing(kind, REFERENCE["run"]) == []
 

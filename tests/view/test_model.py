@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from trigger_nb import Reason, RunStatus, TaskStatus
-from trigger_nb._keys import idempotency_key, normal_key
+from trigger_nb._keys import normal_key
 from trigger_nb._records.feed import Hinted, PassBegan, Progressed, Saved, SavedRun, Seen
 from trigger_nb._records.records import RunRecord, TaskRecord
 from trigger_nb._view.model.excerpt import latest, outline
@@ -226,12 +226,6 @@ def test_malformed_properties_are_passed_over():
     )
     assert [(p.label, p.text) for p in view.rows["a"].properties] == [("L", ""), ("", "5")]
     assert view.rows["b"].properties == []
-
-
-def test_idempotency_key_is_the_engines():
-    """I6: what the details show is what the body was given."""
-    view = model([task("a", generation=3)])
-    assert view.idempotency_key(view.rows["a"]) == idempotency_key("run_1", "a", 3)
 
 
 # --- header ---------------------------------------------------------------------------------------

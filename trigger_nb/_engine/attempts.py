@@ -12,7 +12,7 @@ from .._concurrency.limiter import Limiter, limiter_of, rate_of_line
 from .._concurrency.places import TaskLimits
 from .._keys import display_path, is_within, parent_path
 from .._records.feed import Saved
-from .._records.forget import forget, open_again, to_be_said_again
+from .._records.forget import forget, open_again, relog
 from .._records.prints import Prints
 from .._records.records import TaskRecord
 from .._records.status import Reason, TaskStatus
@@ -267,7 +267,7 @@ async def forget_changed(state: PassState, path: str, record: TaskRecord, *, wit
     record.path = path
     fresh = [open_again(record)]
     if path in state.changes.parents:
-        fresh += [to_be_said_again(each) for each in state.ledger.records() if _is_line_of(each, path)]
+        fresh += [relog(each) for each in state.ledger.records() if _is_line_of(each, path)]
     if with_followers:
         records = {each.path: each for each in state.ledger.records()}
         within = {other for other in records if is_within(other, path)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .._records.feed import Saved
@@ -15,6 +17,18 @@ if TYPE_CHECKING:
     from .decide import Walk
     from .new_record import NewRecords
     from .state import PassState
+
+
+@contextmanager
+def scope_of_items(call: Call[Any]) -> Generator[Scope]:
+    """The scope of a node's items, in which the code of the `with` block runs."""
+    scope = Scope(call.scope.owner, call.path, call.scope)
+    token = current_scope.set(scope)
+    try:
+        yield scope
+    finally:
+        current_scope.reset(token)
+        scope.closed = True
 
 
 async def walk_items(
@@ -40,18 +54,14 @@ async def walk_items(
     if not decision.is_done:
         begin()
     walk: FanOut = call.body
-    scope = Scope(call.scope.owner, call.path, call.scope)
-    token = current_scope.set(scope)
-    try:
-        value = await walk(scope, begin)
-    except BaseException as error:
-        scope.fail()
-        if isinstance(error, Exception) and not isinstance(error, UsageError):
-            await attempts.give_up(call, record.copy(tally=walk.tally), error, scope)
-        raise
-    finally:
-        current_scope.reset(token)
-        scope.closed = True
+    with scope_of_items(call) as scope:
+        try:
+            value = await walk(scope, begin)
+        except BaseException as error:
+            scope.fail()
+            if isinstance(error, Exception) and not isinstance(error, UsageError):
+                await attempts.give_up(call, record.copy(tally=walk.tally), error, scope)
+            raise
     if begun or earlier is None or walk.tally != earlier.tally:
         ended = record.copy(status=TaskStatus.COMPLETED, tally=walk.tally)
         await ledger.save(

@@ -1,4 +1,4 @@
-"""What follows a failed attempt: another one at some time, or the end of the task."""
+"""Decisions on failed attempts: another attempt at some time, or the end of the task."""
 
 from __future__ import annotations
 

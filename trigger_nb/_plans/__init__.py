@@ -1,1 +1,1 @@
-"""`job.plan`: what running a cell would do."""
+"""Plans, which `job.plan` makes: forecasts of what running a cell would do."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from .._clock import to_timestamp
 from .._engine.attempts import CRASHES_ALLOWED, crashed, forget_changed
 from .._engine.decide import Adopt, Decision, ExpectCancel, Raise, Replay, Run, Wait, Walk
 from .._engine.decider import Decider
+from .._engine.fan_out import scope_of_items
 from .._engine.ledger import Unreadable
 from .._engine.new_record import NewRecords
 from .._engine.origins import mark_origin, origins
@@ -20,7 +21,7 @@ from .._io.io import checkpoint
 from .._records.feed import Feed
 from .._records.forget import open_again
 from .._records.status import Reason
-from .._tasks.call import MISS, Call, Scope, current_scope
+from .._tasks.call import MISS, Call, Scope
 from ..errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,12 +37,14 @@ if TYPE_CHECKING:
     from .._tasks.call import FanOut
     from .._tasks.options import Settings
 
+AnyCall: TypeAlias = Call[Any]
+
 
 @dataclass(frozen=True, slots=True)
 class Met:
     """A call that would not be replayed, or a run or an event that would be started."""
 
-    call: Call[Any] | None
+    call: AnyCall | None
     reason: Reason
     due: float | None = None  # not before then, in seconds since the epoch
     what: str = ""  # the run or event that is started, if it is no call
@@ -75,7 +78,7 @@ class DryPass:
         self.waits: list[Met] = []
         self.walked: set[str] = set()  # paths of maps and of `io.parallel`
         self.stored = dict(memory.records)  # the texts of the tasks' records as they are, by path
-        self.result: tuple[Any] | None = None  # what the run function returned
+        self.result: tuple[object] | None = None  # what the run function returned
         self.failure: BaseException | None = None  # or raised
         self._state = PassState(
             owner=self,
@@ -122,13 +125,13 @@ class DryPass:
             error = self.failure
         return error
 
-    def run_error_data(self, error: BaseException) -> dict[str, Any]:
+    def run_error_data(self, error: BaseException) -> dict[str, object]:
         """The error in its stored form."""
         return self._records.run_error_data(error, origins(error, self._state.directory, self.run.id))
 
     # Calls ------------------------------------------------------------------------------------------
 
-    async def perform(self, call: Call[Any]) -> Any:
+    async def perform(self, call: AnyCall) -> Any:
         """The value of a call if it is known. Otherwise the call is noted: the item of a map returns `MISS`, and any other
         call never returns."""
         try:
@@ -136,7 +139,7 @@ class DryPass:
         except Unreadable as unread:
             return await self.stopping.fail(unread.error)
 
-    async def _foresee(self, call: Call[Any], decision: Decision) -> Any:
+    async def _foresee(self, call: AnyCall, decision: Decision) -> object:
         due: float | None = None
         while True:
             match decision:
@@ -169,7 +172,7 @@ class DryPass:
                         return value
                     decision = Run(Reason.LOST_VALUE, open_again(record))
 
-    async def _would_run(self, call: Call[Any], decision: Run, due: float | None) -> Any:
+    async def _would_run(self, call: AnyCall, decision: Run, due: float | None) -> object:
         """Note a call whose body would run. The code after it depends on its result."""
         if decision.forget:
             assert decision.earlier is not None
@@ -190,11 +193,11 @@ class DryPass:
         self._open.add(call.scope.path)  # the map continues with its next item
         return MISS
 
-    def _delay(self, call: Call[Any]) -> float | None:
+    def _delay(self, call: AnyCall) -> float | None:
         until = to_timestamp(call.options.get("delay_until"), "delay_until")
         return until if until > self.clock.time() else None
 
-    async def _wait(self, call: Call[Any], decision: Wait) -> None:
+    async def _wait(self, call: AnyCall, decision: Wait) -> None:
         now = self.clock.time()
         until = decision.until
         if until is None:
@@ -207,24 +210,20 @@ class DryPass:
             self.waits.append(Met(call, reason, until))
             await self._sleep_until(until)
 
-    async def _walk(self, call: Call[Any], decision: Walk) -> Any:
+    async def _walk(self, call: AnyCall, decision: Walk) -> object:
         self.walked.add(call.path)
         self.header.saw(call.path, decision.reason)
         walk: FanOut = call.body
-        scope = Scope(cast("Any", self), call.path, call.scope)
-        token = current_scope.set(scope)
-        try:
-            value = await walk(scope, lambda: None)
-        except Exception as error:
-            if call.path not in self._open or isinstance(error, UsageError):
-                mark_origin(error, self._state.directory, self.run.id, call.path)
-                raise
-        else:
-            if call.path not in self._open:
-                return value
-        finally:
-            current_scope.reset(token)
-            scope.closed = True
+        with scope_of_items(call) as scope:
+            try:
+                value = await walk(scope, lambda: None)
+            except Exception as error:
+                if call.path not in self._open or isinstance(error, UsageError):
+                    mark_origin(error, self._state.directory, self.run.id, call.path)
+                    raise
+            else:
+                if call.path not in self._open:
+                    return value
         return await self._never()
 
     async def _never(self) -> NoReturn:
@@ -250,14 +249,14 @@ class DryPass:
         self.bodies.append(Met(None, Reason.NEW, what=what))
         raise self.cancellation()
 
-    def log(self, scope: Scope, level: str, message: object, data: Any = None) -> None:
+    def log(self, scope: Scope, level: str, message: object, data: object = None) -> None:
         """Log lines are not written."""
 
-    def limiters_of(self, call: Call[Any]) -> list[Limiter]:
+    def limiters_of(self, call: AnyCall) -> list[Limiter]:
         """No limiters, because no body starts."""
         return []
 
-    def start_of_batch(self, first: Call[Any], items: list[Any], node: Scope) -> Start | None:
+    def start_of_batch(self, first: AnyCall, items: list[object], node: Scope) -> Start | None:
         """None, because no batch starts."""
         return None
 

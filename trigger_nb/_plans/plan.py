@@ -38,16 +38,9 @@ _SAMPLE = 500  # completed items that the duration of an item is estimated from
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedTask:
-    """A task that would run."""
-
+class _Planned:
     path: str  # in its normal form; "" for a run that code between the tasks would start
     name: str
-    reason: Reason
-    changed: str = ""  # changes since the stored result: some of "code", "params", "codec", "subtask"
-    place: str = ""  # of the call: "cell [3], line 7"
-    due: datetime | None = None  # the earliest start: the end of a delay before the first or the next attempt
-    expected: float | None = None  # seconds that the task took in earlier runs; None if no run had it
 
     @property
     def key(self) -> str:
@@ -56,18 +49,22 @@ class PlannedTask:
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedWait:
+class PlannedTask(_Planned):
+    """A task that would run."""
+
+    reason: Reason
+    changed: str = ""  # changes since the stored result: some of "code", "params", "codec", "subtask"
+    place: str = ""  # of the call: "cell [3], line 7"
+    due: datetime | None = None  # the earliest start: the end of a delay before the first or the next attempt
+    expected: float | None = None  # seconds that the task took in earlier runs; None if no run had it
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedWait(_Planned):
     """An `io.wait` that has not ended yet."""
 
-    path: str
-    name: str
     until: datetime
     place: str = ""
-
-    @property
-    def key(self) -> str:
-        """The cache key, formatted for a reader."""
-        return display_key(last_segment(self.path))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -145,7 +142,8 @@ class Plan:
     def _rows(self) -> list[tuple[str, ...]]:
         """The first rows of the table: one for each task, or for all items of a map."""
         rows = [
-            (_named(each.path, each.name), "waits", _until(each.until), each.place) for each in self.waits
+            (_named(each.path, each.name), "waits", f"until {moment(each.until.timestamp())}", each.place)
+            for each in self.waits
         ]
         rows += [_row(group) for group in _grouped(self.runs)]
         left = len(rows) - _ROWS
@@ -373,10 +371,6 @@ def _about(seconds: float | None) -> str:
         return ""
     text = duration(seconds)
     return text if text.startswith("<") else f"about {text}"
-
-
-def _until(when: datetime) -> str:
-    return f"until {moment(when.timestamp())}"
 
 
 def _some(paths: Iterable[str]) -> str:

@@ -6,6 +6,8 @@ import asyncio
 import selectors
 from asyncio import futures
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return super().time() + self.ahead
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
+        self, when: float, callback: Callable[..., object], *args: object, context: Context | None = None
     ) -> asyncio.TimerHandle:
         if callback is not _WAKE_UP:
             return super().call_at(when, self._on_limit, callback, args, context=context)
@@ -69,11 +71,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._sleeps.append(handle)
         return handle
 
-    def _on_limit(self, callback: Callable[..., object], args: Sequence[Any]) -> None:
+    def _on_limit(self, callback: Callable[..., object], args: Sequence[object]) -> None:
         if self.director is None or self.director.on_limit():
             callback(*args)
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[..., T], *args: object
+    ) -> asyncio.Future[T]:
         future: asyncio.Future[T] = super().run_in_executor(executor, func, *args)
         self._in_threads += 1
         future.add_done_callback(self._on_back)

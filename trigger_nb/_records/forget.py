@@ -50,7 +50,7 @@ def reset(records: Records, chosen: Iterable[str], after: Iterable[str] = ()) ->
     forced = forgotten - lines
     opened = {around for path in forced for around in ancestors(path) if around in records}
     return [
-        *(to_be_said_again(records[path]) for path in lines),
+        *(relog(records[path]) for path in lines),
         *(
             open_again(records[path], forced=path in forced, moved=path in after)
             for path in forced | {p for p in opened if records[p].status in _ENDED}
@@ -82,7 +82,7 @@ def _was_returned(records: Records, path: str) -> bool:
     return node is not None and node.kind in FAN_OUT and node.status == TaskStatus.COMPLETED
 
 
-def to_be_said_again(line: TaskRecord) -> TaskRecord:
+def relog(line: TaskRecord) -> TaskRecord:
     """The record of a log line that stays until the code reaches its place and replaces it."""
     return line.copy(forced=True, generation=line.generation + 1)
 

@@ -5,34 +5,38 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from .._concurrency.interrupt import interruptible
 from .outcome import users_frames
 
 T = TypeVar("T")
+Steps: TypeAlias = Generator[Any, Any, T]
+"""The iterator that `__await__` returns. What it yields and is sent is between asyncio and the event loop."""
+Work: TypeAlias = Callable[[], Coroutine[Any, Any, T]]
+"""The call that begins what a cell awaits."""
 
 
 class CellCall(Coroutine[Any, Any, T]):
     """The awaitable that `job.run(...)` and `client.send_event(...)` return. To await it starts the work."""
 
-    def __init__(self, begin: Callable[[], Coroutine[Any, Any, T]], what: str, lines: str) -> None:
+    def __init__(self, begin: Work[T], what: str, lines: str) -> None:
         self._begin = begin
         self._what = what
         self._lines = lines  # code that the user should write
-        self._steps: Generator[Any, Any, T] | None = None
+        self._steps: Steps[T] | None = None
         self._noticed = False  # whether it was awaited, closed or displayed: then `__del__` does not warn
 
-    def __await__(self) -> Generator[Any, Any, T]:
+    def __await__(self) -> Steps[T]:
         self._noticed = True
-        return in_cell(self._begin_and_wait)
+        return in_cell(self._begin)
 
     # These methods make it a coroutine for asyncio, so that `create_task` and task groups accept it.
 
-    def send(self, value: Any) -> Any:
+    def send(self, value: object) -> object:
         return self._started().send(value)
 
-    def throw(self, *error: Any) -> Any:
+    def throw(self, *error: Any) -> object:
         if self._steps is None:  # cancelled before it has started
             self._noticed = True
             self._steps = _unbegun()
@@ -43,13 +47,10 @@ class CellCall(Coroutine[Any, Any, T]):
         if self._steps is not None:
             self._steps.close()
 
-    def _started(self) -> Generator[Any, Any, T]:
+    def _started(self) -> Steps[T]:
         if self._steps is None:
             self._steps = self.__await__()
         return self._steps
-
-    async def _begin_and_wait(self) -> T:
-        return await self._begin()
 
     def __repr__(self) -> str:
         self._noticed = True
@@ -64,33 +65,36 @@ class CellCall(Coroutine[Any, Any, T]):
             )
 
 
-class CellOutcome(asyncio.Future[Any]):
+class CellOutcome(asyncio.Future[T]):
     """The future that a cell awaits. It raises errors in the frame of the cell, without frames of this package.
 
     To cancel the future cancels `work`, and the future ends when `work` has ended: an interrupted cell ends
     after its run.
     """
 
-    def __init__(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    def __init__(self, work: Work[T]) -> None:
         super().__init__()
-        self._message: Any = None
+        self._message: object = None
         self._work = asyncio.get_running_loop().create_task(self._do(work))
         self._work.add_done_callback(self._end)
 
-    async def _do(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> tuple[Any, BaseException | None]:
+    async def _do(self, work: Work[T]) -> tuple[Any, BaseException | None]:
         with interruptible(self.cancel):
             try:
                 return await work(), None
             except BaseException as error:  # noqa: BLE001  # raised where the future is awaited
                 return None, error
 
-    def cancel(self, msg: Any | None = None) -> bool:
+    def cancel(self, msg: object = None) -> bool:
         """Cancel the work, which then ends the future."""
         self._message = msg
         return self._work.cancel(msg)
 
     def _end(self, work: asyncio.Task[tuple[Any, BaseException | None]]) -> None:
-        value, error = (None, asyncio.CancelledError()) if work.cancelled() else work.result()
+        value: Any = None
+        error: BaseException | None = asyncio.CancelledError()
+        if not work.cancelled():
+            value, error = work.result()
         if error is None:
             self.set_result(value)
         elif isinstance(error, asyncio.CancelledError):
@@ -101,12 +105,12 @@ class CellOutcome(asyncio.Future[Any]):
             self.set_exception(error.with_traceback(users_frames(error.__traceback__)))
 
 
-def in_cell(work: Callable[[], Coroutine[Any, Any, Any]]) -> Generator[Any, Any, Any]:
+def in_cell(work: Work[T]) -> Steps[T]:
     """The iterator for the `__await__` method of an object that a cell awaits."""
     return CellOutcome(work).__await__()
 
 
-def _unbegun() -> Generator[Any, Any, Any]:
+def _unbegun() -> Steps[Any]:
     yield
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from .._engine.ledger import run_row
 from .._engine.stopping import Stop
@@ -76,7 +76,7 @@ def rerun_from(runtime: Runtime, run_id: str, path: TaskPath) -> ActiveRun:
     return _change_and_begin(runtime, run_id, forget_results)
 
 
-def fork(runtime: Runtime, run_id: str, path: TaskPath, output: Any, fork_id: str | None) -> str:
+def fork(runtime: Runtime, run_id: str, path: TaskPath, output: object, fork_id: str | None) -> str:
     """Copy a run up to a task as a new run, and begin the copy if an event loop runs. Returns the id of the copy."""
     run = _allowed(runtime, run_id, "fork")
     normal = find_task(runtime, run_id, path).path

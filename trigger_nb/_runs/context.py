@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._clock import to_datetime
 from .._records.records import RunRecord
+
+EventData: TypeAlias = dict[str, Any]
+"""An event in the record of a run: `id`, `name`, `timestamp`, and `context` and `source` if they were given."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
 
 from .._engine.pass_ import Pass
 from .._engine.stopping import Stop
@@ -17,7 +16,7 @@ class Ending:
     """The status that a run gets from the end of a pass, with its output or error."""
 
     status: RunStatus
-    output: Any = None
+    output: object = None
     error: BaseException | None = None
     reason: str = ""
 

@@ -8,7 +8,6 @@ import logging
 import threading
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
 
 import anyio
 
@@ -307,7 +306,7 @@ class Execution:
             if self.outcome is None or not isinstance(self.outcome.error, StoreError):
                 self.outcome = Outcome(error)
 
-    def _keep_output(self, output: Any) -> None:
+    def _keep_output(self, output: object) -> None:
         run, live = self.run, self.runtime.memory(self.run.id).live
         run.form, run.output = dump_or_describe(output, self.runtime.store.blobs(run.id))
         live.pop(("", 0), None)

@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any
 
 from .._keys import display_path, hashed
 from .._records.forget import Finality, forget, handled_in
@@ -27,7 +26,7 @@ _WITH_OUTPUT = frozenset({"task", "wait", "run"})
 _FILE_NAME = re.compile(r'"(?:blob|file)": ?"([0-9a-f]{64})"')
 
 
-def make_fork(runtime: Runtime, run: RunRecord, path: str, output: Any, run_id: str | None) -> RunRecord:
+def make_fork(runtime: Runtime, run: RunRecord, path: str, output: object, run_id: str | None) -> RunRecord:
     """Store a copy of `run` without the task at `path` and what depends on it, and return the record of the copy.
 
     `output`, unless it is `...`, becomes the output of the task. If the same fork exists, its record is
@@ -124,7 +123,7 @@ class _Given:
     Raises `NotStorableError` if the output cannot be stored.
     """
 
-    def __init__(self, task: TaskRecord, output: Any) -> None:
+    def __init__(self, task: TaskRecord, output: object) -> None:
         if task.kind not in _WITH_OUTPUT:
             raise InvalidOptionError(
                 f"{display_path(task.path)!r} has no output of its own to replace: it consists of other tasks. "

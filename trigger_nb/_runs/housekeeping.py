@@ -75,7 +75,8 @@ def prune(runtime: Runtime, rule: Rule, *, dry_run: bool = False) -> Pruned:
         ids = tuple(run.id for family in chosen for run in family)
         return Pruned(ids, sum(_size(runtime, run_id) for run_id in ids), dry_run=True)
     before = _disk(runtime)
-    removed, skipped = _remove_families(runtime, chosen, _events_in_use(families))
+    events = Counter(run.event for family in families for run in family if run.event)
+    removed, skipped = _remove_families(runtime, chosen, events)
     _sweep(runtime)
     note = _shrink(runtime)
     return Pruned(tuple(removed), max(0, before - _disk(runtime)), skipped=tuple(skipped), note=note)
@@ -110,10 +111,6 @@ def _chosen(families: Iterable[Family], rule: Rule) -> list[Family]:
 
 def _fits(run: Known, rule: Rule) -> bool:
     return run.status in rule.status and (rule.before is None or run.used_at <= rule.before)
-
-
-def _events_in_use(families: Iterable[Family]) -> Counter[str]:
-    return Counter(run.event for family in families for run in family if run.event)
 
 
 def _remove_families(

@@ -17,7 +17,7 @@ from .._redact import check_redact, redact
 from .._tasks.options import OnChange, check_choices
 from ..errors import InvalidOptionError, InvalidPayloadError, NotStorableError
 from ..triggers import InvokeTrigger, Trigger
-from .outcome import Notification
+from .outcome import Handler
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -30,17 +30,17 @@ class JobOptions:
     name: str
     version: str = "0"
     trigger: Trigger = field(default_factory=InvokeTrigger)
-    integrations: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    integrations: Mapping[str, object] = field(default_factory=dict[str, object])
     enabled: bool = True
-    on_success: Callable[[Notification], Any] | None = None
-    on_failure: Callable[[Notification], Any] | None = None
+    on_success: Handler | None = None
+    on_failure: Handler | None = None
     log_level: LogLevel = "info"
     max_task_duration: float | timedelta | None = None
     on_change: OnChange | None = None
     repeatable: bool | None = None
     redact: Sequence[str] = ()
-    identity: Callable[[Any], Any] | None = None
-    executor: Any = None
+    identity: Callable[[Any], object] | None = None
+    executor: object = None
     concurrency_limit: int | ConcurrencyLimit | None = None
     rate: str | Rate | None = None
 
@@ -69,7 +69,7 @@ class JobOptions:
         check_choices(chosen)
         return chosen
 
-    def run_id(self, payload: Any) -> str:
+    def run_id(self, payload: object) -> str:
         """The id of the run with this payload: of job id, version, and payload or `identity(payload)` (I1)."""
         counts = payload if self.identity is None else self.identity(payload)
         try:
@@ -80,13 +80,13 @@ class JobOptions:
                 "run: identity=lambda payload: ... on the job, or run_id=... here"
             ) from None
 
-    def preview(self, payload: Any) -> str:
+    def preview(self, payload: object) -> str:
         """The payload in a line, redacted."""
         shown = redact(self.redact, _values.preview(payload, 200))
         return "" if shown is None else json.dumps(shown, ensure_ascii=False)[:80]
 
 
-def _check_integrations(integrations: Mapping[str, Any]) -> None:
+def _check_integrations(integrations: Mapping[str, object]) -> None:
     for name in integrations:
         if not (isinstance(name, str) and name.isidentifier()) or name.startswith("_") or hasattr(Io, name):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's mapping
             why = "io has a method of that name" if hasattr(Io, str(name)) else "it is written io.<name>"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._callsite import PACKAGE_FOLDER
 from .._engine.origins import related
@@ -28,6 +29,10 @@ class Notification:
     started_at: float
     finished_at: float
     is_test: bool
+
+
+Handler: TypeAlias = Callable[[Notification], object]
+"""The function that a job calls when a run has ended; if it returns an awaitable, that is awaited."""
 
 
 @dataclass(slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
-from typing import Any
 
 from .. import _values
 from .._engine.stopping import Stop
@@ -21,7 +20,7 @@ from .runtime import ActiveRun, Runtime
 CELL_GRACE = 0.7  # seconds that an interrupted cell waits for the end of its run
 
 
-def output_of(runtime: Runtime, run: RunRecord) -> Any:
+def output_of(runtime: Runtime, run: RunRecord) -> object:
     """The output of a run; None unless it has completed."""
     if run.last_ending != RunStatus.COMPLETED:
         return None
@@ -36,7 +35,7 @@ def error_of(run: RunRecord) -> BaseException | None:
     return None if run.error is None else _values.decode_error(run.error)
 
 
-async def result(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> Any:
+async def result(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> object:
     """Wait for the output of a run. `execution` is the last one that the caller knows of.
 
     If the caller is code of another run, an error of ours ends the pass of that run too (A9, R13).
@@ -52,7 +51,7 @@ async def result(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> 
         return await scope.owner.stopping.fail(error)
 
 
-async def result_or_leave(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> Any:
+async def result_or_leave(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> object:
     """`result` for code that did not start the run: the run continues if the wait is cancelled (A7)."""
     try:
         return await result(runtime, run_id, execution)
@@ -62,7 +61,7 @@ async def result_or_leave(runtime: Runtime, run_id: str, execution: ActiveRun | 
         ) from None
 
 
-async def result_or_interrupt(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> Any:
+async def result_or_interrupt(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> object:
     """`result` for the cell that started the run: the run is interrupted if the wait is cancelled (A7)."""
     active = runtime.executions.get(run_id)
     interrupted = asyncio.CancelledError(
@@ -82,7 +81,7 @@ async def result_or_interrupt(runtime: Runtime, run_id: str, execution: ActiveRu
         raise
 
 
-async def _result(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> Any:
+async def _result(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> object:
     active = runtime.executions.get(run_id) or execution
     if active is None:
         return _stored_result(runtime, runtime.require_run(run_id))
@@ -113,7 +112,7 @@ async def _wait_finished(runtime: Runtime, run_id: str, active: ActiveRun) -> No
         runtime.waits[waiting].discard(run_id)
 
 
-async def _wait_briefly(finished: Coroutine[Any, Any, None]) -> None:
+async def _wait_briefly(finished: Coroutine[object, object, None]) -> None:
     """Wait for the end of a run for at most `CELL_GRACE`, because the cell must stop."""
     task = asyncio.ensure_future(finished)
     try:
@@ -122,7 +121,7 @@ async def _wait_briefly(finished: Coroutine[Any, Any, None]) -> None:
         task.cancel()
 
 
-def _stored_result(runtime: Runtime, run: RunRecord) -> Any:
+def _stored_result(runtime: Runtime, run: RunRecord) -> object:
     """The result of a run that is not under way in this kernel."""
     match runtime.status_of(run):
         case RunStatus.COMPLETED:

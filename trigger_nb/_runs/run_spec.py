@@ -18,26 +18,28 @@ from .._records.records import RunRecord
 from .._tasks.call import PassApi
 from .._tasks.options import Settings
 from .._tasks.signature import bind_run, is_async
+from .context import Context
+from .outcome import Handler
 
 
 @dataclass(slots=True)
 class RunSpec:
     """The job as it is defined now, and the payload of one run."""
 
-    function: Callable[..., Any]
+    function: Callable[..., Any]  # returns its output, or an awaitable
     settings: Settings
     host: Callable[[], Host]
-    context: Callable[[RunRecord], Any]
-    payload: Any
-    on_success: Callable[..., Any] | None = None
-    on_failure: Callable[..., Any] | None = None
+    context: Callable[[RunRecord], Context]
+    payload: object
+    on_success: Handler | None = None
+    on_failure: Handler | None = None
     limiter: RunLimiter | None = None  # limits the runs of the job
 
 
 @calls_user_code
 async def call_run_function(
     spec: RunSpec, pass_: PassApi, spawn: Callable[[Callable[[], None]], None]
-) -> Any:
+) -> object:
     """Call the run function in a pass, and return its output. A `def` function runs in a thread that `spawn` starts."""
     blocking = not is_async(spec.function)
     io = Io(pass_.root, spec.host())

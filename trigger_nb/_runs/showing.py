@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from functools import partial
 
 from .._records.records import RunRecord
@@ -107,10 +106,3 @@ async def settle(runtime: Runtime, run_id: str, *, awaited: bool) -> None:
         raise
     finally:
         display.model.awaited = awaited and display.model.awaited
-
-
-def cell_number() -> int:
-    """The number of cells that this kernel has run; -1 outside of a notebook."""
-    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    shell = get_ipython() if get_ipython is not None else None
-    return getattr(shell, "execution_count", -1)

@@ -17,7 +17,7 @@ from .._values.placeholders import Unstored
 from ..errors import NotFoundError
 from .runtime import Runtime
 
-TaskPath: TypeAlias = str | Sequence[Any]  # the path as text, as a list of keys, or as one key
+TaskPath: TypeAlias = str | Sequence[object]  # the path as text, as a list of keys, or as one key
 
 
 def moment(timestamp: float | None) -> datetime | None:

@@ -10,25 +10,26 @@ import warnings
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._records.status import Reason, TaskStatus
 from ..client import TriggerClient
 from ..errors import MissingCredentialError, UsageError
 from ..integrations._base import Credential, Integration
-from ..job import Job
+from ..job import AnyJob
 from ..retry import Retry
 from ..run import Run
 from .clock import FakeClock
 
+AnyIntegration: TypeAlias = Integration[Any]
+Call: TypeAlias = Callable[[Any], Awaitable[object]]
+"""A call of a method of the integration that it gets."""
 _logger = logging.getLogger("trigger_nb.check")
 
 _logger.setLevel(logging.INFO)
 
 
-async def check_integration(
-    integration: Integration[Any], calls: Iterable[Callable[[Any], Awaitable[Any]]] = ()
-) -> None:
+async def check_integration(integration: AnyIntegration, calls: Iterable[Call] = ()) -> None:
     """Check that an integration keeps the contract of integrations.
 
     - `integration`: an integration with credentials, and with a service to talk to if there are `calls`.
@@ -59,7 +60,7 @@ async def check_integration(
 
 
 class _Check:
-    def __init__(self, integration: Integration[Any], directory: Path) -> None:
+    def __init__(self, integration: AnyIntegration, directory: Path) -> None:
         self._integration = integration
         self._directory = directory
         self._name = type(integration).__name__
@@ -102,10 +103,10 @@ class _Check:
     async def body_gets_the_client(self) -> None:
         client = self._integration.native
 
-        def by_name(task: Any, client: Any, io: Any) -> list[Any]:
+        def by_name(task: object, client: object, io: object) -> list[bool]:
             return [client is expected, hasattr(task, "idempotency_key"), hasattr(io, "run_task")]
 
-        async def by_place(first: Any, second: Any) -> list[Any]:
+        async def by_place(first: object, second: object) -> list[bool]:
             return [first is expected, hasattr(second, "idempotency_key")]
 
         expected = client
@@ -120,7 +121,7 @@ class _Check:
     async def result_is_replayed(self) -> None:
         called: list[int] = []
 
-        def body(client: Any) -> str:
+        def body(client: object) -> str:
             called.append(1)
             return "done"
 
@@ -131,7 +132,7 @@ class _Check:
         )
 
     async def credentials_are_not_kept(self) -> None:
-        """Also where the service repeats its credentials (S8)."""
+        """Credentials stay out of the store, also where the service repeats them (S8)."""
         for name, secret in self._secrets().items():
 
             async def fail(task: Any, secret: str = secret) -> None:
@@ -179,7 +180,7 @@ class _Check:
             f"{self._name}.should_retry must return None for other errors than the service's, not {answer!r}"
         )
 
-    async def method(self, call: Callable[[Any], Awaitable[Any]]) -> None:
+    async def method(self, call: Call) -> None:
         """A replay returns an equal value of the same type (R1, R2), and the row has a name and an icon."""
         job = self._job(call)
         with warnings.catch_warnings(
@@ -206,17 +207,17 @@ class _Check:
 
     # Helpers ----------------------------------------------------------------------------------
 
-    def _job(self, call: Callable[[Any], Any], integration: Integration[Any] | None = None) -> Job[Any]:
+    def _job(self, call: Call, integration: AnyIntegration | None = None) -> AnyJob:
         used = self._integration if integration is None else integration
         client = TriggerClient("check", dir=self._directory / "store", clock=self._clock, display=False)
 
-        async def run(io: Any) -> Any:
+        async def run(io: Any) -> object:
             return await call(io.service)
 
         self._jobs += 1
         return client.job(id=f"check-{self._jobs}", integrations={"service": used})(run)
 
-    async def _run(self, call: Callable[[Any], Any]) -> Run:
+    async def _run(self, call: Call) -> Run:
         job = self._job(call)
         await job.run()
         return job.runs()[0]
@@ -232,7 +233,7 @@ class _Check:
             assert secret not in text, f"{name} of {self._name} is in {where}"
 
 
-async def _error_of(job: Job[Any]) -> Exception | None:
+async def _error_of(job: AnyJob) -> Exception | None:
     try:
         await job.run()
     except Exception as error:  # noqa: BLE001  # the caller checks it
@@ -240,7 +241,7 @@ async def _error_of(job: Job[Any]) -> Exception | None:
     return None
 
 
-def _nothing(client: Any) -> None:
+def _nothing(client: object) -> None:
     """A body that only needs the client."""
 
 

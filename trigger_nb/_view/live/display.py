@@ -30,7 +30,7 @@ _REST = 0.02  # ... and seconds of pause after that.
 _REDRAW = 1.0  # Minimum time between two updates of the HTML and text beside the widget, in seconds.
 _UNSEEN = 0.5  # Seconds that the cell of a failed run waits for a page to show the buttons.
 _KEPT = 20  # Widgets of ended runs that are kept, for pages that are loaded again.
-Bundle: TypeAlias = Mapping[str, Any]  # data by MIME type
+Bundle: TypeAlias = Mapping[str, object]  # data by MIME type
 # Called with data, metadata, the display id, and whether to update an existing output.
 Publish: TypeAlias = Callable[[Bundle, Bundle, str, bool], None]
 _NOTHING: tuple[Bundle, Bundle] = ({}, {})
@@ -39,6 +39,11 @@ _NOTHING: tuple[Bundle, Bundle] = ({}, {})
 def in_notebook() -> bool:
     """Whether this is a Jupyter kernel. Does not import IPython."""
     return getattr(_shell(), "kernel", None) is not None
+
+
+def cell_number() -> int:
+    """The number of cells that this kernel has run; -1 outside of a notebook."""
+    return getattr(_shell(), "execution_count", -1)
 
 
 def bundle(model: RunModel) -> Bundle:

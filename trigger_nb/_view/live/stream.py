@@ -79,8 +79,7 @@ class Stream:
         self._base = round(run.started_at or run.created_at or model.now, 3)
         self._number = 0
         self._restarted = True  # the next message begins a snapshot
-        self._header: Wire = {}
-        self._clock: tuple[object, ...] = ()  # the run's status when the clock was last sent
+        self._header = _Header()
         self._sent: dict[str, Wire] = {}  # by path: the fields of a row as last sent
         # The number of a row is never reused, because an action on the row may be on its way. Therefore the
         # next stream of the same run gets the same `paths`.
@@ -137,7 +136,7 @@ class Stream:
         """Take in some events; returns False if there were none."""
         until = self._timer.thread_time() + _APPLYING
         taken = self._continue_search(until)
-        for paths in self._apply_batches():
+        for paths in _applied(self._subscription, self.model):
             taken = True
             self._dirty |= dict.fromkeys(paths)
             if self._timer.thread_time() > until:
@@ -197,13 +196,6 @@ class Stream:
 
     # --- messages -----------------------------------------------------------------------
 
-    def _apply_batches(self) -> Iterator[Iterable[str]]:
-        """Apply events and load initial records batch by batch; yields the paths of the changed rows."""
-        while events := self._subscription.take(_BATCH):
-            yield self.model.apply(events)
-        while (loaded := self.model.load(_BATCH)) is not None:
-            yield loaded
-
     def _continue_search(self, until: float) -> bool:
         search = self._search
         if search is None:
@@ -219,7 +211,7 @@ class Stream:
         if not self.model.loaded:
             self.model.load(_FIRST_ROWS)
         self._restarted = True
-        self._header, self._clock = {}, ()
+        self._header = _Header()
         self._sent.clear()  # rows keep their numbers: a request of the front end may be on its way
         self._open.clear()
         self._items.restart()
@@ -238,9 +230,12 @@ class Stream:
         message: Wire = {}
         if self._restarted:
             message["reset"] = True
-        rows = self._rows(most)
-        if header := self._header_changes():
-            message["run"] = header
+        rows, run = self._rows(most), self.model.run
+        header = wire.header(
+            self.model, self._base, self._controls.buttons(run), self._controls.row_buttons(run)
+        )
+        if changed := self._header.changes(self.model, header):
+            message["run"] = changed
         if rows:
             message["rows"] = wire.packed(rows)
         if self._gone:
@@ -344,20 +339,6 @@ class Stream:
         if changed:
             rows.append({"i": index, **changed})
 
-    def _header_changes(self) -> Wire:
-        model = self.model
-        header = wire.header(
-            model, self._base, self._controls.buttons(model.run), self._controls.row_buttons(model.run)
-        )
-        changed = {name: value for name, value in header.items() if self._header.get(name, _UNSENT) != value}
-        self._header = header
-        run = model.run
-        clock = (run.status, run.reason, run.passes, run.worked, model.ended)
-        if clock != self._clock:
-            self._clock = clock
-            changed |= wire.clock(model)
-        return changed
-
     def _details(self) -> Wire:
         """The changed details of open rows, by row number."""
         changed: Wire = {}
@@ -386,6 +367,33 @@ class Stream:
         except Exception:  # noqa: BLE001  # any fault
             self._report()
             return instead
+
+
+def _applied(subscription: Subscription, model: RunModel) -> Iterator[Iterable[str]]:
+    """Apply events and load initial records batch by batch; yields the paths of the changed rows."""
+    while events := subscription.take(_BATCH):
+        yield model.apply(events)
+    while (loaded := model.load(_BATCH)) is not None:
+        yield loaded
+
+
+class _Header:
+    """The header of the run as it was last sent."""
+
+    def __init__(self) -> None:
+        self._fields: Wire = {}
+        self._clock: tuple[object, ...] = ()  # the run's status when the clock was last sent
+
+    def changes(self, model: RunModel, fields: Wire) -> Wire:
+        """The fields to send so that the header has these `fields`, with the clock if it is set anew."""
+        changed = {name: value for name, value in fields.items() if self._fields.get(name, _UNSENT) != value}
+        self._fields = fields
+        run = model.run
+        clock = (run.status, run.reason, run.passes, run.worked, model.ended)
+        if clock != self._clock:
+            self._clock = clock
+            changed |= wire.clock(model)
+        return changed
 
 
 class _OpenDetails:

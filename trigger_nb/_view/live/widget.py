@@ -57,7 +57,7 @@ class LiveWidget(anywidget.AnyWidget):
     _esm = module()
     _css = styles()
     kind = traitlets.Unicode("run").tag(sync=True)
-    first: traitlets.Dict[str, Any] = traitlets.Dict().tag(sync=True)
+    first: traitlets.Dict[str, object] = traitlets.Dict().tag(sync=True)
 
     def __init__(self, kind: str, first: Wire, receive: Callable[[Wire], None]) -> None:
         super().__init__(kind=kind, first=first)  # pyright: ignore[reportUnknownMemberType]

@@ -16,16 +16,17 @@ from ..model.hints import hints
 from ..model.readable import error_line, value_text
 from ..model.rows import ACTIVE, FOLDED, LISTED, Row, State
 from ..model.run_model import RunModel
-from ..model.run_status import run_state, status_text
+from ..model.run_status import job_and_version, run_state, run_title, status_text
 from ..model.statuses import StatusLine
 from ..render import details, icons
 from ..render.text import error_shown, error_shown_below, standing_marks
 from ..words import moment
 
 Wire: TypeAlias = dict[str, Any]
+"""A message to the widget, or a part of one."""
 # The fields of a row: the short name that is sent, then the name in the front end (`rows.js` explains the
 # fields) and the default value, which is not sent.
-FIELDS: dict[str, tuple[str, Any]] = {
+FIELDS: dict[str, tuple[str, object]] = {
     "n": ("name", ""),
     "k": ("key", ""),
     "s": ("state", str(State.COMPLETED)),
@@ -143,15 +144,15 @@ def changes(before: Wire, after: Wire) -> Wire:
     return changed
 
 
-_CODES = {state: code for code, state in enumerate(SHARED["states"])}
+_CODES = {state: code for code, state in enumerate(State)}
 
 
-def packed(rows: Iterable[Wire]) -> list[list[Any]]:
+def packed(rows: Iterable[Wire]) -> list[list[object]]:
     """The rows in groups with the same fields: a list of the names, then a list of values for each row.
 
     A state becomes its place in `State`. Changes the given rows.
     """
-    groups: list[list[Any]] = []
+    groups: list[list[object]] = []
     names: list[str] = []
     for fields in rows:
         if names != (names := list(fields)) or not groups:
@@ -168,8 +169,8 @@ def header(model: RunModel, base: float, buttons: Iterable[Button], row_buttons:
     is_shown = error_shown(run.error, model.failures[:50])
     lines, more = model.statuses()
     return {
-        "title": visible(model.title, 120),
-        "job": visible(model.job_and_version, 120),
+        "title": visible(run_title(run), 120),
+        "job": visible(job_and_version(run), 120),
         "id": visible(run.id, 80),
         "status": visible(status_text(run), 60),
         "state": str(run_state(run)),

@@ -8,12 +8,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from ..._records.records import APART
 from ..._redact import HIDDEN, redact
 from ..escape import preview, visible_block
 
+StoredError: TypeAlias = Mapping[str, object]
+"""An error as it is stored. Any field may be missing."""
+_Tagged: TypeAlias = dict[str, Any]  # a value with the tag of its type, as the codec wrote it
 _TAG = "$"  # the same as in the codec
 _MOST = 2000  # parts of a value that are read; a preview shows far fewer
 _PAIRS = frozenset({"dict", "OrderedDict", "Counter", "defaultdict"})
@@ -21,7 +24,7 @@ _PAIRS = frozenset({"dict", "OrderedDict", "Counter", "defaultdict"})
 
 def value_text(form: str, value: Any, redacted: list[str], limit: int) -> str:
     """The text of a stored value; "" for None, the usual value of a task that returns nothing."""
-    about = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    about = cast("dict[str, object]", value) if isinstance(value, dict) else {}
     if form == "unstored":
         reason = f": {about['reason']}" if about.get("reason") else ""
         where = f" at {about['path']}" if about.get("path", "$") != "$" else ""
@@ -41,12 +44,12 @@ def value_text(form: str, value: Any, redacted: list[str], limit: int) -> str:
     return preview(value, limit)
 
 
-def error_line(error: Mapping[str, Any] | None, limit: int = 300) -> str:
+def error_line(error: StoredError | None, limit: int = 300) -> str:
     """The type and the message of a stored error: `ValueError: no such user`; "" for no error."""
     if not error:
         return ""
     name = str(error.get("type", "") or "error").rpartition(".")[2]
-    shown = cast("Mapping[str, Any]", error.get("shown") or error)  # `shown`: without redacted parts
+    shown = cast("StoredError", error.get("shown") or error)  # `shown`: without redacted parts
     text = str(shown.get("message") or "")[: limit + 1]
     return visible_block(f"{name}: {text}" if text else name, limit)
 
@@ -66,21 +69,21 @@ class _Reading:
     def __init__(self) -> None:
         self._left = _MOST
 
-    def of(self, data: Any) -> Any:
+    def of(self, data: object) -> object:
         self._left -= 1
         if self._left < 0:
             return "…"
         if isinstance(data, list):
-            items = cast("list[Any]", data)
+            items = cast("list[object]", data)
             return [self.of(item) for item in items[: self._left + 1]]
         if not isinstance(data, dict):
             return data
-        mapping = cast("dict[str, Any]", data)
+        mapping = cast("_Tagged", data)
         if isinstance(mapping.get(_TAG), str):
             return self._of_tagged(mapping[_TAG], mapping)
         return {name: self.of(mapping[name]) for name in list(mapping)[: self._left + 1]}
 
-    def _of_tagged(self, tag: str, data: dict[str, Any]) -> Any:
+    def _of_tagged(self, tag: str, data: _Tagged) -> object:
         value = data.get("v")
         known = _KNOWN.get(tag)
         try:
@@ -93,15 +96,15 @@ class _Reading:
         return f"<{data.get('of', tag)}>" if value is None or "." in tag else self.of(value)
 
 
-def _named(data: dict[str, Any]) -> str:
+def _named(data: _Tagged) -> str:
     return f"{data['of'].rpartition(':')[2]}.{data['v']}"
 
 
-def _error(data: dict[str, Any]) -> str:
+def _error(data: _Tagged) -> str:
     return f"{data['v']['type']}: {data['v'].get('message', '')}"
 
 
-_KNOWN: dict[str, Callable[[dict[str, Any]], str]] = {
+_KNOWN: dict[str, Callable[[_Tagged], str]] = {
     "enum": _named,
     "error": _error,
     "flag": _named,

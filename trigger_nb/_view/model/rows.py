@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, cast
+from typing import cast
 
 from ..._keys import display_key, last_segment
 from ..._records.feed import Printed, Progressed, Seen
 from ..._records.records import TaskRecord
 from ..._records.status import Reason, TaskStatus
 from ..escape import visible_block
+from .readable import StoredError
 
 
 class State(StrEnum):
@@ -229,7 +230,7 @@ class Row:
         return self.record.next_at if waits and self.record is not None else None
 
     @property
-    def error(self) -> dict[str, Any] | None:
+    def error(self) -> StoredError | None:
         """The stored error as data; None if the task has completed since."""
         if self.record is None or self.record.status == TaskStatus.COMPLETED:
             return None
@@ -381,5 +382,5 @@ def _properties(stored: object) -> list[Property]:
         Property(str(p.get("label", "")), str(p.get("text", "")), p.get("url"), p.get("image_url"))
         for p in cast("list[object]", stored)
         if isinstance(p, dict)
-        for p in [cast("dict[str, Any]", p)]
+        for p in [cast("dict[str, object]", p)]
     ]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 
 from ..._clock import Clock, SystemClock
-from ..._keys import idempotency_key, parent_path
+from ..._keys import parent_path
 from ..._records.durations import Durations
 from ..._records.feed import Event, Expected, Hinted, PassBegan, Printed, Progressed, Saved, SavedRun, Seen
 from ..._records.records import RunRecord, TaskRecord
@@ -319,16 +319,6 @@ class RunModel:
         return self.ended or self.run.reason == "paused"
 
     @property
-    def title(self) -> str:
-        return self.run.name or self.run.job or self.run.id
-
-    @property
-    def job_and_version(self) -> str:
-        """The job's id and version, without a part that is in the title or is the default."""
-        version = self.run.version if self.run.version != "0" else ""
-        return f"{self.run.job if self.run.job != self.title else ''} {version}".strip()
-
-    @property
     def elapsed(self) -> float | None:
         """The run's duration in seconds: the sum of its passes, without the time between them."""
         return run_seconds(self.run, None if self.at_rest else self.now)
@@ -390,10 +380,6 @@ class RunModel:
         row = copy.copy(row)
         row.record = record
         return row
-
-    def idempotency_key(self, row: Row) -> str:
-        """The token that the task's body gets for outside services (rule I6)."""
-        return idempotency_key(self.run.id, row.path, row.record.generation if row.record else 0)
 
 
 def _backlog(records: Iterable[TaskRecord], seen: dict[str, Seen]) -> Iterator[Event]:

@@ -1,4 +1,4 @@
-"""The state, the status text and the duration of a run, from its record."""
+"""The title, the state, the status text and the duration of a run, from its record."""
 
 from __future__ import annotations
 
@@ -28,6 +28,17 @@ def run_state(record: RunRecord) -> State:
 def status_text(record: RunRecord) -> str:
     """The run's status, with the reason if the status alone is not clear: `WAITING (paused)`."""
     return record.status + (f" ({record.reason})" if record.reason not in ("", "wait") else "")
+
+
+def run_title(run: RunRecord) -> str:
+    """The name of the job, or its id."""
+    return run.name or run.job or run.id
+
+
+def job_and_version(run: RunRecord) -> str:
+    """The job's id and version, without a part that is in the title or is the default."""
+    version = run.version if run.version != "0" else ""
+    return f"{run.job if run.job != run_title(run) else ''} {version}".strip()
 
 
 def run_seconds(run: RunRecord, now: float | None) -> float | None:

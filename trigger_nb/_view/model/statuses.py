@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from ..._keys import display_key, last_segment
 from ..._records.records import RunRecord
@@ -13,6 +13,7 @@ from ..._records.statuses import in_force, progress_of, said, status_path
 from ..escape import preview, visible
 from .rows import Row, State
 
+_Standing: TypeAlias = dict[str, Any]  # the data of one status: label, order, and the arguments of its calls
 _MOST = 8  # statuses that are shown at most, and parts of the data of each
 _VALUE = 200  # characters of each part
 
@@ -38,7 +39,7 @@ class Board:
     def __init__(self) -> None:
         # The rows of the calls on each status: by the path of the call that made the status, then by path.
         self._calls: dict[str, dict[str, Row]] = {}
-        self._standing: dict[str, dict[str, Any]] = {}  # the current data of each status, computed on demand
+        self._standing: dict[str, _Standing] = {}  # the current data of each status, computed on demand
 
     def note(self, row: Row) -> None:
         """Note that the row of a call may have changed."""
@@ -66,7 +67,7 @@ class Board:
         return [_line(each, run) for each in known[:_MOST]], max(0, len(known) - _MOST)
 
 
-def _standing(path: str, rows: Mapping[str, Row]) -> dict[str, Any]:
+def _standing(path: str, rows: Mapping[str, Row]) -> _Standing:
     """The data of a status, merged from the calls in force; later calls win. Empty if no call is in force."""
     records = [row.record for row in rows.values() if row.record is not None]
     calls = in_force(records, lambda record: rows[record.path].reason is not None)
@@ -78,7 +79,7 @@ def _standing(path: str, rows: Mapping[str, Row]) -> dict[str, Any]:
     return standing
 
 
-def _line(standing: Mapping[str, Any], run: RunRecord) -> StatusLine:
+def _line(standing: _Standing, run: RunRecord) -> StatusLine:
     data = standing.get("data")
     share = progress_of(data)
     text = " · ".join(_parts(cast("dict[str, object]", data), share)) if isinstance(data, dict) else ""

@@ -6,15 +6,16 @@ checked (rule D5).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias, cast
 
+from ..._keys import idempotency_key
 from ..._records.records import TaskRecord
 from ..._records.status import TaskStatus
 from ..escape import preview, safe_url, visible, visible_block
-from ..model.readable import error_line, value_text
+from ..model.readable import StoredError, error_line, value_text
 from ..model.rows import Property, Row, State
 from ..model.run_model import RunModel
 from ..words import duration, moment, plural
@@ -31,7 +32,7 @@ _MEMBERS = 10
 _CAUSES = 6
 _DEPTH = 3
 Json: TypeAlias = dict[str, Any]
-_Error: TypeAlias = Mapping[str, Any]  # as stored
+"""A part of the details, as the widget gets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def _sections(model: RunModel, row: Row, limit: int) -> Iterator[Section]:
     yield from _values(record, limit)
     yield Section("Properties", properties=tuple(judged(row, _PROPERTIES)))
     yield Section("Printed", prints=tuple(_prints(row)))
-    yield from _history(model, row, record)
+    yield from _history(row, record)
     yield from _identity(model, row, record)
 
 
@@ -127,7 +128,7 @@ _NOT_STORED = (
 )
 
 
-def _history(model: RunModel, row: Row, record: TaskRecord) -> Iterator[Section]:
+def _history(row: Row, record: TaskRecord) -> Iterator[Section]:
     if row.state is not State.LOG:
         yield Section("Status", text=" · ".join(dict.fromkeys(_status(row, record))))
     if row.children and row.tally:
@@ -176,7 +177,8 @@ def _identity(model: RunModel, row: Row, record: TaskRecord) -> Iterator[Section
     if record.executor:
         yield Section("Executor", text=visible(record.executor, 100))
     if record.kind == "task":
-        yield Section("Idempotency key", code=model.idempotency_key(row))
+        key = idempotency_key(model.run.id, row.path, record.generation)  # which the body gets (I6)
+        yield Section("Idempotency key", code=key)
     if record.generation:
         times = plural(record.generation, "time")
         yield Section("Generation", text=f"{record.generation} (the result was discarded on request {times})")
@@ -214,7 +216,7 @@ def _prints(row: Row) -> Iterator[tuple[str, str]]:
 
 
 # --- errors -------------------------------------------------------------------------------------------
-def error_data(error: _Error) -> ErrorData:
+def error_data(error: StoredError) -> ErrorData:
     """A stored error with its notes, traceback, causes and members; fields may be missing."""
     return _Errors().read(error)
 
@@ -225,7 +227,7 @@ class _Errors:
     def __init__(self) -> None:
         self._left = _ERRORS
 
-    def read(self, error: _Error, depth: int = 0) -> ErrorData:
+    def read(self, error: StoredError, depth: int = 0) -> ErrorData:
         alone = self._alone(error)
         causes = tuple((label, self._alone(cause)) for label, cause in _chain(error))
         found = _mappings(error.get("errors"))
@@ -237,10 +239,10 @@ class _Errors:
         more = len(found) - len(members) + _count(error.get("errors_left"))
         return ErrorData(alone.line, alone.notes, alone.traceback, causes, tuple(members), more)
 
-    def _alone(self, error: _Error) -> ErrorData:
+    def _alone(self, error: StoredError) -> ErrorData:
         line = error_line(error, 2000)
         shown = error.get("shown")
-        notes = cast("_Error", shown if isinstance(shown, dict) else error).get("notes")
+        notes = cast("StoredError", shown if isinstance(shown, dict) else error).get("notes")
         said = tuple(visible_block(note, _TEXT) for note in _list(notes)[:_NOTES])
         self._left -= len(line) + sum(map(len, said))
         frames = "\n".join(str(frame).rstrip("\n") for frame in _list(error.get("traceback"))[-200:])
@@ -249,13 +251,13 @@ class _Errors:
         return ErrorData(line, said, traceback)
 
 
-def _chain(error: _Error) -> Iterator[tuple[str, _Error]]:
+def _chain(error: StoredError) -> Iterator[tuple[str, StoredError]]:
     """The chain of causes as Python shows it: `raise ... from None` hides the context."""
     for _ in range(_CAUSES):
         context = None if error.get("suppress_context") else error.get("context")
         for label, inner in (("Caused by", error.get("cause")), ("While handling", context)):
             if isinstance(inner, dict):
-                error = cast("_Error", inner)
+                error = cast("StoredError", inner)
                 yield label, error
                 break
         else:
@@ -266,8 +268,8 @@ def _list(value: object) -> list[object]:
     return cast("list[object]", value) if isinstance(value, list) else []
 
 
-def _mappings(value: object) -> list[_Error]:
-    return [cast("_Error", each) for each in _list(value) if isinstance(each, dict)]
+def _mappings(value: object) -> list[StoredError]:
+    return [cast("StoredError", each) for each in _list(value) if isinstance(each, dict)]
 
 
 def _count(value: object) -> int:

@@ -22,7 +22,7 @@ from ..model.hints import actions, hints
 from ..model.readable import error_line, value_text
 from ..model.rows import SYMBOLS, Row, State
 from ..model.run_model import RunModel
-from ..model.run_status import run_state, status_text
+from ..model.run_status import job_and_version, run_state, run_title, status_text
 from ..words import duration, moment, plural, probably_left
 from . import bars, details, icons
 from .fields import DOT, error_html, field_list, property_html, value_html
@@ -65,9 +65,9 @@ def final_parts(model: RunModel, *, rows: int = 300, fold: int = 100) -> Iterato
     )
 
 
-def page(model: RunModel, title: str = "") -> str:
+def page(model: RunModel, title: str) -> str:
     """A self-contained HTML page, for `run.export_html(path)`."""
-    return standalone(final(model, rows=2000, fold=500), title or model.title)
+    return standalone(final(model, rows=2000, fold=500), title)
 
 
 def standalone(body: str, title: str) -> str:
@@ -136,8 +136,8 @@ class _Page:
         state = run_state(run)
         elapsed, ends_at = model.elapsed, model.ends_at
         yield (
-            f'<div class="tnb-h">{self._shape(state)} <b class="tnb-t">{markup(model.title)}</b> '
-            f"{_code(model.job_and_version)}"
+            f'<div class="tnb-h">{self._shape(state)} <b class="tnb-t">{markup(run_title(model.run))}</b> '
+            f"{_code(job_and_version(model.run))}"
             f"{_mark('test run') if run.is_test else ''}{DOT}"
             f'<span class="tnb-w tnb-w-{icons.state_name(state)}">{markup(status_text(run), 60)}</span>'
             f"{_sep(duration(elapsed), 'tnb-el') if elapsed is not None else ''}"

@@ -5,16 +5,15 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any
 
 from ..._records.status import Reason
 from ..escape import columns, fit, visible
 from ..model.excerpt import Shown, latest, outline
 from ..model.hints import actions, hints
-from ..model.readable import error_line, value_text
+from ..model.readable import StoredError, error_line, value_text
 from ..model.rows import SYMBOLS, Property, Row, State, Tally
 from ..model.run_model import RunModel
-from ..model.run_status import run_state, status_text
+from ..model.run_status import job_and_version, run_state, run_title, status_text
 from ..words import duration, moment, plural, probably_left, rate, remaining
 
 
@@ -159,7 +158,7 @@ def _amount(value: float) -> str:
 
 
 def _title(model: RunModel) -> str:
-    return f"{SYMBOLS[run_state(model.run)]} {visible(model.title, 80)}"
+    return f"{SYMBOLS[run_state(model.run)]} {visible(run_title(model.run), 80)}"
 
 
 def _head(model: RunModel, width: int) -> Iterator[str]:
@@ -169,7 +168,7 @@ def _head(model: RunModel, width: int) -> Iterator[str]:
         times.append(probably_left(ends_at - model.now))
     yield fit(" · ".join([_title(model), visible(status_text(model.run), 60), *times]), width)
     yield "  " + counts(model.tally)
-    about = [visible(model.job_and_version, 80), visible(run.id, 80)]
+    about = [visible(job_and_version(model.run), 80), visible(run.id, 80)]
     if run.is_test:
         about.append("test run")
     if model.store:
@@ -246,7 +245,7 @@ def error_shown_below(row: Row) -> bool:
     return error_shown(row.error, islice(failed, _LOOKED_AT))
 
 
-def error_shown(error: dict[str, Any] | None, rows: Iterable[Row]) -> bool:
+def error_shown(error: StoredError | None, rows: Iterable[Row]) -> bool:
     """Whether there is no error, or one of the rows shows it already."""
     if not error:
         return True

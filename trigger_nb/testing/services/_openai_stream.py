@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from ._server import Answer
+from ._server import Answer, Json
 
-Event: TypeAlias = "tuple[str, dict[str, Any]]"  # name and data of an event
+Event: TypeAlias = tuple[str, Json]  # name and data of an event
 
 
 def stream(events: Iterable[Event]) -> Answer:
@@ -24,11 +24,11 @@ def _as_sse(events: Iterable[Event]) -> Generator[bytes]:
         yield b"data: [DONE]\n\n"
 
 
-def chat_chunks(whole: dict[str, Any], *, include_usage: bool) -> Generator[Event]:
+def chat_chunks(whole: Json, *, include_usage: bool) -> Generator[Event]:
     head = {name: whole[name] for name in ("id", "created", "model", "service_tier", "system_fingerprint")}
     usage = {"usage": None} if include_usage else {}
 
-    def chunk(index: int, delta: dict[str, Any], reason: str | None = None) -> Event:
+    def chunk(index: int, delta: Json, reason: str | None = None) -> Event:
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
         more = {"choices": [choice], "obfuscation": "x" * (index + 3)}
         return ("data", {**head, "object": "chat.completion.chunk", **more, **usage})
@@ -41,7 +41,7 @@ def chat_chunks(whole: dict[str, Any], *, include_usage: bool) -> Generator[Even
             yield chunk(index, delta)
         yield chunk(index, {}, choice["finish_reason"])
     if include_usage:
-        last: dict[str, Any] = {
+        last: Json = {
             **head,
             "object": "chat.completion.chunk",
             "choices": [],
@@ -50,7 +50,7 @@ def chat_chunks(whole: dict[str, Any], *, include_usage: bool) -> Generator[Even
         yield ("data", last)
 
 
-def _deltas(message: dict[str, Any]) -> Generator[dict[str, Any]]:
+def _deltas(message: Json) -> Generator[Json]:
     for piece in pieces(message["content"] or ""):
         yield {"content": piece}
     for index, call in enumerate(message.get("tool_calls", ())):
@@ -60,10 +60,10 @@ def _deltas(message: dict[str, Any]) -> Generator[dict[str, Any]]:
             yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 
-def response_events(whole: dict[str, Any], text: str) -> Generator[Event]:
-    begun: dict[str, Any] = {**whole, "status": "in_progress", "output": [], "usage": None}
+def response_events(whole: Json, text: str) -> Generator[Event]:
+    begun: Json = {**whole, "status": "in_progress", "output": [], "usage": None}
     item = whole["output"][0]["id"]
-    events: list[dict[str, Any]] = [
+    events: list[Json] = [
         {"type": "response.created", "response": begun},
         *(
             {

@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 T = TypeVar("T")
+Json: TypeAlias = dict[str, Any]
+"""A JSON object in a request or an answer. Its fields are those of the service that is imitated."""
 PATIENCE = 120.0  # seconds, for what is bound to happen
 
 
@@ -69,7 +71,7 @@ class Answer:
 #   "hold"      execute the request, and answer after `release()`
 #   "answer"    execute the request, and answer
 Event: TypeAlias = "Answer | int | Literal['drop', 'refuse', 'hold', 'answer']"
-Handler = TypeVar("Handler", bound=Callable[..., Any])
+Handler = TypeVar("Handler", bound=Callable[..., object])
 
 
 def route(method: str, path: str) -> Callable[[Handler], Handler]:
@@ -167,7 +169,7 @@ class Service:
             self._plan += events
 
     def until_asked(self, times: int) -> None:
-        """Wait until this many requests were executed. Raises `TimeoutError` after 30 seconds."""
+        """Wait until this many requests were executed. Raises `TimeoutError` after two minutes."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.requests) >= times, PATIENCE):
                 raise TimeoutError(f"only {len(self.requests)} requests in {PATIENCE:g} s, not {times}")
@@ -255,7 +257,7 @@ class _Server(ThreadingHTTPServer):
         512  # with the default of 5, the sixth connection of a `gather` is delayed by a second
     )
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         """Ignore errors of clients that were killed before they got their answer."""
 
 

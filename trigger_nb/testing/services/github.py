@@ -6,11 +6,9 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Mapping
 from itertools import count
-from typing import Any
 
-from ._server import Answer, Request, Service, route
+from ._server import Answer, Json, Request, Service, route
 
 _LIMIT = 5000  # requests an hour
 _FIRST_COMMIT = "c0ffee" + 34 * "0"
@@ -28,12 +26,12 @@ class FakeGitHub(Service):
 
     def __init__(self, *, token: str | None = None, owner: str = "acme", repo: str = "shop") -> None:
         super().__init__()
-        self.issues: dict[int, dict[str, Any]] = {}
-        self.comments: dict[int, dict[str, Any]] = {}
-        self.reactions: dict[tuple[int, str], dict[str, Any]] = {}  # by comment and content
-        self.objects: dict[str, dict[str, Any]] = {_FIRST_COMMIT: {"sha": _FIRST_COMMIT, "parents": []}}
+        self.issues: dict[int, Json] = {}
+        self.comments: dict[int, Json] = {}
+        self.reactions: dict[tuple[int, str], Json] = {}  # by comment and content
+        self.objects: dict[str, Json] = {_FIRST_COMMIT: {"sha": _FIRST_COMMIT, "parents": []}}
         self.refs = {"heads/main": _FIRST_COMMIT}
-        self.hooks: dict[int, dict[str, Any]] = {}
+        self.hooks: dict[int, Json] = {}
         self._token = token  # the valid credential; None: any
         self._name = f"{owner}/{repo}"
         self._page = f"https://github.com/{owner}/{repo}"
@@ -42,7 +40,7 @@ class FakeGitHub(Service):
     # Issues -----------------------------------------------------------------------------------
 
     @route("GET", "/repos/{owner}/{repo}")
-    def repository(self, request: Request, **_: str) -> Any:
+    def repository(self, request: Request, **_: str) -> Json:
         return {"id": 1, "full_name": self._name, "html_url": self._page, "default_branch": "main"}
 
     @route("POST", "/repos/{owner}/{repo}/issues")
@@ -63,11 +61,11 @@ class FakeGitHub(Service):
         return Answer(201, self.issues[number])
 
     @route("GET", "/repos/{owner}/{repo}/issues/{number}")
-    def get_issue(self, request: Request, number: str, **_: str) -> Any:
+    def get_issue(self, request: Request, number: str, **_: str) -> Answer | Json:
         return self.issues.get(int(number)) or self.error(404, "Not Found")
 
     @route("POST", "/repos/{owner}/{repo}/issues/{number}/assignees")
-    def add_assignees(self, request: Request, number: str, **_: str) -> Any:
+    def add_assignees(self, request: Request, number: str, **_: str) -> Answer:
         issue = self.issues[int(number)]
         issue["assignees"] += [
             one for one in _people(request.json["assignees"]) if one not in issue["assignees"]
@@ -75,7 +73,7 @@ class FakeGitHub(Service):
         return Answer(201, issue)
 
     @route("POST", "/repos/{owner}/{repo}/issues/{number}/labels")
-    def add_labels(self, request: Request, number: str, **_: str) -> Any:
+    def add_labels(self, request: Request, number: str, **_: str) -> list[Json]:
         labels = self.issues[int(number)]["labels"]
         labels += [one for one in _named(request.json["labels"]) if one not in labels]
         return labels
@@ -117,7 +115,7 @@ class FakeGitHub(Service):
         return Answer(201, written | {"html_url": f"{self._page}/commit/{written['sha']}"})
 
     @route("GET", "/repos/{owner}/{repo}/git/{kind}/{sha}")
-    def get_object(self, request: Request, kind: str, sha: str, **_: str) -> Any:
+    def get_object(self, request: Request, kind: str, sha: str, **_: str) -> Answer | Json:
         return self.objects.get(sha) or self.error(404, "Not Found")
 
     @route("POST", "/repos/{owner}/{repo}/git/refs")
@@ -129,15 +127,15 @@ class FakeGitHub(Service):
         return Answer(201, self._ref(ref))
 
     @route("GET", "/repos/{owner}/{repo}/git/ref/{ref*}")
-    def get_ref(self, request: Request, ref: str, **_: str) -> Any:
+    def get_ref(self, request: Request, ref: str, **_: str) -> Answer | Json:
         return self._ref(ref) if ref in self.refs else self.error(404, "Not Found")
 
     @route("GET", "/repos/{owner}/{repo}/git/matching-refs/{ref*}")
-    def matching_refs(self, request: Request, ref: str, **_: str) -> Any:
+    def matching_refs(self, request: Request, ref: str, **_: str) -> list[Json]:
         return [self._ref(each) for each in sorted(self.refs) if each.startswith(ref)]
 
     @route("PATCH", "/repos/{owner}/{repo}/git/refs/{ref*}")
-    def update_ref(self, request: Request, ref: str, **_: str) -> Any:
+    def update_ref(self, request: Request, ref: str, **_: str) -> Answer | Json:
         if ref not in self.refs:
             return self.error(422, "Reference does not exist")
         self.refs[ref] = request.json["sha"]
@@ -163,12 +161,12 @@ class FakeGitHub(Service):
 
     @route("GET", "/repos/{owner}/{repo}/hooks")
     @route("GET", "/orgs/{org}/hooks")
-    def list_hooks(self, request: Request, **of: str) -> Any:
+    def list_hooks(self, request: Request, **of: str) -> list[Json]:
         return [_shown(hook) for hook in self.hooks.values() if hook["of"] == of]
 
     @route("PATCH", "/repos/{owner}/{repo}/hooks/{hook}")
     @route("PATCH", "/orgs/{org}/hooks/{hook}")
-    def update_hook(self, request: Request, hook: str, **of: str) -> Any:
+    def update_hook(self, request: Request, hook: str, **of: str) -> Answer | Json:
         if int(hook) not in self.hooks:
             return self.error(404, "Not Found")
         self.hooks[int(hook)] |= request.json
@@ -213,12 +211,12 @@ class FakeGitHub(Service):
             status, {"message": message, "documentation_url": "https://docs.github.com/rest"}, headers
         )
 
-    def _written(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _written(self, given: Json) -> Json:
         """Store a Git object under the hash of its content."""
         sha = hashlib.sha1(json.dumps(given, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
         return self.objects.setdefault(sha, {"sha": sha, **given})
 
-    def _ref(self, ref: str) -> dict[str, Any]:
+    def _ref(self, ref: str) -> Json:
         return {"ref": f"refs/{ref}", "object": {"type": "commit", "sha": self.refs[ref]}}
 
 
@@ -227,15 +225,15 @@ def _invalid(resource: str, field: str, code: str) -> Answer:
     return Answer(422, {"message": "Validation Failed", "errors": [error]})
 
 
-def _named(labels: list[str]) -> list[dict[str, Any]]:
+def _named(labels: list[str]) -> list[Json]:
     return [{"name": label} for label in labels]
 
 
-def _people(logins: list[str]) -> list[dict[str, Any]]:
+def _people(logins: list[str]) -> list[Json]:
     return [{"login": login} for login in logins]
 
 
-def _shown(hook: dict[str, Any]) -> dict[str, Any]:
+def _shown(hook: Json) -> Json:
     """A webhook without its secret."""
     config = hook["config"]
     told = {name: value for name, value in hook.items() if name != "of"}

@@ -6,10 +6,10 @@ import dataclasses
 import email.policy
 import json
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import cast
 
 from ._openai_stream import chat_chunks, pieces, response_events, stream
-from ._server import Answer, Request, Service, route
+from ._server import Answer, Json, Request, Service, route
 
 _LIMIT, _TOKEN_LIMIT = 500, 30_000  # a minute
 _NOW = 1_700_000_000
@@ -28,10 +28,10 @@ class FakeOpenAI(Service):
 
     def __init__(self, *, api_key: str | None = None) -> None:
         super().__init__()
-        self.files: dict[str, dict[str, Any]] = {}
+        self.files: dict[str, Json] = {}
         self.contents: dict[str, bytes] = {}
-        self.jobs: dict[str, dict[str, Any]] = {}
-        self.responses: dict[str, dict[str, Any]] = {}
+        self.jobs: dict[str, Json] = {}
+        self.responses: dict[str, Json] = {}
         self.models = {name: _model(name) for name in ("gpt-4o-mini", "text-embedding-3-small")}
         self._api_key = api_key  # the valid key; None: any, and none
         self._tokens = 0
@@ -44,14 +44,14 @@ class FakeOpenAI(Service):
     # Answers of models ------------------------------------------------------------------------
 
     @route("POST", "/v1/chat/completions")
-    def chat(self, request: Request) -> Answer | dict[str, Any]:
+    def chat(self, request: Request) -> Answer | Json:
         asked = request.json
         last = asked["messages"][-1]
         told = _text(last["content"])
         calls = _tool_calls(asked["tools"], told) if asked.get("tools") and last["role"] == "user" else None
         content = None if calls else f"You said: {told}"
         usage = self._usage(" ".join(_text(one["content"]) for one in asked["messages"]), content or "")
-        whole: dict[str, Any] = {
+        whole: Json = {
             "id": f"chatcmpl-{len(self.requests) + 1}",
             "object": "chat.completion",
             "created": _NOW,
@@ -77,15 +77,15 @@ class FakeOpenAI(Service):
         }
         if not asked.get("stream"):
             return whole
-        options: dict[str, Any] = asked.get("stream_options") or {}
+        options: Json = asked.get("stream_options") or {}
         return stream(chat_chunks(whole, include_usage=options.get("include_usage", False)))
 
     @route("POST", "/v1/completions")
-    def complete(self, request: Request) -> Answer | dict[str, Any]:
+    def complete(self, request: Request) -> Answer | Json:
         asked = request.json
         text = f" and so on from {asked['prompt']}"
-        choice: dict[str, Any] = {"text": text, "index": 0, "logprobs": None, "finish_reason": "stop"}
-        whole: dict[str, Any] = {
+        choice: Json = {"text": text, "index": 0, "logprobs": None, "finish_reason": "stop"}
+        whole: Json = {
             "id": f"cmpl-{len(self.requests) + 1}",
             "object": "text_completion",
             "created": _NOW,
@@ -96,20 +96,20 @@ class FakeOpenAI(Service):
         if not asked.get("stream"):
             return whole
         deltas = [{**choice, "text": piece, "finish_reason": None} for piece in pieces(text)]
-        chunks: list[dict[str, Any]] = [
+        chunks: list[Json] = [
             {**whole, "choices": [piece], "usage": None} for piece in [*deltas, {**choice, "text": ""}]
         ]
         chunks.append({**whole, "choices": []})
         return stream(("data", chunk) for chunk in chunks)
 
     @route("POST", "/v1/responses")
-    def respond(self, request: Request) -> Answer | dict[str, Any]:
+    def respond(self, request: Request) -> Answer | Json:
         asked = request.json
         told = asked["input"] if isinstance(asked["input"], str) else _text(asked["input"][-1]["content"])
         text = f"You said: {told}"
         used = self._usage(told, text)
         number = len(self.requests) + 1
-        whole: dict[str, Any] = {
+        whole: Json = {
             "id": f"resp_{number}",
             "object": "response",
             "created_at": _NOW,
@@ -145,11 +145,11 @@ class FakeOpenAI(Service):
         return stream(response_events(whole, text)) if asked.get("stream") else whole
 
     @route("GET", "/v1/responses/{response_id}")
-    def retrieve_response(self, request: Request, response_id: str) -> Answer | dict[str, Any]:
+    def retrieve_response(self, request: Request, response_id: str) -> Answer | Json:
         return self.responses.get(response_id) or _not_found(f"Response with id '{response_id}' not found.")
 
     @route("POST", "/v1/embeddings")
-    def embed(self, request: Request) -> dict[str, Any]:
+    def embed(self, request: Request) -> Json:
         asked = request.json
         texts = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
         return {
@@ -167,7 +167,7 @@ class FakeOpenAI(Service):
         }
 
     @route("POST", "/v1/images/generations")
-    def draw(self, request: Request) -> dict[str, Any]:
+    def draw(self, request: Request) -> Json:
         asked = request.json
         as_bytes = asked.get("response_format") == "b64_json"
         number = len(self.requests) + 1
@@ -180,15 +180,15 @@ class FakeOpenAI(Service):
     # Models, files, fine-tuning ---------------------------------------------------------------
 
     @route("GET", "/v1/models")
-    def list_models(self, request: Request) -> dict[str, Any]:
+    def list_models(self, request: Request) -> Json:
         return {"object": "list", "data": [*self.models.values()]}
 
     @route("GET", "/v1/models/{name}")
-    def retrieve_model(self, request: Request, name: str) -> Answer | dict[str, Any]:
+    def retrieve_model(self, request: Request, name: str) -> Answer | Json:
         return self.models.get(name) or _no_model(name)
 
     @route("DELETE", "/v1/models/{name}")
-    def delete_model(self, request: Request, name: str) -> Answer | dict[str, Any]:
+    def delete_model(self, request: Request, name: str) -> Answer | Json:
         if name not in self.models:
             return _no_model(name)
         if not name.startswith("ft:"):
@@ -197,7 +197,7 @@ class FakeOpenAI(Service):
         return {"id": name, "object": "model", "deleted": True}
 
     @route("POST", "/v1/files")
-    def upload(self, request: Request) -> dict[str, Any]:
+    def upload(self, request: Request) -> Json:
         fields = _multipart(request)
         filename, content = fields["file"]
         name = f"file-{len(self.files) + 1}"
@@ -214,11 +214,11 @@ class FakeOpenAI(Service):
         return self.files[name]
 
     @route("GET", "/v1/files")
-    def list_files(self, request: Request) -> dict[str, Any]:
+    def list_files(self, request: Request) -> Json:
         return _page(self.files.values(), request)
 
     @route("GET", "/v1/files/{name}")
-    def retrieve_file(self, request: Request, name: str) -> Answer | dict[str, Any]:
+    def retrieve_file(self, request: Request, name: str) -> Answer | Json:
         if name not in self.files:
             return _not_found(f"No such File object: {name}")
         self.files[name] |= {"status": "processed"}
@@ -231,13 +231,13 @@ class FakeOpenAI(Service):
         return Answer(200, self.contents[name], {"Content-Type": "application/octet-stream"})
 
     @route("DELETE", "/v1/files/{name}")
-    def delete_file(self, request: Request, name: str) -> Answer | dict[str, Any]:
+    def delete_file(self, request: Request, name: str) -> Answer | Json:
         if self.files.pop(name, None) is None:
             return _not_found(f"No such File object: {name}")
         return {"id": name, "object": "file", "deleted": True}
 
     @route("POST", "/v1/fine_tuning/jobs")
-    def fine_tune(self, request: Request) -> Answer | dict[str, Any]:
+    def fine_tune(self, request: Request) -> Answer | Json:
         asked = request.json
         if asked["training_file"] not in self.files:
             return _error(400, f"invalid training_file: {asked['training_file']}", code="invalid_file")
@@ -262,11 +262,11 @@ class FakeOpenAI(Service):
         return self.jobs[name]
 
     @route("GET", "/v1/fine_tuning/jobs")
-    def list_jobs(self, request: Request) -> dict[str, Any]:
+    def list_jobs(self, request: Request) -> Json:
         return _page(self.jobs.values(), request)
 
     @route("GET", "/v1/fine_tuning/jobs/{name}")
-    def retrieve_job(self, request: Request, name: str) -> Answer | dict[str, Any]:
+    def retrieve_job(self, request: Request, name: str) -> Answer | Json:
         """Return a job. It runs at the first request and has succeeded at the second."""
         if name not in self.jobs:
             return _no_job(name)
@@ -280,14 +280,14 @@ class FakeOpenAI(Service):
         return job
 
     @route("POST", "/v1/fine_tuning/jobs/{name}/cancel")
-    def cancel_job(self, request: Request, name: str) -> Answer | dict[str, Any]:
+    def cancel_job(self, request: Request, name: str) -> Answer | Json:
         if name not in self.jobs:
             return _no_job(name)
         self.jobs[name] |= {"status": "cancelled"}
         return self.jobs[name]
 
     @route("GET", "/v1/fine_tuning/jobs/{name}/events")
-    def list_events(self, request: Request, name: str) -> Answer | dict[str, Any]:
+    def list_events(self, request: Request, name: str) -> Answer | Json:
         if name not in self.jobs:
             return _no_job(name)
         told = [
@@ -338,7 +338,7 @@ class FakeOpenAI(Service):
             headers |= _limits(_LIMIT - len(self.requests), _TOKEN_LIMIT - self._tokens)
         return dataclasses.replace(answer, headers={**headers, **answer.headers})
 
-    def _usage(self, asked: str, answered: str) -> dict[str, Any]:
+    def _usage(self, asked: str, answered: str) -> Json:
         prompt, completion = len(asked.split()), len(answered.split())
         self._tokens += prompt + completion
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
@@ -372,24 +372,24 @@ def _no_job(name: str) -> Answer:
     return _error(404, f"Could not find fine tune: {name}", code="fine_tune_not_found")
 
 
-def _model(name: str) -> dict[str, Any]:
+def _model(name: str) -> Json:
     return {"id": name, "object": "model", "created": _NOW, "owned_by": "system"}
 
 
-def _text(content: Any) -> str:
+def _text(content: str | list[dict[str, str]] | None) -> str:
     """The text of a message, whose content is text or a list of parts."""
     if isinstance(content, list):
-        return " ".join(part.get("text", "") for part in cast("list[dict[str, Any]]", content))
+        return " ".join(part.get("text", "") for part in content)
     return content or ""
 
 
-def _tool_calls(tools: list[dict[str, Any]], told: str) -> list[dict[str, Any]]:
+def _tool_calls(tools: list[Json], told: str) -> list[Json]:
     name = tools[0]["function"]["name"]
     arguments = json.dumps({"text": told})
     return [{"id": "call_1", "type": "function", "function": {"name": name, "arguments": arguments}}]
 
 
-def _page(items: Iterable[dict[str, Any]], request: Request) -> dict[str, Any]:
+def _page(items: Iterable[Json], request: Request) -> Json:
     found = list(items)
     after = request.query.get("after")
     start = next((at for at, item in enumerate(found, 1) if item["id"] == after), 0)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from typing import Any
 
-from ._server import Answer, Request, Service, route
+from ._server import Answer, Json, Request, Service, route
 
 _NAMES = {
     400: "validation_error",
@@ -32,12 +31,12 @@ class FakeResend(Service):
 
     def __init__(self, *, api_key: str | None = None) -> None:
         super().__init__()
-        self.emails: list[dict[str, Any]] = []
-        self.audiences: dict[str, dict[str, Any]] = {}
-        self.contacts: dict[str, dict[str, dict[str, Any]]] = {_EVERYBODY: {}}  # by audience and e-mail
+        self.emails: list[Json] = []
+        self.audiences: dict[str, Json] = {}
+        self.contacts: dict[str, dict[str, Json]] = {_EVERYBODY: {}}  # by audience and e-mail
         self._api_key = api_key  # the valid credential; None: any
         self._ids = count(1)
-        self._payloads: dict[str, Any] = {}  # by idempotency key
+        self._payloads: dict[str, list[Json]] = {}  # by idempotency key
 
     @route("POST", "/emails")
     def send(self, request: Request) -> Answer:
@@ -95,7 +94,7 @@ class FakeResend(Service):
     @route("PATCH", "/contacts/{which}")
     @route("PATCH", "/audiences/{audience}/contacts/{which}")
     def update_contact(self, request: Request, which: str, audience: str = _EVERYBODY) -> Answer:
-        def update(contact: dict[str, Any]) -> dict[str, Any]:
+        def update(contact: Json) -> Json:
             contact |= {
                 name: value for name, value in request.json.items() if name not in ("audience_id", "id")
             }
@@ -106,7 +105,7 @@ class FakeResend(Service):
     @route("DELETE", "/contacts/{which}")
     @route("DELETE", "/audiences/{audience}/contacts/{which}")
     def remove_contact(self, request: Request, which: str, audience: str = _EVERYBODY) -> Answer:
-        def remove(contact: dict[str, Any]) -> dict[str, Any]:
+        def remove(contact: Json) -> Json:
             del self.contacts[audience][contact["email"]]
             return {"object": "contact", "contact": contact["id"], "deleted": True}
 
@@ -127,9 +126,7 @@ class FakeResend(Service):
     def error(self, status: int, message: str) -> Answer:
         return _failure(status, _NAMES.get(status, "internal_server_error"), message)
 
-    def _sent_once(
-        self, request: Request, emails: list[dict[str, Any]], word: Callable[[list[str]], dict[str, Any]]
-    ) -> Answer:
+    def _sent_once(self, request: Request, emails: list[Json], word: Callable[[list[str]], Json]) -> Answer:
         missing = [name for email in emails for name in ("from", "to") if not email.get(name)]
         if missing:
             return self.error(422, f"Missing `{missing[0]}` field.")
@@ -139,14 +136,12 @@ class FakeResend(Service):
             word(self.once(request.idempotency_key, lambda: [self._sent(email) for email in emails]))
         )
 
-    def _sent(self, email: dict[str, Any]) -> str:
+    def _sent(self, email: Json) -> str:
         sent = {"object": "email", "id": self._new_id(), "last_event": "delivered", **email}
         self.emails.append(sent)
         return sent["id"]
 
-    def _with_contact(
-        self, audience: str, which: str, do: Callable[[dict[str, Any]], dict[str, Any]]
-    ) -> Answer:
+    def _with_contact(self, audience: str, which: str, do: Callable[[Json], Json]) -> Answer:
         for contact in self.contacts[audience].values():
             if which in (contact["id"], contact["email"]):
                 return _told(do(contact))
@@ -156,11 +151,11 @@ class FakeResend(Service):
         return f"00000000-0000-4000-8000-{next(self._ids):012}"
 
 
-def _told(body: dict[str, Any], status: int = 200) -> Answer:
+def _told(body: Json, status: int = 200) -> Answer:
     return Answer(status, body, {"ratelimit-limit": "10", "ratelimit-remaining": "9", "ratelimit-reset": "1"})
 
 
-def _page(request: Request, items: list[dict[str, Any]]) -> Answer:
+def _page(request: Request, items: list[Json]) -> Answer:
     limit = int(request.query.get("limit", 20))
     return _told({"object": "list", "data": items[:limit], "has_more": len(items) > limit})
 

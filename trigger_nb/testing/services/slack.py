@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ._server import Answer, Request, Service, route
+from ._server import Answer, Json, Request, Service, route
 
 
 class FakeSlack(Service):
@@ -17,7 +15,7 @@ class FakeSlack(Service):
 
     def __init__(self, *, token: str | None = None) -> None:
         super().__init__()
-        self.messages: list[dict[str, Any]] = []
+        self.messages: list[Json] = []
         self.joined: set[str] = set()
         self._token = token  # the valid credential; None: any
 
@@ -59,7 +57,7 @@ def _failure(code: str) -> Answer:
     return Answer(200, {"ok": False, "error": code})
 
 
-def _arguments(request: Request) -> dict[str, Any]:
+def _arguments(request: Request) -> Json:
     """The parameters of a request: as JSON, as a form and in the query."""
     is_json = "json" in request.headers.get("content-type", "")
     return {**request.query, **(request.json if is_json else request.form)}

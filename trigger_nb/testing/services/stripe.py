@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ._server import Answer, Request, Service, route
+from ._server import Answer, Json, Request, Service, route
 
 _ID_PREFIXES = {
     "charge": "ch",
@@ -31,32 +31,32 @@ class FakeStripe(Service):
 
     def __init__(self, *, api_key: str | None = None) -> None:
         super().__init__()
-        self.objects: dict[str, dict[str, Any]] = {"sub_1": _subscription()}
+        self.objects: dict[str, Json] = {"sub_1": _subscription()}
         self._api_key = api_key  # the valid credential; None: any
         self._asked: dict[str, tuple[str, dict[str, str]]] = {}  # by idempotency key
 
     @property
-    def customers(self) -> list[dict[str, Any]]:
+    def customers(self) -> list[Json]:
         """All that were made, in order."""
         return list(self._all("customer"))
 
     @property
-    def charges(self) -> list[dict[str, Any]]:
+    def charges(self) -> list[Json]:
         """All that were made, in order, the declined ones too."""
         return list(self._all("charge"))
 
     @property
-    def refunds(self) -> list[dict[str, Any]]:
+    def refunds(self) -> list[Json]:
         """All that were made, in order."""
         return list(self._all("refund"))
 
     @property
-    def sessions(self) -> list[dict[str, Any]]:
+    def sessions(self) -> list[Json]:
         """All sessions of Checkout, in order."""
         return list(self._all("checkout.session"))
 
     @property
-    def webhook_endpoints(self) -> list[dict[str, Any]]:
+    def webhook_endpoints(self) -> list[Json]:
         """All that were made, in order."""
         return list(self._all("webhook_endpoint"))
 
@@ -88,7 +88,7 @@ class FakeStripe(Service):
 
     @route("POST", "/v1/webhook_endpoints")
     def create_webhook_endpoint(self, request: Request) -> Answer:
-        def make(given: dict[str, Any]) -> Answer:
+        def make(given: Json) -> Answer:
             made = self._make("webhook_endpoint", {"status": "enabled", **given})
             return Answer(
                 200, {**made.body, "secret": f"whsec_{made.body['id']}"}
@@ -147,9 +147,7 @@ class FakeStripe(Service):
             )
         return _failure(status, message, type="api_error" if status >= 500 else "invalid_request_error")
 
-    def _write(
-        self, request: Request, required: tuple[str, ...], make: Callable[[dict[str, Any]], Answer]
-    ) -> Answer:
+    def _write(self, request: Request, required: tuple[str, ...], make: Callable[[Json], Answer]) -> Answer:
         """The answer to a POST, or the earlier answer for the same idempotency key."""
         given = _nested(request.form)
         for name in required:  # An invalid request is not remembered for its key.
@@ -171,10 +169,10 @@ class FakeStripe(Service):
             return dataclasses.replace(answer, headers={**answer.headers, "Idempotent-Replayed": "true"})
         return answer
 
-    def _make(self, kind: str, given: dict[str, Any]) -> Answer:
+    def _make(self, kind: str, given: Json) -> Answer:
         prefix = _ID_PREFIXES[kind]
         number = len(list(self._all(kind))) + 1
-        made: dict[str, Any] = {
+        made: Json = {
             "id": f"{prefix}_{number}",
             "object": kind,
             "livemode": False,
@@ -185,7 +183,7 @@ class FakeStripe(Service):
         return Answer(200, made)
 
     def _update(self, request: Request, kind: str, id: str) -> Answer:
-        def change(given: dict[str, Any]) -> Answer:
+        def change(given: Json) -> Answer:
             if "disabled" in given:
                 given["status"] = "disabled" if given.pop("disabled") == "true" else "enabled"
             metadata = {**self.objects[id]["metadata"], **given.pop("metadata", {})}
@@ -202,7 +200,7 @@ class FakeStripe(Service):
             return _failure(404, f"No such {kind}: '{id}'", code="resource_missing", param="id")
         return Answer(200, found)
 
-    def _charge(self, given: dict[str, Any]) -> Answer:
+    def _charge(self, given: Json) -> Answer:
         is_declined = given.get("source") == "tok_chargeDeclined"
         made = self._make("charge", {**given, "status": "failed" if is_declined else "succeeded"}).body
         if is_declined:
@@ -217,7 +215,7 @@ class FakeStripe(Service):
         made["receipt_url"] = f"https://pay.stripe.com/receipts/{made['id']}"
         return Answer(200, made)
 
-    def _session(self, given: dict[str, Any]) -> Answer:
+    def _session(self, given: Json) -> Answer:
         made = self._make("checkout.session", {**given, "currency": "usd", "status": "open"}).body
         prices = [(item.get("price_data", {}), item.get("quantity", 1)) for item in given["line_items"]]
         made["amount_total"] = sum(price.get("unit_amount", 0) * quantity for price, quantity in prices)
@@ -228,11 +226,11 @@ class FakeStripe(Service):
             made["url"] = f"https://checkout.stripe.com/c/pay/{made['id']}"
         return Answer(200, made)
 
-    def _all(self, kind: str) -> Iterator[dict[str, Any]]:
+    def _all(self, kind: str) -> Iterator[Json]:
         return (each for each in self.objects.values() if each["object"] == kind)
 
 
-def _subscription() -> dict[str, Any]:
+def _subscription() -> Json:
     item = {"id": "si_1", "object": "subscription_item", "quantity": 1}
     return {
         "id": "sub_1",
@@ -256,9 +254,9 @@ def _failure(
     return Answer(status, {"error": {"type": type, "message": message, **more}}, headers or {})
 
 
-def _nested(form: dict[str, str]) -> dict[str, Any]:
+def _nested(form: dict[str, str]) -> Json:
     """A form's fields as nested data: `a[b]=c` is `{"a": {"b": "c"}}`, `a[0]=c` is `{"a": ["c"]}`."""
-    tree: dict[str, Any] = {}
+    tree: Json = {}
     for name, value in form.items():
         *path, last = re.findall(r"[^\[\]]+", name)
         branch = tree
@@ -271,5 +269,5 @@ def _nested(form: dict[str, str]) -> dict[str, Any]:
 def _with_lists(tree: Any) -> Any:
     if not isinstance(tree, dict):
         return tree
-    branches: dict[str, Any] = {name: _with_lists(value) for name, value in tree.items()}  # pyright: ignore[reportUnknownVariableType]
+    branches: Json = {name: _with_lists(value) for name, value in tree.items()}  # pyright: ignore[reportUnknownVariableType]
     return list(branches.values()) if "0" in branches else branches
