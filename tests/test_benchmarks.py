@@ -137,6 +137,7 @@ def test_each_workload_can_be_timed():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_the_command(capsys):
     main(["--pairs", "1", "--tasks", "2", "3", "--only", "memoize miss"])
     printed = capsys.readouterr().out

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-PATIENCE = 60  # seconds, for what is bound to come
+PATIENCE = 300  # seconds, for what is bound to come
 
 
 class Effects:

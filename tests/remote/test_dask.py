@@ -29,7 +29,11 @@ pytestmark = pytest.mark.filterwarnings(
 @pytest.fixture(scope="module")
 def cluster():
     """Two workers, outside of every kernel that a test starts."""
-    quiet = {"distributed.logging": {"distributed": "error"}, "distributed.scheduler.allowed-failures": 0}
+    quiet = {
+        "distributed.logging": {"distributed": "error"},
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.comm.timeouts": {"connect": "600s", "tcp": "600s"},
+    }
     with (
         dask.config.set(quiet),
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
