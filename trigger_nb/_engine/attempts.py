@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from .bodies import Bodies
     from .decide import Run
     from .new_record import NewRecords
+    from .results import StoredResults
     from .state import PassState
-    from .stored import StoredResults
     from .verdicts import Verdicts
     from .waits import Waits
 
@@ -75,7 +75,7 @@ class Attempts:
             record = earlier  # the attempt goes on in its own record
         if record.crashes >= CRASHES_ALLOWED:
             return await self.give_up(call, record, crashed(record), call.scope)
-        state.header.saw(call.path, decision.reason)
+        state.saw(call.path, decision.reason)
         if "delay_until" in call.options and record.attempt == 1 and not record.crashes and failed is None:
             await self._delay(call, record)
         prints: Prints | None = None
@@ -108,7 +108,7 @@ class Attempts:
             del error  # and what its traceback holds: the countdown may be long
             await self._count_down(call, waiting, next_at)
             record = record.copy(attempt=record.attempt + 1, error=None, crashes=0)
-            state.header.saw(call.path, Reason.RETRIED)
+            state.saw(call.path, Reason.RETRIED)
 
     def check_options(self, call: Call[Any]) -> None:
         """Find a mistake in the options before the body has done anything."""
@@ -270,7 +270,7 @@ async def forget_changed(state: PassState, path: str, record: TaskRecord, *, wit
         fresh += [
             each
             for each in forget(records, path)
-            if each.path != path and each.path not in within and each.path not in state.header.reasons
+            if each.path != path and each.path not in within and each.path not in state.reasons
         ]
     await state.ledger.save_all(fresh)
 

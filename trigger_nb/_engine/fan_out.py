@@ -26,7 +26,7 @@ async def walk_items(
     if decision.is_done:
         call.record = earlier  # as long as all items are replayed
         record.generation += 1  # else the record of the earlier end would win over the new one
-    state.header.saw(call.path, decision.reason)
+    state.saw(call.path, decision.reason)
     begun = False
 
     def begin() -> None:

@@ -37,8 +37,9 @@ class NewRecords:
         if call.kind not in {"task", "own"}:
             record.kind = call.kind
         if call.body is not None and call.kind == "task":
-            record.code = changes.code_of(call.body)
-            if name := changes.reference(call.body):
+            body = changes.of(call)
+            record.code = body.code
+            if name := changes.reference(body):
                 record.body = name
         if call.args or "params" in options:
             inputs = changes.inputs(call)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -37,13 +36,11 @@ if TYPE_CHECKING:
 
 
 class OffLoop:
-    """The bodies of one pass that run off the loop, and the end of every body."""
+    """The bodies of one pass that run off the loop."""
 
     def __init__(
         self, state: PassState, results: Results, records: NewRecords, verdicts: Verdicts, waits: Waits
     ) -> None:
-        # Called when no body of the pass runs any more.
-        self.on_all_finished: Callable[[], None] = lambda: None
         self._state = state
         self._results = results
         self._records = records
@@ -107,36 +104,6 @@ class OffLoop:
         if self._state.feed.watched:
             self._state.feed.emit(Saved(record, live=True))
 
-    # The end of a body ------------------------------------------------------------------------------
-
-    def finish(self, running: RunningBody) -> None:
-        """A body has ended. On the loop, or on its thread if its caller has left."""
-        self._state.running.discard(running)
-        running.finish()
-        if (around := running.scope.parent) is not None and around.deferred is not None:
-            self._save_deferred(around)
-        if running.abandoned:
-            self._state.home.soon(partial(self._look_around, running))
-        else:
-            self._look_around(running)
-        if not self._state.running:
-            self.on_all_finished()
-
-    def _look_around(self, finished: RunningBody) -> None:
-        """A body has ended: perhaps nothing in the run moves any more."""
-        if finished.abandoned and finished.record is not None:
-            self._state.still.wake(finished.path)  # the next attempt takes its result: no countdown any more
-        self._waits.leave_if_drained()
-        if self._state.still:
-            self._waits.tell_waiting()
-
-    def _save_deferred(self, scope: Scope) -> None:
-        """The last body in the scope of a failed one has ended: now the failed end is committed, too (A6)."""
-        if scope.deferred is not None and not any(call.is_running for call in scope.subtasks or ()):
-            ended, scope.deferred = scope.deferred, None
-            self._state.header.finished(ended.path)
-            self._state.ledger.save_now(ended.copy(ended=next(self._state.ledger.ordinals)))
-
     # A body whose caller has left -------------------------------------------------------------------
 
     def result_here(
@@ -161,7 +128,7 @@ class OffLoop:
             if inspect.iscoroutine(unsettled[0]):
                 unsettled[0].close()
         self._record_alone(call, running)
-        self.finish(running)
+        self._waits.end_of_body(running)
 
     async def _finish_alone(
         self, call: Call[Any], record: TaskRecord, running: RunningBody, value: Any

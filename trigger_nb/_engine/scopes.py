@@ -16,6 +16,7 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from .._tasks.call import PassApi, Scope
     from .header import Header
+    from .state import PassState
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ def returned(owner: PassApi, value: T, whose: str) -> T:
     if isinstance(value, Call):
         call = cast("Call[Any]", value)
         call.awaited = True  # said here, and not once more by a warning
-        raise owner.misused(
+        raise owner.stopping.misused(
             UsageError(
                 f"{whose} returned a task that has not run: write `return await` at {show_place(call.place)}, "
                 f"return await io.run_task({display_key(call.segment)!r}, ...)"
@@ -45,6 +46,14 @@ async def subtasks_end(header: Header, scope: Scope) -> None:
             scope.emptied = anyio.Event()
         await scope.emptied.wait()
         scope.emptied = None
+
+
+def save_deferred(state: PassState, scope: Scope) -> None:
+    """The last body in the scope of a failed one has ended: now the failed end is committed, too (A6)."""
+    if scope.deferred is not None and not any(call.is_running for call in scope.subtasks or ()):
+        ended, scope.deferred = scope.deferred, None
+        state.header.finished(ended.path)
+        state.ledger.save_now(ended.copy(ended=next(state.ledger.ordinals)))
 
 
 def _warn_left_behind(header: Header, call: Call[Any], scope: Scope) -> None:

@@ -28,10 +28,9 @@ Answer: TypeAlias = Exception | RetryAt | SkipRetrying | None  # of `on_error`, 
 class Verdicts:
     """Decides on failed attempts of one pass: `on_error` first (A2), then the integration, then the retry policy (A1)."""
 
-    def __init__(self, state: PassState, make_io: MakeIo, log: Any) -> None:
+    def __init__(self, state: PassState, make_io: MakeIo) -> None:
         self._state = state
         self._make_io = make_io
-        self._log = log  # `Pass.log`
 
     async def decide(
         self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope, limits: TaskLimits | None
@@ -77,7 +76,7 @@ class Verdicts:
         if handler is None:
             return None
         state = self._state
-        task = Task(state.run.id, call.path, record.generation, record.attempt, state.feed, scope, self._log)
+        task = Task(scope, record.generation, record.attempt)
         scope.closed = scope.failed = False
         token = current_scope.set(scope)
         try:

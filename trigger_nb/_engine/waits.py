@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
@@ -13,11 +14,13 @@ from .._keys import is_within
 from .._records.feed import SavedRun
 from .._records.status import RunStatus, TaskStatus
 from .ledger import run_row
+from .scopes import save_deferred
 from .stopping import Stop
 
 if TYPE_CHECKING:
     from .._concurrency.places import RunSlot
     from .._tasks.call import Call, Scope
+    from .._tasks.running import RunningBody
     from .decide import Wait
     from .idle import Why
     from .new_record import NewRecords
@@ -31,6 +34,9 @@ class Waits:
 
     def __init__(self, state: PassState, records: NewRecords) -> None:
         self.slot: RunSlot | None = None  # the run's, if its job has a limit
+        self.on_all_finished: Callable[[], None] = lambda: (
+            None
+        )  # called when no body of the pass runs any more
         self.gave_slot = False  # other runs may use the slot while everything here waits
         self._state = state
         self._records = records
@@ -41,7 +47,7 @@ class Waits:
     async def wait(self, call: Call[Any], decision: Wait) -> None:
         """W1: wait until one absolute deadline, stored once."""
         ledger = self._state.ledger
-        self._state.header.saw(call.path, decision.reason)
+        self._state.saw(call.path, decision.reason)
         if decision.until is not None:
             assert decision.earlier is not None
             record = decision.earlier.copy(
@@ -148,6 +154,30 @@ class Waits:
         stopping = self._state.stopping
         if stopping.closed_to_new and self._still.is_all(self._state.running):
             stopping.stop(Stop.SUPERSEDED)
+
+    # The end of a body ------------------------------------------------------------------------------
+
+    def end_of_body(self, running: RunningBody) -> None:
+        """A body has ended: perhaps nothing in the run moves any more. On the loop, or on its thread if its caller has left."""
+        state = self._state
+        state.running.discard(running)
+        running.finish()
+        around = running.scope.parent
+        if around is not None and around.deferred is not None:
+            save_deferred(state, around)
+        if running.abandoned:
+            state.home.soon(partial(self._look_around, running))
+        else:
+            self._look_around(running)
+        if not state.running:
+            self.on_all_finished()
+
+    def _look_around(self, finished: RunningBody) -> None:
+        if finished.abandoned and finished.record is not None:
+            self._still.wake(finished.path)  # the next attempt takes its result: no countdown any more
+        self.leave_if_drained()
+        if self._still.sleeps:
+            self.tell_waiting()
 
     # Child runs -------------------------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ class BlockingIo:
         return wait_for(call, self._pass)
 
     def _excuse(self, seconds: float) -> None:
-        self._pass.header.excuse(seconds)
+        self._pass.excuse(seconds)
 
     def __getattr__(self, name: str) -> Any:
         if name not in _METHODS:
@@ -199,7 +199,7 @@ def wait_for(call: Call[Any], owner: Pass) -> Any:
     """The result of a call, for a worker thread. A replay returns it without the event loop."""
     if threading.get_ident() == owner.home.thread:
         call.awaited = True
-        raise owner.misused(
+        raise owner.stopping.misused(
             UsageError(
                 "a `def` body with thread=False runs on the event loop, where `io` cannot block: "
                 "make the body `async def`, or leave thread=False out"

@@ -77,7 +77,7 @@ class ChildRuns(TaskStarter):
 
     def _name_of_invoke(self, job: Any) -> str:
         if not hasattr(job, "start_child"):
-            raise self._pass.misused(
+            raise self._pass.stopping.misused(
                 UsageError(f"io.invoke takes a job, not {type(job).__name__}: {job!r:.100}")
             )
         return f"invoke {job.id}"

@@ -190,7 +190,7 @@ class FanOuts(TaskStarter):
             check_items(items)
             plan = plan_of(options, body)
         except UsageError as error:
-            raise self._pass.misused(error)  # noqa: B904  # the same error
+            raise self._pass.stopping.misused(error)  # noqa: B904  # the same error
         walk = Walk(items, body, plan, place, give)
         named: dict[str, Any] = {
             name: options[name] for name in ("name", "description", "icon") if name in options

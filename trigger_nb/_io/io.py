@@ -112,7 +112,7 @@ class Io(FanOuts, ChildRuns):
                 scope = resolve_scope(scope)
             return Call(scope, normal_key(key), body, args, checked, place)
         except UsageError as error:
-            raise self._pass.misused(error)  # noqa: B904  # the same error
+            raise self._pass.stopping.misused(error)  # noqa: B904  # the same error
 
     def wait(
         self,
@@ -141,7 +141,7 @@ class Io(FanOuts, ChildRuns):
         try:
             name, deadline = wait_deadline(duration, parts, until)
         except UsageError as error:
-            raise self._pass.misused(error)  # noqa: B904  # the same error
+            raise self._pass.stopping.misused(error)  # noqa: B904  # the same error
         return self._task(
             caller(), key, None, kind="wait", deadline=deadline, style="minimal", icon="clock", name=name
         )
@@ -225,7 +225,7 @@ class Io(FanOuts, ChildRuns):
         try:
             shown = checked(said, self._pass.settings.redact)
         except UsageError as error:
-            raise self._pass.misused(error)  # noqa: B904  # the same error
+            raise self._pass.stopping.misused(error)  # noqa: B904  # the same error
         data = said["data"]
         call: Any = self._task(
             place,
@@ -261,7 +261,7 @@ class Io(FanOuts, ChildRuns):
         cursor = await io.store.job.get("recall", "cursor", default=0)
         ```
         """
-        return Stores(self._task, self._pass.ledger, self._pass.run)
+        return Stores(self._task, self._pass.named_values, self._pass.run)
 
     async def try_(self, body: Callable[[], Awaitable[T]], on_error: Callable[[Exception], Any]) -> Any:
         """The result of `body()`, or of `on_error(error)` if the body raises. A plain `try` works as well.
@@ -307,10 +307,10 @@ class Io(FanOuts, ChildRuns):
             place = (frame.f_code, frame.f_lasti)
             return Call(scope, normal_key(key), body, args, options, place, kind, service)
         except UsageError as error:
-            raise self._pass.misused(error)  # noqa: B904  # the same error
+            raise self._pass.stopping.misused(error)  # noqa: B904  # the same error
 
     def _excuse(self, seconds: float) -> None:
-        self._pass.header.excuse(seconds)
+        self._pass.excuse(seconds)
 
     def _integration(self, name: str, io: Any) -> Any:
         """The job's integration with this name, bound to `io`: this object, or its blocking twin."""

@@ -72,7 +72,7 @@ class TaskStarter:
                 scope, normal_key(key), body, (), cast("Options", options), place, kind, deadline=deadline
             )
         except UsageError as error:
-            raise self._pass.misused(error)  # noqa: B904  # the same error
+            raise self._pass.stopping.misused(error)  # noqa: B904  # the same error
 
     @property
     def _pass(self) -> Pass:

@@ -22,6 +22,7 @@ from .._concurrency.threads import Home
 from .._engine import ledger
 from .._engine.memory import Memory
 from .._engine.stopping import Stop
+from .._records.feed import Feed
 from .._records.records import RunRecord, readable_task
 from .._records.status import RunStatus
 from .._redact import secrets
@@ -119,10 +120,11 @@ class _Stage:
         clock = VirtualClock(self._runtime.clock, loop)
         self._pass = DryPass(
             run=_as_begun(self._run, clock),
-            was_completed=self._run.status == RunStatus.COMPLETED,
+            run_was_completed=self._run.status == RunStatus.COMPLETED,
             store=self._runtime.store,
             journal=_Nowhere(self._runtime.store),
             clock=clock,
+            feed=Feed(),
             home=self._home,
             settings=self._spec.settings,
             memory=_as_stored(self._runtime, self._run.id),
@@ -196,7 +198,7 @@ class _Stage:
 
     def _patience(self) -> float:
         """The seconds that are left to reach the next call."""
-        reasons = self._pass.header.reasons
+        reasons = self._pass.reasons
         if len(reasons) != self._calls_met:
             self._calls_met = len(reasons)
             self._give_up_at = monotonic() + PATIENCE

@@ -35,7 +35,6 @@ from .worker import Request, Response, TaskFacts, TaskSlot, parsed_lines
 if TYPE_CHECKING:
     from .._concurrency.threads import Start
     from .._tasks.call import Call
-    from .._tasks.options import Settings
     from .._tasks.task import Task
 
 Begin = Callable[[], bool]
@@ -47,15 +46,6 @@ START_REPORT_SECONDS = 3.0  # on a busy machine, reports take longer
 _result_threads = Threads(max_running=8)
 # Errors that executors raise when a worker died while it ran a body, beside Python's own `BrokenExecutor`.
 _WORKER_LOST = frozenset({"KilledWorker", "EngineError", "NoEnginesRegistered", "WorkerCrashedError"})
-
-
-def executor_of(call: Call[Any], settings: Settings) -> Any:
-    """The executor for the body of a call; None to run it in this process."""
-    options = call.options
-    if "executor" in options:
-        return options["executor"]
-    is_own = call.kind != "task" or call.service is not None or options.get("thread") is False
-    return None if is_own else settings.executor
 
 
 def name_of(executor: Any) -> str:

@@ -79,6 +79,7 @@ class Call(Generic[T]):
         "body",
         "deadline",
         "decision",
+        "facts",
         "host",
         "inputs",
         "is_running",
@@ -123,6 +124,7 @@ class Call(Generic[T]):
         self.host: Any = None  # the asyncio task that performs the call
         self.path = ""  # set when the call is first awaited
         self.decision: Any = None  # of `_engine.decide`, until it is carried out
+        self.facts: Any = None  # of `_engine.changes`, about the body
         self.record: TaskRecord | None = None
         self.steps: Any = None  # the coroutine that `send` drives
 
@@ -320,16 +322,20 @@ class RecordsApi(Protocol):
 class StoppingApi(Protocol):
     """What may be asked of the end of a pass."""
 
+    def misused(self, error: UsageError) -> UsageError:
+        """Keep an error of misuse, which fails the run; for `raise owner.stopping.misused(...)`."""
+        ...
+
+    def cancellation(self) -> BaseException:
+        """The exception that unwinds user code when the pass is stopped."""
+        ...
+
     async def fail(self, error: TriggerError) -> NoReturn:
         """End the pass for a fault of ours, and let the call wait for that."""
         ...
 
-
-class HeaderApi(Protocol):
-    """What may be asked of the header of a run."""
-
-    def excuse(self, seconds: float) -> None:
-        """Do not count time between tasks that was ours."""
+    def look_at_lease(self) -> None:
+        """Stop if another kernel has taken the run over. On the watch's thread."""
         ...
 
 
@@ -349,11 +355,6 @@ class PassApi(Protocol):
         ...
 
     @property
-    def header(self) -> HeaderApi:
-        """The hints of the run."""
-        ...
-
-    @property
     def stopping(self) -> StoppingApi:
         """The end of the pass."""
         ...
@@ -367,38 +368,34 @@ class PassApi(Protocol):
         """The value of a call that `replay` had none for. `MISS` in a plan, where no body is called."""
         ...
 
-    def has_final_error(self, path: str) -> bool:
-        """Whether a task ended in an error that is replayed."""
+    def excuse(self, seconds: float) -> None:
+        """Do not count time between tasks that was ours."""
         ...
 
-    def misused(self, error: UsageError) -> UsageError:
-        """Keep an error of misuse, which fails the run; for `raise owner.misused(...)`."""
-        ...
-
-    def cancellation(self) -> BaseException:
-        """The exception that unwinds user code when the pass is stopped."""
+    @property
+    def has_final_error(self) -> Callable[[str], bool]:
+        """Whether the task with this path ended in an error that is replayed."""
         ...
 
     def about_to_start(self, what: str) -> None:
         """User code is about to start a run or send an event by itself, and not through `io`."""
         ...
 
-    def limiters_of(self, call: Call[Any]) -> list[Limiter]:
+    @property
+    def limiters_of(self) -> Callable[[Call[Any]], list[Limiter]]:
         """The limiters that each attempt of a call enters."""
         ...
 
-    def start_of_batch(self, first: Call[Any], items: list[Any], node: Scope) -> Start | None:
-        """A way to call the body for several items at once off the loop; None: on the loop."""
+    @property
+    def start_of_batch(self) -> Callable[[Call[Any], list[Any], Scope], Start | None]:
+        """A way to call the body of a call for several items of a node at once off the loop; None: on the loop."""
         ...
 
-    def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[None]]) -> Awaitable[None]:
+    @property
+    def wait_for_run(self) -> Callable[[Scope, Callable[[], Awaitable[None]]], Awaitable[None]]:
         """Wait for a child run, without holding a slot meanwhile."""
         ...
 
     def log(self, scope: Scope, level: str, message: object, data: Any = None) -> None:
         """Add a log line to the tree."""
-        ...
-
-    def look_at_lease(self) -> None:
-        """Stop if another kernel has taken the run over. On the watch's thread."""
         ...

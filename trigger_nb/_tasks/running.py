@@ -181,7 +181,7 @@ class _Watch:
                 passes = list(self._passes)
             self._look()
             for owner in passes:
-                owner.look_at_lease()
+                owner.stopping.look_at_lease()
 
     def _look(self) -> None:
         before = time.monotonic() - MARK_AFTER
