@@ -6,29 +6,29 @@ from dataclasses import dataclass
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
-from .. import _values
 from .._fingerprint.fingerprints import Fingerprints, differs, reference, resolve
 from .._keys import ancestors, parent_path
 from .._records.records import TaskRecord, opening
 from .._tasks.signature import Signature, signature_of
+from .._values import fingerprint_inputs
 
 if TYPE_CHECKING:
     from .._tasks.call import Call
     from .ledger import Ledger
 
-_NOT_PLAIN = ("-", "")  # no text begins like this
+_NEVER = "-"  # no record's text begins like this
 
 
 @dataclass(slots=True)
 class BodyFacts:
     """What a pass knows of the body of a call."""
 
-    body: object
+    body: object  # None if another look at it may find other facts: what a closure holds, or a default, can change
     signature: Signature
     code: str  # the fingerprint of its code; "" for a body that belongs to this package
-    opening: str  # how the texts of its records begin
-    reference: str | None = None  # worked out when it is asked for
+    opening: str  # how a record's text begins whose plain value can be handed out as it is
     code_object: object = None  # kept alive, because its id is a key
+    reference: str | None = None  # worked out when it is asked for
 
 
 class Changes:
@@ -37,11 +37,11 @@ class Changes:
     def __init__(self, ledger: Ledger) -> None:
         self.found: dict[str, str] = {}  # by path: what differs
         self.parents = {parent_path(path) for path in ledger.texts if "/" in path}
+        # By the id of a code object: the facts about the last body with this code. A loop may make thousands of them.
+        self.known: dict[int, BodyFacts] = {}
         self._code_of = Fingerprints().of
         self._ledger = ledger
         self._changed: set[str] | None = None  # see `_around_changed`
-        # By the id of a code object: the last body with this code that was met. A loop may make thousands of them.
-        self._known: dict[int, BodyFacts] = {}
 
     def of(self, call: Call[Any]) -> BodyFacts:
         """The facts about a call's body."""
@@ -51,29 +51,29 @@ class Changes:
         return facts
 
     def _look_at(self, body: object) -> BodyFacts:
-        known = self._known.get(id(getattr(body, "__code__", None)))
+        code_object = getattr(body, "__code__", None)
+        known = self.known.get(id(code_object))
         # Each look at a method of an object makes another bound method, equal to the others.
         if known is not None and (known.body is body or (type(body) is MethodType and known.body == body)):
             return known
-        code = self._code_of(body)
-        facts = BodyFacts(body, signature_of(body), code, opening(code))
+        code, signature = self._code_of(body), signature_of(body)
+        if known is not None and known.body is None and (known.code, known.signature) == (code, signature):
+            return known
+        facts = BodyFacts(None, signature, code, opening(code) if signature.returns is None else _NEVER)
         function = body.__func__ if type(body) is MethodType else body
-        if type(function) is FunctionType and not (
-            function.__closure__ or function.__defaults__ or function.__kwdefaults__  # these can change
-        ):
-            facts.code_object = function.__code__
-            self._known[id(function.__code__)] = facts
+        if type(function) is FunctionType:
+            if not (function.__closure__ or function.__defaults__ or function.__kwdefaults__):
+                facts.body = body
+            facts.code_object = code_object
+            self.known[id(code_object)] = facts
         return facts
 
     def expected(self, call: Call[Any]) -> tuple[str, str]:
         """How the record's text begins, and its inputs, when there is nothing to do but to hand out its plain value."""
         options = call.options
         if call.body is None or (options and ("codec" in options or "returns" in options)):
-            return _NOT_PLAIN
-        facts = self.of(call)
-        if facts.signature.returns is not None:
-            return _NOT_PLAIN
-        return facts.opening, self.inputs(call) if call.args or options else ""
+            return _NEVER, ""
+        return self.of(call).opening, self.inputs(call) if call.args or options else ""
 
     def difference(self, call: Call[Any], record: TaskRecord) -> str:
         """What differs from the stored fingerprints: "" or some of "code", "params", "codec", "subtask"."""
@@ -95,7 +95,7 @@ class Changes:
         if call.inputs is not None:
             return call.inputs
         params = call.options.get("params", call.args)
-        return _values.fingerprint_inputs(params) if params != () else ""
+        return fingerprint_inputs(params) if params != () else ""
 
     def _around_changed(self) -> set[str]:
         """Paths of the tasks around stored ones whose code is another now: their replay would hide it.
@@ -114,12 +114,16 @@ class Changes:
                         self._changed.update(ancestors(path))
         return self._changed
 
-    def reference(self, facts: BodyFacts) -> str:
-        """Where to find the body again by name."""
+    def reference(self, call: Call[Any]) -> str:
+        """Where to find the call's body again by name."""
+        facts = self.of(call)
+        if facts.body is None:
+            return reference(call.body)
         if facts.reference is None:
             facts.reference = reference(facts.body)
         return facts.reference
 
 
 def _of_own(body: object) -> BodyFacts:
-    return BodyFacts(body, signature_of(body), "", opening(""))
+    signature = signature_of(body)
+    return BodyFacts(None, signature, "", opening("") if signature.returns is None else _NEVER)

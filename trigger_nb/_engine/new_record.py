@@ -37,9 +37,8 @@ class NewRecords:
         if call.kind not in {"task", "own"}:
             record.kind = call.kind
         if call.body is not None and call.kind == "task":
-            body = changes.of(call)
-            record.code = body.code
-            if name := changes.reference(body):
+            record.code = changes.of(call).code
+            if name := changes.reference(call):
                 record.body = name
         if call.args or "params" in options:
             inputs = changes.inputs(call)
