@@ -17,7 +17,7 @@ from .._records.status import Reason, TaskStatus
 from .._remote.dispatch import Outsourcing, name_of
 from .._store.crashpoints import point
 from .._tasks import capture
-from .._tasks.call import MISS, AlreadyDone, Call, Scope, current_scope
+from .._tasks.call import MISS, AlreadyDone, AnyCall, Call, Scope, current_scope
 from .._tasks.running import RunningBody, running_bodies
 from .._tasks.signature import Signature, bind_body, is_async
 from .._tasks.task import Task
@@ -66,7 +66,7 @@ class Bodies:
         self._make_io = make_io
         self._outsourcing = Outsourcing()
 
-    async def run(self, call: Call[Any], record: TaskRecord, scope: Scope) -> Any:
+    async def run(self, call: AnyCall, record: TaskRecord, scope: Scope) -> Any:
         """Call the body, and return its value from the record. If an earlier attempt's body still runs, take its result.
 
         Raises `Failed` for an error of the attempt.
@@ -109,7 +109,7 @@ class Bodies:
         assert running.record is not None
         return self._stored.value(call, running.record)
 
-    async def adopt(self, call: Call[Any], running: RunningBody) -> Any:
+    async def adopt(self, call: AnyCall, running: RunningBody) -> Any:
         """A5: take the result of a living body of an earlier attempt or pass; a second one never starts.
 
         `MISS` if it was cut short and has neither result nor error. Raises `Failed` for its error.
@@ -134,7 +134,7 @@ class Bodies:
     # Where it runs ----------------------------------------------------------------------------------
 
     @calls_user_code
-    async def _call_body(self, call: Call[Any], record: TaskRecord, running: RunningBody) -> Any:
+    async def _call_body(self, call: AnyCall, record: TaskRecord, running: RunningBody) -> Any:
         signature = self._state.changes.of(call).signature
         executor = _executor_of(call, self._state.settings)
         if executor is not None:
@@ -169,7 +169,7 @@ class Bodies:
             current_scope.reset(token)
 
     def _arguments(
-        self, call: Call[Any], signature: Signature, running: RunningBody
+        self, call: AnyCall, signature: Signature, running: RunningBody
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of the call, with `task` and `io` where the body takes them."""
         if call.args and call.service is None and _OFFERED.isdisjoint(signature.names):
@@ -187,12 +187,12 @@ class Bodies:
         task = running.task = Task(running.scope, begun.generation, begun.attempt)
         return task
 
-    def start_of_batch(self, first: Call[Any], items: list[Any], node: Scope) -> Start | None:
+    def start_of_batch(self, first: AnyCall, items: list[Any], node: Scope) -> Start | None:
         """A way to call the body for several items at once off the loop; None: on the loop."""
         state = self._state
         executor = _executor_of(first, state.settings)
         if executor is not None:
-            call: Call[Any] = Call(node, first.segment, first.body, (items,), first.options, first.place)
+            call: AnyCall = Call(node, first.segment, first.body, (items,), first.options, first.place)
             call.awaited, call.path, call.limiter = True, node.path, first.limiter
             task = Task(node)
             return self._outsourcing.start(call, task, executor)
@@ -241,7 +241,7 @@ class Bodies:
             self._state.stopping.stop(Stop.INTERRUPT)
 
 
-def _executor_of(call: Call[Any], settings: Settings) -> Any:
+def _executor_of(call: AnyCall, settings: Settings) -> Any:
     """The executor for the body of a call; None to run it in this process."""
     options = call.options
     if "executor" in options:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._fingerprint.fingerprints import Fingerprints, differs, reference, resolve
 from .._keys import ancestors, parent_path
@@ -13,7 +13,7 @@ from .._tasks.signature import Signature, signature_of
 from .._values import fingerprint_inputs
 
 if TYPE_CHECKING:
-    from .._tasks.call import Call
+    from .._tasks.call import AnyCall
     from .ledger import Ledger
 
 _NEVER = "-"  # no record's text begins like this
@@ -43,7 +43,7 @@ class Changes:
         self._ledger = ledger
         self._changed: set[str] | None = None  # see `_around_changed`
 
-    def of(self, call: Call[Any]) -> BodyFacts:
+    def of(self, call: AnyCall) -> BodyFacts:
         """The facts about a call's body."""
         facts = call.facts
         if facts is None:
@@ -68,14 +68,14 @@ class Changes:
             self.known[id(code_object)] = facts
         return facts
 
-    def expected(self, call: Call[Any]) -> tuple[str, str]:
+    def expected(self, call: AnyCall) -> tuple[str, str]:
         """How the record's text begins, and its inputs, when there is nothing to do but to hand out its plain value."""
         options = call.options
         if call.body is None or (options and ("codec" in options or "returns" in options)):
             return _NEVER, ""
         return self.of(call).opening, self.inputs(call) if call.args or options else ""
 
-    def difference(self, call: Call[Any], record: TaskRecord) -> str:
+    def difference(self, call: AnyCall, record: TaskRecord) -> str:
         """What differs from the stored fingerprints: "" or some of "code", "params", "codec", "subtask"."""
         found: list[str] = []
         if call.body is not None and record.code and differs(record.code, self._code_of(call.body)):
@@ -91,7 +91,7 @@ class Changes:
         self.found[call.path] = text = ", ".join(found)
         return text
 
-    def inputs(self, call: Call[Any]) -> str:
+    def inputs(self, call: AnyCall) -> str:
         if call.inputs is not None:
             return call.inputs
         params = call.options.get("params", call.args)
@@ -114,7 +114,7 @@ class Changes:
                         self._changed.update(ancestors(path))
         return self._changed
 
-    def reference(self, call: Call[Any]) -> str:
+    def reference(self, call: AnyCall) -> str:
         """Where to find the call's body again by name."""
         facts = self.of(call)
         if facts.body is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, NoReturn, Protocol, TypeAlias, TypeVar
 
 from .._callsite import show_place
 from .._keys import ancestors, display_key, display_path
@@ -25,7 +25,7 @@ from .ledger import Unreadable
 
 if TYPE_CHECKING:
     from .._callsite import Place
-    from .._tasks.call import Call
+    from .._tasks.call import AnyCall, Call
     from .._tasks.options import OnChange
     from .._tasks.running import RunningBody
     from .results import StoredResults
@@ -101,7 +101,7 @@ NEW = Run(Reason.NEW)
 class Facts(Protocol):
     """Facts about a pass that some decisions need. Each is asked for only then: some read all records of the run."""
 
-    def on_change(self, call: Call[Any], record: TaskRecord) -> OnChange:
+    def on_change(self, call: AnyCall, record: TaskRecord) -> OnChange:
         """The action on changes of a completed task since its result was stored; "keep" if there are none."""
         ...
 
@@ -118,7 +118,7 @@ class Facts(Protocol):
         ...
 
 
-def decide(call: Call[Any], record: TaskRecord | None, facts: Facts) -> Decision:
+def decide(call: AnyCall, record: TaskRecord | None, facts: Facts) -> Decision:
     """The decision on a call with this record, if no body of it is running."""
     if call.kind in FAN_OUT:
         decision = _of_fan_out(record)
@@ -133,7 +133,7 @@ def decide(call: Call[Any], record: TaskRecord | None, facts: Facts) -> Decision
     return ExpectCancel(record.canceled * 1.2 + 0.05, decision)
 
 
-def _of_task(call: Call[Any], record: TaskRecord, facts: Facts) -> Replay | Raise | Run | Wait:
+def _of_task(call: AnyCall, record: TaskRecord, facts: Facts) -> Replay | Raise | Run | Wait:
     match record.status:
         case TaskStatus.COMPLETED:
             if record.error is not None and facts.is_final(record):
@@ -237,7 +237,7 @@ class Decider:
             pass
         return MISS
 
-    def decision(self, call: Call[Any]) -> Decision:
+    def decision(self, call: AnyCall) -> Decision:
         """The decision on a call that `replay` had no value for. Raises `Unreadable` and errors of misuse."""
         if call.scope.depth >= self._state.settings.max_depth:
             name = display_path(call.path)
@@ -246,7 +246,7 @@ class Decider:
         call.decision = None
         return decision
 
-    def decided(self, call: Call[Any]) -> Decision:
+    def decided(self, call: AnyCall) -> Decision:
         """The decision on a call by its record as it is now."""
         record = self._ledger.record(call.path)
         if record is not None:
@@ -254,12 +254,12 @@ class Decider:
         decision = decide(call, record, self)
         return decision if isinstance(decision, Replay) else self._unless_living(call, decision)
 
-    def _unless_living(self, call: Call[Any], decision: Decision) -> Decision:
+    def _unless_living(self, call: AnyCall, decision: Decision) -> Decision:
         """`decision`, unless a body of an earlier attempt or pass is still running: then its result is the one (A5)."""
         living = running_bodies.get(self._state.body_key(call.path))
         return decision if living is None else Adopt(living)
 
-    def _refuse(self, call: Call[Any]) -> NoReturn:
+    def _refuse(self, call: AnyCall) -> NoReturn:
         stopping = self._state.stopping
         if any(scope.failed for scope in call.scope.outward()) or stopping.is_cut_short:
             call.scope.interrupted = call.scope.interrupted or stopping.is_cut_short
@@ -280,7 +280,7 @@ class Decider:
 
     # Facts that `decide` asks for -------------------------------------------------------------------
 
-    def on_change(self, call: Call[Any], record: TaskRecord) -> OnChange:
+    def on_change(self, call: AnyCall, record: TaskRecord) -> OnChange:
         """The action on changes since the result was stored; "keep" if there are none (R6)."""
         if not self._changes.difference(call, record):
             return "keep"
@@ -311,7 +311,7 @@ class Decider:
         return self._latest_within.get(record.path, 0) > record.began
 
 
-def _met_twice(call: Call[Any], path: str, first: Place) -> UsageError:
+def _met_twice(call: AnyCall, path: str, first: Place) -> UsageError:
     name = display_path(path)
     if call.path:
         return UsageError(

@@ -10,7 +10,7 @@ from .._tasks.call import Scope, current_scope
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from .._tasks.call import Call, FanOut
+    from .._tasks.call import AnyCall, FanOut
     from .attempts import Attempts
     from .decide import Walk
     from .new_record import NewRecords
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def walk_items(
-    state: PassState, records: NewRecords, attempts: Attempts, call: Call[Any], decision: Walk
+    state: PassState, records: NewRecords, attempts: Attempts, call: AnyCall, decision: Walk
 ) -> Any:
     """Walk the items of a node. The node is walked in every pass; its items are replayed one by one."""
     earlier, ledger = decision.earlier, state.ledger

@@ -26,7 +26,7 @@ from .scopes import subtasks_end
 
 if TYPE_CHECKING:
     from .._concurrency.threads import Start
-    from .._tasks.call import Call, Scope
+    from .._tasks.call import AnyCall, Scope
     from .._tasks.running import RunningBody
     from .new_record import NewRecords
     from .results import Results
@@ -48,7 +48,7 @@ class OffLoop:
         self._waits = waits
 
     async def run(
-        self, call: Call[Any], record: TaskRecord, running: RunningBody, start: Start, *, waits: bool = False
+        self, call: AnyCall, record: TaskRecord, running: RunningBody, start: Start, *, waits: bool = False
     ) -> Any:
         """Run a body off the loop. Returns its value if only the loop can bring it to an end; else its record is written.
 
@@ -107,7 +107,7 @@ class OffLoop:
     # A body whose caller has left -------------------------------------------------------------------
 
     def result_here(
-        self, call: Call[Any], record: TaskRecord, running: RunningBody, value: Any
+        self, call: AnyCall, record: TaskRecord, running: RunningBody, value: Any
     ) -> Callable[[], None]:
         """Queue a result on the body's own thread; returns a function that waits until it is committed."""
         return self._results.enqueue_here(running, self._results.completed(call, record, running, value))
@@ -117,7 +117,7 @@ class OffLoop:
         self._state.home.soon(over.set)
 
     def end_alone(
-        self, call: Call[Any], record: TaskRecord, running: RunningBody, unsettled: list[Any]
+        self, call: AnyCall, record: TaskRecord, running: RunningBody, unsettled: list[Any]
     ) -> None:
         """The body's thread has ended after its caller had left, and perhaps the event loop, too."""
         try:
@@ -131,7 +131,7 @@ class OffLoop:
         self._waits.end_of_body(running)
 
     async def _finish_alone(
-        self, call: Call[Any], record: TaskRecord, running: RunningBody, value: Any
+        self, call: AnyCall, record: TaskRecord, running: RunningBody, value: Any
     ) -> None:
         current_scope.set(running.scope)
         value = await value if inspect.isawaitable(value) else value
@@ -139,7 +139,7 @@ class OffLoop:
         running.scope.closed = True
         await self._results.commit(running, self._results.completed(call, record, running, value))
 
-    def _record_alone(self, call: Call[Any], running: RunningBody) -> None:
+    def _record_alone(self, call: AnyCall, running: RunningBody) -> None:
         """Record how a body ended that outlived its call, if nothing is recorded yet and nothing else will be."""
         if (
             running.record is not None
@@ -153,7 +153,7 @@ class OffLoop:
         self._state.ledger.save_now(self._ended_alone(call, running.attempt, running.error, running.scope))
 
     def _ended_alone(
-        self, call: Call[Any], attempt: TaskRecord, error: BaseException | None, scope: Scope
+        self, call: AnyCall, attempt: TaskRecord, error: BaseException | None, scope: Scope
     ) -> TaskRecord:
         state = self._state
         interrupted = attempt.copy(status=TaskStatus.PENDING, interrupted=True)
@@ -182,7 +182,7 @@ class _Finish:
     def __init__(
         self,
         off_loop: OffLoop,
-        call: Call[Any],
+        call: AnyCall,
         record: TaskRecord,
         running: RunningBody,
         over: anyio.Event,

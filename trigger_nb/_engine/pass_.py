@@ -41,7 +41,7 @@ from .verdicts import Verdicts
 from .waits import Waits
 
 if TYPE_CHECKING:
-    from .._tasks.call import Call, Scope
+    from .._tasks.call import AnyCall, Call, Scope
     from .state import MakeIo
 
 T = TypeVar("T")
@@ -101,7 +101,7 @@ class Pass(PassState):
             if self.stopping.closed_to_new:
                 self.waits.leave_if_drained()
 
-    async def _carry_out(self, call: Call[Any], decision: Decision) -> Any:
+    async def _carry_out(self, call: AnyCall, decision: Decision) -> Any:
         if call.options and call.kind not in ("wait", "map", "parallel"):
             self._attempts.check_options(call)
         while True:
@@ -139,7 +139,7 @@ class Pass(PassState):
                         return value
                     decision = Run(Reason.LOST_VALUE, open_again(record))
 
-    def _note_cancellation(self, call: Call[Any], error: BaseException, seconds: float) -> None:
+    def _note_cancellation(self, call: AnyCall, error: BaseException, seconds: float) -> None:
         """Record why a call was cut short: the pass is ending, a time limit around it, or the user's code (A8)."""
         record, ledger = call.record, self.ledger
         running = running_bodies.get(self.body_key(call.path))
@@ -173,7 +173,7 @@ class Pass(PassState):
                     )
                 )
 
-    def log(self, scope: Scope, level: str, message: object, data: Any = None) -> None:
+    def log(self, scope: Scope, level: str, message: object, data: object = None) -> None:
         """Add a log line to the tree. It rides with the next commit and is not repeated on replay."""
         message = secrets.hide(_text(message))
         name = hashlib.sha256(f"{level}:{message}".encode("utf-8", "replace")).hexdigest()[:12]

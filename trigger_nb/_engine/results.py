@@ -26,7 +26,7 @@ from .origins import mark_origin
 from .stopping import Stop
 
 if TYPE_CHECKING:
-    from .._tasks.call import Call, Scope
+    from .._tasks.call import AnyCall, Scope
     from .._tasks.running import RunningBody
     from .._values.tagged import Encoded
     from .new_record import NewRecords
@@ -41,7 +41,7 @@ class StoredResults:
     def __init__(self, state: PassState) -> None:
         self._state = state
 
-    def value(self, call: Call[Any], record: TaskRecord) -> Any:
+    def value(self, call: AnyCall, record: TaskRecord) -> Any:
         """The value of a completed record, or a placeholder for one that is not stored (S4).
 
         `MISS` if the value is lost and the task may be repeated. Raises `Unreadable`.
@@ -78,7 +78,7 @@ class StoredResults:
         self._state.header.hint(f"the value of task {name!r} is not stored: {lost['reason'] or lost['type']}")
         return Unstored(name, lost["type"], lost["reason"])
 
-    def error(self, call: Call[Any], record: TaskRecord) -> BaseException:
+    def error(self, call: AnyCall, record: TaskRecord) -> BaseException:
         """The error of a record, to be raised again. Raises `Unreadable`."""
         try:
             error = _values.raised_error(record.error or {})
@@ -89,11 +89,11 @@ class StoredResults:
         mark_origin(error, self._state.directory, self._state.run.id, call.path)
         return error
 
-    def is_repeatable(self, call: Call[Any]) -> bool:
+    def is_repeatable(self, call: AnyCall) -> bool:
         """Whether the body may run again when its value cannot be had."""
         return call.options.get("repeatable", self._state.settings.repeatable)
 
-    def returns(self, call: Call[Any]) -> Any:
+    def returns(self, call: AnyCall) -> Any:
         """The type that the value is validated into, or None."""
         if "returns" in call.options:
             return call.options["returns"]
@@ -108,7 +108,7 @@ class Results:
         self._stored = stored
         self._records = records
 
-    def completed(self, call: Call[Any], record: TaskRecord, running: RunningBody, value: Any) -> Completed:
+    def completed(self, call: AnyCall, record: TaskRecord, running: RunningBody, value: Any) -> Completed:
         """The record of a body that returned, and its value's text."""
         point("task:body-ended")
         if running.scope.interrupted:
@@ -138,7 +138,7 @@ class Results:
                 done.error = self._records.error_data(call, done, error)
         return done, text
 
-    def _encoded(self, call: Call[Any], record: TaskRecord, value: Any) -> Encoded:
+    def _encoded(self, call: AnyCall, record: TaskRecord, value: Any) -> Encoded:
         try:
             return dump(value, self._state.ledger.blobs, signed=call.options.get("codec") == "pickle")
         except NotStorableError as error:
@@ -147,7 +147,7 @@ class Results:
             self._warn_unstored(call, error)
             return dump_unstored(error)
 
-    def _warn_unstored(self, call: Call[Any], error: NotStorableError) -> None:
+    def _warn_unstored(self, call: AnyCall, error: NotStorableError) -> None:
         if self._stored.is_repeatable(call):
             return
         text = (

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import anyio
 
 from .._callsite import show_place
 from .._keys import display_key, display_path
 from .._records.records import FAN_OUT
-from .._tasks.call import DONE, Call
+from .._tasks.call import DONE, AnyCall, Call
 from ..errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def returned(owner: PassApi, value: T, whose: str) -> T:
     if value is DONE:
         return cast("T", None)
     if isinstance(value, Call):
-        call = cast("Call[Any]", value)
+        call = cast("AnyCall", value)
         call.awaited = True  # said here, and not once more by a warning
         raise owner.stopping.misused(
             UsageError(
@@ -56,7 +56,7 @@ def save_deferred(state: PassState, scope: Scope) -> None:
         state.ledger.save_now(ended.copy(ended=next(state.ledger.ordinals)))
 
 
-def _warn_left_behind(header: Header, call: Call[Any], scope: Scope) -> None:
+def _warn_left_behind(header: Header, call: AnyCall, scope: Scope) -> None:
     if call.kind in FAN_OUT and call.body.stopped:
         return  # a loop over it was left on purpose
     text = (

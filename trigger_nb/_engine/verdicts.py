@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from .._concurrency.threads import call_in_thread, threads
 from .._keys import display_path
@@ -18,7 +18,7 @@ from .origins import comes_from_subtask
 if TYPE_CHECKING:
     from .._concurrency.places import TaskLimits
     from .._records.records import TaskRecord
-    from .._tasks.call import Call, Scope
+    from .._tasks.call import AnyCall, Scope
     from .state import MakeIo, PassState
 
 RETRY_AT_LIMIT = 100  # attempts that `on_error` may ask for if the task has no retry policy
@@ -33,7 +33,7 @@ class Verdicts:
         self._make_io = make_io
 
     async def decide(
-        self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope, limits: TaskLimits | None
+        self, call: AnyCall, record: TaskRecord, error: Exception, scope: Scope, limits: TaskLimits | None
     ) -> tuple[BaseException, float | None]:
         """The error that counts, and when the next attempt begins; None if there is none."""
         now = self._state.clock.time()
@@ -43,7 +43,7 @@ class Verdicts:
 
     def judge(
         self,
-        call: Call[Any],
+        call: AnyCall,
         record: TaskRecord,
         error: Exception,
         answer: Answer,
@@ -69,9 +69,7 @@ class Verdicts:
             attempt=record.attempt, error=error, first_started_at=record.started_at, now=now
         )
 
-    async def _ask_handler(
-        self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope
-    ) -> Answer:
+    async def _ask_handler(self, call: AnyCall, record: TaskRecord, error: Exception, scope: Scope) -> Answer:
         handler = call.options.get("on_error")
         if handler is None:
             return None

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 
@@ -19,7 +19,7 @@ from .stopping import Stop
 
 if TYPE_CHECKING:
     from .._concurrency.places import RunSlot
-    from .._tasks.call import Call, Scope
+    from .._tasks.call import AnyCall, Scope
     from .._tasks.running import RunningBody
     from .decide import Wait
     from .idle import Why
@@ -44,7 +44,7 @@ class Waits:
 
     # The task `io.wait` -----------------------------------------------------------------------------
 
-    async def wait(self, call: Call[Any], decision: Wait) -> None:
+    async def wait(self, call: AnyCall, decision: Wait) -> None:
         """W1: wait until one absolute deadline, stored once."""
         ledger = self._state.ledger
         self._state.saw(call.path, decision.reason)
@@ -142,7 +142,7 @@ class Waits:
 
     # Calls that cannot go on in this pass -----------------------------------------------------------
 
-    async def park(self, call: Call[Any]) -> NoReturn:
+    async def park(self, call: AnyCall) -> NoReturn:
         """Wait for the end of the pass: the next one carries the call out."""
         self._still.enter(call.path, "parked")
         self.leave_if_drained()

@@ -52,29 +52,37 @@ class BlockingIo:
         return BlockingStores(self._io.store, self._finish)
 
     def create_status(
-        self, key: Any, label: str, state: StatusState | None = None, data: Mapping[str, Any] | None = None
+        self,
+        key: object,
+        label: str,
+        state: StatusState | None = None,
+        data: Mapping[str, object] | None = None,
     ) -> BlockingStatus:
         """Show a named status in the header of the run; see `Io.create_status`."""
         call = self._io.create_status(key, label, state, data)
         self._finish(call)
         return BlockingStatus(call.outcome(call.path), self._finish)
 
-    def parallel(self, key: Any, items: Iterable[Any], body: Callable[..., Any], **options: Any) -> list[Any]:
+    def parallel(
+        self, key: object, items: Iterable[Any], body: Callable[..., object], **options: Any
+    ) -> list[Any]:
         """Run `body(item, index)` for all items at once; see `Io.parallel`."""
         return wait_for(self._io._parallel(caller(), key, items, body, cast("Any", options)), self._pass)
 
-    def map(self, key: Any, items: Items[Any], body: Callable[..., Any], **options: Any) -> list[Any]:
+    def map(self, key: object, items: Items[Any], body: Callable[..., object], **options: Any) -> list[Any]:
         """Run `body(item)` for each of many items; see `Io.map`."""
         return wait_for(self._map(caller(), key, items, body, options)[0], self._pass)
 
-    def imap(self, key: Any, items: Items[Any], body: Callable[..., Any], **options: Any) -> Iterator[Any]:
+    def imap(
+        self, key: object, items: Items[Any], body: Callable[..., object], **options: Any
+    ) -> Iterator[Any]:
         """Pairs of item and result as they complete, for a plain `for` loop; see `Io.imap`."""
         channel = self._io._channel(options)
         call, walk = self._map(caller(), key, items, body, options, channel.give)
         pairs = MapIterator[Any](call, walk, channel)
         return _each(pairs, self._pass.home)
 
-    def _map(self, place: Place, key: Any, items: Items[Any], *more: Any) -> tuple[Call[list[Any]], Walk]:
+    def _map(self, place: Place, key: object, items: Items[Any], *more: Any) -> tuple[Call[list[Any]], Walk]:
         # Iterated here and not on the loop: the code that makes the items may block.
         if not isinstance(items, (Sized, AsyncIterable)) and isinstance(items, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
             items = list(items)
@@ -105,7 +113,7 @@ class BlockingIo:
             return self._io._integration(name, self)
         found = getattr(self._io, name)
 
-        def call(*args: Any, **options: Any) -> Any:
+        def call(*args: object, **options: Any) -> Any:
             return self._finish(found(*args, **options))
 
         return call
@@ -157,19 +165,19 @@ class BlockingKeyValues:
         self._values = values
         self._finish = finish
 
-    def get(self, key: Any, name: str, default: Any = None) -> Any:
+    def get(self, key: object, name: str, default: object = None) -> Any:
         """The value with this name, or `default` if there is none."""
         return self._finish(self._values.get(key, name, default))
 
-    def has(self, key: Any, name: str) -> bool:
+    def has(self, key: object, name: str) -> bool:
         """True if there is a value with this name."""
         return self._finish(self._values.has(key, name))
 
-    def set(self, key: Any, name: str, value: Any) -> None:
+    def set(self, key: object, name: str, value: object) -> None:
         """Store a value under this name, in place of an earlier one."""
         self._finish(self._values.set(key, name, value))
 
-    def delete(self, key: Any, name: str) -> None:
+    def delete(self, key: object, name: str) -> None:
         """Delete the value with this name, if there is one."""
         self._finish(self._values.delete(key, name))
 
@@ -183,10 +191,10 @@ class BlockingStatus:
 
     def update(
         self,
-        key: Any,
+        key: object,
         label: str | None = None,
         state: StatusState | None = None,
-        data: Mapping[str, Any] | None = None,
+        data: Mapping[str, object] | None = None,
     ) -> None:
         """Change the status; see `Status.update`."""
         self._finish(self._status.update(key, label, state, data))

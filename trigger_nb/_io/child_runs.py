@@ -13,7 +13,7 @@ from .starter import ChildRun, TaskStarter, caller
 class ChildRuns(TaskStarter):
     """Starts runs of other jobs, and sends events, each as a task of this run."""
 
-    def invoke(self, key: Any, job: Any, payload: Any = None) -> Call[str]:
+    def invoke(self, key: object, job: Any, payload: object = None) -> Call[str]:
         """Start a run of another job without waiting for it. The result is the child run's id.
 
         `job` is a `Job`, as `@client.job` returns it. A task that runs again joins the child run that it
@@ -33,7 +33,7 @@ class ChildRuns(TaskStarter):
         return self._task(caller(), key, start, kind="run", params=payload, icon="bolt", name=name)
 
     def invoke_and_wait(
-        self, key: Any, job: Any, payload: Any = None, *, timeout: float | timedelta | None = None
+        self, key: object, job: Any, payload: object = None, *, timeout: float | timedelta | None = None
     ) -> Call[Any]:
         """Start a run of another job and wait for it. The result is the child run's output.
 
@@ -53,7 +53,7 @@ class ChildRuns(TaskStarter):
         name = self._name_of_invoke(job)
         return self._task(caller(), key, start, kind="run", params=payload, icon="bolt", name=name, **limit)
 
-    def send_event(self, key: Any, name: str, payload: Any = None, **options: Any) -> Call[str]:
+    def send_event(self, key: object, name: str, payload: object = None, **options: Any) -> Call[str]:
         """Send an event, once, to the jobs of the client. The result is the event's id.
 
         Every enabled job whose trigger matches starts a run. The options are those of `client.send_event`:
@@ -82,7 +82,7 @@ class ChildRuns(TaskStarter):
             )
         return f"invoke {job.id}"
 
-    async def _child(self, job: Any, payload: Any, task: Any) -> ChildRun:
+    async def _child(self, job: Any, payload: object, task: Any) -> ChildRun:
         run_id = "run_" + task.idempotency_key.removeprefix("tnb_")[:20]
         try:
             return self._host.start_child(

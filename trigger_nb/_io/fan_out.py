@@ -28,7 +28,7 @@ class FanOuts(TaskStarter):
     """Runs a body for each of many items, as a task each, below one node in the tree."""
 
     def parallel(
-        self, key: Any, items: Iterable[Item], body: Callable[..., Any], **options: Unpack[Options]
+        self, key: object, items: Iterable[Item], body: Callable[..., object], **options: Unpack[Options]
     ) -> Call[list[Any]]:
         """Run `body(item, index)` for all items at once. The result is a list, in the order of the items.
 
@@ -45,7 +45,7 @@ class FanOuts(TaskStarter):
         return self._parallel(caller(), key, items, body, options)
 
     def _parallel(
-        self, place: Place, key: Any, items: Iterable[Any], body: Callable[..., Any], options: Options
+        self, place: Place, key: object, items: Iterable[Any], body: Callable[..., object], options: Options
     ) -> Call[list[Any]]:
         if options:
             check_options(options)
@@ -56,7 +56,7 @@ class FanOuts(TaskStarter):
     @overload
     def map(
         self,
-        key: Any,
+        key: object,
         items: Items[Item],
         body: Callable[..., Awaitable[Sequence[T]]],
         *,
@@ -66,7 +66,7 @@ class FanOuts(TaskStarter):
     @overload
     def map(
         self,
-        key: Any,
+        key: object,
         items: Items[Item],
         body: Callable[..., Sequence[T]],
         *,
@@ -76,22 +76,28 @@ class FanOuts(TaskStarter):
     @overload
     def map(
         self,
-        key: Any,
+        key: object,
         items: Items[Item],
-        body: Callable[..., Any],
+        body: Callable[..., object],
         *,
         returns: type[R],
         **options: Unpack[MapOptions],
     ) -> Call[list[R]]: ...
     @overload
     def map(
-        self, key: Any, items: Items[Item], body: Callable[..., Awaitable[T]], **options: Unpack[MapOptions]
+        self,
+        key: object,
+        items: Items[Item],
+        body: Callable[..., Awaitable[T]],
+        **options: Unpack[MapOptions],
     ) -> Call[list[T]]: ...
     @overload
     def map(
-        self, key: Any, items: Items[Item], body: Callable[..., T], **options: Unpack[MapOptions]
+        self, key: object, items: Items[Item], body: Callable[..., T], **options: Unpack[MapOptions]
     ) -> Call[list[T]]: ...
-    def map(self, key: Any, items: Items[Any], body: Callable[..., Any], **options: Any) -> Call[list[Any]]:
+    def map(
+        self, key: object, items: Items[Any], body: Callable[..., object], **options: Any
+    ) -> Call[list[Any]]:
         """Run `body(item)` for each of many items. The result is a list, in the order of the items.
 
         Each item is a task whose key is its content, or `item_key(item)`. Completed items are replayed also
@@ -118,7 +124,7 @@ class FanOuts(TaskStarter):
     @overload
     def imap(
         self,
-        key: Any,
+        key: object,
         items: Items[Item],
         body: Callable[..., Awaitable[Sequence[T]]],
         *,
@@ -128,7 +134,7 @@ class FanOuts(TaskStarter):
     @overload
     def imap(
         self,
-        key: Any,
+        key: object,
         items: Items[Item],
         body: Callable[..., Sequence[T]],
         *,
@@ -138,23 +144,27 @@ class FanOuts(TaskStarter):
     @overload
     def imap(
         self,
-        key: Any,
+        key: object,
         items: Items[Item],
-        body: Callable[..., Any],
+        body: Callable[..., object],
         *,
         returns: type[R],
         **options: Unpack[MapOptions],
     ) -> MapIterator[tuple[Item, R]]: ...
     @overload
     def imap(
-        self, key: Any, items: Items[Item], body: Callable[..., Awaitable[T]], **options: Unpack[MapOptions]
+        self,
+        key: object,
+        items: Items[Item],
+        body: Callable[..., Awaitable[T]],
+        **options: Unpack[MapOptions],
     ) -> MapIterator[tuple[Item, T]]: ...
     @overload
     def imap(
-        self, key: Any, items: Items[Item], body: Callable[..., T], **options: Unpack[MapOptions]
+        self, key: object, items: Items[Item], body: Callable[..., T], **options: Unpack[MapOptions]
     ) -> MapIterator[tuple[Item, T]]: ...
     def imap(
-        self, key: Any, items: Items[Any], body: Callable[..., Any], **options: Any
+        self, key: object, items: Items[Any], body: Callable[..., object], **options: Any
     ) -> MapIterator[tuple[Any, Any]]:
         """Run `body(item)` for each of many items, and iterate over pairs of item and result as they complete.
 
@@ -179,9 +189,9 @@ class FanOuts(TaskStarter):
     def _map(
         self,
         place: Place,
-        key: Any,
+        key: object,
         items: Items[Any],
-        body: Callable[..., Any],
+        body: Callable[..., object],
         options: dict[str, Any],
         give: Callable[[Any, Any], Awaitable[None]] | None = None,
     ) -> tuple[Call[list[Any]], Walk]:

@@ -61,21 +61,21 @@ class Io(FanOuts, ChildRuns):
     @overload
     def run_task(
         self,
-        key: Any,
-        body: Callable[..., Any],
-        *args: Any,
+        key: object,
+        body: Callable[..., object],
+        *args: object,
         returns: type[R],
         **options: Unpack[PlainOptions],
     ) -> Call[R]: ...
     @overload
     def run_task(
-        self, key: Any, body: Callable[..., Awaitable[T]], *args: Any, **options: Unpack[Options]
+        self, key: object, body: Callable[..., Awaitable[T]], *args: object, **options: Unpack[Options]
     ) -> Call[T]: ...
     @overload
     def run_task(
-        self, key: Any, body: Callable[..., T], *args: Any, **options: Unpack[Options]
+        self, key: object, body: Callable[..., T], *args: object, **options: Unpack[Options]
     ) -> Call[T]: ...
-    def run_task(self, key: Any, body: Callable[..., Any], *args: Any, **options: Any) -> Call[Any]:
+    def run_task(self, key: object, body: Callable[..., object], *args: object, **options: Any) -> Call[Any]:
         """Run `body(*args)` once, record its result under `key`, and return the recorded result from then on.
 
         `body` is any callable, sync or async; a `def` body runs in a thread. Its parameters named `task` and
@@ -116,7 +116,7 @@ class Io(FanOuts, ChildRuns):
 
     def wait(
         self,
-        key: Any,
+        key: object,
         duration: float | timedelta | None = None,
         *,
         seconds: float | None = None,
@@ -148,7 +148,7 @@ class Io(FanOuts, ChildRuns):
 
     # Values that would differ in every pass ---------------------------------------------------------
 
-    def random(self, key: Any, min: float = 0, max: float = 1, round: bool = False) -> Call[float]:
+    def random(self, key: object, min: float = 0, max: float = 1, round: bool = False) -> Call[float]:
         """A random number from `min` to `max` that is the same on replay; an `int` with `round=True`.
 
         Not for secrets.
@@ -164,7 +164,7 @@ class Io(FanOuts, ChildRuns):
 
         return self._small_task(caller(), key, draw, "dice", "random")
 
-    def now(self, key: Any) -> Call[datetime]:
+    def now(self, key: object) -> Call[datetime]:
         """The time in UTC at which the run first came here: the same on replay.
 
         ```
@@ -174,7 +174,7 @@ class Io(FanOuts, ChildRuns):
         clock = self._pass.clock
         return self._small_task(caller(), key, lambda: to_datetime(clock.time()), "clock", "now")
 
-    def uuid(self, key: Any) -> Call[uuid.UUID]:
+    def uuid(self, key: object) -> Call[uuid.UUID]:
         """A random UUID that is the same on replay.
 
         ```
@@ -183,7 +183,7 @@ class Io(FanOuts, ChildRuns):
         """
         return self._small_task(caller(), key, uuid.uuid4, "hash", "uuid")
 
-    def yield_(self, key: Any) -> Call[None]:
+    def yield_(self, key: object) -> Call[None]:
         """A checkpoint without a value: the record shows that the run came this far.
 
         ```
@@ -194,13 +194,19 @@ class Io(FanOuts, ChildRuns):
 
     brb = yield_
 
-    def _small_task(self, place: Place, key: Any, body: Callable[[], Any], icon: str, name: str) -> Call[Any]:
+    def _small_task(
+        self, place: Place, key: object, body: Callable[[], Any], icon: str, name: str
+    ) -> Call[Any]:
         return self._task(place, key, body, thread=False, style="minimal", icon=icon, name=name)
 
     # Statuses, log lines and stored values ----------------------------------------------------------
 
     def create_status(
-        self, key: Any, label: str, state: StatusState | None = None, data: Mapping[str, Any] | None = None
+        self,
+        key: object,
+        label: str,
+        state: StatusState | None = None,
+        data: Mapping[str, object] | None = None,
     ) -> StatusCall[Status]:
         """Show a named status in the header of the run. The result is a `Status`; its `update` changes it.
 
@@ -219,7 +225,7 @@ class Io(FanOuts, ChildRuns):
         return say(caller(), key, label, said, lambda path: Status(say, path, label))
 
     def _say_status(
-        self, place: Place, key: Any, name: str, said: dict[str, Any], outcome: Callable[[str], T]
+        self, place: Place, key: object, name: str, said: dict[str, Any], outcome: Callable[[str], T]
     ) -> StatusCall[T]:
         """The task of one call on a status."""
         try:
@@ -292,8 +298,8 @@ class Io(FanOuts, ChildRuns):
     def _service_task(
         self,
         frame: FrameType,
-        key: Any,
-        body: Callable[..., Any],
+        key: object,
+        body: Callable[..., object],
         args: tuple[Any, ...],
         options: Options,
         service: Service,

@@ -41,7 +41,7 @@ class KeyValues:
         self._place = place
         self._files_of = files_of
 
-    def get(self, key: Any, name: str, default: Any = None) -> Call[Any]:
+    def get(self, key: object, name: str, default: object = None) -> Call[Any]:
         """The value with this name, or `default` if there is none."""
 
         async def body() -> Any:
@@ -50,7 +50,7 @@ class KeyValues:
 
         return self._task(caller(), key, body, "get", name)
 
-    def has(self, key: Any, name: str) -> Call[bool]:
+    def has(self, key: object, name: str) -> Call[bool]:
         """True if there is a value with this name."""
 
         async def body() -> bool:
@@ -58,7 +58,7 @@ class KeyValues:
 
         return self._task(caller(), key, body, "has", name)
 
-    def set(self, key: Any, name: str, value: Any) -> Call[None]:
+    def set(self, key: object, name: str, value: object) -> Call[None]:
         """Store a value under this name, in place of an earlier one."""
 
         async def body() -> None:
@@ -66,7 +66,7 @@ class KeyValues:
 
         return self._task(caller(), key, body, "set", name)
 
-    def delete(self, key: Any, name: str) -> Call[None]:
+    def delete(self, key: object, name: str) -> Call[None]:
         """Delete the value with this name, if there is one."""
 
         async def body() -> None:
@@ -74,7 +74,9 @@ class KeyValues:
 
         return self._task(caller(), key, body, "delete", name)
 
-    def _task(self, place: Place, key: Any, body: Callable[..., Any], verb: str, name: str) -> Call[Any]:
+    def _task(
+        self, place: Place, key: object, body: Callable[..., object], verb: str, name: str
+    ) -> Call[Any]:
         store = self._place.split("/")[1]
         return self._start(
             place,

@@ -28,11 +28,13 @@ class Host(Protocol):
     log_level: str
     integrations: dict[str, Any]
 
-    def start_child(self, job: Any, payload: Any, *, run_id: str, parent: str, parent_task: str) -> ChildRun:
+    def start_child(
+        self, job: Any, payload: object, *, run_id: str, parent: str, parent_task: str
+    ) -> ChildRun:
         """Start a run of `job` as a child of a task of this run, or join the one that exists."""
         ...
 
-    async def send_event(self, name: str, payload: Any, **options: Any) -> Any:
+    async def send_event(self, name: str, payload: object, **options: Any) -> Any:
         """Send an event to the client's jobs."""
         ...
 
@@ -57,8 +59,8 @@ class TaskStarter:
     def _task(
         self,
         place: Place,
-        key: Any,
-        body: Callable[..., Any] | None,
+        key: object,
+        body: Callable[..., object] | None,
         *,
         kind: str = "own",
         deadline: Callable[[float], float] | None = None,

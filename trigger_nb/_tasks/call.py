@@ -5,14 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar
 
 from .._callsite import Place, show_place
 from .._keys import display_key
 from ..errors import ScopeUnknownError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterator
+
+    import anyio
 
     from .._callsite import Place
     from .._clock import Clock
@@ -55,15 +58,15 @@ class FanOut(Protocol):
 class Batch(Protocol):
     """Items of a map that share one call of the body; see `_maps/batch.py`."""
 
-    def start(self, call: Call[Any]) -> Start:
+    def start(self, call: AnyCall) -> Start:
         """The way to run a `def` body for one of the items."""
         ...
 
-    async def join(self, call: Call[Any], scope: Scope) -> Any:
+    async def join(self, call: AnyCall, scope: Scope) -> Any:
         """Await an `async def` body; the result of one of the items."""
         ...
 
-    def end(self, call: Call[Any]) -> None:
+    def end(self, call: AnyCall) -> None:
         """Remove an item that has ended, for whatever reason."""
         ...
 
@@ -121,7 +124,7 @@ class Call(Generic[T]):
         self.limiter: Limiter | None = None  # of the enclosing map, for an item
         self.batch: Batch | None = None  # the items that share one call of the body with this one
         self.is_running = False  # the body is running
-        self.host: Any = None  # the asyncio task that performs the call
+        self.host: asyncio.Task[object] | None = None  # the asyncio task that performs the call
         self.path = ""  # set when the call is first awaited
         self.decision: Any = None  # of `_engine.decide`, until it is carried out
         self.facts: Any = None  # of `_engine.changes`, about the body
@@ -175,6 +178,10 @@ class Call(Generic[T]):
             )
 
 
+# A call of any result. Calls are generic for the users' type checkers; the engine hands results on as they are.
+AnyCall: TypeAlias = Call[Any]
+
+
 async def _given(value: T) -> T:
     return value
 
@@ -224,13 +231,15 @@ class Scope:
         self.seen: dict[str, Place] = {}
         # Calls of this scope that have begun and not ended. The scope's own end is not committed
         # while there is one (A6). Made when first needed: most scopes have no subtasks.
-        self.subtasks: set[Any] | None = None
-        self.emptied: Any = None  # An event that is set when `subtasks` becomes empty.
+        self.subtasks: set[AnyCall] | None = None
+        self.emptied: anyio.Event | None = None  # An event that is set when `subtasks` becomes empty.
         self.closed = False  # The body has ended: nothing new may start here.
         self.failed = False  # The body raised or was cancelled: subtasks that still run are cancelled too.
         self.interrupted = False  # The stop of the pass cancelled a subtask, so the body has no result (W3).
         self.adopted = False  # A later call waits for the body, and handles its failure.
-        self.deferred: Any = None  # The record of the body's failure, kept back while subtasks are running.
+        self.deferred: TaskRecord | None = (
+            None  # The record of the body's failure, kept back while subtasks are running.
+        )
         self.limit: TimeLimit | None = None  # The time limit of this attempt, if it has one.
         self.logged: dict[str, int] | None = None  # How often each log line was logged.
         self.prints: Prints | None = None  # The text that the body printed, made when it first prints.
@@ -254,8 +263,8 @@ class Scope:
 class TimeLimit:
     """The deadline of one attempt. Its clock stops while the body waits inside `io` (A3)."""
 
-    def __init__(self, cancel_scope: Any) -> None:
-        self._cancel_scope = cancel_scope  # an `anyio.CancelScope`
+    def __init__(self, cancel_scope: anyio.CancelScope) -> None:
+        self._cancel_scope = cancel_scope
         self._holds = 0
         self._left = 0.0
 
@@ -360,7 +369,7 @@ class PassApi(Protocol):
         ...
 
     @property
-    def replay(self) -> Callable[[Call[Any]], Any]:
+    def replay(self) -> Callable[[AnyCall], Any]:
         """The stored value of a call, or `MISS`. Synchronous; each call is replayed once, and then, if need be, performed."""
         ...
 
@@ -382,12 +391,12 @@ class PassApi(Protocol):
         ...
 
     @property
-    def limiters_of(self) -> Callable[[Call[Any]], list[Limiter]]:
+    def limiters_of(self) -> Callable[[AnyCall], list[Limiter]]:
         """The limiters that each attempt of a call enters."""
         ...
 
     @property
-    def start_of_batch(self) -> Callable[[Call[Any], list[Any], Scope], Start | None]:
+    def start_of_batch(self) -> Callable[[AnyCall, list[Any], Scope], Start | None]:
         """A way to call the body of a call for several items of a node at once off the loop; None: on the loop."""
         ...
 
@@ -396,6 +405,6 @@ class PassApi(Protocol):
         """Wait for a child run, without holding a slot meanwhile."""
         ...
 
-    def log(self, scope: Scope, level: str, message: object, data: Any = None) -> None:
+    def log(self, scope: Scope, level: str, message: object, data: object = None) -> None:
         """Add a log line to the tree."""
         ...

@@ -64,7 +64,7 @@ class Task:
         if feed.watched:
             feed.emit(Progressed(self.path, done, total, text))
 
-    def log(self, message: object, data: Any = None, level: str = "info") -> None:
+    def log(self, message: object, data: object = None, level: str = "info") -> None:
         """Add a log line below this task. `level` is "debug", "info", "warning" or "error"."""
         self._scope.owner.log(self._scope, level, message, data)
 
