@@ -6,12 +6,12 @@ import asyncio
 import inspect
 import threading
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sized
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
 from .._callsite import Place
 from .._concurrency.threads import Home
 from .._maps.imap import MapIterator
-from .._tasks.call import DONE, MISS, Call
+from .._tasks.call import DONE, MISS, AnyCall, Call
 from ..errors import RunInterrupted, UsageError
 from .io import Io
 from .key_values import KeyValues, Stores
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .._engine.pass_ import Pass
     from .._maps.items import Items
     from .._maps.map import Walk
+
+Finish: TypeAlias = "Callable[[AnyCall], Any]"  # waits for a call of `Io`, and returns its result
 
 
 class BlockingIo:
@@ -64,17 +66,19 @@ class BlockingIo:
         return BlockingStatus(call.outcome(call.path), self._finish)
 
     def parallel(
-        self, key: object, items: Iterable[Any], body: Callable[..., object], **options: Any
+        self, key: object, items: Iterable[object], body: Callable[..., object], **options: Any
     ) -> list[Any]:
         """Run `body(item, index)` for all items at once; see `Io.parallel`."""
         return wait_for(self._io._parallel(caller(), key, items, body, cast("Any", options)), self._pass)
 
-    def map(self, key: object, items: Items[Any], body: Callable[..., object], **options: Any) -> list[Any]:
+    def map(
+        self, key: object, items: Items[object], body: Callable[..., object], **options: Any
+    ) -> list[Any]:
         """Run `body(item)` for each of many items; see `Io.map`."""
         return wait_for(self._map(caller(), key, items, body, options)[0], self._pass)
 
     def imap(
-        self, key: object, items: Items[Any], body: Callable[..., object], **options: Any
+        self, key: object, items: Items[object], body: Callable[..., object], **options: Any
     ) -> Iterator[Any]:
         """Pairs of item and result as they complete, for a plain `for` loop; see `Io.imap`."""
         channel = self._io._channel(options)
@@ -82,13 +86,15 @@ class BlockingIo:
         pairs = MapIterator[Any](call, walk, channel)
         return _each(pairs, self._pass.home)
 
-    def _map(self, place: Place, key: object, items: Items[Any], *more: Any) -> tuple[Call[list[Any]], Walk]:
+    def _map(
+        self, place: Place, key: object, items: Items[object], *more: Any
+    ) -> tuple[Call[list[Any]], Walk]:
         # Iterated here and not on the loop: the code that makes the items may block.
         if not isinstance(items, (Sized, AsyncIterable)) and isinstance(items, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
             items = list(items)
         return self._io._map(place, key, items, *more)
 
-    def try_(self, body: Callable[[], Any], on_error: Callable[[Exception], Any]) -> Any:
+    def try_(self, body: Callable[[], object], on_error: Callable[[Exception], object]) -> Any:
         """The result of `body()`, or of `on_error(error)` if the body raises."""
         try:
             return body()
@@ -118,7 +124,7 @@ class BlockingIo:
 
         return call
 
-    def _finish(self, call: Call[Any]) -> Any:
+    def _finish(self, call: AnyCall) -> Any:
         # The place where the user's code called this object, instead of where this object called `Io`.
         call.place = caller(skip=1)
         return wait_for(call, self._pass)
@@ -152,7 +158,7 @@ def _each(pairs: MapIterator[Any], home: Home) -> Iterator[Any]:
 class BlockingStores:
     """Small stored values of a run, a job and a client; see `Stores`."""
 
-    def __init__(self, stores: Stores, finish: Callable[[Call[Any]], Any]) -> None:
+    def __init__(self, stores: Stores, finish: Finish) -> None:
         self.run = BlockingKeyValues(stores.run, finish)
         self.job = BlockingKeyValues(stores.job, finish)
         self.env = BlockingKeyValues(stores.env, finish)
@@ -161,7 +167,7 @@ class BlockingStores:
 class BlockingKeyValues:
     """Small stored values by name; see `KeyValues`."""
 
-    def __init__(self, values: KeyValues, finish: Callable[[Call[Any]], Any]) -> None:
+    def __init__(self, values: KeyValues, finish: Finish) -> None:
         self._values = values
         self._finish = finish
 
@@ -185,7 +191,7 @@ class BlockingKeyValues:
 class BlockingStatus:
     """A named status that the header of a run shows; see `Status`."""
 
-    def __init__(self, status: Status, finish: Callable[[Call[Any]], Any]) -> None:
+    def __init__(self, status: Status, finish: Finish) -> None:
         self._status = status
         self._finish = finish
 
@@ -203,7 +209,7 @@ class BlockingStatus:
         return repr(self._status)
 
 
-def wait_for(call: Call[Any], owner: Pass) -> Any:
+def wait_for(call: AnyCall, owner: Pass) -> Any:
     """The result of a call, for a worker thread. A replay returns it without the event loop."""
     if threading.get_ident() == owner.home.thread:
         call.awaited = True

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from .._tasks.call import Call
+from .._tasks.call import AnyCall, Call
+from .._tasks.task import Task
 from ..errors import StoreError, UsageError
 from .starter import ChildRun, TaskStarter, caller
 
@@ -26,7 +27,7 @@ class ChildRuns(TaskStarter):
         ```
         """
 
-        async def start(task: Any) -> str:
+        async def start(task: Task) -> str:
             return (await self._child(job, payload, task)).id
 
         name = self._name_of_invoke(job)
@@ -34,7 +35,7 @@ class ChildRuns(TaskStarter):
 
     def invoke_and_wait(
         self, key: object, job: Any, payload: object = None, *, timeout: float | timedelta | None = None
-    ) -> Call[Any]:
+    ) -> AnyCall:
         """Start a run of another job and wait for it. The result is the child run's output.
 
         `timeout` is seconds or a `timedelta`; by default there is no limit.
@@ -46,7 +47,7 @@ class ChildRuns(TaskStarter):
         ```
         """
 
-        async def start(task: Any) -> Any:
+        async def start(task: Task) -> object:
             return await (await self._child(job, payload, task))
 
         limit: Any = {} if timeout is None else {"timeout": timeout}
@@ -66,7 +67,7 @@ class ChildRuns(TaskStarter):
         ```
         """
 
-        async def send(task: Any) -> str:
+        async def send(task: Task) -> str:
             try:
                 event = await self._host.send_event(name, payload, **{"id": task.idempotency_key, **options})
             except StoreError as error:
@@ -82,7 +83,7 @@ class ChildRuns(TaskStarter):
             )
         return f"invoke {job.id}"
 
-    async def _child(self, job: Any, payload: object, task: Any) -> ChildRun:
+    async def _child(self, job: Any, payload: object, task: Task) -> ChildRun:
         run_id = "run_" + task.idempotency_key.removeprefix("tnb_")[:20]
         try:
             return self._host.start_child(

@@ -45,7 +45,12 @@ class FanOuts(TaskStarter):
         return self._parallel(caller(), key, items, body, options)
 
     def _parallel(
-        self, place: Place, key: object, items: Iterable[Any], body: Callable[..., object], options: Options
+        self,
+        place: Place,
+        key: object,
+        items: Iterable[object],
+        body: Callable[..., object],
+        options: Options,
     ) -> Call[list[Any]]:
         if options:
             check_options(options)
@@ -96,7 +101,7 @@ class FanOuts(TaskStarter):
         self, key: object, items: Items[Item], body: Callable[..., T], **options: Unpack[MapOptions]
     ) -> Call[list[T]]: ...
     def map(
-        self, key: object, items: Items[Any], body: Callable[..., object], **options: Any
+        self, key: object, items: Items[object], body: Callable[..., object], **options: Any
     ) -> Call[list[Any]]:
         """Run `body(item)` for each of many items. The result is a list, in the order of the items.
 
@@ -164,7 +169,7 @@ class FanOuts(TaskStarter):
         self, key: object, items: Items[Item], body: Callable[..., T], **options: Unpack[MapOptions]
     ) -> MapIterator[tuple[Item, T]]: ...
     def imap(
-        self, key: object, items: Items[Any], body: Callable[..., object], **options: Any
+        self, key: object, items: Items[object], body: Callable[..., object], **options: Any
     ) -> MapIterator[tuple[Any, Any]]:
         """Run `body(item)` for each of many items, and iterate over pairs of item and result as they complete.
 
@@ -190,10 +195,10 @@ class FanOuts(TaskStarter):
         self,
         place: Place,
         key: object,
-        items: Items[Any],
+        items: Items[object],
         body: Callable[..., object],
         options: dict[str, Any],
-        give: Callable[[Any, Any], Awaitable[None]] | None = None,
+        give: Callable[[object, object], Awaitable[None]] | None = None,
     ) -> tuple[Call[list[Any]], Walk]:
         try:
             check_options(options, MAP_OPTIONS)

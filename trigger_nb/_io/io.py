@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar, ove
 from .._callsite import Place
 from .._clock import to_datetime
 from .._keys import normal_key
-from .._tasks.call import Call, Service, current_scope, resolve_scope
+from .._tasks.call import AnyCall, Call, Service, current_scope, resolve_scope
 from .._tasks.options import Options, PlainOptions
 from ..errors import UsageError
 from .checks import check_options, wait_deadline
@@ -75,7 +75,7 @@ class Io(FanOuts, ChildRuns):
     def run_task(
         self, key: object, body: Callable[..., T], *args: object, **options: Unpack[Options]
     ) -> Call[T]: ...
-    def run_task(self, key: object, body: Callable[..., object], *args: object, **options: Any) -> Call[Any]:
+    def run_task(self, key: object, body: Callable[..., object], *args: object, **options: Any) -> AnyCall:
         """Run `body(*args)` once, record its result under `key`, and return the recorded result from then on.
 
         `body` is any callable, sync or async; a `def` body runs in a thread. Its parameters named `task` and
@@ -195,8 +195,8 @@ class Io(FanOuts, ChildRuns):
     brb = yield_
 
     def _small_task(
-        self, place: Place, key: object, body: Callable[[], Any], icon: str, name: str
-    ) -> Call[Any]:
+        self, place: Place, key: object, body: Callable[[], object], icon: str, name: str
+    ) -> AnyCall:
         return self._task(place, key, body, thread=False, style="minimal", icon=icon, name=name)
 
     # Statuses, log lines and stored values ----------------------------------------------------------
@@ -225,7 +225,7 @@ class Io(FanOuts, ChildRuns):
         return say(caller(), key, label, said, lambda path: Status(say, path, label))
 
     def _say_status(
-        self, place: Place, key: object, name: str, said: dict[str, Any], outcome: Callable[[str], T]
+        self, place: Place, key: object, name: str, said: Mapping[str, object], outcome: Callable[[str], T]
     ) -> StatusCall[T]:
         """The task of one call on a status."""
         try:
@@ -269,7 +269,7 @@ class Io(FanOuts, ChildRuns):
         """
         return Stores(self._task, self._pass.named_values, self._pass.run)
 
-    async def try_(self, body: Callable[[], Awaitable[T]], on_error: Callable[[Exception], Any]) -> Any:
+    async def try_(self, body: Callable[[], Awaitable[T]], on_error: Callable[[Exception], object]) -> Any:
         """The result of `body()`, or of `on_error(error)` if the body raises. A plain `try` works as well.
 
         ```
@@ -300,12 +300,12 @@ class Io(FanOuts, ChildRuns):
         frame: FrameType,
         key: object,
         body: Callable[..., object],
-        args: tuple[Any, ...],
+        args: tuple[object, ...],
         options: Options,
         service: Service,
         *,
         kind: Literal["task", "own"],
-    ) -> Call[Any]:
+    ) -> AnyCall:
         """The task of an integration's method. `frame` is where the user's code called the method."""
         try:
             check_options(options)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._callsite import Place
-from .._tasks.call import Call
+from .._tasks.call import AnyCall, Call
 from .starter import caller
 
 if TYPE_CHECKING:
     from .._engine.named_values import NamedValues
     from .._records.records import RunRecord
 
-_StartTask = Callable[..., Call[Any]]  # `Io._task`
+_StartTask = Callable[..., AnyCall]  # `Io._task`
 
 
 class Stores:
@@ -41,10 +41,10 @@ class KeyValues:
         self._place = place
         self._files_of = files_of
 
-    def get(self, key: object, name: str, default: object = None) -> Call[Any]:
+    def get(self, key: object, name: str, default: object = None) -> AnyCall:
         """The value with this name, or `default` if there is none."""
 
-        async def body() -> Any:
+        async def body() -> object:
             found = await self._find(name)
             return default if found is None else found[0]
 
@@ -74,9 +74,7 @@ class KeyValues:
 
         return self._task(caller(), key, body, "delete", name)
 
-    def _task(
-        self, place: Place, key: object, body: Callable[..., object], verb: str, name: str
-    ) -> Call[Any]:
+    def _task(self, place: Place, key: object, body: Callable[..., object], verb: str, name: str) -> AnyCall:
         store = self._place.split("/")[1]
         return self._start(
             place,

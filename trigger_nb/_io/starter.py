@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 from .._callsite import Place
 from .._engine.pass_ import Pass
 from .._keys import normal_key
-from .._tasks.call import Call, Scope, resolve_scope
+from .._tasks.call import AnyCall, Call, Scope, resolve_scope
 from .._tasks.options import Options
 from ..errors import UsageError
 
@@ -64,9 +64,9 @@ class TaskStarter:
         *,
         kind: str = "own",
         deadline: Callable[[float], float] | None = None,
-        make: type[Call[Any]] = Call,
+        make: type[AnyCall] = Call,
         **options: Any,
-    ) -> Call[Any]:
+    ) -> AnyCall:
         """A task whose body belongs to this package, called at `place`."""
         try:
             scope = resolve_scope(self._scope)

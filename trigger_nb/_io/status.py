@@ -21,7 +21,7 @@ class Say(Protocol):
     """Makes the task of a call at `place`; see `StatusCall` for `outcome`."""
 
     def __call__(
-        self, place: Place, key: object, name: str, said: dict[str, Any], outcome: Callable[[str], T]
+        self, place: Place, key: object, name: str, said: Mapping[str, object], outcome: Callable[[str], T]
     ) -> StatusCall[T]: ...
 
 
@@ -105,7 +105,7 @@ def _nothing(_path: str) -> None:
     pass
 
 
-def _shown(data: Mapping[str, object]) -> Any:
+def _shown(data: Mapping[str, object]) -> object:
     """A preview of the data. The progress comes first, so that it is never cut off, as a plain number."""
     share = number(data.get("progress"))
     if share is not None:

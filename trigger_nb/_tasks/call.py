@@ -35,7 +35,7 @@ MISS: Any = object()  # the value of `replay` when there is no stored result to 
 class Service(Protocol):
     """An integration, as the engine uses it for a task."""
 
-    def client(self) -> Any:
+    def client(self) -> object:
         """The authenticated client, which a body can take as a parameter, like `task` and `io`."""
         ...
 
@@ -103,7 +103,7 @@ class Call(Generic[T]):
         scope: Scope,
         segment: str,
         body: Any,
-        args: tuple[Any, ...],
+        args: tuple[object, ...],
         options: Options,
         place: Place,
         kind: str = "task",
@@ -150,7 +150,7 @@ class Call(Generic[T]):
             self.steps = owner.perform(self) if stored is MISS else _given(stored)
         return self.steps.send(value)
 
-    def throw(self, *error: Any) -> Any:
+    def throw(self, *error: BaseException) -> Any:
         self.awaited = True  # the call was not forgotten
         self.steps = self.steps or self.__await__()
         return self.steps.throw(*error)
@@ -396,7 +396,7 @@ class PassApi(Protocol):
         ...
 
     @property
-    def start_of_batch(self) -> Callable[[AnyCall, list[Any], Scope], Start | None]:
+    def start_of_batch(self) -> Callable[[AnyCall, list[object], Scope], Start | None]:
         """A way to call the body of a call for several items of a node at once off the loop; None: on the loop."""
         ...
 

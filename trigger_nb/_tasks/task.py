@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 from .._keys import idempotency_key, last_segment
 from .._records.feed import Progressed
@@ -68,7 +68,7 @@ class Task:
         """Add a log line below this task. `level` is "debug", "info", "warning" or "error"."""
         self._scope.owner.log(self._scope, level, message, data)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> NoReturn:
         raise TypeError(
             "a task cannot be pickled: it belongs to this kernel. Pass task.idempotency_key instead."
         )
