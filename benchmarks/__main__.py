@@ -31,10 +31,18 @@ COMPARISONS: tuple[tuple[str, Workload, str, Workload, float | None], ...] = (
         (f"fresh, {form}", workloads.fresh_form(form), "memoize miss", workloads.miss, target)
         for form, target in _FRESH_TARGETS.items()
     ],
+    ("replay, def bodies", workloads.again(workloads.fresh_def), "memoize hit", workloads.hit, 1 / 5),
     *[
         (f"replay, {form}", workloads.again(workloads.fresh_form(form)), "memoize hit", workloads.hit, 1 / 5)
         for form in workloads.FORMS
     ],
+    (
+        "replay, methods gathered",
+        workloads.again(workloads.gathered_form("method")),
+        "memoize hit",
+        workloads.hit,
+        1 / 5,
+    ),
 )
 GROWTH = (("replay", workloads.replay), ("fresh", workloads.fresh), ("fresh, gathered", workloads.gathered))
 GROWTH_TARGET = 1.2

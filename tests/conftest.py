@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.kernels import kernel_in
 from tests.support.worlds import KINDS, PATIENCE, World
-from trigger_nb._engine import header as _header
+from trigger_nb._engine import decide as _decide
 from trigger_nb._runs import execution as execution_module, result as result_module, runtime as runtime_module
 from trigger_nb._tasks import running as running_module
 
@@ -43,7 +43,7 @@ def _slow_machines_leave_no_trace(monkeypatch):
     """However long a body or the code between tasks takes: only a test of that has its start recorded, or a
     hint given. And a run that is stopped has the time that it needs to unwind."""
     monkeypatch.setattr(running_module, "MARK_AFTER", math.inf)
-    monkeypatch.setattr(_header, "SLOW_GAP", math.inf)
+    monkeypatch.setattr(_decide, "SLOW_GAP", math.inf)
     monkeypatch.setattr(execution_module, "GRACE", PATIENCE)
     monkeypatch.setattr(result_module, "CELL_GRACE", PATIENCE)
 

@@ -74,7 +74,7 @@ def seen(world, job, **options):
     async def main():
         run = job.start(**options)
         output = await run
-        sightings = run._execution.pass_.header.sightings()
+        sightings = run._execution.pass_.sightings()
         return output, {path: (each.reason, each.changed) for path, each in sightings.items()}
 
     output, reasons = asyncio.run(main())
@@ -270,7 +270,7 @@ def rerun(world, job, path):
     async def main():
         run = job.runs()[0].rerun_from(path)
         output = await run
-        sightings = run._execution.pass_.header.sightings()
+        sightings = run._execution.pass_.sightings()
         return output, {path: each.reason for path, each in sightings.items()}
 
     output, reasons = asyncio.run(main())

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from tests.support.worlds import World, reasons
 from trigger_nb import Property, Reason, RunStatus, TaskStatus, TriggerClient, invoke_trigger
-from trigger_nb._engine import header as _header
+from trigger_nb._engine import decide as _decide, state as _state
 from trigger_nb.errors import (
     DuplicateKeyError,
     InvalidKeyError,
@@ -748,8 +748,9 @@ def test_logging_is_not_touched(world, caplog):
 
 def hints_by_the_clock(world, monkeypatch):
     """A second by the clock of the test counts as slow."""
-    monkeypatch.setattr(_header, "SLOW_GAP", 1.0)
-    monkeypatch.setattr(_header, "time", SimpleNamespace(monotonic=world.clock.time))
+    monkeypatch.setattr(_decide, "SLOW_GAP", 1.0)
+    for module in (_decide, _state):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=world.clock.time))
 
 
 def test_slow_code_between_tasks_gets_a_hint(world, monkeypatch):

@@ -367,8 +367,8 @@ async def test_a_place_is_the_users_through_methods_that_call_methods(client):
 async def test_the_import_of_an_sdk_is_not_blamed_on_the_users_code(client, acme, monkeypatch):
     """R10: a second between two tasks that went into an import of ours is no code to make a task of."""
     seconds = [0.0]
-    monkeypatch.setattr("trigger_nb._engine.header.time.monotonic", lambda: seconds[0])
-    monkeypatch.setattr("trigger_nb._engine.header.SLOW_GAP", 1.0)
+    monkeypatch.setattr("trigger_nb._engine.decide.time.monotonic", lambda: seconds[0])
+    monkeypatch.setattr("trigger_nb._engine.decide.SLOW_GAP", 1.0)
 
     class Slow(Acme):
         def order(self, key, *, item):

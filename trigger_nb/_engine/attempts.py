@@ -27,12 +27,12 @@ from .origins import mark_origin
 from .results import note_prints
 
 if TYPE_CHECKING:
-    from .._tasks.call import Call
+    from .._tasks.call import AnyCall
     from .bodies import Bodies
     from .decide import Run
     from .new_record import NewRecords
+    from .results import StoredResults
     from .state import PassState
-    from .stored import StoredResults
     from .verdicts import Verdicts
     from .waits import Waits
 
@@ -60,7 +60,7 @@ class Attempts:
         self._waits = waits
         self._bodies = bodies
 
-    async def run(self, call: Call[Any], decision: Run, failed: Failed | None = None) -> Any:
+    async def run(self, call: AnyCall, decision: Run, failed: Failed | None = None) -> Any:
         """Attempt after attempt. `failed` is the first one's end, if that was a body of an earlier pass."""
         state = self._state
         earlier = decision.earlier
@@ -75,7 +75,7 @@ class Attempts:
             record = earlier  # the attempt goes on in its own record
         if record.crashes >= CRASHES_ALLOWED:
             return await self.give_up(call, record, crashed(record), call.scope)
-        state.header.saw(call.path, decision.reason)
+        state.saw(call.path, decision.reason)
         if "delay_until" in call.options and record.attempt == 1 and not record.crashes and failed is None:
             await self._delay(call, record)
         prints: Prints | None = None
@@ -108,9 +108,9 @@ class Attempts:
             del error  # and what its traceback holds: the countdown may be long
             await self._count_down(call, waiting, next_at)
             record = record.copy(attempt=record.attempt + 1, error=None, crashes=0)
-            state.header.saw(call.path, Reason.RETRIED)
+            state.saw(call.path, Reason.RETRIED)
 
-    def check_options(self, call: Call[Any]) -> None:
+    def check_options(self, call: AnyCall) -> None:
         """Find a mistake in the options before the body has done anything."""
         options = call.options
         try:
@@ -128,29 +128,29 @@ class Attempts:
 
     # Before an attempt ------------------------------------------------------------------------------
 
-    async def _delay(self, call: Call[Any], record: TaskRecord) -> None:
+    async def _delay(self, call: AnyCall, record: TaskRecord) -> None:
         until = to_timestamp(call.options.get("delay_until"), "delay_until")
         if until > self._state.clock.time():
             await self._count_down(call, record, until)
 
-    async def _count_down(self, call: Call[Any], record: TaskRecord, until: float) -> None:
+    async def _count_down(self, call: AnyCall, record: TaskRecord, until: float) -> None:
         call.record = waiting = record.copy(status=TaskStatus.WAITING, next_at=until)
         has_result = await self._state.ledger.save(waiting)
         self._check_open(call)  # in a pass that was stopped, the next one counts down (A1, A7)
         if not has_result:
             await self._waits.pause(call.path, until, "wait" if waiting.error is None else "retry")
 
-    def _check_open(self, call: Call[Any]) -> None:
+    def _check_open(self, call: AnyCall) -> None:
         """A body may start only while the pass and the scope are open (I7, A6)."""
         if self._state.stopping.why is not None or call.scope.closed:
             raise self._state.stopping.cancellation()
 
-    def _limits(self, call: Call[Any]) -> TaskLimits | None:
+    def _limits(self, call: AnyCall) -> TaskLimits | None:
         """The limiters that each attempt acquires; None for no limit. A batch acquires them once for all its items."""
         limiters = self.limiters_of(call)
         return TaskLimits(limiters, acquire=call.batch is None) if limiters else None
 
-    def limiters_of(self, call: Call[Any]) -> list[Limiter]:
+    def limiters_of(self, call: AnyCall) -> list[Limiter]:
         """The limiter of the enclosing map, if any, and the one for the task's `rate=`."""
         limiters = [] if call.limiter is None else [call.limiter]
         if "rate" in call.options:
@@ -159,7 +159,7 @@ class Attempts:
         return limiters
 
     async def _attempt_in_turn(
-        self, call: Call[Any], record: TaskRecord, prints: Prints | None, limits: TaskLimits
+        self, call: AnyCall, record: TaskRecord, prints: Prints | None, limits: TaskLimits
     ) -> Any:
         """One attempt, as soon as its limits allow it."""
         try:
@@ -169,7 +169,7 @@ class Attempts:
         finally:
             limits.release()
 
-    async def _await_turn(self, call: Call[Any], record: TaskRecord, limits: TaskLimits) -> None:
+    async def _await_turn(self, call: AnyCall, record: TaskRecord, limits: TaskLimits) -> None:
         """Wait for a slot. The attempt has not begun, and no time limit runs meanwhile (A3)."""
         state = self._state
         if state.feed.watched:
@@ -190,7 +190,7 @@ class Attempts:
 
     # One attempt ------------------------------------------------------------------------------------
 
-    def _attempt(self, call: Call[Any], record: TaskRecord, prints: Prints | None) -> Awaitable[Any]:
+    def _attempt(self, call: AnyCall, record: TaskRecord, prints: Prints | None) -> Awaitable[Any]:
         """Call the body once. `prints` are those of the attempts before it."""
         call.record = record
         scope = Scope(call.scope.owner, call.path, call.scope)
@@ -201,7 +201,7 @@ class Attempts:
             return self._bodies.run(call, record, scope)
         return self._run_in_time(call, record, scope, timeout)
 
-    async def _run_in_time(self, call: Call[Any], record: TaskRecord, scope: Scope, seconds: float) -> Any:
+    async def _run_in_time(self, call: AnyCall, record: TaskRecord, scope: Scope, seconds: float) -> Any:
         """A3: a time limit bounds one attempt."""
         try:
             with anyio.move_on_after(seconds) as limit:
@@ -214,21 +214,21 @@ class Attempts:
         )
         raise Failed(error, scope)
 
-    def _timeout(self, call: Call[Any]) -> float | None:
+    def _timeout(self, call: AnyCall) -> float | None:
         if "timeout" not in call.options:
             return self._state.settings.timeout
         return to_seconds(call.options["timeout"], "timeout")
 
     # The end ----------------------------------------------------------------------------------------
 
-    async def _end_alone(self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope) -> Any:
+    async def _end_alone(self, call: AnyCall, record: TaskRecord, error: Exception, scope: Scope) -> Any:
         """The body failed when nothing waited for it any more: there is no next attempt (A6)."""
         scope.fail()
         if scope.adopted:
             raise error  # the call that adopted the body records it
         return await self.give_up(call, record, error, scope)
 
-    async def give_up(self, call: Call[Any], record: TaskRecord, error: BaseException, scope: Scope) -> Any:
+    async def give_up(self, call: AnyCall, record: TaskRecord, error: BaseException, scope: Scope) -> Any:
         """Record the error and raise it."""
         state = self._state
         data = self._records.error_data(call, record, error)
@@ -237,7 +237,7 @@ class Attempts:
             error=data,
             ended=next(state.ledger.ordinals),
             ended_at=state.now(),
-            beside=state.turns.beside(call),
+            beside=state.beside(call),
         )
         if (left_behind := running_bodies.get(state.body_key(call.path))) is not None:
             left_behind.timed_out_error = data
@@ -274,7 +274,7 @@ async def forget_changed(state: PassState, path: str, record: TaskRecord, *, wit
         fresh += [
             each
             for each in forget(records, path)
-            if each.path != path and each.path not in within and each.path not in state.header.reasons
+            if each.path != path and each.path not in within and each.path not in state.reasons
         ]
     await state.ledger.save_all(fresh)
 

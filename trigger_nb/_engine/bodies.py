@@ -7,19 +7,19 @@ import inspect
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from .._concurrency.interrupt import calls_user_code
 from .._concurrency.threads import Start, in_thread, threads
 from .._records.feed import Saved
 from .._records.records import TaskRecord
 from .._records.status import Reason, TaskStatus
-from .._remote.dispatch import Dispatcher, executor_for, executor_name
+from .._remote.dispatch import Dispatcher, executor_name
 from .._store.crashpoints import point
 from .._tasks import capture
-from .._tasks.call import MISS, Call, Scope, current_scope
+from .._tasks.call import MISS, AlreadyDone, AnyCall, Call, Scope, current_scope
 from .._tasks.running import RunningBody, running_bodies
-from .._tasks.signature import Signature, bind_body, is_async, signature_of
+from .._tasks.signature import Signature, bind_body, is_async
 from .._tasks.task import Task
 from ..errors import RunInterrupted, UsageError
 from .ledger import Unreadable
@@ -28,10 +28,10 @@ from .scopes import returned, subtasks_end
 from .stopping import Stop
 
 if TYPE_CHECKING:
+    from .._tasks.options import Settings
     from .off_loop import OffLoop
-    from .results import Results
+    from .results import Results, StoredResults
     from .state import MakeIo, PassState
-    from .stored import StoredResults
     from .waits import Waits
 
 _OFFERED = frozenset({"task", "io"})  # a body gets these by taking a parameter of that name
@@ -56,7 +56,6 @@ class Bodies:
         waits: Waits,
         off_loop: OffLoop,
         make_io: MakeIo,
-        log: Any,
     ) -> None:
         self.started = 0  # bodies that were called in this pass
         self._state = state
@@ -65,10 +64,9 @@ class Bodies:
         self._waits = waits
         self._off_loop = off_loop
         self._make_io = make_io
-        self._log = log  # `Pass.log`
         self._dispatcher = Dispatcher()
 
-    async def run(self, call: Call[Any], record: TaskRecord, scope: Scope) -> Any:
+    async def run(self, call: AnyCall, record: TaskRecord, scope: Scope) -> Any:
         """Call the body, and return its value from the record. If an earlier attempt's body still runs, take its result.
 
         Raises `Failed` for an error of the attempt.
@@ -87,7 +85,7 @@ class Bodies:
         running.host = call.host
         running_bodies[key] = running
         state.running.add(running)
-        if state.still:
+        if state.still.sleeps:
             self._waits.tell_waiting()
         self.started += 1
         call.is_running = True
@@ -96,7 +94,8 @@ class Bodies:
         try:
             value = await self._call_body(call, record, running)
             if running.record is None:
-                await subtasks_end(state.header, scope)
+                if scope.subtasks:
+                    await subtasks_end(state.header, scope)
                 scope.closed = True
                 await self._results.commit(running, self._results.completed(call, record, running, value))
         except BaseException as error:  # noqa: BLE001  # sorted in one place
@@ -106,16 +105,16 @@ class Bodies:
             if running.record is not None:
                 call.record = running.record
             if not running.abandoned:
-                self._off_loop.finish(running)
+                self._waits.end_of_body(running)
         assert running.record is not None
         return self._stored.value(call, running.record)
 
-    async def adopt(self, call: Call[Any], running: RunningBody) -> Any:
+    async def adopt(self, call: AnyCall, running: RunningBody) -> Any:
         """A5: take the result of a living body of an earlier attempt or pass; a second one never starts.
 
         `MISS` if it was cut short and has neither result nor error. Raises `Failed` for its error.
         """
-        self._state.header.saw(call.path, Reason.ADOPTED)
+        self._state.saw(call.path, Reason.ADOPTED)
         running.scope.adopted = True
         await running.wait()
         if running.record is not None:
@@ -135,9 +134,9 @@ class Bodies:
     # Where it runs ----------------------------------------------------------------------------------
 
     @calls_user_code
-    async def _call_body(self, call: Call[Any], record: TaskRecord, running: RunningBody) -> Any:
-        signature = signature_of(call.body)
-        executor = executor_for(call, self._state.settings)
+    async def _call_body(self, call: AnyCall, record: TaskRecord, running: RunningBody) -> Any:
+        signature = self._state.changes.of(call).signature
+        executor = _executor_of(call, self._state.settings)
         if executor is not None:
             record.executor = executor_name(executor)
         capture.listen()
@@ -146,7 +145,7 @@ class Bodies:
                 return await call.batch.join(call, running.scope)
             return await self._off_loop.run(call, record, running, call.batch.start(call), waits=True)
         if executor is not None:
-            start = self._dispatcher.start(call, self._task(call, running), executor)
+            start = self._dispatcher.start(call, self._task(running), executor)
             return await self._off_loop.run(call, record, running, start, waits=True)
         args, named = self._arguments(call, signature, running)
         point("task:begin")
@@ -158,21 +157,24 @@ class Bodies:
         token = current_scope.set(running.scope)
         try:
             if signature.is_async:
-                return returned(
-                    call.scope.owner, await call.body(*args, **named), f"the body of task {call.path!r}"
-                )
+                value = await call.body(*args, **named)
+                if isinstance(value, (Call, AlreadyDone)):
+                    return returned(
+                        call.scope.owner, cast("object", value), f"the body of task {call.path!r}"
+                    )
+                return value
             value = call.body(*args, **named)
             return await value if inspect.isawaitable(value) else value
         finally:
             current_scope.reset(token)
 
     def _arguments(
-        self, call: Call[Any], signature: Signature, running: RunningBody
+        self, call: AnyCall, signature: Signature, running: RunningBody
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of the call, with `task` and `io` where the body takes them."""
         if call.args and call.service is None and _OFFERED.isdisjoint(signature.names):
             return call.args, {}  # thousands of calls are like this, and need neither
-        task = self._task(call, running)
+        task = self._task(running)
         offers: dict[str, Callable[[], Any]] = {
             **({} if call.service is None else {"client": call.service.client}),
             "task": lambda: task,
@@ -180,22 +182,19 @@ class Bodies:
         }
         return bind_body(signature, call.args, offers)
 
-    def _task(self, call: Call[Any], running: RunningBody) -> Task:
-        generation, attempt = running.attempt.generation, running.attempt.attempt
-        state = self._state
-        task = running.task = Task(
-            state.run.id, call.path, generation, attempt, state.feed, running.scope, self._log
-        )
+    def _task(self, running: RunningBody) -> Task:
+        begun = running.attempt
+        task = running.task = Task(running.scope, begun.generation, begun.attempt)
         return task
 
-    def start_of_batch(self, first: Call[Any], items: list[Any], node: Scope) -> Start | None:
+    def start_of_batch(self, first: AnyCall, items: list[Any], node: Scope) -> Start | None:
         """A way to call the body for several items at once off the loop; None: on the loop."""
         state = self._state
-        executor = executor_for(first, state.settings)
+        executor = _executor_of(first, state.settings)
         if executor is not None:
-            call: Call[Any] = Call(node, first.segment, first.body, (items,), first.options, first.place)
+            call: AnyCall = Call(node, first.segment, first.body, (items,), first.options, first.place)
             call.awaited, call.path, call.limiter = True, node.path, first.limiter
-            task = Task(state.run.id, node.path, 0, 1, state.feed, node, self._log)
+            task = Task(node)
             return self._dispatcher.start(call, task, executor)
         if is_async(first.body):
             return None
@@ -240,6 +239,15 @@ class Bodies:
             running.scope.fail()
         if isinstance(error, KeyboardInterrupt):
             self._state.stopping.stop(Stop.INTERRUPT)
+
+
+def _executor_of(call: AnyCall, settings: Settings) -> Any:
+    """The executor for the body of a call; None to run it in this process."""
+    options = call.options
+    if "executor" in options:
+        return options["executor"]
+    is_own = call.kind != "task" or call.service is not None or options.get("thread") is False
+    return None if is_own else settings.executor
 
 
 def _without_cancellations(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from types import MethodType
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING
 
-from .. import _values
 from .._fingerprint.fingerprints import Fingerprints, differs, reference, resolve
 from .._keys import ancestors, parent_path
-from .._records.records import TaskRecord, opening, plain_head
-from .._tasks.signature import signature_of
+from .._records.records import TaskRecord, opening
+from .._tasks.signature import Signature, signature_of
+from .._values import fingerprint_inputs
 
 if TYPE_CHECKING:
-    from .._tasks.call import Call
+    from .._tasks.call import AnyCall
     from .ledger import Ledger
+
+_NEVER = "-"  # no record's text begins like this
+
+
+@dataclass(slots=True)
+class BodyFacts:
+    """What a pass knows of the body of a call."""
+
+    body: object  # None if another look at it may find other facts: what a closure holds, or a default, can change
+    signature: Signature
+    code: str  # the fingerprint of its code; "" for a body that belongs to this package
+    opening: str  # how a record's text begins whose plain value can be handed out as it is
+    code_object: object = None  # kept alive, because its id is a key
+    reference: str | None = None  # worked out when it is asked for
 
 
 class Changes:
@@ -22,31 +37,48 @@ class Changes:
     def __init__(self, ledger: Ledger) -> None:
         self.found: dict[str, str] = {}  # by path: what differs
         self.parents = {parent_path(path) for path in ledger.texts if "/" in path}
-        self.code_of = Fingerprints().of
+        # By the id of a code object: the facts about the last body with this code. A loop may make thousands of them.
+        self.known: dict[int, BodyFacts] = {}
+        self._code_of = Fingerprints().of
         self._ledger = ledger
         self._changed: set[str] | None = None  # see `_around_changed`
-        self._references: dict[int, tuple[Any, str]] = {}  # by the id of a body's code: the body, its name
 
-    def head(self, call: Call[Any]) -> str:
-        """How the record's text begins when there is nothing to do but to hand out its plain value."""
-        body, options = call.body, call.options
-        if body is None or (options and ("codec" in options or "returns" in options)):
-            return "-"
-        if signature_of(body).returns is not None:
-            return "-"
-        code = self.code_of(body) if call.kind == "task" else ""
-        return plain_head(opening(code), self.inputs(call) if call.args or options else "")
+    def of(self, call: AnyCall) -> BodyFacts:
+        """The facts about a call's body."""
+        facts = call.facts
+        if facts is None:
+            facts = call.facts = self._look_at(call.body) if call.kind == "task" else _of_own(call.body)
+        return facts
 
-    def difference(self, call: Call[Any], record: TaskRecord) -> str:
+    def _look_at(self, body: object) -> BodyFacts:
+        code_object = getattr(body, "__code__", None)
+        known = self.known.get(id(code_object))
+        # Each look at a method of an object makes another bound method, equal to the others.
+        if known is not None and (known.body is body or (type(body) is MethodType and known.body == body)):
+            return known
+        code, signature = self._code_of(body), signature_of(body)
+        if known is not None and known.body is None and (known.code, known.signature) == (code, signature):
+            return known
+        facts = BodyFacts(None, signature, code, opening(code) if signature.returns is None else _NEVER)
+        function = body.__func__ if type(body) is MethodType else body
+        if type(function) is FunctionType:
+            if not (function.__closure__ or function.__defaults__ or function.__kwdefaults__):
+                facts.body = body
+            facts.code_object = code_object
+            self.known[id(code_object)] = facts
+        return facts
+
+    def expected(self, call: AnyCall) -> tuple[str, str]:
+        """How the record's text begins, and its inputs, when there is nothing to do but to hand out its plain value."""
+        options = call.options
+        if call.body is None or (options and ("codec" in options or "returns" in options)):
+            return _NEVER, ""
+        return self.of(call).opening, self.inputs(call) if call.args or options else ""
+
+    def difference(self, call: AnyCall, record: TaskRecord) -> str:
         """What differs from the stored fingerprints: "" or some of "code", "params", "codec", "subtask"."""
         found: list[str] = []
-        body = call.body
-        if (
-            body is not None
-            and record.code
-            and record.code != (now := self.code_of(body))
-            and differs(record.code, now)
-        ):
+        if call.body is not None and record.code and differs(record.code, self._code_of(call.body)):
             found.append("code")
         if record.inputs and (inputs := self.inputs(call)) != record.inputs and inputs:
             found.append("params")
@@ -59,11 +91,11 @@ class Changes:
         self.found[call.path] = text = ", ".join(found)
         return text
 
-    def inputs(self, call: Call[Any]) -> str:
+    def inputs(self, call: AnyCall) -> str:
         if call.inputs is not None:
             return call.inputs
         params = call.options.get("params", call.args)
-        return _values.fingerprint_inputs(params) if params != () else ""
+        return fingerprint_inputs(params) if params != () else ""
 
     def _around_changed(self) -> set[str]:
         """Paths of the tasks around stored ones whose code is another now: their replay would hide it.
@@ -76,19 +108,22 @@ class Changes:
                 if "/" not in path or '"body":' not in text or (record := self._ledger.glance(path)) is None:
                     continue
                 body = resolve(record.body)
-                if body is not None and differs(record.code, self.code_of(body)):
+                if body is not None and differs(record.code, self._code_of(body)):
                     self.found[path] = "code"
                     if record.on_change != "keep":
                         self._changed.update(ancestors(path))
         return self._changed
 
-    def reference(self, body: Any) -> str:
-        """Where to find the body again by name; worked out once for each piece of code."""
-        code = getattr(body, "__code__", None)
-        if code is None:
-            return reference(body)
-        known = self._references.get(id(code))
-        # Each look at a method of an object makes another bound method, equal to the others.
-        if known is None or not (known[0] is body or (type(body) is MethodType and known[0] == body)):
-            known = self._references[id(code)] = (body, reference(body))
-        return known[1]
+    def reference(self, call: AnyCall) -> str:
+        """Where to find the call's body again by name."""
+        facts = self.of(call)
+        if facts.body is None:
+            return reference(call.body)
+        if facts.reference is None:
+            facts.reference = reference(facts.body)
+        return facts.reference
+
+
+def _of_own(body: object) -> BodyFacts:
+    signature = signature_of(body)
+    return BodyFacts(None, signature, "", opening("") if signature.returns is None else _NEVER)

@@ -12,7 +12,7 @@ from .._tasks.call import Scope, current_scope
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from .._tasks.call import Call, FanOut
+    from .._tasks.call import AnyCall, FanOut
     from .attempts import Attempts
     from .decide import Walk
     from .new_record import NewRecords
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def scope_of_items(call: Call[Any]) -> Generator[Scope]:
+def scope_of_items(call: AnyCall) -> Generator[Scope]:
     """The scope of a node's items, in which the code of the `with` block runs."""
     scope = Scope(call.scope.owner, call.path, call.scope)
     token = current_scope.set(scope)
@@ -32,7 +32,7 @@ def scope_of_items(call: Call[Any]) -> Generator[Scope]:
 
 
 async def walk_items(
-    state: PassState, records: NewRecords, attempts: Attempts, call: Call[Any], decision: Walk
+    state: PassState, records: NewRecords, attempts: Attempts, call: AnyCall, decision: Walk
 ) -> Any:
     """Walk the items of a node. The node is walked in every pass; its items are replayed one by one."""
     earlier, ledger = decision.earlier, state.ledger
@@ -40,7 +40,7 @@ async def walk_items(
     if decision.is_done:
         call.record = earlier  # as long as all items are replayed
         record.generation += 1  # else the record of the earlier end would win over the new one
-    state.header.saw(call.path, decision.reason)
+    state.saw(call.path, decision.reason)
     begun = False
 
     def begin() -> None:
@@ -65,6 +65,6 @@ async def walk_items(
     if begun or earlier is None or walk.tally != earlier.tally:
         ended = record.copy(status=TaskStatus.COMPLETED, tally=walk.tally)
         await ledger.save(
-            ended.copy(ended=next(ledger.ordinals), ended_at=state.now(), beside=state.turns.beside(call))
+            ended.copy(ended=next(ledger.ordinals), ended_at=state.now(), beside=state.beside(call))
         )
     return value

@@ -26,14 +26,10 @@ class Still:
 
     def __init__(self) -> None:
         self._whys: dict[str, Why] = {}
-        self._sleeps: dict[str, anyio.CancelScope] = {}
+        self.sleeps: dict[str, anyio.CancelScope] = {}  # by path of a call; cancelling wakes it
         self._counts: Counter[Why] = Counter()
         # By path of a task: how many calls in its body stand still. No zeros.
         self._around: Counter[str] = Counter()
-
-    def __bool__(self) -> bool:
-        """Whether any call sleeps."""
-        return bool(self._sleeps)
 
     def enter(self, path: str, why: Why, sleep: anyio.CancelScope | None = None) -> None:
         """A call begins to stand still; cancelling `sleep` wakes it."""
@@ -41,12 +37,12 @@ class Still:
         self._counts[why] += 1
         self._around.update(ancestors(path))
         if sleep is not None:
-            self._sleeps[path] = sleep
+            self.sleeps[path] = sleep
 
     def leave(self, path: str) -> None:
         """A call goes on."""
         self._counts[self._whys.pop(path)] -= 1
-        self._sleeps.pop(path, None)
+        self.sleeps.pop(path, None)
         for around in ancestors(path):
             self._around[around] -= 1
             if not self._around[around]:
@@ -54,7 +50,7 @@ class Still:
 
     def wake(self, path: str) -> bool:
         """End a call's sleep; whether it slept."""
-        sleep = self._sleeps.get(path)
+        sleep = self.sleeps.get(path)
         if sleep is not None:
             sleep.cancel()
         return sleep is not None

@@ -7,11 +7,10 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 
-from .. import _values
 from .._concurrency.threads import call_in_thread, threads
 from .._keys import display_path
 from .._records.feed import Feed, Saved
@@ -29,7 +28,6 @@ from .._store.crashpoints import point
 from .._store.protocol import Row
 from .._tasks.running import marking, running_bodies
 from .._values.json_text import loads
-from .._values.tagged import Blobs
 from ..errors import (
     BadSignatureError,
     CorruptRecordError,
@@ -132,8 +130,7 @@ class Ledger:
 
     def __init__(
         self, *, run: RunRecord, store: Store, journal: GroupCommit, memory: Memory, feed: Feed,
-        note: Callable[[TaskRecord], None], fail: Callable[[TriggerError], Awaitable[Any]],
-        on_fault: Callable[[StoreError], None],
+        fail: Callable[[TriggerError], Awaitable[NoReturn]], on_fault: Callable[[StoreError], None],
     ) -> None:  # fmt: skip
         self._journal = journal
         self._memory = memory
@@ -145,11 +142,13 @@ class Ledger:
         self.texts = memory.records
         self.first_ordinal = first_ordinal(run.passes)
         self.ordinals = itertools.count(self.first_ordinal)
+        self.on_new_record: Callable[[TaskRecord], None] | None = (
+            None  # called with each record that is new here
+        )
         self._store = store
         self._run_id = run.id
         self._prefix = run.id + "/"
         self._directory = str(store.directory)
-        self._note = note
         self._fail = fail
         self._on_fault = on_fault
         self._loose: list[Pending] = []  # rows that ride with the next commit
@@ -250,11 +249,9 @@ class Ledger:
         """
         text = record.dumps_result(value)
         row = self._row(record, text)
-        try:
-            self.blobs.check()
-        except StoreError:
+        if self.blobs.error is not None:  # no record that may name a parked file is to be committed
             self._memory.parked.append(row)
-            raise
+            raise self.blobs.error
         return PendingResult(record, value, text, self._journal.enqueue((row,)))
 
     async def commit_result(self, result: PendingResult) -> TaskRecord:
@@ -296,7 +293,8 @@ class Ledger:
             record.value = loads(result.value)
         with self._memory.lock:  # in a thread, or the loop, just noting an attempt, would overwrite it
             self._memory.records[record.path] = text = abridged(text)
-        self._note(record)
+        if self.on_new_record is not None:
+            self.on_new_record(record)
         point("task:recorded")
         if self._feed.watched:
             self._feed.emit(Saved(self.parsed(record.path, text)))
@@ -354,7 +352,8 @@ class Ledger:
                 return
             whole = record.dumps()
             self._memory.records[record.path] = text = abridged(whole)
-        self._note(record)
+        if self.on_new_record is not None:
+            self.on_new_record(record)
         if self._feed.watched:
             shown = record.copy() if text is whole else TaskRecord.loads(text).copy(path=record.path)
             self._feed.emit(Saved(shown))
@@ -389,33 +388,6 @@ class Ledger:
     async def write_rows(self, rows: list[Row]) -> None:
         """Commit rows that are no task's; a failing store ends the pass, not the call (A9)."""
         await self._settle(self._journal.enqueue(rows))
-
-    async def encode_for(self, owner: str, value: Any) -> _values.Encoded:
-        """A value for a row that is no task's, its files among those of `owner`; as `write_rows`."""
-        try:
-            return _values.encode(value, self._files_of(owner))
-        except StoreError as error:
-            return await self._fail(error)
-
-    async def read_value(self, key: str, owner: str) -> tuple[Any] | None:
-        """The value in a row that is no task's, in a tuple; None when there is none. As `write_rows`."""
-        try:
-            text = self._store.get(key)
-            return None if text is None or text == "{}" else (self._decoded(text, owner),)
-        except (StoreError, ValueNotLoadedError) as error:
-            name = key.removeprefix("kv/")
-            return await self._fail(explained(error, f"the value {name!r} of `io.store`", "set it again"))
-
-    def _decoded(self, text: str, owner: str) -> Any:
-        try:
-            data = loads(text)
-            form, value = data["form"], data["value"]
-        except (ValueError, RecursionError, LookupError, TypeError) as error:
-            raise CorruptRecordError(f"its row in the store is damaged: {error}") from None
-        return _values.load(form, value, self._files_of(owner))
-
-    def _files_of(self, owner: str) -> Blobs:
-        return self.blobs if owner == self._run_id else self._store.blobs(owner)
 
     def ride_along(self, row: Row) -> None:
         """Let a row that is no task's go with the next commit."""

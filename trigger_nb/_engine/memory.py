@@ -35,22 +35,17 @@ class PatientBlobs:
     def __init__(self, blobs: Blobs, parked: dict[str, bytes]) -> None:
         self._blobs = blobs
         self._parked = parked
-        self._error: StoreError | None = None
+        self.error: StoreError | None = None  # of the store, as a file was written
 
     def put(self, data: bytes) -> str:
-        """Write a file and return its name; a fault of the store is raised by `check`."""
+        """Write a file and return its name; a fault of the store is kept in `error`."""
         try:
             return self._blobs.put(data)
         except StoreError as error:
-            self._error = error
+            self.error = error
             name = hashlib.sha256(data).hexdigest()
             self._parked[name] = data
             return name
-
-    def check(self) -> None:
-        """Raise the store's error: no record that may name a parked file is to be committed."""
-        if self._error is not None:
-            raise self._error
 
     def get(self, name: str) -> bytes:
         """Read a file."""

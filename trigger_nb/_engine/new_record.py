@@ -11,7 +11,7 @@ from .._redact import check_redact, redact, scrub, scrub_error, secrets
 from .._tasks.options import describe
 
 if TYPE_CHECKING:
-    from .._tasks.call import Call
+    from .._tasks.call import AnyCall
     from .state import PassState
 
 
@@ -22,7 +22,7 @@ class NewRecords:
         self._state = state
 
     def new(
-        self, call: Call[Any], earlier: TaskRecord | None = None, *, attempt: int = 1, crashes: int = 0
+        self, call: AnyCall, earlier: TaskRecord | None = None, *, attempt: int = 1, crashes: int = 0
     ) -> TaskRecord:
         """The record of a task about to run, with what survives from its previous record."""
         options, changes = call.options, self._state.changes
@@ -37,8 +37,8 @@ class NewRecords:
         if call.kind not in {"task", "own"}:
             record.kind = call.kind
         if call.body is not None and call.kind == "task":
-            record.code = changes.code_of(call.body)
-            if name := changes.reference(call.body):
+            record.code = changes.of(call).code
+            if name := changes.reference(call):
                 record.body = name
         if call.args or "params" in options:
             inputs = changes.inputs(call)
@@ -64,7 +64,7 @@ class NewRecords:
             return next(self._state.ledger.ordinals)
         return earlier.started
 
-    def _describe(self, record: TaskRecord, call: Call[Any]) -> None:
+    def _describe(self, record: TaskRecord, call: AnyCall) -> None:
         options = call.options
         for name in ("name", "icon", "style", "description", "display_key", "codec", "on_change"):
             if name in options:
@@ -82,7 +82,7 @@ class NewRecords:
                 for value in self._inputs(call):
                     shown["text"] = scrub(patterns, value, shown["text"])
 
-    def error_data(self, call: Call[Any], record: TaskRecord, error: BaseException) -> dict[str, Any]:
+    def error_data(self, call: AnyCall, record: TaskRecord, error: BaseException) -> dict[str, Any]:
         """An error as it is kept, with what may be shown of it (S8)."""
         data = _values.encode_error(error)
         if record.redact:
@@ -102,10 +102,10 @@ class NewRecords:
                 data["shown"], data["traceback"] = told["shown"], told.get("traceback", [])
         return data
 
-    def _inputs(self, call: Call[Any]) -> list[Any]:
+    def _inputs(self, call: AnyCall) -> list[Any]:
         return [_values.preview(call.options.get("params", call.args)), self._state.run.payload]
 
-    def _patterns_for_inputs(self, call: Call[Any], record: TaskRecord) -> list[str]:
+    def _patterns_for_inputs(self, call: AnyCall, record: TaskRecord) -> list[str]:
         """Arguments are a list without names: what is hidden is hidden in each of them."""
         patterns = list(record.redact)
         return patterns if "params" in call.options else [*patterns, *(f"*.{each}" for each in patterns)]

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -27,7 +26,7 @@ from .scopes import subtasks_end
 
 if TYPE_CHECKING:
     from .._concurrency.threads import Start
-    from .._tasks.call import Call, Scope
+    from .._tasks.call import AnyCall, Scope
     from .._tasks.running import RunningBody
     from .new_record import NewRecords
     from .results import Results
@@ -37,13 +36,11 @@ if TYPE_CHECKING:
 
 
 class OffLoop:
-    """The bodies of one pass that run off the loop, and the end of every body."""
+    """The bodies of one pass that run off the loop."""
 
     def __init__(
         self, state: PassState, results: Results, records: NewRecords, verdicts: Verdicts, waits: Waits
     ) -> None:
-        # Called when no body of the pass runs any more.
-        self.on_all_finished: Callable[[], None] = lambda: None
         self._state = state
         self._results = results
         self._records = records
@@ -51,7 +48,7 @@ class OffLoop:
         self._waits = waits
 
     async def run(
-        self, call: Call[Any], record: TaskRecord, running: RunningBody, start: Start, *, waits: bool = False
+        self, call: AnyCall, record: TaskRecord, running: RunningBody, start: Start, *, waits: bool = False
     ) -> Any:
         """Run a body off the loop. Returns its value if only the loop can bring it to an end; else its record is written.
 
@@ -107,40 +104,10 @@ class OffLoop:
         if self._state.feed.watched:
             self._state.feed.emit(Saved(record, live=True))
 
-    # The end of a body ------------------------------------------------------------------------------
-
-    def finish(self, running: RunningBody) -> None:
-        """A body has ended. On the loop, or on its thread if its caller has left."""
-        self._state.running.discard(running)
-        running.finish()
-        if (around := running.scope.parent) is not None and around.deferred is not None:
-            self._save_deferred(around)
-        if running.abandoned:
-            self._state.home.soon(partial(self._look_around, running))
-        else:
-            self._look_around(running)
-        if not self._state.running:
-            self.on_all_finished()
-
-    def _look_around(self, finished: RunningBody) -> None:
-        """A body has ended: perhaps nothing in the run moves any more."""
-        if finished.abandoned and finished.record is not None:
-            self._state.still.wake(finished.path)  # the next attempt takes its result: no countdown any more
-        self._waits.leave_if_drained()
-        if self._state.still:
-            self._waits.tell_waiting()
-
-    def _save_deferred(self, scope: Scope) -> None:
-        """The last body in the scope of a failed one has ended: now the failed end is committed, too (A6)."""
-        if scope.deferred is not None and not any(call.is_running for call in scope.subtasks or ()):
-            ended, scope.deferred = scope.deferred, None
-            self._state.header.finished(ended.path)
-            self._state.ledger.save_now(ended.copy(ended=next(self._state.ledger.ordinals)))
-
     # A body whose caller has left -------------------------------------------------------------------
 
     def result_here(
-        self, call: Call[Any], record: TaskRecord, running: RunningBody, value: Any
+        self, call: AnyCall, record: TaskRecord, running: RunningBody, value: Any
     ) -> Callable[[], None]:
         """Queue a result on the body's own thread; returns a function that waits until it is committed."""
         return self._results.enqueue_here(running, self._results.completed(call, record, running, value))
@@ -150,7 +117,7 @@ class OffLoop:
         self._state.home.soon(over.set)
 
     def end_alone(
-        self, call: Call[Any], record: TaskRecord, running: RunningBody, unsettled: list[Any]
+        self, call: AnyCall, record: TaskRecord, running: RunningBody, unsettled: list[Any]
     ) -> None:
         """The body's thread has ended after its caller had left, and perhaps the event loop, too."""
         try:
@@ -161,10 +128,10 @@ class OffLoop:
             if inspect.iscoroutine(unsettled[0]):
                 unsettled[0].close()
         self._record_alone(call, running)
-        self.finish(running)
+        self._waits.end_of_body(running)
 
     async def _finish_alone(
-        self, call: Call[Any], record: TaskRecord, running: RunningBody, value: Any
+        self, call: AnyCall, record: TaskRecord, running: RunningBody, value: Any
     ) -> None:
         current_scope.set(running.scope)
         value = await value if inspect.isawaitable(value) else value
@@ -172,7 +139,7 @@ class OffLoop:
         running.scope.closed = True
         await self._results.commit(running, self._results.completed(call, record, running, value))
 
-    def _record_alone(self, call: Call[Any], running: RunningBody) -> None:
+    def _record_alone(self, call: AnyCall, running: RunningBody) -> None:
         """Record how a body ended that outlived its call, if nothing is recorded yet and nothing else will be."""
         if (
             running.record is not None
@@ -186,7 +153,7 @@ class OffLoop:
         self._state.ledger.save_now(self._ended_alone(call, running.attempt, running.error, running.scope))
 
     def _ended_alone(
-        self, call: Call[Any], attempt: TaskRecord, error: BaseException | None, scope: Scope
+        self, call: AnyCall, attempt: TaskRecord, error: BaseException | None, scope: Scope
     ) -> TaskRecord:
         state = self._state
         interrupted = attempt.copy(status=TaskStatus.PENDING, interrupted=True)
@@ -215,7 +182,7 @@ class _Finish:
     def __init__(
         self,
         off_loop: OffLoop,
-        call: Call[Any],
+        call: AnyCall,
         record: TaskRecord,
         running: RunningBody,
         over: anyio.Event,

@@ -2,8 +2,8 @@
 
 The way of a call through the files of this room:
 
-    Pass.replay       decider     its path, its record, the decision on it; a stored value is returned at once
-    Pass.perform      decide      what to do otherwise, carried out step by step:
+    Pass.replay       decide      its path, its record, the decision on it; a stored value is returned at once
+    Pass.perform                  what to do otherwise, carried out step by step:
         attempts                  until one ends well, or `verdicts` gives up
             bodies                call the body, on the loop or `off_loop`
                 results           encode the value, commit the record (`ledger`), decode the value
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _values
@@ -27,90 +27,47 @@ from .._tasks.running import running_bodies
 from ..errors import RunInterrupted
 from .attempts import Attempts
 from .bodies import Bodies, Failed
-from .decide import Adopt, Decision, ExpectCancel, Raise, Replay, Run, Wait, Walk
-from .decider import Decider
+from .decide import Adopt, Decider, Decision, ExpectCancel, Raise, Replay, Run, Wait, Walk
 from .fan_out import walk_items
 from .ledger import Unreadable
 from .new_record import NewRecords
 from .off_loop import OffLoop
 from .origins import origins
-from .results import Results, note_prints
+from .results import Results, StoredResults, note_prints
 from .scopes import subtasks_end
 from .state import PassState
-from .stored import StoredResults
 from .verdicts import Verdicts
 from .waits import Waits
 
 if TYPE_CHECKING:
-    from .._clock import Clock
-    from .._concurrency.limiter import Limiter
-    from .._concurrency.threads import Home, Start
-    from .._records.feed import Feed
-    from .._records.records import RunRecord
-    from .._store.group_commit import GroupCommit
-    from .._store.protocol import Store
-    from .._tasks.call import Call, Scope
-    from .._tasks.options import Settings
-    from ..errors import UsageError
-    from .memory import Memory
+    from .._tasks.call import AnyCall, Call, Scope
     from .state import MakeIo
 
 T = TypeVar("T")
 
 
-class Pass:
+@dataclass(kw_only=True, eq=False, repr=False)
+class Pass(PassState):
     """One pass of the run function. Lives on the loop; `replay` and `log` may also be called from its threads."""
 
-    def __init__(
-        self,
-        *,
-        run: RunRecord,
-        store: Store,
-        journal: GroupCommit,
-        clock: Clock,
-        feed: Feed,
-        home: Home,
-        settings: Settings,
-        memory: Memory,
-        make_io: MakeIo,
-        handled: int = 0,
-        is_lost: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self.run = run
-        self.clock = clock
-        self.feed = feed
-        self.home = home
-        self.settings = settings
-        self.result: tuple[Any] | None = None  # what the run function returned
-        self.failure: BaseException | None = None  # or raised
-        state = self._state = PassState(
-            owner=self,
-            run=run,
-            store=store,
-            journal=journal,
-            clock=clock,
-            feed=feed,
-            home=home,
-            settings=settings,
-            memory=memory,
-            handled=handled,
-            is_lost=is_lost,
-        )
-        self.root = state.root
-        self.ledger = state.ledger
-        self.header = state.header
-        self.stopping = state.stopping
-        self._stored = StoredResults(state)
-        self._records = NewRecords(state)
-        self._decider = Decider(state, self._stored)
-        self.waits = Waits(state, self._records)
-        self.turns = state.turns
-        verdicts = Verdicts(state, make_io, self.log)
-        results = Results(state, self._stored, self._records)
-        self._off_loop = OffLoop(state, results, self._records, verdicts, self.waits)
-        self._bodies = Bodies(state, self._stored, results, self.waits, self._off_loop, make_io, self.log)
-        self._attempts = Attempts(state, self._stored, self._records, verdicts, self.waits, self._bodies)
+    make_io: MakeIo
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._stored = StoredResults(self)
+        self.records = NewRecords(self)
+        self._decider = Decider(self, self._stored)
         self.replay = self._decider.replay  # the stored value of a call, or `MISS`
+        self.has_final_error = self._decider.has_final_error
+        self.waits = Waits(self, self.records)
+        self.wait_for_run = self.waits.wait_for_run
+        verdicts = Verdicts(self, self.make_io)
+        results = Results(self, self._stored, self.records)
+        off_loop = OffLoop(self, results, self.records, verdicts, self.waits)
+        self.bodies = Bodies(self, self._stored, results, self.waits, off_loop, self.make_io)
+        self.start_of_batch = self.bodies.start_of_batch
+        self._attempts = Attempts(self, self._stored, self.records, verdicts, self.waits, self.bodies)
+        self.limiters_of = self._attempts.limiters_of
         self._canceled: dict[str, set[str]] = {}  # by path of a body: the tasks cancelled in it in this pass
 
     # Calls ------------------------------------------------------------------------------------------
@@ -134,10 +91,11 @@ class Pass:
             scope.leave(call)
             calls.discard(call)
             if scope is self.root and not scope.subtasks:
-                self.header.end_of_call()
-            self.waits.leave_if_drained()
+                self.end_of_call()
+            if self.stopping.closed_to_new:
+                self.waits.leave_if_drained()
 
-    async def _carry_out(self, call: Call[Any], decision: Decision) -> Any:
+    async def _carry_out(self, call: AnyCall, decision: Decision) -> Any:
         if call.options and call.kind not in ("wait", "map", "parallel"):
             self._attempts.check_options(call)
         while True:
@@ -148,7 +106,7 @@ class Pass:
                     await self.turns.take_turn(call)
                     raise self._stored.error(call, record)
                 case Walk(is_done=is_done):
-                    value = await walk_items(self._state, self._records, self._attempts, call, decision)
+                    value = await walk_items(self, self.records, self._attempts, call, decision)
                     if is_done:
                         await self.turns.take_turn(call)
                     return value
@@ -165,26 +123,26 @@ class Pass:
                     decision = decision.then
                 case Adopt(running):
                     try:
-                        value = await self._bodies.adopt(call, running)
+                        value = await self.bodies.adopt(call, running)
                     except Failed as failure:
                         adopted = Run(Reason.ADOPTED, running.attempt)
                         return await self._attempts.run(call, adopted, failure)
                     if value is not MISS:
                         return value
-                    decision = self._decider.decide_again(call)
+                    decision = self._decider.decided(call)
                 case Replay(record):
                     value = self._stored.value(call, record)
                     if value is not MISS:
-                        self.header.saw(call.path, Reason.REPLAYED)
+                        self.saw(call.path, Reason.REPLAYED)
                         await self.turns.take_turn(call)
                         return value
                     decision = Run(Reason.LOST_VALUE, open_again(record))
 
-    def _note_cancellation(self, call: Call[Any], error: BaseException) -> None:
+    def _note_cancellation(self, call: AnyCall, error: BaseException) -> None:
         """Record why a call was cut short: the pass is ending, a time limit around it, or the user's code (A8)."""
         seconds = call.scope.age()
         record, ledger = call.record, self.ledger
-        running = running_bodies.get(self._state.body_key(call.path))
+        running = running_bodies.get(self.body_key(call.path))
         if self.stopping.is_cut_short:
             call.scope.interrupted = True
         if self.stopping.is_ending or isinstance(error, RunInterrupted) or _is_timed_out(call.scope):
@@ -195,13 +153,13 @@ class Pass:
             return  # as expected, or it has its result
         if running is not None:
             running.canceled = seconds
-        record = record or self._records.new(call)
+        record = record or self.records.new(call)
         self.reopen_canceled(call.path)
         for around in (*ancestors(call.path), ""):
             self._canceled.setdefault(around, set()).add(call.path)
         ended = next(ledger.ordinals)
         ledger.save_now(
-            record.copy(status=TaskStatus.CANCELED, canceled=seconds, ended=ended, ended_at=self._state.now())
+            record.copy(status=TaskStatus.CANCELED, canceled=seconds, ended=ended, ended_at=self.now())
         )
 
     def reopen_canceled(self, path: str) -> None:
@@ -215,7 +173,7 @@ class Pass:
                     )
                 )
 
-    def log(self, scope: Scope, level: str, message: object, data: Any = None) -> None:
+    def log(self, scope: Scope, level: str, message: object, data: object = None) -> None:
         """Add a log line to the tree. It rides with the next commit and is not repeated on replay."""
         message = secrets.hide(_text(message))
         name = hashlib.sha256(f"{level}:{message}".encode("utf-8", "replace")).hexdigest()[:12]
@@ -225,9 +183,9 @@ class Pass:
         path = f"{scope.prefix}~.{name}.{count}"
         earlier = self.ledger.glance(path)
         if earlier is not None and not earlier.forced:
-            self.header.saw(path, Reason.REPLAYED)
+            self.saw(path, Reason.REPLAYED)
             return
-        now = self._state.now()
+        now = self.now()
         ordinal = next(self.ledger.ordinals)
         record = TaskRecord(
             path=path,
@@ -245,47 +203,12 @@ class Pass:
         if earlier is not None:
             record.generation = earlier.generation + 1
         self.ledger.save_with_next(record)
-        self.header.saw(path, Reason.NEW)
-
-    # What calls, maps and `io` ask of their pass: see `PassApi` ---------------------------------------
-
-    def has_final_error(self, path: str) -> bool:
-        """Whether a task ended in an error that is replayed."""
-        return self._decider.has_final_error(path)
-
-    def misused(self, error: UsageError) -> UsageError:
-        """Keep an error of misuse, which fails the run; for `raise owner.misused(...)`."""
-        return self.stopping.misused(error)
-
-    def cancellation(self) -> BaseException:
-        """The exception that unwinds user code when the pass is stopped."""
-        return self.stopping.cancellation()
+        self.saw(path, Reason.NEW)
 
     def about_to_start(self, what: str) -> None:
         """User code is about to start a run or send an event by itself, and not through `io`."""
 
-    def limiters_of(self, call: Call[Any]) -> list[Limiter]:
-        """The limiters that each attempt of a call enters."""
-        return self._attempts.limiters_of(call)
-
-    def start_of_batch(self, first: Call[Any], items: list[Any], node: Scope) -> Start | None:
-        """A way to call the body for several items at once off the loop; None: on the loop."""
-        return self._bodies.start_of_batch(first, items, node)
-
-    def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[None]]) -> Awaitable[None]:
-        """Wait for a child run, without holding a slot meanwhile."""
-        return self.waits.wait_for_run(scope, wait)
-
-    def look_at_lease(self) -> None:
-        """Stop if another kernel has taken the run over. On the watch's thread."""
-        self.stopping.look_at_lease()
-
     # What the run asks ------------------------------------------------------------------------------
-
-    @property
-    def started(self) -> int:
-        """How many bodies were called in this pass."""
-        return self._bodies.started
 
     async def subtasks_end(self) -> None:
         """Wait until the tasks that the run function left in flight have ended (A6)."""
@@ -300,28 +223,20 @@ class Pass:
     def supersede(self) -> None:
         """I7: no new body starts; when those in flight have ended, the pass stops."""
         self.stopping.closed_to_new = True
-        for running in [each for each in self._state.running if each.queued]:
+        for running in [each for each in self.running if each.queued]:
             if running.cancel_start():
-                self._state.still.enter(running.path, "parked")
-                self._off_loop.finish(running)
+                self.still.enter(running.path, "parked")
+                self.waits.end_of_body(running)
         self.waits.leave_if_drained()
-
-    def on_all_finished(self, call: Callable[[], None]) -> None:
-        """Have a call made when no body of this pass runs any more."""
-        self._off_loop.on_all_finished = call
 
     def origins(self, error: BaseException) -> list[str]:
         """Paths of this run's tasks that an error came from (R5)."""
-        return origins(error, self._state.directory, self.run.id)
+        return origins(error, self.directory, self.run.id)
 
-    def run_error_data(self, error: BaseException, origins: list[str]) -> dict[str, Any]:
-        """The error that the run ends in, as it is kept."""
-        return self._records.run_error_data(error, origins)
-
-    def running(self) -> dict[str, TaskRecord]:
+    def begun_bodies(self) -> dict[str, TaskRecord]:
         """The bodies that run, by path, with what is not recorded of them yet."""
         found: dict[str, TaskRecord] = {}
-        run = self._state.body_key("")[:2]
+        run = self.body_key("")[:2]
         # The bodies of earlier passes too: this pass adopts them (A5).
         for running in list(running_bodies.values()):
             if running.key[:2] != run:

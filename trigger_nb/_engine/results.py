@@ -1,4 +1,4 @@
-"""The result of a body that has returned: its record, and the commit of that."""
+"""Results: the record of a body that has returned, the commit of it, and values and errors out of records."""
 
 from __future__ import annotations
 
@@ -7,28 +7,96 @@ import warnings
 from collections.abc import Callable, Generator
 from functools import partial
 from types import coroutine
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from .. import _values
 from .._keys import display_path
 from .._records.records import TaskRecord
-from .._records.status import TaskStatus
+from .._records.status import Reason, TaskStatus
 from .._store.crashpoints import point
+from .._tasks.call import MISS
 from .._tasks.options import describe
 from .._values.codec import dump, dump_unstored
 from .._values.json_text import loads
-from ..errors import NotStorableError, RunInterrupted, StoreError, ValueNotLoadedError
+from .._values.placeholders import Unstored
+from ..errors import CorruptRecordError, NotStorableError, RunInterrupted, StoreError, ValueNotLoadedError
+from .ledger import Unreadable, explained
+from .origins import mark_origin
 from .stopping import Stop
 
 if TYPE_CHECKING:
-    from .._tasks.call import Call, Scope
+    from .._tasks.call import AnyCall, Scope
     from .._tasks.running import RunningBody
     from .._values.tagged import Encoded
     from .new_record import NewRecords
     from .state import PassState
-    from .stored import StoredResults
 
 Completed = tuple[TaskRecord, str]  # the record of a body that returned, and its value's text
+
+
+class StoredResults:
+    """Decodes what a call returned or raised from its record, so that each pass gets the same (R2, R4)."""
+
+    def __init__(self, state: PassState) -> None:
+        self._state = state
+
+    def value(self, call: AnyCall, record: TaskRecord) -> Any:
+        """The value of a completed record, or a placeholder for one that is not stored (S4).
+
+        `MISS` if the value is lost and the task may be repeated. Raises `Unreadable`.
+        """
+        if record.form != "unstored":
+            try:
+                if record.is_apart:
+                    record = self._state.ledger.whole(record)
+            except StoreError as error:
+                if isinstance(error, CorruptRecordError) and self.is_repeatable(call):
+                    return MISS
+                raise Unreadable(error) from None
+            try:
+                returns = self.returns(call)
+                if not record.form and returns is None:
+                    return record.value
+                return _values.load(record.form, record.value, self._state.ledger.blobs, returns)
+            except CorruptRecordError as error:  # of a value file
+                lost = {"type": "value", "reason": str(error)}
+            except (StoreError, ValueNotLoadedError) as error:
+                if _did_not_fit(record):
+                    mark_origin(error, self._state.directory, self._state.run.id, call.path)
+                    raise
+                what = f"the result of task {display_path(call.path)!r}"
+                raise Unreadable(explained(error, what)) from None
+        else:
+            live = self._state.memory.live
+            if (call.path, record.generation) in live:
+                return live[call.path, record.generation]
+            lost = cast("dict[str, str]", record.value)
+        if self.is_repeatable(call):
+            return MISS
+        name = display_path(call.path)
+        self._state.header.hint(f"the value of task {name!r} is not stored: {lost['reason'] or lost['type']}")
+        return Unstored(name, lost["type"], lost["reason"])
+
+    def error(self, call: AnyCall, record: TaskRecord) -> BaseException:
+        """The error of a record, to be raised again. Raises `Unreadable`."""
+        try:
+            error = _values.raised_error(record.error or {})
+        except ValueNotLoadedError as unread:
+            what = f"the error of task {display_path(call.path)!r}"
+            raise Unreadable(explained(unread, what)) from None
+        self._state.saw(call.path, Reason.REPLAYED)
+        mark_origin(error, self._state.directory, self._state.run.id, call.path)
+        return error
+
+    def is_repeatable(self, call: AnyCall) -> bool:
+        """Whether the body may run again when its value cannot be had."""
+        return call.options.get("repeatable", self._state.settings.repeatable)
+
+    def returns(self, call: AnyCall) -> Any:
+        """The type that the value is validated into, or None."""
+        if "returns" in call.options:
+            return call.options["returns"]
+        return self._state.changes.of(call).signature.returns if call.body is not None else None
 
 
 class Results:
@@ -39,7 +107,7 @@ class Results:
         self._stored = stored
         self._records = records
 
-    def completed(self, call: Call[Any], record: TaskRecord, running: RunningBody, value: Any) -> Completed:
+    def completed(self, call: AnyCall, record: TaskRecord, running: RunningBody, value: Any) -> Completed:
         """The record of a body that returned, and its value's text."""
         point("task:body-ended")
         if running.scope.interrupted:
@@ -67,11 +135,11 @@ class Results:
             except ValueNotLoadedError as error:
                 # Its caller gets the error now and on every replay.
                 done.error = self._records.error_data(call, done, error)
-        if beside := self._state.turns.beside(call):
+        if beside := self._state.beside(call):
             done.beside = beside
         return done, text
 
-    def _encoded(self, call: Call[Any], record: TaskRecord, value: Any) -> Encoded:
+    def _encoded(self, call: AnyCall, record: TaskRecord, value: Any) -> Encoded:
         try:
             return dump(value, self._state.ledger.blobs, signed=call.options.get("codec") == "pickle")
         except NotStorableError as error:
@@ -80,7 +148,7 @@ class Results:
             self._warn_unstored(call, error)
             return dump_unstored(error)
 
-    def _warn_unstored(self, call: Call[Any], error: NotStorableError) -> None:
+    def _warn_unstored(self, call: AnyCall, error: NotStorableError) -> None:
         if self._stored.is_repeatable(call):
             return
         text = (
@@ -144,3 +212,8 @@ def note_prints(record: TaskRecord, scope: Scope) -> None:
     """Keep in the record what the body printed."""
     if scope.prints is not None:
         record.prints = scope.prints.pieces()
+
+
+def _did_not_fit(record: TaskRecord) -> bool:
+    """Whether the value was not of the type that the task returns when it was new: its caller got that as an error."""
+    return record.error is not None and record.error.get("type") == ValueNotLoadedError.__name__

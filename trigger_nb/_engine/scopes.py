@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import anyio
 
 from .._callsite import show_place
 from .._keys import display_key, display_path
 from .._records.records import FAN_OUT
-from .._tasks.call import DONE, Call
+from .._tasks.call import DONE, AnyCall, Call
 from ..errors import UsageError
 
 if TYPE_CHECKING:
     from .._tasks.call import PassApi, Scope
     from .header import Header
+    from .state import PassState
 
 T = TypeVar("T")
 
@@ -25,9 +26,9 @@ def returned(owner: PassApi, value: T, whose: str) -> T:
     if value is DONE:
         return cast("T", None)
     if isinstance(value, Call):
-        call = cast("Call[Any]", value)
+        call = cast("AnyCall", value)
         call.awaited = True  # said here, and not once more by a warning
-        raise owner.misused(
+        raise owner.stopping.misused(
             UsageError(
                 f"{whose} returned a task that has not run: write `return await` at {show_place(call.place)}, "
                 f"return await io.run_task({display_key(call.segment)!r}, ...)"
@@ -47,7 +48,15 @@ async def subtasks_end(header: Header, scope: Scope) -> None:
         scope.emptied = None
 
 
-def _warn_left_behind(header: Header, call: Call[Any], scope: Scope) -> None:
+def save_deferred(state: PassState, scope: Scope) -> None:
+    """The last body in the scope of a failed one has ended: now the failed end is committed, too (A6)."""
+    if scope.deferred is not None and not any(call.is_running for call in scope.subtasks or ()):
+        ended, scope.deferred = scope.deferred, None
+        state.header.finished(ended.path)
+        state.ledger.save_now(ended.copy(ended=next(state.ledger.ordinals)))
+
+
+def _warn_left_behind(header: Header, call: AnyCall, scope: Scope) -> None:
     if call.kind in FAN_OUT and call.body.stopped:
         return  # a loop over it was left on purpose
     text = (

@@ -11,7 +11,7 @@ from ..errors import StoreError, TriggerError, UsageError
 
 if TYPE_CHECKING:
     from .._concurrency.threads import Home
-    from .._tasks.call import Call
+    from .._tasks.call import AnyCall
 
 
 class Stop(StrEnum):
@@ -39,7 +39,7 @@ class Stopping:
         self.event: asyncio.Event | None = None  # set by the stop
         self.driver: asyncio.Task[Any] | None = None  # waits for the pass
         self.main: asyncio.Task[Any] | None = None  # runs the run function; a stop cancels it
-        self.calls: set[Call[Any]] = set()  # those being performed now
+        self.calls: set[AnyCall] = set()  # those being performed now
         self.closed_to_new = False  # superseded: bodies in flight may end, no new one begins (I7)
         self.is_lost = is_lost  # whether another kernel has taken the run over
         self._home = home

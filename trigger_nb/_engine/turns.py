@@ -25,7 +25,6 @@ from .._records.records import readable_task, turn_in_text
 if TYPE_CHECKING:
     from .._concurrency.threads import Home
     from .._tasks.call import Call
-    from .stopping import Stopping
 
 # The longest gap, in turns of the loop. In so many, code can act on a result: `asyncio.wait` around a task that awaits
 # another one takes five.
@@ -47,12 +46,11 @@ class Turn(NamedTuple):
 class Turns:
     """The gaps between the results of one pass, and the calls that wait to be given their stored results.
 
-    Lives on the loop, but for `beside`.
+    Lives on the loop, but for `gap`.
     """
 
-    def __init__(self, home: Home, stopping: Stopping, texts: Mapping[str, str]) -> None:
+    def __init__(self, home: Home, texts: Mapping[str, str]) -> None:
         self._home = home
-        self._stopping = stopping
         self._texts = texts  # of the run's records, by path
         self._since = LONGEST_GAP  # turns of the loop since the last body ended, at most `LONGEST_GAP`
         # A heap of calls that wait: their turns, the futures that they await, and time for threads.
@@ -71,21 +69,14 @@ class Turns:
 
     # A body has ended -------------------------------------------------------------------------------
 
-    def beside(self, call: Call[Any]) -> int:
-        """`beside` for the record of a call that ends now: 0 if it had no company. May be called from any thread.
-
-        A call that another asyncio task makes than the one of the run function has company: that one. An item of a map has
-        none, because the map gives out results itself, in the order of its input.
-        """
-        is_aside = call.scope.parent is None and call.host is not self._stopping.main and not call.from_thread
-        if call.limiter is not None or not (call.beside or is_aside):
-            return 0
+    def gap(self) -> int:
+        """The turns of the loop since the last body with company ended, at most `LONGEST_GAP`. May be called from any thread."""
         gap = self._since
         if threading.get_ident() == self._home.thread:
             self._since = 0
             if gap == LONGEST_GAP:
                 asyncio.get_running_loop().call_soon(self._count)
-        return 1 + gap
+        return gap
 
     def _count(self) -> None:
         self._since += 1

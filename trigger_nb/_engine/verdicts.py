@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from .._concurrency.threads import call_in_thread, threads
 from .._keys import display_path
@@ -18,7 +18,7 @@ from .origins import comes_from_subtask
 if TYPE_CHECKING:
     from .._concurrency.places import TaskLimits
     from .._records.records import TaskRecord
-    from .._tasks.call import Call, Scope
+    from .._tasks.call import AnyCall, Scope
     from .state import MakeIo, PassState
 
 RETRY_AT_LIMIT = 100  # attempts that `on_error` may ask for if the task has no retry policy
@@ -28,13 +28,12 @@ Answer: TypeAlias = Exception | RetryAt | SkipRetrying | None  # of `on_error`, 
 class Verdicts:
     """Decides on failed attempts of one pass: `on_error` first (A2), then the integration, then the retry policy (A1)."""
 
-    def __init__(self, state: PassState, make_io: MakeIo, log: Any) -> None:
+    def __init__(self, state: PassState, make_io: MakeIo) -> None:
         self._state = state
         self._make_io = make_io
-        self._log = log  # `Pass.log`
 
     async def decide(
-        self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope, limits: TaskLimits | None
+        self, call: AnyCall, record: TaskRecord, error: Exception, scope: Scope, limits: TaskLimits | None
     ) -> tuple[BaseException, float | None]:
         """The error that counts, and when the next attempt begins; None if there is none."""
         now = self._state.clock.time()
@@ -44,7 +43,7 @@ class Verdicts:
 
     def judge(
         self,
-        call: Call[Any],
+        call: AnyCall,
         record: TaskRecord,
         error: Exception,
         answer: Answer,
@@ -70,14 +69,12 @@ class Verdicts:
             attempt=record.attempt, error=error, first_started_at=record.started_at, now=now
         )
 
-    async def _ask_handler(
-        self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope
-    ) -> Answer:
+    async def _ask_handler(self, call: AnyCall, record: TaskRecord, error: Exception, scope: Scope) -> Answer:
         handler = call.options.get("on_error")
         if handler is None:
             return None
         state = self._state
-        task = Task(state.run.id, call.path, record.generation, record.attempt, state.feed, scope, self._log)
+        task = Task(scope, record.generation, record.attempt)
         scope.closed = scope.failed = False
         token = current_scope.set(scope)
         try:

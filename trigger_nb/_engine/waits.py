@@ -6,7 +6,8 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 
@@ -14,11 +15,13 @@ from .._keys import display_path, is_within
 from .._records.feed import SavedRun
 from .._records.status import RunStatus, TaskStatus
 from .ledger import run_row
+from .scopes import save_deferred
 from .stopping import Stop
 
 if TYPE_CHECKING:
     from .._concurrency.places import RunSlot
-    from .._tasks.call import Call, Scope
+    from .._tasks.call import AnyCall, Scope
+    from .._tasks.running import RunningBody
     from .decide import Wait
     from .idle import Why
     from .new_record import NewRecords
@@ -43,6 +46,9 @@ class Waits:
 
     def __init__(self, state: PassState, records: NewRecords) -> None:
         self.slot: RunSlot | None = None  # the run's, if its job has a limit
+        self.on_all_finished: Callable[[], None] = lambda: (
+            None
+        )  # called when no body of the pass runs any more
         self.gave_slot = False  # other runs may use the slot while everything here waits
         self._state = state
         self._records = records
@@ -50,10 +56,10 @@ class Waits:
 
     # The task `io.wait` -----------------------------------------------------------------------------
 
-    async def wait(self, call: Call[Any], decision: Wait) -> None:
+    async def wait(self, call: AnyCall, decision: Wait) -> None:
         """W1: wait until one absolute deadline, stored once."""
         ledger = self._state.ledger
-        self._state.header.saw(call.path, decision.reason)
+        self._state.saw(call.path, decision.reason)
         if decision.until is not None:
             assert decision.earlier is not None
             record = decision.earlier.copy(
@@ -76,7 +82,7 @@ class Waits:
                 status=TaskStatus.COMPLETED,
                 ended=next(ledger.ordinals),
                 ended_at=self._state.now(),
-                beside=self._state.turns.beside(call),
+                beside=self._state.beside(call),
             )
         )
 
@@ -128,7 +134,7 @@ class Waits:
             for limit in limits:
                 limit.release()
 
-    async def expect_cancel(self, call: Call[Any], seconds: float) -> None:
+    async def expect_cancel(self, call: AnyCall, seconds: float) -> None:
         """A8: give the user's code time to cancel the call as it did before. `skip` ends this, too.
 
         The stored time counts from the start of the code around the call, because a time limit around several tasks is
@@ -169,7 +175,7 @@ class Waits:
 
     # Calls that cannot go on in this pass -----------------------------------------------------------
 
-    async def park(self, call: Call[Any]) -> NoReturn:
+    async def park(self, call: AnyCall) -> NoReturn:
         """Wait for the end of the pass: the next one carries the call out."""
         self._still.enter(call.path, "parked")
         self.leave_if_drained()
@@ -181,6 +187,30 @@ class Waits:
         stopping = self._state.stopping
         if stopping.closed_to_new and self._still.is_all(self._state.running):
             stopping.stop(Stop.SUPERSEDED)
+
+    # The end of a body ------------------------------------------------------------------------------
+
+    def end_of_body(self, running: RunningBody) -> None:
+        """A body has ended: perhaps nothing in the run moves any more. On the loop, or on its thread if its caller has left."""
+        state = self._state
+        state.running.discard(running)
+        running.finish()
+        around = running.scope.parent
+        if around is not None and around.deferred is not None:
+            save_deferred(state, around)
+        if running.abandoned:
+            state.home.soon(partial(self._look_around, running))
+        else:
+            self._look_around(running)
+        if not state.running:
+            self.on_all_finished()
+
+    def _look_around(self, finished: RunningBody) -> None:
+        if finished.abandoned and finished.record is not None:
+            self._still.wake(finished.path)  # the next attempt takes its result: no countdown any more
+        self.leave_if_drained()
+        if self._still.sleeps:
+            self.tell_waiting()
 
     # Child runs -------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, NoReturn, get_origin
+from typing import NoReturn, get_origin
 
 from .._clock import to_seconds, to_timestamp
 from .._tasks.options import MapOptions, Options, PlainOptions, check_choices
@@ -16,7 +16,7 @@ MAP_OPTIONS = frozenset([*MapOptions.__annotations__, "returns", "batch"])
 _TYPING = frozenset({"typing", "typing_extensions"})  # the modules of special forms such as `Any`
 
 
-def check_options(options: Mapping[str, Any], known: frozenset[str] = TASK_OPTIONS) -> None:
+def check_options(options: Mapping[str, object], known: frozenset[str] = TASK_OPTIONS) -> None:
     """Raise `InvalidOptionError` for an unknown option, or one with an invalid value."""
     if not options.keys() <= known:
         _refuse_unknown(options, known)
@@ -38,7 +38,7 @@ def _is_type(value: object) -> bool:
     return isinstance(value, type) or get_origin(value) is not None or type(value).__module__ in _TYPING
 
 
-def _refuse_unknown(options: Mapping[str, Any], known: frozenset[str]) -> NoReturn:
+def _refuse_unknown(options: Mapping[str, object], known: frozenset[str]) -> NoReturn:
     unknown = next(name for name in options if name not in known)
     close = difflib.get_close_matches(unknown, known, n=3)
     close.sort(key=lambda name: not unknown.startswith(name[:4]))  # "retries": "retry", not "returns"

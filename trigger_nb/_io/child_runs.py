@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from .._tasks.call import Call
+from .._tasks.call import AnyCall, Call
+from .._tasks.task import Task
 from ..errors import StoreError, UsageError
 from .starter import ChildRun, TaskStarter, caller
 
@@ -13,7 +14,7 @@ from .starter import ChildRun, TaskStarter, caller
 class ChildRuns(TaskStarter):
     """Starts runs of other jobs, and sends events, each as a task of this run."""
 
-    def invoke(self, key: Any, job: Any, payload: Any = None) -> Call[str]:
+    def invoke(self, key: object, job: Any, payload: object = None) -> Call[str]:
         """Start a run of another job without waiting for it. The result is the child run's id.
 
         `job` is a `Job`, as `@client.job` returns it. A task that runs again joins the child run that it
@@ -26,15 +27,15 @@ class ChildRuns(TaskStarter):
         ```
         """
 
-        async def start(task: Any) -> str:
+        async def start(task: Task) -> str:
             return (await self._child(job, payload, task)).id
 
         name = self._name_of_invoke(job)
         return self._task(caller(), key, start, kind="run", params=payload, icon="bolt", name=name)
 
     def invoke_and_wait(
-        self, key: Any, job: Any, payload: Any = None, *, timeout: float | timedelta | None = None
-    ) -> Call[Any]:
+        self, key: object, job: Any, payload: object = None, *, timeout: float | timedelta | None = None
+    ) -> AnyCall:
         """Start a run of another job and wait for it. The result is the child run's output.
 
         `timeout` is seconds or a `timedelta`; by default there is no limit.
@@ -46,14 +47,14 @@ class ChildRuns(TaskStarter):
         ```
         """
 
-        async def start(task: Any) -> Any:
+        async def start(task: Task) -> object:
             return await (await self._child(job, payload, task))
 
         limit: Any = {} if timeout is None else {"timeout": timeout}
         name = self._name_of_invoke(job)
         return self._task(caller(), key, start, kind="run", params=payload, icon="bolt", name=name, **limit)
 
-    def send_event(self, key: Any, name: str, payload: Any = None, **options: Any) -> Call[str]:
+    def send_event(self, key: object, name: str, payload: object = None, **options: Any) -> Call[str]:
         """Send an event, once, to the jobs of the client. The result is the event's id.
 
         Every enabled job whose trigger matches starts a run. The options are those of `client.send_event`:
@@ -66,7 +67,7 @@ class ChildRuns(TaskStarter):
         ```
         """
 
-        async def send(task: Any) -> str:
+        async def send(task: Task) -> str:
             try:
                 event = await self._host.send_event(name, payload, **{"id": task.idempotency_key, **options})
             except StoreError as error:
@@ -77,12 +78,12 @@ class ChildRuns(TaskStarter):
 
     def _name_of_invoke(self, job: Any) -> str:
         if not hasattr(job, "start_child"):
-            raise self._pass.misused(
+            raise self._pass.stopping.misused(
                 UsageError(f"io.invoke takes a job, not {type(job).__name__}: {job!r:.100}")
             )
         return f"invoke {job.id}"
 
-    async def _child(self, job: Any, payload: Any, task: Any) -> ChildRun:
+    async def _child(self, job: Any, payload: object, task: Task) -> ChildRun:
         run_id = "run_" + task.idempotency_key.removeprefix("tnb_")[:20]
         try:
             return self._host.start_child(

@@ -28,7 +28,7 @@ class FanOuts(TaskStarter):
     """Runs a body for each of many items, as a task each, below one node in the tree."""
 
     def parallel(
-        self, key: Any, items: Iterable[Item], body: Callable[..., Any], **options: Unpack[Options]
+        self, key: object, items: Iterable[Item], body: Callable[..., object], **options: Unpack[Options]
     ) -> Call[list[Any]]:
         """Run `body(item, index)` for all items at once. The result is a list, in the order of the items.
 
@@ -45,7 +45,12 @@ class FanOuts(TaskStarter):
         return self._parallel(caller(), key, items, body, options)
 
     def _parallel(
-        self, place: Place, key: Any, items: Iterable[Any], body: Callable[..., Any], options: Options
+        self,
+        place: Place,
+        key: object,
+        items: Iterable[object],
+        body: Callable[..., object],
+        options: Options,
     ) -> Call[list[Any]]:
         if options:
             check_options(options)
@@ -56,7 +61,7 @@ class FanOuts(TaskStarter):
     @overload
     def map(
         self,
-        key: Any,
+        key: object,
         items: Items[Item],
         body: Callable[..., Awaitable[Sequence[T]]],
         *,
@@ -66,7 +71,7 @@ class FanOuts(TaskStarter):
     @overload
     def map(
         self,
-        key: Any,
+        key: object,
         items: Items[Item],
         body: Callable[..., Sequence[T]],
         *,
@@ -76,22 +81,28 @@ class FanOuts(TaskStarter):
     @overload
     def map(
         self,
-        key: Any,
+        key: object,
         items: Items[Item],
-        body: Callable[..., Any],
+        body: Callable[..., object],
         *,
         returns: type[R],
         **options: Unpack[MapOptions],
     ) -> Call[list[R]]: ...
     @overload
     def map(
-        self, key: Any, items: Items[Item], body: Callable[..., Awaitable[T]], **options: Unpack[MapOptions]
+        self,
+        key: object,
+        items: Items[Item],
+        body: Callable[..., Awaitable[T]],
+        **options: Unpack[MapOptions],
     ) -> Call[list[T]]: ...
     @overload
     def map(
-        self, key: Any, items: Items[Item], body: Callable[..., T], **options: Unpack[MapOptions]
+        self, key: object, items: Items[Item], body: Callable[..., T], **options: Unpack[MapOptions]
     ) -> Call[list[T]]: ...
-    def map(self, key: Any, items: Items[Any], body: Callable[..., Any], **options: Any) -> Call[list[Any]]:
+    def map(
+        self, key: object, items: Items[object], body: Callable[..., object], **options: Any
+    ) -> Call[list[Any]]:
         """Run `body(item)` for each of many items. The result is a list, in the order of the items.
 
         Each item is a task whose key is its content, or `item_key(item)`. Completed items are replayed also
@@ -118,7 +129,7 @@ class FanOuts(TaskStarter):
     @overload
     def imap(
         self,
-        key: Any,
+        key: object,
         items: Items[Item],
         body: Callable[..., Awaitable[Sequence[T]]],
         *,
@@ -128,7 +139,7 @@ class FanOuts(TaskStarter):
     @overload
     def imap(
         self,
-        key: Any,
+        key: object,
         items: Items[Item],
         body: Callable[..., Sequence[T]],
         *,
@@ -138,23 +149,27 @@ class FanOuts(TaskStarter):
     @overload
     def imap(
         self,
-        key: Any,
+        key: object,
         items: Items[Item],
-        body: Callable[..., Any],
+        body: Callable[..., object],
         *,
         returns: type[R],
         **options: Unpack[MapOptions],
     ) -> MapIterator[tuple[Item, R]]: ...
     @overload
     def imap(
-        self, key: Any, items: Items[Item], body: Callable[..., Awaitable[T]], **options: Unpack[MapOptions]
+        self,
+        key: object,
+        items: Items[Item],
+        body: Callable[..., Awaitable[T]],
+        **options: Unpack[MapOptions],
     ) -> MapIterator[tuple[Item, T]]: ...
     @overload
     def imap(
-        self, key: Any, items: Items[Item], body: Callable[..., T], **options: Unpack[MapOptions]
+        self, key: object, items: Items[Item], body: Callable[..., T], **options: Unpack[MapOptions]
     ) -> MapIterator[tuple[Item, T]]: ...
     def imap(
-        self, key: Any, items: Items[Any], body: Callable[..., Any], **options: Any
+        self, key: object, items: Items[object], body: Callable[..., object], **options: Any
     ) -> MapIterator[tuple[Any, Any]]:
         """Run `body(item)` for each of many items, and iterate over pairs of item and result as they complete.
 
@@ -179,18 +194,18 @@ class FanOuts(TaskStarter):
     def _map(
         self,
         place: Place,
-        key: Any,
-        items: Items[Any],
-        body: Callable[..., Any],
+        key: object,
+        items: Items[object],
+        body: Callable[..., object],
         options: dict[str, Any],
-        give: Callable[[Any, Any], Awaitable[None]] | None = None,
+        give: Callable[[object, object], Awaitable[None]] | None = None,
     ) -> tuple[Call[list[Any]], Walk]:
         try:
             check_options(options, MAP_OPTIONS)
             check_items(items)
             plan = plan_of(options, body)
         except UsageError as error:
-            raise self._pass.misused(error)  # noqa: B904  # the same error
+            raise self._pass.stopping.misused(error)  # noqa: B904  # the same error
         walk = Walk(items, body, plan, place, give)
         named: dict[str, Any] = {
             name: options[name] for name in ("name", "description", "icon") if name in options

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar, ove
 from .._callsite import Place
 from .._clock import to_datetime
 from .._keys import normal_key
-from .._tasks.call import Call, Service, current_scope, resolve_scope
+from .._tasks.call import AnyCall, Call, Service, current_scope, resolve_scope
 from .._tasks.options import Options, PlainOptions
 from ..errors import UsageError
 from .checks import check_options, wait_deadline
@@ -61,21 +61,21 @@ class Io(FanOuts, ChildRuns):
     @overload
     def run_task(
         self,
-        key: Any,
-        body: Callable[..., Any],
-        *args: Any,
+        key: object,
+        body: Callable[..., object],
+        *args: object,
         returns: type[R],
         **options: Unpack[PlainOptions],
     ) -> Call[R]: ...
     @overload
     def run_task(
-        self, key: Any, body: Callable[..., Awaitable[T]], *args: Any, **options: Unpack[Options]
+        self, key: object, body: Callable[..., Awaitable[T]], *args: object, **options: Unpack[Options]
     ) -> Call[T]: ...
     @overload
     def run_task(
-        self, key: Any, body: Callable[..., T], *args: Any, **options: Unpack[Options]
+        self, key: object, body: Callable[..., T], *args: object, **options: Unpack[Options]
     ) -> Call[T]: ...
-    def run_task(self, key: Any, body: Callable[..., Any], *args: Any, **options: Any) -> Call[Any]:
+    def run_task(self, key: object, body: Callable[..., object], *args: object, **options: Any) -> AnyCall:
         """Run `body(*args)` once, record its result under `key`, and return the recorded result from then on.
 
         `body` is any callable, sync or async; a `def` body runs in a thread. Its parameters named `task` and
@@ -112,11 +112,11 @@ class Io(FanOuts, ChildRuns):
                 scope = resolve_scope(scope)
             return Call(scope, normal_key(key), body, args, checked, place)
         except UsageError as error:
-            raise self._pass.misused(error)  # noqa: B904  # the same error
+            raise self._pass.stopping.misused(error)  # noqa: B904  # the same error
 
     def wait(
         self,
-        key: Any,
+        key: object,
         duration: float | timedelta | None = None,
         *,
         seconds: float | None = None,
@@ -141,14 +141,14 @@ class Io(FanOuts, ChildRuns):
         try:
             name, deadline = wait_deadline(duration, parts, until)
         except UsageError as error:
-            raise self._pass.misused(error)  # noqa: B904  # the same error
+            raise self._pass.stopping.misused(error)  # noqa: B904  # the same error
         return self._task(
             caller(), key, None, kind="wait", deadline=deadline, style="minimal", icon="clock", name=name
         )
 
     # Values that would differ in every pass ---------------------------------------------------------
 
-    def random(self, key: Any, min: float = 0, max: float = 1, round: bool = False) -> Call[float]:
+    def random(self, key: object, min: float = 0, max: float = 1, round: bool = False) -> Call[float]:
         """A random number from `min` to `max` that is the same on replay; an `int` with `round=True`.
 
         Not for secrets.
@@ -164,7 +164,7 @@ class Io(FanOuts, ChildRuns):
 
         return self._small_task(caller(), key, draw, "dice", "random")
 
-    def now(self, key: Any) -> Call[datetime]:
+    def now(self, key: object) -> Call[datetime]:
         """The time in UTC at which the run first came here: the same on replay.
 
         ```
@@ -174,7 +174,7 @@ class Io(FanOuts, ChildRuns):
         clock = self._pass.clock
         return self._small_task(caller(), key, lambda: to_datetime(clock.time()), "clock", "now")
 
-    def uuid(self, key: Any) -> Call[uuid.UUID]:
+    def uuid(self, key: object) -> Call[uuid.UUID]:
         """A random UUID that is the same on replay.
 
         ```
@@ -183,7 +183,7 @@ class Io(FanOuts, ChildRuns):
         """
         return self._small_task(caller(), key, uuid.uuid4, "hash", "uuid")
 
-    def yield_(self, key: Any) -> Call[None]:
+    def yield_(self, key: object) -> Call[None]:
         """A checkpoint without a value: the record shows that the run came this far.
 
         ```
@@ -194,13 +194,19 @@ class Io(FanOuts, ChildRuns):
 
     brb = yield_
 
-    def _small_task(self, place: Place, key: Any, body: Callable[[], Any], icon: str, name: str) -> Call[Any]:
+    def _small_task(
+        self, place: Place, key: object, body: Callable[[], object], icon: str, name: str
+    ) -> AnyCall:
         return self._task(place, key, body, thread=False, style="minimal", icon=icon, name=name)
 
     # Statuses, log lines and stored values ----------------------------------------------------------
 
     def create_status(
-        self, key: Any, label: str, state: StatusState | None = None, data: Mapping[str, Any] | None = None
+        self,
+        key: object,
+        label: str,
+        state: StatusState | None = None,
+        data: Mapping[str, object] | None = None,
     ) -> StatusCall[Status]:
         """Show a named status in the header of the run. The result is a `Status`; its `update` changes it.
 
@@ -219,13 +225,13 @@ class Io(FanOuts, ChildRuns):
         return say(caller(), key, label, said, lambda path: Status(say, path, label))
 
     def _say_status(
-        self, place: Place, key: Any, name: str, said: dict[str, Any], outcome: Callable[[str], T]
+        self, place: Place, key: object, name: str, said: Mapping[str, object], outcome: Callable[[str], T]
     ) -> StatusCall[T]:
         """The task of one call on a status."""
         try:
             shown = checked(said, self._pass.settings.redact)
         except UsageError as error:
-            raise self._pass.misused(error)  # noqa: B904  # the same error
+            raise self._pass.stopping.misused(error)  # noqa: B904  # the same error
         data = said["data"]
         call: Any = self._task(
             place,
@@ -261,9 +267,9 @@ class Io(FanOuts, ChildRuns):
         cursor = await io.store.job.get("recall", "cursor", default=0)
         ```
         """
-        return Stores(self._task, self._pass.ledger, self._pass.run)
+        return Stores(self._task, self._pass.named_values, self._pass.run)
 
-    async def try_(self, body: Callable[[], Awaitable[T]], on_error: Callable[[Exception], Any]) -> Any:
+    async def try_(self, body: Callable[[], Awaitable[T]], on_error: Callable[[Exception], object]) -> Any:
         """The result of `body()`, or of `on_error(error)` if the body raises. A plain `try` works as well.
 
         ```
@@ -292,14 +298,14 @@ class Io(FanOuts, ChildRuns):
     def _service_task(
         self,
         frame: FrameType,
-        key: Any,
-        body: Callable[..., Any],
-        args: tuple[Any, ...],
+        key: object,
+        body: Callable[..., object],
+        args: tuple[object, ...],
         options: Options,
         service: Service,
         *,
         kind: Literal["task", "own"],
-    ) -> Call[Any]:
+    ) -> AnyCall:
         """The task of an integration's method. `frame` is where the user's code called the method."""
         try:
             check_options(options)
@@ -307,10 +313,10 @@ class Io(FanOuts, ChildRuns):
             place = (frame.f_code, frame.f_lasti)
             return Call(scope, normal_key(key), body, args, options, place, kind, service)
         except UsageError as error:
-            raise self._pass.misused(error)  # noqa: B904  # the same error
+            raise self._pass.stopping.misused(error)  # noqa: B904  # the same error
 
     def _excuse(self, seconds: float) -> None:
-        self._pass.header.excuse(seconds)
+        self._pass.excuse(seconds)
 
     def _integration(self, name: str, io: Any) -> Any:
         """The job's integration with this name, bound to `io`: this object, or its blocking twin."""

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._callsite import Place
-from .._store.protocol import Row
-from .._tasks.call import Call
+from .._tasks.call import AnyCall, Call
 from .starter import caller
 
 if TYPE_CHECKING:
-    from .._engine.ledger import Ledger
+    from .._engine.named_values import NamedValues
     from .._records.records import RunRecord
 
-_StartTask = Callable[..., Call[Any]]  # `Io._task`
+_StartTask = Callable[..., AnyCall]  # `Io._task`
 
 
 class Stores:
     """Small stored values: `run` for this run, `job` for all runs of the job, `env` for all jobs of the client."""
 
-    def __init__(self, start: _StartTask, ledger: Ledger, run: RunRecord) -> None:
-        self.run = KeyValues(start, ledger, f"kv/run/{run.id}", run.id)
+    def __init__(self, start: _StartTask, values: NamedValues, run: RunRecord) -> None:
+        self.run = KeyValues(start, values, f"kv/run/{run.id}", run.id)
         # Values that outlive the run have their own value files, because the run's are deleted with it.
-        self.job = KeyValues(start, ledger, f"kv/job/{run.job}", f"kv/job/{run.job}")
-        self.env = KeyValues(start, ledger, "kv/env", "kv/env")
+        self.job = KeyValues(start, values, f"kv/job/{run.job}", f"kv/job/{run.job}")
+        self.env = KeyValues(start, values, "kv/env", "kv/env")
 
 
 class KeyValues:
@@ -36,22 +35,22 @@ class KeyValues:
     ```
     """
 
-    def __init__(self, start: _StartTask, ledger: Ledger, place: str, files_of: str) -> None:
+    def __init__(self, start: _StartTask, values: NamedValues, place: str, files_of: str) -> None:
         self._start = start
-        self._ledger = ledger
+        self._values = values
         self._place = place
         self._files_of = files_of
 
-    def get(self, key: Any, name: str, default: Any = None) -> Call[Any]:
+    def get(self, key: object, name: str, default: object = None) -> AnyCall:
         """The value with this name, or `default` if there is none."""
 
-        async def body() -> Any:
+        async def body() -> object:
             found = await self._find(name)
             return default if found is None else found[0]
 
         return self._task(caller(), key, body, "get", name)
 
-    def has(self, key: Any, name: str) -> Call[bool]:
+    def has(self, key: object, name: str) -> Call[bool]:
         """True if there is a value with this name."""
 
         async def body() -> bool:
@@ -59,24 +58,23 @@ class KeyValues:
 
         return self._task(caller(), key, body, "has", name)
 
-    def set(self, key: Any, name: str, value: Any) -> Call[None]:
+    def set(self, key: object, name: str, value: object) -> Call[None]:
         """Store a value under this name, in place of an earlier one."""
 
         async def body() -> None:
-            form, text = await self._ledger.encode_for(self._files_of, value)
-            await self._write(name, f'{{"form":"{form}","value":{text}}}')
+            await self._values.write(self._place, name, self._files_of, value)
 
         return self._task(caller(), key, body, "set", name)
 
-    def delete(self, key: Any, name: str) -> Call[None]:
+    def delete(self, key: object, name: str) -> Call[None]:
         """Delete the value with this name, if there is one."""
 
         async def body() -> None:
-            await self._write(name, "{}")
+            await self._values.delete(self._place, name)
 
         return self._task(caller(), key, body, "delete", name)
 
-    def _task(self, place: Place, key: Any, body: Callable[..., Any], verb: str, name: str) -> Call[Any]:
+    def _task(self, place: Place, key: object, body: Callable[..., object], verb: str, name: str) -> AnyCall:
         store = self._place.split("/")[1]
         return self._start(
             place,
@@ -88,8 +86,5 @@ class KeyValues:
             name=f"store.{store}.{verb} {name}",
         )
 
-    async def _find(self, name: str) -> tuple[Any] | None:
-        return await self._ledger.read_value(f"{self._place}/{name}", self._files_of)
-
-    async def _write(self, name: str, text: str) -> None:
-        await self._ledger.write_rows([Row(f"{self._place}/{name}", self._place, text)])
+    async def _find(self, name: str) -> tuple[object] | None:
+        return await self._values.read(self._place, name, self._files_of)

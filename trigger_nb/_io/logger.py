@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._engine.pass_ import Pass
 from .._tasks.call import DONE, AlreadyDone, Scope
 
@@ -23,27 +21,27 @@ class Logger:
         self._scope = scope
         self._least = _LEVELS.index(level)
 
-    def _log(self, level: str, message: object, data: Any) -> AlreadyDone:
+    def _log(self, level: str, message: object, data: object) -> AlreadyDone:
         if _LEVELS.index(level) >= self._least:
             self._owner.log(self._scope, level, message, data)
         return DONE
 
-    def debug(self, message: object, data: Any = None) -> AlreadyDone:
+    def debug(self, message: object, data: object = None) -> AlreadyDone:
         """Log a line of level "debug", shown if the job has `log_level="debug"`."""
         return self._log("debug", message, data)
 
-    def info(self, message: object, data: Any = None) -> AlreadyDone:
+    def info(self, message: object, data: object = None) -> AlreadyDone:
         """Log a line of level "info". `data` is shown with it, previewed and redacted."""
         return self._log("info", message, data)
 
     log = info
 
-    def warning(self, message: object, data: Any = None) -> AlreadyDone:
+    def warning(self, message: object, data: object = None) -> AlreadyDone:
         """Log a line of level "warning"."""
         return self._log("warning", message, data)
 
     warn = warning
 
-    def error(self, message: object, data: Any = None) -> AlreadyDone:
+    def error(self, message: object, data: object = None) -> AlreadyDone:
         """Log a line of level "error"."""
         return self._log("error", message, data)

@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 from .._callsite import Place
 from .._engine.pass_ import Pass
 from .._keys import normal_key
-from .._tasks.call import Call, Scope, resolve_scope
+from .._tasks.call import AnyCall, Call, Scope, resolve_scope
 from .._tasks.options import Options
 from ..errors import UsageError
 
@@ -28,11 +28,13 @@ class Host(Protocol):
     log_level: str
     integrations: dict[str, Any]
 
-    def start_child(self, job: Any, payload: Any, *, run_id: str, parent: str, parent_task: str) -> ChildRun:
+    def start_child(
+        self, job: Any, payload: object, *, run_id: str, parent: str, parent_task: str
+    ) -> ChildRun:
         """Start a run of `job` as a child of a task of this run, or join the one that exists."""
         ...
 
-    async def send_event(self, name: str, payload: Any, **options: Any) -> Any:
+    async def send_event(self, name: str, payload: object, **options: Any) -> Any:
         """Send an event to the client's jobs."""
         ...
 
@@ -57,14 +59,14 @@ class TaskStarter:
     def _task(
         self,
         place: Place,
-        key: Any,
-        body: Callable[..., Any] | None,
+        key: object,
+        body: Callable[..., object] | None,
         *,
         kind: str = "own",
         deadline: Callable[[float], float] | None = None,
-        make: type[Call[Any]] = Call,
+        make: type[AnyCall] = Call,
         **options: Any,
-    ) -> Call[Any]:
+    ) -> AnyCall:
         """A task whose body belongs to this package, called at `place`."""
         try:
             scope = resolve_scope(self._scope)
@@ -72,7 +74,7 @@ class TaskStarter:
                 scope, normal_key(key), body, (), cast("Options", options), place, kind, deadline=deadline
             )
         except UsageError as error:
-            raise self._pass.misused(error)  # noqa: B904  # the same error
+            raise self._pass.stopping.misused(error)  # noqa: B904  # the same error
 
     @property
     def _pass(self) -> Pass:

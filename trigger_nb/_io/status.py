@@ -21,7 +21,7 @@ class Say(Protocol):
     """A function that makes the task of a call at `place`; see `StatusCall` for `outcome`."""
 
     def __call__(
-        self, place: Place, key: Any, name: str, said: dict[str, Any], outcome: Callable[[str], T]
+        self, place: Place, key: object, name: str, said: Mapping[str, object], outcome: Callable[[str], T]
     ) -> StatusCall[T]: ...
 
 
@@ -42,10 +42,10 @@ class Status:
 
     def update(
         self,
-        key: Any,
+        key: object,
         label: str | None = None,
         state: StatusState | None = None,
-        data: Mapping[str, Any] | None = None,
+        data: Mapping[str, object] | None = None,
     ) -> StatusCall[None]:
         """Change the status. The change is a task, with this key in the current scope.
 
@@ -76,7 +76,7 @@ class StatusCall(Call[T]):
         return self.steps.send(value)
 
 
-def checked(said: Mapping[str, Any], hidden: Sequence[str]) -> dict[str, Any]:
+def checked(said: Mapping[str, object], hidden: Sequence[str]) -> dict[str, Any]:
     """The arguments of one call as they are stored and displayed: those that are given, previewed and redacted.
 
     Raises `InvalidOptionError`.
@@ -97,7 +97,7 @@ def checked(said: Mapping[str, Any], hidden: Sequence[str]) -> dict[str, Any]:
     if label is not None:
         kept["label"] = secrets.hide(label)
     if data is not None:
-        kept["data"] = redact(hidden, _shown(cast("Mapping[str, Any]", data)))
+        kept["data"] = redact(hidden, _shown(cast("Mapping[str, object]", data)))
     return kept
 
 
@@ -105,7 +105,7 @@ def _nothing(_path: str) -> None:
     pass
 
 
-def _shown(data: Mapping[str, Any]) -> Any:
+def _shown(data: Mapping[str, object]) -> object:
     """A preview of the data. The progress comes first, so that it is never cut off, as a plain number."""
     share = number(data.get("progress"))
     if share is not None:

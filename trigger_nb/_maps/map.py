@@ -140,7 +140,7 @@ class Walk:
         await self._walk()
         await self._source.close()
         if self._ended < self._taken and self._fault is None:
-            raise self._owner.cancellation()  # the pass was stopped, and workers with it
+            raise self._owner.stopping.cancellation()  # the pass was stopped, and workers with it
         self.tally = {"items": self._taken, "failed": len(self._errors)}
         if self._fault is not None:
             raise self._fault

@@ -57,7 +57,7 @@ class Parallel:
             for index in range(len(self._items)):
                 group.start_soon(settle, index)
         if ended < len(self._items):
-            raise scope.owner.cancellation()  # the pass was stopped, and items with it
+            raise scope.owner.stopping.cancellation()  # the pass was stopped, and items with it
         if errors:
             raise errors[min(errors)]
         return results

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from .._clock import to_timestamp
 from .._engine.attempts import CRASHES_ALLOWED, crashed, forget_changed
-from .._engine.decide import Adopt, Decision, ExpectCancel, Raise, Replay, Run, Wait, Walk
-from .._engine.decider import Decider
+from .._engine.decide import Adopt, Decider, Decision, ExpectCancel, Raise, Replay, Run, Wait, Walk
 from .._engine.fan_out import scope_of_items
 from .._engine.ledger import Unreadable
 from .._engine.new_record import NewRecords
 from .._engine.origins import mark_origin, origins
+from .._engine.results import StoredResults
 from .._engine.state import PassState
 from .._engine.stopping import Stop
-from .._engine.stored import StoredResults
 from .._io.io import checkpoint
-from .._records.feed import Feed
 from .._records.forget import open_again
 from .._records.status import Reason
 from .._tasks.call import MISS, Call, Scope
@@ -27,15 +25,9 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from .._clock import Clock
     from .._concurrency.limiter import Limiter
-    from .._concurrency.threads import Home, Start
-    from .._engine.memory import Memory
-    from .._records.records import RunRecord
-    from .._store.group_commit import GroupCommit
-    from .._store.protocol import Store
+    from .._concurrency.threads import Start
     from .._tasks.call import FanOut
-    from .._tasks.options import Settings
 
 AnyCall: TypeAlias = Call[Any]
 
@@ -50,60 +42,26 @@ class Met:
     what: str = ""  # the run or event that is started, if it is no call
 
 
-class DryPass:
+@dataclass(kw_only=True, eq=False, repr=False)
+class DryPass(PassState):
     """The pass of a rehearsal (see `PassApi`). It calls no body and writes nothing.
 
     A call whose body would run is noted and never returns. Concurrent calls continue.
     """
 
-    def __init__(
-        self,
-        *,
-        run: RunRecord,
-        handled: int,
-        store: Store,
-        journal: GroupCommit,
-        clock: Clock,
-        home: Home,
-        settings: Settings,
-        memory: Memory,
-        sleep_until: Callable[[float], Awaitable[None]],
-    ) -> None:
-        self.run = run
-        self.clock = clock
-        self.home = home
-        self.settings = settings
-        self.feed = Feed()
+    sleep_until: Callable[[float], Awaitable[None]]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.bodies: list[Met] = []  # the calls whose body would run, in the order of the code
         self.waits: list[Met] = []
         self.walked: set[str] = set()  # paths of maps and of `io.parallel`
-        self.stored = dict(memory.records)  # the texts of the tasks' records as they are, by path
-        self.result: tuple[object] | None = None  # what the run function returned
-        self.failure: BaseException | None = None  # or raised
-        self._state = PassState(
-            owner=self,
-            run=run,
-            store=store,
-            journal=journal,
-            clock=clock,
-            feed=self.feed,
-            home=home,
-            settings=settings,
-            memory=memory,
-            handled=handled,
-            is_lost=lambda: False,
-        )
-        self.root = self._state.root
-        self.ledger = self._state.ledger
-        self.header = self._state.header
-        self.changes = self._state.changes
-        self.stopping = self._state.stopping
-        self.turns = self._state.turns
-        self._results = StoredResults(self._state)
-        self._records = NewRecords(self._state)
-        self._decider = Decider(self._state, self._results)
+        self.stored = dict(self.memory.records)  # the texts of the tasks' records as they are, by path
+        self._results = StoredResults(self)
+        self._records = NewRecords(self)
+        self._decider = Decider(self, self._results)
         self.replay = self._decider.replay
-        self._sleep_until = sleep_until
+        self.has_final_error = self._decider.has_final_error
         self._open: set[str] = set()  # paths of maps of which an item would run
 
     # Data for the plan ------------------------------------------------------------------------------
@@ -113,7 +71,7 @@ class DryPass:
         """The paths of the tasks and waits whose stored result or error was replayed."""
         return [
             path
-            for path, reason in self.header.reasons.items()
+            for path, reason in self.reasons.items()
             if reason == Reason.REPLAYED and path not in self.walked
         ]
 
@@ -127,7 +85,7 @@ class DryPass:
 
     def run_error_data(self, error: BaseException) -> dict[str, object]:
         """The error in its stored form."""
-        return self._records.run_error_data(error, origins(error, self._state.directory, self.run.id))
+        return self._records.run_error_data(error, origins(error, self.directory, self.run.id))
 
     # Calls ------------------------------------------------------------------------------------------
 
@@ -160,14 +118,14 @@ class DryPass:
                     due = decision.until if (decision.until or 0.0) > self.clock.time() else None
                     decision = then
                 case ExpectCancel():
-                    await self._sleep_until(self.clock.time() + decision.seconds)
+                    await self.sleep_until(self.clock.time() + decision.seconds)
                     decision = decision.then
                 case Adopt():
                     decision = Run(Reason.ADOPTED)
                 case Replay(record):
                     value = self._results.value(call, record)
                     if value is not MISS:
-                        self.header.saw(call.path, Reason.REPLAYED)
+                        self.saw(call.path, Reason.REPLAYED)
                         await self.turns.take_turn(call)
                         return value
                     decision = Run(Reason.LOST_VALUE, open_again(record))
@@ -177,12 +135,12 @@ class DryPass:
         if decision.forget:
             assert decision.earlier is not None
             rerun = decision.forget == "rerun"
-            await forget_changed(self._state, call.path, decision.earlier, with_followers=rerun)
+            await forget_changed(self, call.path, decision.earlier, with_followers=rerun)
         if decision.crashes >= CRASHES_ALLOWED:
             error = crashed(self._records.new(call, decision.earlier, crashes=decision.crashes))
-            mark_origin(error, self._state.directory, self.run.id, call.path)
+            mark_origin(error, self.directory, self.run.id, call.path)
             raise error
-        self.header.saw(call.path, decision.reason)
+        self.saw(call.path, decision.reason)
         if "delay_until" in call.options and decision.attempt == 1 and due is None:
             due = self._delay(call)
         if call.kind == "status" or call.body is checkpoint:
@@ -205,21 +163,21 @@ class DryPass:
             until = call.deadline(now)
         is_over = until <= now
         reason = Reason.REPLAYED if is_over and decision.reason != Reason.NEW else decision.reason
-        self.header.saw(call.path, reason)
+        self.saw(call.path, reason)
         if not is_over:
             self.waits.append(Met(call, reason, until))
-            await self._sleep_until(until)
+            await self.sleep_until(until)
 
     async def _walk(self, call: AnyCall, decision: Walk) -> object:
         self.walked.add(call.path)
-        self.header.saw(call.path, decision.reason)
+        self.saw(call.path, decision.reason)
         walk: FanOut = call.body
         with scope_of_items(call) as scope:
             try:
                 value = await walk(scope, lambda: None)
             except Exception as error:
                 if call.path not in self._open or isinstance(error, UsageError):
-                    mark_origin(error, self._state.directory, self.run.id, call.path)
+                    mark_origin(error, self.directory, self.run.id, call.path)
                     raise
             else:
                 if call.path not in self._open:
@@ -232,22 +190,10 @@ class DryPass:
 
     # The rest of `PassApi` --------------------------------------------------------------------------
 
-    def has_final_error(self, path: str) -> bool:
-        """Whether a task ended in an error that is replayed."""
-        return self._decider.has_final_error(path)
-
-    def misused(self, error: UsageError) -> UsageError:
-        """Keep an error of misuse, which the run would fail with."""
-        return self.stopping.misused(error)
-
-    def cancellation(self) -> BaseException:
-        """The exception that unwinds user code at the end."""
-        return self.stopping.cancellation()
-
     def about_to_start(self, what: str) -> None:
         """Note that user code would start a run or send an event, and end the rehearsal."""
         self.bodies.append(Met(None, Reason.NEW, what=what))
-        raise self.cancellation()
+        raise self.stopping.cancellation()
 
     def log(self, scope: Scope, level: str, message: object, data: object = None) -> None:
         """Log lines are not written."""
@@ -263,6 +209,3 @@ class DryPass:
     def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[None]]) -> Awaitable[None]:
         """Wait for another run. A rehearsal holds no slot."""
         return wait()
-
-    def look_at_lease(self) -> None:
-        """Do nothing: a rehearsal holds no lease."""

@@ -288,7 +288,7 @@ class _Estimate:
 
     def rest(self) -> tuple[int, float]:
         """The further tasks of earlier runs that the plan did not reach: their number and their seconds."""
-        met = {*self._rehearsal.header.reasons, *self._rehearsal.walked}
+        met = {*self._rehearsal.reasons, *self._rehearsal.walked}
         # Of a task with subtasks, and of a map, as one: its own time is theirs.
         rest = [
             seconds

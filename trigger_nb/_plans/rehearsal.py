@@ -22,6 +22,7 @@ from .._concurrency.threads import Home
 from .._engine import ledger
 from .._engine.memory import Memory
 from .._engine.stopping import Stop
+from .._records.feed import Feed
 from .._records.forget import handled_in
 from .._records.records import RunRecord, readable_task
 from .._records.status import RunStatus
@@ -125,6 +126,7 @@ class _Stage:
             store=self._runtime.store,
             journal=_Nowhere(self._runtime.store),
             clock=clock,
+            feed=Feed(),
             home=self._home,
             settings=self._spec.settings,
             memory=_as_stored(self._runtime, self._run.id),
@@ -198,7 +200,7 @@ class _Stage:
 
     def _left(self) -> float:
         """The seconds that are left to reach the next call."""
-        reasons = self._pass.header.reasons
+        reasons = self._pass.reasons
         if len(reasons) != self._calls_met:
             self._calls_met = len(reasons)
             self._give_up_at = monotonic() + self._patience

@@ -275,12 +275,13 @@ def opening(code: str) -> str:
 _scan: Callable[[str, int], tuple[Any, int]] = getattr(json.JSONDecoder(), "scan_once")  # noqa: B009  # not in its stub
 
 
-def plain_value(text: str, head: str, default: Any) -> Any:
-    """The value in the text of a task's record that begins with `head` (see `plain_head`), else `default`.
+def plain_value(text: str, opening: str, inputs: str, default: Any) -> Any:
+    """The value in the text of a task's record that begins with its `plain_head`, else `default`.
 
     Raises `StopIteration` or `ValueError` for a damaged text. Nothing else of the record is parsed, which makes
     a replay fast.
     """
+    head = plain_head(opening, inputs)
     if not text.startswith(head):
         return default
     value, end = _scan(text, len(head))

@@ -29,7 +29,6 @@ from .worker import Request, Response, TaskFacts, TaskSlot, parsed_lines, this_p
 if TYPE_CHECKING:
     from .._concurrency.threads import Begin, Finish, Outcome, Start
     from .._tasks.call import Call
-    from .._tasks.options import Settings
     from .._tasks.task import Task
 
 # Workers report the start of a body within a tenth of a second. A body without a report after this time,
@@ -39,15 +38,6 @@ START_REPORT_SECONDS = 3.0  # on a busy machine, reports take longer
 _result_threads = Threads(max_running=8)
 # Errors that executors raise when a worker died while it ran a body, beside Python's own `BrokenExecutor`.
 _WORKER_LOST = frozenset({"KilledWorker", "EngineError", "NoEnginesRegistered", "WorkerCrashedError"})
-
-
-def executor_for(call: Call[object], settings: Settings) -> object:
-    """The executor for the body of a call; None to run it in this process."""
-    options = call.options
-    if "executor" in options:
-        return options["executor"]
-    is_own = call.kind != "task" or call.service is not None or options.get("thread") is False
-    return None if is_own else settings.executor
 
 
 def executor_name(executor: object) -> str:

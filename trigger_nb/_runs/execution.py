@@ -267,7 +267,7 @@ class Execution:
     async def _finish(self, ending: Ending) -> None:
         pass_, run = self.pass_, self.run
         assert pass_ is not None
-        is_news = bool(pass_.started) or run.last_ending != ending.status
+        is_news = bool(pass_.bodies.started) or run.last_ending != ending.status
         if ending.status == RunStatus.COMPLETED:
             self._keep_output(ending.output)
             run.handled = next(pass_.ledger.ordinals)
@@ -277,7 +277,7 @@ class Execution:
             run.kept = []
         if ending.status == RunStatus.FAILED and ending.error is not None:
             run.ended_by = pass_.origins(ending.error)
-            run.error = pass_.run_error_data(ending.error, run.ended_by)
+            run.error = pass_.records.run_error_data(ending.error, run.ended_by)
         if is_news or run.finished_at is None:  # a full replay does not prolong a run
             run.finished_at = round(self.runtime.clock.time(), 3)
             self._add_time()
@@ -288,7 +288,7 @@ class Execution:
         if not isinstance(ending.error, RunLostError):
             self._write_ending(pass_, run)
         self._close_slot()
-        pass_.on_all_finished(self._release)
+        pass_.waits.on_all_finished = self._release
         self._release()
         self.feed.emit(SavedRun(run.copy()))
         # A handler may start a run, even this one: that begins another execution.

@@ -104,7 +104,7 @@ async def _wait_finished(runtime: Runtime, run_id: str, active: ActiveRun) -> No
     try:
         runtime.check_no_cycle(waiting, run_id)
     except UsageError as error:
-        raise scope.owner.misused(error)  # noqa: B904  # the same error
+        raise scope.owner.stopping.misused(error)  # noqa: B904  # the same error
     runtime.waits.setdefault(waiting, set()).add(run_id)
     try:
         await scope.owner.wait_for_run(scope, active.wait_finished)

@@ -92,7 +92,7 @@ class RunData:
         """
         pass_ = self._runtime.passes.get(self._id)
         records = [record for record in self._runtime.each_task_record(self._id) if counts(record)]
-        reasons = {} if pass_ is None else pass_.header.reasons
+        reasons = {} if pass_ is None else pass_.reasons
 
         def was_reached(record: TaskRecord) -> bool:
             around = (reasons.get(path) for path in ancestors(record.path))

@@ -164,7 +164,7 @@ class Runtime:
             prefix = len(run_id) + 1
             stored = self.store.select(run_id, abridge=True)
             return _read((key[prefix:], text) for key, text in stored)
-        begun = execution.pass_.running() if running else {}
+        begun = execution.pass_.begun_bodies() if running else {}
         stored = list(execution.pass_.ledger.texts.items())
         return chain(begun.values(), _read(each for each in stored if each[0] not in begun))
 

@@ -41,7 +41,7 @@ def make_model(runtime: Runtime, run_id: str, *, lazy: bool = False) -> RunModel
     model = RunModel(
         run,
         runtime.each_task_record(run_id, running=True),
-        seen=None if pass_ is None else pass_.header.sightings(),
+        seen=None if pass_ is None else pass_.sightings(),
         hints=run.hints if pass_ is None else pass_.header.hints,
         store=str(runtime.store.directory),
         clock=runtime.clock,

@@ -95,7 +95,7 @@ class TaskInfo:
 def task_info(runtime: Runtime, run_id: str, record: TaskRecord) -> TaskInfo:
     """The task of a record."""
     pass_ = runtime.passes.get(run_id)
-    reason = None if pass_ is None else pass_.header.reasons.get(record.path)
+    reason = None if pass_ is None else pass_.reasons.get(record.path)
     return TaskInfo(runtime, run_id, record, reason)
 
 

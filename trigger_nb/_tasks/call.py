@@ -6,14 +6,17 @@ import time
 import warnings
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar
 
 from .._callsite import Place, show_place
 from .._keys import display_key
 from ..errors import ScopeUnknownError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterator
+
+    import anyio
 
     from .._callsite import Place
     from .._clock import Clock
@@ -33,7 +36,7 @@ MISS: Any = object()  # the value of `replay` when there is no stored result to 
 class Service(Protocol):
     """An integration, as the engine uses it for a task."""
 
-    def client(self) -> Any:
+    def client(self) -> object:
         """The authenticated client, which a body can take as a parameter, like `task` and `io`."""
         ...
 
@@ -56,15 +59,15 @@ class FanOut(Protocol):
 class Batch(Protocol):
     """Items of a map that share one call of the body; see `_maps/batch.py`."""
 
-    def start(self, call: Call[Any]) -> Start:
+    def start(self, call: AnyCall) -> Start:
         """The way to run a `def` body for one of the items."""
         ...
 
-    async def join(self, call: Call[Any], scope: Scope) -> Any:
+    async def join(self, call: AnyCall, scope: Scope) -> Any:
         """Await an `async def` body; the result of one of the items."""
         ...
 
-    def end(self, call: Call[Any]) -> None:
+    def end(self, call: AnyCall) -> None:
         """Remove an item that has ended, for whatever reason."""
         ...
 
@@ -81,6 +84,7 @@ class Call(Generic[T]):
         "body",
         "deadline",
         "decision",
+        "facts",
         "from_thread",
         "host",
         "inputs",
@@ -103,7 +107,7 @@ class Call(Generic[T]):
         scope: Scope,
         segment: str,
         body: Any,
-        args: tuple[Any, ...],
+        args: tuple[object, ...],
         options: Options,
         place: Place,
         kind: str = "task",
@@ -127,9 +131,10 @@ class Call(Generic[T]):
         self.beside = False  # Another call of the scope was in flight at the same time.
         self.from_thread = False  # Code in a worker thread makes the call.
         self.turn: Any = None  # of `_engine.turns`: a stored result is replayed in its turn (R12)
-        self.host: Any = None  # the asyncio task that performs the call
+        self.host: asyncio.Task[object] | None = None  # the asyncio task that performs the call
         self.path = ""  # set when the call is first awaited
         self.decision: Any = None  # of `_engine.decide`, until it is carried out
+        self.facts: Any = None  # of `_engine.changes`, about the body
         self.record: TaskRecord | None = None
         self.steps: Any = None  # the coroutine that `send` drives
 
@@ -159,7 +164,7 @@ class Call(Generic[T]):
             await self.scope.owner.turns.take(self)
         return value
 
-    def throw(self, *error: Any) -> Any:
+    def throw(self, *error: BaseException) -> Any:
         self.awaited = True  # the call was not forgotten
         self.steps = self.steps or self.__await__()
         return self.steps.throw(*error)
@@ -185,6 +190,10 @@ class Call(Generic[T]):
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+
+# A call of any result. Calls are generic for the users' type checkers; the engine hands results on as they are.
+AnyCall: TypeAlias = Call[Any]
 
 
 class AlreadyDone:
@@ -235,13 +244,15 @@ class Scope:
         self.seen: dict[str, Place] = {}
         # Calls of this scope that have begun and not ended. The scope's own end is not committed
         # while there is one (A6). Made when first needed: most scopes have no subtasks.
-        self.subtasks: set[Any] | None = None
-        self.emptied: Any = None  # An event that is set when `subtasks` becomes empty.
+        self.subtasks: set[AnyCall] | None = None
+        self.emptied: anyio.Event | None = None  # An event that is set when `subtasks` becomes empty.
         self.closed = False  # The body has ended: nothing new may start here.
         self.failed = False  # The body raised or was cancelled: subtasks that still run are cancelled too.
         self.interrupted = False  # The stop of the pass cancelled a subtask, so the body has no result (W3).
         self.adopted = False  # A later call waits for the body, and handles its failure.
-        self.deferred: Any = None  # The record of the body's failure, kept back while subtasks are running.
+        self.deferred: TaskRecord | None = (
+            None  # The record of the body's failure, kept back while subtasks are running.
+        )
         self.limit: TimeLimit | None = None  # The time limit of this attempt, if it has one.
         self.logged: dict[str, int] | None = None  # How often each log line was logged.
         self.prints: Prints | None = None  # The text that the body printed, made when it first prints.
@@ -287,8 +298,8 @@ class Scope:
 class TimeLimit:
     """The deadline of one attempt. Its clock stops while the body waits inside `io` (A3)."""
 
-    def __init__(self, cancel_scope: Any) -> None:
-        self._cancel_scope = cancel_scope  # an `anyio.CancelScope`
+    def __init__(self, cancel_scope: anyio.CancelScope) -> None:
+        self._cancel_scope = cancel_scope
         self._holds = 0
         self._left = 0.0
 
@@ -355,24 +366,28 @@ class RecordsApi(Protocol):
 class StoppingApi(Protocol):
     """The end of a pass, as calls use it."""
 
+    def misused(self, error: UsageError) -> UsageError:
+        """Keep an error of misuse, which fails the run; for `raise owner.stopping.misused(...)`."""
+        ...
+
+    def cancellation(self) -> BaseException:
+        """The exception that unwinds user code when the pass is stopped."""
+        ...
+
     async def fail(self, error: TriggerError) -> NoReturn:
         """End the pass for a fault of ours, and let the call wait for that."""
+        ...
+
+    def look_at_lease(self) -> None:
+        """Stop if another kernel has taken the run over. On the watch's thread."""
         ...
 
 
 class TurnsApi(Protocol):
     """The order in which tasks that ran beside each other are replayed."""
 
-    async def take(self, call: Call[Any]) -> None:
+    async def take(self, call: AnyCall) -> None:
         """Wait for the turn of a call whose result is stored."""
-        ...
-
-
-class HeaderApi(Protocol):
-    """The header of a run, as calls use it."""
-
-    def excuse(self, seconds: float) -> None:
-        """Leave these seconds out of the time between tasks: this package used them, not the user's code."""
         ...
 
 
@@ -392,11 +407,6 @@ class PassApi(Protocol):
         ...
 
     @property
-    def header(self) -> HeaderApi:
-        """The hints of the run."""
-        ...
-
-    @property
     def stopping(self) -> StoppingApi:
         """The end of the pass."""
         ...
@@ -407,7 +417,7 @@ class PassApi(Protocol):
         ...
 
     @property
-    def replay(self) -> Callable[[Call[Any]], Any]:
+    def replay(self) -> Callable[[AnyCall], Any]:
         """The stored value of a call, or `MISS`. Synchronous; each call is replayed once, and then, if need be, performed."""
         ...
 
@@ -415,38 +425,34 @@ class PassApi(Protocol):
         """The value of a call that `replay` had none for. `MISS` in a plan, where no body is called."""
         ...
 
-    def has_final_error(self, path: str) -> bool:
-        """Whether a task ended in an error that is replayed."""
+    def excuse(self, seconds: float) -> None:
+        """Do not count time between tasks that was ours."""
         ...
 
-    def misused(self, error: UsageError) -> UsageError:
-        """Keep an error of misuse, which fails the run; for `raise owner.misused(...)`."""
-        ...
-
-    def cancellation(self) -> BaseException:
-        """The exception that unwinds user code when the pass is stopped."""
+    @property
+    def has_final_error(self) -> Callable[[str], bool]:
+        """Whether the task with this path ended in an error that is replayed."""
         ...
 
     def about_to_start(self, what: str) -> None:
         """Note that user code is about to start a run or send an event by itself, and not through `io`."""
         ...
 
-    def limiters_of(self, call: Call[Any]) -> list[Limiter]:
+    @property
+    def limiters_of(self) -> Callable[[AnyCall], list[Limiter]]:
         """The limiters that each attempt of a call enters."""
         ...
 
-    def start_of_batch(self, first: Call[Any], items: list[Any], node: Scope) -> Start | None:
-        """A way to call the body for several items at once off the loop; None: on the loop."""
+    @property
+    def start_of_batch(self) -> Callable[[AnyCall, list[object], Scope], Start | None]:
+        """A way to call the body of a call for several items of a node at once off the loop; None: on the loop."""
         ...
 
-    def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[None]]) -> Awaitable[None]:
+    @property
+    def wait_for_run(self) -> Callable[[Scope, Callable[[], Awaitable[None]]], Awaitable[None]]:
         """Wait for a child run, without holding a slot meanwhile."""
         ...
 
-    def log(self, scope: Scope, level: str, message: object, data: Any = None) -> None:
+    def log(self, scope: Scope, level: str, message: object, data: object = None) -> None:
         """Add a log line to the tree."""
-        ...
-
-    def look_at_lease(self) -> None:
-        """Stop if another kernel has taken the run over. On the watch's thread."""
         ...

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from .._concurrency.limiter import RateOption
+    from ..retry import RetryOption
 
 OnChange: TypeAlias = Literal["keep", "only", "rerun"]
 
@@ -41,15 +42,15 @@ class ItemOptions(TypedDict, total=False):
     icon: str
     style: Literal["normal", "minimal"]
     redact: Sequence[str]
-    retry: Any
+    retry: RetryOption
     rate: RateOption
-    on_error: Callable[..., Any]
+    on_error: Callable[..., object]
     timeout: float | timedelta
     codec: Literal["pickle"]
     on_change: OnChange
     repeatable: bool
     thread: bool
-    executor: Any
+    executor: object
 
 
 class PlainOptions(ItemOptions, total=False):
@@ -59,7 +60,7 @@ class PlainOptions(ItemOptions, total=False):
     description: str
     display_key: str
     properties: Properties
-    params: Any
+    params: object
     delay_until: datetime
 
 
@@ -78,7 +79,7 @@ class MapOptions(ItemOptions, total=False):
 class Options(PlainOptions, total=False):
     """The options of `io.run_task`. `docs/reference/io.md` describes each."""
 
-    returns: Any
+    returns: object
 
 
 # Options with a fixed set of values.
@@ -91,7 +92,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
 _FLAGS = ("thread", "repeatable", "enabled", "display", "return_errors")
 
 
-def check_choices(options: Mapping[str, Any]) -> None:
+def check_choices(options: Mapping[str, object]) -> None:
     """Raise `InvalidOptionError` for an invalid choice or flag among the options of a task, job, client or run."""
     for name, words in _WORDS.items():
         if name in options and (given := options[name]) is not None and given not in words:
@@ -111,13 +112,13 @@ def _quoted(word: str) -> str:
     return f'"{word}"'
 
 
-def describe(properties: Properties | None) -> list[dict[str, Any]]:
+def describe(properties: Properties | None) -> list[dict[str, str]]:
     """Properties as a record stores them. Raises `InvalidOptionError`."""
     if not properties:
         return []
     if isinstance(properties, Mapping):
         properties = [Property(str(label), str(text)) for label, text in properties.items()]
-    described: list[dict[str, Any]] = []
+    described: list[dict[str, str]] = []
     for one in properties:
         if not isinstance(one, Property):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's list
             raise InvalidOptionError(
@@ -138,4 +139,4 @@ class Settings:
     timeout: float | None = None
     repeatable: bool = False
     redact: tuple[str, ...] = ()
-    executor: Any = None
+    executor: object = None

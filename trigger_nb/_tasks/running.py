@@ -18,8 +18,11 @@ from ..errors import StoreError
 from . import capture
 
 if TYPE_CHECKING:
+    import asyncio
+
     from .._records.records import TaskRecord
     from .call import PassApi, Scope
+    from .task import Task
 
 logger = logging.getLogger("trigger_nb")
 # The start of a body is recorded once it has run this long, in seconds.
@@ -58,12 +61,12 @@ class RunningBody:
         self.owner = owner  # the pass
         self.scope = scope  # the body's own scope
         self.attempt = attempt  # the record of the attempt as it started
-        self.host: Any = None  # the asyncio task that the caller runs in
+        self.host: asyncio.Task[object] | None = None  # the asyncio task that the caller runs in
         self.in_thread = False
         self.queued = False  # waiting for a thread
         self.canceled_in_queue = False  # the caller left while the body was queued, so it never starts
         self.thread_done = False
-        self.task: Any = None  # the `Task` that the body sees, made when the body asks for it
+        self.task: Task | None = None  # the `Task` that the body sees, made when the body asks for it
         self.began = time.monotonic()
         # Whether the start may be recorded. False as soon as a record of the end is about to be written.
         self.markable = True
@@ -181,7 +184,7 @@ class _Watch:
                 passes = list(self._passes)
             self._look()
             for owner in passes:
-                owner.look_at_lease()
+                owner.stopping.look_at_lease()
 
     def _look(self) -> None:
         before = time.monotonic() - MARK_AFTER

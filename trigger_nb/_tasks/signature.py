@@ -6,10 +6,12 @@ import functools
 import inspect
 from collections.abc import Callable, Hashable, Mapping
 from types import CodeType, FunctionType, MethodType
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, TypeAlias, cast, get_args
 from weakref import WeakKeyDictionary
 
 from ..errors import InvalidOptionError
+
+Arguments: TypeAlias = tuple[tuple[object, ...], dict[str, object]]  # by position, and by name
 
 
 class Signature(NamedTuple):
@@ -18,7 +20,7 @@ class Signature(NamedTuple):
     names: tuple[str, ...]  # parameters that can be filled by name
     required: tuple[str, ...]  # positional parameters without a default, in order
     is_async: bool
-    returns: Any  # the annotation, or None
+    returns: object  # the annotation, or None
 
 
 class _Kept(NamedTuple):
@@ -26,7 +28,7 @@ class _Kept(NamedTuple):
 
     signature: Signature
     defaults: int  # how many parameters have one
-    annotation: Any  # the return annotation as it is written
+    annotation: object  # the return annotation as it is written
     code: CodeType  # kept alive, because its id is the key
 
 
@@ -111,17 +113,17 @@ def _inspect(function: Any) -> Signature:
     )
 
 
-def _is_bound(function: Any, name: str) -> bool:
+def _is_bound(function: object, name: str) -> bool:
     """Whether a partial has filled the parameter already."""
     return isinstance(function, functools.partial) and name in function.keywords
 
 
-def _annotation(function: Any) -> Any:
+def _annotation(function: object) -> object:
     """The return annotation, if it names a model to validate the result into; else None.
 
     Other annotations are ignored, as Python does: validating into `-> float` would change an int.
     """
-    plain = innermost(function)
+    plain: Any = innermost(function)
     raw = getattr(plain, "__annotations__", {}).get("return")
     if isinstance(raw, str):
         try:
@@ -131,13 +133,13 @@ def _annotation(function: Any) -> Any:
     return raw if _names_model(raw) else None
 
 
-def _names_model(annotation: Any) -> bool:
+def _names_model(annotation: object) -> bool:
     if isinstance(annotation, type) and hasattr(annotation, "__pydantic_validator__"):
         return True
     return any(map(_names_model, get_args(annotation)))
 
 
-def innermost(function: Any) -> Any:
+def innermost(function: object) -> object:
     """The function inside partials, bound methods and objects with `__call__`."""
     while True:
         if isinstance(function, functools.partial):
@@ -151,14 +153,14 @@ def innermost(function: Any) -> Any:
             function = call
 
 
-def is_async(function: Any) -> bool:
+def is_async(function: object) -> bool:
     """Whether a call returns a coroutine, also through partials and objects with `__call__`."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(innermost(function))
 
 
 def bind_body(
-    signature: Signature, args: tuple[Any, ...], offers: Mapping[str, Callable[[], Any]]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    signature: Signature, args: tuple[object, ...], offers: Mapping[str, Callable[[], object]]
+) -> Arguments:
     """Arguments for a task's body.
 
     Parameters named as one of `offers` (`task`, `io`, and `client` in an integration) are filled
@@ -182,7 +184,7 @@ def bind_body(
     return tuple(values), named
 
 
-def bind_run(function: Any, offers: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def bind_run(function: Callable[..., object], offers: Mapping[str, object]) -> Arguments:
     """Arguments for a run function: `payload`, `io`, `ctx` by name, or by position in that order."""
     parameters = list(inspect.signature(function).parameters.values())
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
@@ -191,7 +193,7 @@ def bind_run(function: Any, offers: Mapping[str, Any]) -> tuple[tuple[Any, ...],
         p.name: offers[p.name] for p in parameters if p.name in offers and p.kind is not p.POSITIONAL_ONLY
     }
     left = iter([value for name, value in offers.items() if name not in named])
-    positional: list[Any] = []
+    positional: list[object] = []
     for p in parameters:
         if p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
             continue

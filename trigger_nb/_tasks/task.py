@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 from .._keys import idempotency_key, last_segment
 from .._records.feed import Progressed
 from .options import Properties
 
 if TYPE_CHECKING:
-    from .._records.feed import Feed
     from .call import Scope
 
 
@@ -27,25 +25,14 @@ class Task:
     ```
     """
 
-    def __init__(
-        self,
-        run_id: str,
-        path: str,
-        generation: int,
-        attempt: int,
-        feed: Feed,
-        scope: Scope,
-        log: Callable[[Scope, str, object, Any], None],
-    ) -> None:
-        self.run_id = run_id
-        self.path = path
+    def __init__(self, scope: Scope, generation: int = 0, attempt: int = 1) -> None:
+        self.run_id = scope.owner.run.id
+        self.path = scope.path
         self.attempt = attempt
         self.status = "RUNNING"
         self.output_properties: Properties | None = None
         self._generation = generation
-        self._feed = feed
         self._scope = scope
-        self._log = log
 
     @property
     def id(self) -> str:
@@ -73,14 +60,15 @@ class Task:
                 task.progress(number, len(files), text=file)
         ```
         """
-        if self._feed.watched:
-            self._feed.emit(Progressed(self.path, done, total, text))
+        feed = self._scope.owner.feed
+        if feed.watched:
+            feed.emit(Progressed(self.path, done, total, text))
 
-    def log(self, message: object, data: Any = None, level: str = "info") -> None:
+    def log(self, message: object, data: object = None, level: str = "info") -> None:
         """Add a log line below this task. `level` is "debug", "info", "warning" or "error"."""
-        self._log(self._scope, level, message, data)
+        self._scope.owner.log(self._scope, level, message, data)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> NoReturn:
         raise TypeError(
             "a task cannot be pickled: it belongs to this kernel. Pass task.idempotency_key instead."
         )

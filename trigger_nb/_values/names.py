@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from ..errors import ValueNotLoadedError
 
-
-def kind_of(value: object) -> type[Any]:
-    """`type(value)`, fully typed even if `value` is `Any`."""
-    return type(value)
+# `type(value)`, fully typed even if `value` is `Any`.
+kind_of: Callable[[object], type[Any]] = type
 
 
 def type_name(cls: type[Any]) -> str:

@@ -32,7 +32,7 @@ async def test_an_interrupted_threads_body_is_adopted(world):
         await cell
     assert job.runs()[0].status == RunStatus.INTERRUPTED
     run = job.start()
-    await until(lambda: run._execution.pass_.header.reasons)
+    await until(lambda: run._execution.pass_.reasons)
     gate.open()
     assert await run == "charged"
     assert run.task("charge").reason == Reason.ADOPTED
@@ -56,7 +56,7 @@ async def test_a_living_body_is_no_crash_however_often_it_is_met(world, starts_a
 
     async def begin_and_pause():
         run = job.start()
-        await until(lambda: run._execution.pass_.header.reasons or gate.reached.is_set())
+        await until(lambda: run._execution.pass_.reasons or gate.reached.is_set())
         await until(lambda: '"status":"RUNNING"' in (store.get(f"{run.id}/charge") or ""))
         run.pause()
         await failure(run)
