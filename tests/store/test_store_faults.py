@@ -444,7 +444,7 @@ def test_what_an_earlier_pass_notes_late_replaces_no_result(tmp_path, moment):
     def ledger():
         return Ledger(
             run=run, store=store, journal=world.client.runtime.journal, memory=memory, feed=Feed(),
-            note=lambda record: None, fail=None, on_fault=None,
+            fail=None, on_fault=None,
         )  # fmt: skip
 
     earlier = ledger()
