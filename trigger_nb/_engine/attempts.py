@@ -17,9 +17,10 @@ from .._records.prints import Prints
 from .._records.records import TaskRecord
 from .._records.status import Reason, TaskStatus
 from .._redact import check_redact
-from .._tasks.call import Scope, TimeLimit
+from .._tasks.call import Scope
 from .._tasks.options import describe
 from .._tasks.running import running_bodies
+from .._tasks.time_limit import TimeLimit
 from ..errors import TaskCrashedError, TaskTimeoutError, UsageError
 from ..retry import policy
 from .bodies import Failed

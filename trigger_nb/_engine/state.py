@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .._records.status import Reason
     from .._store.group_commit import GroupCommit
     from .._store.protocol import Store
-    from .._tasks.call import PassApi
+    from .._tasks.call import AnyCall, PassApi
     from .._tasks.options import Settings
     from .._tasks.running import BodyKey, RunningBody
 

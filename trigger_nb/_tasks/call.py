@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..errors import TriggerError, UsageError
     from ..retry import RetryAt, SkipRetrying
     from .options import Options, Settings
+    from .time_limit import TimeLimit
 
 T = TypeVar("T")
 MISS: Any = object()  # the value of `replay` when there is no stored result to return
@@ -293,37 +294,6 @@ class Scope:
         while scope is not None:
             yield scope
             scope = scope.parent
-
-
-class TimeLimit:
-    """The deadline of one attempt. Its clock stops while the body waits inside `io` (A3)."""
-
-    def __init__(self, cancel_scope: anyio.CancelScope) -> None:
-        self._cancel_scope = cancel_scope
-        self._holds = 0
-        self._left = 0.0
-
-    @property
-    def expired(self) -> bool:
-        """Whether the time was up and the attempt was cancelled."""
-        return self._cancel_scope.cancel_called
-
-    def hold(self) -> None:
-        """Stop the clock. Calls can be nested."""
-        import anyio
-
-        if not self._holds:
-            self._left = self._cancel_scope.deadline - anyio.current_time()
-            self._cancel_scope.deadline = float("inf")
-        self._holds += 1
-
-    def release(self) -> None:
-        """Start the clock again."""
-        import anyio
-
-        self._holds -= 1
-        if not self._holds:
-            self._cancel_scope.deadline = anyio.current_time() + self._left
 
 
 current_scope: ContextVar[Scope | None] = ContextVar("trigger_nb_scope", default=None)
