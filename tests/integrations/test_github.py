@@ -104,7 +104,7 @@ async def test_its_row_shows_the_repository_and_links_to_the_issue(client, job, 
     ],
 )
 def test_links_lead_to_where_people_read(base_url, page):
-    assert GitHub(base_url=base_url)._place("acme", "shop", 7)[-1].url == page
+    assert GitHub(base_url=base_url)._place({**SHOP, "issue_number": 7})[-1].url == page
 
 
 async def test_issues(call, job, service):
