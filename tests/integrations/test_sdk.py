@@ -6,14 +6,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from openai.types import ModerationCreateResponse
+from openai.types.audio import Transcription
+from openai.types.vector_stores import VectorStoreFile
 
 from tests.integrations.data.calls import MADE
 from trigger_nb.errors import MissingExtraError, UsageError
-from trigger_nb.integrations import GitHub, Stripe
+from trigger_nb.integrations import GitHub, OpenAI, Stripe
 from trigger_nb.integrations._sdk import title
 from trigger_nb.testing.services import Answer
 
@@ -37,9 +41,10 @@ class Case:
 
     @property
     def expected(self) -> Any:
-        return self.answer if self.output is None else self.output
+        return None if self.output is NONE else self.answer if self.output is None else self.output
 
 
+NONE = object()  # the method returns None
 REFUND = {"id": "re_1", "object": "refund", "status": "succeeded"}
 CASES = [
     Case(
@@ -69,6 +74,32 @@ CASES = [
         "github", lambda it: it.repos.list_branches("key", "acme", "shop", per_page=5), [{"name": "main"}],
         "GET /repos/acme/shop/branches", "List branches", {**SHOP, "per_page": 5},
     ),
+    Case(
+        "openai", lambda it: it.moderations.create("key", input="x", model="m"),
+        {"id": "modr-1", "model": "m", "results": []}, "POST /v1/moderations", "Create moderation",
+        {"input": "x", "model": "m"}, is_keyed=True,
+        output=ModerationCreateResponse.model_construct(id="modr-1", model="m", results=[]),
+    ),
+    Case(
+        "openai", lambda it: it.vector_stores.files.list("key", "vs_1"),
+        {"object": "list", "data": [{"id": "file-1"}], "has_more": False}, "GET /v1/vector_stores/vs_1/files",
+        "List vector store files", {"vector_store_id": "vs_1"},
+        output=[VectorStoreFile.model_construct(id="file-1")],
+    ),
+    Case(
+        "openai", lambda it: it.audio.speech.create("key", input="Hello", model="m", voice="alloy"), b"\x00mp3",
+        "POST /v1/audio/speech", "Create audio speech", {"input": "Hello", "model": "m", "voice": "alloy"},
+        is_keyed=True,
+    ),
+    Case(
+        "openai", lambda it: it.audio.transcriptions.create("key", file=BytesIO(b"wav"), model="m"),
+        {"text": "Hello"}, "POST /v1/audio/transcriptions", "Create audio transcription",
+        {"file": ["upload", "b'wav'"], "model": "m"}, is_keyed=True, output=Transcription.model_construct(text="Hello"),
+    ),
+    Case(
+        "openai", lambda it: it.responses.delete("key", "resp_1"), {}, "DELETE /v1/responses/resp_1",
+        "Delete response", {"response_id": "resp_1"}, is_keyed=True, output=NONE,
+    ),
 ]  # fmt: skip
 
 
@@ -83,7 +114,7 @@ async def test_a_method_that_no_table_names(client, case):
 
         service.plan(Answer(200, case.answer))
         output = await call.run()
-        assert output == case.expected
+        assert (type(output), output) == (type(case.expected), case.expected)
         assert await call.run() == output
         [request] = service.requests
         assert f"{request.method} {request.path}" == case.sent
@@ -118,6 +149,9 @@ async def test_a_secret_in_any_answer_is_not_shown(client, tmp_path):
         (lambda: Stripe().customers.creat, "Stripe's customers has no 'creat': did you mean create"),
         (lambda: Stripe().customers.create_async, "Stripe's customers has no 'create_async'"),
         (lambda: Stripe().customers.create.at_once, "Stripe's customers.create has no 'at_once'"),
+        (lambda: OpenAI().chat.completion, "OpenAI's chat has no 'completion': did you mean completions"),
+        (lambda: OpenAI().files.with_raw_response, "OpenAI's files has no 'with_raw_response'"),
+        (lambda: OpenAI().close, "OpenAI has no 'close'"),
         (lambda: GitHub().issue, "GitHub has no 'issue': did you mean issues"),
         (lambda: GitHub().issues.async_create, "GitHub's issues has no 'async_create'"),
     ],
@@ -136,6 +170,9 @@ def test_completion_lists_what_the_sdk_has():
         *["delete_discount", "funding_instructions", "list", "payment_methods", "payment_sources"],
         *["retrieve", "search", "tax_ids", "update"],
     ]
+    assert {"chat", "moderations", "vector_stores"} <= {*dir(OpenAI())}
+    assert not {"api_key", "copy", "base_url"} & {*dir(OpenAI())}
+    assert {"create", "background_create"} <= {*dir(OpenAI().chat.completions)}
     assert {"issues", "pulls", "webhooks"} <= {*dir(GitHub())}
     assert {"create", "get", "list_for_repo"} <= {*dir(GitHub().issues)}
 
