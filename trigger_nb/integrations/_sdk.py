@@ -183,7 +183,8 @@ class SdkPath(Methods[SdkIntegration[Any, Any]], Generic[ResultT]):
         """Positional arguments by the names of the SDK's parameters."""
         with self._integration.needs_extra():
             method = look_up(type(self._integration), self._path)
-        names = list(inspect.signature(method).parameters)
+        named = inspect.signature(method).parameters.values()
+        names = [each.name for each in named if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
         if len(given) > len(names):
             raise TypeError(
                 f"{self._path} takes {len(names)} arguments after the cache key, not {len(given)}"
