@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from openai.types import ModerationCreateResponse
@@ -21,7 +22,8 @@ from trigger_nb.integrations import GitHub, OpenAI, Stripe
 from trigger_nb.integrations._sdk import title
 from trigger_nb.testing.services import Answer
 
-pytestmark = pytest.mark.anyio
+# Supabase's SDK gives its own functions client an argument that this calls deprecated.
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:The '.*' parameter is deprecated")]
 
 SHOP = {"owner": "acme", "repo": "shop"}
 
@@ -45,6 +47,14 @@ class Case:
 
 
 NONE = object()  # the method returns None
+RECORD = {"id": "rec1", "createdTime": "2026-01-01T00:00:00.000Z", "fields": {"Name": "Ana"}}
+USER = {
+    "id": "6f1c33c8-0001-4b6e-9c7f-000000000000",
+    "aud": "authenticated",
+    "created_at": "2026-01-01T00:00:00Z",
+    "app_metadata": {},
+    "user_metadata": {},
+}
 REFUND = {"id": "re_1", "object": "refund", "status": "succeeded"}
 CASES = [
     Case(
@@ -100,6 +110,54 @@ CASES = [
         "openai", lambda it: it.responses.delete("key", "resp_1"), {}, "DELETE /v1/responses/resp_1",
         "Delete response", {"response_id": "resp_1"}, is_keyed=True, output=NONE,
     ),
+    Case(
+        "resend", lambda it: it.topics.update("key", "t_1", name="News"), {"id": "t_1"}, "PATCH /topics/t_1",
+        "Update topic", {"id": "t_1", "name": "News"},
+    ),
+    Case(
+        "resend", lambda it: it.broadcasts.create("key", from_="a@b.co", segment_id="s_1", subject="Hi"), {"id": "b_1"},
+        "POST /broadcasts", "Create broadcast", {"from": "a@b.co", "segment_id": "s_1", "subject": "Hi"},
+    ),
+    Case(
+        "resend", lambda it: it.contacts.topics.list("key", contact_id="c_1"), {"data": []},
+        "GET /contacts/c_1/topics", "List contact topics", {"contact_id": "c_1"},
+    ),
+    Case(
+        "replicate", lambda it: it.deployments.get("key", "acme/app"), {"owner": "acme", "name": "app"},
+        "GET /v1/deployments/acme/app", "Get deployment", {"name": "acme/app"},
+        output={"owner": "acme", "name": "app", "current_release": None},
+    ),
+    Case(
+        "replicate", lambda it: it.hardware.list("key"), [{"name": "CPU", "sku": "cpu"}], "GET /v1/hardware",
+        "List hardware", {},
+    ),
+    Case(
+        "slack", lambda it: it.users_profile_get("key", user="U1"), {"ok": True, "profile": {"real_name": "Ana"}},
+        "GET /api/users.profile.get", "Users profile get", {"user": "U1"},
+    ),
+    Case(
+        "airtable", lambda it: it.table("app1", "Leads").first("key", sort=["-Date"]), {"records": [RECORD]},
+        "GET /v0/app1/Leads", "First record", {"base": "app1", "table": "Leads", "sort": ["-Date"]}, output=RECORD,
+    ),
+    Case(
+        "airtable", lambda it: it.whoami("key"), {"id": "usr1"}, "GET /v0/meta/whoami", "Whoami", {},
+    ),
+    Case(
+        "airtable", lambda it: it.bases("key"), {"bases": [{"id": "app1", "name": "Shop", "permissionLevel": "create"}]},
+        "GET /v0/meta/bases", "Bases", {}, output=[{"id": "app1", "name": "Shop"}],
+    ),
+    Case(
+        "supabase", lambda it: it.auth.admin.get_user_by_id("key", USER["id"]), USER,
+        f"GET /auth/v1/admin/users/{USER['id']}", "Get user by id", {"uid": USER["id"]}, output=ANY,
+    ),
+    Case(
+        "supabase", lambda it: it.functions.invoke("key", "greet", invoke_options={"body": {"a": 1}}), b"Hello",
+        "POST /functions/v1/greet", "Invoke function", {"function_name": "greet", "invoke_options": {"body": {"a": 1}}},
+    ),
+    Case(
+        "sendgrid", lambda it: it.suppression.bounces.get("key", query_params={"limit": 5}), [{"email": "a@b.co"}],
+        "GET /v3/suppression/bounces", "Get suppression bounce", {"query_params": {"limit": 5}},
+    ),
 ]  # fmt: skip
 
 
@@ -114,7 +172,8 @@ async def test_a_method_that_no_table_names(client, case):
 
         service.plan(Answer(200, case.answer))
         output = await call.run()
-        assert (type(output), output) == (type(case.expected), case.expected)
+        assert output == case.expected
+        assert case.expected is ANY or type(output) is type(case.expected)
         assert await call.run() == output
         [request] = service.requests
         assert f"{request.method} {request.path}" == case.sent

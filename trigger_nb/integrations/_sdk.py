@@ -9,7 +9,9 @@ import difflib
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
@@ -51,7 +53,7 @@ def defaults(**values: Any) -> Callable[[Params], Params]:
 class SdkIntegration(Integration[ClientT], Generic[ClientT, ResultT]):
     """Base class of integrations whose methods are those of an SDK.
 
-    A subclass defines `_sdk`, `_is_group` and `_body`, and says in `_known` what is particular about methods. Known
+    A subclass defines `_sdk`, `_body` and `_is_group`, and says in `_known` what is particular about methods. Known
     paths are not looked up in the SDK, so that a replay of such a task does not import it.
     """
 
@@ -66,9 +68,9 @@ class SdkIntegration(Integration[ClientT], Generic[ClientT, ResultT]):
         raise NotImplementedError(f"{cls.__name__}._sdk")
 
     @classmethod
-    def _is_group(cls, value: Any) -> bool:
+    def _is_group(cls, value: Any) -> bool:  # noqa: ARG003  # for subclasses
         """Whether a part of the SDK is a group of methods."""
-        raise NotImplementedError(f"{cls.__name__}._is_group")
+        return False
 
     def _body(self, path: str) -> Callable[..., Any]:
         """The body of the task that calls the method at a path."""
@@ -111,12 +113,12 @@ class SdkIntegration(Integration[ClientT], Generic[ClientT, ResultT]):
     def __dir__(self) -> Iterable[str]:
         return sorted({*super().__dir__(), *self._names("")})
 
-    def _at(self, path: str) -> SdkPath[ResultT]:
+    def _at(self, path: str, fixed: Mapping[str, Any] = MappingProxyType({})) -> SdkPath[ResultT]:
         if path.rpartition(".")[2].startswith("_"):
             raise AttributeError(path)
         if path not in _known_paths(type(self)):
             self._look_up(path)
-        return self._groups.get(path, SdkPath)(self, path)
+        return self._groups.get(path, SdkPath)(self, path, fixed)
 
     def _look_up(self, path: str) -> Any:
         """The group or method of the SDK at a path; None if the SDK is not installed, which a replay allows."""
@@ -139,12 +141,13 @@ class SdkIntegration(Integration[ClientT], Generic[ClientT, ResultT]):
 class SdkPath(Methods[SdkIntegration[Any, Any]], Generic[ResultT]):
     """A group of an SDK's methods, or a method: a call of it is a task."""
 
-    def __init__(self, integration: SdkIntegration[Any, Any], path: str) -> None:
+    def __init__(self, integration: SdkIntegration[Any, Any], path: str, fixed: Mapping[str, Any]) -> None:
         super().__init__(integration)
         self._path = path
+        self._fixed = fixed  # parameters that all calls have
 
     def __getattr__(self, name: str) -> SdkPath[ResultT]:
-        return self._integration._at(f"{self._path}.{name}")
+        return self._integration._at(f"{self._path}.{name}", self._fixed)
 
     def __dir__(self) -> Iterable[str]:
         return sorted({*super().__dir__(), *self._integration._names(self._path)})
@@ -164,7 +167,8 @@ class SdkPath(Methods[SdkIntegration[Any, Any]], Generic[ResultT]):
         if given:
             params = {**self._by_name(given), **params}
         known = integration._about(path)
-        params = known.prepare({name: value for name, value in params.items() if value is not None})
+        given_ones = {name: value for name, value in params.items() if value is not None}
+        params = known.prepare({**self._fixed, **given_ones})
         options: Options | None = (
             {"redact": known.redact, **(task_options or {})} if known.redact else task_options
         )
@@ -245,6 +249,13 @@ def call_with(method: Callable[..., Any], params: Mapping[str, Any], **options: 
     return method(*bound.args, **bound.kwargs)
 
 
+def plain(answer: Any) -> Any:
+    """An answer of an SDK as plain data: its pydantic models as dicts."""
+    if isinstance(answer, (list, tuple)):
+        return [plain(each) for each in cast("list[Any]", answer)]
+    return answer.model_dump(mode="json", by_alias=True) if hasattr(answer, "model_dump") else answer
+
+
 def _text(value: object) -> str:
     return (
         ", ".join(map(str, cast("list[object]", value))) if isinstance(value, (list, tuple)) else str(value)
@@ -266,7 +277,9 @@ def _found(kind: type[SdkIntegration[Any, Any]], path: str) -> Any:
     if not path:
         return _root(kind)
     above, _, name = path.rpartition(".")
-    found = kind._member(_found(kind, above), name)
+    owner = _found(kind, above)
+    with _no_warnings():
+        found = kind._member(owner, name)
     if found is not None:
         return found
     near = difflib.get_close_matches(name, _names(kind, above), n=2)
@@ -278,7 +291,16 @@ def _found(kind: type[SdkIntegration[Any, Any]], path: str) -> Any:
 @functools.lru_cache(maxsize=1_000)
 def _names(kind: type[SdkIntegration[Any, Any]], path: str) -> list[str]:
     owner = _found(kind, path)
-    return sorted({name for name in kind._names_in(owner) if kind._member(owner, name) is not None})
+    with _no_warnings():
+        return sorted({name for name in kind._names_in(owner) if kind._member(owner, name) is not None})
+
+
+@contextmanager
+def _no_warnings() -> Generator[None]:
+    """A context for looking at an SDK, which may warn of parts of itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @functools.cache

@@ -65,6 +65,25 @@ def _state(prediction: dict[str, Any]) -> Iterable[Property]:
         yield Property("Predict time", f"{seconds:.1f} s")
 
 
+class Predictions(SdkPath[Any]):
+    """Predictions."""
+
+    def create_and_await(
+        self, key: Any, *, task_options: Options | None = None, **params: Any
+    ) -> Call[dict[str, Any]]:
+        """As `run`, for a `version`, an official `model` or a `deployment`; the prediction when it has succeeded."""
+        replicate: Any = self._integration
+        params = _prediction(params)
+        return replicate.task(
+            key,
+            _awaited(replicate, task_options, lambda prediction: prediction),
+            params,
+            name="Create and await prediction",
+            properties=replicate._properties("predictions.create", params),
+            task_options=task_options,
+        )
+
+
 class Replicate(SdkIntegration["Client", Any]):
     """Replicate's HTTP API. The client is `replicate.Client`; bodies use its `async_` methods.
 
@@ -143,7 +162,7 @@ class Replicate(SdkIntegration["Client", Any]):
             _link(each.label, each.text) if is_linked and each.label in _PAGES else each for each in shown
         ]
 
-    _groups: ClassVar[Mapping[str, type[SdkPath[Any]]]]
+    _groups: ClassVar[Mapping[str, type[SdkPath[Any]]]] = {"predictions": Predictions}
     _known: ClassVar[Mapping[str, Known]] = {
         "predictions.create": Known(
             "Make a prediction with a `version`, an official `model`, or a `deployment`, and do not wait for it. One is "
@@ -193,29 +212,6 @@ class Replicate(SdkIntegration["Client", Any]):
             properties=[_link("Model", ref.partition(":")[0])],
             task_options=task_options,
         )
-
-
-class Predictions(SdkPath[Any]):
-    """Predictions."""
-
-    def create_and_await(
-        self, key: Any, *, task_options: Options | None = None, **params: Any
-    ) -> Call[dict[str, Any]]:
-        """As `run`, for a `version`, an official `model` or a `deployment`; the prediction when it has succeeded."""
-        replicate: Any = self._integration
-        params = _prediction(params)
-        return replicate.task(
-            key,
-            _awaited(replicate, task_options, lambda prediction: prediction),
-            params,
-            name="Create and await prediction",
-            properties=replicate._properties("predictions.create", params),
-            task_options=task_options,
-        )
-
-
-# A path with a method that is not of the SDK.
-Replicate._groups = {"predictions": Predictions}
 
 
 def _awaited(
