@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from .._tasks.options import Options, Property
 from .._tasks.task import Task
 from ..retry import RetryAt
 from ._base import Credential, SecretText, retry_only
-from ._sdk import Params, SdkIntegration, SdkPath, plain
+from ._sdk import Known, Params, SdkIntegration, SdkPath, plain
 from ._verdicts import by_status, is_connection_error
 
 if TYPE_CHECKING:
@@ -32,6 +32,24 @@ _BATCH = 10  # Airtable's maximum of records in a request
 Record = dict[str, Any]
 # Methods of the SDK that request nothing.
 _MAKE_OBJECTS = frozenset({"base", "enterprise", "table", "workspace"})
+
+
+def _found(records: list[Record]) -> Iterable[Property]:
+    yield Property("Found", str(len(records)))
+
+
+def _one(created: list[Record]) -> Iterable[Property]:
+    if len(created) == 1:
+        yield Property("Record", created[0]["id"])
+
+
+def _records(params: Params) -> Params:
+    """Parameters of a change, with one name for records and for their ids."""
+    return {"records" if name == "record_ids" else name: value for name, value in params.items()}
+
+
+def _count(params: Params) -> int:
+    return len(params["records"])
 
 
 class Airtable(SdkIntegration["Api", Any]):
@@ -119,7 +137,15 @@ class Airtable(SdkIntegration["Api", Any]):
         return None if name in _MAKE_OBJECTS else super()._member(owner, name)
 
     def _body(self, path: str) -> Callable[..., Any]:
-        return functools.partial(_call, path)
+        return functools.partial(_call, path, self._about(path))
+
+    _known: ClassVar[Mapping[str, Known]] = {
+        "records.all": Known(name="Get records", tells=_found),
+        "records.get": Known(name="Get record", shows={"Record": "record_id"}),
+        "records.batch_create": Known(name="Create records", shows={"Records": _count}, tells=_one),
+        "records.batch_update": Known(name="Update records", shows={"Records": _count}),
+        "records.batch_delete": Known(name="Delete records", shows={"Records": _count}, prepare=_records),
+    }
 
     def table(self, base: str, table: str) -> Table:
         """The methods for one table: a base's id, and a table's id or name."""
@@ -138,29 +164,17 @@ class Table(SdkPath[Any]):
     """
 
     def get_records(
-        self,
-        key: Any,
-        *,
-        formula: str | None = None,
-        view: str | None = None,
-        fields: Sequence[str] | None = None,
-        sort: Sequence[str] | None = None,
-        max_records: int | None = None,
-        task_options: Options | None = None,
-        **more: Any,
+        self, key: Any, *, task_options: Options | None = None, **more: Any
     ) -> Call[list[Record]]:
-        """All records, or those that `formula` and `view` select, with as many requests as needed."""
-        asked = {"formula": formula, "view": view, "fields": fields, "sort": sort, "max_records": max_records}
-        return self._task(key, "Get records", _get_records, {**asked, **more}, task_options)
+        """All records, or those that `formula` and `view` select, with as many requests as needed; also `fields`,
+        `sort` and `max_records`."""
+        return self.all(key, task_options=task_options, **more)
 
     def get_record(
         self, key: Any, *, record_id: str, task_options: Options | None = None, **more: Any
     ) -> Call[Record]:
         """One record by its id."""
-        shown = Property("Record", record_id)
-        return self._task(
-            key, "Get record", _get_record, {"record_id": record_id, **more}, task_options, shown
-        )
+        return self.get(key, record_id=record_id, task_options=task_options, **more)
 
     def create_records(
         self,
@@ -171,9 +185,7 @@ class Table(SdkPath[Any]):
         **more: Any,
     ) -> Call[list[Record]]:
         """Create records from their fields: `[{"Name": "Ana"}]`. The records, with their ids."""
-        return self._change(
-            key, "Create records", _create_records, {"records": list(records), **more}, task_options
-        )
+        return self._change(key, "batch_create", records, task_options, more)
 
     def update_records(
         self,
@@ -184,9 +196,7 @@ class Table(SdkPath[Any]):
         **more: Any,
     ) -> Call[list[Record]]:
         """Update records: `[{"id": "rec...", "fields": {"Name": "Ana"}}]`. The records as they are then."""
-        return self._change(
-            key, "Update records", _update_records, {"records": list(records), **more}, task_options
-        )
+        return self._change(key, "batch_update", records, task_options, more)
 
     def delete_records(
         self, key: Any, record_ids: Sequence[str], *, task_options: Options | None = None
@@ -196,110 +206,64 @@ class Table(SdkPath[Any]):
         Airtable refuses to delete a record that does not exist: if it deleted a record and the answer was
         lost, the next attempt ends in that error.
         """
-        return self._change(
-            key, "Delete records", _delete_records, {"records": list(record_ids)}, task_options
-        )
-
-    def _task(
-        self,
-        key: Any,
-        name: str,
-        body: Callable[..., Any],
-        params: Params,
-        task_options: Options | None,
-        *shown: Property,
-    ) -> Call[Any]:
-        properties = [*_where(self._fixed), *shown]
-        return self._integration.task(
-            key, body, {**self._fixed, **params}, name=name, properties=properties, task_options=task_options
-        )
+        return self._change(key, "batch_delete", record_ids, task_options, {})
 
     def _change(
-        self, key: Any, name: str, body: Callable[..., Any], params: Params, task_options: Options | None
+        self, key: Any, method: str, records: Sequence[Any], task_options: Options | None, more: Params
     ) -> Call[list[Record]]:
         """One request for up to ten records, otherwise a subtask for each ten."""
-        count = len(params["records"])
-        if count > _BATCH:
-            body = self._in_batches(body, task_options)
-        return self._task(key, name, body, params, task_options, Property("Records", str(count)))
-
-    def _in_batches(
-        self, body: Callable[..., list[Record]], task_options: Options | None
-    ) -> Callable[..., Awaitable[list[Record]]]:
-        airtable = self._integration
-        tried = retry_only(task_options)
-
-        async def run(params: Params, io: Any, task: Task) -> list[Record]:
-            bound = airtable.bind(io)
-            records = params["records"]
-            done: list[Record] = []
-            for first in range(0, len(records), _BATCH):
-                task.progress(first, len(records))
-                batch = records[first : first + _BATCH]
-                done += await bound.task(
-                    ("records", first),
-                    body,
-                    {**params, "records": batch},
-                    name=f"Records {first + 1} to {first + len(batch)}",
-                    task_options=tried,
-                )
-            return done
-
-        return run
+        airtable, path = self._integration, f"records.{method}"
+        body = airtable._body(path)
+        params = {**self._fixed, "records": list(records), **more}
+        return airtable.task(
+            key,
+            body if len(records) <= _BATCH else _in_batches(airtable, body, task_options),
+            params,
+            name=airtable._about(path).name,
+            properties=airtable._properties(path, params),
+            task_options=task_options,
+        )
 
 
-def _call(path: str, params: Params, client: Any) -> Any:
-    """The body of the SDK's own methods."""
-    if path.startswith("records."):
-        table, options = _split(params, client)
-        answer = getattr(table, path.partition(".")[2])(**options)
-    else:
-        answer = getattr(client, path)(**params)
+def _in_batches(
+    airtable: SdkIntegration[Any, Any], body: Callable[..., Any], task_options: Options | None
+) -> Callable[..., Awaitable[list[Record]]]:
+    tried = retry_only(task_options)
+
+    async def run(params: Params, io: Any, task: Task) -> list[Record]:
+        bound, records = airtable.bind(io), params["records"]
+        done: list[Record] = []
+        for first in range(0, len(records), _BATCH):
+            task.progress(first, len(records))
+            batch = records[first : first + _BATCH]
+            done += await bound.task(
+                ("records", first),
+                body,
+                {**params, "records": batch},
+                name=f"Records {first + 1} to {first + len(batch)}",
+                task_options=tried,
+            )
+        return done
+
+    return run
+
+
+def _call(path: str, known: Known, params: Params, client: Any, task: Task) -> Any:
+    """The body. pyairtable's records are TypedDicts: plain dicts, which is what is stored."""
+    options = dict(params)
+    owner = client.table(options.pop("base"), options.pop("table")) if path.startswith("records.") else client
+    if path == "records.batch_delete":
+        options["record_ids"] = options.pop("records")
+    answer = getattr(owner, path.rpartition(".")[2])(**options)
     if isinstance(answer, (list, Iterator)):
-        return [_plain(each) for each in cast("Iterable[Any]", answer)]
+        answer = [_plain(each) for each in cast("Iterable[Any]", answer)]
+    task.output_properties = [*known.tells(answer)]
     return _plain(answer)
 
 
 def _plain(answer: Any) -> Any:
     """Plain data; of an object that has a client in it, such as a base, its id and name."""
     return {"id": answer.id, "name": answer.name} if hasattr(answer, "api") else plain(answer)
-
-
-# pyairtable's records are TypedDicts: plain dicts, which is what is stored.
-def _get_records(params: dict[str, Any], client: Api, task: Task) -> list[Any]:
-    table, options = _split(params, client)
-    found = table.all(**options)
-    task.output_properties = {"Found": len(found)}
-    return found
-
-
-def _get_record(params: dict[str, Any], client: Api) -> Any:
-    table, options = _split(params, client)
-    return table.get(options.pop("record_id"), **options)
-
-
-def _create_records(params: dict[str, Any], client: Api, task: Task) -> list[Any]:
-    table, options = _split(params, client)
-    created = table.batch_create(**options)
-    if len(created) == 1:
-        task.output_properties = {"Record": created[0]["id"]}
-    return created
-
-
-def _update_records(params: dict[str, Any], client: Api) -> list[Any]:
-    table, options = _split(params, client)
-    return table.batch_update(**options)
-
-
-def _delete_records(params: dict[str, Any], client: Api) -> list[Any]:
-    table, options = _split(params, client)
-    return table.batch_delete(options["records"])
-
-
-def _split(params: dict[str, Any], client: Api) -> tuple[Any, dict[str, Any]]:
-    """The properties of a task: the table and the request."""
-    options = dict(params)
-    return client.table(options.pop("base"), options.pop("table")), options
 
 
 def _where(params: Mapping[str, Any]) -> list[Property]:
