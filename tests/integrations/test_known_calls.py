@@ -1,4 +1,4 @@
-"""Every call of `data/calls.py` shows, keeps and sends what it did when it had a method of its own."""
+"""Every call of `data/calls.py` shows, keeps, sends and gives what it did when it had a method of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from tests.integrations.data.calls import MADE, jobs, told
 from tests.integrations.data.make_calls import SENT, STORE, run_all
 from trigger_nb import TriggerClient
 
-pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.filterwarnings("ignore:(The Assistants API is )?deprecated:DeprecationWarning"),
+]
 
 
 @pytest.fixture

@@ -243,5 +243,5 @@ def jobs(client: Any, urls: dict[str, str], plans: dict[str, Callable[..., None]
 
 def told(run: Any) -> list[dict[str, Any]]:
     """What is shown and kept of each task of a run."""
-    parts = ("path", "name", "icon", "params", "properties", "output_properties")
+    parts = ("path", "name", "icon", "params", "properties", "output_properties", "output")
     return [{part: getattr(task, part) for part in parts} for task in run.tasks if task.kind == "task"]
