@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from openai.types import ModerationCreateResponse
 from openai.types.audio import Transcription
 from openai.types.vector_stores import VectorStoreFile
+from stripe import InvalidRequestError
 
 from tests.integrations.data.calls import MADE
 from trigger_nb.errors import MissingExtraError, UsageError
@@ -73,7 +75,7 @@ CASES = [
     Case(
         "stripe", lambda it: it.customers.create("key", {"email": "ana@example.com"}),
         {"id": "cus_1", "object": "customer", "livemode": True},
-        "POST /v1/customers", "Create customer", {"params": {"email": "ana@example.com"}}, is_keyed=True,
+        "POST /v1/customers", "Create customer", {"email": "ana@example.com"}, is_keyed=True,
     ),
     Case(
         "github", lambda it: it.pulls.create("key", **SHOP, title="Fix", head="fix", base="main"),
@@ -262,6 +264,28 @@ async def test_a_key_that_is_used_twice_is_told_by_its_places_in_the_job(client)
     lines = Path(__file__).read_text(encoding="utf-8").splitlines()
     assert all(
         lines[int(place.rpartition("line ")[2]) - 1].endswith("# twice") for place in refused.value.places
+    )
+
+
+async def test_a_parameter_that_is_missing_is_the_services_error(client):
+    """Although the row would show it."""
+    fake, made = MADE["stripe"]
+    with fake() as service:
+
+        @client.job(integrations={"stripe": made(service.url)})
+        async def charge(payload, io):
+            return await io.stripe.charges.create("charge", currency="eur")
+
+        refused = {"error": {"type": "invalid_request_error", "message": "Missing required param: amount."}}
+        service.plan(Answer(400, refused))
+        with pytest.raises(InvalidRequestError, match="Missing required param: amount"):
+            await charge.run()
+
+
+def test_a_path_can_be_copied():
+    assert (
+        repr(copy(Stripe("sk_1").customers))
+        == "<customers of <Stripe integration, api_key: <credential: given>>>"
     )
 
 

@@ -11,7 +11,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
@@ -92,10 +92,10 @@ class SdkIntegration(Integration[ClientT], Generic[ClientT, ResultT]):
 
     def _properties(self, path: str, params: Params) -> list[Property]:
         """The properties of a task."""
-        found = {
-            label: params.get(of) if isinstance(of, str) else of(params)
-            for label, of in self._about(path).shows.items()
-        }
+        found: dict[str, object] = {}
+        for label, of in self._about(path).shows.items():
+            with suppress(KeyError):  # a parameter is missing, which the service will say
+                found[label] = params[of] if isinstance(of, str) else of(params)
         return [Property(label, _text(value)) for label, value in found.items() if value not in (None, "")]
 
     def _returns(self, path: str) -> Any:
@@ -147,6 +147,8 @@ class SdkPath(Methods[SdkIntegration[Any, Any]], Generic[ResultT]):
         self._fixed = fixed  # parameters that all calls have
 
     def __getattr__(self, name: str) -> SdkPath[ResultT]:
+        if name.startswith("_"):  # also of a copy that has no attributes yet
+            raise AttributeError(name)
         return self._integration._at(f"{self._path}.{name}", self._fixed)
 
     def __dir__(self) -> Iterable[str]:
@@ -193,7 +195,8 @@ class SdkPath(Methods[SdkIntegration[Any, Any]], Generic[ResultT]):
             raise TypeError(
                 f"{self._path} takes {len(names)} arguments after the cache key, not {len(given)}"
             )
-        return dict(zip(names, given, strict=False))
+        found = dict(zip(names, given, strict=False))
+        return {**found.pop("params", {}), **found}  # what some SDKs take as a dict is by name here
 
 
 def look_up(kind: type[SdkIntegration[Any, Any]], path: str) -> Any:
@@ -238,7 +241,6 @@ def call_with(method: Callable[..., Any], params: Mapping[str, Any], **options: 
         if told in rest:
             arguments[name] = rest.pop(told)
     if "params" in named:
-        rest.update(rest.pop("params", {}))
         arguments["params"] = rest
     elif rest:
         raise TypeError(f"{method.__name__} takes {', '.join(signature.parameters)}, not {', '.join(rest)}")

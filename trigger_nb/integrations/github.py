@@ -39,7 +39,7 @@ def _field(label: str, field: str) -> Callable[[Answer], Iterable[Property]]:
 
 
 def _tree(params: Params) -> Params:
-    return {**params, "tree": [dict(entry) for entry in params["tree"]]}
+    return {**params, "tree": [dict(entry) for entry in params.get("tree", ())]}
 
 
 def _recursively(params: Params) -> Params:
