@@ -209,6 +209,7 @@ def is_read(path: str) -> bool:
     return _READS.match(path.rpartition(".")[2]) is not None
 
 
+@functools.lru_cache(maxsize=1_000)
 def title(path: str) -> str:
     """The name of a method's task.
 
