@@ -1,7 +1,7 @@
 """What there is to call in the integrations, found by looking at them.
 
-`python -m tests.integrations.surface` writes the sections of `docs/reference/integrations.md` from docstrings
-and signatures; a test says when the page and the code differ.
+`python -m tests.integrations.surface` writes the sections of `docs/reference/integrations.md` from docstrings,
+signatures and the tables of methods; a test says when the page and the code differ.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from trigger_nb import integrations
 from trigger_nb.integrations import Integration, Methods
+from trigger_nb.integrations._sdk import SdkIntegration
 
 KINDS = sorted(
     (kind for kind in vars(integrations).values()
@@ -31,15 +32,12 @@ _IN_EACH = {"open_client", "close_client", "should_retry"}
 
 def methods(kind: type[Integration[Any]]) -> dict[str, str]:
     """The methods of an integration that are its own, by their path: "emails.send" -> its parameters."""
-    return {path: _parameters(function) for path, function in _own(kind).items()}
+    return {path: parameters for path, parameters, _ in _rows(kind)}
 
 
 def section(kind: type[Integration[Any]]) -> str:
     """What the page says of an integration."""
-    rows = [
-        f"| `{path}({_parameters(function)})` | {_summary(function)} |"
-        for path, function in _own(kind).items()
-    ]
+    rows = [f"| `{path}({parameters})` | {about} |" for path, parameters, about in _rows(kind)]
     return "\n".join([
         f"## {kind.service}\n",
         f"`pip install 'trigger-nb[{kind.extra}]'`\n",
@@ -57,8 +55,21 @@ def _prose(kind: type[Integration[Any]]) -> str:
     return inspect.cleandoc(kind.__doc__ or "").replace("```python", "```")
 
 
-def _own(kind: type[Integration[Any]]) -> dict[str, Any]:
-    return {path: function for path, function in _methods(kind, "") if path not in _COMMON | _IN_EACH}
+def _rows(kind: type[Integration[Any]]) -> list[tuple[str, str, str]]:
+    """The methods that the page lists: of the class, and of the SDK those of which there is something to say."""
+    own = {path: function for path, function in _methods(kind, "") if path not in _COMMON | _IN_EACH}
+    rows = [(path, _parameters(function), _summary(function)) for path, function in own.items()]
+    if issubclass(kind, SdkIntegration):
+        rows += [(path, "key, ...", known.about) for path, known in kind._known.items() if known.about]
+        for path, group in kind._groups.items():
+            rows += [(f"{path}.{name}", _parameters(f), _summary(f)) for name, f in _functions(group)]
+    return sorted(rows)
+
+
+def _functions(group: type[Any]) -> list[tuple[str, Any]]:
+    return [
+        (name, f) for name, f in inspect.getmembers(group, inspect.isfunction) if not name.startswith("_")
+    ]
 
 
 def _methods(kind: type[Any], prefix: str) -> Iterator[tuple[str, Any]]:

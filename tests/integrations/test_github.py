@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -104,7 +103,7 @@ async def test_its_row_shows_the_repository_and_links_to_the_issue(client, job, 
     ],
 )
 def test_links_lead_to_where_people_read(base_url, page):
-    assert GitHub(base_url=base_url)._place("acme", "shop", 7)[-1].url == page
+    assert GitHub(base_url=base_url)._place({**SHOP, "issue_number": 7})[-1].url == page
 
 
 async def test_issues(call, job, service):
@@ -129,12 +128,6 @@ async def test_issues(call, job, service):
     comment, task = await call(lambda github: github.issues.create_comment("key", **seventh, body="Hm."))
     assert service.comments == {comment["id"]: comment}
     assert task.output_properties[0]["url"] == comment["html_url"]
-
-
-async def test_a_repository_is_read(call):
-    repository, task = await call(lambda github: github.repos.get("key", **SHOP))
-    assert repository["full_name"] == "acme/shop"
-    assert texts(task.output_properties)["Default branch"] == "main"
 
 
 async def test_a_comment_with_a_reaction_is_a_task_with_subtasks(client, call, job, service):
@@ -170,43 +163,6 @@ async def test_the_comment_is_kept_when_the_reaction_fails(client, github, servi
         "reactions",
         "reactions",
     ]
-
-
-async def test_git_objects_and_refs(call, service):
-    async def done(group, **params):
-        output, _ = await call(lambda github: getattr(github.git, group)("key", **SHOP, **params))
-        return output
-
-    blob = await done("create_blob", content="Grüße")
-    read = await done("get_blob", file_sha=blob["sha"])
-    assert base64.b64decode(read["content"]).decode() == "Grüße"
-
-    entry = {"path": "greeting.txt", "mode": "100644", "type": "blob", "sha": blob["sha"]}
-    tree = await done("create_tree", tree=[entry], base_tree="main")
-    assert await done("get_tree", tree_sha=tree["sha"], recursive=True) == tree
-    assert service.requests[-1].query == {"recursive": "1"}
-
-    commit = await done(
-        "create_commit", message="Greet", tree=tree["sha"], parents=[service.refs["heads/main"]]
-    )
-    assert (await done("get_commit", commit_sha=commit["sha"]))["message"] == "Greet"
-
-    tag = await done("create_tag", tag="v1", message="First", object=commit["sha"])
-    assert (await done("get_tag", tag_sha=tag["sha"]))["object"] == commit["sha"]
-    assert service.requests[-2].json == {
-        "tag": "v1",
-        "message": "First",
-        "object": commit["sha"],
-        "type": "commit",
-    }
-
-    first = service.refs["heads/main"]
-    assert (await done("create_ref", ref="refs/heads/fix/1", sha=first))["object"]["sha"] == first
-    moved = await done("update_ref", ref="heads/fix/1", sha=commit["sha"], force=True)
-    assert await done("get_ref", ref="heads/fix/1") == moved
-    assert await done("list_matching_refs", ref="heads/fix") == [moved]
-    assert await done("delete_ref", ref="heads/fix/1") is None
-    assert service.refs == {"heads/main": first}
 
 
 @pytest.mark.parametrize("of", [SHOP, {"org": "acme"}])

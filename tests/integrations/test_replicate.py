@@ -174,26 +174,3 @@ async def test_bodies_may_use_the_sync_methods_too(client, replicate, service):
         return await io.replicate.run_task("look", ask)
 
     assert await look.run() == "b"
-
-
-async def test_what_else_there_is(client, replicate, service):
-    @client.job(integrations={"replicate": replicate})
-    async def work(payload, io):
-        r = io.replicate
-        made = await r.predictions.create("create", deployment="a/b", input={"prompt": "fox"})
-        trained = await r.trainings.create("train", model="a/b", version="v1", input={}, destination="me/c")
-        done = await r.predictions.create_and_await("both", version="v1", input={"prompt": "hen"})
-        return [
-            (await r.predictions.cancel("cancel", id=made["id"]))["status"],
-            (await r.predictions.get("get", id=made["id"]))["status"],
-            (await r.trainings.cancel("end", id=trained["id"]))["status"],
-            (await r.trainings.get("trained", id=trained["id"]))["destination"],
-            (await r.models.get("model", model="a/b"))["latest_version"]["created_at"],
-            (await r.collections.get("collection", slug="text"))["models"][0]["owner"],
-            done["output"],
-        ]
-
-    expected = ["canceled", "canceled", "canceled", "me/c", "2024-01-01T00:00:00+00:00", "a"]
-    assert await work.run() == [*expected, ["https://replicate.delivery/hen"]]
-    assert service.requests[0].path == "/v1/deployments/a/b/predictions"
-    assert service.requests[1].path == "/v1/models/a/b/versions/v1/trainings"

@@ -124,39 +124,6 @@ async def test_a_batch_is_sent_with_one_idempotency_key(call, service):
     assert texts(task.output_properties)["Sent"] == "2 of 2"
 
 
-async def test_audiences(call, service):
-    """Without the warning that the SDK's own `Audiences` gives."""
-    made, task = await call(lambda resend: resend.audiences.create("key", name="Customers"))
-    assert texts(task.output_properties)["ID"] == made["id"]
-    got, _ = await call(lambda resend: resend.audiences.get("key", id=made["id"]))
-    assert got["name"] == "Customers"
-    listed, _ = await call(lambda resend: resend.audiences.list("key", limit=1))
-    assert (listed["data"], listed["has_more"]) == ([got], False)
-    removed, _ = await call(lambda resend: resend.audiences.remove("key", id=made["id"]))
-    assert (removed["deleted"], service.audiences) == (True, {})
-
-
-@pytest.mark.parametrize("in_audience", [True, False])
-async def test_contacts(call, service, in_audience):
-    audience = {}
-    if in_audience:
-        made, _ = await call(lambda resend: resend.audiences.create("key", name="Customers"))
-        audience = {"audience_id": made["id"]}
-    made, _ = await call(
-        lambda resend: resend.contacts.create("key", email="a@b.co", first_name="Ana", **audience)
-    )
-    await call(lambda resend: resend.contacts.update("key", id=made["id"], unsubscribed=True, **audience))
-    got, task = await call(lambda resend: resend.contacts.get("key", email="a@b.co", **audience))
-    assert (got["id"], got["first_name"], got["unsubscribed"]) == (made["id"], "Ana", True)
-    assert texts(task.properties) == {"Contact": "a@b.co"}
-    listed, _ = await call(lambda resend: resend.contacts.list("key", limit=5, **audience))
-    assert [each["email"] for each in listed["data"]] == ["a@b.co"]
-    removed, _ = await call(lambda resend: resend.contacts.remove("key", id=made["id"], **audience))
-    assert removed["deleted"] is True
-    begin = f"/audiences/{audience['audience_id']}/contacts" if in_audience else "/contacts"
-    assert all(request.path.startswith(begin) for request in service.requests[in_audience:])
-
-
 async def test_the_rest_of_the_api_by_its_client(call):
     """What the SDK answers is a dictionary of its own, which a store could not give back."""
     answer, _ = await call(

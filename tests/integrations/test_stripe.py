@@ -113,38 +113,6 @@ async def test_an_amount_is_shown_in_its_currency(job, client, amount, currency,
     assert texts(client.runs()[0].task("charge"))["Amount"] == shown
 
 
-async def test_a_customer_is_made_and_changed(call, service):
-    made, task = await call(lambda s: s.customers.create("key", email="ana@example.com", name="Ana"))
-    assert (made["id"], made["email"]) == ("cus_1", "ana@example.com")
-    assert texts(task) == {"Email": "ana@example.com", "Name": "Ana"}
-    assert links(task) == {"Customer": ("cus_1", "https://dashboard.stripe.com/test/customers/cus_1")}
-
-    changed, task = await call(
-        lambda s: s.customers.update("key", customer="cus_1", name="", metadata={"plan": "pro"})
-    )
-    assert (changed["email"], changed["name"]) == ("ana@example.com", None)
-    assert changed["metadata"] == {"plan": "pro"}
-    assert (service.requests[-1].path, service.requests[-1].form) == (
-        "/v1/customers/cus_1",
-        {"name": "", "metadata[plan]": "pro"},
-    )
-    assert texts(task) == {"Customer": "cus_1"}
-
-
-async def test_a_subscription_is_read(call, service):
-    read, task = await call(
-        lambda s: s.subscriptions.retrieve("key", subscription="sub_1", expand=["customer"])
-    )
-    assert read["items"]["data"] == [{"id": "si_1", "object": "subscription_item", "quantity": 1}]
-    assert links(task) == {
-        "Subscription": ("sub_1", "https://dashboard.stripe.com/test/subscriptions/sub_1"),
-        "Status": ("active", None),
-    }
-    [request] = service.requests
-    assert (request.method, request.path) == ("GET", "/v1/subscriptions/sub_1")
-    assert request.query == {"expand[0]": "customer"}
-
-
 async def test_a_checkout_session_links_to_its_page(call, service):
     price = {"currency": "jpy", "unit_amount": 1500, "product_data": {"name": "Hat"}}
     made, task = await call(
@@ -183,38 +151,6 @@ async def test_an_embedded_checkout_session_has_no_page_and_a_secret(client, int
     assert links(run.task("session"))["Checkout"] == ("cs_test_1", None)
     html = run.export_html(tmp_path / "run.html").read_text(encoding="utf-8")
     assert "secret_1" not in f"{run.tree()}{html}"
-
-
-async def test_webhook_endpoints(call, service):
-    made, task = await call(
-        lambda s: s.webhook_endpoints.create(
-            "key", url="https://shop.example/hook", enabled_events=["charge.failed", "charge.succeeded"]
-        )
-    )
-    assert (made["id"], made["secret"]) == ("we_1", "whsec_we_1")
-    assert texts(task) == {"URL": "https://shop.example/hook", "Events": "charge.failed, charge.succeeded"}
-    assert links(task) == {"Endpoint": ("we_1", "https://dashboard.stripe.com/test/webhooks/we_1")}
-    assert service.requests[0].idempotency_key == task.idempotency_key
-
-    off, task = await call(
-        lambda s: s.webhook_endpoints.update("key", webhook_endpoint="we_1", disabled=True)
-    )
-    assert (off["status"], off["url"]) == ("disabled", "https://shop.example/hook")
-    assert links(task)["Status"] == ("disabled", None)
-    assert (service.requests[1].path, service.requests[1].form) == (
-        "/v1/webhook_endpoints/we_1",
-        {"disabled": "true"},
-    )
-    assert service.requests[1].idempotency_key == task.idempotency_key
-
-    await call(
-        lambda s: s.webhook_endpoints.create("key", url="https://shop.example/2", enabled_events=["*"])
-    )
-    page, task = await call(lambda s: s.webhook_endpoints.list("key", limit=1))
-    assert ([each["id"] for each in page["data"]], page["has_more"]) == (["we_2"], True)
-    assert links(task) == {"Endpoints": ("1+", None)}
-    rest, _ = await call(lambda s: s.webhook_endpoints.list("key", starting_after="we_2"))
-    assert ([each["id"] for each in rest["data"]], rest["has_more"]) == (["we_1"], False)
 
 
 async def test_the_secret_of_a_webhook_endpoint_is_not_shown(client, integration, tmp_path, monkeypatch):

@@ -1,18 +1,20 @@
-"""GitHub's client, its errors and its calls, for all groups of methods."""
+"""GitHub's client, its errors, and the calls of the SDK's methods."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._redact import secrets
 from .._tasks.options import Property
 from .._tasks.task import Task
 from ..retry import RetryAt
-from ._base import Credential, Integration, SecretText
+from ._base import Credential, SecretText
+from ._sdk import Known, Params, SdkIntegration
 from ._verdicts import by_status, is_connection_error, reset_at, retry_after
 
 if TYPE_CHECKING:
@@ -25,8 +27,8 @@ _TIMEOUT = 30.0
 _UNTOLD = 60.0
 
 
-class GitHubApi(Integration["githubkit.GitHub[Any]"]):
-    """The integration without its methods."""
+class GitHubApi(SdkIntegration["githubkit.GitHub[Any]", Any]):
+    """The integration without the table of its methods."""
 
     service = "GitHub"
     icon = "github"
@@ -63,17 +65,42 @@ class GitHubApi(Integration["githubkit.GitHub[Any]"]):
         cause = error.__cause__ or error if isinstance(error, GitHubException) else error
         return True if is_connection_error(cause) else None
 
-    def _place(self, owner: str, repo: str, issue_number: int | None = None) -> list[Property]:
-        """The properties that name the repository and the issue."""
-        shown = [Property("Repository", f"{owner}/{repo}", url=self._page(owner, repo))]
-        if issue_number is not None:
-            page = self._page(owner, repo, "issues", str(issue_number))
-            shown.append(Property("Issue", f"#{issue_number}", url=page))
-        return shown
+    @classmethod
+    def _sdk(cls) -> Any:
+        import githubkit
 
-    def _organization(self, org: str) -> list[Property]:
-        """The properties that name the organization."""
-        return [Property("Organization", org, url=self._page(org))]
+        return githubkit.GitHub[Any]()
+
+    @classmethod
+    def _is_group(cls, value: Any) -> bool:
+        return type(value).__module__.startswith("githubkit") and type(value).__name__.endswith("Client")
+
+    @classmethod
+    def _member(cls, owner: Any, name: str) -> Any:
+        return super()._member(getattr(owner, "rest", owner), name)
+
+    @classmethod
+    def _names_in(cls, owner: Any) -> Iterable[str]:
+        return dir(owner.rest() if hasattr(owner, "rest") else owner)
+
+    def _body(self, path: str) -> Callable[..., Awaitable[Any]]:
+        return partial(_request, path, self._about(path))
+
+    def _properties(self, path: str, params: Params) -> list[Property]:
+        return [*self._place(params), *super()._properties(path, params)]
+
+    def _place(self, params: Params) -> list[Property]:
+        """The properties that name the repository and the issue, or the organization."""
+        owner, repo, org, number = map(params.get, ("owner", "repo", "org", "issue_number"))
+        shown: list[Property] = []
+        if owner and repo:
+            shown.append(Property("Repository", f"{owner}/{repo}", url=self._page(owner, repo)))
+            if number is not None:
+                page = self._page(owner, repo, "issues", str(number))
+                shown.append(Property("Issue", f"#{number}", url=page))
+        elif org:
+            shown.append(Property("Organization", org, url=self._page(org)))
+        return shown
 
     def _page(self, *parts: str) -> str | None:
         """The address of the web pages for the API's address; None if unknown."""
@@ -96,27 +123,18 @@ def _limit_lifted(response: Any) -> RetryAt | None:
     return RetryAt(_UNTOLD) if is_limit else None
 
 
-def request(operation: str, label: str = "", field: str = "") -> Callable[..., Awaitable[Any]]:
-    """A task's body that makes one call: `request("issues.get")` is `client.rest.issues.async_get(**params)`.
-
-    The row shows the answer's `field` under `label`.
-    """
-    return partial(_request, operation, label, field)
-
-
-async def _request(
-    operation: str, label: str, field: str, params: dict[str, Any], client: Any, task: Task
-) -> Any:
+async def _request(path: str, known: Known, params: Params, client: Any, task: Task) -> Any:
+    """The body: `client.rest.issues.async_get(**params)` for the path `issues.get`."""
     from githubkit.exception import RequestFailed
 
-    group, _, name = operation.partition(".")
+    group, _, name = path.rpartition(".")
     try:
-        response = await getattr(getattr(client.rest, group), f"async_{name}")(**params)
+        response = await getattr(attrgetter(group)(client.rest), f"async_{name}")(**params)
     except RequestFailed as error:
         error.args = (secrets.hide(_complaint(error.response)),)  # its own text has only the status
         raise
     answer = response.json() if response.content else None
-    task.output_properties = [*_result(answer, label, field), *_rate_limit(response.headers)]
+    task.output_properties = [*known.tells(answer), *_rate_limit(response.headers)]
     return answer
 
 
@@ -128,13 +146,6 @@ def _complaint(response: Any) -> str:
     except (ValueError, KeyError, TypeError):  # a 5xx can have a page of HTML
         details = [response.text[:200]]
     return f"{response.status_code}: {' '.join(filter(None, details))}"
-
-
-def _result(answer: Any, label: str, field: str) -> list[Property]:
-    if not label:
-        return []
-    number = f"#{answer[field]}" if field == "number" else str(answer[field])
-    return [Property(label, number, url=answer.get("html_url"))]
 
 
 def _rate_limit(headers: Any) -> list[Property]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 from .._tasks.options import Property
 from .._tasks.task import Task
 
 
-def answered(answer: Mapping[str, Any], task: Task, *shown: Property) -> dict[str, Any]:
+def answered(answer: Any, task: Task, *shown: Property) -> Any:
     """Resend's answer, without the headers that the SDK adds to it, and the task's output properties."""
-    said = dict(answer)
+    if not isinstance(answer, dict):
+        return answer
+    said = dict(cast("dict[str, Any]", answer))
     headers = {name.lower(): value for name, value in said.pop("http_headers", {}).items()}
     limit = (
         [Property("Rate limit", f"{headers['ratelimit-remaining']} of {headers.get('ratelimit-limit')} left")]
@@ -20,11 +22,6 @@ def answered(answer: Mapping[str, Any], task: Task, *shown: Property) -> dict[st
     )
     task.output_properties = [*shown, *limit]
     return said
-
-
-def envelope(to: str | Sequence[str], subject: str | None) -> dict[str, object]:
-    shown: dict[str, object] = {"To": to if isinstance(to, str) else ", ".join(to)}
-    return shown if subject is None else {**shown, "Subject": subject}
 
 
 def email_page(id: str) -> str:

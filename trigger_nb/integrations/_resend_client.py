@@ -66,6 +66,15 @@ class ResendClient:
         return self._base_url + path, {**headers, "Authorization": f"Bearer {self._api_key}"}
 
 
+def class_name(path: str) -> str:
+    """The class of the SDK for a name in lower case.
+
+    >>> class_name("api_keys"), class_name("ApiKeys")
+    ('ApiKeys', 'ApiKeys')
+    """
+    return "".join(part[:1].upper() + part[1:] for part in path.split("_"))
+
+
 class _Group:
     """A class of the SDK, as an attribute of a client."""
 
@@ -82,7 +91,9 @@ class _Group:
                 f"{self._cls.__name__}.{name} would not use the integration's key: call "
                 f"{name.removesuffix('_async')} in a `def` body, which runs in a thread"
             )
-        return functools.partial(self._client.call, found) if callable(found) else found
+        # Wrapped, it has the signature of the SDK's method.
+        call = functools.partial(self._client.call, found)
+        return functools.update_wrapper(call, found) if callable(found) else found
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         return self._cls(*args, **options)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Generator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -19,12 +20,13 @@ _ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf x
 _THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 
 
-def write(task: Task, method: Callable[..., Any], *args: Any) -> Any:
-    """Call a method that writes, with the task's idempotency key."""
+@contextmanager
+def advised(task: Task) -> Generator[None]:
+    """A context for a call that writes: an error that stays the same gets notes that say what to do."""
     import stripe
 
     try:
-        return method(*args, {"idempotency_key": task.idempotency_key})
+        yield
     except stripe.StripeError as error:
         for line in advice(error, task.key):
             error.add_note(line)
@@ -40,11 +42,6 @@ def keep_secret(answer: dict[str, Any], name: str) -> None:
     """Hide a secret of the answer in the task's output as well: the SDK may log whole answers."""
     if secret := answer.get(name):
         secrets.add(secret)
-
-
-def split(params: dict[str, Any], name: str) -> tuple[str, dict[str, Any]]:
-    """The id, which is a part of the path, and the other parameters."""
-    return params[name], {key: value for key, value in params.items() if key != name}
 
 
 def link(label: str, made: Any, page: str) -> Property:

@@ -10,13 +10,15 @@ await leads.create_records("add", [{"Name": "Ana"}], typecast=True)
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from .._tasks.options import Options, Property
 from .._tasks.task import Task
 from ..retry import RetryAt
-from ._base import Credential, Integration, Methods, SecretText, retry_only
+from ._base import Credential, SecretText, retry_only
+from ._sdk import Known, Params, SdkIntegration, SdkPath, plain
 from ._verdicts import by_status, is_connection_error
 
 if TYPE_CHECKING:
@@ -28,10 +30,34 @@ _PENALTY = RetryAt(30)
 _TIMEOUT = (10, 60)  # seconds to connect and to read; pyairtable has no timeout by default
 _BATCH = 10  # Airtable's maximum of records in a request
 Record = dict[str, Any]
+# Methods of the SDK that request nothing.
+_MAKE_OBJECTS = frozenset({"base", "enterprise", "table", "workspace"})
 
 
-class Airtable(Integration["Api"]):
+def _found(records: list[Record]) -> Iterable[Property]:
+    yield Property("Found", str(len(records)))
+
+
+def _one(created: list[Record]) -> Iterable[Property]:
+    if len(created) == 1:
+        yield Property("Record", created[0]["id"])
+
+
+def _records(params: Params) -> Params:
+    """Parameters of a change, with one name for records and for their ids."""
+    return {"records" if name == "record_ids" else name: value for name, value in params.items()}
+
+
+def _count(params: Params) -> int:
+    return len(params["records"])
+
+
+class Airtable(SdkIntegration["Api", Any]):
     """Airtable's Web API. The client is `pyairtable.Api`, and bodies run in threads.
+
+    **Methods** are those of the table below, and the SDK's own: `io.airtable.whoami("who")`, and those of
+    `pyairtable.Table` of a table: `io.airtable.table("appXXXXXXXXXXXXXX", "Leads").first("newest", sort=["-Date"])`.
+    They return plain data.
 
     `api_key` is a personal access token; without one, `AIRTABLE_API_KEY` is read when it is needed.
 
@@ -90,62 +116,65 @@ class Airtable(Integration["Api"]):
             return by_status(error.response.status_code, _PENALTY)
         return True if is_connection_error(error) else None
 
+    _flat = True
+
+    @classmethod
+    def _sdk(cls) -> Any:
+        from pyairtable import Api
+
+        return Api("of no account")
+
+    @classmethod
+    def _is_group(cls, value: Any) -> bool:
+        return isinstance(value, type)
+
+    @classmethod
+    def _member(cls, owner: Any, name: str) -> Any:
+        if name == "records":
+            from pyairtable import Table
+
+            return Table
+        return None if name in _MAKE_OBJECTS else super()._member(owner, name)
+
+    def _body(self, path: str) -> Callable[..., Any]:
+        return functools.partial(_call, path, self._about(path))
+
+    _known: ClassVar[Mapping[str, Known]] = {
+        "records.all": Known(name="Get records", tells=_found),
+        "records.get": Known(name="Get record", shows={"Record": "record_id"}),
+        "records.batch_create": Known(name="Create records", shows={"Records": _count}, tells=_one),
+        "records.batch_update": Known(name="Update records", shows={"Records": _count}),
+        "records.batch_delete": Known(name="Delete records", shows={"Records": _count}, prepare=_records),
+    }
+
     def table(self, base: str, table: str) -> Table:
         """The methods for one table: a base's id, and a table's id or name."""
-        return Table(self, base, table)
+        return Table(self, "records", {"base": base, "table": table})
+
+    def _properties(self, path: str, params: Params) -> list[Property]:
+        shown = super()._properties(path, params)
+        return [*_where(params), *shown] if "base" in params else shown
 
 
-class Table(Methods[Airtable]):
+class Table(SdkPath[Any]):
     """The records of one table, as `io.airtable.table(base, table)` gives them.
 
     A record is a dict: `{"id": "rec...", "createdTime": "...", "fields": {"Name": "Ana"}}`. `more` is what
     pyairtable's method of the same purpose takes, `typecast=True` for example.
     """
 
-    def __init__(self, integration: Airtable, base: str, table: str) -> None:
-        super().__init__(integration)
-        self._where = {"base": base, "table": table}
-        self._properties = [
-            Property("Base", base, url=f"https://airtable.com/{base}"),
-            # Airtable's pages have addresses by id, not by name.
-            Property("Table", table, url=f"https://airtable.com/{base}/{table}" if _is_id(table) else None),
-        ]
-
     def get_records(
-        self,
-        key: Any,
-        *,
-        formula: str | None = None,
-        view: str | None = None,
-        fields: Sequence[str] | None = None,
-        sort: Sequence[str] | None = None,
-        max_records: int | None = None,
-        task_options: Options | None = None,
-        **more: Any,
+        self, key: Any, *, task_options: Options | None = None, **more: Any
     ) -> Call[list[Record]]:
-        """All records, or those that `formula` and `view` select, with as many requests as needed."""
-        asked = {"formula": formula, "view": view, "fields": fields, "sort": sort, "max_records": max_records}
-        return self._integration.task(
-            key,
-            _get_records,
-            {**self._where, **asked, **more},
-            name="Get records",
-            properties=self._properties,
-            task_options=task_options,
-        )
+        """All records, or those that `formula` and `view` select, with as many requests as needed; also `fields`,
+        `sort` and `max_records`."""
+        return self.all(key, task_options=task_options, **more)
 
     def get_record(
         self, key: Any, *, record_id: str, task_options: Options | None = None, **more: Any
     ) -> Call[Record]:
         """One record by its id."""
-        return self._integration.task(
-            key,
-            _get_record,
-            {**self._where, "record_id": record_id, **more},
-            name="Get record",
-            properties=[*self._properties, Property("Record", record_id)],
-            task_options=task_options,
-        )
+        return self.get(key, record_id=record_id, task_options=task_options, **more)
 
     def create_records(
         self,
@@ -156,14 +185,7 @@ class Table(Methods[Airtable]):
         **more: Any,
     ) -> Call[list[Record]]:
         """Create records from their fields: `[{"Name": "Ana"}]`. The records, with their ids."""
-        return self._integration.task(
-            key,
-            self._in_batches(_create_records, records, task_options),
-            {**self._where, "records": list(records), **more},
-            name="Create records",
-            properties=self._counting(records),
-            task_options=task_options,
-        )
+        return self._change(key, "batch_create", records, task_options, more)
 
     def update_records(
         self,
@@ -174,14 +196,7 @@ class Table(Methods[Airtable]):
         **more: Any,
     ) -> Call[list[Record]]:
         """Update records: `[{"id": "rec...", "fields": {"Name": "Ana"}}]`. The records as they are then."""
-        return self._integration.task(
-            key,
-            self._in_batches(_update_records, records, task_options),
-            {**self._where, "records": list(records), **more},
-            name="Update records",
-            properties=self._counting(records),
-            task_options=task_options,
-        )
+        return self._change(key, "batch_update", records, task_options, more)
 
     def delete_records(
         self, key: Any, record_ids: Sequence[str], *, task_options: Options | None = None
@@ -191,81 +206,71 @@ class Table(Methods[Airtable]):
         Airtable refuses to delete a record that does not exist: if it deleted a record and the answer was
         lost, the next attempt ends in that error.
         """
-        return self._integration.task(
+        return self._change(key, "batch_delete", record_ids, task_options, {})
+
+    def _change(
+        self, key: Any, method: str, records: Sequence[Any], task_options: Options | None, more: Params
+    ) -> Call[list[Record]]:
+        """One request for up to ten records, otherwise a subtask for each ten."""
+        airtable, path = self._integration, f"records.{method}"
+        body = airtable._body(path)
+        params = {**self._fixed, "records": list(records), **more}
+        return airtable.task(
             key,
-            self._in_batches(_delete_records, record_ids, task_options),
-            {**self._where, "records": list(record_ids)},
-            name="Delete records",
-            properties=self._counting(record_ids),
+            body if len(records) <= _BATCH else _in_batches(airtable, body, task_options),
+            params,
+            name=airtable._about(path).name,
+            properties=airtable._properties(path, params),
             task_options=task_options,
         )
 
-    def _counting(self, records: Sequence[Any]) -> list[Property]:
-        return [*self._properties, Property("Records", str(len(records)))]
 
-    def _in_batches(
-        self, body: Callable[..., list[Record]], records: Sequence[Any], task_options: Options | None
-    ) -> Callable[..., list[Record]] | Callable[..., Awaitable[list[Record]]]:
-        """The body for a number of records: one request for up to ten, otherwise a subtask for each ten."""
-        if len(records) <= _BATCH:
-            return body
-        airtable = self._integration
-        tried = retry_only(task_options)
+def _in_batches(
+    airtable: SdkIntegration[Any, Any], body: Callable[..., Any], task_options: Options | None
+) -> Callable[..., Awaitable[list[Record]]]:
+    tried = retry_only(task_options)
 
-        async def run(params: dict[str, Any], io: Any, task: Task) -> list[Record]:
-            bound = airtable.bind(io)
-            done: list[Record] = []
-            for first in range(0, len(records), _BATCH):
-                task.progress(first, len(records))
-                batch = params["records"][first : first + _BATCH]
-                done += await bound.task(
-                    ("records", first),
-                    body,
-                    {**params, "records": batch},
-                    name=f"Records {first + 1} to {first + len(batch)}",
-                    task_options=tried,
-                )
-            return done
+    async def run(params: Params, io: Any, task: Task) -> list[Record]:
+        bound, records = airtable.bind(io), params["records"]
+        done: list[Record] = []
+        for first in range(0, len(records), _BATCH):
+            task.progress(first, len(records))
+            batch = records[first : first + _BATCH]
+            done += await bound.task(
+                ("records", first),
+                body,
+                {**params, "records": batch},
+                name=f"Records {first + 1} to {first + len(batch)}",
+                task_options=tried,
+            )
+        return done
 
-        return run
+    return run
 
 
-# pyairtable's records are TypedDicts: plain dicts, which is what is stored.
-def _get_records(params: dict[str, Any], client: Api, task: Task) -> list[Any]:
-    table, options = _split(params, client)
-    found = table.all(**options)
-    task.output_properties = {"Found": len(found)}
-    return found
-
-
-def _get_record(params: dict[str, Any], client: Api) -> Any:
-    table, options = _split(params, client)
-    return table.get(options.pop("record_id"), **options)
-
-
-def _create_records(params: dict[str, Any], client: Api, task: Task) -> list[Any]:
-    table, options = _split(params, client)
-    created = table.batch_create(**options)
-    if len(created) == 1:
-        task.output_properties = {"Record": created[0]["id"]}
-    return created
-
-
-def _update_records(params: dict[str, Any], client: Api) -> list[Any]:
-    table, options = _split(params, client)
-    return table.batch_update(**options)
-
-
-def _delete_records(params: dict[str, Any], client: Api) -> list[Any]:
-    table, options = _split(params, client)
-    return table.batch_delete(options["records"])
-
-
-def _split(params: dict[str, Any], client: Api) -> tuple[Any, dict[str, Any]]:
-    """The properties of a task: the table and the request."""
+def _call(path: str, known: Known, params: Params, client: Any, task: Task) -> Any:
+    """The body. pyairtable's records are TypedDicts: plain dicts, which is what is stored."""
     options = dict(params)
-    return client.table(options.pop("base"), options.pop("table")), options
+    owner = client.table(options.pop("base"), options.pop("table")) if path.startswith("records.") else client
+    if path == "records.batch_delete":
+        options["record_ids"] = options.pop("records")
+    answer = getattr(owner, path.rpartition(".")[2])(**options)
+    if isinstance(answer, (list, Iterator)):
+        answer = [_plain(each) for each in cast("Iterable[Any]", answer)]
+    task.output_properties = [*known.tells(answer)]
+    return _plain(answer)
 
 
-def _is_id(table: str) -> bool:
-    return table.startswith("tbl")
+def _plain(answer: Any) -> Any:
+    """Plain data; of an object that has a client in it, such as a base, its id and name."""
+    return {"id": answer.id, "name": answer.name} if hasattr(answer, "api") else plain(answer)
+
+
+def _where(params: Mapping[str, Any]) -> list[Property]:
+    """The properties that name the base and the table, with their pages, whose addresses have ids."""
+    base, table = params["base"], params["table"]
+    page = f"https://airtable.com/{base}"
+    return [
+        Property("Base", base, url=page),
+        Property("Table", table, url=f"{page}/{table}" if table.startswith("tbl") else None),
+    ]

@@ -13,14 +13,14 @@ await io.github.issues.add_labels(
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
 
 from .._tasks.options import Options, Property
 from ..errors import InvalidOptionError
 from ._base import Credential, Methods
-from ._github_api import Answer, GitHubApi, request
-from ._github_git import Git
+from ._github_api import Answer, GitHubApi
+from ._sdk import Known, Params, SdkPath, defaults
 
 if TYPE_CHECKING:
     from .._tasks.call import Call
@@ -28,8 +28,53 @@ if TYPE_CHECKING:
 Reaction: TypeAlias = Literal["+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"]
 
 
+def _field(label: str, field: str) -> Callable[[Answer], Iterable[Property]]:
+    """A field of the answer, with a link to its page."""
+
+    def tell(answer: Answer) -> Iterable[Property]:
+        text = f"#{answer[field]}" if field == "number" else str(answer[field])
+        yield Property(label, text, url=answer.get("html_url"))
+
+    return tell
+
+
+def _tree(params: Params) -> Params:
+    return {**params, "tree": [dict(entry) for entry in params.get("tree", ())]}
+
+
+def _recursively(params: Params) -> Params:
+    """GitHub takes any text for yes."""
+    rest = {name: value for name, value in params.items() if name != "recursive"}
+    return {**rest, "recursive": "1"} if params.get("recursive") else rest
+
+
+def _secret(params: Params) -> Params:
+    """Parameters for GitHub. The secret of a webhook's configuration is hidden everywhere from now on."""
+    if not isinstance(params.get("config"), Mapping):
+        return params
+    config = cast("Mapping[str, Any]", params["config"])
+    secret = Credential('config["secret"]', config.get("secret")).find()
+    return {**params, "config": dict(config) if secret is None else {**config, "secret": secret}}
+
+
+def _url(params: Params) -> object:
+    return params["config"].get("url")
+
+
+_HOOKS = {
+    "create_webhook": Known(shows={"URL": _url}, tells=_field("Webhook", "id"), prepare=_secret),
+    "update_webhook": Known(shows={"Webhook": "hook_id"}, prepare=_secret),
+    "delete_webhook": Known(shows={"Webhook": "hook_id"}),
+}
+
+
 class GitHub(GitHubApi):
     """GitHub's REST API. The client is `githubkit.GitHub`.
+
+    **Methods** are the SDK's own, at the path that they have below `client.rest`, and return GitHub's answer as
+    plain data: `io.github.repos.list_branches("branches", owner="acme", repo="shop", per_page=5)` calls
+    `client.rest.repos.async_list_branches`. All of them are there; the table has those of which there is more to
+    say, and two groups that are not of the SDK, `compound` and `webhooks`.
 
     Without a `token`, `GITHUB_TOKEN` or `GH_TOKEN` is read when it is needed. `base_url` is the API's
     address, for a GitHub Enterprise Server `https://HOST/api/v3`.
@@ -47,188 +92,107 @@ class GitHub(GitHubApi):
     a webhook that is gone is a 404.
     """
 
-    @property
-    def issues(self) -> Issues:
-        """`issues.create`, `get`, `add_assignees`, `add_labels`, `create_comment`."""
-        return Issues(self)
-
-    @property
-    def repos(self) -> Repos:
-        """`repos.get`."""
-        return Repos(self)
-
-    @property
-    def reactions(self) -> Reactions:
-        """`reactions.create_for_issue_comment`."""
-        return Reactions(self)
+    _others = Known(prepare=_secret)
+    _known: ClassVar[Mapping[str, Known]] = {
+        "issues.create": Known(
+            "Open an issue; the issue, with its `number`.",
+            shows={"Title": "title"},
+            tells=_field("Issue", "number"),
+        ),
+        "issues.get": Known(
+            "An issue. For GitHub a pull request is an issue too.", tells=_field("State", "state")
+        ),
+        "issues.add_assignees": Known(
+            "Assign an issue to users, by their logins; the issue. Existing assignees stay.",
+            shows={"Assignees": "assignees"},
+        ),
+        "issues.add_labels": Known(
+            "Add labels to an issue; all labels of the issue. A label that does not exist is created.",
+            shows={"Labels": "labels"},
+        ),
+        "issues.create_comment": Known(
+            "Comment on an issue; the comment, with its `id`.", tells=_field("Comment", "id")
+        ),
+        "pulls.create": Known(
+            "Open a pull request for the branch `head` into `base`; the pull request, with its `number`.",
+            "Create pull request",
+            shows={"Title": "title"},
+            tells=_field("Pull request", "number"),
+        ),
+        "repos.get": Known(
+            "A repository.", "Get repository", tells=_field("Default branch", "default_branch")
+        ),
+        **{f"{of}.{name}": known for of in ("orgs", "repos") for name, known in _HOOKS.items()},
+        "reactions.create_for_issue_comment": Known(
+            "React to a comment on an issue; the reaction. A repeated reaction returns the existing one.",
+            "React to comment",
+            shows={"Reaction": "content"},
+        ),
+        "git.create_blob": Known(
+            'Write a file\'s content; `{"sha": ...}`. `encoding` is "utf-8" or "base64".',
+            tells=_field("Blob", "sha"),
+            prepare=defaults(encoding="utf-8"),
+        ),
+        "git.get_blob": Known("A file's content, in base64.", shows={"Blob": "file_sha"}),
+        "git.create_commit": Known(
+            "Write a commit of a tree with its parents; the commit, with its `sha`. No ref is changed.",
+            shows={"Message": "message"},
+            tells=_field("Commit", "sha"),
+        ),
+        "git.get_commit": Known(
+            "A commit.", shows={"Commit": "commit_sha"}, tells=_field("Message", "message")
+        ),
+        "git.create_ref": Known(
+            'Create a branch or a tag: the full name `ref="refs/heads/fix"` for the commit `sha`; the ref.',
+            shows={"Ref": "ref"},
+        ),
+        "git.get_ref": Known(
+            'A ref, with the `object` that it names: `ref="heads/main"`, without "refs/".',
+            shows={"Ref": "ref"},
+        ),
+        "git.list_matching_refs": Known(
+            'The refs whose names start with `ref`: `ref="heads/release-"`, without "refs/".',
+            "List refs",
+            shows={"Ref": "ref"},
+        ),
+        "git.update_ref": Known(
+            'Move a ref, `ref="heads/main"`, to another commit; the ref. Only `force=True` moves it backwards.',
+            shows={"Ref": "ref"},
+        ),
+        "git.delete_ref": Known(
+            'Delete a branch or a tag: `ref="heads/fix"`, without "refs/".', shows={"Ref": "ref"}
+        ),
+        "git.create_tag": Known(
+            'Write a tag with a message for `object`, a "commit" unless `type` says otherwise; the tag, with its '
+            '`sha`. It appears once a ref names it: `create_ref(..., ref="refs/tags/v1", sha=tag["sha"])`.',
+            shows={"Tag": "tag"},
+            tells=_field("Tag", "sha"),
+            prepare=defaults(type="commit"),
+        ),
+        "git.get_tag": Known("A tag that has a message.", tells=_field("Tag", "tag")),
+        "git.create_tree": Known(
+            "Write a tree: its entries, in place of those of `base_tree`; the tree, with its `sha`. An entry is "
+            '`{"path": "a/b.txt", "mode": "100644", "type": "blob", "sha": ...}`, or with `content` in place of '
+            '`sha`; `"sha": None` deletes the path.',
+            tells=_field("Tree", "sha"),
+            prepare=_tree,
+        ),
+        "git.get_tree": Known(
+            "A tree: `tree_sha` is its own SHA, a commit's, or a branch's name. `recursive=True` for all below it.",
+            shows={"Tree": "tree_sha"},
+            prepare=_recursively,
+        ),
+    }
 
     @property
     def compound(self) -> Compound:
-        """`compound.create_issue_comment_with_reaction`."""
+        """Several calls as one task, each a subtask."""
         return Compound(self)
 
     @property
-    def git(self) -> Git:
-        """Blobs, commits, refs, tags and trees: `git.create_blob`, `git.get_ref` and so on."""
-        return Git(self)
-
-    @property
     def webhooks(self) -> Webhooks:
-        """`webhooks.create`, `list`, `update`, `delete`: of a repository or an organization."""
+        """The webhooks of a repository or of an organization, of which the SDK has a group each."""
         return Webhooks(self)
-
-
-class Issues(Methods[GitHub]):
-    """`io.github.issues`. For GitHub a pull request is an issue too."""
-
-    def create(
-        self,
-        key: Any,
-        *,
-        owner: str,
-        repo: str,
-        title: str,
-        body: str | None = None,
-        labels: Sequence[str] | None = None,
-        assignees: Sequence[str] | None = None,
-        milestone: int | None = None,
-        task_options: Options | None = None,
-        **more: Any,
-    ) -> Call[Answer]:
-        """Open an issue; the issue, with its `number`. `more` is whatever else the API takes."""
-        params = {
-            "owner": owner,
-            "repo": repo,
-            "title": title,
-            "body": body,
-            "labels": labels,
-            "assignees": assignees,
-            "milestone": milestone,
-            **more,
-        }
-        return self._integration.task(
-            key,
-            request("issues.create", "Issue", "number"),
-            params,
-            name="Create issue",
-            properties=[*self._integration._place(owner, repo), Property("Title", title)],
-            task_options=task_options,
-        )
-
-    def get(
-        self, key: Any, *, owner: str, repo: str, issue_number: int, task_options: Options | None = None
-    ) -> Call[Answer]:
-        """An issue."""
-        return self._integration.task(
-            key,
-            request("issues.get", "State", "state"),
-            {"owner": owner, "repo": repo, "issue_number": issue_number},
-            name="Get issue",
-            properties=self._integration._place(owner, repo, issue_number),
-            task_options=task_options,
-        )
-
-    def add_assignees(
-        self,
-        key: Any,
-        *,
-        owner: str,
-        repo: str,
-        issue_number: int,
-        assignees: Sequence[str],
-        task_options: Options | None = None,
-    ) -> Call[Answer]:
-        """Assign an issue to users, by their logins; the issue. Existing assignees stay."""
-        return self._integration.task(
-            key,
-            request("issues.add_assignees"),
-            {"owner": owner, "repo": repo, "issue_number": issue_number, "assignees": assignees},
-            name="Add assignees",
-            task_options=task_options,
-            properties=[
-                *self._integration._place(owner, repo, issue_number),
-                _listed("Assignees", assignees),
-            ],
-        )
-
-    def add_labels(
-        self,
-        key: Any,
-        *,
-        owner: str,
-        repo: str,
-        issue_number: int,
-        labels: Sequence[str],
-        task_options: Options | None = None,
-    ) -> Call[list[Answer]]:
-        """Add labels to an issue; all labels of the issue. A label that does not exist is created."""
-        return self._integration.task(
-            key,
-            request("issues.add_labels"),
-            {"owner": owner, "repo": repo, "issue_number": issue_number, "labels": labels},
-            name="Add labels",
-            task_options=task_options,
-            properties=[*self._integration._place(owner, repo, issue_number), _listed("Labels", labels)],
-        )
-
-    def create_comment(
-        self,
-        key: Any,
-        *,
-        owner: str,
-        repo: str,
-        issue_number: int,
-        body: str,
-        task_options: Options | None = None,
-    ) -> Call[Answer]:
-        """Comment on an issue; the comment, with its `id`."""
-        return self._integration.task(
-            key,
-            request("issues.create_comment", "Comment", "id"),
-            {"owner": owner, "repo": repo, "issue_number": issue_number, "body": body},
-            name="Create comment",
-            properties=self._integration._place(owner, repo, issue_number),
-            task_options=task_options,
-        )
-
-
-class Repos(Methods[GitHub]):
-    """`io.github.repos`."""
-
-    def get(self, key: Any, *, owner: str, repo: str, task_options: Options | None = None) -> Call[Answer]:
-        """A repository."""
-        return self._integration.task(
-            key,
-            request("repos.get", "Default branch", "default_branch"),
-            {"owner": owner, "repo": repo},
-            name="Get repository",
-            properties=self._integration._place(owner, repo),
-            task_options=task_options,
-        )
-
-
-class Reactions(Methods[GitHub]):
-    """`io.github.reactions`."""
-
-    def create_for_issue_comment(
-        self,
-        key: Any,
-        *,
-        owner: str,
-        repo: str,
-        comment_id: int,
-        content: Reaction,
-        task_options: Options | None = None,
-    ) -> Call[Answer]:
-        """React to a comment on an issue; the reaction. A repeated reaction returns the existing one."""
-        return self._integration.task(
-            key,
-            request("reactions.create_for_issue_comment"),
-            {"owner": owner, "repo": repo, "comment_id": comment_id, "content": content},
-            name="React to comment",
-            task_options=task_options,
-            properties=[*self._integration._place(owner, repo), Property("Reaction", content)],
-        )
 
 
 class Compound(Methods[GitHub]):
@@ -249,19 +213,13 @@ class Compound(Methods[GitHub]):
 
         When the reaction fails, the comment is kept: the next pass only reacts.
         """
-        params = {
-            "owner": owner,
-            "repo": repo,
-            "issue_number": issue_number,
-            "body": body,
-            "reaction": reaction,
-        }
+        where = {"owner": owner, "repo": repo, "issue_number": issue_number}
         return self._integration.task(
             key,
             self._comment_and_react,
-            params,
+            {**where, "body": body, "reaction": reaction},
             name="Comment and react",
-            properties=self._integration._place(owner, repo, issue_number),
+            properties=self._integration._place(where),
             task_options=task_options,
         )
 
@@ -280,122 +238,35 @@ class Compound(Methods[GitHub]):
 class Webhooks(Methods[GitHub]):
     """`io.github.webhooks`: of a repository, with `owner` and `repo`, or of an organization, with `org`."""
 
-    def create(
-        self,
-        key: Any,
-        *,
-        owner: str | None = None,
-        repo: str | None = None,
-        org: str | None = None,
-        config: Mapping[str, Any],
-        events: Sequence[str] | None = None,
-        active: bool | None = None,
-        task_options: Options | None = None,
-    ) -> Call[Answer]:
+    def create(self, key: Any, *, task_options: Options | None = None, **params: Any) -> Call[Answer]:
         """Have events sent to `config["url"]`; the webhook, with its `id`.
 
         `config["secret"]`, text or a `SecretStr`, is the key that GitHub signs the events with; it is not
         stored.
         """
-        group, where, shown = self._owner(owner, repo, org)
-        params = {"name": "web", "config": _usable(config), "events": events, "active": active, **where}
-        return self._integration.task(
-            key,
-            request(f"{group}.create_webhook", "Webhook", "id"),
-            params,
-            name="Create webhook",
-            properties=[*shown, Property("URL", str(config.get("url")))],
-            task_options=task_options,
-        )
+        return self._group(params).create_webhook(key, task_options=task_options, name="web", **params)
 
     def list(
-        self,
-        key: Any,
-        *,
-        owner: str | None = None,
-        repo: str | None = None,
-        org: str | None = None,
-        per_page: int | None = None,
-        page: int | None = None,
-        task_options: Options | None = None,
+        self, key: Any, *, task_options: Options | None = None, **params: Any
     ) -> Call[builtins.list[Answer]]:
         """The webhooks, a page of them."""
-        group, where, shown = self._owner(owner, repo, org)
-        return self._integration.task(
-            key,
-            request(f"{group}.list_webhooks"),
-            {"per_page": per_page, "page": page, **where},
-            name="List webhooks",
-            properties=shown,
-            task_options=task_options,
-        )
+        return self._group(params).list_webhooks(key, task_options=task_options, **params)
 
-    def update(
-        self,
-        key: Any,
-        *,
-        owner: str | None = None,
-        repo: str | None = None,
-        org: str | None = None,
-        hook_id: int,
-        config: Mapping[str, Any] | None = None,
-        events: Sequence[str] | None = None,
-        active: bool | None = None,
-        task_options: Options | None = None,
-        **more: Any,
-    ) -> Call[Answer]:
-        """Change a webhook; the webhook. A `config` replaces the existing one with its secret."""
-        group, where, shown = self._owner(owner, repo, org)
-        config = None if config is None else _usable(config)
-        params = {"hook_id": hook_id, "config": config, "events": events, "active": active, **more, **where}
-        return self._integration.task(
-            key,
-            request(f"{group}.update_webhook"),
-            params,
-            name="Update webhook",
-            properties=[*shown, Property("Webhook", str(hook_id))],
-            task_options=task_options,
-        )
+    def update(self, key: Any, *, task_options: Options | None = None, **params: Any) -> Call[Answer]:
+        """Change the webhook `hook_id`; the webhook. A `config` replaces the existing one with its secret."""
+        return self._group(params).update_webhook(key, task_options=task_options, **params)
 
-    def delete(
-        self,
-        key: Any,
-        *,
-        owner: str | None = None,
-        repo: str | None = None,
-        org: str | None = None,
-        hook_id: int,
-        task_options: Options | None = None,
-    ) -> Call[None]:
-        """Delete a webhook."""
-        group, where, shown = self._owner(owner, repo, org)
-        return self._integration.task(
-            key,
-            request(f"{group}.delete_webhook"),
-            {"hook_id": hook_id, **where},
-            name="Delete webhook",
-            properties=[*shown, Property("Webhook", str(hook_id))],
-            task_options=task_options,
-        )
+    def delete(self, key: Any, *, task_options: Options | None = None, **params: Any) -> Call[None]:
+        """Delete the webhook `hook_id`."""
+        return self._group(params).delete_webhook(key, task_options=task_options, **params)
 
-    def _owner(
-        self, owner: str | None, repo: str | None, org: str | None
-    ) -> tuple[str, dict[str, str], builtins.list[Property]]:
-        """The webhooks' owner: the API's group, its parameters, and the properties that the task shows."""
-        if org is None and owner is not None and repo is not None:
-            return "repos", {"owner": owner, "repo": repo}, self._integration._place(owner, repo)
-        if org is not None and owner is None and repo is None:
-            return "orgs", {"org": org}, self._integration._organization(org)
+    def _group(self, params: Params) -> SdkPath[Any]:
+        """The SDK's group for the owner of webhooks."""
+        owner, repo, org = (params.get(name) is not None for name in ("owner", "repo", "org"))
+        if owner and repo and not org:
+            return self._integration.repos
+        if org and not owner and not repo:
+            return self._integration.orgs
         raise InvalidOptionError(
             "a webhook belongs to a repository (pass owner= and repo=) or to an organization (pass org=)"
         )
-
-
-def _usable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A webhook's configuration for GitHub. Its secret is hidden everywhere from now on."""
-    secret = Credential('config["secret"]', config.get("secret")).find()
-    return dict(config) if secret is None else {**config, "secret": secret}
-
-
-def _listed(label: str, names: Sequence[str]) -> Property:
-    return Property(label, ", ".join(names))

@@ -14,7 +14,7 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from .._redact import secrets
 from .._tasks.options import Options, Properties
@@ -25,6 +25,8 @@ from ._http_exchange import IDEMPOTENT, Exchange, content, download, is_private
 from ._verdicts import ResetFormat, by_status, is_connection_error, reset_at, retry_after
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     import httpx
 
     from .._tasks.call import Call
@@ -65,8 +67,28 @@ class ResetHeaders:
     format: ResetFormat = "unix"
 
 
+class Asked(TypedDict, total=False):
+    """What a request may have that asks for something."""
+
+    params: Mapping[str, Any] | None
+    headers: Mapping[str, str] | None
+    allow_status: Collection[int]
+    task_options: Options | None
+
+
+class Sent(Asked, total=False):
+    """What a request may have."""
+
+    json: Any
+    data: Mapping[str, Any] | None
+    content: str | bytes | None
+
+
 class HTTP(Integration["httpx.AsyncClient"]):
     """A service by its address. The client is `httpx.AsyncClient`.
+
+    A request may have `params` (the query), `headers`, and one of `json`, `data` (a form) and `content` as its body;
+    `allow_status=(404,)` names further statuses that are no error.
 
     `token` is sent as `Authorization: Bearer`. Values of `headers` may be a `SecretStr`; those of headers
     that hold credentials by their name are kept secret anyway, as are such parameters of a call. The
@@ -158,109 +180,33 @@ class HTTP(Integration["httpx.AsyncClient"]):
         # The attempt took longer than the task's `timeout`: it may have sent the request.
         return True if is_connection_error(error) and self._idempotency_header is not None else None
 
-    def request(
-        self,
-        key: Any,
-        method: str,
-        url: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        json: Any = None,
-        data: Mapping[str, Any] | None = None,
-        content: str | bytes | None = None,
-        allow_status: Collection[int] = (),
-        task_options: Options | None = None,
-    ) -> Call[Response]:
-        """Send a request; the response's `status`, `headers` and `body`: JSON values, text or bytes.
-
-        `params` is the query, and `json`, `data` (a form) or `content` the body that is sent. Raises
+    def request(self, key: Any, method: str, url: str, **sent: Unpack[Sent]) -> Call[Response]:
+        """Send a request; the response's `status`, `headers` and `body`: JSON values, text or bytes. Raises
         `httpx.HTTPStatusError` when the status is not 2xx and not in `allow_status`.
+
+        `params` is the query, and `json`, `data` (a form) or `content` the body that is sent.
         """
-        given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
-        return self._call(key, method, url, given, allow_status, task_options)
+        return self._call(key, method, url, **sent)
 
-    def get(
-        self,
-        key: Any,
-        url: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        allow_status: Collection[int] = (),
-        task_options: Options | None = None,
-    ) -> Call[Response]:
-        """As `request`, with the method GET."""
-        given = {"params": params, "headers": headers}
-        return self._call(key, "GET", url, given, allow_status, task_options)
+    def get(self, key: Any, url: str, **sent: Unpack[Asked]) -> Call[Response]:
+        """As `request`, with the method GET: `params`, `headers`, `allow_status`."""
+        return self._call(key, "GET", url, **sent)
 
-    def post(
-        self,
-        key: Any,
-        url: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        json: Any = None,
-        data: Mapping[str, Any] | None = None,
-        content: str | bytes | None = None,
-        allow_status: Collection[int] = (),
-        task_options: Options | None = None,
-    ) -> Call[Response]:
+    def post(self, key: Any, url: str, **sent: Unpack[Sent]) -> Call[Response]:
         """As `request`, with the method POST."""
-        given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
-        return self._call(key, "POST", url, given, allow_status, task_options)
+        return self._call(key, "POST", url, **sent)
 
-    def put(
-        self,
-        key: Any,
-        url: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        json: Any = None,
-        data: Mapping[str, Any] | None = None,
-        content: str | bytes | None = None,
-        allow_status: Collection[int] = (),
-        task_options: Options | None = None,
-    ) -> Call[Response]:
+    def put(self, key: Any, url: str, **sent: Unpack[Sent]) -> Call[Response]:
         """As `request`, with the method PUT."""
-        given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
-        return self._call(key, "PUT", url, given, allow_status, task_options)
+        return self._call(key, "PUT", url, **sent)
 
-    def patch(
-        self,
-        key: Any,
-        url: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        json: Any = None,
-        data: Mapping[str, Any] | None = None,
-        content: str | bytes | None = None,
-        allow_status: Collection[int] = (),
-        task_options: Options | None = None,
-    ) -> Call[Response]:
+    def patch(self, key: Any, url: str, **sent: Unpack[Sent]) -> Call[Response]:
         """As `request`, with the method PATCH."""
-        given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
-        return self._call(key, "PATCH", url, given, allow_status, task_options)
+        return self._call(key, "PATCH", url, **sent)
 
-    def delete(
-        self,
-        key: Any,
-        url: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        json: Any = None,
-        data: Mapping[str, Any] | None = None,
-        content: str | bytes | None = None,
-        allow_status: Collection[int] = (),
-        task_options: Options | None = None,
-    ) -> Call[Response]:
+    def delete(self, key: Any, url: str, **sent: Unpack[Sent]) -> Call[Response]:
         """As `request`, with the method DELETE."""
-        given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
-        return self._call(key, "DELETE", url, given, allow_status, task_options)
+        return self._call(key, "DELETE", url, **sent)
 
     def download(
         self,
@@ -293,10 +239,16 @@ class HTTP(Integration["httpx.AsyncClient"]):
         key: Any,
         method: str,
         url: str,
-        given: dict[str, Any],
-        allow_status: Collection[int],
-        task_options: Options | None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        data: Mapping[str, Any] | None = None,
+        content: str | bytes | None = None,
+        allow_status: Collection[int] = (),
+        task_options: Options | None = None,
     ) -> Call[Response]:
+        given = {"params": params, "headers": headers, "json": json, "data": data, "content": content}
         exchange = self._exchange(method, url, given, allow_status)
         return self.task(
             key,

@@ -9,18 +9,21 @@ urls = await io.replicate.run("draw", "black-forest-labs/flux-schnell", input={"
 
 from __future__ import annotations
 
+import functools
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import anyio
 
 from .._tasks.options import Options, Property
 from .._tasks.task import Task
 from ..retry import RetryAt
-from ._base import Credential, Integration, Methods, SecretText, retry_only
+from ._base import Credential, SecretText, retry_only
 from ._replicate_transport import transport
+from ._sdk import Known, Params, SdkIntegration, SdkPath
 from ._verdicts import by_status, is_connection_error
 
 if TYPE_CHECKING:
@@ -32,10 +35,61 @@ if TYPE_CHECKING:
 _LIFTED = re.compile(r"(?:resets|available) in ~?(\d+(?:\.\d+)?) ?s")
 _ENDED = {"succeeded", "failed", "canceled"}
 Body = Callable[..., Awaitable[Any]]
+# Replicate's pages of what a property names, by its label.
+_PAGES = {
+    "Prediction": "p/", "Training": "p/", "Collection": "collections/", "Model": "", "Destination": ""
+}  # fmt: skip
+_OF = {name.capitalize(): name for name in ("version", "model", "deployment")}
 
 
-class Replicate(Integration["Client"]):
+def _link(label: str, name: str) -> Property:
+    return Property(label, name, url=f"https://replicate.com/{_PAGES[label]}{name}")
+
+
+def _prediction(params: Params) -> Params:
+    return {**params, "input": dict(params.get("input") or {})}
+
+
+def _made(label: str) -> Callable[[dict[str, Any]], Iterable[Property]]:
+    return lambda made: [_link(label, made["id"])]
+
+
+def _status(made: dict[str, Any]) -> Iterable[Property]:
+    yield Property("Status", made["status"])
+
+
+def _state(prediction: dict[str, Any]) -> Iterable[Property]:
+    yield from _status(prediction)
+    metrics: dict[str, Any] = prediction.get("metrics") or {}
+    if (seconds := metrics.get("predict_time")) is not None:
+        yield Property("Predict time", f"{seconds:.1f} s")
+
+
+class Predictions(SdkPath[Any]):
+    """Predictions."""
+
+    def create_and_await(
+        self, key: Any, *, task_options: Options | None = None, **params: Any
+    ) -> Call[dict[str, Any]]:
+        """As `run`, for a `version`, an official `model` or a `deployment`; the prediction when it has succeeded."""
+        replicate: Any = self._integration
+        params = _prediction(params)
+        return replicate.task(
+            key,
+            _awaited(replicate, task_options, lambda prediction: prediction),
+            params,
+            name="Create and await prediction",
+            properties=replicate._properties("predictions.create", params),
+            task_options=task_options,
+        )
+
+
+class Replicate(SdkIntegration["Client", Any]):
     """Replicate's HTTP API. The client is `replicate.Client`; bodies use its `async_` methods.
+
+    **Methods** are the SDK's own, at the path that they have below the client, and return plain data:
+    `io.replicate.deployments.get("deployment", "acme/app")` calls `client.deployments.async_get`. All of them are
+    there, a list without a `cursor` is its first page; the table has those of which there is more to say.
 
     `api_token`: without one, `REPLICATE_API_TOKEN` is read when it is needed. `poll_interval` is in seconds,
     half a second or `REPLICATE_POLL_INTERVAL` by default.
@@ -87,25 +141,52 @@ class Replicate(Integration["Client"]):
             return error.status is not None and by_status(error.status, _lifted(error.detail or ""))
         return True if is_connection_error(error) else None
 
-    @property
-    def predictions(self) -> Predictions:
-        """`predictions.create`, `create_and_await`, `get`, `cancel`."""
-        return Predictions(self)
+    @classmethod
+    def _sdk(cls) -> Any:
+        from replicate.client import Client
 
-    @property
-    def models(self) -> Models:
-        """`models.get`."""
-        return Models(self)
+        return Client("of no account")
 
-    @property
-    def collections(self) -> Collections:
-        """`collections.get`."""
-        return Collections(self)
+    @classmethod
+    def _is_group(cls, value: Any) -> bool:
+        return any(kind.__name__ == "Namespace" for kind in type(value).__mro__)
 
-    @property
-    def trainings(self) -> Trainings:
-        """`trainings.create`, `get`, `cancel`."""
-        return Trainings(self)
+    def _body(self, path: str) -> Callable[..., Any]:
+        return functools.partial(_call, path, self._about(path))
+
+    def _properties(self, path: str, params: Params) -> list[Property]:
+        """The properties of a task, with links to Replicate's pages."""
+        shown = super()._properties(path, params)
+        is_linked = path != "predictions.create"
+        return [
+            _link(each.label, each.text) if is_linked and each.label in _PAGES else each for each in shown
+        ]
+
+    _groups: ClassVar[Mapping[str, type[SdkPath[Any]]]] = {"predictions": Predictions}
+    _known: ClassVar[Mapping[str, Known]] = {
+        "predictions.create": Known(
+            "Make a prediction with a `version`, an official `model`, or a `deployment`, and do not wait for it. One is "
+            "a dict: `id`, `status`, `output`, `error`, `logs`, `metrics`, ...",
+            shows=_OF,
+            tells=_made("Prediction"),
+            prepare=_prediction,
+        ),
+        "predictions.get": Known(
+            "A prediction as it is when the task runs.", shows={"Prediction": "id"}, tells=_state
+        ),
+        "predictions.cancel": Known("Cancel a prediction that runs.", shows={"Prediction": "id"}),
+        "models.get": Known('A model by "owner/name", with its latest version.', shows={"Model": "model"}),
+        "collections.get": Known("A collection, with its models.", shows={"Collection": "slug"}),
+        "trainings.create": Known(
+            'Train a version of a model, and do not wait for it. `destination` is "owner/name" of the new model.',
+            shows={"Model": "model", "Destination": "destination"},
+            tells=_made("Training"),
+        ),
+        "trainings.get": Known(
+            "A training as it is when the task runs.", shows={"Training": "id"}, tells=_status
+        ),
+        "trainings.cancel": Known("Cancel a training that runs.", shows={"Training": "id"}),
+    }
 
     def run(
         self,
@@ -128,161 +209,7 @@ class Replicate(Integration["Client"]):
             _awaited(self, task_options, lambda prediction: prediction["output"]),
             params,
             name="Run model",
-            properties=[_link("Model", ref.partition(":")[0], "")],
-            task_options=task_options,
-        )
-
-
-class Predictions(Methods[Replicate]):
-    """Predictions. One is a dict: `id`, `status`, `output`, `error`, `logs`, `metrics`, ..."""
-
-    def create(
-        self,
-        key: Any,
-        *,
-        version: str | None = None,
-        model: str | None = None,
-        deployment: str | None = None,
-        input: Mapping[str, Any] | None = None,
-        task_options: Options | None = None,
-        **more: Any,
-    ) -> Call[dict[str, Any]]:
-        """Make a prediction with a version, an official model, or a deployment, and do not wait for it."""
-        params = _prediction(version, model, deployment, input, more)
-        return self._integration.task(
-            key,
-            _create,
-            params,
-            name="Create prediction",
-            properties=_of(params),
-            task_options=task_options,
-        )
-
-    def create_and_await(
-        self,
-        key: Any,
-        *,
-        version: str | None = None,
-        model: str | None = None,
-        deployment: str | None = None,
-        input: Mapping[str, Any] | None = None,
-        task_options: Options | None = None,
-        **more: Any,
-    ) -> Call[dict[str, Any]]:
-        """As `run`, for a version, an official model or a deployment; the prediction when it has succeeded."""
-        params = _prediction(version, model, deployment, input, more)
-        return self._integration.task(
-            key,
-            _awaited(self._integration, task_options, lambda prediction: prediction),
-            params,
-            name="Create and await prediction",
-            properties=_of(params),
-            task_options=task_options,
-        )
-
-    def get(self, key: Any, *, id: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
-        """A prediction as it is when the task runs."""
-        return self._integration.task(
-            key,
-            _get_prediction,
-            {"id": id},
-            name="Get prediction",
-            properties=[_link("Prediction", id, "p/")],
-            task_options=task_options,
-        )
-
-    def cancel(self, key: Any, *, id: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
-        """Cancel a prediction that runs."""
-        return self._integration.task(
-            key,
-            _cancel_prediction,
-            {"id": id},
-            name="Cancel prediction",
-            properties=[_link("Prediction", id, "p/")],
-            task_options=task_options,
-        )
-
-
-class Models(Methods[Replicate]):
-    """Models."""
-
-    def get(self, key: Any, *, model: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
-        """A model by "owner/name", with its latest version."""
-        return self._integration.task(
-            key,
-            _get_model,
-            {"model": model},
-            name="Get model",
-            properties=[_link("Model", model, "")],
-            task_options=task_options,
-        )
-
-
-class Collections(Methods[Replicate]):
-    """Collections of models."""
-
-    def get(self, key: Any, *, slug: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
-        """A collection, with its models."""
-        return self._integration.task(
-            key,
-            _get_collection,
-            {"slug": slug},
-            name="Get collection",
-            properties=[_link("Collection", slug, "collections/")],
-            task_options=task_options,
-        )
-
-
-class Trainings(Methods[Replicate]):
-    """Trainings. One is a dict: `id`, `status`, `output`, `error`, `logs`, ..."""
-
-    def create(
-        self,
-        key: Any,
-        *,
-        model: str,
-        version: str,
-        input: Mapping[str, Any],
-        destination: str,
-        task_options: Options | None = None,
-        **more: Any,
-    ) -> Call[dict[str, Any]]:
-        """Train a version of a model, and do not wait for it. `destination` is "owner/name" of the new model."""
-        params = {
-            "model": model,
-            "version": version,
-            "input": dict(input),
-            "destination": destination,
-            **more,
-        }
-        return self._integration.task(
-            key,
-            _create_training,
-            params,
-            name="Create training",
-            properties=[_link("Model", model, ""), _link("Destination", destination, "")],
-            task_options=task_options,
-        )
-
-    def get(self, key: Any, *, id: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
-        """A training as it is when the task runs."""
-        return self._integration.task(
-            key,
-            _get_training,
-            {"id": id},
-            name="Get training",
-            properties=[_link("Training", id, "p/")],
-            task_options=task_options,
-        )
-
-    def cancel(self, key: Any, *, id: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
-        """Cancel a training that runs."""
-        return self._integration.task(
-            key,
-            _cancel_training,
-            {"id": id},
-            name="Cancel training",
-            properties=[_link("Training", id, "p/")],
+            properties=[_link("Model", ref.partition(":")[0])],
             task_options=task_options,
         )
 
@@ -314,7 +241,7 @@ def _awaited(
                 wait,
                 {"id": made["id"]},
                 name="Wait for prediction",
-                properties=[_link("Prediction", made["id"], "p/")],
+                properties=[_link("Prediction", made["id"])],
                 task_options=tried,
             )
             fault = _fault(prediction, params["input"])
@@ -330,8 +257,9 @@ async def _wait(params: dict[str, Any], client: Any, task: Task) -> dict[str, An
     while True:
         prediction = await client.predictions.async_get(params["id"])
         if prediction.status in _ENDED:
-            task.output_properties = {"Status": prediction.status, **_seconds(prediction)}
-            return _plain(prediction)
+            ended = _plain(prediction)
+            task.output_properties = [*_state(ended)]
+            return ended
         if (progress := prediction.progress) is not None:
             task.progress(progress.current, progress.total)
         await anyio.sleep(client.poll_interval)
@@ -355,75 +283,21 @@ def _model_error(prediction: dict[str, Any], fault: str) -> Exception:
     return error
 
 
-# `client` is a replicate.Client. Its models are pydantic 1 models, so plain data is stored.
-async def _create(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    made = _plain(await client.predictions.async_create(**params))
-    task.output_properties = [_link("Prediction", made["id"], "p/")]
-    return made
+async def _call(path: str, known: Known, params: Params, client: Any, task: Task) -> Any:
+    """The body. `client` is a replicate.Client, whose models are pydantic 1 models: plain data is stored."""
+    group, _, name = path.rpartition(".")
+    method = getattr(attrgetter(group)(client), f"async_{name}")
+    # The name of a model has no name in the SDK's signature.
+    is_named = path in ("models.delete", "models.get")
+    answer = await (method(params["model"]) if is_named else method(**params))
+    task.output_properties = [*known.tells(plain := _plain(answer))]
+    return plain
 
 
-async def _get_prediction(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    prediction = await client.predictions.async_get(params["id"])
-    task.output_properties = {"Status": prediction.status, **_seconds(prediction)}
-    return _plain(prediction)
-
-
-async def _cancel_prediction(params: dict[str, Any], client: Any) -> dict[str, Any]:
-    return _plain(await client.predictions.async_cancel(params["id"]))
-
-
-async def _get_model(params: dict[str, Any], client: Any) -> dict[str, Any]:
-    return _plain(await client.models.async_get(params["model"]))
-
-
-async def _get_collection(params: dict[str, Any], client: Any) -> dict[str, Any]:
-    return _plain(await client.collections.async_get(params["slug"]))
-
-
-async def _create_training(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    made = _plain(await client.trainings.async_create(**params))
-    task.output_properties = [_link("Training", made["id"], "p/")]
-    return made
-
-
-async def _get_training(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    training = await client.trainings.async_get(params["id"])
-    task.output_properties = {"Status": training.status}
-    return _plain(training)
-
-
-async def _cancel_training(params: dict[str, Any], client: Any) -> dict[str, Any]:
-    return _plain(await client.trainings.async_cancel(params["id"]))
-
-
-def _plain(model: Any) -> dict[str, Any]:
-    return json.loads(model.json())
-
-
-def _seconds(prediction: Any) -> dict[str, str]:
-    metrics: dict[str, Any] = prediction.metrics or {}
-    seconds = metrics.get("predict_time")
-    return {} if seconds is None else {"Predict time": f"{seconds:.1f} s"}
-
-
-def _prediction(
-    version: str | None,
-    model: str | None,
-    deployment: str | None,
-    input: Mapping[str, Any] | None,
-    more: dict[str, Any],
-) -> dict[str, Any]:
-    named = {"version": version, "model": model, "deployment": deployment}
-    chosen = {name: value for name, value in named.items() if value is not None}
-    return {**chosen, "input": dict(input or {}), **more}
-
-
-def _of(params: dict[str, Any]) -> dict[str, str]:
-    return {name.capitalize(): params[name] for name in ("version", "model", "deployment") if name in params}
-
-
-def _link(label: str, name: str, below: str) -> Property:
-    return Property(label, name, url=f"https://replicate.com/{below}{name}")
+def _plain(answer: Any) -> Any:
+    if isinstance(answer, list):
+        return [_plain(each) for each in cast("list[Any]", answer)]
+    return json.loads(answer.json()) if hasattr(answer, "json") else answer
 
 
 def _lifted(detail: str) -> RetryAt | None:

@@ -11,16 +11,21 @@ await io.resend.send_email(
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._tasks.options import Options, Property
 from .._tasks.task import Task
 from ..retry import RetryAt
-from ._base import Credential, Integration, Methods, SecretText
-from ._resend_answers import answered, causes, email_page, envelope
-from ._resend_client import ResendClient
+from ._base import Credential, Methods, SecretText
+from ._resend_answers import answered, causes, email_page
+from ._resend_client import ResendClient, class_name
+from ._sdk import Known, Params, SdkIntegration, call_with
 from ._verdicts import by_status, is_connection_error, retry_after
 
 if TYPE_CHECKING:
@@ -32,8 +37,34 @@ _QUOTAS = frozenset({"daily_quota_exceeded", "monthly_quota_exceeded"})
 _NOT_ANSWERED = "HttpClientError"
 
 
-class Resend(Integration[ResendClient]):
+def _sender(params: Params) -> Params:
+    """Parameters with the sender's name as Resend spells it, which is a keyword of Python."""
+    return {"from" if name == "from_" else name: value for name, value in params.items()}
+
+
+def _id(answer: dict[str, Any]) -> Iterable[Property]:
+    yield Property("ID", answer["id"])
+
+
+def _sent(answer: dict[str, Any]) -> Iterable[Property]:
+    yield Property("Email", answer["id"], url=email_page(answer["id"]))
+
+
+def _last_event(answer: dict[str, Any]) -> Iterable[Property]:
+    yield Property("Last event", str(answer.get("last_event")), url=email_page(answer["id"]))
+
+
+def _contact(params: Params) -> object:
+    return params.get("email") or params.get("id")
+
+
+class Resend(SdkIntegration[ResendClient, dict[str, Any]]):
     """Resend's API. The client is a `ResendClient`: the SDK, `resend`, with this integration's key.
+
+    **Methods** are the SDK's own, at the names of its classes in lower case: `io.resend.api_keys.list("keys")`
+    calls `resend.ApiKeys.list`. After the cache key come the ids, by position or by name, and the SDK's `params`
+    as keyword arguments: `io.resend.topics.update("rename", "78261eea", name="News")`. All of them are there; the
+    table has those of which there is more to say.
 
     Without an `api_key`, `RESEND_API_KEY` is read when it is needed; without a `base_url`, `RESEND_API_URL`.
 
@@ -78,25 +109,73 @@ class Resend(Integration[ResendClient]):
         lifted = retry_after(error.headers) or retry_after(error.headers, "ratelimit-reset")
         return by_status(int(error.code), lifted)
 
-    @property
-    def emails(self) -> Emails:
-        """`emails.send`, `emails.get`."""
-        return Emails(self)
+    @classmethod
+    def _sdk(cls) -> Any:
+        import resend
+
+        return resend
+
+    @classmethod
+    def _is_group(cls, value: Any) -> bool:
+        methods = inspect.getmembers(value, inspect.ismethod) if isinstance(value, type) else []
+        return any(not name.startswith("_") for name, _ in methods)
+
+    @classmethod
+    def _member(cls, owner: Any, name: str) -> Any:
+        return super()._member(owner, name) or super()._member(owner, class_name(name))
+
+    @classmethod
+    def _names_in(cls, owner: Any) -> Iterable[str]:
+        return {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower() for name in dir(owner)}
+
+    def _body(self, path: str) -> Callable[..., Any]:
+        return functools.partial(_call, path, self._about(path))
+
+    _others = Known(prepare=_sender)
+    _known: ClassVar[Mapping[str, Known]] = {
+        "emails.send": Known(
+            'Send an e-mail; Resend\'s answer, `{"id": ...}`. `from_` is the sender, `"Jane <jane@acme.inc>"`: '
+            '`from` is a Python keyword, but `**{"from": ...}` works too.',
+            shows={"To": "to", "Subject": "subject"},
+            tells=_sent,
+            prepare=_sender,
+        ),
+        "emails.get": Known(
+            "A sent e-mail: its parts, and `last_event`, its delivery status.",
+            shows={"Email": "email_id"},
+            tells=_last_event,
+        ),
+        "audiences.create": Known(
+            "Make an audience, a list of contacts; Resend's answer, with its `id`. Resend now calls them segments.",
+            shows={"Audience": "name"},
+            tells=_id,
+            calls="segments.create",
+        ),
+        "audiences.get": Known("An audience.", shows={"Audience": "id"}, calls="segments.get"),
+        "audiences.list": Known(
+            'The audiences, `{"data": [...], "has_more": ...}`: up to `limit`, `after` or `before` an id.',
+            calls="segments.list",
+        ),
+        "audiences.remove": Known("Remove an audience.", shows={"Audience": "id"}, calls="segments.remove"),
+        "contacts.create": Known(
+            "Add a contact, to the audience `audience_id` or to the account; Resend's answer, with its `id`.",
+            shows={"Contact": "email"},
+            tells=_id,
+        ),
+        "contacts.get": Known("A contact, by its `id` or its `email`.", shows={"Contact": _contact}),
+        "contacts.list": Known(
+            'The contacts, `{"data": [...], "has_more": ...}`: up to `limit`, `after` or `before` an id.'
+        ),
+        "contacts.update": Known(
+            "Change what is given of a contact; Resend's answer, with its `id`.", shows={"Contact": _contact}
+        ),
+        "contacts.remove": Known("Remove a contact.", shows={"Contact": _contact}),
+    }
 
     @property
     def batch(self) -> Batch:
         """`batch.send`."""
         return Batch(self)
-
-    @property
-    def audiences(self) -> Audiences:
-        """`audiences.create`, `get`, `list`, `remove`."""
-        return Audiences(self)
-
-    @property
-    def contacts(self) -> Contacts:
-        """`contacts.create`, `get`, `list`, `update`, `remove`."""
-        return Contacts(self)
 
     def send_email(
         self,
@@ -113,49 +192,6 @@ class Resend(Integration[ResendClient]):
         """Send an e-mail, as `emails.send` does."""
         return self.emails.send(
             key, from_=from_, to=to, subject=subject, html=html, text=text, task_options=task_options, **more
-        )
-
-
-class Emails(Methods[Resend]):
-    """`io.resend.emails`."""
-
-    def send(
-        self,
-        key: Any,
-        *,
-        from_: str | None = None,
-        to: str | Sequence[str],
-        subject: str | None = None,
-        html: str | None = None,
-        text: str | None = None,
-        task_options: Options | None = None,
-        **more: Any,
-    ) -> Call[dict[str, Any]]:
-        """Send an e-mail; Resend's answer, `{"id": ...}`.
-
-        `from_` is the sender, `"Jane <jane@acme.inc>"`: `from` is a Python keyword, but
-        `**{"from": ...}` works too. `more` is whatever else the API takes: `cc`, `bcc`, `reply_to`,
-        `attachments`, `headers`, `scheduled_at`, `tags`, `template`.
-        """
-        params = {"from": from_, "to": to, "subject": subject, "html": html, "text": text, **more}
-        return self._integration.task(
-            key,
-            _send,
-            params,
-            name="Send email",
-            properties=envelope(to, subject),
-            task_options=task_options,
-        )
-
-    def get(self, key: Any, *, email_id: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
-        """A sent e-mail: its parts, and `last_event`, its delivery status."""
-        return self._integration.task(
-            key,
-            _get_email,
-            {"email_id": email_id},
-            name="Get email",
-            properties={"Email": email_id},
-            task_options=task_options,
         )
 
 
@@ -186,197 +222,12 @@ class Batch(Methods[Resend]):
         )
 
 
-class Audiences(Methods[Resend]):
-    """`io.resend.audiences`: lists of contacts. Resend now calls them segments."""
-
-    def create(self, key: Any, *, name: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
-        """Make an audience; Resend's answer, with its `id`."""
-        return self._integration.task(
-            key,
-            _create_audience,
-            {"name": name},
-            name="Create audience",
-            properties={"Audience": name},
-            task_options=task_options,
-        )
-
-    def get(self, key: Any, *, id: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
-        """An audience."""
-        return self._integration.task(
-            key,
-            _get_audience,
-            {"id": id},
-            name="Get audience",
-            properties={"Audience": id},
-            task_options=task_options,
-        )
-
-    def list(
-        self,
-        key: Any,
-        *,
-        limit: int | None = None,
-        after: str | None = None,
-        before: str | None = None,
-        task_options: Options | None = None,
-    ) -> Call[dict[str, Any]]:
-        """The audiences, `{"data": [...], "has_more": ...}`: up to `limit`, `after` or `before` an id."""
-        return self._integration.task(
-            key,
-            _list_audiences,
-            {"limit": limit, "after": after, "before": before},
-            name="List audiences",
-            task_options=task_options,
-        )
-
-    def remove(self, key: Any, *, id: str, task_options: Options | None = None) -> Call[dict[str, Any]]:
-        """Remove an audience; Resend's answer, `{"deleted": True, ...}`."""
-        return self._integration.task(
-            key,
-            _remove_audience,
-            {"id": id},
-            name="Remove audience",
-            properties={"Audience": id},
-            task_options=task_options,
-        )
-
-
-class Contacts(Methods[Resend]):
-    """`io.resend.contacts`: contacts of an audience, or of the whole account without an `audience_id`.
-
-    A contact is named by its `id` or its `email`.
-    """
-
-    def create(
-        self,
-        key: Any,
-        *,
-        email: str,
-        audience_id: str | None = None,
-        first_name: str | None = None,
-        last_name: str | None = None,
-        unsubscribed: bool | None = None,
-        task_options: Options | None = None,
-        **more: Any,
-    ) -> Call[dict[str, Any]]:
-        """Add a contact; Resend's answer, with its `id`. `more` is whatever else the API takes."""
-        params = {
-            "audience_id": audience_id,
-            "email": email,
-            "first_name": first_name,
-            "last_name": last_name,
-            "unsubscribed": unsubscribed,
-            **more,
-        }
-        return self._integration.task(
-            key,
-            _create_contact,
-            params,
-            name="Create contact",
-            properties={"Contact": email},
-            task_options=task_options,
-        )
-
-    def get(
-        self,
-        key: Any,
-        *,
-        id: str | None = None,
-        email: str | None = None,
-        audience_id: str | None = None,
-        task_options: Options | None = None,
-    ) -> Call[dict[str, Any]]:
-        """A contact."""
-        return self._integration.task(
-            key,
-            _get_contact,
-            {"audience_id": audience_id, "id": id, "email": email},
-            name="Get contact",
-            properties={"Contact": email or id},
-            task_options=task_options,
-        )
-
-    def list(
-        self,
-        key: Any,
-        *,
-        audience_id: str | None = None,
-        limit: int | None = None,
-        after: str | None = None,
-        before: str | None = None,
-        task_options: Options | None = None,
-    ) -> Call[dict[str, Any]]:
-        """The contacts, `{"data": [...], "has_more": ...}`: up to `limit`, `after` or `before` an id."""
-        return self._integration.task(
-            key,
-            _list_contacts,
-            {"audience_id": audience_id, "limit": limit, "after": after, "before": before},
-            name="List contacts",
-            task_options=task_options,
-        )
-
-    def update(
-        self,
-        key: Any,
-        *,
-        id: str | None = None,
-        email: str | None = None,
-        audience_id: str | None = None,
-        first_name: str | None = None,
-        last_name: str | None = None,
-        unsubscribed: bool | None = None,
-        task_options: Options | None = None,
-        **more: Any,
-    ) -> Call[dict[str, Any]]:
-        """Change what is given of a contact; Resend's answer, with its `id`."""
-        params = {
-            "audience_id": audience_id,
-            "id": id,
-            "email": email,
-            "first_name": first_name,
-            "last_name": last_name,
-            "unsubscribed": unsubscribed,
-            **more,
-        }
-        return self._integration.task(
-            key,
-            _update_contact,
-            params,
-            name="Update contact",
-            properties={"Contact": email or id},
-            task_options=task_options,
-        )
-
-    def remove(
-        self,
-        key: Any,
-        *,
-        id: str | None = None,
-        email: str | None = None,
-        audience_id: str | None = None,
-        task_options: Options | None = None,
-    ) -> Call[dict[str, Any]]:
-        """Remove a contact; Resend's answer, `{"deleted": True, ...}`."""
-        return self._integration.task(
-            key,
-            _remove_contact,
-            {"audience_id": audience_id, "id": id, "email": email},
-            name="Remove contact",
-            properties={"Contact": email or id},
-            task_options=task_options,
-        )
-
-
-# `client` is a ResendClient; the SDK's types for parameters are dictionaries with fixed keys.
-def _send(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    answer = client.Emails.send(params, {"idempotency_key": task.idempotency_key})
-    return answered(answer, task, Property("Email", answer["id"], url=email_page(answer["id"])))
-
-
-def _get_email(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    answer = client.Emails.get(**params)
-    state = Property("Last event", str(answer.get("last_event")), url=email_page(params["email_id"]))
-    return answered(answer, task, state)
+def _call(path: str, known: Known, params: Params, client: Any, task: Task) -> Any:
+    """The body. `client` is a ResendClient."""
+    group, _, name = (known.calls or path).rpartition(".")
+    method = getattr(attrgetter(".".join(map(class_name, group.split("."))))(client), name)
+    answer = call_with(method, params, idempotency_key=task.idempotency_key)
+    return answered(answer, task, *known.tells(answer))
 
 
 def _send_batch(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
@@ -385,43 +236,3 @@ def _send_batch(params: dict[str, Any], client: Any, task: Task) -> dict[str, An
         options["batch_validation"] = params["batch_validation"]
     answer = client.Batch.send(emails, options)
     return answered(answer, task, Property("Sent", f"{len(answer['data'])} of {len(emails)}"))
-
-
-# The SDK's `Audiences` makes the same requests, but warns that the name is deprecated.
-def _create_audience(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    answer = client.Segments.create(params)
-    return answered(answer, task, Property("ID", answer["id"]))
-
-
-def _get_audience(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    return answered(client.Segments.get(**params), task)
-
-
-def _list_audiences(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    return answered(client.Segments.list(params), task)
-
-
-def _remove_audience(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    return answered(client.Segments.remove(**params), task)
-
-
-def _create_contact(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    answer = client.Contacts.create(params)
-    return answered(answer, task, Property("ID", answer["id"]))
-
-
-def _get_contact(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    return answered(client.Contacts.get(**params), task)
-
-
-def _list_contacts(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    page = {name: value for name, value in params.items() if name != "audience_id"}
-    return answered(client.Contacts.list(params.get("audience_id"), page), task)
-
-
-def _update_contact(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    return answered(client.Contacts.update(params), task)
-
-
-def _remove_contact(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    return answered(client.Contacts.remove(**params), task)

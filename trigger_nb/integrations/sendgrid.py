@@ -12,12 +12,18 @@ await io.sendgrid.send_email(
 
 from __future__ import annotations
 
+import functools
+import json
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._tasks.options import Options
 from .._tasks.task import Task
 from ..retry import RetryAt
-from ._base import Credential, Integration, SecretText
+from ._base import Credential, SecretText
+from ._sdk import SdkIntegration
 from ._verdicts import by_status, is_connection_error, reset_at
 
 if TYPE_CHECKING:
@@ -27,8 +33,12 @@ _TIMEOUT = 60.0  # seconds; the SDK has no timeout by default
 Address: TypeAlias = "str | tuple[str, str]"  # an address, or an address and a name
 
 
-class SendGrid(Integration[Any]):
+class SendGrid(SdkIntegration[Any, Any]):
     """SendGrid's Web API v3. The client is `sendgrid.SendGridAPIClient`, and bodies run in threads.
+
+    **Methods** are the requests of the API by the path that the SDK has for them: `io.sendgrid.suppression.
+    bounces.get("bounces", query_params={"limit": 5})` calls `client.client.suppression.bounces.get` and returns
+    the answer's JSON. A part of a path that is no name is `getattr(io.sendgrid.asm.groups, "17")`.
 
     `api_key`: without one, `SENDGRID_API_KEY` is read when it is needed. `base_url` is
     "https://api.eu.sendgrid.com" for a subuser in the EU.
@@ -77,6 +87,24 @@ class SendGrid(Integration[Any]):
             return True
         return True if is_connection_error(error) else None
 
+    @classmethod
+    def _sdk(cls) -> Any:
+        from sendgrid import SendGridAPIClient  # pyright: ignore[reportMissingTypeStubs]
+
+        client: Any = SendGridAPIClient("of no account")
+        return client.client
+
+    @classmethod
+    def _is_group(cls, value: Any) -> bool:
+        return type(value).__name__ == "Client"
+
+    @classmethod
+    def _names_in(cls, owner: Any) -> Iterable[str]:
+        return owner.methods
+
+    def _body(self, path: str) -> Callable[..., Any]:
+        return functools.partial(_call, path)
+
     def send_email(
         self,
         key: Any,
@@ -118,21 +146,35 @@ _OF_MAIL = ("from_email", "to_emails", "subject", "plain_text_content", "html_co
 
 # `client` is a SendGridAPIClient, which has no types.
 def _send_email(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    from python_http_client.exceptions import HTTPError
     from sendgrid.helpers.mail import Mail  # pyright: ignore[reportMissingTypeStubs]
 
     named = {name: value for name, value in params.items() if name in _OF_MAIL}
     others = {name: value for name, value in params.items() if name not in _OF_MAIL}
     mail: Any = Mail(**named)
-    try:
+    with _noted():
         answer = client.client.mail.send.post(request_body={**mail.get(), **others})
-    except HTTPError as error:
-        said: Any = error.body  # pyright: ignore[reportUnknownMemberType]  # the message has the status alone
-        error.add_note(f"SendGrid says: {said.decode(errors='replace')}")
-        raise
     message_id = answer.headers.get("X-Message-Id")
     task.output_properties = {"Message": message_id}
     return {"message_id": message_id}
+
+
+def _call(path: str, params: dict[str, Any], client: Any) -> Any:
+    with _noted():
+        answer = attrgetter(path)(client.client)(**params)
+    return json.loads(answer.body) if answer.body else None
+
+
+@contextmanager
+def _noted() -> Generator[None]:
+    """A context for a call: its error gets SendGrid's message, beside the status, as a note."""
+    from python_http_client.exceptions import HTTPError
+
+    try:
+        yield
+    except HTTPError as error:
+        said: Any = error.body  # pyright: ignore[reportUnknownMemberType]
+        error.add_note(f"SendGrid says: {said.decode(errors='replace')}")
+        raise
 
 
 def _shown(addresses: Address | list[Address]) -> str:

@@ -9,12 +9,15 @@ await io.slack.post_message("say-hello", channel="C0123456789", text="Hello!")
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from .._tasks.options import Options, Property
 from .._tasks.task import Task
 from ..retry import RetryAt
-from ._base import Credential, Integration, SecretText
+from ._base import Credential, SecretText
+from ._sdk import SdkIntegration
 from ._verdicts import by_status, is_connection_error, retry_after
 
 if TYPE_CHECKING:
@@ -26,8 +29,11 @@ if TYPE_CHECKING:
 _TRANSIENT = frozenset({"internal_error", "ratelimited", "rate_limited", "service_unavailable"})
 
 
-class Slack(Integration["AsyncWebClient"]):
+class Slack(SdkIntegration["AsyncWebClient", dict[str, Any]]):
     """Slack's Web API. The client is `slack_sdk.web.async_client.AsyncWebClient`.
+
+    **Methods** are the SDK's own, beside two that add something: `io.slack.users_info("who", user="U1")` calls
+    `client.users_info` and returns Slack's answer, a dict.
 
     `token` is a bot's or a user's; without one, `SLACK_BOT_TOKEN` is read when it is needed.
 
@@ -64,6 +70,17 @@ class Slack(Integration["AsyncWebClient"]):
             return by_status(_status(response), retry_after(response.headers))
         return True if is_connection_error(error) else None
 
+    _flat = True
+
+    @classmethod
+    def _sdk(cls) -> Any:
+        from slack_sdk.web.async_client import AsyncWebClient
+
+        return AsyncWebClient()
+
+    def _body(self, path: str) -> Callable[..., Any]:
+        return functools.partial(_call, path)
+
     def post_message(
         self,
         key: Any,
@@ -96,7 +113,7 @@ class Slack(Integration["AsyncWebClient"]):
         """Join a channel by its id, `conversations.join`; Slack's answer."""
         return self.task(
             key,
-            _join_conversation,
+            self._body("conversations_join"),
             {"channel": channel},
             name="Join channel",
             properties={"Channel": channel},
@@ -126,8 +143,8 @@ async def _post_message(params: dict[str, Any], client: Any, task: Task) -> dict
     return said
 
 
-async def _join_conversation(params: dict[str, Any], client: Any) -> dict[str, Any]:
-    return (await client.conversations_join(**params)).data
+async def _call(path: str, params: dict[str, Any], client: Any) -> dict[str, Any]:
+    return (await getattr(client, path)(**params)).data
 
 
 def _code(error: Any) -> str:

@@ -169,15 +169,7 @@ class SQL(Integration["Engine"]):
 
         `statement` is text with `:name` in place of each parameter, or one of SQLAlchemy's: `select(User)`.
         """
-        query = Query(statement, parameters)
-        return self.task(
-            key,
-            partial(_fetch, query=query, take=all_rows),
-            query.params(),
-            name="Fetch rows",
-            properties=query.properties(),
-            task_options=task_options,
-        )
+        return self._fetched(key, "Fetch rows", all_rows, Query(statement, parameters), task_options)
 
     def fetch_one(
         self,
@@ -191,15 +183,7 @@ class SQL(Integration["Engine"]):
 
         `sqlalchemy.exc.NoResultFound` when there is none, `MultipleResultsFound` when there are more.
         """
-        query = Query(statement, parameters)
-        return self.task(
-            key,
-            partial(_fetch, query=query, take=one),
-            query.params(),
-            name="Fetch row",
-            properties=query.properties(),
-            task_options=task_options,
-        )
+        return self._fetched(key, "Fetch row", one, Query(statement, parameters), task_options)
 
     def fetch_one_or_none(
         self,
@@ -210,15 +194,7 @@ class SQL(Integration["Engine"]):
         task_options: Options | None = None,
     ) -> Call[Row | None]:
         """The only row as a dict, or None; `sqlalchemy.exc.MultipleResultsFound` when there are more."""
-        query = Query(statement, parameters)
-        return self.task(
-            key,
-            partial(_fetch, query=query, take=one_or_none),
-            query.params(),
-            name="Fetch row",
-            properties=query.properties(),
-            task_options=task_options,
-        )
+        return self._fetched(key, "Fetch row", one_or_none, Query(statement, parameters), task_options)
 
     def fetch_value(
         self,
@@ -229,15 +205,7 @@ class SQL(Integration["Engine"]):
         task_options: Options | None = None,
     ) -> Call[Any]:
         """The first column of the only row; the errors are those of `fetch_one`."""
-        query = Query(statement, parameters)
-        return self.task(
-            key,
-            partial(_fetch, query=query, take=value),
-            query.params(),
-            name="Fetch value",
-            properties=query.properties(),
-            task_options=task_options,
-        )
+        return self._fetched(key, "Fetch value", value, Query(statement, parameters), task_options)
 
     def frame(
         self,
@@ -258,6 +226,18 @@ class SQL(Integration["Engine"]):
             partial(_frame, query=query, more=more),
             {**query.params(), **more},
             name="Fetch table",
+            properties=query.properties(),
+            task_options=task_options,
+        )
+
+    def _fetched(
+        self, key: Any, name: str, take: Callable[[Any], Any], query: Query, task_options: Options | None
+    ) -> Call[Any]:
+        return self.task(
+            key,
+            partial(_fetch, query=query, take=take),
+            query.params(),
+            name=name,
             properties=query.properties(),
             task_options=task_options,
         )

@@ -10,24 +10,80 @@ await io.stripe.charges.create("charge", amount=1999, currency="eur", customer=c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from .._tasks.options import Options, Property
+from .._tasks.options import Property
 from .._tasks.task import Task
 from ..retry import RetryAt
-from ._base import Credential, Integration, Methods, SecretText
-from ._stripe_answers import keep_secret, link, money, plain, receipt, split, write
+from ._base import Credential, SecretText
+from ._sdk import Known, SdkIntegration, Shows, call_with, is_read
+from ._stripe_answers import advised, keep_secret, link, money, plain, receipt
 from ._stripe_errors import verdict
 from ._verdicts import is_connection_error
 
 if TYPE_CHECKING:
     from stripe import StripeClient
 
-    from .._tasks.call import Call
+
+def _links(label: str, page: str, *shown: str) -> Callable[[Any], Iterable[Property]]:
+    """A link to what a method made, and fields of it: `_links("Customer", "customers", "status")`."""
+    return lambda made: [
+        link(label, made, page),
+        *(Property(name.capitalize(), made[name]) for name in shown),
+    ]
 
 
-class Stripe(Integration["StripeClient"]):
+def _session(answer: Any) -> Iterable[Property]:
+    session = plain(answer)
+    # A session that is embedded in your own page has no address.
+    yield Property("Checkout", session["id"], url=session.get("url"))
+    if session.get("amount_total") is not None:
+        yield Property("Amount", money(session["amount_total"], session["currency"]))
+
+
+def _charge(charge: Any) -> Iterable[Property]:
+    return [link("Charge", charge, "payments"), *receipt(charge)]
+
+
+def _page(label: str) -> Callable[[Any], Iterable[Property]]:
+    """How many a page of a list has, and whether others come after it."""
+
+    def tell(page: Any) -> Iterable[Property]:
+        said = plain(page)
+        yield Property(label, f"{len(said['data'])}{'+' * bool(said.get('has_more'))}")
+
+    return tell
+
+
+def _told(answer: Any) -> Iterable[Property]:
+    """The output properties of a method that has no entry in the table."""
+    said = plain(answer)
+    if "data" in said:
+        yield from _page("Found")(answer)
+    elif "id" in said:
+        yield Property(str(said.get("object", "id")).replace("_", " ").capitalize(), said["id"])
+    if isinstance(said.get("status"), str):
+        yield Property("Status", said["status"])
+
+
+_CHARGE: Shows = {
+    "Amount": lambda params: money(params["amount"], params["currency"]),
+    "Customer": "customer",
+    "Description": "description",
+}
+
+
+class Stripe(SdkIntegration["StripeClient", dict[str, Any]]):
     """Stripe's API. The client is `stripe.StripeClient`.
+
+    **Methods** are the SDK's own, at the path that they have below `client.v1`, or with `v2` below the client:
+    `io.stripe.payment_intents.create("pay", amount=1999, currency="eur")`. After the cache key come the ids, by
+    position or by name, and the SDK's `params` as keyword arguments:
+    `io.stripe.customers.update("update", "cus_1", name="Ana")`. All of them are there; the table has those of
+    which there is more to say.
 
     `api_key` is a secret or a restricted key; without one, `STRIPE_SECRET_KEY` or `STRIPE_API_KEY` is read
     when it is needed. `stripe_account` is a connected account that all calls are made for,
@@ -47,8 +103,8 @@ class Stripe(Integration["StripeClient"]):
     await io.stripe.run_task("refund", refund, "ch_123")
     ```
 
-    **The idempotency key** of the task goes with every write of the methods here. With `run_task` the body
-    passes it, as above; a write without it may happen twice. Stripe keeps a key for 24 hours at least: a
+    **The idempotency key** of the task goes with every method that writes. With `run_task` the body passes
+    it, as above; a write without it may happen twice. Stripe keeps a key for 24 hours at least: a
     charge whose answer was lost and that is tried again later than that may be made twice.
 
     While it keeps a key it gives the first answer again, *also when that was an error*: a card that was
@@ -105,335 +161,101 @@ class Stripe(Integration["StripeClient"]):
             return verdict(error)
         return True if is_connection_error(error) else None
 
-    @property
-    def charges(self) -> Charges:
-        """Charges."""
-        return Charges(self)
+    @classmethod
+    def _sdk(cls) -> Any:
+        from stripe import StripeClient
 
-    @property
-    def customers(self) -> Customers:
-        """Customers."""
-        return Customers(self)
+        return StripeClient("of no account")
 
-    @property
-    def subscriptions(self) -> Subscriptions:
-        """Subscriptions."""
-        return Subscriptions(self)
+    @classmethod
+    def _is_group(cls, value: Any) -> bool:
+        return type(value).__name__.endswith(("Service", "Services"))
 
-    @property
-    def checkout(self) -> Checkout:
-        """Checkout, the page where customers pay."""
-        return Checkout(self)
+    @classmethod
+    def _member(cls, owner: Any, name: str) -> Any:
+        return super()._member(_below(owner, name), name)
 
-    @property
-    def webhook_endpoints(self) -> WebhookEndpoints:
-        """Addresses that Stripe sends events to."""
-        return WebhookEndpoints(self)
+    @classmethod
+    def _names_in(cls, owner: Any) -> Iterable[str]:
+        # Groups are made when they are used first; until then, the class has them as annotations.
+        of = cast("type[Any]", type(_below(owner, "")))
+        return [*dir(of), *getattr(of, "__annotations__", ()), *(["v2"] if of is not type(owner) else [])]
 
+    def _body(self, path: str) -> Callable[..., Any]:
+        return functools.partial(_call, path, self._about(path))
 
-class Charges(Methods[Stripe]):
-    """`io.stripe.charges`."""
-
-    def create(
-        self,
-        key: Any,
-        *,
-        amount: int,
-        currency: str,
-        customer: str | None = None,
-        source: str | None = None,
-        description: str | None = None,
-        task_options: Options | None = None,
-        **more: Any,
-    ) -> Call[dict[str, Any]]:
-        """Charge a card or another source; the charge.
-
-        `amount` is in the currency's smallest unit: 1999 is 19.99 EUR, and 1,999 JPY.
-        """
-        params = {
-            "amount": amount,
-            "currency": currency,
-            "customer": customer,
-            "source": source,
-            "description": description,
-            **more,
-        }
-        properties = {"Amount": money(amount, currency), "Customer": customer, "Description": description}
-        return self._integration.task(
-            key,
-            _create_charge,
-            params,
-            name="Create charge",
-            properties=_known(properties),
-            task_options=task_options,
-        )
-
-
-class Customers(Methods[Stripe]):
-    """`io.stripe.customers`."""
-
-    def create(
-        self,
-        key: Any,
-        *,
-        email: str | None = None,
-        name: str | None = None,
-        description: str | None = None,
-        metadata: dict[str, str] | None = None,
-        task_options: Options | None = None,
-        **more: Any,
-    ) -> Call[dict[str, Any]]:
-        """Create a customer; the customer."""
-        params = {"email": email, "name": name, "description": description, "metadata": metadata, **more}
-        return self._integration.task(
-            key,
-            _create_customer,
-            params,
-            name="Create customer",
-            properties=_known({"Email": email, "Name": name}),
-            task_options=task_options,
-        )
-
-    def update(
-        self,
-        key: Any,
-        *,
-        customer: str,
-        email: str | None = None,
-        name: str | None = None,
-        description: str | None = None,
-        metadata: dict[str, str] | None = None,
-        task_options: Options | None = None,
-        **more: Any,
-    ) -> Call[dict[str, Any]]:
-        """Change a customer, given by its id; the customer as it is then.
-
-        What is left out or None stays as it is; "" empties it.
-        """
-        params = {
-            "customer": customer,
-            "email": email,
-            "name": name,
-            "description": description,
-            "metadata": metadata,
-            **more,
-        }
-        return self._integration.task(
-            key,
-            _update_customer,
-            params,
-            name="Update customer",
-            properties=_known({"Customer": customer, "Email": email, "Name": name}),
-            task_options=task_options,
-        )
+    _others = Known(tells=_told, redact=("client_secret", "secret"))
+    _known: ClassVar[Mapping[str, Known]] = {
+        "charges.create": Known(
+            "Charge a card or another source; the charge. `amount` is in the currency's smallest unit: 1999 is "
+            "19.99 EUR, and 1,999 JPY.",
+            shows=_CHARGE,
+            tells=_charge,
+        ),
+        "customers.create": Known(
+            "Create a customer; the customer.",
+            shows={"Email": "email", "Name": "name"},
+            tells=_links("Customer", "customers"),
+        ),
+        "customers.update": Known(
+            'Change a customer, given by its id; the customer as it is then. What is left out stays; "" empties it.',
+            shows={"Customer": "customer", "Email": "email", "Name": "name"},
+            tells=_links("Customer", "customers"),
+        ),
+        "subscriptions.retrieve": Known(
+            "A subscription by its id, as it is when the task runs: a replay gives the same again.",
+            shows={"Subscription": "subscription"},
+            tells=_links("Subscription", "subscriptions", "status"),
+        ),
+        "checkout.sessions.create": Known(
+            "Create a page where a customer pays; the session, whose `url` is the page's address.",
+            shows={"Mode": "mode", "Customer": "customer"},
+            tells=_session,
+            redact=["client_secret"],
+        ),
+        "webhook_endpoints.create": Known(
+            "Have events sent to `url`; the endpoint. Its `secret`, which signs the events, is told this once only: "
+            "it is hidden where the task is shown, and is in the store, which a replay needs.",
+            shows={"URL": "url", "Events": "enabled_events"},
+            tells=_links("Endpoint", "webhooks"),
+            redact=["secret"],
+        ),
+        "webhook_endpoints.update": Known(
+            "Change an endpoint, given by its id; the endpoint as it is then. `disabled` turns it off or on.",
+            shows={"Endpoint": "webhook_endpoint", "URL": "url"},
+            tells=_links("Endpoint", "webhooks", "status"),
+        ),
+        "webhook_endpoints.list": Known(
+            "One page of the endpoints: they are its `data`, and `has_more` says whether others come after; the "
+            "next page is the one `starting_after` the last id.",
+            tells=_page("Endpoints"),
+        ),
+    }
 
 
-class Subscriptions(Methods[Stripe]):
-    """`io.stripe.subscriptions`."""
-
-    def retrieve(
-        self,
-        key: Any,
-        *,
-        subscription: str,
-        expand: list[str] | None = None,
-        task_options: Options | None = None,
-        **more: Any,
-    ) -> Call[dict[str, Any]]:
-        """A subscription by its id, as it is when the task runs: a replay gives the same again."""
-        return self._integration.task(
-            key,
-            _retrieve_subscription,
-            {"subscription": subscription, "expand": expand, **more},
-            name="Retrieve subscription",
-            properties={"Subscription": subscription},
-            task_options=task_options,
-        )
+def _below(owner: Any, name: str) -> Any:
+    """The object of the SDK that has a name: the client's names are those of `v1`, beside `v2`."""
+    return owner if name == "v2" or not hasattr(owner, "v1") else owner.v1
 
 
-class Checkout(Methods[Stripe]):
-    """`io.stripe.checkout`."""
-
-    @property
-    def sessions(self) -> CheckoutSessions:
-        """Sessions, one for each customer who is about to pay."""
-        return CheckoutSessions(self._integration)
-
-
-class CheckoutSessions(Methods[Stripe]):
-    """`io.stripe.checkout.sessions`."""
-
-    def create(
-        self,
-        key: Any,
-        *,
-        mode: str | None = None,
-        line_items: list[dict[str, Any]] | None = None,
-        success_url: str | None = None,
-        cancel_url: str | None = None,
-        customer: str | None = None,
-        task_options: Options | None = None,
-        **more: Any,
-    ) -> Call[dict[str, Any]]:
-        """Create a page where a customer pays; the session, whose `url` is the page's address."""
-        params = {
-            "mode": mode,
-            "line_items": line_items,
-            "success_url": success_url,
-            "cancel_url": cancel_url,
-            "customer": customer,
-            **more,
-        }
-        return self._integration.task(
-            key,
-            _create_checkout_session,
-            params,
-            name="Create checkout session",
-            properties=_known({"Mode": mode, "Customer": customer}),
-            task_options={"redact": ["client_secret"], **(task_options or {})},
-        )
-
-
-class WebhookEndpoints(Methods[Stripe]):
-    """`io.stripe.webhook_endpoints`."""
-
-    def create(
-        self,
-        key: Any,
-        *,
-        url: str,
-        enabled_events: list[str],
-        description: str | None = None,
-        task_options: Options | None = None,
-        **more: Any,
-    ) -> Call[dict[str, Any]]:
-        """Have events sent to `url`; the endpoint.
-
-        Its `secret`, which signs the events, is told this once only. It is hidden where the task is shown,
-        and is in the store, which a replay needs; what the job itself returns or logs of it is shown.
-        """
-        params = {"url": url, "enabled_events": enabled_events, "description": description, **more}
-        return self._integration.task(
-            key,
-            _create_webhook_endpoint,
-            params,
-            name="Create webhook endpoint",
-            properties={"URL": url, "Events": ", ".join(enabled_events)},
-            task_options={"redact": ["secret"], **(task_options or {})},
-        )
-
-    def update(
-        self,
-        key: Any,
-        *,
-        webhook_endpoint: str,
-        url: str | None = None,
-        enabled_events: list[str] | None = None,
-        disabled: bool | None = None,
-        task_options: Options | None = None,
-        **more: Any,
-    ) -> Call[dict[str, Any]]:
-        """Change an endpoint, given by its id; the endpoint as it is then. `disabled` turns it off or on."""
-        params = {
-            "webhook_endpoint": webhook_endpoint,
-            "url": url,
-            "enabled_events": enabled_events,
-            "disabled": disabled,
-            **more,
-        }
-        return self._integration.task(
-            key,
-            _update_webhook_endpoint,
-            params,
-            name="Update webhook endpoint",
-            properties=_known({"Endpoint": webhook_endpoint, "URL": url}),
-            task_options=task_options,
-        )
-
-    def list(
-        self,
-        key: Any,
-        *,
-        limit: int | None = None,
-        starting_after: str | None = None,
-        ending_before: str | None = None,
-        task_options: Options | None = None,
-        **more: Any,
-    ) -> Call[dict[str, Any]]:
-        """One page of the endpoints: they are its `data`, and `has_more` says whether others come after.
-
-        `limit` is up to 100, 10 by default; the next page is the one `starting_after` the last id.
-        """
-        params = {"limit": limit, "starting_after": starting_after, "ending_before": ending_before, **more}
-        return self._integration.task(
-            key, _list_webhook_endpoints, params, name="List webhook endpoints", task_options=task_options
-        )
-
-
-# Bodies. `client` is a StripeClient, whose parameters are typed by hundreds of classes.
-def _create_charge(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    charge = write(task, client.v1.charges.create, params)
-    task.output_properties = [link("Charge", charge, "payments"), *receipt(charge)]
-    return plain(charge)
-
-
-def _create_customer(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    customer = write(task, client.v1.customers.create, params)
-    task.output_properties = [link("Customer", customer, "customers")]
-    return plain(customer)
-
-
-def _update_customer(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    given, changes = split(params, "customer")
-    customer = write(task, client.v1.customers.update, given, changes)
-    task.output_properties = [link("Customer", customer, "customers")]
-    return plain(customer)
-
-
-def _retrieve_subscription(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    given, rest = split(params, "subscription")
-    subscription = client.v1.subscriptions.retrieve(given, rest)
-    task.output_properties = [
-        link("Subscription", subscription, "subscriptions"),
-        Property("Status", subscription["status"]),
-    ]
-    return plain(subscription)
-
-
-def _create_checkout_session(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    session = plain(write(task, client.v1.checkout.sessions.create, params))
-    keep_secret(session, "client_secret")
-    # A session that is embedded in your own page has no address.
-    shown = [Property("Checkout", session["id"], url=session.get("url"))]
-    if session.get("amount_total") is not None:
-        shown.append(Property("Amount", money(session["amount_total"], session["currency"])))
-    task.output_properties = shown
-    return session
-
-
-def _create_webhook_endpoint(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    endpoint = write(task, client.v1.webhook_endpoints.create, params)
-    task.output_properties = [link("Endpoint", endpoint, "webhooks")]
-    created = plain(endpoint)
-    keep_secret(created, "secret")
-    return created
-
-
-def _update_webhook_endpoint(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    given, changes = split(params, "webhook_endpoint")
-    endpoint = write(task, client.v1.webhook_endpoints.update, given, changes)
-    task.output_properties = [
-        link("Endpoint", endpoint, "webhooks"),
-        Property("Status", endpoint["status"]),
-    ]
-    return plain(endpoint)
-
-
-def _list_webhook_endpoints(params: dict[str, Any], client: Any, task: Task) -> dict[str, Any]:
-    page = plain(client.v1.webhook_endpoints.list(params))
-    task.output_properties = [Property("Endpoints", f"{len(page['data'])}{'+' * page['has_more']}")]
-    return page
-
-
-def _known(properties: dict[str, str | None]) -> dict[str, str]:
-    return {label: text for label, text in properties.items() if text}
+# The body. `client` is a StripeClient, whose parameters are typed by hundreds of classes.
+def _call(
+    path: str,
+    known: Known,
+    params: dict[str, Any],
+    client: Any,
+    task: Task,
+) -> Any:
+    method = attrgetter(path)(_below(client, path.partition(".")[0]))
+    if is_read(path):
+        answer = call_with(method, params)
+    else:
+        with advised(task):
+            answer = call_with(method, params, idempotency_key=task.idempotency_key)
+    if not hasattr(answer, "last_response"):  # a file
+        return answer.read()
+    task.output_properties = [*known.tells(answer)]
+    result = plain(answer)
+    for name in known.redact:
+        keep_secret(result, name)
+    return result

@@ -14,14 +14,17 @@ users = await io.supabase.run_task("active", active)
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from .._tasks.options import Options
 from ..errors import MissingCredentialError
 from ..retry import RetryAt
-from ._base import Credential, Integration, SecretText
+from ._base import Credential, SecretText
+from ._sdk import SdkIntegration, plain
 from ._verdicts import by_status, is_connection_error, retry_after
 
 if TYPE_CHECKING:
@@ -36,8 +39,15 @@ _TIMEOUT = 120.0  # seconds, the default of the SDK's database client
 _TRANSIENT = ("PGRST000", "PGRST001", "PGRST002", "PGRST003", "08", "40", "53", "55", "57", "58", "XX")
 
 
-class Supabase(Integration["AsyncClient"]):
+# The SDK's packages for what is not a query.
+_GROUPS = frozenset({"storage3", "supabase_auth", "supabase_functions"})
+
+
+class Supabase(SdkIntegration["AsyncClient", Any]):
     """A Supabase project. The client is `supabase.AsyncClient`; use it in bodies with `run_task`.
+
+    **Methods** below `auth`, `functions` and `storage` are the SDK's own, by their path, and return plain data:
+    `io.supabase.auth.admin.list_users("users", per_page=50)`. Queries are chains of calls, which a body makes.
 
     `url` is the project's, `key` one of its secret keys; without them, `SUPABASE_URL` and `SUPABASE_KEY` or
     `SUPABASE_SERVICE_ROLE_KEY` are read when they are needed.
@@ -105,6 +115,19 @@ class Supabase(Integration["AsyncClient"]):
             return by_status(int(error.status))
         return True if is_connection_error(error) else None
 
+    @classmethod
+    def _sdk(cls) -> Any:
+        from supabase import AsyncClient
+
+        return AsyncClient("http://localhost", "of no project")
+
+    @classmethod
+    def _is_group(cls, value: Any) -> bool:
+        return any(kind.__module__.partition(".")[0] in _GROUPS for kind in type(value).__mro__)
+
+    def _body(self, path: str) -> Callable[..., Any]:
+        return functools.partial(_call, path)
+
     def insert(
         self,
         key: Any,
@@ -165,6 +188,10 @@ class Supabase(Integration["AsyncClient"]):
             properties={"Function": fn},
             task_options=task_options,
         )
+
+
+async def _call(path: str, params: dict[str, Any], client: Any) -> Any:
+    return plain(await attrgetter(path)(client)(**params))
 
 
 # `client` is an AsyncClient, whose answers are typed in part only.

@@ -12,14 +12,17 @@ completion.choices[0].message.content
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import functools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...retry import RetryAt
-from .._base import Credential, Integration, SecretText
+from .._base import Credential, SecretText
+from .._sdk import Known, SdkIntegration, SdkPath, look_up
 from .._verdicts import by_status, is_connection_error, reset_at, retry_after
-from ._assistants import Beta
-from ._methods import Chat, Completions, Embeddings, Files, FineTuning, Images, Models, Responses
+from ._answers import type_of
+from ._bodies import call
+from ._methods import KNOWN, Chat, Completions, Embeddings, Files, Responses, Runs, rereadable
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
@@ -30,7 +33,7 @@ _UNPAID = frozenset({"insufficient_quota", "billing_not_active", "billing_hard_l
 _PASSING = frozenset({"server_error", "rate_limit_exceeded", "server_is_overloaded", "slow_down"})
 
 
-class OpenAI(Integration["AsyncOpenAI"]):
+class OpenAI(SdkIntegration["AsyncOpenAI", Any]):
     """OpenAI's API, or one that is compatible with it. The client is `openai.AsyncOpenAI`.
 
     What is not given is read from `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `OPENAI_ORG_ID` and
@@ -40,7 +43,9 @@ class OpenAI(Integration["AsyncOpenAI"]):
     OpenAI("", base_url="http://localhost:11434/v1")  # Ollama, llama.cpp, vLLM, LM Studio
     ```
 
-    Methods return the SDK's models. What the store keeps, and `run.task(...).output` gives, is the JSON
+    **Methods** are the SDK's own, by their path: `io.openai.moderations.create("check", input="Hello")` calls
+    `client.moderations.create`. All of them are there; the table has those of which there is more to say. They
+    return the SDK's models, those that list a list of them. What the store keeps, and `run.task(...).output` gives, is the JSON
     that they were built of, so a later release of the SDK reads it too.
 
     Chat completions, completions and responses take `stream=True`: the row shows the text while it comes,
@@ -109,52 +114,33 @@ class OpenAI(Integration["AsyncOpenAI"]):
             return not _PASSING.isdisjoint((error.code, error.type))
         return None
 
-    # The groups of methods, as in the SDK -----------------------------------------------------
+    @classmethod
+    def _sdk(cls) -> Any:
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-    @property
-    def chat(self) -> Chat:
-        """`chat.completions`."""
-        return Chat(self)
+        no_transport: Any = object()  # it sends nothing, and need not load certificates
+        return AsyncOpenAI(api_key="none", http_client=DefaultAsyncHttpxClient(transport=no_transport))
 
-    @property
-    def completions(self) -> Completions:
-        """Text completions, OpenAI's older API."""
-        return Completions(self)
+    @classmethod
+    def _is_group(cls, value: Any) -> bool:
+        return any(kind.__name__ == "AsyncAPIResource" for kind in type(value).__mro__)
 
-    @property
-    def responses(self) -> Responses:
-        """Responses, which take the place of assistants and threads."""
-        return Responses(self)
+    def _body(self, path: str) -> Callable[..., Any]:
+        return functools.partial(call, self._about(path).calls or path)
 
-    @property
-    def embeddings(self) -> Embeddings:
-        """Embeddings of texts."""
-        return Embeddings(self)
+    def _returns(self, path: str) -> Any:
+        with self.needs_extra():
+            return type_of(look_up(type(self), path))
 
-    @property
-    def images(self) -> Images:
-        """Images."""
-        return Images(self)
+    _known = KNOWN
+    _others = Known(shows={"Model": "model"}, prepare=rereadable)
+    _groups: ClassVar[Mapping[str, type[SdkPath[Any]]]] = {"beta.threads.runs": Runs}
 
-    @property
-    def models(self) -> Models:
-        """The available models."""
-        return Models(self)
-
-    @property
-    def files(self) -> Files:
-        """Uploaded files."""
-        return Files(self)
-
-    @property
-    def fine_tuning(self) -> FineTuning:
-        """`fine_tuning.jobs`."""
-        return FineTuning(self)
-
-    @property
-    def beta(self) -> Beta:
-        """`beta.assistants` and `beta.threads`, which OpenAI has switched off in favour of `responses`."""
-        return Beta(self)
+    chat: Chat
+    completions: Completions
+    responses: Responses
+    embeddings: Embeddings
+    files: Files
 
 
 def _by_response(error: APIStatusError) -> bool | RetryAt:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib
+import inspect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args, get_type_hints
 
 from ..._tasks.options import Property
 from ..._tasks.task import Task
@@ -34,22 +34,35 @@ def noted(data: dict[str, Any], request_id: str | None) -> dict[str, Any]:
 
 
 @functools.cache
-def type_of(name: str) -> Any:
-    """The type, for `returns`, of a stored answer: `type_of("chat.ChatCompletion")` in `openai.types`.
-
-    Imports the SDK.
-    """
+def type_of(method: Any) -> Any:
+    """The type, for `returns`, of what is stored of a method's answers; None for what is no model."""
+    from openai import BaseModel
     from pydantic import PlainValidator
 
-    module, _, name = f"openai.types.{name}".rpartition(".")
-    cls = getattr(importlib.import_module(module), name)
-    return Annotated[Any, PlainValidator(functools.partial(_built, cls))]
+    told = {"__annotations__": {"return": inspect.signature(method).return_annotation}}
+    hint = get_type_hints(type("Told", (), told), inspect.unwrap(method).__globals__)["return"]
+    is_list = getattr(hint, "__origin__", hint).__name__ == "AsyncPaginator"
+    # A method that may stream says so in a union, after what it answers otherwise.
+    kinds: list[Any] = [hint] if isinstance(hint, type) else [*get_args(hint)]
+    model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    if model is None:
+        return None
+    built = Annotated[Any, PlainValidator(functools.partial(_built, model))]
+    return list[built] if is_list else built
 
 
-def _built(cls: type[BaseModel], data: dict[str, Any]) -> Any:
-    model = cls.model_construct(**{name: value for name, value in data.items() if name != _REQUEST_ID})
-    if _REQUEST_ID in data:
-        model._request_id = data[_REQUEST_ID]
+def is_file(method: Any) -> bool:
+    """Whether a method answers with the bytes of a file."""
+    return str(inspect.signature(method).return_annotation).endswith("BinaryResponseContent")
+
+
+def _built(cls: type[BaseModel], data: Any) -> Any:
+    if not isinstance(data, dict):  # such as the text of a transcription
+        return data
+    fields = cast("dict[str, Any]", data)
+    model = cls.model_construct(**{name: value for name, value in fields.items() if name != _REQUEST_ID})
+    if _REQUEST_ID in fields:
+        model._request_id = fields[_REQUEST_ID]
     return model
 
 
