@@ -556,7 +556,86 @@ def test_after_twenty_failures_in_a_row_nothing_new_begins(world):
 
     error = world.fail(job)
     assert len(world.take()) == 20
-    assert "20 of 20 items of map 'items' failed; after 20 in a row the other 80 did not start" in str(error)
+    assert (
+        "20 of 100 items of map 'items' failed: 20 × ValueError; after 20 failures in a row the other 80 did not "
+        "start (max_failures=)"
+    ) in str(error)
+    assert "100 items · 20 failed · 80 did not start" in world.last(job).tree()
+
+
+def test_a_map_says_that_it_gave_up_also_when_more_items_fail_after_that(async_world):
+    """C2: items that were in flight when the map gave up fail as well."""
+    all_began = Gate()
+
+    async def body(item):
+        async_world.note(item)
+        if len(async_world.calls) == 25:
+            all_began.open()
+        await all_began.pass_through_async()
+        raise ValueError(item)
+
+    async def job(payload, io):
+        await io.map("items", range(100), body, concurrency=25)
+
+    job = async_world.client.job(id="in-flight")(job)
+    text = str(async_world.fail(job))
+    assert len(async_world.take()) == 44, "each of the first 19 failures made room for one more item"
+    assert "44 of 100 items" in text
+    assert "the other 56 did not start" in text
+
+
+@pytest.mark.parametrize("again", ["the cell again", "retry"])
+def test_items_that_failed_in_an_earlier_pass_do_not_keep_new_items_from_their_turn(world, again):
+    """C2: whether the cell runs again or the failed items are retried, they run, and what was appended too."""
+    size = [400]
+    body = sometimes(world, {n for n in range(400) if n % 10 == 3})
+
+    @world.job(identity=lambda payload: "all")
+    def job(payload, io):
+        yield io.map("items", range(size[0]), body, concurrency=1)
+
+    world.fail(job)
+    world.take()
+    size[0] = 410
+    if again == "retry":
+        world.client.job(id=job.id, identity=lambda payload: "all")(job.fn)
+
+        async def retry():
+            with pytest.raises(MapError):
+                await world.last(job).retry()
+
+        asyncio.run(retry())
+    else:
+        assert "40 of 410 items" in str(world.fail(job))
+    called = world.take()
+    assert [n for n in called if n < 400] == [n for n in range(400) if n % 10 == 3]
+    assert [n for n in called if n >= 400] == list(range(400, 410))
+
+
+@pytest.mark.parametrize("options", [{}, {"max_failures": 5}])
+def test_a_service_that_is_still_down_stops_the_new_items_of_each_pass(world, options):
+    """C2: at each pass the map gives up after so many items that failed for the first time, and so goes on."""
+    most = options.get("max_failures", 20)
+    body = sometimes(world, set(range(100)))
+
+    @world.job
+    def job(payload, io):
+        yield io.map("items", range(100), body, concurrency=1, **options)
+
+    for number in range(1, 4):
+        assert f"{number * most} of 100 items" in str(world.fail(job))
+        assert len(world.take()) == number * most
+
+
+def test_the_last_item_that_fails_leaves_none_that_did_not_start(world):
+    """C2: a map that gave up with its last item says nothing of others."""
+    body = sometimes(world, set(range(20)))
+
+    @world.job
+    def job(payload, io):
+        yield io.map("items", range(20), body, concurrency=1)
+
+    assert "did not start" not in str(world.fail(job))
 
 
 def test_successes_between_failures_let_a_map_go_on(world):

@@ -99,6 +99,7 @@ def open_again(record: TaskRecord, *, forced: bool = True, moved: bool = False) 
         kind=record.kind,
         generation=record.generation + completed,
         forced=forced,
+        failed=record.failed or record.status == TaskStatus.ERRORED,
         name=record.name,
         icon=record.icon,
         style=record.style,

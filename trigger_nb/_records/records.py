@@ -137,6 +137,7 @@ class TaskRecord(_Record):
     began: int = 0  # of a RUNNING task: ordinal of the recorded start
     next_at: float | None = None  # when a wait ends or the next attempt begins
     forced: bool = False  # forgotten on request: the next pass runs the task, whatever its status
+    failed: bool = False  # forced, and had failed before
     interrupted: bool = False  # PENDING because the pass was stopped while the body ran
     # Seconds that the call had waited when the user's code cancelled it (A8). On a COMPLETED record: the
     # call had been cancelled when the result arrived from the body's thread.
@@ -174,7 +175,7 @@ class TaskRecord(_Record):
     redact: list[str] = []  # noqa: RUF012
     # The text that the body printed and logged: pieces of [stream, text], see `prints.py`. `redact` does not apply.
     prints: list[list[str]] = []  # noqa: RUF012
-    # For a map that has ended: the number of its "items" and of those that "failed".
+    # For a map that has ended: the number of its "items", and of those that "failed" and "not started".
     tally: dict[str, int] = {}  # noqa: RUF012
     level: str = ""  # of a log line
     data: Any = None  # of a log line, or of a status: see `statuses.py`

@@ -312,6 +312,10 @@ class RecordsApi(Protocol):
         """Whether a task has a time that it waits for."""
         ...
 
+    def has_failed(self, path: str) -> bool:
+        """Whether a task without a result had failed before."""
+        ...
+
     def mark_started(self, record: TaskRecord) -> None:
         """Record that a body has begun. On the watch's thread. Raises `StoreError`."""
         ...
