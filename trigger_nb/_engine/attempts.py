@@ -10,7 +10,7 @@ import anyio
 from .._clock import to_seconds, to_timestamp
 from .._concurrency.limiter import Limiter, limiter_of, rate_of_line
 from .._concurrency.places import TaskLimits
-from .._keys import display_path, is_within, parent_path
+from .._keys import display_path, is_within
 from .._records.feed import Saved
 from .._records.forget import forget, open_again, to_be_said_again
 from .._records.prints import Prints
@@ -262,8 +262,8 @@ async def forget_changed(state: PassState, path: str, record: TaskRecord, *, wit
     """R6: forget a changed task's result, and, if asked to, those of tasks that first started after it ended."""
     record.path = path
     fresh = [open_again(record)]
-    if path in state.changes.parents:
-        fresh += [to_be_said_again(each) for each in state.ledger.records() if _is_line_of(each, path)]
+    lines = map(state.ledger.glance, state.changes.lines.get(path, ()))
+    fresh += [to_be_said_again(line) for line in lines if line is not None]
     if with_followers:
         records = {each.path: each for each in state.ledger.records()}
         within = {other for other in records if is_within(other, path)}
@@ -273,8 +273,3 @@ async def forget_changed(state: PassState, path: str, record: TaskRecord, *, wit
             if each.path != path and each.path not in within and each.path not in state.header.reasons
         ]
     await state.ledger.save_all(fresh)
-
-
-def _is_line_of(record: TaskRecord, path: str) -> bool:
-    """Whether the record is a log line of that task's own body."""
-    return record.kind == "log" and parent_path(record.path) == path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _values
 from .._fingerprint.fingerprints import Fingerprints, differs, reference, resolve
-from .._keys import ancestors, parent_path
+from .._keys import ancestors, last_segment, parent_path
 from .._records.records import TaskRecord, opening, plain_head
 from .._tasks.signature import signature_of
 
@@ -21,7 +21,13 @@ class Changes:
 
     def __init__(self, ledger: Ledger) -> None:
         self.found: dict[str, str] = {}  # by path: what differs
-        self.parents = {parent_path(path) for path in ledger.texts if "/" in path}
+        self.parents: set[str] = set()  # tasks with subtasks or log lines in the store
+        self.lines: dict[str, list[str]] = {}  # paths of the log lines in the store, by task
+        for path in ledger.texts:
+            if "/" in path:
+                self.parents.add(parent := parent_path(path))
+                if "~." in path and last_segment(path).startswith("~."):
+                    self.lines.setdefault(parent, []).append(path)
         self.code_of = Fingerprints().of
         self._ledger = ledger
         self._changed: set[str] | None = None  # see `_around_changed`
