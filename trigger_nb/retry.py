@@ -83,7 +83,8 @@ class RetryAt:
     """A return value of `on_error`: run the next attempt at a given time.
 
     - `when`: a datetime with a time zone, or seconds or a `timedelta` from now. A time in the past means
-      now; a time more than 366 days ahead means in 366 days.
+      now; a datetime more than 366 days ahead means in 366 days. More seconds than that are refused: they
+      are a time that was taken for a duration.
     - `error`: an exception to record in place of the attempt's own error.
 
     Raises `InvalidOptionError` for an invalid value.
@@ -288,6 +289,11 @@ def _from_now(when: object) -> float:
     if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not math.isfinite(seconds):
         raise InvalidOptionError(
             f"RetryAt.when is a datetime with a time zone, a timedelta, or seconds from now, not {when!r}"
+        )
+    if seconds > LONGEST_DELAY:
+        raise InvalidOptionError(
+            f"RetryAt.when is {when!r}: as seconds from now that is more than 366 days. If it is a time, such as that of "
+            "a header X-RateLimit-Reset, make it a datetime: RetryAt(datetime.fromtimestamp(seconds, UTC))"
         )
     return seconds
 

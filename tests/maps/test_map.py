@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -890,7 +891,31 @@ class Busy(Exception):
 
 
 def wait_until_reset(error):
-    return RetryAt(error.until) if isinstance(error, Busy) else None
+    return RetryAt(datetime.fromtimestamp(error.until, UTC)) if isinstance(error, Busy) else None
+
+
+def test_a_subtask_that_is_told_to_wait_holds_back_the_maps_around_it(async_world):
+    """C2, A2: the items of an inner map, which is in an item of another map."""
+    world, began = async_world, []
+
+    async def call(item):
+        began.append((item, world.clock.time()))
+        if len(began) == 1:
+            raise Busy(3600)
+
+    async def inner(item, io):
+        await io.run_task("call", call, item, on_error=lambda error: RetryAt(3600))
+
+    async def outer(item, io):
+        await io.map("inner", [10 * item, 10 * item + 1], inner, concurrency=1)
+
+    async def job(payload, io):
+        await io.map("outer", range(3), outer, concurrency=1)
+
+    start = world.clock.time()
+    world.run(world.client.job(id="nested")(job))
+    assert [item for item, when in began if when < start + 3600] == [0]
+    assert len(began) == 7
 
 
 def test_a_reset_time_slows_the_whole_map(async_world):

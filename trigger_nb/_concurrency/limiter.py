@@ -154,7 +154,7 @@ class Limiter:
     the others. Several event loops and threads may use a limiter at once.
     """
 
-    def __init__(self, clock: Clock, limit: int | ConcurrencyLimit | Rate) -> None:
+    def __init__(self, clock: Clock, limit: float | ConcurrencyLimit | Rate) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._line: OrderedDict[_Waiter, None] = OrderedDict()
@@ -164,8 +164,8 @@ class Limiter:
         self._next = -math.inf  # when the rate allows the next start
         self.set_limit(limit)
 
-    def set_limit(self, limit: int | ConcurrencyLimit | Rate) -> None:
-        """Change the number of slots, or the rate."""
+    def set_limit(self, limit: float | ConcurrencyLimit | Rate) -> None:
+        """Change the number of slots (`math.inf`: as many as want to), or the rate."""
         with self._lock:
             count, period = (limit.count, limit.period) if isinstance(limit, Rate) else (1, 0.0)
             # Of N + 1 starts in a row, the first is at most `_late` late and the last is not early, so they are
@@ -271,19 +271,35 @@ class _Waiter:
         self._woken = anyio.Event()
 
 
+class Service:
+    """A service whose calls wait while it has asked for that, wherever they are made."""
+
+    def __init__(self) -> None:
+        self._limiters: dict[Any, Limiter] = {}  # by clock
+
+    def limiter(self, clock: Clock) -> Limiter:
+        """The limiter of all calls of the service: it only holds back."""
+        with _lock:
+            return self._limiters.setdefault(_key_of(clock), Limiter(clock, math.inf))
+
+
 # --- Sharing by name -----------------------------------------------------------------------
 def limiter_of(limit: Rate | ConcurrencyLimit, clock: Clock) -> Limiter:
     """The limiter that all uses of this rate or limit share: by name, or else by object.
 
     Raises `InvalidOptionError` if the name is in use with another number.
     """
-    # Clocks differ in their times, so each has its own limiters. All system clocks count as one.
-    key = SystemClock if isinstance(clock, SystemClock) or isinstance(limit, ConcurrencyLimit) else clock
+    key = SystemClock if isinstance(limit, ConcurrencyLimit) else _key_of(clock)
     with _lock:
         shared = _shared(limit)
         if key not in shared.limiters:
             shared.limiters[key] = Limiter(clock, shared.limit)
         return shared.limiters[key]
+
+
+def _key_of(clock: Clock) -> Any:
+    """Clocks differ in their times, so each has its own limiters. All system clocks count as one."""
+    return SystemClock if isinstance(clock, SystemClock) else clock
 
 
 class _Shared:

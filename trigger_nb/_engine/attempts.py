@@ -98,12 +98,13 @@ class Attempts:
             over = state.stopping.why is not None or call.scope.closed
             if over and (scope.adopted or not state.stopping.is_cut_short):
                 return await self._end_alone(call, record, error, scope)
-            error, next_at = await self._verdicts.decide(call, record, error, scope, limits)
+            error, next_at, refusals = await self._verdicts.decide(call, record, error, scope, limits)
             note_prints(record, scope)
             if state.body_key(call.path) not in running_bodies:
                 scope.fail()
             if next_at is None:
                 return await self.give_up(call, record, error, scope)
+            record = record.copy(refusals=refusals)
             waiting = record.copy(error=self._records.error_data(call, record, error))
             del error  # and what its traceback holds: the countdown may be long
             await self._count_down(call, waiting, next_at)
@@ -147,12 +148,16 @@ class Attempts:
 
     def _limits(self, call: Call[Any]) -> TaskLimits | None:
         """The limiters that each attempt acquires; None for no limit. A batch acquires them once for all its items."""
-        limiters = self.limiters_of(call)
-        return TaskLimits(limiters, acquire=call.batch is None) if limiters else None
+        limiters, around = self.limiters_of(call), call.scope.limiters
+        if not (limiters or around):
+            return None
+        return TaskLimits(limiters, around, acquire=call.batch is None)
 
     def limiters_of(self, call: Call[Any]) -> list[Limiter]:
-        """The limiter of the enclosing map, if any, and the one for the task's `rate=`."""
+        """The limiters of the map that the task is an item of, of its service, and of its `rate=`, as far as it has them."""
         limiters = [] if call.limiter is None else [call.limiter]
+        if call.service is not None:
+            limiters.append(call.service.limiter(self._state.clock))
         if "rate" in call.options:
             rate = rate_of_line(call.options["rate"], call.place)
             limiters.append(limiter_of(rate, self._state.clock))
@@ -194,6 +199,8 @@ class Attempts:
         """Call the body once. `prints` are those of the attempts before it."""
         call.record = record
         scope = Scope(call.scope.owner, call.path, call.scope)
+        if call.limiter is not None:
+            scope.limiters = (*scope.limiters, call.limiter)
         if record.attempt > 1:
             scope.prints = prints or Prints()
         timeout = self._timeout(call)

@@ -49,6 +49,7 @@ class NewRecords:
             self._describe(record, call)
         if attempt > 1:
             record.attempt = attempt
+            record.refusals = earlier.refusals if earlier is not None else 0
         if crashes:
             record.crashes = crashes
         if earlier is not None:

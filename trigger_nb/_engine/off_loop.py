@@ -197,12 +197,12 @@ class OffLoop:
             if "on_error" in call.options:
                 return interrupted  # the handler can only be asked in a pass
             try:
-                last, next_at = self._verdicts.judge(call, attempt, error, None, state.clock.time())
+                last, next_at, refusals = self._verdicts.judge(call, attempt, error, None, state.clock.time())
             except Exception:  # noqa: BLE001  # of a retry strategy: the next pass raises it where it is seen
                 return interrupted
             if next_at is not None:
                 data = self._records.error_data(call, attempt, last)
-                return attempt.copy(status=TaskStatus.WAITING, error=data, next_at=next_at)
+                return attempt.copy(status=TaskStatus.WAITING, error=data, next_at=next_at, refusals=refusals)
         data = self._records.error_data(call, attempt, last)
         return attempt.copy(
             status=TaskStatus.ERRORED, error=data, ended=next(state.ledger.ordinals), ended_at=state.now()

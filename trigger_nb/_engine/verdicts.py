@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .._concurrency.threads import call_in_thread, threads
 from .._keys import display_path
@@ -21,8 +21,16 @@ if TYPE_CHECKING:
     from .._tasks.call import Call, Scope
     from .state import MakeIo, PassState
 
-RETRY_AT_LIMIT = 100  # attempts that `on_error` may ask for if the task has no retry policy
+RETRY_AT_LIMIT = 100  # how often a task may be told to wait: those attempts do not count for `retry=`
 Answer: TypeAlias = Exception | RetryAt | SkipRetrying | None  # of `on_error`, or of an integration
+
+
+class Verdict(NamedTuple):
+    """What follows a failed attempt."""
+
+    error: BaseException  # the error that counts
+    next_at: float | None  # when the next attempt begins; None if there is none
+    refusals: int  # of the record: how many attempts ended with being told to wait
 
 
 class Verdicts:
@@ -35,8 +43,8 @@ class Verdicts:
 
     async def decide(
         self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope, limits: TaskLimits | None
-    ) -> tuple[BaseException, float | None]:
-        """The error that counts, and when the next attempt begins; None if there is none."""
+    ) -> Verdict:
+        """What follows an attempt that ended in this error."""
         now = self._state.clock.time()
         secrets.hide_in_error(error)
         answer = await self._ask_handler(call, record, error, scope)
@@ -50,25 +58,28 @@ class Verdicts:
         answer: Answer,
         now: float,
         limits: TaskLimits | None = None,
-    ) -> tuple[BaseException, float | None]:
+    ) -> Verdict:
         """As `decide`, with the answer of the handler."""
         if answer is None and call.service is not None:
-            answer = call.service.judge(error, record.attempt, now)
-        plan = policy(call.options.get("retry"))
+            answer = call.service.judge(error, now)
+        plan, refusals = policy(call.options.get("retry")), record.refusals
         if isinstance(answer, SkipRetrying):
-            return answer.error or error, None
+            return Verdict(answer.error or error, None, refusals)
         if isinstance(answer, RetryAt):
             due = answer.due_at(now)
             if limits is not None:
                 limits.hold(due)
-            return answer.error or error, due if record.attempt < RETRY_AT_LIMIT else None
+            refusals += 1
+            return Verdict(answer.error or error, due if refusals < RETRY_AT_LIMIT else None, refusals)
         if answer is not None:
             error = answer
         if plan is None or comes_from_subtask(error, self._state.directory, self._state.run.id, call.path):
-            return error, None
-        return error, plan.next_attempt_at(
-            attempt=record.attempt, error=error, first_started_at=record.started_at, now=now
+            return Verdict(error, None, refusals)
+        counted = record.attempt - refusals
+        next_at = plan.next_attempt_at(
+            attempt=counted, error=error, first_started_at=record.started_at, now=now
         )
+        return Verdict(error, next_at, refusals)
 
     async def _ask_handler(
         self, call: Call[Any], record: TaskRecord, error: Exception, scope: Scope

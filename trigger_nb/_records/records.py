@@ -132,6 +132,9 @@ class TaskRecord(_Record):
     started_at: float = 0.0
     ended_at: float | None = None
     attempt: int = 1  # the attempt that this record describes, from 1
+    refusals: int = (
+        0  # how many of the attempts ended with being told to wait: they do not count for `retry=`
+    )
     executor: str = ""  # where the body runs, if not in this kernel
     crashes: int = 0  # consecutive recorded starts that never ended (A1)
     began: int = 0  # of a RUNNING task: ordinal of the recorded start

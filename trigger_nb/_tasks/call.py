@@ -36,8 +36,12 @@ class Service(Protocol):
         """The authenticated client, which a body can take as a parameter, like `task` and `io`."""
         ...
 
-    def judge(self, error: Exception, attempt: int, now: float) -> Exception | RetryAt | SkipRetrying | None:
+    def judge(self, error: Exception, now: float) -> Exception | RetryAt | SkipRetrying | None:
         """The decision on an error that `on_error` left undecided. None: follow `retry`."""
+        ...
+
+    def limiter(self, clock: Clock) -> Limiter:
+        """Lets no call of the service start while the service has asked to wait."""
         ...
 
 
@@ -202,6 +206,7 @@ class Scope:
         "failed",
         "interrupted",
         "limit",
+        "limiters",
         "logged",
         "owner",
         "parent",
@@ -218,6 +223,8 @@ class Scope:
         self.prefix = path + "/" if path else ""
         self.parent = parent
         self.depth: int = parent.depth + 1 if parent is not None else 0
+        # Of the maps around, whose items this is in. They hold back their next items when a task in here is told to wait.
+        self.limiters: tuple[Limiter, ...] = parent.limiters if parent is not None else ()
         # Cache keys used so far, with the place of the call: each once (I4).
         self.seen: dict[str, Place] = {}
         # Calls of this scope that have begun and not ended. The scope's own end is not committed
