@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import pickle
 import subprocess
@@ -501,6 +502,30 @@ async def test_one_refusal_holds_back_all_calls_of_the_integration(client, clock
     rows = [event.text for event in seen.take() if isinstance(event, Progressed) and event.path == "items"]
     until = datetime.fromtimestamp(began + 30, UTC)
     assert f"held back until {until:%H:%M:%S} UTC, as the service asks" in rows
+
+
+async def test_a_malformed_answer_of_a_method_is_asked_for_again(client, acme):
+    """`check=` among the options of a method, and of `run_task`."""
+    answers = ["{", '{"item": 1}', "[", '{"item": 2}']
+
+    async def ask(client):
+        return answers.pop(0)
+
+    @client.job(integrations={"acme": acme})
+    async def shop(payload, io):
+        first = await io.acme.run_task("first", ask, check=json.loads, retry=2)
+        method = io.acme.task(
+            "second",
+            lambda params: answers.pop(0),
+            {},
+            name="Ask",
+            task_options={"check": json.loads, "retry": 2},
+        )
+        return [first, await method]
+
+    assert await shop.run() == [{"item": 1}, {"item": 2}]
+    assert await shop.run() == [{"item": 1}, {"item": 2}]
+    assert answers == []
 
 
 @pytest.mark.parametrize("when", [0, datetime(2020, 1, 1, tzinfo=UTC)])

@@ -12,7 +12,7 @@ from .._concurrency.limiter import Limiter, limiter_of, rate_of_line
 from .._concurrency.places import TaskLimits
 from .._keys import display_path, is_within
 from .._records.feed import Saved
-from .._records.forget import forget, open_again, to_be_said_again
+from .._records.forget import forget, open_again, reset, to_be_said_again
 from .._records.prints import Prints
 from .._records.records import TaskRecord
 from .._records.status import Reason, TaskStatus
@@ -25,6 +25,7 @@ from ..retry import policy
 from .bodies import Failed
 from .origins import mark_origin
 from .results import note_prints
+from .verdicts import runs_subtasks_again
 
 if TYPE_CHECKING:
     from .._tasks.call import Call
@@ -76,6 +77,9 @@ class Attempts:
         if record.crashes >= CRASHES_ALLOWED:
             return await self.give_up(call, record, crashed(record), call.scope)
         state.header.saw(call.path, decision.reason)
+        again = runs_subtasks_again(call)
+        if again and earlier is not None and state.ledger.has_failed(call.path):
+            await self._forget_subtasks(record.copy(status=TaskStatus.PENDING, interrupted=True))
         if "delay_until" in call.options and record.attempt == 1 and not record.crashes and failed is None:
             await self._delay(call, record)
         prints: Prints | None = None
@@ -106,6 +110,8 @@ class Attempts:
                 return await self.give_up(call, record, error, scope)
             record = record.copy(refusals=refusals)
             waiting = record.copy(error=self._records.error_data(call, record, error))
+            if again:
+                await self._forget_subtasks(waiting.copy(status=TaskStatus.WAITING, next_at=next_at))
             del error  # and what its traceback holds: the countdown may be long
             await self._count_down(call, waiting, next_at)
             record = record.copy(attempt=record.attempt + 1, error=None, crashes=0)
@@ -126,6 +132,14 @@ class Attempts:
                 limiter_of(rate_of_line(options["rate"], call.place), self._state.clock)
         except UsageError as error:
             raise self._state.stopping.misused(error)  # noqa: B904  # it is the same error
+
+    async def _forget_subtasks(self, record: TaskRecord) -> None:
+        """Have the next attempt of a task run its subtasks anew. Commits its record with that, so that a pass after a
+        crash does not forget what they have done by then."""
+        ledger = self._state.ledger
+        paths = [path for path in list(ledger.texts) if is_within(path, record.path)]
+        inside = {path: found for path in paths if (found := ledger.glance(path)) is not None}
+        await ledger.save_all([record, *reset(inside, inside)])
 
     # Before an attempt ------------------------------------------------------------------------------
 

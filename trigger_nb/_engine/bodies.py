@@ -23,6 +23,7 @@ from .._tasks.signature import Signature, bind_body, is_async, signature_of
 from .._tasks.task import Task
 from ..errors import RunInterrupted, UsageError
 from .ledger import Unreadable
+from .only_io import OnlyIo
 from .results import note_prints
 from .scopes import returned, subtasks_end
 from .stopping import Stop
@@ -96,6 +97,7 @@ class Bodies:
         try:
             value = await self._call_body(call, record, running)
             if running.record is None:
+                value = await self._results.checked(call, record, scope, value)
                 await subtasks_end(state.header, scope)
                 scope.closed = True
                 await self._results.commit(running, self._results.completed(call, record, running, value))
@@ -158,9 +160,10 @@ class Bodies:
         token = current_scope.set(running.scope)
         try:
             if signature.is_async:
-                return returned(
-                    call.scope.owner, await call.body(*args, **named), f"the body of task {call.path!r}"
-                )
+                steps = call.body(*args, **named)
+                if "retry" in call.options:
+                    steps = OnlyIo(steps, running.scope)
+                return returned(call.scope.owner, await steps, f"the body of task {call.path!r}")
             value = call.body(*args, **named)
             return await value if inspect.isawaitable(value) else value
         finally:

@@ -168,6 +168,7 @@ class OffLoop:
     ) -> None:
         current_scope.set(running.scope)
         value = await value if inspect.isawaitable(value) else value
+        value = await self._results.checked(call, record, running.scope, value)
         await subtasks_end(self._state.header, running.scope)
         running.scope.closed = True
         await self._results.commit(running, self._results.completed(call, record, running, value))
@@ -238,7 +239,7 @@ class _Finish:
         running = self._running
         try:
             value = outcome()
-            if inspect.isawaitable(value) or running.scope.subtasks:
+            if inspect.isawaitable(value) or running.scope.subtasks or "check" in self._call.options:
                 self._unsettled.append(value)
                 return
             running.scope.closed = True

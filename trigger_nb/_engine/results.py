@@ -19,6 +19,7 @@ from .._tasks.options import describe
 from .._values.codec import dump, dump_unstored
 from .._values.json_text import loads
 from ..errors import NotStorableError, RunInterrupted, StoreError, ValueNotLoadedError
+from .checking import checked
 from .stopping import Stop
 
 if TYPE_CHECKING:
@@ -39,6 +40,14 @@ class Results:
         self._state = state
         self._stored = stored
         self._records = records
+
+    async def checked(self, call: Call[Any], record: TaskRecord, scope: Scope, value: Any) -> Any:
+        """The result to keep: what the body returned, or what `check=` makes of it. Raises the error of the check."""
+        if call.options.get("check") is None:
+            return value
+        value = await checked(call, record.redact, scope, value, self._stored.returns(call))
+        record.checked = True
+        return value
 
     def completed(self, call: Call[Any], record: TaskRecord, running: RunningBody, value: Any) -> Completed:
         """The record of a body that returned, and its value's text."""
@@ -61,7 +70,7 @@ class Results:
         form, text = self._encoded(call, done, value)
         if form:
             done.form = form
-        returns = self._stored.returns(call)
+        returns = None if done.checked else self._stored.returns(call)
         if returns is not None and form != "unstored" and done.error is None:
             try:
                 _values.load(form, loads(text), self._state.ledger.blobs, returns)

@@ -40,7 +40,7 @@ class StoredResults:
                     return MISS
                 raise Unreadable(error) from None
             try:
-                returns = self.returns(call)
+                returns = None if record.checked else self.returns(call)
                 if not record.form and returns is None:
                     return record.value
                 return _values.load(record.form, record.value, self._state.ledger.blobs, returns)

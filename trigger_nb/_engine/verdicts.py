@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .._concurrency.threads import call_in_thread, threads
 from .._keys import display_path
+from .._records.status import Reason
 from .._redact import secrets
 from .._tasks.call import current_scope
 from .._tasks.signature import bind_run, is_async
 from .._tasks.task import Task
 from ..errors import InvalidOptionError, UsageError
-from ..retry import RetryAt, SkipRetrying, policy
+from ..retry import Retry, RetryAt, SkipRetrying, policy
+from .only_io import has_only_results
 from .origins import comes_from_subtask
 
 if TYPE_CHECKING:
@@ -48,7 +50,31 @@ class Verdicts:
         now = self._state.clock.time()
         secrets.hide_in_error(error)
         answer = await self._ask_handler(call, record, error, scope)
-        return self.judge(call, record, error, answer, now, limits)
+        verdict = self.judge(call, record, error, answer, now, limits)
+        if (
+            "retry" not in call.options
+            or isinstance(answer, (RetryAt, SkipRetrying))
+            or runs_subtasks_again(call)
+        ):
+            return verdict
+        return self._unless_replaying(call, record, scope, verdict)
+
+    def _unless_replaying(
+        self, call: Call[Any], record: TaskRecord, scope: Scope, verdict: Verdict
+    ) -> Verdict:
+        """The verdict on a task with subtasks, whose next attempt would perhaps do nothing but replay them."""
+        if not has_only_results(scope, self._state.ledger):
+            return verdict
+        reasons = self._state.header.reasons
+        if verdict.next_at is not None and scope.only_io and not isinstance(verdict.error, OSError):
+            verdict.error.add_note(
+                "No further attempt was made: it would only replay" + _ways_out(call, scope)
+            )
+            return verdict._replace(next_at=None)
+        replayed = all(reasons.get(scope.prefix + segment) == Reason.REPLAYED for segment in scope.seen)
+        if verdict.next_at is None and record.attempt > 1 and replayed:
+            verdict.error.add_note("Each further attempt only replayed" + _ways_out(call, scope))
+        return verdict
 
     def judge(
         self,
@@ -73,7 +99,10 @@ class Verdicts:
             return Verdict(answer.error or error, due if refusals < RETRY_AT_LIMIT else None, refusals)
         if answer is not None:
             error = answer
-        if plan is None or comes_from_subtask(error, self._state.directory, self._state.run.id, call.path):
+        if plan is None:
+            return Verdict(error, None, refusals)
+        is_subtasks = comes_from_subtask(error, self._state.directory, self._state.run.id, call.path)
+        if is_subtasks and not runs_subtasks_again(call):
             return Verdict(error, None, refusals)
         counted = record.attempt - refusals
         next_at = plan.next_attempt_at(
@@ -111,3 +140,19 @@ class Verdicts:
             return replacement
         finally:
             current_scope.reset(token)
+
+
+def runs_subtasks_again(call: Call[Any]) -> bool:
+    """Whether each attempt of the task runs its subtasks anew."""
+    retry = call.options.get("retry")
+    return isinstance(retry, Retry) and retry.subtasks == "again"
+
+
+def _ways_out(call: Call[Any], scope: Scope) -> str:
+    names = [repr(display_path(scope.prefix + segment)) for segment in scope.seen]
+    listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return (
+        f" the stored results of the subtasks of {display_path(call.path)!r} ({listed}). To have a bad result "
+        "asked for again, give the subtask check=, which makes it a failed attempt, and retry=; or give the task "
+        'retry=Retry(..., subtasks="again"), which runs its subtasks anew at each attempt.'
+    )

@@ -85,6 +85,26 @@ class FanOuts(TaskStarter):
     ) -> Call[list[R]]: ...
     @overload
     def map(
+        self,
+        key: Any,
+        items: Items[Item],
+        body: Callable[..., Any],
+        *,
+        check: Callable[[Any], Awaitable[R]],
+        **options: Unpack[MapOptions],
+    ) -> Call[list[R]]: ...
+    @overload
+    def map(
+        self,
+        key: Any,
+        items: Items[Item],
+        body: Callable[..., Any],
+        *,
+        check: type[R] | Callable[[Any], R],
+        **options: Unpack[MapOptions],
+    ) -> Call[list[R]]: ...
+    @overload
+    def map(
         self, key: Any, items: Items[Item], body: Callable[..., Awaitable[T]], **options: Unpack[MapOptions]
     ) -> Call[list[T]]: ...
     @overload
@@ -143,6 +163,26 @@ class FanOuts(TaskStarter):
         body: Callable[..., Any],
         *,
         returns: type[R],
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[Item, R]]: ...
+    @overload
+    def imap(
+        self,
+        key: Any,
+        items: Items[Item],
+        body: Callable[..., Any],
+        *,
+        check: Callable[[Any], Awaitable[R]],
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[Item, R]]: ...
+    @overload
+    def imap(
+        self,
+        key: Any,
+        items: Items[Item],
+        body: Callable[..., Any],
+        *,
+        check: type[R] | Callable[[Any], R],
         **options: Unpack[MapOptions],
     ) -> MapIterator[tuple[Item, R]]: ...
     @overload

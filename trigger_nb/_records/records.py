@@ -162,6 +162,9 @@ class TaskRecord(_Record):
     #   "apart"    in memory only: the value is long and stays in the store until it is needed, see `abridged`
     form: str = ""
     value: Any = None
+    checked: bool = (
+        False  # the value is what `check=` returned: the type that the body returns does not apply
+    )
     # As data, see `_values.errors`. On a COMPLETED record: the error (a timeout) that the caller received
     # before the result arrived from the body's thread.
     error: dict[str, Any] | None = None

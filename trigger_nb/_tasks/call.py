@@ -92,6 +92,7 @@ class Call(Generic[T]):
         "path",
         "place",
         "record",
+        "refused",
         "scope",
         "segment",
         "service",
@@ -128,6 +129,7 @@ class Call(Generic[T]):
         self.path = ""  # set when the call is first awaited
         self.decision: Any = None  # of `_engine.decide`, until it is carried out
         self.record: TaskRecord | None = None
+        self.refused: tuple[Any] | None = None  # the result of the last attempt, if `check=` refused it
         self.steps: Any = None  # the coroutine that `send` drives
 
     def __await__(self) -> Generator[Any, Any, T]:
@@ -208,6 +210,7 @@ class Scope:
         "limit",
         "limiters",
         "logged",
+        "only_io",
         "owner",
         "parent",
         "path",
@@ -236,6 +239,7 @@ class Scope:
         self.interrupted = False  # The stop of the pass cancelled a subtask, so the body has no result (W3).
         self.adopted = False  # A later call waits for the body, and handles its failure.
         self.deferred: Any = None  # The record of the body's failure, kept back while subtasks are running.
+        self.only_io = False  # The body is known to have awaited nothing but calls of `io`.
         self.limit: TimeLimit | None = None  # The time limit of this attempt, if it has one.
         self.logged: dict[str, int] | None = None  # How often each log line was logged.
         self.prints: Prints | None = None  # The text that the body printed, made when it first prints.

@@ -53,7 +53,7 @@ class ItemOptions(TypedDict, total=False):
 
 
 class PlainOptions(ItemOptions, total=False):
-    """The options of `io.run_task` except `returns`, which has overloads of its own."""
+    """The options of `io.run_task` except `returns` and `check`, which have overloads of their own."""
 
     name: str
     description: str
@@ -64,7 +64,7 @@ class PlainOptions(ItemOptions, total=False):
 
 
 class MapOptions(ItemOptions, total=False):
-    """The options of `io.map` except `returns` and `batch`, which have overloads of their own."""
+    """The options of `io.map` except `returns`, `check` and `batch`, which have overloads of their own."""
 
     name: str
     description: str
@@ -79,6 +79,7 @@ class Options(PlainOptions, total=False):
     """The options of `io.run_task`. `docs/reference/io.md` describes each."""
 
     returns: Any
+    check: type[Any] | Callable[[Any], Any] | None
 
 
 # Options with a fixed set of values.
