@@ -17,7 +17,7 @@ from ._runs import commands, result, showing
 from ._runs.awaiting import has_loop, in_cell
 from ._runs.diff import RunDiff, compare
 from ._runs.runtime import ActiveRun, Runtime
-from ._runs.task_info import TaskInfo, find_task, in_order, moment, task_info
+from ._runs.task_info import TaskInfo, find_tasks, in_order, moment, task_info
 from ._view.live.display import RunDisplay, bundle, to_kernel
 from ._view.model.run_model import RunModel
 from ._view.render import html, text
@@ -130,12 +130,15 @@ class Run:
         """The log lines: `name` is the message, `level` and `data` are the other arguments of the log call."""
         return [self._info(record) for record in self._in_order() if record.kind == "log"]
 
-    def task(self, path: str | Sequence[Any]) -> TaskInfo:
-        """One task. `path` is its path as text ("parent/child"), a list of keys, or one key.
+    def task(self, path: Any) -> TaskInfo:
+        """One task. `path` is its path as it is shown ("parent/child"), a list of keys, or one key.
+
+        In a list, an item of a map or a parallel stands for its key: `run.task(["label", 7])`.
 
         Raises `NotFoundError`, which lists similar paths, if there is no such task.
         """
-        return self._info(find_task(self._runtime, self._id, path))
+        (task,) = find_tasks(self._runtime, self._id, [path])
+        return self._info(task)
 
     # Result -----------------------------------------------------------------------------------
 
@@ -180,7 +183,7 @@ class Run:
         self._execution = commands.resume(self._runtime, self._id)
         return self
 
-    def retry(self, which: Literal["failed", "all"] | Sequence[str | Sequence[Any]] = "failed") -> Run:
+    def retry(self, which: Literal["failed", "all"] | Sequence[Any] = "failed") -> Run:
         """Run failed tasks again, in the same run. The results of completed tasks are kept.
 
         `which="all"` also runs tasks again whose errors the code handled. A list of paths,
@@ -192,16 +195,16 @@ class Run:
         self._execution = commands.retry(self._runtime, self._id, which)
         return self
 
-    def rerun_from(self, path: str | Sequence[Any]) -> Run:
-        """Run a task again, and every task that first started after the task had ended.
+    def rerun_from(self, path: Any, *more: Any) -> Run:
+        """Run a task again, or several, and every task that first started after one of them had ended.
 
-        Their results are forgotten, and they get new idempotency keys. The results of tasks that overlapped
-        the task, and of the other items of a `parallel` or `map`, are kept.
+        Each path is as in `task`. Their results are forgotten, and they get new idempotency keys. The results of
+        tasks that overlapped the task, and of the other items of a `parallel` or `map`, are kept.
         """
-        self._execution = commands.rerun_from(self._runtime, self._id, path)
+        self._execution = commands.rerun_from(self._runtime, self._id, path, *more)
         return self
 
-    def fork(self, path: str | Sequence[Any], *, output: Any = ..., run_id: str | None = None) -> Run:
+    def fork(self, path: Any, *, output: Any = ..., run_id: str | None = None) -> Run:
         """Copy the run up to a task, whose output is `output`, as a new run. This run stays as it is.
 
         Tasks that first started before the task had ended are copied and replayed, never called. Later tasks
@@ -222,7 +225,7 @@ class Run:
         """
         return Run(self._runtime, commands.fork(self._runtime, self._id, path, output, run_id))
 
-    def skip_wait(self, path: str | Sequence[Any]) -> Run:
+    def skip_wait(self, path: Any) -> Run:
         """End a wait, or the delay before the next attempt, now."""
         commands.skip_wait(self._runtime, self._id, path)
         return self

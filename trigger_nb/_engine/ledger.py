@@ -86,7 +86,7 @@ def _damaged(run_id: str, path: str, what: str, fate: str, why: str) -> CorruptR
     return CorruptRecordError(
         f"the {what} of task {display_path(path)!r} {fate}: its row {run_id + '/' + path!r} {why}. What the task did may "
         "be done, so it is not repeated by itself. Bring the store back from a backup, and run this cell again; or repeat "
-        f"the task on purpose, client.run({run_id!r}).rerun_from({path!r}), or all with fresh=True."
+        f"the task on purpose, client.run({run_id!r}).rerun_from({display_path(path)!r}), or all with fresh=True."
     )
 
 

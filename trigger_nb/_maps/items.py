@@ -84,7 +84,7 @@ class Keys:
         """The segment of an item's path. Raises `InvalidKeyError`, `DuplicateKeyError`."""
         if self._item_key is not None:
             return self._given(self._item_key(item), index)
-        content = _content(item)
+        content = content_key(item)
         if content is None:
             raise InvalidKeyError(
                 f"item {index} of map {display_path(self._node)!r} ({type(item).__name__}) has no content that "
@@ -102,7 +102,7 @@ class Keys:
         return segment
 
 
-def _content(item: Any) -> str | None:
+def content_key(item: Any) -> str | None:
     """The key made from an item's content; None if the content cannot be a key."""
     kind = kind_of(item)
     if kind is str and 0 < len(item) <= _LONGEST_KEY and secrets.hide(item) == item:

@@ -411,6 +411,11 @@ def is_queued(run: RunRecord) -> bool:
     return run.reason == "queued" or (run.status == RunStatus.PENDING and run.holder is not None)
 
 
+def has_handled_failures(run: RunRecord) -> bool:
+    """Whether a run has completed although tasks of it failed."""
+    return run.status == RunStatus.COMPLETED and bool(run.counts.get(TaskStatus.ERRORED))
+
+
 def check_run_id(run_id: object) -> None:
     """Raise `InvalidOptionError` for an id that a user cannot give to a run."""
     if not isinstance(run_id, str) or not run_id:
