@@ -23,6 +23,10 @@ async def item(number, io):
     return await io.run_task("ask", ask, number, PROMPT)
 
 
+async def double(number):
+    return 2 * number
+
+
 async def failing(number, io):
     await io.run_task("ask", ask, number, PROMPT)
     raise ValueError(number)
@@ -33,7 +37,9 @@ def everything(directory, count, body=item, method="map", **options):
 
     @client.job(identity=lambda payload: "all")
     async def everything(payload, io):
-        return await getattr(io, method)("work", range(count), body, **options)
+        results = await getattr(io, method)("work", range(count), body, **options)
+        await getattr(io, method)("after", results, double)
+        return results
 
     return everything
 
@@ -61,6 +67,8 @@ ACTIONS = {
     "plan only": lambda job: job.plan(on_change="only"),
     "run keep": lambda job: job.run_sync(),
     "run only": lambda job: job.run_sync(on_change="only"),
+    "plan rerun": lambda job: job.plan(on_change="rerun"),
+    "run rerun": lambda job: job.run_sync(on_change="rerun"),
 }
 
 

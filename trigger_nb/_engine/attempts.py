@@ -10,9 +10,9 @@ import anyio
 from .._clock import to_seconds, to_timestamp
 from .._concurrency.limiter import Limiter, limiter_of, rate_of_line
 from .._concurrency.places import TaskLimits
-from .._keys import display_path, is_within
+from .._keys import ancestors, display_path, is_within
 from .._records.feed import Saved
-from .._records.forget import forget, open_again, reset, to_be_said_again
+from .._records.forget import open_again, reset, to_be_said_again
 from .._records.prints import Prints
 from .._records.records import TaskRecord
 from .._records.status import Reason, TaskStatus
@@ -285,12 +285,11 @@ async def forget_changed(state: PassState, path: str, record: TaskRecord, *, wit
     fresh = [open_again(record)]
     lines = map(state.ledger.glance, state.changes.lines.get(path, ()))
     fresh += [to_be_said_again(line) for line in lines if line is not None]
-    if with_followers:
-        records = {each.path: each for each in state.ledger.records()}
-        within = {other for other in records if is_within(other, path)}
-        fresh += [
-            each
-            for each in forget(records, path)
-            if each.path != path and each.path not in within and each.path not in state.header.reasons
-        ]
+    if with_followers and (end := record.settled or record.ended):
+        after = [each for each in state.followers.after(path, end) if each not in state.header.reasons]
+        around = {each for other in after for each in ancestors(other)} - state.header.reasons.keys()
+        records = {
+            each: found for each in {*after, *around} if (found := state.ledger.record(each)) is not None
+        }
+        fresh += reset(records, (), after)
     await state.ledger.save_all(fresh)

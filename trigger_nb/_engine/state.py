@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .._records.forget import Finality
 from .._tasks.call import Scope
 from .changes import Changes
+from .followers import Followers
 from .header import Header
 from .idle import Still
 from .ledger import Ledger
@@ -68,12 +69,20 @@ class PassState:
             on_fault=self.stopping.on_store_fault,
         )
         self.changes = Changes(self.ledger)
+        self._followers: Followers | None = None
         self.header = Header(feed, self.changes, self.root)
         self.still = Still()
         self.running: set[RunningBody] = set()  # bodies running now, each in the process-wide table too
 
     def _read_records(self) -> list[TaskRecord]:
         return self.ledger.records()
+
+    @property
+    def followers(self) -> Followers:
+        """The stored tasks by their starts, put in order when first needed."""
+        if self._followers is None:
+            self._followers = Followers(self.ledger)
+        return self._followers
 
     def now(self) -> float:
         """The time for a record, to the millisecond."""
