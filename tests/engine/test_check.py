@@ -195,6 +195,16 @@ def test_the_refused_answer_is_kept_with_the_error_and_shown(world, answer):
     assert "check= refused this result" in page
 
 
+def test_what_was_refused_before_the_answer_that_was_kept_stays_with_the_task(world):
+    """It is among the printed text, attempt by attempt; the errors of earlier attempts are not kept."""
+    job = job_of(world, answering(world, BAD, "no JSON", GOOD), check=Label, retry=AT_ONCE)
+    world.run(job)
+    world.new_kernel()
+    assert world.last(job).task("ask").prints == (
+        f"check= refused this result: {BAD}\n— attempt 2 —\ncheck= refused this result: no JSON\n"
+    )
+
+
 def test_a_refused_answer_is_bounded(world):
     error = world.fail(job_of(world, answering(world, "x" * 100_000), check=Label))
     assert len(error.__notes__[0]) < 2200
@@ -207,7 +217,7 @@ def test_a_refused_answer_is_shown_without_what_is_redacted(world, answer):
     world.fail(job)
     run = world.last(job)
     page = run.export_html(world.directory / "page.html").read_text()
-    assert "s3cret-word" not in page + run.tree()
+    assert "s3cret-word" not in page + run.tree() + run.task("ask").prints
     assert "check= refused this result" in page
     assert not any("s3cret" in note for note in run.task("ask").error.__notes__)
 

@@ -628,6 +628,25 @@ def test_a_service_that_is_still_down_stops_the_new_items_of_each_pass(world, op
         assert len(world.take()) == number * most
 
 
+def test_a_map_over_a_generator_says_that_the_rest_did_not_start(async_world):
+    """C2: how many items there are is not known."""
+
+    async def items():
+        for number in range(100):
+            yield number
+
+    async def body(item):
+        raise ValueError(item)
+
+    async def job(payload, io):
+        await io.map("items", items(), body, concurrency=1)
+
+    job = async_world.client.job(id="endless")(job)
+    assert "20 of 20 items of map 'items' failed" in (text := str(async_world.fail(job)))
+    assert "the rest did not start" in text
+    assert "20 items · 20 failed · the rest did not start" in async_world.last(job).tree()
+
+
 def test_the_last_item_that_fails_leaves_none_that_did_not_start(world):
     """C2: a map that gave up with its last item says nothing of others."""
     body = sometimes(world, set(range(20)))

@@ -10,6 +10,7 @@ from typing import Any, cast
 from .. import _values
 from .._concurrency.interrupt import calls_user_code
 from .._keys import display_path
+from .._records.prints import Prints
 from .._redact import HIDDEN, redact, secrets, with_causes
 from .._tasks.call import Call, Scope, current_scope
 from .._tasks.signature import is_async
@@ -37,7 +38,9 @@ async def checked(call: Call[Any], redacted: Sequence[str], scope: Scope, value:
         raise
     except Exception as error:
         call.refused = (value,)
-        error.add_note(REFUSED + _shown(redacted, value))
+        note = REFUSED + _shown(redacted, value)
+        error.add_note(note)
+        _print(note, scope, 1 if call.record is None else call.record.attempt)
         raise
     finally:
         current_scope.reset(token)
@@ -55,6 +58,14 @@ async def _asked(check: Any, value: Any) -> Any:
         return parsed_into(check, value)
     kept = check(value)
     return await kept if inspect.isawaitable(kept) else kept
+
+
+def _print(note: str, scope: Scope, attempt: int) -> None:
+    """Keep a note with what the task printed, where it outlives the error of its attempt."""
+    if scope.prints is None:
+        scope.prints = Prints()
+        scope.prints.attempt = attempt
+    scope.prints.add("note", note + "\n")
 
 
 def _shown(redacted: Sequence[str], value: Any) -> str:

@@ -142,6 +142,8 @@ class Walk:
         self.tally = {"items": total or self._taken, "failed": len(failures)}
         if total is not None and total > self._taken:
             self.tally["not started"] = total - self._taken
+        elif failures.gave_up and total is None:
+            self.tally["gave up"] = 1  # on how many is not known
         if self._fault is not None:
             raise self._fault
         if failures and (failures.gave_up or not self._plan.return_errors):

@@ -182,6 +182,7 @@ class TaskRecord(_Record):
     # The text that the body printed and logged: pieces of [stream, text], see `prints.py`. `redact` does not apply.
     prints: list[list[str]] = []  # noqa: RUF012
     # For a map that has ended: the number of its "items", and of those that "failed" and "not started".
+    # "gave up" is there if it is not known how many did not start.
     tally: dict[str, int] = {}  # noqa: RUF012
     level: str = ""  # of a log line
     data: Any = None  # of a log line, or of a status: see `statuses.py`

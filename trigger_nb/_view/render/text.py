@@ -110,6 +110,8 @@ def _map_marks(row: Row) -> list[str]:
         said.append(f"{failed:,} failed")
     if left := tally.get("not started", 0):
         said.append(f"{left:,} did not start")
+    elif tally.get("gave up"):
+        said.append("the rest did not start")
     if 0 < replayed < items:
         said.append(f"{replayed:,} replayed")
     if (took := row.duration(None)) and items > replayed + left:
