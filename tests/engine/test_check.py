@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from tests.support.worlds import World
+from tests.support.worlds import Gate, World, until
 from trigger_nb import Retry, TaskStatus
-from trigger_nb.errors import InvalidOptionError, RunInterruptedError
+from trigger_nb._tasks.running import running_bodies
+from trigger_nb.errors import InvalidOptionError, RunInterruptedError, TaskTimeoutError
 
 AT_ONCE = Retry(limit=5, min_timeout=0)
 GOOD, BAD = '{"label": "sport", "score": 0.5}', '{"label": "sport", "sco'
@@ -177,6 +178,30 @@ def test_a_check_may_ask_a_judge_as_a_subtask(async_world):
     assert async_world.run(job) == "good"
     assert judged == ["bad", "good"]
     assert async_world.last(job).task("ask/~(judge,good)").status == TaskStatus.COMPLETED
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("check", [Label, parsed_later])
+async def test_the_result_of_a_thread_that_nobody_waits_for_is_checked(tmp_path, check):
+    """A5: the attempt had timed out; what the thread returns later is recorded as the check made it."""
+    world, gate = World(tmp_path), Gate()
+
+    def body():
+        world.note("asked")
+        gate.pass_through()
+        return GOOD
+
+    @world.client.job
+    async def job(payload, io):
+        return await io.run_task("ask", body, timeout=0.01, check=check)
+
+    with pytest.raises(TaskTimeoutError):
+        await job.run()
+    gate.open()
+    await until(lambda: not running_bodies)
+    kept = await job.run()
+    assert (kept if check is parsed_later else kept.model_dump()) == json.loads(GOOD)
+    assert world.take() == ["asked"]
 
 
 # --- What is refused --------------------------------------------------------------------------------
