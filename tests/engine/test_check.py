@@ -388,6 +388,18 @@ def test_a_body_that_does_more_than_replay_is_tried_again(async_world, what):
     assert len(tries) == 3
 
 
+def test_a_body_whose_keys_depend_on_the_attempt_is_tried_again(async_world):
+    """A1: it asks again by itself, under another key."""
+    world = async_world
+    ask = answering(world, BAD, BAD, GOOD)
+
+    async def body(io, task):
+        return json.loads(await io.run_task(("ask", task.attempt), ask))
+
+    assert world.run(job_of(world, body, retry=AT_ONCE)) == json.loads(GOOD)
+    assert world.take() == ["asked"] * 3
+
+
 def test_retry_subtasks_is_one_of_two_words():
     with pytest.raises(InvalidOptionError, match='"keep" or "again"'):
         Retry(subtasks="anew")

@@ -161,7 +161,8 @@ class Bodies:
         try:
             if signature.is_async:
                 steps = call.body(*args, **named)
-                if "retry" in call.options:
+                knows_attempt = any(each is running.task for each in (*args, *named.values()))
+                if "retry" in call.options and call.service is None and not knows_attempt:
                     steps = OnlyIo(steps, running.scope)
                 return returned(call.scope.owner, await steps, f"the body of task {call.path!r}")
             value = call.body(*args, **named)

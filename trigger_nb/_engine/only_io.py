@@ -1,6 +1,7 @@
 """Whether a body awaits anything but calls of `io`.
 
-If it does not, and all its subtasks have results, another attempt would do the same with the same values.
+If it does not, and all its subtasks have results, another attempt would do the same with the same values. A body that takes
+`task`, or belongs to an integration, is not looked at: the keys of its subtasks may differ from attempt to attempt.
 """
 
 from __future__ import annotations
