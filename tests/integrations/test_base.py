@@ -492,16 +492,17 @@ async def test_one_refusal_holds_back_all_calls_of_the_integration(client, clock
     @client.job(integrations={"acme": acme})
     async def other(payload, io):
         await refused.wait()
-        await io.acme.run_task("beside", call, "beside")
+        await io.map("others", ["beside"], item)
 
-    run = many.start()
-    seen = client.runtime.feed(run.id).subscribe()
-    await asyncio.gather(run, other.run())
+    run, beside = many.start(), other.start()
+    seen = [client.runtime.feed(each.id).subscribe() for each in (run, beside)]
+    await asyncio.gather(run, beside)
     assert [name for name, when in times if when < 30] == [0]
     assert Counter(name for name, _ in times) == Counter({0: 2, 1: 1, 2: 1, 3: 1, 4: 1, 5: 1, "beside": 1})
-    rows = [event.text for event in seen.take() if isinstance(event, Progressed) and event.path == "items"]
     until = datetime.fromtimestamp(began + 30, UTC)
-    assert f"held back until {until:%H:%M:%S} UTC, as the service asks" in rows
+    for events, path in zip(seen, ("items", "others"), strict=True):
+        told = [event.text for event in events.take() if isinstance(event, Progressed) and event.path == path]
+        assert f"held back until {until:%H:%M:%S} UTC, as the service asks" in told
 
 
 async def test_a_malformed_answer_of_a_method_is_asked_for_again(client, acme):

@@ -217,6 +217,14 @@ class Limiter:
         with self._lock:
             self._held_until = max(self._held_until, min(until, self._clock.time() + LONGEST_HOLD))
 
+    @property
+    def held_until(self) -> float:
+        """The time until which nothing starts, in UTC seconds; it may have passed."""
+        return self._held_until
+
+    def show_hold(self, until: float) -> None:
+        """Show that calls in here wait until this time, as a service asked."""
+
     async def _wait(self, line: OrderedDict[_Waiter, None]) -> None:
         waiter = _Waiter()
         with self._lock:
@@ -279,8 +287,11 @@ class Service:
 
     def limiter(self, clock: Clock) -> Limiter:
         """The limiter of all calls of the service: it only holds back."""
+        key = _key_of(clock)
         with _lock:
-            return self._limiters.setdefault(_key_of(clock), Limiter(clock, math.inf))
+            if key not in self._limiters:
+                self._limiters[key] = Limiter(clock, math.inf)
+            return self._limiters[key]
 
 
 # --- Sharing by name -----------------------------------------------------------------------

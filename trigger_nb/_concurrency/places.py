@@ -25,6 +25,7 @@ class TaskLimits:
         self, limiters: Sequence[Limiter], around: Sequence[Limiter] = (), *, acquire: bool = True
     ) -> None:
         self._to_hold = (*limiters, *around)
+        self._around = around
         self._to_acquire = limiters if acquire else ()
         self._acquired: list[Limiter] = []
 
@@ -39,6 +40,8 @@ class TaskLimits:
     async def acquire(self) -> None:
         """Wait for the limiters that `acquire_nowait` could not acquire."""
         for limiter in self._to_acquire[len(self._acquired) :]:
+            for each in self._around:
+                each.show_hold(limiter.held_until)
             await limiter.acquire()
             self._acquired.append(limiter)
 

@@ -51,7 +51,8 @@ class Followers:
         return found
 
     def _take_inside(self, scope: str, end: int, found: list[str], leave: str = "") -> None:
-        heap, kept = self._inside.get(scope, []), []
+        heap = self._inside.get(scope, [])
+        kept: list[str] = []
         while heap and -heap[0][0] > end:
             path = heappop(heap)[1]
             if path != leave:

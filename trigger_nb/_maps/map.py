@@ -323,6 +323,11 @@ class _Progress:
         self._samples.clear()  # waiting would distort the rate
         self.tell()
 
+    def show_hold(self, until: float) -> None:
+        """Report that a task in an item waits until this time, unless that is over or was reported."""
+        if until > max(self._held_until, self._owner.clock.time()):
+            self.hold(until)
+
     def tell(self) -> None:
         """Report the progress to the display."""
         now = self._owner.clock.time()
@@ -354,6 +359,10 @@ class _MapLimiter(Limiter):
         """As `Limiter.hold`."""
         super().hold(until)
         self._progress.hold(until)
+
+    def show_hold(self, until: float) -> None:
+        """As `Limiter.show_hold`."""
+        self._progress.show_hold(until)
 
 
 def _only(group: BaseExceptionGroup[Any]) -> BaseException:
