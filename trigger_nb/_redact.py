@@ -10,7 +10,7 @@ import functools
 import json
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias, TypeVar, cast
 
 from .errors import InvalidOptionError
@@ -169,19 +169,24 @@ def scrub_error(patterns: Sequence[str], inputs: Sequence[object], data: dict[st
             text = scrub(patterns, value, text)
         return text
 
-    pending: list[object] = [data]
-    while pending:
-        each = pending.pop()
-        if not isinstance(each, dict):
-            continue
-        node = cast("dict[str, Any]", each)
+    for node in with_causes(data):
         node["shown"] = {
             "message": scrubbed(str(node.get("message", ""))),
             "notes": [scrubbed(str(note)) for note in node.get("notes", ())],
         }
         if "traceback" in node:
             node["traceback"] = [scrubbed(str(line)) for line in node["traceback"]]
-        pending += [node.get("cause"), node.get("context"), *node.get("errors", ())]
+
+
+def with_causes(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The data of an error, of its causes, and of the members of a group."""
+    pending: list[Any] = [data]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, dict):
+            node = cast("dict[str, Any]", each)
+            yield node
+            pending += [node.get("cause"), node.get("context"), *node.get("errors", ())]
 
 
 def _steps(pattern: str) -> list[str]:

@@ -18,7 +18,7 @@ from ._clock import Clock, to_seconds, to_timestamp
 from ._concurrency.limiter import ConcurrencyLimit, Rate
 from ._keys import hashed
 from ._records.records import RunRecord
-from ._records.status import RunStatus
+from ._records.status import RunStatus, StatusOption
 from ._runs import housekeeping
 from ._runs.awaiting import CellCall
 from ._runs.context import EventData
@@ -254,12 +254,10 @@ class TriggerClient:
 
     # Runs -------------------------------------------------------------------------------------
 
-    def runs(
-        self, job: AnyJob | str | None = None, status: RunStatus | str | None = None, limit: int = 50
-    ) -> Runs:
+    def runs(self, job: AnyJob | str | None = None, status: StatusOption = None, limit: int = 50) -> Runs:
         """The runs in the store, newest first. Shown as a table.
 
-        `job` is a `Job` or its id, and `status` a status such as "FAILED": only those runs are returned.
+        `job` is a `Job` or its id, and `status` a status such as "FAILED", or several: only those runs are returned.
         `limit` is the most runs to return.
 
         Raises `InvalidOptionError` for an unknown status or an invalid limit.
@@ -270,7 +268,7 @@ class TriggerClient:
         if type(limit) is not int or limit < 0:
             raise InvalidOptionError(f"limit must be a whole number of runs, not {limit!r:.100}")
         job_id = job.id if isinstance(job, Job) else job
-        query = RunQuery(self.runtime, job_id, None if status is None else _status(status))
+        query = RunQuery(self.runtime, job_id, None if status is None else _statuses(status))
         return Runs(list(islice(query.each(), limit)), query)
 
     def run(self, run_id: str) -> Run:
@@ -299,7 +297,7 @@ class TriggerClient:
         self,
         *,
         older_than: float | timedelta | None = None,
-        status: RunStatus | str | Iterable[RunStatus | str] | None = None,
+        status: StatusOption = None,
         keep_last: int | None = None,
         dry_run: bool = False,
     ) -> Pruned:
@@ -331,7 +329,8 @@ class TriggerClient:
         before = None
         if older_than is not None:
             before = self.runtime.clock.time() - to_seconds(older_than, "older_than")
-        rule = housekeeping.Rule(_statuses(status), before, keep_last or 0)
+        chosen = housekeeping.FINISHED if status is None else _statuses(status)
+        rule = housekeeping.Rule(chosen, before, keep_last or 0)
         return housekeeping.prune(self.runtime, rule, dry_run=dry_run)
 
     def __repr__(self) -> str:
@@ -375,9 +374,7 @@ def _status(status: RunStatus | str) -> RunStatus:
         raise InvalidOptionError(f"the status of a run is one of {known}, not {status!r}") from None
 
 
-def _statuses(given: RunStatus | str | Iterable[RunStatus | str] | None) -> tuple[RunStatus, ...]:
-    if given is None:
-        return housekeeping.FINISHED
+def _statuses(given: RunStatus | str | Iterable[RunStatus | str]) -> tuple[RunStatus, ...]:
     try:
         named: list[Any] = [given] if isinstance(given, str) else list(given)
     except TypeError:

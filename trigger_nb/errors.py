@@ -45,6 +45,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._examples import examples, is_printed
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -235,8 +237,15 @@ class MapError(TaskError, ExceptionGroup[Exception]):
     """Items of a map failed. The group has their errors, in the items' order.
 
     Results of the other items are stored: the next pass runs only the failed items. Select errors by class
-    with `except*`, or pass `return_errors=True` to get them in the list of results.
+    with `except*`, or pass `return_errors=True` to get them in the list of results. The message counts the errors
+    by class, and a traceback shows up to three examples.
     """
+
+    @property
+    def exceptions(self) -> tuple[Exception, ...]:
+        """The errors of the failed items."""
+        errors: tuple[Any, ...] = super().exceptions
+        return examples(errors) if is_printed() else errors
 
     def derive(self, excs: Sequence[Any], /) -> MapError:
         """The `MapError` for a subgroup, as `split` and `except*` need it."""

@@ -17,7 +17,7 @@ from ._fingerprint.fingerprints import Fingerprints
 from ._keys import hashed
 from ._plans.plan import Plan, make_plan
 from ._records.records import RunRecord, check_legible, check_run_id
-from ._records.status import RunStatus
+from ._records.status import StatusOption
 from ._redact import check_redact
 from ._runs.awaiting import CellCall
 from ._runs.context import Context, EventData, context_of
@@ -51,9 +51,7 @@ class Client(Protocol):
     executor: object
     display: bool
 
-    def runs(
-        self, job: AnyJob | str | None = None, status: RunStatus | str | None = None, limit: int = 50
-    ) -> Runs:
+    def runs(self, job: AnyJob | str | None = None, status: StatusOption = None, limit: int = 50) -> Runs:
         """The runs in the client's store."""
         ...
 
@@ -245,10 +243,10 @@ class Job(Generic[T]):
             if (close := getattr(integration, "aclose", None)) is not None:
                 await close()
 
-    def runs(self, status: RunStatus | str | None = None, limit: int = 50) -> Runs:
+    def runs(self, status: StatusOption = None, limit: int = 50) -> Runs:
         """The runs of this job, newest first. Shown as a table.
 
-        `status` selects runs, such as "FAILED"; `limit` is the most runs to return.
+        `status` selects runs, such as "FAILED" or ["FAILED", "WAITING"]; `limit` is the most runs to return.
 
         Raises `InvalidOptionError` for an unknown status.
 

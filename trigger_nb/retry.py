@@ -22,7 +22,7 @@ import random as _random
 import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ._clock import to_seconds, to_timestamp
 from .errors import InvalidOptionError
@@ -58,6 +58,8 @@ class Retry:
     - `max_timeout`: the longest delay, in seconds or as a `timedelta` (default 60 seconds).
     - `randomize`: multiply each delay by a random factor between 1 and 2, so that tasks that failed together
       do not run again all at once (default True).
+    - `subtasks`: "keep", and an attempt replays the results of the task's subtasks, or "again", and it runs them
+      anew, with new idempotency keys (default "keep").
 
     Raises `InvalidOptionError` for an invalid value.
 
@@ -70,10 +72,13 @@ class Retry:
     min_timeout: float | timedelta = 1.0
     max_timeout: float | timedelta = 60.0
     randomize: bool = True
+    subtasks: Literal["keep", "again"] = "keep"
 
     def __post_init__(self) -> None:
         _check_limit(self.limit, "Retry.limit")
         _check_factor(self.factor)
+        if self.subtasks not in ("keep", "again"):
+            raise InvalidOptionError(f'Retry.subtasks is "keep" or "again", not {self.subtasks!r:.100}')
         for name in ("min_timeout", "max_timeout"):
             object.__setattr__(self, name, to_seconds(getattr(self, name), f"Retry.{name}"))
 
@@ -83,7 +88,8 @@ class RetryAt:
     """A return value of `on_error`: run the next attempt at a given time.
 
     - `when`: a datetime with a time zone, or seconds or a `timedelta` from now. A time in the past means
-      now; a time more than 366 days ahead means in 366 days.
+      now; a datetime more than 366 days ahead means in 366 days. More seconds than that are refused: they
+      are a time that was taken for a duration.
     - `error`: an exception to record in place of the attempt's own error.
 
     Raises `InvalidOptionError` for an invalid value.
@@ -288,6 +294,11 @@ def _from_now(when: object) -> float:
     if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not math.isfinite(seconds):
         raise InvalidOptionError(
             f"RetryAt.when is a datetime with a time zone, a timedelta, or seconds from now, not {when!r}"
+        )
+    if seconds > LONGEST_DELAY:
+        raise InvalidOptionError(
+            f"RetryAt.when is {when!r}: as seconds from now that is more than 366 days. If it is a time, such as that of "
+            "a header X-RateLimit-Reset, make it a datetime: RetryAt(datetime.fromtimestamp(seconds, UTC))"
         )
     return seconds
 

@@ -90,13 +90,13 @@ class Run(RunData):
         self._execution = commands.retry(self._runtime, self._id, which)
         return self
 
-    def rerun_from(self, path: TaskPath) -> Run:
-        """Run a task again, and every task that first started after the task had ended.
+    def rerun_from(self, path: TaskPath, *more: TaskPath) -> Run:
+        """Run a task again, or several, and every task that first started after one of them had ended.
 
-        Their results are forgotten, and they get new idempotency keys. The results of tasks that overlapped
-        the task, and of the other items of a `parallel` or `map`, are kept.
+        Each path is as in `task`. Their results are forgotten, and they get new idempotency keys. The results of
+        tasks that overlapped the task, and of the other items of a `parallel` or `map`, are kept.
         """
-        self._execution = commands.rerun_from(self._runtime, self._id, path)
+        self._execution = commands.rerun_from(self._runtime, self._id, path, *more)
         return self
 
     def fork(self, path: TaskPath, *, output: object = ..., run_id: str | None = None) -> Run:

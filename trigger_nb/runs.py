@@ -13,7 +13,7 @@ from uuid import uuid4
 from ._records.records import RunRecord
 from ._records.status import RunStatus
 from ._runs.awaiting import has_loop
-from ._runs.controls import RunControls, why_no_job
+from ._runs.controls import RunControls, which_to_retry, why_no_job
 from ._runs.runtime import Runtime
 from ._view.live.display import Bundle, in_notebook, keep, to_kernel, with_next_cell
 from ._view.live.pump import Message, Pump, outcome
@@ -77,11 +77,11 @@ _log = logging.getLogger("trigger_nb")
 
 @dataclass(frozen=True, slots=True)
 class RunQuery:
-    """A selection of a store's runs: by job and by status; None selects all."""
+    """A selection of a store's runs: by job and by statuses; None selects all."""
 
     runtime: Runtime
     job: str | None = None
-    status: RunStatus | None = None
+    statuses: tuple[RunStatus, ...] | None = None
 
     def each(self) -> Iterator[Run]:
         """The runs, newest first, read one by one."""
@@ -92,12 +92,12 @@ class RunQuery:
         """Whether a run belongs to the selection."""
         if self.job is not None and record.job != self.job:
             return False
-        return self.status is None or Run(self.runtime, record.id).status == self.status
+        return self.statuses is None or Run(self.runtime, record.id).status in self.statuses
 
     def within(self, job: str, status: str) -> RunQuery:
         """A narrower selection, by job and status; "" does not restrict."""
-        chosen = RunStatus(status) if status in set(RunStatus) else None
-        return RunQuery(self.runtime, job or self.job, chosen or self.status)
+        chosen = (RunStatus(status),) if status in set(RunStatus) else self.statuses
+        return RunQuery(self.runtime, job or self.job, chosen)
 
 
 class RunList:
@@ -207,7 +207,7 @@ class RunList:
         run = Run(self._runtime, run_id)
         match operation:
             case "retry":
-                run.retry()
+                run.retry(which_to_retry(run._record))
             case "delete":
                 run.delete()
             case "again":

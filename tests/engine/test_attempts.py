@@ -221,6 +221,52 @@ def test_on_error_may_say_when(world):
     assert [b - a for a, b in zip(times, times[1:])] == [300, 60, 0]
 
 
+@pytest.mark.parametrize("waits", [3, 12])
+def test_being_told_to_wait_uses_up_no_attempt(world, waits):
+    """A1, A2: after any number of `RetryAt`, all attempts of `retry=` are left, also in a new kernel."""
+    errors = [*[BlockingIOError("wait")] * waits, OSError("1"), OSError("2")]
+
+    def handler(error):
+        return RetryAt(60) if isinstance(error, BlockingIOError) else None
+
+    job = job_of(world, world.failing("body", *errors), retry=3, on_error=handler)
+    assert world.run(job) == "body"
+    assert len(world.take()) == waits + 3
+
+
+@pytest.mark.anyio
+async def test_a_new_kernel_knows_which_attempts_did_not_count(tmp_path):
+    """A1: the process ends while the task waits as it was told to."""
+    world = World(tmp_path)
+    world.clock._autojump = False
+    calls = []
+
+    def body():
+        calls.append(None)
+        raise BlockingIOError("wait") if len(calls) <= 4 else OSError("no")
+
+    def define():
+        @world.client.job
+        async def job(payload, io):
+            on_error = lambda error: RetryAt(60) if isinstance(error, BlockingIOError) else None
+            return await io.run_task("task", body, retry=Retry(limit=2, min_timeout=60), on_error=on_error)
+
+        return job
+
+    run = define().start()
+    for count in range(1, 4):
+        await until(lambda count=count: len(calls) == count and world.clock.deadlines)
+        if count < 3:
+            world.clock.advance(60)
+    run.pause()
+    await until(lambda: run.reason == "paused")
+    world.new_kernel()
+    world.clock._autojump = True
+    with pytest.raises(OSError, match="no"):
+        await define().start()
+    assert len(calls) == 4 + 2
+
+
 def test_on_error_cannot_ask_for_ever(world, monkeypatch):
     """A2: RetryAt is capped where there is no policy."""
     monkeypatch.setattr(_verdicts, "RETRY_AT_LIMIT", 7)

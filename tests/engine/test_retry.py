@@ -269,6 +269,13 @@ def test_a_time_that_cannot_be_meant(when):
         RetryAt(when)
 
 
+@pytest.mark.parametrize("when", [1_796_000_000, 1_796_000_000_000, timedelta(days=20_000)])
+def test_seconds_that_are_a_date_are_refused(when):
+    """A reset time in epoch seconds, or milliseconds, would be a wait of years."""
+    with pytest.raises(InvalidOptionError, match=r"more than 366 days\. If it is a time, .* datetime"):
+        RetryAt(when)
+
+
 def test_the_error_is_an_exception():
     error = ValueError("other")
     assert RetryAt(1, error).error is error

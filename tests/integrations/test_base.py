@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import pickle
 import subprocess
 import sys
 import weakref
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from pydantic import SecretStr
 
 from tests.integrations.jobs import BACKOFF, attempts
 from trigger_nb import Retry, RetryAt
+from trigger_nb._records.feed import Progressed
 from trigger_nb.errors import InvalidOptionError, MissingCredentialError, MissingExtraError, UsageError
 from trigger_nb.integrations import Credential, Integration
 from trigger_nb.testing import check_integration
@@ -428,7 +431,7 @@ def failing(client, acme):
         (404, None, 1, (1, None)),
         (404, 3, 1, (1, None)),  # the service says that it is final
         (429, None, 1, (2, 30)),
-        (429, 1, 1, (1, None)),  # the call says that there is one attempt
+        (429, 1, 1, (2, 30)),  # to be told to wait is no attempt
         (429, 2, 1, (2, 30)),
         (503, 1, 1, (1, None)),
         (None, None, 1, (1, None)),  # an error of the user's own code
@@ -440,10 +443,90 @@ async def test_what_is_tried_again(failing, clock, status, retry, times, expecte
     assert await attempts(failing, payload, clock) == expected
 
 
-async def test_to_be_told_to_wait_is_no_failure(failing, clock, client):
-    """A limit that is lifted later costs no attempt of the default policy, which has eight."""
-    await failing.run({"status": 429, "retry": None, "times": 20})
+@pytest.mark.parametrize("retry", [None, 2, Retry(limit=2)])
+async def test_to_be_told_to_wait_is_no_failure(failing, clock, client, retry):
+    """A limit that is lifted later costs no attempt, neither of the default policy nor of the call's own."""
+    await failing.run({"status": 429, "retry": retry, "times": 20})
     assert client.runs()[0].task("order").attempt == 21
+
+
+@pytest.mark.parametrize("retry", [None, 2])
+async def test_an_error_after_many_waits_has_all_its_attempts(client, acme, retry):
+    """One 503 is tried again, however often the service had asked to wait; then the attempts are counted."""
+
+    @client.job(integrations={"acme": acme})
+    async def shop(payload, io):
+        async def fail(task):
+            if task.attempt <= 12:
+                raise AcmeError(429)
+            if task.attempt == 13 or payload == "always":
+                raise AcmeError(503)
+            return "done"
+
+        return await io.acme.run_task("order", fail, **({} if retry is None else {"retry": retry}))
+
+    assert await shop.run("once") == "done"
+    with pytest.raises(AcmeError, match="503"):
+        await shop.run("always")
+    assert client.runs()[0].task("order").attempt == 12 + (8 if retry is None else retry)
+
+
+async def test_one_refusal_holds_back_all_calls_of_the_integration(client, clock, acme):
+    """Beside each other, in items of a map, in another job: and the row of the map says until when."""
+    began, times = clock.time(), []
+    refused = asyncio.Event()
+
+    async def call(name, client):
+        times.append((name, clock.time() - began))
+        if len(times) == 1:
+            refused.set()
+            raise AcmeError(429)
+
+    async def item(number, io):
+        await io.acme.run_task("call", call, number)
+
+    @client.job(integrations={"acme": acme})
+    async def many(payload, io):
+        await io.map("items", range(6), item, concurrency=2)
+
+    @client.job(integrations={"acme": acme})
+    async def other(payload, io):
+        await refused.wait()
+        await io.map("others", ["beside"], item)
+
+    run, beside = many.start(), other.start()
+    seen = [client.runtime.feed(each.id).subscribe() for each in (run, beside)]
+    await asyncio.gather(run, beside)
+    assert [name for name, when in times if when < 30] == [0]
+    assert Counter(name for name, _ in times) == Counter({0: 2, 1: 1, 2: 1, 3: 1, 4: 1, 5: 1, "beside": 1})
+    until = datetime.fromtimestamp(began + 30, UTC)
+    for events, path in zip(seen, ("items", "others"), strict=True):
+        told = [event.text for event in events.take() if isinstance(event, Progressed) and event.path == path]
+        assert f"held back until {until:%H:%M:%S} UTC, as the service asks" in told
+
+
+async def test_a_malformed_answer_of_a_method_is_asked_for_again(client, acme):
+    """`check=` among the options of a method, and of `run_task`."""
+    answers = ["{", '{"item": 1}', "[", '{"item": 2}']
+
+    async def ask(client):
+        return answers.pop(0)
+
+    @client.job(integrations={"acme": acme})
+    async def shop(payload, io):
+        first = await io.acme.run_task("first", ask, check=json.loads, retry=2)
+        method = io.acme.task(
+            "second",
+            lambda params: answers.pop(0),
+            {},
+            name="Ask",
+            task_options={"check": json.loads, "retry": 2},
+        )
+        return [first, await method]
+
+    assert await shop.run() == [{"item": 1}, {"item": 2}]
+    assert await shop.run() == [{"item": 1}, {"item": 2}]
+    assert answers == []
 
 
 @pytest.mark.parametrize("when", [0, datetime(2020, 1, 1, tzinfo=UTC)])

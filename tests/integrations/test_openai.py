@@ -78,6 +78,31 @@ async def test_a_chat_completion_is_asked_for_once(job, service, client):
     assert request.json == {"model": "gpt-4o-mini", "messages": HELLO, "temperature": 0.5}
 
 
+async def test_a_check_gets_the_completion_and_what_it_returns_is_kept(client, integration, service):
+    """The stored answer is plain data: the check sees the SDK's model, as the caller would."""
+    seen = []
+
+    def check(completion):
+        seen.append(completion)
+        if len(seen) == 1:
+            raise ValueError("not good enough")
+        return completion if len(seen) == 2 else completion.choices[0].message.content
+
+    @client.job(integrations={"openai": integration})
+    async def ask(payload, io):
+        create = io.openai.chat.completions.create
+        options = {"check": check, "retry": 2}
+        whole = await create("whole", model="gpt-4o-mini", messages=HELLO, task_options=options)
+        text = await create("text", model="gpt-4o-mini", messages=HELLO, task_options=options)
+        return [whole, text]
+
+    whole, text = await ask.run()
+    assert {type(each) for each in [*seen, whole]} == {openai.types.chat.ChatCompletion}
+    assert text == "You said: Hello you there"
+    assert await ask.run() == [whole, text]
+    assert len(service.requests) == len(seen) == 3
+
+
 async def test_its_row_shows_the_model_the_tokens_and_what_is_left_of_the_limits(job, client):
     await job.run({})
     task = client.runs()[0].task("ask")

@@ -318,3 +318,35 @@ def test_a_new_kernel_without_the_cell_of_a_class_charges_nobody_again(kernel):
     assert again.result == "'by card 7'"
     assert "1 replayed" in again.tree
     assert [each for each in kernel.effects if each.startswith("charged")] == ["charged"]
+
+
+def test_a_map_of_many_failures_takes_at_most_40_lines_under_a_cell(kernel):
+    kernel.run("""
+        import json, math
+
+        def deeper(depth, text):
+            return deeper(depth - 1, text) if depth else json.loads(text)
+
+        async def label(item):
+            if item % 3 == 0:
+                raise ValueError("a long story\\n" * 30)
+            if item % 3 == 1:
+                raise LookupError(item)
+            return deeper(40, "{")
+
+        async def label_all(items, io):
+            return await io.map("label", items, label, max_failures=math.inf)
+
+        @client.job
+        async def failing(payload, io):
+            return await label_all(range(60), io)
+    """).check()
+    failed = kernel.run("await failing.run(display=False)")
+    assert not failed.ok
+    told = failed.complained  # where IPython prints groups
+    assert (
+        "60 of 60 items of map 'label' failed: 20 × ValueError, 20 × LookupError, 20 × JSONDecodeError"
+        in told
+    )
+    assert len(told.splitlines()) <= 40
+    assert "in label" in told

@@ -6,10 +6,12 @@ import asyncio
 import itertools
 import math
 from collections import Counter
+from datetime import UTC, datetime
 
 import pytest
 
 from tests.support.maps import sometimes
+from tests.support.worlds import Gate
 from trigger_nb import Retry, RetryAt, RunStatus, TaskStatus
 from trigger_nb._records.feed import Progressed
 from trigger_nb.errors import (
@@ -108,7 +110,11 @@ def test_after_twenty_failures_in_a_row_nothing_new_begins(world):
 
     error = world.fail(job)
     assert len(world.take()) == 20
-    assert "20 of 20 items of map 'items' failed; after 20 in a row the other 80 did not start" in str(error)
+    assert (
+        "20 of 100 items of map 'items' failed: 20 × ValueError; after 20 failures in a row the other 80 did not "
+        "start (max_failures=)"
+    ) in str(error)
+    assert "100 items · 20 failed · 80 did not start" in world.last(job).tree()
 
 
 def test_successes_between_failures_let_a_map_go_on(world):
@@ -236,7 +242,7 @@ class Busy(Exception):
 
 
 def wait_until_reset(error):
-    return RetryAt(error.until) if isinstance(error, Busy) else None
+    return RetryAt(datetime.fromtimestamp(error.until, UTC)) if isinstance(error, Busy) else None
 
 
 def test_a_reset_time_slows_the_whole_map(async_world):
@@ -316,3 +322,121 @@ def test_a_rate_paces_items_and_calls_of_batches(world):
     for times, count in ((began[:at], 6), (began[at + 1 :], 3)):
         assert len(times) == count
         assert all(after - before >= 0.9 for before, after in itertools.pairwise(times))
+
+
+def test_a_map_says_that_it_gave_up_also_when_more_items_fail_after_that(async_world):
+    """C2: items that were in flight when the map gave up fail as well."""
+    all_began = Gate()
+
+    async def body(item):
+        async_world.note(item)
+        if len(async_world.calls) == 25:
+            all_began.open()
+        await all_began.pass_through_async()
+        raise ValueError(item)
+
+    async def job(payload, io):
+        await io.map("items", range(100), body, concurrency=25)
+
+    job = async_world.client.job(id="in-flight")(job)
+    text = str(async_world.fail(job))
+    assert len(async_world.take()) == 44, "each of the first 19 failures made room for one more item"
+    assert "44 of 100 items" in text
+    assert "the other 56 did not start" in text
+
+
+@pytest.mark.parametrize("again", ["the cell again", "retry"])
+def test_items_that_failed_in_an_earlier_pass_do_not_keep_new_items_from_their_turn(world, again):
+    """C2: whether the cell runs again or the failed items are retried, they run, and what was appended too."""
+    size = [400]
+    body = sometimes(world, {n for n in range(400) if n % 10 == 3})
+
+    @world.job(identity=lambda payload: "all")
+    def job(payload, io):
+        yield io.map("items", range(size[0]), body, concurrency=1)
+
+    world.fail(job)
+    world.take()
+    size[0] = 410
+    if again == "retry":
+        world.client.job(id=job.id, identity=lambda payload: "all")(job.fn)
+
+        async def retry():
+            with pytest.raises(MapError):
+                await world.last(job).retry()
+
+        asyncio.run(retry())
+    else:
+        assert "40 of 410 items" in str(world.fail(job))
+    called = world.take()
+    assert [n for n in called if n < 400] == [n for n in range(400) if n % 10 == 3]
+    assert [n for n in called if n >= 400] == list(range(400, 410))
+
+
+@pytest.mark.parametrize("options", [{}, {"max_failures": 5}])
+def test_a_service_that_is_still_down_stops_the_new_items_of_each_pass(world, options):
+    """C2: at each pass the map gives up after so many items that failed for the first time, and so goes on."""
+    most = options.get("max_failures", 20)
+    body = sometimes(world, set(range(100)))
+
+    @world.job
+    def job(payload, io):
+        yield io.map("items", range(100), body, concurrency=1, **options)
+
+    for number in range(1, 4):
+        assert f"{number * most} of 100 items" in str(world.fail(job))
+        assert len(world.take()) == number * most
+
+
+def test_a_map_over_a_generator_says_that_the_rest_did_not_start(async_world):
+    """C2: how many items there are is not known."""
+
+    async def items():
+        for number in range(100):
+            yield number
+
+    async def body(item):
+        raise ValueError(item)
+
+    async def job(payload, io):
+        await io.map("items", items(), body, concurrency=1)
+
+    job = async_world.client.job(id="endless")(job)
+    assert "20 of 20 items of map 'items' failed" in (text := str(async_world.fail(job)))
+    assert "the rest did not start" in text
+    assert "20 items · 20 failed · the rest did not start" in async_world.last(job).tree()
+
+
+def test_the_last_item_that_fails_leaves_none_that_did_not_start(world):
+    """C2: a map that gave up with its last item says nothing of others."""
+    body = sometimes(world, set(range(20)))
+
+    @world.job
+    def job(payload, io):
+        yield io.map("items", range(20), body, concurrency=1)
+
+    assert "did not start" not in str(world.fail(job))
+
+
+def test_a_subtask_that_is_told_to_wait_holds_back_the_maps_around_it(async_world):
+    """C2, A2: the items of an inner map, which is in an item of another map."""
+    world, began = async_world, []
+
+    async def call(item):
+        began.append((item, world.clock.time()))
+        if len(began) == 1:
+            raise Busy(3600)
+
+    async def inner(item, io):
+        await io.run_task("call", call, item, on_error=lambda error: RetryAt(3600))
+
+    async def outer(item, io):
+        await io.map("inner", [10 * item, 10 * item + 1], inner, concurrency=1)
+
+    async def job(payload, io):
+        await io.map("outer", range(3), outer, concurrency=1)
+
+    start = world.clock.time()
+    world.run(world.client.job(id="nested")(job))
+    assert [item for item, when in began if when < start + 3600] == [0]
+    assert len(began) == 7

@@ -88,7 +88,7 @@ async def test_a_task_that_is_not_there_names_those_that_are(tmp_path):
     run = job.runs()[0]
     assert run.task([("user", 7), "a/b"]).key == "a/b"
     assert run.task(("user", 7)).key == run.task([("user", 7)]).key
-    with pytest.raises(NotFoundError, match="a~1b"):
+    with pytest.raises(NotFoundError, match="a/b"):
         run.task("~(user,~i7)/a~1c")
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, assert_type
 
+from pydantic import BaseModel
 from slack_sdk.web.async_client import AsyncWebClient
 
 from trigger_nb import Io, Job, Status, TriggerClient, job
 from trigger_nb._tasks.call import Call
 from trigger_nb.integrations import Slack
+
+
+class Label(BaseModel):
+    """An answer that is checked."""
+
+    text: str
+
 
 slack = Slack()
 client = TriggerClient("typed")
@@ -56,6 +65,12 @@ async def run_function(io: Io) -> None:
     status = await io.create_status("import", "Importing", "loading")
     assert_type(status, Status)
     assert_type(await status.update("imported", state="success"), None)
+    assert_type(await io.run_task("task", look_up, "U1", check=Label), Label)
+    assert_type(await io.run_task("task", look_up, "U1", check=json.loads, retry=3), Any)
+    assert_type(await io.run_task("task", look_up, "U1", check=measure), int)
+    assert_type(await io.run_task("task", look_up, "U1", check=aside), str)
+    assert_type(await io.map("items", ["a"], measure, check=Label), list[Label])
+    assert_type(await io.map("items", ["a"], measure, check=measure, concurrency=2), list[int])
     assert_type(await io.map("items", ["a"], measure), list[int])
     assert_type(await io.map("items", range(3), aside, concurrency=5, rate="5/second"), list[str])
     assert_type(await io.map("items", ["a"], measure_all, batch=10), list[int])

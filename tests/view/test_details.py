@@ -43,7 +43,7 @@ def test_a_completed_task():
         "Status": {"text": "completed · new"},
         "Started": {"text": moment(T) + " · took 1 min 5 s"},
         "Ended": {"text": moment(T + 65)},
-        "Path": {"code": "parent/~(user,~i7)"},
+        "Path": {"code": "parent/user · 7"},
         "Idempotency key": {"code": idempotency_key("run_1", record.path, 0)},
     }
 

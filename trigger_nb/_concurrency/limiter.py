@@ -155,7 +155,7 @@ class Limiter:
     the others. Several event loops and threads may use a limiter at once.
     """
 
-    def __init__(self, clock: Clock, limit: int | ConcurrencyLimit | Rate) -> None:
+    def __init__(self, clock: Clock, limit: float | ConcurrencyLimit | Rate) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._line: OrderedDict[_Waiter, None] = OrderedDict()
@@ -165,8 +165,8 @@ class Limiter:
         self._next = -math.inf  # when the rate allows the next start
         self.set_limit(limit)
 
-    def set_limit(self, limit: int | ConcurrencyLimit | Rate) -> None:
-        """Change the number of slots, or the rate."""
+    def set_limit(self, limit: float | ConcurrencyLimit | Rate) -> None:
+        """Change the number of slots (`math.inf`: as many as want to), or the rate."""
         with self._lock:
             count, period = (limit.count, limit.period) if isinstance(limit, Rate) else (1, 0.0)
             # Of N + 1 starts in a row, the first is at most `_late` late and the last is not early, so they are
@@ -217,6 +217,14 @@ class Limiter:
         """Start nothing until this time, in UTC seconds, as a service asked. The latest time wins."""
         with self._lock:
             self._held_until = max(self._held_until, min(until, self._clock.time() + LONGEST_HOLD))
+
+    @property
+    def held_until(self) -> float:
+        """The time until which nothing starts, in UTC seconds; it may have passed."""
+        return self._held_until
+
+    def show_hold(self, until: float) -> None:
+        """Show that calls in here wait until this time, as a service asked."""
 
     async def _wait(self, line: OrderedDict[_Waiter, None]) -> None:
         waiter = _Waiter()
@@ -272,19 +280,38 @@ class _Waiter:
         self._woken = anyio.Event()
 
 
+class Service:
+    """A service whose calls wait while it has asked for that, wherever they are made."""
+
+    def __init__(self) -> None:
+        self._limiters: dict[object, Limiter] = {}  # by clock
+
+    def limiter(self, clock: Clock) -> Limiter:
+        """The limiter of all calls of the service: it only holds back."""
+        key = _key_of(clock)
+        with _lock:
+            if key not in self._limiters:
+                self._limiters[key] = Limiter(clock, math.inf)
+            return self._limiters[key]
+
+
 # --- Sharing by name -----------------------------------------------------------------------
 def limiter_of(limit: Rate | ConcurrencyLimit, clock: Clock) -> Limiter:
     """The limiter that all uses of this rate or limit share: by name, or else by object.
 
     Raises `InvalidOptionError` if the name is in use with another number.
     """
-    # Clocks differ in their times, so each has its own limiters. All system clocks count as one.
-    key = SystemClock if isinstance(clock, SystemClock) or isinstance(limit, ConcurrencyLimit) else clock
+    key = SystemClock if isinstance(limit, ConcurrencyLimit) else _key_of(clock)
     with _lock:
         shared = _shared(limit)
         if key not in shared.limiters:
             shared.limiters[key] = Limiter(clock, shared.limit)
         return shared.limiters[key]
+
+
+def _key_of(clock: Clock) -> object:
+    """Clocks differ in their times, so each has its own limiters. All system clocks count as one."""
+    return SystemClock if isinstance(clock, SystemClock) else clock
 
 
 class _Shared:

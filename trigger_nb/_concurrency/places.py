@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 class TaskLimits:
     """The limiters that each attempt of a task acquires, one after the other.
 
-    With `acquire=False` the caller acquires them elsewhere, as a batch does for its items, and only `hold`
-    is used here.
+    `around` are the limiters of the maps around, which only `hold` uses. With `acquire=False` the caller acquires
+    the others elsewhere too, as a batch does for its items.
     """
 
-    def __init__(self, limiters: Sequence[Limiter], *, acquire: bool = True) -> None:
-        self._limiters = limiters
+    def __init__(
+        self, limiters: Sequence[Limiter], around: Sequence[Limiter] = (), *, acquire: bool = True
+    ) -> None:
+        self._to_hold = (*limiters, *around)
+        self._around = around
         self._to_acquire = limiters if acquire else ()
         self._acquired: list[Limiter] = []
 
@@ -37,6 +40,8 @@ class TaskLimits:
     async def acquire(self) -> None:
         """Wait for the limiters that `acquire_nowait` could not acquire."""
         for limiter in self._to_acquire[len(self._acquired) :]:
+            for each in self._around:
+                each.show_hold(limiter.held_until)
             await limiter.acquire()
             self._acquired.append(limiter)
 
@@ -47,7 +52,7 @@ class TaskLimits:
 
     def hold(self, until: float) -> None:
         """Start nothing that shares these limits until this time, in UTC seconds, as a service asked."""
-        for limiter in self._limiters:
+        for limiter in self._to_hold:
             limiter.hold(until)
 
 

@@ -10,9 +10,9 @@ import anyio
 from .._clock import to_seconds, to_timestamp
 from .._concurrency.limiter import Limiter, limiter_of, rate_of_line
 from .._concurrency.places import TaskLimits
-from .._keys import display_path, is_within, parent_path
+from .._keys import ancestors, display_path, is_within
 from .._records.feed import Saved
-from .._records.forget import forget, open_again, relog
+from .._records.forget import open_again, relog, reset
 from .._records.prints import Prints
 from .._records.records import TaskRecord
 from .._records.status import Reason, TaskStatus
@@ -26,6 +26,7 @@ from ..retry import policy
 from .bodies import Failed
 from .origins import mark_origin
 from .results import note_prints
+from .verdicts import runs_subtasks_again
 
 if TYPE_CHECKING:
     from .._tasks.call import AnyCall
@@ -77,6 +78,9 @@ class Attempts:
         if record.crashes >= CRASHES_ALLOWED:
             return await self.give_up(call, record, crashed(record), call.scope)
         state.saw(call.path, decision.reason)
+        again = runs_subtasks_again(call)
+        if again and earlier is not None and state.ledger.has_failed(call.path):
+            await self._forget_subtasks(record.copy(status=TaskStatus.PENDING, interrupted=True))
         if "delay_until" in call.options and record.attempt == 1 and not record.crashes and failed is None:
             await self._delay(call, record)
         prints: Prints | None = None
@@ -99,13 +103,16 @@ class Attempts:
             over = state.stopping.why is not None or call.scope.closed
             if over and (scope.adopted or not state.stopping.is_cut_short):
                 return await self._end_alone(call, record, error, scope)
-            error, next_at = await self._verdicts.decide(call, record, error, scope, limits)
+            error, next_at, refusals = await self._verdicts.decide(call, record, error, scope, limits)
             note_prints(record, scope)
             if state.body_key(call.path) not in running_bodies:
                 scope.fail()
             if next_at is None:
                 return await self.give_up(call, record, error, scope)
+            record = record.copy(refusals=refusals)
             waiting = record.copy(error=self._records.error_data(call, record, error))
+            if again:
+                await self._forget_subtasks(waiting.copy(status=TaskStatus.WAITING, next_at=next_at))
             del error  # and what its traceback holds: the countdown may be long
             await self._count_down(call, waiting, next_at)
             record = record.copy(attempt=record.attempt + 1, error=None, crashes=0)
@@ -126,6 +133,14 @@ class Attempts:
                 limiter_of(rate_of_line(options["rate"], call.place), self._state.clock)
         except UsageError as error:
             raise self._state.stopping.misused(error)  # noqa: B904  # it is the same error
+
+    async def _forget_subtasks(self, record: TaskRecord) -> None:
+        """Have the next attempt of a task run its subtasks anew. Commits its record with that, so that a pass after a
+        crash does not forget what they have done by then."""
+        ledger = self._state.ledger
+        paths = [path for path in list(ledger.texts) if is_within(path, record.path)]
+        inside = {path: found for path in paths if (found := ledger.glance(path)) is not None}
+        await ledger.save_all([record, *reset(inside, inside)])
 
     # Before an attempt ------------------------------------------------------------------------------
 
@@ -148,12 +163,16 @@ class Attempts:
 
     def _limits(self, call: AnyCall) -> TaskLimits | None:
         """The limiters that each attempt acquires; None for no limit. A batch acquires them once for all its items."""
-        limiters = self.limiters_of(call)
-        return TaskLimits(limiters, acquire=call.batch is None) if limiters else None
+        limiters, around = self.limiters_of(call), call.scope.limiters
+        if not (limiters or around):
+            return None
+        return TaskLimits(limiters, around, acquire=call.batch is None)
 
     def limiters_of(self, call: AnyCall) -> list[Limiter]:
-        """The limiter of the enclosing map, if any, and the one for the task's `rate=`."""
+        """The limiters of the map that the task is an item of, of its service, and of its `rate=`, as far as it has them."""
         limiters = [] if call.limiter is None else [call.limiter]
+        if call.service is not None:
+            limiters.append(call.service.limiter(self._state.clock))
         if "rate" in call.options:
             rate = rate_of_line(call.options["rate"], call.place)
             limiters.append(limiter_of(rate, self._state.clock))
@@ -195,6 +214,8 @@ class Attempts:
         """Call the body once. `prints` are those of the attempts before it."""
         call.record = record
         scope = Scope(call.scope.owner, call.path, call.scope)
+        if call.limiter is not None:
+            scope.limiters = (*scope.limiters, call.limiter)
         if record.attempt > 1:
             scope.prints = prints or Prints()
         timeout = self._timeout(call)
@@ -267,19 +288,13 @@ async def forget_changed(state: PassState, path: str, record: TaskRecord, *, wit
     """R6: forget a changed task's result, and, if asked to, those of tasks that first started after it ended."""
     record.path = path
     fresh = [open_again(record)]
-    if path in state.changes.parents:
-        fresh += [relog(each) for each in state.ledger.records() if _is_line_of(each, path)]
-    if with_followers:
-        records = {each.path: each for each in state.ledger.records()}
-        within = {other for other in records if is_within(other, path)}
-        fresh += [
-            each
-            for each in forget(records, path)
-            if each.path != path and each.path not in within and each.path not in state.reasons
-        ]
+    lines = map(state.ledger.glance, state.changes.lines.get(path, ()))
+    fresh += [relog(line) for line in lines if line is not None]
+    if with_followers and (end := record.settled or record.ended):
+        after = [each for each in state.followers.after(path, end) if each not in state.reasons]
+        around = {each for other in after for each in ancestors(other)} - state.reasons.keys()
+        records = {
+            each: found for each in {*after, *around} if (found := state.ledger.record(each)) is not None
+        }
+        fresh += reset(records, (), after)
     await state.ledger.save_all(fresh)
-
-
-def _is_line_of(record: TaskRecord, path: str) -> bool:
-    """Whether the record is a log line of that task's own body."""
-    return record.kind == "log" and parent_path(record.path) == path

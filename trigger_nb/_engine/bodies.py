@@ -23,6 +23,7 @@ from .._tasks.signature import Signature, bind_body, is_async
 from .._tasks.task import Task
 from ..errors import RunInterrupted, UsageError
 from .ledger import Unreadable
+from .only_io import OnlyIo
 from .results import note_prints
 from .scopes import returned, subtasks_end
 from .stopping import Stop
@@ -94,6 +95,7 @@ class Bodies:
         try:
             value = await self._call_body(call, record, running)
             if running.record is None:
+                value = await self._results.checked(call, record, scope, value)
                 if scope.subtasks:
                     await subtasks_end(state.header, scope)
                 scope.closed = True
@@ -157,7 +159,11 @@ class Bodies:
         token = current_scope.set(running.scope)
         try:
             if signature.is_async:
-                value = await call.body(*args, **named)
+                steps = call.body(*args, **named)
+                knows_attempt = any(each is running.task for each in (*args, *named.values()))
+                if "retry" in call.options and call.service is None and not knows_attempt:
+                    steps = OnlyIo(steps, running.scope)
+                value = await steps
                 if isinstance(value, (Call, AlreadyDone)):
                     return returned(
                         call.scope.owner, cast("object", value), f"the body of task {call.path!r}"

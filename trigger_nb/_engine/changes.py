@@ -7,7 +7,7 @@ from types import FunctionType, MethodType
 from typing import TYPE_CHECKING
 
 from .._fingerprint.fingerprints import Fingerprints, differs, reference, resolve
-from .._keys import ancestors, parent_path
+from .._keys import ancestors, last_segment, parent_path
 from .._records.records import TaskRecord, opening
 from .._tasks.signature import Signature, signature_of
 from .._values import fingerprint_inputs
@@ -36,7 +36,13 @@ class Changes:
 
     def __init__(self, ledger: Ledger) -> None:
         self.found: dict[str, str] = {}  # by path: what differs
-        self.parents = {parent_path(path) for path in ledger.texts if "/" in path}
+        self.parents: set[str] = set()  # tasks with subtasks or log lines in the store
+        self.lines: dict[str, list[str]] = {}  # paths of the log lines in the store, by task
+        for path in ledger.texts:
+            if "/" in path:
+                self.parents.add(parent := parent_path(path))
+                if "~." in path and last_segment(path).startswith("~."):
+                    self.lines.setdefault(parent, []).append(path)
         # By the id of a code object: the facts about the last body with this code. A loop may make thousands of them.
         self.known: dict[int, BodyFacts] = {}
         self._code_of = Fingerprints().of

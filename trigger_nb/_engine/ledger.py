@@ -92,7 +92,7 @@ def _damaged(run_id: str, path: str, what: str, fate: str, why: str) -> CorruptR
     return CorruptRecordError(
         f"the {what} of task {display_path(path)!r} {fate}: its row {run_id + '/' + path!r} {why}. What the task did may "
         "be done, so it is not repeated by itself. Bring the store back from a backup, and run this cell again; or repeat "
-        f"the task on purpose, client.run({run_id!r}).rerun_from({path!r}), or all with fresh=True."
+        f"the task on purpose, client.run({run_id!r}).rerun_from({display_path(path)!r}), or all with fresh=True."
     )
 
 
@@ -180,6 +180,11 @@ class Ledger:
         """Whether a task has a time that it waits for."""
         record = self.glance(path)
         return record is not None and record.status == TaskStatus.WAITING
+
+    def has_failed(self, path: str) -> bool:
+        """Whether a task without a result had failed before: also one that is to run again on request."""
+        record = self.glance(path)
+        return record is not None and (record.status == TaskStatus.ERRORED or record.failed)
 
     def whole(self, record: TaskRecord) -> TaskRecord:
         """As `read_whole`, for replays."""

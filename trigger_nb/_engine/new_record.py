@@ -9,6 +9,7 @@ from .._records.records import TaskRecord
 from .._records.status import TaskStatus
 from .._redact import check_redact, redact, scrub, scrub_error, secrets
 from .._tasks.options import describe
+from .checking import hide_refused
 
 if TYPE_CHECKING:
     from .._tasks.call import AnyCall
@@ -49,6 +50,7 @@ class NewRecords:
             self._describe(record, call)
         if attempt > 1:
             record.attempt = attempt
+            record.refusals = earlier.refusals if earlier is not None else 0
         if crashes:
             record.crashes = crashes
         if earlier is not None:
@@ -86,7 +88,10 @@ class NewRecords:
         """An error as it is kept, with what may be shown of it (S8)."""
         data = _values.encode_error(error)
         if record.redact:
-            scrub_error(self._patterns_for_inputs(call, record), self._inputs(call), data)
+            inputs = self._inputs(call)
+            scrub_error(self._patterns_for_inputs(call, record), inputs, data)
+            if call.refused is not None and (found := hide_refused(call.refused[0], data)):
+                scrub_error(record.redact, [*inputs, *found], data)
         return data
 
     def run_error_data(self, error: BaseException, origins: list[str]) -> dict[str, Any]:

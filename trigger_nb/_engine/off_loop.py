@@ -135,6 +135,7 @@ class OffLoop:
     ) -> None:
         current_scope.set(running.scope)
         value = await value if inspect.isawaitable(value) else value
+        value = await self._results.checked(call, record, running.scope, value)
         await subtasks_end(self._state.header, running.scope)
         running.scope.closed = True
         await self._results.commit(running, self._results.completed(call, record, running, value))
@@ -164,12 +165,12 @@ class OffLoop:
             if "on_error" in call.options:
                 return interrupted  # the handler can only be asked in a pass
             try:
-                last, next_at = self._verdicts.judge(call, attempt, error, None, state.clock.time())
+                last, next_at, refusals = self._verdicts.judge(call, attempt, error, None, state.clock.time())
             except Exception:  # noqa: BLE001  # of a retry strategy: the next pass raises it where it is seen
                 return interrupted
             if next_at is not None:
                 data = self._records.error_data(call, attempt, last)
-                return attempt.copy(status=TaskStatus.WAITING, error=data, next_at=next_at)
+                return attempt.copy(status=TaskStatus.WAITING, error=data, next_at=next_at, refusals=refusals)
         data = self._records.error_data(call, attempt, last)
         return attempt.copy(
             status=TaskStatus.ERRORED, error=data, ended=next(state.ledger.ordinals), ended_at=state.now()
@@ -205,7 +206,7 @@ class _Finish:
         running = self._running
         try:
             value = outcome()
-            if inspect.isawaitable(value) or running.scope.subtasks:
+            if inspect.isawaitable(value) or running.scope.subtasks or "check" in self._call.options:
                 self._unsettled.append(value)
                 return
             running.scope.closed = True

@@ -20,6 +20,7 @@ from .._values.codec import dump, dump_unstored
 from .._values.json_text import loads
 from .._values.placeholders import Unstored
 from ..errors import CorruptRecordError, NotStorableError, RunInterrupted, StoreError, ValueNotLoadedError
+from .checking import checked
 from .ledger import Unreadable, explained
 from .origins import mark_origin
 from .stopping import Stop
@@ -54,7 +55,7 @@ class StoredResults:
                     return MISS
                 raise Unreadable(error) from None
             try:
-                returns = self.returns(call)
+                returns = None if record.checked else self.returns(call)
                 if not record.form and returns is None:
                     return record.value
                 return _values.load(record.form, record.value, self._state.ledger.blobs, returns)
@@ -107,6 +108,14 @@ class Results:
         self._stored = stored
         self._records = records
 
+    async def checked(self, call: AnyCall, record: TaskRecord, scope: Scope, value: Any) -> Any:
+        """The result to keep: what the body returned, or what `check=` makes of it. Raises the error of the check."""
+        if call.options.get("check") is None:
+            return value
+        value = await checked(call, record.redact, scope, value, self._stored.returns(call))
+        record.checked = True
+        return value
+
     def completed(self, call: AnyCall, record: TaskRecord, running: RunningBody, value: Any) -> Completed:
         """The record of a body that returned, and its value's text."""
         point("task:body-ended")
@@ -128,7 +137,7 @@ class Results:
         form, text = self._encoded(call, done, value)
         if form:
             done.form = form
-        returns = self._stored.returns(call)
+        returns = None if done.checked else self._stored.returns(call)
         if returns is not None and form != "unstored" and done.error is None:
             try:
                 _values.load(form, loads(text), self._state.ledger.blobs, returns)

@@ -11,6 +11,7 @@ from .._records.feed import Seen
 from .._records.forget import Finality
 from .._tasks.call import Scope
 from .changes import Changes
+from .followers import Followers
 from .header import Header
 from .idle import Still
 from .ledger import Ledger
@@ -73,6 +74,7 @@ class PassState:
             kept=self.run.kept,
         )
         self.changes = Changes(self.ledger)
+        self._followers: Followers | None = None
         self.header = Header(self.feed)
         self.still = Still()
         self.turns = Turns(self.home, self.ledger.texts)
@@ -112,6 +114,13 @@ class PassState:
         """
         is_aside = call.scope.parent is None and call.host is not self.stopping.main and not call.from_thread
         return 1 + self.turns.gap() if (call.beside or is_aside) and call.limiter is None else 0
+
+    @property
+    def followers(self) -> Followers:
+        """The stored tasks by their starts, put in order when first needed."""
+        if self._followers is None:
+            self._followers = Followers(self.ledger)
+        return self._followers
 
     def now(self) -> float:
         """The time for a record, to the millisecond."""

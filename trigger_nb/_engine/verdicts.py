@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from .._concurrency.threads import call_in_thread, threads
 from .._keys import display_path
+from .._records.status import Reason
 from .._redact import secrets
 from .._tasks.call import current_scope
 from .._tasks.signature import bind_run, is_async
 from .._tasks.task import Task
 from ..errors import InvalidOptionError, UsageError
-from ..retry import RetryAt, SkipRetrying, policy
+from ..retry import Retry, RetryAt, SkipRetrying, policy
+from .only_io import has_only_results
 from .origins import comes_from_subtask
 
 if TYPE_CHECKING:
@@ -21,8 +23,16 @@ if TYPE_CHECKING:
     from .._tasks.call import AnyCall, Scope
     from .state import MakeIo, PassState
 
-RETRY_AT_LIMIT = 100  # attempts that `on_error` may ask for if the task has no retry policy
+RETRY_AT_LIMIT = 100  # how often a task may be told to wait: those attempts do not count for `retry=`
 Answer: TypeAlias = Exception | RetryAt | SkipRetrying | None  # of `on_error`, or of an integration
+
+
+class Verdict(NamedTuple):
+    """What follows a failed attempt."""
+
+    error: BaseException  # the error that counts
+    next_at: float | None  # when the next attempt begins; None if there is none
+    refusals: int  # of the record: how many attempts ended with being told to wait
 
 
 class Verdicts:
@@ -34,12 +44,34 @@ class Verdicts:
 
     async def decide(
         self, call: AnyCall, record: TaskRecord, error: Exception, scope: Scope, limits: TaskLimits | None
-    ) -> tuple[BaseException, float | None]:
-        """The error that counts, and when the next attempt begins; None if there is none."""
+    ) -> Verdict:
+        """What follows an attempt that ended in this error."""
         now = self._state.clock.time()
         secrets.hide_in_error(error)
         answer = await self._ask_handler(call, record, error, scope)
-        return self.judge(call, record, error, answer, now, limits)
+        verdict = self.judge(call, record, error, answer, now, limits)
+        if (
+            "retry" not in call.options
+            or isinstance(answer, (RetryAt, SkipRetrying))
+            or runs_subtasks_again(call)
+        ):
+            return verdict
+        return self._unless_replaying(call, record, scope, verdict)
+
+    def _unless_replaying(self, call: AnyCall, record: TaskRecord, scope: Scope, verdict: Verdict) -> Verdict:
+        """The verdict on a task with subtasks, whose next attempt would perhaps do nothing but replay them."""
+        if not has_only_results(scope, self._state.ledger):
+            return verdict
+        reasons = self._state.reasons
+        if verdict.next_at is not None and scope.only_io and not isinstance(verdict.error, OSError):
+            verdict.error.add_note(
+                "No further attempt was made: it would only replay" + _ways_out(call, scope)
+            )
+            return verdict._replace(next_at=None)
+        replayed = all(reasons.get(scope.prefix + segment) == Reason.REPLAYED for segment in scope.seen)
+        if verdict.next_at is None and record.attempt > 1 and replayed:
+            verdict.error.add_note("Each further attempt only replayed" + _ways_out(call, scope))
+        return verdict
 
     def judge(
         self,
@@ -49,25 +81,31 @@ class Verdicts:
         answer: Answer,
         now: float,
         limits: TaskLimits | None = None,
-    ) -> tuple[BaseException, float | None]:
+    ) -> Verdict:
         """As `decide`, with the answer of the handler."""
         if answer is None and call.service is not None:
-            answer = call.service.judge(error, record.attempt, now)
-        plan = policy(call.options.get("retry"))
+            answer = call.service.judge(error, now)
+        plan, refusals = policy(call.options.get("retry")), record.refusals
         if isinstance(answer, SkipRetrying):
-            return answer.error or error, None
+            return Verdict(answer.error or error, None, refusals)
         if isinstance(answer, RetryAt):
             due = answer.due_at(now)
             if limits is not None:
                 limits.hold(due)
-            return answer.error or error, due if record.attempt < RETRY_AT_LIMIT else None
+            refusals += 1
+            return Verdict(answer.error or error, due if refusals < RETRY_AT_LIMIT else None, refusals)
         if answer is not None:
             error = answer
-        if plan is None or comes_from_subtask(error, self._state.directory, self._state.run.id, call.path):
-            return error, None
-        return error, plan.next_attempt_at(
-            attempt=record.attempt, error=error, first_started_at=record.started_at, now=now
+        if plan is None:
+            return Verdict(error, None, refusals)
+        is_subtasks = comes_from_subtask(error, self._state.directory, self._state.run.id, call.path)
+        if is_subtasks and not runs_subtasks_again(call):
+            return Verdict(error, None, refusals)
+        counted = record.attempt - refusals
+        next_at = plan.next_attempt_at(
+            attempt=counted, error=error, first_started_at=record.started_at, now=now
         )
+        return Verdict(error, next_at, refusals)
 
     async def _ask_handler(self, call: AnyCall, record: TaskRecord, error: Exception, scope: Scope) -> Answer:
         handler = call.options.get("on_error")
@@ -97,3 +135,19 @@ class Verdicts:
             return replacement
         finally:
             current_scope.reset(token)
+
+
+def runs_subtasks_again(call: AnyCall) -> bool:
+    """Whether each attempt of the task runs its subtasks anew."""
+    retry = call.options.get("retry")
+    return isinstance(retry, Retry) and retry.subtasks == "again"
+
+
+def _ways_out(call: AnyCall, scope: Scope) -> str:
+    names = [repr(display_path(scope.prefix + segment)) for segment in scope.seen]
+    listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return (
+        f" the stored results of the subtasks of {display_path(call.path)!r} ({listed}). To have a bad result "
+        "asked for again, give the subtask check=, which makes it a failed attempt, and retry=; or give the task "
+        'retry=Retry(..., subtasks="again"), which runs its subtasks anew at each attempt.'
+    )

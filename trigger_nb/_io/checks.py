@@ -12,7 +12,7 @@ from .._tasks.options import MapOptions, Options, PlainOptions, check_choices
 from ..errors import InvalidOptionError
 
 TASK_OPTIONS = frozenset([*PlainOptions.__annotations__, *Options.__annotations__])
-MAP_OPTIONS = frozenset([*MapOptions.__annotations__, "returns", "batch"])
+MAP_OPTIONS = frozenset([*MapOptions.__annotations__, "returns", "check", "batch"])
 _TYPING = frozenset({"typing", "typing_extensions"})  # the modules of special forms such as `Any`
 
 
@@ -25,6 +25,12 @@ def check_options(options: Mapping[str, object], known: frozenset[str] = TASK_OP
     if handler is not None and not callable(handler):
         raise InvalidOptionError(
             f"on_error must be a function, on_error(error, task, io), not {handler!r:.100}"
+        )
+    check = options.get("check")
+    if check is not None and not callable(check) and get_origin(check) is None:
+        raise InvalidOptionError(
+            "check must be a pydantic model class, or a function of the result that raises or returns what to keep, "
+            f"not {check!r:.100}"
         )
     if (returns := options.get("returns")) is not None and not _is_type(returns):
         raise InvalidOptionError(

@@ -93,6 +93,26 @@ class FanOuts(TaskStarter):
         self,
         key: object,
         items: Items[Item],
+        body: Callable[..., Any],
+        *,
+        check: Callable[[Any], Awaitable[R]],
+        **options: Unpack[MapOptions],
+    ) -> Call[list[R]]: ...
+    @overload
+    def map(
+        self,
+        key: object,
+        items: Items[Item],
+        body: Callable[..., Any],
+        *,
+        check: type[R] | Callable[[Any], R],
+        **options: Unpack[MapOptions],
+    ) -> Call[list[R]]: ...
+    @overload
+    def map(
+        self,
+        key: object,
+        items: Items[Item],
         body: Callable[..., Awaitable[T]],
         **options: Unpack[MapOptions],
     ) -> Call[list[T]]: ...
@@ -154,6 +174,26 @@ class FanOuts(TaskStarter):
         body: Callable[..., object],
         *,
         returns: type[R],
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[Item, R]]: ...
+    @overload
+    def imap(
+        self,
+        key: object,
+        items: Items[Item],
+        body: Callable[..., Any],
+        *,
+        check: Callable[[Any], Awaitable[R]],
+        **options: Unpack[MapOptions],
+    ) -> MapIterator[tuple[Item, R]]: ...
+    @overload
+    def imap(
+        self,
+        key: object,
+        items: Items[Item],
+        body: Callable[..., Any],
+        *,
+        check: type[R] | Callable[[Any], R],
         **options: Unpack[MapOptions],
     ) -> MapIterator[tuple[Item, R]]: ...
     @overload

@@ -69,6 +69,24 @@ class Io(FanOuts, ChildRuns):
     ) -> Call[R]: ...
     @overload
     def run_task(
+        self,
+        key: object,
+        body: Callable[..., Any],
+        *args: object,
+        check: Callable[[Any], Awaitable[R]],
+        **options: Unpack[PlainOptions],
+    ) -> Call[R]: ...
+    @overload
+    def run_task(
+        self,
+        key: object,
+        body: Callable[..., Any],
+        *args: object,
+        check: type[R] | Callable[[Any], R],
+        **options: Unpack[PlainOptions],
+    ) -> Call[R]: ...
+    @overload
+    def run_task(
         self, key: object, body: Callable[..., Awaitable[T]], *args: object, **options: Unpack[Options]
     ) -> Call[T]: ...
     @overload
@@ -89,6 +107,8 @@ class Io(FanOuts, ChildRuns):
         - `name`, `icon`, `properties`, `redact`: how the task is displayed.
         - `on_change`: "keep", "only" or "rerun", for a task whose code or arguments have changed.
         - `returns`: a type to validate the result into, such as a pydantic model.
+        - `check`: a pydantic model class, or a function of the result that raises or returns what to keep. A
+          result that it refuses is a failed attempt; a replay does not call it again.
 
         Raises the error of the body once `retry` gives up; `TaskTimeoutError`; `InvalidKeyError` and
         `InvalidOptionError` at the call; `DuplicateKeyError` and `NestingError` when awaited.

@@ -97,7 +97,7 @@ class Keys:
         """The segment of an item's path. Raises `InvalidKeyError`, `DuplicateKeyError`."""
         if self._item_key is not None:
             return self._given(self._item_key(item), index)
-        content = _content(item)
+        content = content_key(item)
         if content is None:
             raise InvalidKeyError(
                 f"item {index} of map {display_path(self._node)!r} ({type(item).__name__}) has no content that "
@@ -115,7 +115,7 @@ class Keys:
         return segment
 
 
-def _content(item: object) -> str | None:
+def content_key(item: object) -> str | None:
     """The key made from an item's content; None if the content cannot be a key."""
     kind = kind_of(item)
     if isinstance(item, str) and kind is str and 0 < len(item) <= _LONGEST_KEY and secrets.hide(item) == item:

@@ -23,8 +23,9 @@ from .._keys import display_path
 from .._records.feed import Progressed
 from .._tasks.call import MISS, Call
 from .._tasks.signature import signature_of
-from ..errors import InvalidOptionError, MapError, UsageError
+from ..errors import InvalidOptionError, UsageError
 from .batch import Batch
+from .failures import Failures
 from .items import LAST, Body, Items, Keys, Source, display_name, size_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from .._tasks.call import PassApi, Scope
     from .._tasks.options import Options
 
-FAILURES_IN_A_ROW = 20  # after this many failures without a success, no new item starts
 TELL_EVERY = 0.1  # how often the progress is reported, in seconds
 _BREATHE_EVERY = 200  # items that are replayed before the event loop may run other tasks
 _SAMPLES = 100  # for the rate: at least the last ten seconds
@@ -49,7 +49,7 @@ class Plan:
     properties: Callable[..., object] | None = None
     batch: int = 1
     return_errors: bool = False
-    max_failures: float | None = None  # None: `FAILURES_IN_A_ROW`
+    max_failures: float | None = None  # None: `IN_A_ROW`, see `failures.py`
 
 
 CONCURRENCY = 20
@@ -122,10 +122,8 @@ class Walk:
         self._taken = 0  # items that were read
         self._ended = 0
         self._worked_on = 0  # ended items that were not replayed
-        self._failed_in_a_row = 0
-        self._gave_up = False
+        self._failures = Failures(plan.max_failures)
         self._fault: Exception | None = None  # an error outside of the bodies, which ends the map
-        self._errors: list[tuple[int, Exception]] = []
         self._progress: _Progress
 
     async def __call__(self, scope: Scope, begun: Callable[[], None]) -> list[object]:
@@ -141,11 +139,16 @@ class Walk:
         await self._source.close()
         if self._ended < self._taken and self._fault is None:
             raise self._owner.stopping.cancellation()  # the pass was stopped, and workers with it
-        self.tally = {"items": self._taken, "failed": len(self._errors)}
+        failures, total = self._failures, self._taken if self.stopped else self._progress.total
+        self.tally = {"items": total or self._taken, "failed": len(failures)}
+        if total is not None and total > self._taken:
+            self.tally["not started"] = total - self._taken
+        elif failures.gave_up and total is None:
+            self.tally["gave up"] = 1  # on how many is not known
         if self._fault is not None:
             raise self._fault
-        if self._errors and (self._gave_up or not self._plan.return_errors):
-            raise self._map_error()
+        if failures and (failures.gave_up or not self._plan.return_errors):
+            raise failures.error(display_path(scope.path), self._taken, total)
         return self._results
 
     def stop(self) -> None:
@@ -162,7 +165,7 @@ class Walk:
         except BaseExceptionGroup as errors:
             raise _only(errors) from None  # errors are in `_fault`, so this is a cancellation
         finally:
-            self._progress.note(self._ended, self._worked_on, len(self._errors))
+            self._progress.note(self._ended, self._worked_on, len(self._failures))
             self._progress.tell()
 
     async def _work(self) -> None:
@@ -235,19 +238,21 @@ class Walk:
 
     async def _perform(self, index: int, call: Call[object]) -> None:
         is_replayed = self._owner.has_final_error(call.path)
+        is_new = not self._owner.ledger.has_failed(call.path)
         try:
             value = await self._owner.perform(call)
         except UsageError as error:
             self._end_with(error)
         except Exception as error:  # noqa: BLE001  # recorded as the error of the item
-            if not is_replayed:
-                self._count_failure(len(self._errors) + 1)
+            self._worked_on += not is_replayed
+            self._failures.add(index, error, counts=is_new and not self._closed)
+            self._closed = self._closed or self._failures.gave_up
             await self._failed(index, call, error)
         else:
             if value is MISS:  # in a plan, where no body is called
                 self._ended += 1
                 return
-            self._failed_in_a_row = 0
+            self._failures.note_success()
             self._worked_on += 1
             await self._end(index, call, value)
         finally:
@@ -270,25 +275,13 @@ class Walk:
     async def _end(self, index: int, call: Call[object], value: object) -> None:
         """Note that an item has ended, with its result or with an error in place of it."""
         self._ended += 1
-        self._progress.note(self._ended, self._worked_on, len(self._errors))
+        self._progress.note(self._ended, self._worked_on, len(self._failures))
         if self._give is not None:
             await self._give(call.args[0], value)
         else:
             self._results[index] = value
 
-    # Failing ----------------------------------------------------------------------------------
-
-    def _count_failure(self, failed: int) -> None:
-        """Count a failed body, and close the map after too many. Replayed errors do not count."""
-        self._worked_on += 1
-        self._failed_in_a_row += 1
-        most = self._plan.max_failures
-        if self._failed_in_a_row >= FAILURES_IN_A_ROW if most is None else failed >= most:
-            self._gave_up = not self._closed
-            self._closed = True
-
     async def _failed(self, index: int, call: Call[object], error: Exception) -> None:
-        self._errors.append((index, error))
         if self._plan.return_errors or self._give is None:
             await self._end(index, call, error)
         else:
@@ -298,22 +291,6 @@ class Walk:
         """End the map for an error outside of the bodies. Bodies that run are completed and recorded (A6)."""
         self._fault = self._fault or fault
         self._closed = True
-
-    def _map_error(self) -> MapError:
-        """The error of the map, with those of the items in their order. An error of a whole batch is there once."""
-        errors = {id(error): error for _, error in sorted(self._errors, key=lambda each: each[0])}
-        failed, name = len(self._errors), display_path(self.scope.path)
-        text = f"{failed:,} of {self._taken:,} items of map {name!r} failed"
-        if self._gave_up:
-            left = self._progress.total
-            more = f"the other {left - self._taken:,}" if left is not None else "the rest"
-            why = (
-                f"{failed:,} failures"
-                if self._plan.max_failures is not None
-                else f"{FAILURES_IN_A_ROW} in a row"
-            )
-            text += f"; after {why} {more} did not start (max_failures=)"
-        return MapError(text, list(errors.values()))
 
     @property
     def _owner(self) -> PassApi:
@@ -347,6 +324,11 @@ class _Progress:
         self._samples.clear()  # waiting would distort the rate
         self.tell()
 
+    def show_hold(self, until: float) -> None:
+        """Report that a task in an item waits until this time, unless that is over or was reported."""
+        if until > max(self._held_until, self._owner.clock.time()):
+            self.hold(until)
+
     def tell(self) -> None:
         """Report the progress to the display."""
         now = self._owner.clock.time()
@@ -378,6 +360,10 @@ class _MapLimiter(Limiter):
         """As `Limiter.hold`."""
         super().hold(until)
         self._progress.hold(until)
+
+    def show_hold(self, until: float) -> None:
+        """As `Limiter.show_hold`."""
+        self._progress.show_hold(until)
 
 
 _Group: TypeAlias = "BaseExceptionGroup[BaseException]"

@@ -16,25 +16,26 @@ Records = Mapping[str, TaskRecord]
 _ENDED = frozenset({TaskStatus.COMPLETED, TaskStatus.ERRORED})
 
 
-def forget(records: Records, path: str) -> list[TaskRecord]:
-    """The records to store so that a task, its subtasks, and the tasks that started after its end run again.
+def forget(records: Records, *paths: str) -> list[TaskRecord]:
+    """The records to store so that tasks, their subtasks, and the tasks that started after their end run again.
 
     Stored ordinals define "after": a sibling that overlapped the task keeps its result, and so do the other
     items of an enclosing `parallel` or `map`. Ended ancestors of forgotten tasks are reopened: their bodies run
     again, and their other children keep their results. For a task without a record, only its subtasks are
     forgotten.
     """
-    chosen = {other for other in records if other == path or is_within(other, path)}
+    chosen = {other for other in records for path in paths if other == path or is_within(other, path)}
     after: set[str] = set()
-    if path in records and (end := records[path].settled or records[path].ended):
-        kept_apart = frozenset(_other_items(records, path))
-        after = {
-            other
-            for other, record in records.items()
-            if record.started > end
-            and other not in chosen
-            and kept_apart.isdisjoint((other, *ancestors(other)))
-        }
+    for path in paths:
+        if path in records and (end := records[path].settled or records[path].ended):
+            kept_apart = frozenset(_other_items(records, path))
+            after.update(
+                other
+                for other, record in records.items()
+                if record.started > end
+                and other not in chosen
+                and kept_apart.isdisjoint((other, *ancestors(other)))
+            )
     return reset(records, chosen, after)
 
 
@@ -100,6 +101,7 @@ def open_again(record: TaskRecord, *, forced: bool = True, moved: bool = False) 
         kind=record.kind,
         generation=record.generation + completed,
         forced=forced,
+        failed=record.failed or record.status == TaskStatus.ERRORED,
         name=record.name,
         icon=record.icon,
         style=record.style,

@@ -49,11 +49,15 @@ class TaskRecord(Record):
     started_at: float = 0.0
     ended_at: float | None = None
     attempt: int = 1  # the attempt that this record describes, from 1
+    refusals: int = (
+        0  # how many of the attempts ended with being told to wait: they do not count for `retry=`
+    )
     executor: str = ""  # where the body runs, if not in this kernel
     crashes: int = 0  # consecutive recorded starts that never ended (A1)
     began: int = 0  # of a RUNNING task: ordinal of the recorded start
     next_at: float | None = None  # when a wait ends or the next attempt begins
     forced: bool = False  # forgotten on request: the next pass runs the task, whatever its status
+    failed: bool = False  # forced, and had failed before
     interrupted: bool = False  # PENDING because the pass was stopped while the body ran
     # Of a task that had company: other calls of its scope were in flight at the same time. One more than the turns of
     # the event loop since the result before this one, so that a replay gives out both in the same way (R12).
@@ -78,6 +82,9 @@ class TaskRecord(Record):
     #   "apart"    in memory only: the value is long and stays in the store until it is needed, see `abridged`
     form: str = ""
     value: Any = None
+    checked: bool = (
+        False  # the value is what `check=` returned: the type that the body returns does not apply
+    )
     # As data, see `_values.errors`. On a COMPLETED record: the error (a timeout) that the caller received
     # before the result arrived from the body's thread.
     error: dict[str, Any] | None = None
@@ -94,7 +101,8 @@ class TaskRecord(Record):
     redact: list[str] = []  # noqa: RUF012
     # The text that the body printed and logged: pieces of [stream, text], see `prints.py`. `redact` does not apply.
     prints: list[list[str]] = []  # noqa: RUF012
-    # For a map that has ended: the number of its "items" and of those that "failed".
+    # For a map that has ended: the number of its "items", and of those that "failed" and "not started".
+    # "gave up" is there if it is not known how many did not start.
     tally: dict[str, int] = {}  # noqa: RUF012
     level: str = ""  # of a log line
     data: Any = None  # of a log line, or of a status: see `statuses.py`
@@ -363,6 +371,11 @@ def first_ordinal(number: int) -> int:
 def is_queued(run: RunRecord) -> bool:
     """Whether the run was started and waits for the concurrency limit of its job (C4)."""
     return run.reason == "queued" or (run.status == RunStatus.PENDING and run.holder is not None)
+
+
+def has_handled_failures(run: RunRecord) -> bool:
+    """Whether a run has completed although tasks of it failed."""
+    return run.status == RunStatus.COMPLETED and bool(run.counts.get(TaskStatus.ERRORED))
 
 
 def check_run_id(run_id: object) -> None:

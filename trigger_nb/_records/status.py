@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, TypeAlias
 
 
 class TaskStatus(StrEnum):
@@ -27,6 +28,9 @@ class RunStatus(StrEnum):
     FAILED = "FAILED"
     CANCELED = "CANCELED"
     INTERRUPTED = "INTERRUPTED"
+
+
+StatusOption: TypeAlias = RunStatus | str | Iterable[RunStatus | str] | None
 
 
 class Reason(StrEnum):

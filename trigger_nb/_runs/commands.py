@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from .._engine.ledger import run_row
 from .._engine.stopping import Stop
+from .._keys import display_path
 from .._records.forget import forget, reset, to_retry
 from .._records.records import RunRecord, TaskRecord, check_legible
 from .._records.status import OPERATIONS, Operation, RunStatus, TaskStatus
@@ -22,7 +23,8 @@ from . import housekeeping
 from .awaiting import has_loop
 from .fork import make_fork
 from .runtime import ActiveRun, RestartableJob, Runtime
-from .task_info import TaskPath, find_task, no_task, normal_path
+from .task_info import find_tasks
+from .task_paths import TaskPath
 
 Which: TypeAlias = Literal["failed", "all"] | Sequence[TaskPath]
 _PATIENCE = 5.0  # seconds to wait for another process's transaction
@@ -64,14 +66,14 @@ def retry(runtime: Runtime, run_id: str, which: Which) -> ActiveRun:
     return _change_and_begin(runtime, run_id, forget_errors)
 
 
-def rerun_from(runtime: Runtime, run_id: str, path: TaskPath) -> ActiveRun:
-    """Run a task again, and every task that first started after the task had ended."""
+def rerun_from(runtime: Runtime, run_id: str, *paths: TaskPath) -> ActiveRun:
+    """Run tasks again, and every task that first started after one of them had ended."""
     _allowed(runtime, run_id, "rerun_from")
-    normal = find_task(runtime, run_id, path).path
+    normal = [task.path for task in find_tasks(runtime, run_id, paths)]
 
     def forget_results() -> None:
         records = _tasks_by_path(runtime, run_id)
-        _save(runtime, runtime.require_run(run_id), records, forget(records, normal))
+        _save(runtime, runtime.require_run(run_id), records, forget(records, *normal))
 
     return _change_and_begin(runtime, run_id, forget_results)
 
@@ -79,10 +81,10 @@ def rerun_from(runtime: Runtime, run_id: str, path: TaskPath) -> ActiveRun:
 def fork(runtime: Runtime, run_id: str, path: TaskPath, output: object, fork_id: str | None) -> str:
     """Copy a run up to a task as a new run, and begin the copy if an event loop runs. Returns the id of the copy."""
     run = _allowed(runtime, run_id, "fork")
-    normal = find_task(runtime, run_id, path).path
+    (task,) = find_tasks(runtime, run_id, [path])
     _defined_job(runtime, run)
     with _leased(runtime, run):
-        copy = make_fork(runtime, run, normal, output, fork_id)
+        copy = make_fork(runtime, run, task.path, output, fork_id)
     try_to_begin(runtime, copy)
     return copy.id
 
@@ -90,7 +92,7 @@ def fork(runtime: Runtime, run_id: str, path: TaskPath, output: object, fork_id:
 def skip_wait(runtime: Runtime, run_id: str, path: TaskPath) -> None:
     """End a wait, or the delay before the next attempt, now."""
     run = _allowed(runtime, run_id, "skip_wait")
-    task = find_task(runtime, run_id, path)
+    (task,) = find_tasks(runtime, run_id, [path])
     active = runtime.executions.get(run_id)
     if active is not None and active.pass_ is not None:
         waits = active.pass_.waits
@@ -177,17 +179,14 @@ def _allowed(runtime: Runtime, run_id: str, operation: Operation) -> RunRecord:
 
 def _failed_paths(runtime: Runtime, run_id: str, paths: Sequence[TaskPath]) -> list[str]:
     """The paths in normal form. Raises an error if one of these tasks does not exist or has not failed."""
-    statuses = {record.path: record.status for record in runtime.each_task_record(run_id)}
-    normal = [normal_path(path) for path in paths]
-    for path in normal:
-        if path not in statuses:
-            raise no_task(runtime, run_id, path)
-        if statuses[path] != TaskStatus.ERRORED:
+    tasks = find_tasks(runtime, run_id, paths)
+    for task in tasks:
+        if task.status != TaskStatus.ERRORED:
             raise RunStateError(
-                f"task {path!r} of run {run_id} is {statuses[path]}: retry takes tasks that have failed; "
+                f"task {display_path(task.path)!r} of run {run_id} is {task.status}: retry takes tasks that have failed; "
                 "rerun_from(path) runs any task again"
             )
-    return normal
+    return [task.path for task in tasks]
 
 
 # Changing what is stored ---------------------------------------------------------------------------

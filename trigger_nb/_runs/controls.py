@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from .._keys import ancestors, display_path
 from .._records.forget import forget
-from .._records.records import RunRecord
+from .._records.records import RunRecord, has_handled_failures
 from .._records.status import OPERATIONS, Operation, RunStatus
 from .._store import lease as leases
 from .._view.escape import visible
@@ -13,6 +15,7 @@ from .._view.words import plural
 from ..errors import UsageError
 from . import commands
 from .runtime import Runtime
+from .task_paths import NormalPath
 
 _LABELS: dict[Operation, str] = {
     "pause": "Pause",
@@ -58,11 +61,11 @@ class RunControls:
             case "cancel":
                 commands.cancel(runtime, run_id)
             case "retry":
-                commands.retry(runtime, run_id, "failed")
+                commands.retry(runtime, run_id, which_to_retry(runtime.require_run(run_id)))
             case "skip_wait" if path:
-                commands.skip_wait(runtime, run_id, path)
+                commands.skip_wait(runtime, run_id, NormalPath(path))
             case "rerun_from" if path:
-                commands.rerun_from(runtime, run_id, path)
+                commands.rerun_from(runtime, run_id, NormalPath(path))
             case _:
                 raise UsageError(f"there is no action {operation!r} for this")
 
@@ -100,7 +103,7 @@ class RunControls:
             return _sentence(after)
         if operation == "cancel" and status == RunStatus.CANCELED:
             return "It is canceled"
-        if operation == "retry" and status in _WITHOUT_FAILURE:
+        if operation == "retry" and status in _WITHOUT_FAILURE and not has_handled_failures(run):
             return "Nothing has failed"
         if run.id in self._runtime.executions:
             return "It is under way: cancel it first" if operation == "delete" else ""
@@ -117,6 +120,11 @@ class RunControls:
             and run.holder is not None
             and leases.is_held(self._runtime.store.directory, run.id, run.holder)
         )
+
+
+def which_to_retry(run: RunRecord) -> Literal["failed", "all"]:
+    """What the button Retry runs again: in a run that has completed, the tasks whose errors the code handled."""
+    return "all" if has_handled_failures(run) else "failed"
 
 
 def why_no_job(runtime: Runtime, run: RunRecord) -> str:

@@ -12,7 +12,7 @@ from .._records.status import Reason, RunStatus
 from .._records.statuses import StatusInfo, counts, said, statuses
 from . import result, showing
 from .runtime import Runtime
-from .task_info import TaskInfo, TaskPath, find_task, in_order, moment, task_info
+from .task_info import TaskInfo, TaskPath, find_tasks, in_order, moment, task_info
 
 
 class RunData:
@@ -111,11 +111,14 @@ class RunData:
         return [self._info(record) for record in self._in_order() if record.kind == "log"]
 
     def task(self, path: TaskPath) -> TaskInfo:
-        """One task. `path` is its path as text ("parent/child"), a list of keys, or one key.
+        """One task. `path` is its path as it is shown ("parent/child"), a list of keys, or one key.
+
+        In a list, an item of a map or a parallel stands for its key: `run.task(["label", 7])`.
 
         Raises `NotFoundError`, which lists similar paths, if there is no such task.
         """
-        return self._info(find_task(self._runtime, self._id, path))
+        (task,) = find_tasks(self._runtime, self._id, [path])
+        return self._info(task)
 
     # Records ----------------------------------------------------------------------------------
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 from .. import _values
 from .._clock import to_datetime
-from .._keys import display_key, display_path, idempotency_key, last_segment, normal_key
+from .._keys import display_key, display_path, idempotency_key, last_segment
 from .._records.records import TaskRecord
 from .._records.status import Reason, TaskStatus
 from .._values.placeholders import Unstored
-from ..errors import NotFoundError
 from .runtime import Runtime
-
-TaskPath: TypeAlias = str | Sequence[object]  # the path as text, as a list of keys, or as one key
+from .task_paths import NormalPath, TaskPath, find_path
 
 
 def moment(timestamp: float | None) -> datetime | None:
@@ -34,7 +30,7 @@ class TaskInfo:
         self._record = record
         # Why the task ran or was replayed in this kernel's latest pass; None if the pass did not reach it.
         self.reason = reason
-        self.path = record.path
+        self.path = NormalPath(record.path)
         self.key = display_key(last_segment(record.path))
         self.status = TaskStatus(record.status)
         self.kind = record.kind
@@ -89,7 +85,7 @@ class TaskInfo:
 
     def __repr__(self) -> str:
         why = f", {self.reason}" if self.reason else ""
-        return f"<task {self.path!r}: {self.status}{why}>"
+        return f"<task {display_path(self.path)!r}: {self.status}{why}>"
 
 
 def task_info(runtime: Runtime, run_id: str, record: TaskRecord) -> TaskInfo:
@@ -99,31 +95,10 @@ def task_info(runtime: Runtime, run_id: str, record: TaskRecord) -> TaskInfo:
     return TaskInfo(runtime, run_id, record, reason)
 
 
-def find_task(runtime: Runtime, run_id: str, path: TaskPath) -> TaskRecord:
-    """The record of a task. Raises `NotFoundError` if there is none with this path."""
-    normal = normal_path(path)
-    for record in runtime.each_task_record(run_id, running=True):
-        if record.path == normal:
-            return record
-    raise no_task(runtime, run_id, normal)
-
-
-def no_task(runtime: Runtime, run_id: str, path: str) -> NotFoundError:
-    """The error for a path without a task. The message lists similar paths."""
-    paths = [record.path for record in runtime.each_task_record(run_id)]
-    similar = difflib.get_close_matches(path, paths, n=3) or paths[:5]
-    return NotFoundError(
-        f"run {run_id} has no task {path!r}; there is {', '.join(map(repr, similar)) or 'none yet'}"
-    )
-
-
-def normal_path(path: TaskPath) -> str:
-    """The normal form of a path given as text, as a list of keys, or as one key."""
-    if isinstance(path, str):
-        return unicodedata.normalize("NFC", path)
-    if isinstance(path, list):
-        return "/".join(normal_key(key) for key in path)  # pyright: ignore[reportUnknownVariableType]
-    return normal_key(path)  # a tuple is one key
+def find_tasks(runtime: Runtime, run_id: str, paths: Iterable[TaskPath]) -> list[TaskRecord]:
+    """The records of tasks. Raises `NotFoundError` if there is none with one of these paths."""
+    records = {record.path: record for record in runtime.each_task_record(run_id, running=True)}
+    return [find_path(records, run_id, path) for path in paths]
 
 
 def in_order(records: Sequence[TaskRecord]) -> list[TaskRecord]:

@@ -41,8 +41,12 @@ class Service(Protocol):
         """The authenticated client, which a body can take as a parameter, like `task` and `io`."""
         ...
 
-    def judge(self, error: Exception, attempt: int, now: float) -> Exception | RetryAt | SkipRetrying | None:
+    def judge(self, error: Exception, now: float) -> Exception | RetryAt | SkipRetrying | None:
         """The decision on an error that `on_error` left undecided. None: follow `retry`."""
+        ...
+
+    def limiter(self, clock: Clock) -> Limiter:
+        """Lets no call of the service start while the service has asked to wait."""
         ...
 
 
@@ -96,6 +100,7 @@ class Call(Generic[T]):
         "path",
         "place",
         "record",
+        "refused",
         "scope",
         "segment",
         "service",
@@ -137,6 +142,7 @@ class Call(Generic[T]):
         self.decision: Any = None  # of `_engine.decide`, until it is carried out
         self.facts: Any = None  # of `_engine.changes`, about the body
         self.record: TaskRecord | None = None
+        self.refused: tuple[Any] | None = None  # the result of the last attempt, if `check=` refused it
         self.steps: Any = None  # the coroutine that `send` drives
 
     def __await__(self) -> Generator[Any, Any, T]:
@@ -223,7 +229,9 @@ class Scope:
         "failed",
         "interrupted",
         "limit",
+        "limiters",
         "logged",
+        "only_io",
         "owner",
         "parent",
         "path",
@@ -241,6 +249,8 @@ class Scope:
         # When the code of this scope began, by the monotonic clock. A time limit around several calls began later.
         self.began = time.monotonic()
         self.depth: int = parent.depth + 1 if parent is not None else 0
+        # Of the maps around, whose items this is in. They hold back their next items when a task in here is told to wait.
+        self.limiters: tuple[Limiter, ...] = parent.limiters if parent is not None else ()
         # Cache keys used so far, with the place of the call: each once (I4).
         self.seen: dict[str, Place] = {}
         # Calls of this scope that have begun and not ended. The scope's own end is not committed
@@ -251,9 +261,9 @@ class Scope:
         self.failed = False  # The body raised or was cancelled: subtasks that still run are cancelled too.
         self.interrupted = False  # The stop of the pass cancelled a subtask, so the body has no result (W3).
         self.adopted = False  # A later call waits for the body, and handles its failure.
-        self.deferred: TaskRecord | None = (
-            None  # The record of the body's failure, kept back while subtasks are running.
-        )
+        # The record of the body's failure, kept back while subtasks are running.
+        self.deferred: TaskRecord | None = None
+        self.only_io = False  # The body is known to have awaited nothing but calls of `io`.
         self.limit: TimeLimit | None = None  # The time limit of this attempt, if it has one.
         self.logged: dict[str, int] | None = None  # How often each log line was logged.
         self.prints: Prints | None = None  # The text that the body printed, made when it first prints.
@@ -326,6 +336,10 @@ class RecordsApi(Protocol):
 
     def is_waiting(self, path: str) -> bool:
         """Whether a task has a time that it waits for."""
+        ...
+
+    def has_failed(self, path: str) -> bool:
+        """Whether a task without a result had failed before."""
         ...
 
     def mark_started(self, record: TaskRecord) -> None:

@@ -54,7 +54,7 @@ class ItemOptions(TypedDict, total=False):
 
 
 class PlainOptions(ItemOptions, total=False):
-    """The options of `io.run_task` except `returns`, which has overloads of its own."""
+    """The options of `io.run_task` except `returns` and `check`, which have overloads of their own."""
 
     name: str
     description: str
@@ -65,7 +65,7 @@ class PlainOptions(ItemOptions, total=False):
 
 
 class MapOptions(ItemOptions, total=False):
-    """The options of `io.map` except `returns` and `batch`, which have overloads of their own."""
+    """The options of `io.map` except `returns`, `check` and `batch`, which have overloads of their own."""
 
     name: str
     description: str
@@ -80,6 +80,7 @@ class Options(PlainOptions, total=False):
     """The options of `io.run_task`. `docs/reference/io.md` describes each."""
 
     returns: object
+    check: type[Any] | Callable[[Any], object] | None
 
 
 # Options with a fixed set of values.

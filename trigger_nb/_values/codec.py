@@ -6,7 +6,7 @@ import contextlib
 import functools
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_origin
 
 from ..errors import NotStorableError, StoreError, ValueNotLoadedError
 from . import builtin_types, classes, errors
@@ -83,7 +83,7 @@ def decode(form: str, data: Any, blobs: Blobs, returns: Any = None) -> Any:
     """
     try:
         value = data if form == "" else _decode(form, data, blobs)
-        return value if returns is None else _as_type(value, returns)
+        return value if returns is None else as_type(value, returns)
     except (StoreError, ValueNotLoadedError):
         raise
     except Exception as error:  # codecs and classes of the user may raise anything
@@ -121,7 +121,8 @@ def _decode(form: str, data: Any, blobs: Blobs) -> Any:
     )
 
 
-def _as_type(value: Any, returns: Any) -> Any:
+def as_type(value: Any, returns: Any) -> Any:
+    """The value validated into a type, unless it is an instance already. Raises `ValueNotLoadedError`."""
     if returns is Any or _is_instance(value, returns) or isinstance(value, Unstored):
         return value
     import pydantic
@@ -135,6 +136,18 @@ def _as_type(value: Any, returns: Any) -> Any:
         ) from error
     # For Iterable[...], pydantic returns an iterator that can be read only once.
     return value if type(typed).__name__ == "ValidatorIterator" else typed
+
+
+def is_model(kind: Any) -> bool:
+    """Whether pydantic can make values of this type: a model, a pydantic dataclass, or a generic such as `list[Model]`."""
+    return hasattr(kind, "__pydantic_validator__") or get_origin(kind) is not None
+
+
+def parsed_into(kind: Any, value: Any) -> Any:
+    """The value, or the JSON that is its text, validated into a type. Raises pydantic's `ValidationError`."""
+    adapter = _adapter(kind)
+    is_text = isinstance(value, (str, bytes, bytearray))
+    return adapter.validate_json(value) if is_text else adapter.validate_python(value)
 
 
 def _is_instance(value: Any, returns: Any) -> bool:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, Self, TypeVar, cast, overload
 from weakref import WeakKeyDictionary
 
+from .._concurrency import limiter
 from .._redact import secrets
 from ..errors import InvalidOptionError, MissingCredentialError, MissingExtraError, UsageError
 from ..retry import Retry, RetryAt, SkipRetrying, standard_backoff
@@ -24,6 +25,7 @@ from ..retry import Retry, RetryAt, SkipRetrying, standard_backoff
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from .._clock import Clock
     from .._tasks.call import Call
     from .._tasks.options import Options, Properties
 
@@ -109,7 +111,9 @@ class Integration(Generic[ClientT]):
 
     def __init__(self) -> None:
         self._io: Any = None  # the `io` of the run that this copy is bound to
-        self._clients = _Clients[ClientT]()  # shared by all copies
+        # Shared by all copies.
+        self._clients = _Clients[ClientT]()
+        self._limits = limiter.Service()
 
     # What a subclass defines ------------------------------------------------------------------
 
@@ -281,15 +285,17 @@ class _Service:
     def client(self) -> Any:
         return self._integration.native
 
-    def judge(self, error: Exception, attempt: int, now: float) -> Exception | RetryAt | SkipRetrying | None:
+    def limiter(self, clock: Clock) -> limiter.Limiter:
+        return self._integration._limits.limiter(clock)
+
+    def judge(self, error: Exception, now: float) -> Exception | RetryAt | SkipRetrying | None:
         if isinstance(error, UsageError):
             return None
         answer = self._should_retry(error)
         if answer is None:
             return None if self._retry is not None else SkipRetrying()
         if isinstance(answer, RetryAt):
-            # A rate limit is not a failure: it counts as an attempt only if the call has its own limit.
-            return None if self._is_last(attempt) else _not_at_once(answer, now)
+            return _not_at_once(answer, now)
         return None if answer else SkipRetrying()
 
     def _should_retry(self, error: Exception) -> bool | RetryAt | None:
@@ -299,10 +305,6 @@ class _Service:
             name = type(self._integration).__name__
             error.add_note(f"{name}.should_retry failed: {secrets.hide(repr(fault))}")
             return None
-
-    def _is_last(self, attempt: int) -> bool:
-        limit = self._retry.limit if isinstance(self._retry, Retry) else self._retry
-        return isinstance(limit, int) and attempt >= limit
 
 
 def _not_at_once(answer: RetryAt, now: float) -> RetryAt:

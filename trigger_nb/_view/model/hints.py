@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from keyword import iskeyword
 
 from ..._keys import display_path
-from ..._records.records import RunRecord, is_queued
+from ..._records.records import RunRecord, has_handled_failures, is_queued
 from ..._records.status import RunStatus
 from ..escape import visible
 from ..words import moment, plural, remaining
@@ -126,6 +126,9 @@ def actions(model: RunModel) -> list[Action]:
             return [Action("Resume", "run.resume()"), Action("Cancel", "run.cancel()")]
         case RunStatus.WAITING:
             return [*_skips(model), Action("Pause", "run.pause()"), Action("Cancel", "run.cancel()")]
+        case RunStatus.COMPLETED if has_handled_failures(run):
+            again = Action("Run tasks again whose errors the code handled", 'run.retry(which="all")')
+            return [again, _handle(run)]
         case _:
             return []
 
@@ -137,12 +140,13 @@ def _handle(run: RunRecord) -> Action:
 
 
 def _rerun(model: RunModel) -> list[Action]:
-    rows: Sequence[Row] = model.failures
+    # The innermost: to rerun a map would repeat all its items.
+    rows: Sequence[Row] = [row for row in model.failures if not row.tally.states[State.FAILED]]
     rows = rows or [row for row in model.rows.values() if row.state is State.UNFINISHED]
     return [
         Action(
             f"Run {visible(row.name, 60)} and all tasks that started after it again",
-            f"run.rerun_from({row.path!r})",
+            f"run.rerun_from({row.display_path!r})",
         )
         for row in rows[:1]
     ]
@@ -151,6 +155,6 @@ def _rerun(model: RunModel) -> list[Action]:
 def _skips(model: RunModel) -> list[Action]:
     waiting = [row for row in model.active.values() if row.next_at is not None]
     return [
-        Action(f"Skip the wait {visible(row.name, 60)}", f"run.skip_wait({row.path!r})")
+        Action(f"Skip the wait {visible(row.name, 60)}", f"run.skip_wait({row.display_path!r})")
         for row in waiting[:3]
     ]

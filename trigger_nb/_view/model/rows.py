@@ -156,7 +156,7 @@ class Row:
 
     @property
     def display_path(self) -> str:
-        """The path, formatted for a reader; methods of a run take `path`."""
+        """The path, formatted for a reader; methods of a run take it too."""
         return "/".join(display_key(segment) for segment in self.path.split("/"))
 
     @property

@@ -83,7 +83,7 @@ def _sections(model: RunModel, row: Row, limit: int) -> Iterator[Section]:
     record = row.record
     if record is None:
         yield Section("Status", text=row.state)
-        yield Section("Path", code=visible(row.path, 400))
+        yield Section("Path", code=visible(row.display_path, 400))
         return
     yield from _errors(row)
     yield from _texts(row, record)
@@ -173,7 +173,7 @@ def _changed(row: Row) -> str:
 def _identity(model: RunModel, row: Row, record: TaskRecord) -> Iterator[Section]:
     if record.kind == "log":
         return
-    yield Section("Path", code=visible(row.path, 400))
+    yield Section("Path", code=visible(row.display_path, 400))
     if record.executor:
         yield Section("Executor", text=visible(record.executor, 100))
     if record.kind == "task":

@@ -99,7 +99,7 @@ def standing_marks(row: Row) -> list[str]:
 
 
 def _map_marks(row: Row) -> list[str]:
-    """The results of a map: `5,000 items`, `3 failed`, `4,870 replayed`, `412/s`."""
+    """The results of a map: `5,000 items`, `20 failed`, `4,000 did not start`, `870 replayed`, `412/s`."""
     tally = row.record.tally if row.record is not None else {}
     items = tally.get("items", row.tally.tasks)
     failed = tally.get("failed", row.tally.states[State.FAILED])
@@ -107,10 +107,14 @@ def _map_marks(row: Row) -> list[str]:
     said = [plural(items, "item")]
     if failed:
         said.append(f"{failed:,} failed")
+    if left := tally.get("not started", 0):
+        said.append(f"{left:,} did not start")
+    elif tally.get("gave up"):
+        said.append("the rest did not start")
     if 0 < replayed < items:
         said.append(f"{replayed:,} replayed")
-    if (took := row.duration(None)) and items > replayed:
-        said.append(rate((items - replayed) / took))
+    if (took := row.duration(None)) and items > replayed + left:
+        said.append(rate((items - replayed - left) / took))
     return said
 
 
