@@ -28,6 +28,7 @@ from trigger_nb._records.status import TaskStatus
 from trigger_nb._remote.backends import _sources
 from trigger_nb._tasks.running import running_bodies
 from trigger_nb.errors import (
+    ExitError,
     InvalidOptionError,
     MissingExtraError,
     TaskTimeoutError,
@@ -293,7 +294,7 @@ def test_a_body_that_leaves_its_process_is_an_error(client, small_pool):
     async def job(payload, io):
         return await io.run_task("a", lambda: sys.exit(3))
 
-    with pytest.raises(WorkerLostError, match="SystemExit: 3"):
+    with pytest.raises(ExitError, match="SystemExit: 3"):
         run(client, job, executor=small_pool)
 
 

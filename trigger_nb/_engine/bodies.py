@@ -18,12 +18,13 @@ from .._remote.dispatch import Outsourcing, executor_of, name_of
 from .._store.crashpoints import point
 from .._tasks import capture
 from .._tasks.call import MISS, Call, Scope, current_scope
+from .._tasks.exits import as_error, foremost
 from .._tasks.running import RunningBody, running_bodies
 from .._tasks.signature import Signature, bind_body, is_async, signature_of
 from .._tasks.task import Task
 from ..errors import RunInterrupted, UsageError
 from .ledger import Unreadable
-from .results import note_prints
+from .results import note_prints, whose
 from .scopes import returned, subtasks_end
 from .stopping import Stop
 
@@ -215,11 +216,13 @@ class Bodies:
         if isinstance(error, GeneratorExit):  # the event loop is closed, and this coroutine is collected
             self._cut_short(running, error)
             raise error
+        error = foremost(error)
         if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, RunInterrupted)):
             self._cut_short(running, error)
             if isinstance(error, KeyboardInterrupt):
                 raise stopping.cancellation() from None
             raise error
+        error = as_error(error, whose(running.path))
         if running.error is None:
             running.error = error
         if isinstance(error, UsageError):
@@ -228,10 +231,6 @@ class Bodies:
         if running.scope.interrupted:
             self._cut_short(running, error)
             raise stopping.cancellation() from None
-        if isinstance(error, BaseExceptionGroup):
-            error = _without_cancellations(error)  # pyright: ignore[reportUnknownArgumentType]
-        if not isinstance(error, Exception):
-            raise error
         raise Failed(error, running.scope) from None
 
     def _cut_short(self, running: RunningBody, error: BaseException) -> None:
@@ -240,9 +239,3 @@ class Bodies:
             running.scope.fail()
         if isinstance(error, KeyboardInterrupt):
             self._state.stopping.stop(Stop.INTERRUPT)
-
-
-def _without_cancellations(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Real errors outrank the cancellations that came with them."""
-    _, rest = group.split(asyncio.CancelledError)
-    return rest if rest is not None else group

@@ -22,7 +22,8 @@ from .._records.feed import Saved
 from .._records.records import TaskRecord
 from .._records.status import TaskStatus
 from .._tasks.call import current_scope
-from .results import note_prints
+from .._tasks.exits import unless_stopped
+from .results import note_prints, whose
 from .scopes import subtasks_end
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class OffLoop:
             if unsettled:
                 self._state.home.run(lambda: self._finish_alone(call, record, running, unsettled[0]))
         except BaseException as error:  # noqa: BLE001  # recorded as the body's
-            running.error = error
+            running.error = unless_stopped(error, whose(running.path))
             if inspect.iscoroutine(unsettled[0]):
                 unsettled[0].close()
         self._record_alone(call, running)
@@ -244,7 +245,7 @@ class _Finish:
             running.scope.closed = True
             self._settle = self._off_loop.result_here(self._call, self._record, running, value)
         except BaseException as error:  # noqa: BLE001  # raised in the caller, if it still waits
-            running.error = error
+            running.error = unless_stopped(error, whose(running.path))
 
     def settle(self) -> None:
         """Wait until the result is committed, and wake the caller, if it still waits."""
@@ -253,7 +254,7 @@ class _Finish:
             if self._settle is not None:
                 self._settle()
         except BaseException as error:  # noqa: BLE001  # raised in the caller, if it still waits
-            running.error = error
+            running.error = unless_stopped(error, whose(running.path))
         if running.finish_in_thread():
             self._off_loop.wake(self._over)
         else:

@@ -138,6 +138,11 @@ class Results:
         return settle
 
 
+def whose(path: str) -> str:
+    """The body of a task, as an error names it."""
+    return f"the body of task {display_path(path)!r}"
+
+
 def note_prints(record: TaskRecord, scope: Scope) -> None:
     """Keep in the record what the body printed."""
     if scope.prints is not None:

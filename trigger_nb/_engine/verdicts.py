@@ -9,6 +9,7 @@ from .._concurrency.threads import call_in_thread, threads
 from .._keys import display_path
 from .._redact import secrets
 from .._tasks.call import current_scope
+from .._tasks.exits import as_error
 from .._tasks.signature import bind_run, is_async
 from .._tasks.task import Task
 from ..errors import InvalidOptionError, UsageError
@@ -96,7 +97,7 @@ class Verdicts:
             )
         except UsageError as misuse:
             raise state.stopping.misused(misuse) from None
-        except Exception as replacement:  # noqa: BLE001  # an error of the handler replaces that of the body
-            return replacement
+        except (Exception, SystemExit) as replacement:  # noqa: BLE001  # an error of the handler replaces that of the body
+            return as_error(replacement, f"on_error of task {display_path(call.path)!r}")
         finally:
             current_scope.reset(token)

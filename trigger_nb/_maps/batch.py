@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import anyio
 
 from .._callsite import show_place
+from .._concurrency.interrupt import calls_user_code
 from .._concurrency.places import TaskLimits
 from .._keys import display_path
 from .._tasks.call import Scope, current_scope
+from .._tasks.exits import unless_stopped
 from ..errors import UsageError
 
 if TYPE_CHECKING:
@@ -120,13 +123,17 @@ class Batch:
         else:
             _leave_together(members, start(lambda: True, partial(self._hand_out, members)))
 
+    @calls_user_code
     async def _await_body(self, members: list[_Member], items: list[Any]) -> None:
+        asked = _cancellations()
         with anyio.CancelScope() as scope:
             _leave_together(members, scope.cancel)
             token = current_scope.set(self._node)
             try:
                 values = await self._body(items)
-            except Exception as error:  # noqa: BLE001  # raised in each member
+            except BaseException as error:
+                if _is_cancelled(error, asked):
+                    raise
                 self._hand_out(members, partial(_raise, error))
                 return
             finally:
@@ -142,6 +149,7 @@ class Batch:
             values = self._checked(outcome(), len(members), members[0].call)
             parts = [partial(_raise_or_return, value) for value in values]
         except BaseException as error:  # noqa: BLE001  # raised in each member
+            error = unless_stopped(error, f"the body of map {display_path(self._node.path)!r}")
             parts = [partial(_raise, error)] * len(members)
         self._limits.release()
         for member, part in zip(members, parts, strict=True):
@@ -208,6 +216,18 @@ def _leave_together(members: list[_Member], cancel: Callable[[], object] | None)
     for each in members:
         each.on_leave = left
     left()
+
+
+def _cancellations() -> int:
+    """How often the current asyncio task was asked to stop."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def _is_cancelled(error: BaseException, before: int) -> bool:
+    """Whether an error is a cancellation of the current asyncio task, and not one of something that it awaits."""
+    is_stop = isinstance(error, (asyncio.CancelledError, GeneratorExit))
+    return is_stop and (isinstance(error, GeneratorExit) or _cancellations() > before)
 
 
 def _raise(error: BaseException) -> Any:

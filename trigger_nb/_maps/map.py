@@ -22,6 +22,7 @@ from .._concurrency.limiter import Limiter, check_count
 from .._keys import display_path
 from .._records.feed import Progressed
 from .._tasks.call import MISS, Call
+from .._tasks.exits import as_error
 from .._tasks.signature import signature_of
 from ..errors import InvalidOptionError, MapError, UsageError
 from .batch import Batch
@@ -190,8 +191,8 @@ class Walk:
                     if await self._replay(index, call):
                         continue
                     taken.append((index, self._described(call)))
-                except Exception as error:  # noqa: BLE001  # raised by the user's iterable, item_key or properties
-                    self._end_with(error)
+                except (Exception, SystemExit) as error:  # noqa: BLE001  # of the user's iterable, item_key or properties
+                    self._end_with(as_error(error, f"the code that gives the items of map {self._name!r}"))
                 else:
                     if self._plan.batch > 1 and self._owner.ledger.is_waiting(call.path):
                         break  # the others need not wait for this one in their batch
@@ -301,8 +302,8 @@ class Walk:
     def _map_error(self) -> MapError:
         """The error of the map, with those of the items in their order. An error of a whole batch is there once."""
         errors = {id(error): error for _, error in sorted(self._errors, key=lambda each: each[0])}
-        failed, name = len(self._errors), display_path(self.scope.path)
-        text = f"{failed:,} of {self._taken:,} items of map {name!r} failed"
+        failed = len(self._errors)
+        text = f"{failed:,} of {self._taken:,} items of map {self._name!r} failed"
         if self._gave_up:
             left = self._progress.total
             more = f"the other {left - self._taken:,}" if left is not None else "the rest"
@@ -313,6 +314,10 @@ class Walk:
             )
             text += f"; after {why} {more} did not start (max_failures=)"
         return MapError(text, list(errors.values()))
+
+    @property
+    def _name(self) -> str:
+        return display_path(self.scope.path)
 
     @property
     def _owner(self) -> PassApi:

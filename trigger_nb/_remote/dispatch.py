@@ -23,6 +23,7 @@ from .._callsite import file_name
 from .._concurrency.threads import Threads, is_executor
 from .._keys import display_path
 from .._tasks.call import current_scope
+from .._tasks.exits import as_error
 from .._tasks.signature import bind_body, signature_of
 from .._values import pickling
 from .._values.placeholders import Unstored
@@ -343,10 +344,7 @@ class _RemoteCall:
     def _value(self, response: Response) -> Any:
         """Return what the body returned, or raise what it raised."""
         if not response.ok:
-            error = _error_of(response)
-            if isinstance(error, Exception):
-                raise error
-            raise WorkerLostError(f"the body ended its worker: {type(error).__name__}: {error}") from error
+            raise as_error(_error_of(response), f"the body of task {display_path(self._call.path)!r}")
         if response.value is None:
             return self._unstored(response.kind, response.reason)
         try:

@@ -27,6 +27,7 @@ from .._records.records import RunRecord
 from .._records.status import RunStatus
 from .._redact import secrets
 from .._tasks.call import current_scope
+from .._tasks.exits import STOPS, as_error, foremost
 from .._tasks.running import running_bodies, watch
 from .._values.codec import dump_or_describe
 from ..errors import RunLostError, StoreError
@@ -245,11 +246,12 @@ class Execution:
             pass_.result = (output,)
         except BaseException as error:  # classified in `ending_of`  # noqa: BLE001
             secrets.hide_in_error(error)
-            pass_.failure = error
+            error = foremost(error)
             if isinstance(error, KeyboardInterrupt):
                 pass_.stopping.stop(Stop.INTERRUPT)
             if isinstance(error, asyncio.CancelledError):
                 pass_.reopen_canceled("")
+            pass_.failure = error if isinstance(error, STOPS) else as_error(error, "the job's function")
         finally:
             pass_.end()
             current_scope.reset(token)
@@ -344,7 +346,7 @@ class Execution:
             answer = handler(notification)
             if inspect.isawaitable(answer):
                 await answer
-        except Exception:
+        except (Exception, SystemExit):
             logger.exception("the %s handler of job %s failed", ending.status.lower(), run.job)
 
     # Waiting ----------------------------------------------------------------------------------
