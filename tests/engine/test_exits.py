@@ -8,10 +8,11 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import anyio
 import pytest
 
 from trigger_nb import RunStatus, TaskStatus
-from trigger_nb.errors import ExitError, MapError
+from trigger_nb.errors import ExitError, MapError, TriggerError
 
 # --- sys.exit and others that are no `Exception` --------------------------------------------------------
 
@@ -221,3 +222,211 @@ def test_an_exit_after_the_time_was_up_is_the_error_of_the_next_attempt(async_wo
         yield io.run_task("late", body, timeout=0.01, retry=2, on_error=lambda error: go.set())
 
     assert type(async_world.fail(job)) is ExitError
+
+
+# --- A CancelledError that nobody asked for -------------------------------------------------------------
+
+
+async def cancel_something_of_its_own():
+    """As a library does that gives up on a request."""
+    inner = asyncio.ensure_future(asyncio.sleep(3600))
+    await asyncio.sleep(0)
+    inner.cancel()
+    await inner
+
+
+def run_a_loop_of_its_own():
+    asyncio.run(cancel_something_of_its_own())
+
+
+STRAYS = [cancel_something_of_its_own, run_a_loop_of_its_own]
+
+
+@pytest.mark.parametrize("stray", STRAYS)
+def test_a_cancellation_that_nobody_asked_for_is_an_error_of_its_task(async_world, stray):
+    world = async_world
+
+    async def item(x):
+        world.note(x)
+        if x == 2:
+            await stray() if stray is cancel_something_of_its_own else await asyncio.to_thread(stray)
+        return x
+
+    @world.client.job
+    async def mapped(payload, io):
+        results = await io.map("m", range(4), item, return_errors=True)
+        return [type(each).__name__ if isinstance(each, Exception) else each for each in results]
+
+    assert world.run(mapped) == [0, 1, "ExitError", 3]
+    assert world.take() == [0, 1, 2, 3]
+
+    @world.client.job
+    async def retried(payload, io):
+        await io.run_task("library", stray, retry=3)
+
+    error = world.fail(retried)
+    assert type(error) is ExitError
+    assert "the body of task 'library' ended in CancelledError, though nobody had cancelled it" in str(error)
+    assert (world.last(retried).status, world.last(retried).task("library").attempt) == (RunStatus.FAILED, 3)
+
+
+def test_a_batch_ends_in_a_cancellation_that_nobody_asked_for(async_world):
+    async def batch(items):
+        async_world.note(len(items))
+        await cancel_something_of_its_own()
+
+    @async_world.client.job
+    async def job(payload, io):
+        await io.map("m", range(4), batch, batch=2, retry=2)
+
+    error = async_world.fail(job)
+    assert [type(each) for each in error.exceptions] == [ExitError] * 2
+    assert async_world.take() == [2] * 4
+    assert async_world.last(job).status == RunStatus.FAILED
+
+
+def test_a_stray_cancellation_beside_others_and_in_a_subtask(async_world):
+    world = async_world
+
+    async def parent(io):
+        world.note("parent")
+        await asyncio.gather(
+            io.run_task("child", cancel_something_of_its_own), io.run_task("good", lambda: 1)
+        )
+
+    @world.client.job
+    async def job(payload, io):
+        await io.run_task("parent", parent, retry=3)
+
+    assert type(world.fail(job)) is ExitError
+    run = world.last(job)
+    assert world.take() == ["parent"]  # A4
+    assert [run.task(path).status for path in ("parent", "parent/child", "parent/good")] == [
+        "ERRORED",
+        "ERRORED",
+        "COMPLETED",
+    ]
+
+
+def test_a_stray_cancellation_of_the_job_itself_fails_the_run(async_world):
+    @async_world.client.job
+    async def job(payload, io):
+        await io.run_task("one", async_world.noting("one"))
+        await cancel_something_of_its_own()
+
+    assert type(async_world.fail(job)) is ExitError
+    assert async_world.last(job).status == RunStatus.FAILED
+
+
+def test_a_handler_that_leaves_a_stray_cancellation_replaces_the_error(async_world):
+    async def handler(error):
+        await cancel_something_of_its_own()
+
+    @async_world.client.job
+    async def job(payload, io):
+        await io.run_task("a", async_world.failing("a", OSError("first")), on_error=handler)
+
+    assert type(async_world.fail(job)) is ExitError
+    assert async_world.last(job).task("a").status == TaskStatus.ERRORED
+
+
+async def by_timeout(call):
+    async with asyncio.timeout(0.01):
+        await call
+
+
+async def by_wait_for(call):
+    await asyncio.wait_for(call, 0.01)
+
+
+async def by_anyio(call):
+    with anyio.fail_after(0.01):
+        await call
+
+
+async def by_cancel(call):
+    racer = asyncio.ensure_future(call)
+    await asyncio.sleep(0.01)
+    racer.cancel()
+    await asyncio.wait({racer})
+    raise TimeoutError
+
+
+async def by_a_sibling(call):
+    async def fails():
+        raise TimeoutError
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(fails)
+        await call
+
+
+async def by_a_raced_cleanup(call):
+    """The task was cancelled before, and that was taken back."""
+    with pytest.raises(asyncio.TimeoutError):
+        async with asyncio.timeout(0):
+            await asyncio.sleep(3600)
+    await by_timeout(call)
+
+
+CANCELS = [by_timeout, by_wait_for, by_anyio, by_cancel, by_a_sibling, by_a_raced_cleanup]
+
+
+@pytest.mark.parametrize("cancel", CANCELS)
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_cancellation_by_the_users_code_is_no_error_of_its_task(async_world, cancel, inside):
+    """A8: also where the body makes a new CancelledError of it."""
+    world = async_world
+
+    async def slow():
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            raise asyncio.CancelledError from None
+
+    async def parent(io):
+        try:
+            await cancel(io.run_task("slow", slow))
+        except (TimeoutError, ExceptionGroup, asyncio.CancelledError):
+            return "too slow"
+
+    @world.client.job
+    async def job(payload, io):
+        return await (io.run_task("parent", parent) if inside else parent(io))
+
+    if cancel is by_anyio:  # anyio knows its own cancellations by their text
+
+        async def slow():  # noqa: F811
+            await asyncio.sleep(3600)
+
+    assert world.run(job) == "too slow"
+    path = "parent/slow" if inside else "slow"
+    assert world.last(job).task(path).status == TaskStatus.CANCELED
+    assert world.run(job) == "too slow"
+
+
+@pytest.mark.parametrize("stop", ["cancel", "pause"])
+@pytest.mark.anyio
+async def test_a_stop_of_the_run_is_no_error_of_its_tasks(async_world, stop):
+    reached = asyncio.Event()
+
+    async def body():
+        if not reached.is_set():
+            reached.set()
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                raise asyncio.CancelledError
+        return "done"
+
+    @async_world.client.job
+    async def job(payload, io):
+        return await asyncio.gather(io.run_task("a", body, retry=3), io.run_task("b", asyncio.sleep, 0))
+
+    run = job.start()
+    await reached.wait()
+    getattr(run, stop)()
+    with pytest.raises(TriggerError):
+        await run
+    assert run.task("a").status == TaskStatus.PENDING
+    assert await job.run() == ["done", None]

@@ -85,7 +85,7 @@ class Bodies:
         if scope.prints is not None:
             scope.prints.attempt = record.attempt
         running = RunningBody(key, scope.owner, scope, record)
-        running.host = call.host
+        running.run_in(call.host)
         running_bodies[key] = running
         state.running.add(running)
         if state.still:
@@ -217,7 +217,8 @@ class Bodies:
             self._cut_short(running, error)
             raise error
         error = foremost(error)
-        if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, RunInterrupted)):
+        is_stop = isinstance(error, (KeyboardInterrupt, RunInterrupted))
+        if is_stop or (isinstance(error, asyncio.CancelledError) and self._was_cancelled(running)):
             self._cut_short(running, error)
             if isinstance(error, KeyboardInterrupt):
                 raise stopping.cancellation() from None
@@ -232,6 +233,15 @@ class Bodies:
             self._cut_short(running, error)
             raise stopping.cancellation() from None
         raise Failed(error, running.scope) from None
+
+    def _was_cancelled(self, running: RunningBody) -> bool:
+        """Whether anybody cancelled the body, or its subtasks: else a library has cancelled work of its own in it."""
+        return (
+            self._state.stopping.is_cut_short
+            or running.cancellations > 0
+            or any(scope.failed for scope in running.scope.outward())
+            or running.scope.is_timed_out
+        )
 
     def _cut_short(self, running: RunningBody, error: BaseException) -> None:
         """The call was cancelled while its body ran. A thread goes on, and records its result when it comes."""

@@ -186,7 +186,7 @@ class Pass:
         running = running_bodies.get(self._state.body_key(call.path))
         if self.stopping.is_cut_short:
             call.scope.interrupted = True
-        if self.stopping.is_ending or isinstance(error, RunInterrupted) or _is_timed_out(call.scope):
+        if self.stopping.is_ending or isinstance(error, RunInterrupted) or call.scope.is_timed_out:
             if record is not None and record.status == TaskStatus.RUNNING and running is None:
                 ledger.save_with_next(record.copy(status=TaskStatus.PENDING, interrupted=True))
             return
@@ -346,8 +346,3 @@ def _text(message: object) -> str:
         return str(message)
     except Exception:  # noqa: BLE001  # of the user's object
         return str(_values.preview(message))
-
-
-def _is_timed_out(scope: Scope) -> bool:
-    """Whether the time of a body around is up."""
-    return any(each.limit is not None and each.limit.expired for each in scope.outward())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -45,13 +46,18 @@ class Stopping:
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether the pass was stopped from outside, and not ended by its run function."""
-        return self.why not in (None, Stop.ENDED)
+        """Whether the pass was stopped from outside, or with the event loop, and not ended by its run function."""
+        return self.why not in (None, Stop.ENDED) or self._is_shut_down
+
+    @property
+    def _is_shut_down(self) -> bool:
+        """Whether the event loop is shutting down."""
+        return self.driver is not None and self.driver.cancelling() > 0
 
     @property
     def is_ending(self) -> bool:
-        """Whether the pass was stopped, or the event loop is shutting down."""
-        return self.why is not None or (self.driver is not None and self.driver.cancelling() > 0)
+        """Whether the pass was stopped, or has ended, or the event loop is shutting down."""
+        return self.why is not None or self._is_shut_down
 
     def misused(self, error: UsageError) -> UsageError:
         """Keep an error of misuse, which fails the run; for `raise stopping.misused(...)`."""
@@ -73,6 +79,13 @@ class Stopping:
             # What the main task awaits is cancelled through it. A second cancellation would also cancel its
             # cleanup, so only calls that are still running after that are cancelled directly.
             self._home.soon(lambda: self._home.soon(self._cancel_left_behind))
+
+    def interrupt(self) -> None:
+        """End the pass for an interrupt that something it waits for has taken."""
+        if threading.get_ident() == self._home.thread:
+            self.stop(Stop.INTERRUPT)
+        else:
+            self._home.soon(lambda: self.stop(Stop.INTERRUPT))
 
     def _cancel_left_behind(self) -> None:
         for host in {call.host for call in self.calls if call.host is not None}:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -14,7 +13,7 @@ from .._concurrency.interrupt import calls_user_code
 from .._concurrency.places import TaskLimits
 from .._keys import display_path
 from .._tasks.call import Scope, current_scope
-from .._tasks.exits import unless_stopped
+from .._tasks.exits import cancellations, is_stop, unless_stopped
 from ..errors import UsageError
 
 if TYPE_CHECKING:
@@ -125,14 +124,14 @@ class Batch:
 
     @calls_user_code
     async def _await_body(self, members: list[_Member], items: list[Any]) -> None:
-        asked = _cancellations()
+        asked = cancellations()
         with anyio.CancelScope() as scope:
             _leave_together(members, scope.cancel)
             token = current_scope.set(self._node)
             try:
                 values = await self._body(items)
             except BaseException as error:
-                if _is_cancelled(error, asked):
+                if is_stop(error, asked) and not isinstance(error, KeyboardInterrupt):
                     raise
                 self._hand_out(members, partial(_raise, error))
                 return
@@ -216,18 +215,6 @@ def _leave_together(members: list[_Member], cancel: Callable[[], object] | None)
     for each in members:
         each.on_leave = left
     left()
-
-
-def _cancellations() -> int:
-    """How often the current asyncio task was asked to stop."""
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
-
-
-def _is_cancelled(error: BaseException, before: int) -> bool:
-    """Whether an error is a cancellation of the current asyncio task, and not one of something that it awaits."""
-    is_stop = isinstance(error, (asyncio.CancelledError, GeneratorExit))
-    return is_stop and (isinstance(error, GeneratorExit) or _cancellations() > before)
 
 
 def _raise(error: BaseException) -> Any:

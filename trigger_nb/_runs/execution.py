@@ -27,7 +27,7 @@ from .._records.records import RunRecord
 from .._records.status import RunStatus
 from .._redact import secrets
 from .._tasks.call import current_scope
-from .._tasks.exits import STOPS, as_error, foremost
+from .._tasks.exits import as_error, foremost, is_stop
 from .._tasks.running import running_bodies, watch
 from .._values.codec import dump_or_describe
 from ..errors import RunLostError, StoreError
@@ -251,7 +251,10 @@ class Execution:
                 pass_.stopping.stop(Stop.INTERRUPT)
             if isinstance(error, asyncio.CancelledError):
                 pass_.reopen_canceled("")
-            pass_.failure = error if isinstance(error, STOPS) else as_error(error, "the job's function")
+            # `reopen_canceled` first: what the function cancelled itself is met again, too.
+            if not (pass_.stopping.is_ending or is_stop(error, 0)):
+                error = as_error(error, "the job's function")
+            pass_.failure = error
         finally:
             pass_.end()
             current_scope.reset(token)

@@ -78,6 +78,8 @@ async def result_or_interrupt(runtime: Runtime, run_id: str, execution: ActiveRu
     except RunInterruptedError:
         # A body that blocked the event loop may have taken the interrupt itself.
         if active is not None and active.was_interrupted:
+            if (scope := current_scope.get()) is not None:
+                scope.owner.stopping.interrupt()  # the run that waits is stopped as well
             raise interrupted from None
         raise
 

@@ -241,6 +241,11 @@ class Scope:
         """Whether this scope is `other` or lies inside it."""
         return any(scope is other for scope in self.outward())
 
+    @property
+    def is_timed_out(self) -> bool:
+        """Whether the time of this body, or of one around it, is up."""
+        return any(each.limit is not None and each.limit.expired for each in self.outward())
+
     def outward(self) -> Iterator[Scope]:
         """This scope, then the ones around it."""
         scope: Scope | None = self
@@ -322,6 +327,10 @@ class StoppingApi(Protocol):
 
     async def fail(self, error: TriggerError) -> NoReturn:
         """End the pass for a fault of ours, and let the call wait for that."""
+        ...
+
+    def interrupt(self) -> None:
+        """End the pass for an interrupt that something it waits for has taken."""
         ...
 
 

@@ -10,6 +10,23 @@ from ..errors import ExitError, RunInterrupted
 STOPS = (asyncio.CancelledError, KeyboardInterrupt, RunInterrupted, GeneratorExit)
 
 
+def cancellations() -> int:
+    """How many cancellations of the current asyncio task are pending or delivered, and not taken back."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def is_stop(error: BaseException, before: int) -> bool:
+    """Whether an error unwinds the current asyncio task because somebody wants that.
+
+    A `CancelledError` does not if the task was cancelled no more often than `before`: then a library has cancelled
+    work of its own.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        return cancellations() > before
+    return isinstance(error, STOPS)
+
+
 def as_error(error: BaseException, whose: str) -> Exception:
     """The error of the code that `error` has left: itself, or an `ExitError` if it is no `Exception`.
 
