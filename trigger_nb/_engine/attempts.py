@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from .._records.records import TaskRecord
 from .._records.status import Reason, TaskStatus
 from .._redact import check_redact
 from .._tasks.call import Scope, TimeLimit
+from .._tasks.exits import cancellations
 from .._tasks.options import describe
 from .._tasks.running import running_bodies
 from ..errors import TaskCrashedError, TaskTimeoutError, UsageError
@@ -203,10 +205,15 @@ class Attempts:
 
     async def _run_in_time(self, call: Call[Any], record: TaskRecord, scope: Scope, seconds: float) -> Any:
         """A3: a time limit bounds one attempt."""
+        before = cancellations()
         try:
             with anyio.move_on_after(seconds) as limit:
                 scope.limit = TimeLimit(limit)
                 return await self._bodies.run(call, record, scope)
+        except asyncio.CancelledError:
+            # anyio knows its cancellation by the text, which a body may have swallowed or made anew.
+            if not limit.cancel_called or self._state.stopping.is_cut_short or cancellations() > before:
+                raise
         finally:
             scope.limit = None
         error = TaskTimeoutError(

@@ -74,7 +74,7 @@ class Bodies:
 
         Raises `Failed` for an error of the attempt.
         """
-        state = self._state
+        state, stopping = self._state, self._state.stopping
         key = state.body_key(call.path)
         while (living := running_bodies.get(key)) is not None:
             value = await self.adopt(call, living)
@@ -97,6 +97,8 @@ class Bodies:
         try:
             value = await self._call_body(call, record, running)
             if running.record is None:
+                if running.cancellations and self._was_cut_off(running):
+                    raise stopping.cancellation()
                 await subtasks_end(state.header, scope)
                 scope.closed = True
                 await self._results.commit(running, self._results.completed(call, record, running, value))
@@ -229,7 +231,7 @@ class Bodies:
         if isinstance(error, UsageError):
             running.scope.fail()
             raise stopping.misused(error)
-        if running.scope.interrupted:
+        if self._was_cut_off(running):
             self._cut_short(running, error)
             raise stopping.cancellation() from None
         raise Failed(error, running.scope) from None
@@ -242,6 +244,16 @@ class Bodies:
             or any(scope.failed for scope in running.scope.outward())
             or running.scope.is_timed_out
         )
+
+    def _was_cut_off(self, running: RunningBody) -> bool:
+        """Whether a stop of ours reached the body or a call in it: what it makes of that is not its end (W3).
+
+        A stop is that of the pass or of a time limit. A cancellation by the user's code is the user's affair (A8).
+        """
+        if running.scope.interrupted:
+            return True
+        ours = self._state.stopping.is_cut_short or running.scope.is_timed_out
+        return ours and running.was_cancelled
 
     def _cut_short(self, running: RunningBody, error: BaseException) -> None:
         """The call was cancelled while its body ran. A thread goes on, and records its result when it comes."""

@@ -93,6 +93,11 @@ class RunningBody:
         """How often that was cancelled meanwhile: by the user's code, a time limit around, a stop, the end of the loop."""
         return self.host.cancelling() - self._asked
 
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether a cancellation has reached the body. One that is still to come has not cut it short."""
+        return self.cancellations > 0 and not getattr(self.host, "_must_cancel", False)
+
     def queue(self) -> None:
         """Wait for a thread. Until that starts the body, the body can be cancelled."""
         self.in_thread, self.queued, self.markable = True, True, False
