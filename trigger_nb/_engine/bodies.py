@@ -146,7 +146,7 @@ class Bodies:
         capture.listen()
         if call.batch is not None:
             if signature.is_async and executor is None:
-                return await call.batch.join(call, running.scope)
+                return await self._off_loop.join(call, record, running, call.batch)
             return await self._off_loop.run(call, record, running, call.batch.start(call), waits=True)
         if executor is not None:
             start = self._outsourcing.start(call, self._task(call, running), executor)

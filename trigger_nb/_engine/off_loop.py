@@ -1,4 +1,4 @@
-"""Bodies that run off the event loop: in a thread, or in a worker of an executor.
+"""Bodies that may begin late: in a thread, in a worker of an executor, or together with other items of a batch.
 
 Whoever has such a body's result records it there and then (C6), also if its caller has left (A5). The steps of one body:
 
@@ -28,7 +28,7 @@ from .scopes import subtasks_end
 
 if TYPE_CHECKING:
     from .._concurrency.threads import Start
-    from .._tasks.call import Call, Scope
+    from .._tasks.call import Batch, Call, Scope
     from .._tasks.running import RunningBody
     from .new_record import NewRecords
     from .results import Results
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class OffLoop:
-    """The bodies of one pass that run off the loop, and the end of every body."""
+    """The bodies of one pass that run off the loop or wait for their turn, and the end of every body."""
 
     def __init__(
         self, state: PassState, results: Results, records: NewRecords, verdicts: Verdicts, waits: Waits
@@ -101,8 +101,27 @@ class OffLoop:
                 current_scope.reset(token)
         return value
 
+    async def join(self, call: Call[Any], record: TaskRecord, running: RunningBody, batch: Batch) -> Any:
+        """Await an `async def` body that several items share. It begins when they all are here and a limit allows it."""
+        running.wait_for_turn()
+        limit = running.scope.limit
+        if limit is not None:
+            limit.hold()  # its time begins with its body
+        if self._state.feed.watched:
+            self._state.feed.emit(Saved(record.copy(status=TaskStatus.PENDING), live=True))
+
+        def begin() -> bool:
+            if not running.start():
+                return False
+            if limit is not None:
+                limit.release()
+            self._begins_late(record)
+            return True
+
+        return await batch.join(call, begin)
+
     def _begins_late(self, record: TaskRecord) -> None:
-        """A body had to wait for a thread, which is no part of the time that it takes."""
+        """A body had to wait for its turn, which is no part of the time that it takes."""
         if record.attempt == 1:
             record.started_at = self._state.now()
         if self._state.feed.watched:

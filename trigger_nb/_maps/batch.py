@@ -61,17 +61,9 @@ class Batch:
 
         return start
 
-    async def join(self, call: Call[Any], scope: Scope) -> Any:
-        """Await an `async def` body; the result of one of the items."""
-        limit, joined = scope.limit, _Joined()
-
-        def begin() -> bool:
-            if limit is not None:
-                limit.release()
-            return True
-
-        if limit is not None:
-            limit.hold()  # the time limit starts with the body
+    async def join(self, call: Call[Any], begin: Callable[[], bool]) -> Any:
+        """Await an `async def` body; the result of one of the items. `begin` is called as for a `def` body."""
+        joined = _Joined()
         member = _Member(call, begin, joined)
         self._arrive(member)
         try:

@@ -59,8 +59,8 @@ class Batch(Protocol):
         """The way to run a `def` body for one of the items."""
         ...
 
-    async def join(self, call: Call[Any], scope: Scope) -> Any:
-        """Await an `async def` body; the result of one of the items."""
+    async def join(self, call: Call[Any], begin: Callable[[], bool]) -> Any:
+        """Await an `async def` body; the result of one of the items. `begin` is called as for a `def` body."""
         ...
 
     def end(self, call: Call[Any]) -> None:

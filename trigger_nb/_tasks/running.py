@@ -62,7 +62,7 @@ class RunningBody:
         self.host: Any = None  # the asyncio task that the caller runs in, and a body on the loop
         self._asked = 0  # how often that had been cancelled before
         self.in_thread = False
-        self.queued = False  # waiting for a thread
+        self.queued = False  # waiting for a thread, or for the other items of a batch
         self.canceled_in_queue = False  # the caller left while the body was queued, so it never starts
         self.thread_done = False
         self.task: Any = None  # the `Task` that the body sees, made when the body asks for it
@@ -100,10 +100,15 @@ class RunningBody:
 
     def queue(self) -> None:
         """Wait for a thread. Until that starts the body, the body can be cancelled."""
-        self.in_thread, self.queued, self.markable = True, True, False
+        self.in_thread = True
+        self.wait_for_turn()
+
+    def wait_for_turn(self) -> None:
+        """Wait until `start`: the body has not begun."""
+        self.queued, self.markable = True, False
 
     def start(self) -> bool:
-        """Note that the thread starts the body. False if the body was cancelled in the queue."""
+        """Note that the body begins. False if it was cancelled in the queue."""
         with marking:
             if self.canceled_in_queue:
                 return False
