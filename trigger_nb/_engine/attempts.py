@@ -22,6 +22,7 @@ from .._tasks.call import Scope, TimeLimit
 from .._tasks.exits import cancellations
 from .._tasks.options import describe
 from .._tasks.running import running_bodies
+from .._tasks.signature import is_async
 from ..errors import TaskCrashedError, TaskTimeoutError, UsageError
 from ..retry import policy
 from .bodies import Failed
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 CRASHES_ALLOWED = (
     3  # starts in a row that ended with the process; after that the task is not started by itself
 )
+
+LATE = 1.0  # seconds after its time limit at which the end of a body calls for an explanation
+BLOCKING = "Code that blocks (time.sleep, requests, long computations) belongs in a `def` body, which runs in a thread."
 
 
 class Attempts:
@@ -209,17 +213,28 @@ class Attempts:
         try:
             with anyio.move_on_after(seconds) as limit:
                 scope.limit = TimeLimit(limit)
-                return await self._bodies.run(call, record, scope)
+                value = await self._bodies.run(call, record, scope)
+                self._hint_if_late(call, limit, seconds)
+                return value
         except asyncio.CancelledError:
             # anyio knows its cancellation by the text, which a body may have swallowed or made anew.
             if not limit.cancel_called or self._state.stopping.is_cut_short or cancellations() > before:
                 raise
         finally:
             scope.limit = None
-        error = TaskTimeoutError(
-            f"task {display_path(call.path)!r} took longer than its timeout of {seconds:g} s (attempt {record.attempt})"
-        )
-        raise Failed(error, scope)
+        text = f"task {display_path(call.path)!r} took longer than its timeout of {seconds:g} s (attempt {record.attempt})"
+        if (late := anyio.current_time() - limit.deadline) > LATE:
+            text += f", and gave way only {late:.1f} s later: it blocked the event loop, or was long in cleaning up. {BLOCKING}"
+        raise Failed(TaskTimeoutError(text), scope)
+
+    def _hint_if_late(self, call: Call[Any], limit: anyio.CancelScope, seconds: float) -> None:
+        """A body that blocks the loop until it returns cannot be stopped in time."""
+        late = anyio.current_time() - limit.deadline
+        if late > LATE and is_async(call.body):
+            self._state.header.hint(
+                f"Task {display_path(call.path)!r} ended {late:.1f} s after its timeout of {seconds:g} s: the event loop was "
+                f"blocked, and no time limit can stop code that blocks it. {BLOCKING}"
+            )
 
     def _timeout(self, call: Call[Any]) -> float | None:
         if "timeout" not in call.options:

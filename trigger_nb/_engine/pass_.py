@@ -327,7 +327,11 @@ class Pass:
                 continue
             begun, known = running.attempt, self.ledger.glance(running.path)
             # A thread that was left behind is older than what is recorded of the attempts after it.
-            is_news = known is None or known.status == TaskStatus.PENDING or known.attempt < begun.attempt
+            # An error that is recorded while the body runs is of a body before, unless this one was left behind.
+            is_old = known is not None and known.status == TaskStatus.ERRORED and not running.abandoned
+            is_news = (
+                known is None or is_old or known.status == TaskStatus.PENDING or known.attempt < begun.attempt
+            )
             if running.record is not None or running.queued:
                 continue
             if is_news:

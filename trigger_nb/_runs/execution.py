@@ -94,7 +94,7 @@ class Execution:
         runtime.take_lease(run)
         try:
             was_completed = run.status == RunStatus.COMPLETED
-            run.passes, run.hints = run.passes + 1, []
+            run.passes, run.hints, run.error = run.passes + 1, [], None
             run.created_at = run.created_at or round(runtime.clock.time(), 3)
             self._slot = self._next_slot()
             if self._slot is None or self._slot.acquire_nowait():

@@ -321,6 +321,10 @@ class RecordsApi(Protocol):
         """Record that a body has begun. On the watch's thread. Raises `StoreError`."""
         ...
 
+    def mark_stopped(self, record: TaskRecord) -> None:
+        """Record that a body that has begun is cut short by the end of the process. From any thread. Raises `StoreError`."""
+        ...
+
 
 class StoppingApi(Protocol):
     """What may be asked of the end of a pass."""

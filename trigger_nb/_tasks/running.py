@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .._concurrency.shutdown import announcer
 from .._concurrency.threads import Home
 from ..errors import StoreError
 from . import capture
@@ -165,6 +166,15 @@ _finishing = threading.Lock()
 marking = threading.Lock()
 
 
+def note_end_of_process() -> None:
+    """Note that no body that runs is what ends the process: its start, if it is recorded, is no crash (A1)."""
+    for running in list(running_bodies.values()):
+        with marking:
+            was_marked, running.markable, running.marked = running.marked, False, False
+            if was_marked and running.record is None:
+                running.owner.ledger.mark_stopped(running.attempt)
+
+
 class _Watch:
     """The thread that records the start of long-running bodies, and lets the passes check their leases.
 
@@ -178,6 +188,7 @@ class _Watch:
 
     def enter(self, owner: PassApi) -> None:
         """Watch the bodies of a pass, which begins."""
+        announcer.listen(note_end_of_process)
         with self._lock:
             self._passes.add(owner)
             if self._thread is None:
