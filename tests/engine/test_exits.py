@@ -13,7 +13,7 @@ from functools import partial
 import anyio
 import pytest
 
-from trigger_nb import RunStatus, TaskStatus
+from trigger_nb import Run, RunStatus, TaskStatus
 from trigger_nb.errors import ExitError, MapError, TaskTimeoutError, TriggerError
 
 # --- sys.exit and others that are no `Exception` --------------------------------------------------------
@@ -403,7 +403,7 @@ def test_a_cancellation_by_the_users_code_is_no_error_of_its_task(async_world, c
     assert world.run(job) == "too slow"
 
 
-@pytest.mark.parametrize("stop", ["cancel", "pause"])
+@pytest.mark.parametrize("stop", [Run.cancel, partial(Run.pause, now=True)])
 @pytest.mark.anyio
 async def test_a_stop_of_the_run_is_no_error_of_its_tasks(async_world, stop):
     reached = asyncio.Event()
@@ -423,7 +423,7 @@ async def test_a_stop_of_the_run_is_no_error_of_its_tasks(async_world, stop):
 
     run = job.start()
     await reached.wait()
-    getattr(run, stop)()
+    stop(run)
     with pytest.raises(TriggerError):
         await run
     assert run.task("a").status == TaskStatus.PENDING
@@ -598,7 +598,7 @@ async def test_nor_is_it_after_a_pause_or_an_interrupt(async_world, stop, swallo
     await reached.wait()
     (run,) = job.runs()
     if stop == "pause":
-        run.pause()
+        run.pause(now=True)
     else:
         cell.cancel()
     with pytest.raises((TriggerError, asyncio.CancelledError)):

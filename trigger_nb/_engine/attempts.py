@@ -262,6 +262,7 @@ class Attempts:
         mark_origin(error, state.directory, state.run.id, call.path)
         unfinished = sum(each.is_running for each in scope.subtasks or ())
         if unfinished and scope is not call.scope:
+            self._waits.leave_runs(scope)
             scope.deferred = ended
             state.header.finishing(call.path, unfinished)
         elif await state.ledger.save(ended):

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from ..errors import UsageError
     from .memory import Memory
     from .state import MakeIo
+    from .stopping import Stop
 
 T = TypeVar("T")
 
@@ -271,7 +272,7 @@ class Pass:
         """A way to call the body for several items at once off the loop; None: on the loop."""
         return self._bodies.start_of_batch(first, items, node)
 
-    def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[None]]) -> Awaitable[None]:
+    def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[bool]]) -> Awaitable[None]:
         """Wait for a child run, without holding a slot meanwhile."""
         return self.waits.wait_for_run(scope, wait)
 
@@ -294,15 +295,18 @@ class Pass:
         """The run function has returned or raised: bodies in flight may end, nothing new begins."""
         self.root.closed = True
         self.root.failed = self.failure is not None
+        if self.root.failed:
+            self.waits.leave_runs(self.root)
         self.stopping.end()
 
-    def supersede(self) -> None:
-        """I7: no new body starts; when those in flight have ended, the pass stops."""
-        self.stopping.closed_to_new = True
+    def close(self, why: Stop) -> None:
+        """I7, A7: no new body starts; when those in flight have ended, the pass stops."""
+        self.stopping.closing = why
         for running in [each for each in self._state.running if each.queued]:
             if running.cancel_start():
                 self._state.still.enter(running.path, "parked")
                 self._off_loop.finish(running)
+        self.waits.tell_waiting()
         self.waits.leave_if_drained()
 
     def on_all_finished(self, call: Callable[[], None]) -> None:

@@ -40,7 +40,11 @@ class Stopping:
         self.driver: asyncio.Task[Any] | None = None  # waits for the pass
         self.main: asyncio.Task[Any] | None = None  # runs the run function; a stop cancels it
         self.calls: set[Call[Any]] = set()  # those being performed now
-        self.closed_to_new = False  # superseded: bodies in flight may end, no new one begins (I7)
+        # Bodies in flight may end, no new one begins; then the pass stops for this reason (I7, A7).
+        self.closing: Stop | None = None
+        self.held = (
+            0  # while this is not zero, the pass does not stop: child runs that are paused with it still end
+        )
         self.is_lost = is_lost  # whether another kernel has taken the run over
         self._home = home
 
@@ -58,6 +62,16 @@ class Stopping:
     def is_ending(self) -> bool:
         """Whether the pass was stopped, or has ended, or the event loop is shutting down."""
         return self.why is not None or self._is_shut_down
+
+    @property
+    def closed_to_new(self) -> bool:
+        """Whether no new body begins."""
+        return self.closing is not None
+
+    @property
+    def is_pausing(self) -> bool:
+        """Whether the pass is to be paused, and bodies in flight still end."""
+        return self.closing == Stop.PAUSE and self.why is None
 
     def misused(self, error: UsageError) -> UsageError:
         """Keep an error of misuse, which fails the run; for `raise stopping.misused(...)`."""

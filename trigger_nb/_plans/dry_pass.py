@@ -255,9 +255,9 @@ class DryPass:
         """None, because no batch starts."""
         return None
 
-    def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[None]]) -> Awaitable[None]:
+    async def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[bool]]) -> None:
         """Wait for another run. A rehearsal holds no slot."""
-        return wait()
+        await wait()
 
     def look_at_lease(self) -> None:
         """Do nothing: a rehearsal holds no lease."""

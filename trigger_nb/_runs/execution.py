@@ -63,6 +63,7 @@ class Execution:
         self._driver: asyncio.Task[None] | None = None  # the event loop itself holds tasks only weakly
         self._home: Home | None = None
         self._durations: Durations | None = None
+        self._holds: set[asyncio.Task[None]] = set()  # wait for child runs; the loop holds tasks only weakly
 
     # Beginning --------------------------------------------------------------------------------
 
@@ -75,19 +76,20 @@ class Execution:
 
     def join(self, spec: RunSpec, code: str) -> None:
         """Start the run while it is under way: changed code replaces the code of this pass (I7)."""
-        if self.pass_ is not None and self.pass_.stopping.why not in (None, Stop.SUPERSEDED):
+        stopping = None if self.pass_ is None else self.pass_.stopping
+        if stopping is not None and (stopping.is_pausing or stopping.why not in (None, Stop.SUPERSEDED)):
             self._next, self._revived = (spec, code), True  # the pass is being stopped; another one follows
         elif code and self.run.code and code != self.run.code:
             self._next = (spec, code)
             if self.pass_ is not None:
-                self.pass_.supersede()
+                self.pass_.close(Stop.SUPERSEDED)
 
     def restart(self, change: Callable[[], None]) -> None:
         """End this pass, call `change`, which changes stored records, and begin another pass."""
         self._changes.append(change)
         self._next = self._next or (self._spec, self.run.code)
         if self.pass_ is not None:
-            self.pass_.supersede()
+            self.pass_.close(Stop.SUPERSEDED)
 
     def _open_pass(self) -> None:
         runtime, run = self.runtime, self.run
@@ -371,10 +373,42 @@ class Execution:
         else:
             home.soon(lambda: pass_.stopping.stop(why))
 
+    def pause(self) -> None:
+        """Begin no new body, and stop when those in flight have ended (A7). Call it on the run's event loop.
+
+        So does each child run that this one waits for.
+        """
+        self._next, self._revived = None, False
+        if self.pass_ is None or self.pass_.stopping.why is not None or self.pass_.stopping.is_pausing:
+            return
+        stopping, waits = self.pass_.stopping, self.pass_.waits
+        awaited = [self.runtime.executions.get(each) for each in self.runtime.waits.get(self.run.id, ())]
+        for child in awaited:
+            if child is None or child.run.parent != self.run.id or not self.home.is_same(child.home):
+                continue
+
+            async def hold(child: ActiveRun = child) -> None:
+                await child.wait_finished()
+                stopping.held -= 1
+                waits.leave_if_drained()
+
+            stopping.held += 1
+            self._holds.add(asyncio.get_running_loop().create_task(hold()))
+            child.pause()
+        self.pass_.close(Stop.PAUSE)
+
     @property
     def is_stopping(self) -> bool:
         """Whether the pass is being stopped on request: to start the run now makes another pass follow."""
-        return self.pass_ is not None and self.pass_.stopping.why not in (None, Stop.ENDED, Stop.SUPERSEDED)
+        if self.pass_ is None:
+            return False
+        stopping = self.pass_.stopping
+        return stopping.is_pausing or stopping.why not in (None, Stop.ENDED, Stop.SUPERSEDED)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run function has ended by itself, and no other pass follows: a stop comes too late."""
+        return self.pass_ is not None and self.pass_.stopping.why == Stop.ENDED and self._next is None
 
     @property
     def was_interrupted(self) -> bool:

@@ -329,6 +329,11 @@ class RecordsApi(Protocol):
 class StoppingApi(Protocol):
     """What may be asked of the end of a pass."""
 
+    @property
+    def why(self) -> str | None:
+        """Why the pass takes no more calls: a `Stop`."""
+        ...
+
     async def fail(self, error: TriggerError) -> NoReturn:
         """End the pass for a fault of ours, and let the call wait for that."""
         ...
@@ -404,8 +409,8 @@ class PassApi(Protocol):
         """A way to call the body for several items at once off the loop; None: on the loop."""
         ...
 
-    def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[None]]) -> Awaitable[None]:
-        """Wait for a child run, without holding a slot meanwhile."""
+    def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[bool]]) -> Awaitable[None]:
+        """Wait for another run, without holding a slot meanwhile. `wait` returns whether that was stopped before its end."""
         ...
 
     def log(self, scope: Scope, level: str, message: object, data: Any = None) -> None:
