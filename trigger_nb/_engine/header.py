@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+import warnings
 from typing import TYPE_CHECKING
 
 from .._callsite import show_place
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from .._tasks.call import Call, Scope
     from .changes import Changes
 
+logger = logging.getLogger("trigger_nb")
 SLOW_GAP = 1.0  # code between tasks that takes this many seconds is hinted at (R10)
 
 
@@ -71,6 +74,14 @@ class Header:
         if text not in self.hints:
             self.hints[text] = None
             self._feed.emit(Hinted(text))
+
+    def warn(self, text: str) -> None:
+        """Add a hint, and warn. Where warnings are errors, it is logged: an error here would undo what a body has done."""
+        self.hint(text)
+        try:
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
+        except RuntimeWarning:
+            logger.warning(text)
 
     def lasting(self) -> list[str]:
         """The hints that the header still shows when the run is opened later."""
