@@ -210,8 +210,9 @@ class Attempts:
     async def _run_in_time(self, call: Call[Any], record: TaskRecord, scope: Scope, seconds: float) -> Any:
         """A3: a time limit bounds one attempt."""
         before = cancellations()
+        limit = anyio.CancelScope(deadline=anyio.current_time() + seconds)
         try:
-            with anyio.move_on_after(seconds) as limit:
+            with limit:
                 scope.limit = TimeLimit(limit)
                 value = await self._bodies.run(call, record, scope)
                 self._hint_if_late(call, limit, seconds)

@@ -73,6 +73,11 @@ class Stopping:
         """Whether the pass is to be paused, and bodies in flight still end."""
         return self.closing == Stop.PAUSE and self.why is None
 
+    @property
+    def is_requested(self) -> bool:
+        """Whether the pass is being stopped because somebody wants the run to stop."""
+        return self.is_pausing or self.why not in (None, Stop.ENDED, Stop.SUPERSEDED)
+
     def misused(self, error: UsageError) -> UsageError:
         """Keep an error of misuse, which fails the run; for `raise stopping.misused(...)`."""
         self.misuse = self.misuse or error

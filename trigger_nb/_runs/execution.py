@@ -382,28 +382,24 @@ class Execution:
         if self.pass_ is None or self.pass_.stopping.why is not None or self.pass_.stopping.is_pausing:
             return
         stopping, waits = self.pass_.stopping, self.pass_.waits
-        awaited = [self.runtime.executions.get(each) for each in self.runtime.waits.get(self.run.id, ())]
-        for child in awaited:
-            if child is None or child.run.parent != self.run.id or not self.home.is_same(child.home):
-                continue
 
-            async def hold(child: ActiveRun = child) -> None:
-                await child.wait_finished()
-                stopping.held -= 1
-                waits.leave_if_drained()
+        async def hold(child: ActiveRun) -> None:
+            await child.wait_finished()
+            stopping.held -= 1
+            waits.leave_if_drained()
 
-            stopping.held += 1
-            self._holds.add(asyncio.get_running_loop().create_task(hold()))
-            child.pause()
+        for each in self.runtime.waits.get(self.run.id, ()):
+            child = self.runtime.executions.get(each)
+            if child is not None and child.run.parent == self.run.id and self.home.is_same(child.home):
+                stopping.held += 1
+                self._holds.add(asyncio.get_running_loop().create_task(hold(child)))
+                child.pause()
         self.pass_.close(Stop.PAUSE)
 
     @property
     def is_stopping(self) -> bool:
         """Whether the pass is being stopped on request: to start the run now makes another pass follow."""
-        if self.pass_ is None:
-            return False
-        stopping = self.pass_.stopping
-        return stopping.is_pausing or stopping.why not in (None, Stop.ENDED, Stop.SUPERSEDED)
+        return self.pass_ is not None and self.pass_.stopping.is_requested
 
     @property
     def is_over(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from ..errors import ExitError, RunInterrupted
 
@@ -57,8 +58,9 @@ def foremost(error: BaseException) -> BaseException:
     """The part of a group that decides: an interrupt outranks errors, and these the cancellations that came with them."""
     if isinstance(error, Exception) or not isinstance(error, BaseExceptionGroup):
         return error
+    group = cast("BaseExceptionGroup[BaseException]", error)
     for stop in (KeyboardInterrupt, RunInterrupted):
-        if error.subgroup(stop) is not None:
+        if group.subgroup(stop) is not None:
             return stop()
-    _, rest = error.split(asyncio.CancelledError)
+    _, rest = group.split(asyncio.CancelledError)
     return asyncio.CancelledError() if rest is None else rest
