@@ -85,7 +85,8 @@ class Bodies:
         if scope.prints is not None:
             scope.prints.attempt = record.attempt
         running = RunningBody(key, scope.owner, scope, record)
-        running.run_in(call.host)
+        running.host = host = call.host
+        running.asked = host.cancelling()
         running_bodies[key] = running
         state.running.add(running)
         if state.still:
@@ -97,7 +98,7 @@ class Bodies:
         try:
             value = await self._call_body(call, record, running)
             if running.record is None:
-                if running.cancellations and self._was_cut_off(running):
+                if host.cancelling() > running.asked and self._was_cut_off(running):
                     raise stopping.cancellation()
                 await subtasks_end(state.header, scope)
                 scope.closed = True

@@ -33,8 +33,8 @@ class RunningBody:
     """One execution of a task's body, from its start until its result is recorded."""
 
     __slots__ = (
-        "_asked",
         "abandoned",
+        "asked",
         "attempt",
         "began",
         "canceled",
@@ -61,7 +61,7 @@ class RunningBody:
         self.scope = scope  # the body's own scope
         self.attempt = attempt  # the record of the attempt as it started
         self.host: Any = None  # the asyncio task that the caller runs in, and a body on the loop
-        self._asked = 0  # how often that had been cancelled before
+        self.asked = 0  # how often that had been cancelled before
         self.in_thread = False
         self.queued = False  # waiting for a thread, or for the other items of a batch
         self.canceled_in_queue = False  # the caller left while the body was queued, so it never starts
@@ -85,14 +85,10 @@ class RunningBody:
         """The path of the task."""
         return self.key[2]
 
-    def run_in(self, host: Any) -> None:
-        """Note in which asyncio task the body runs, or is waited for."""
-        self.host, self._asked = host, host.cancelling()
-
     @property
     def cancellations(self) -> int:
-        """How often that was cancelled meanwhile: by the user's code, a time limit around, a stop, the end of the loop."""
-        return self.host.cancelling() - self._asked
+        """How often `host` was cancelled meanwhile: by the user's code, a time limit, a stop, the end of the loop."""
+        return self.host.cancelling() - self.asked
 
     @property
     def was_cancelled(self) -> bool:
