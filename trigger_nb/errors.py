@@ -24,6 +24,7 @@ Exception
     ├── RunCanceledError             raised by `await run` for a canceled run
     ├── RunInterruptedError          raised by `await run` for an interrupted or paused run
     ├── TaskError                    a task's error, when its own class is not loaded
+    │   ├── ExitError                a body or a job was left by SystemExit, or by another exception that is no Exception
     │   ├── MapError                 an ExceptionGroup of the errors of a map's items
     │   ├── TaskTimeoutError         an attempt took longer than the task's `timeout`
     │   ├── TaskCrashedError         a body during which the process died repeatedly
@@ -54,6 +55,7 @@ __all__ = [
     "BadSignatureError",
     "CorruptRecordError",
     "DuplicateKeyError",
+    "ExitError",
     "InvalidFilterError",
     "InvalidKeyError",
     "InvalidOptionError",
@@ -231,6 +233,15 @@ class TaskError(TriggerError):
     """
 
     type_name: str = ""
+
+
+class ExitError(TaskError):
+    """A body, or the job's function, was left by an exception that is no `Exception`, its `__cause__`.
+
+    `sys.exit()`, argparse and click raise `SystemExit`; a library that cancels work of its own may leave a
+    `CancelledError`. Raised as it is, the first would end the kernel, and the second would look like a
+    cancellation of your own code. An interrupt (`KeyboardInterrupt`) is none of these: it stops the run.
+    """
 
 
 class MapError(TaskError, ExceptionGroup[Exception]):

@@ -45,12 +45,16 @@ class Run(RunData):
         """
         return in_cell(lambda: result.result_or_leave(self._runtime, self._id, self._execution))
 
+    async def _result_of_child(self) -> object:
+        """The output, for `io.invoke_and_wait`: if the wait is cancelled, the run stops with the one that waits."""
+        return await result.result_or_stop(self._runtime, self._id, self._execution)
+
     async def _result_of_cell(self) -> object:
         """The output, for `job.run`. The tree is up to date when the cell ends.
 
         If this handle began the run, to cancel the wait interrupts the run.
         """
-        wait = result.result_or_interrupt if self._began else result.result_or_leave
+        wait = result.result_or_stop if self._began else result.result_or_leave
         try:
             return await wait(self._runtime, self._id, self._execution)
         finally:
@@ -64,13 +68,22 @@ class Run(RunData):
     # Commands ---------------------------------------------------------------------------------
 
     def cancel(self) -> Run:
-        """End the run: running tasks are cancelled, and the results of completed tasks stay."""
+        """End the run: running tasks are cancelled, and the results of completed tasks stay.
+
+        Child runs that it waits for are cancelled with it. Raises `RunStateError` if the run has ended by itself.
+        """
         commands.cancel(self._runtime, self._id)
         return self
 
-    def pause(self) -> Run:
-        """Stop the run until `resume()`."""
-        commands.pause(self._runtime, self._id)
+    def pause(self, *, now: bool = False) -> Run:
+        """Stop the run until `resume()`: no task begins any more, and those that run end and are recorded.
+
+        Meanwhile the run is RUNNING with the reason "pausing". With `now=True` it stops at once: the tasks that run
+        are cancelled, and run again when it is resumed. Child runs that the run waits for are paused with it.
+
+        Raises `RunStateError` if the run has ended.
+        """
+        commands.pause(self._runtime, self._id, now=now)
         return self
 
     def resume(self) -> Run:

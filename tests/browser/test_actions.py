@@ -60,8 +60,10 @@ def test_pause_and_resume(lab, code):
     lab.signal("address")
     expect(row(run, "running, Write the letter")).to_be_visible()
     button(run, "Pause").click()
+    expect(run).to_contain_text("RUNNING (pausing)")
+    button(run, "Pause now").click()
     expect(run).to_contain_text("WAITING (paused)")
-    expect(button(run, "Pause")).to_be_hidden()
+    expect(button(run, "Pause now")).to_be_hidden()
     lab.signal("write").signal("post")
 
     button(run, "Resume").click()

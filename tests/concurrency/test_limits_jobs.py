@@ -112,7 +112,7 @@ async def test_a_run_that_has_begun_before_waits_for_a_place(world):
     job = staying(world, inside, concurrency_limit=1)
     second = job.start(2)
     await until(lambda: inside.now == 1)
-    second.pause()
+    second.pause(now=True)
     with pytest.raises(RunInterruptedError):
         await second
     first = job.start(1)
@@ -482,7 +482,7 @@ async def test_a_run_that_is_queued_says_so_and_its_clock_stands_still(world):
     await until(lambda: inside.now == 1)
     assert "Queued: starts as soon as the limit of its job allows." in str(second.tree())
     assert "Queued" not in str(first.tree())
-    first.pause()
+    first.pause(now=True)
     with pytest.raises(RunInterruptedError):
         await first
     await until(lambda: inside.now == 1)

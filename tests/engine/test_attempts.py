@@ -555,3 +555,55 @@ async def test_a_short_task_costs_one_commit(tmp_path, monkeypatch):
     await run
     tasks = [keys for keys in commits if keys != [f"run/{run.id}"]]
     assert tasks == [[f"{run.id}/t{n}"] for n in range(10)]
+
+
+@pytest.mark.anyio
+async def test_the_error_of_the_pass_before_does_not_stand_under_a_task_that_runs_again(async_world):
+    """R5: it runs again, and has no error now."""
+    gate = Gate()
+
+    async def body():
+        async_world.note("body")
+        if async_world.calls == ["body"]:
+            raise OSError("once")
+        await gate.pass_through_async()
+
+    @async_world.client.job
+    async def job(payload, io):
+        await io.run_task("task", body)
+
+    with pytest.raises(OSError, match="once"):
+        await job.run()
+    run = job.start()
+    await until(gate.reached.is_set)
+    assert (run.task("task").status, run.task("task").error) == (TaskStatus.RUNNING, None)
+    assert "once" not in run.tree()
+    gate.open()
+    await run
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("then", ["returns", "awaits"])
+async def test_an_async_body_that_blocks_past_its_time_limit_says_so(async_world, then):
+    """A3: no limit stops code that blocks the event loop: a hint, or the error, says what to write instead."""
+
+    async def body():
+        let_pass(3600)  # as time.sleep(3600) would
+        if then == "awaits":
+            await asyncio.sleep(7200)
+        return "done"
+
+    @async_world.client.job
+    async def job(payload, io):
+        return await io.run_task("task", body, timeout=60)
+
+    run = job.start()
+    if then == "returns":
+        assert await run == "done"
+        (text,) = run.model().engine_hints
+    else:
+        with pytest.raises(TaskTimeoutError) as caught:
+            await run
+        text = str(caught.value)
+    assert "blocked" in text
+    assert "belongs in a `def` body, which runs in a thread" in text

@@ -283,7 +283,7 @@ def test_an_exit_in_a_job_ends_neither_the_kernel_nor_the_store(kernel):
             await io.run_task("one", effect, "leaving one")
             raise SystemExit(3)
     """).check()
-    assert kernel.run("await leaving.run()").error == "SystemExit"
+    assert kernel.run("await leaving.run()").error == "ExitError"
     assert kernel.run("str(leaving.runs()[0].status)").check().result == "'FAILED'"
 
 

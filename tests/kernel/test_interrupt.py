@@ -276,6 +276,36 @@ def test_code_that_swallows_the_cancellation_holds_no_cell(kernel):
     """).check()
 
 
+SWALLOWS = """
+    async def page(n):
+        try:
+            await asyncio.sleep(3600 if effect(f"page {n}") == 1 else 0)
+            return {"page": n}
+        except:  # "a page that fails is no page"
+            return None
+
+    @client.job
+    async def crawl(payload, io):
+        return await io.map("pages", range(4), page)
+"""
+
+
+@pytest.mark.parametrize("how", ["stop button", "restart from the menu"])
+def test_what_a_body_makes_of_being_stopped_is_not_its_result(kernel, how):
+    """W3: a bare `except` in a body; what was cut short runs again."""
+    kernel.run('client = TriggerClient("swallows ' + how + '")', SWALLOWS).check()
+    before = kernel.effects.count("page 3")
+    cell = kernel.submit("await crawl.run()")
+    kernel.pump(lambda: kernel.effects.count("page 3") > before)
+    if how == "stop button":
+        cell.interrupt().end()
+    else:
+        kernel.restart_from_menu()
+        kernel.run('client = TriggerClient("swallows ' + how + '")', SWALLOWS).check()
+    expected = str([{"page": n} for n in range(4)])
+    assert kernel.run("await crawl.run()").check().result == expected
+
+
 def test_runs_awaited_at_the_same_time_are_all_stopped(kernel):
     kernel.run("""
         @client.job

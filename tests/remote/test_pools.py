@@ -28,6 +28,7 @@ from trigger_nb import Property, TaskStatus, TriggerClient
 from trigger_nb._records.feed import Progressed, Saved
 from trigger_nb._remote.backends import _sources
 from trigger_nb.errors import (
+    ExitError,
     InvalidOptionError,
     MissingExtraError,
     TaskTimeoutError,
@@ -283,7 +284,7 @@ def test_a_body_that_leaves_its_process_is_an_error(client, small_pool):
     async def job(payload, io):
         return await io.run_task("a", lambda: sys.exit(3))
 
-    with pytest.raises(WorkerLostError, match="SystemExit: 3"):
+    with pytest.raises(ExitError, match="SystemExit: 3"):
         run(client, job, executor=small_pool)
 
 

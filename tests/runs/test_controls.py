@@ -84,6 +84,8 @@ async def test_what_is_enabled_is_done(tmp_path, status, operation):
     path = {"skip_wait": "wait" if stage.act == "wait" else "first", "rerun_from": "first"}.get(operation)
     expected = OPERATIONS[operation][run.status]
     controls.do(operation, path)
+    if operation == "pause":
+        stage.gate.open()  # A7: bodies in flight end
     if operation in ("pause", "cancel"):
         await until(lambda: run.status == expected)
     elif operation != "skip_wait":

@@ -194,11 +194,22 @@ class Kernel:
         self.stop()
         return self.start()
 
-    def stop(self) -> None:
+    def restart_from_menu(self) -> Kernel:
+        """As the notebook's menu does: the kernel is asked to end, and is killed only if it does not."""
+        self._disconnect()
+        self.manager.shutdown_kernel()
+        self.manager.cleanup_resources()
+        self._manager = None
+        return self.start()
+
+    def _disconnect(self) -> None:
         self.running = None
         if self._client is not None:
             self._client.stop_channels()
             self._client = None
+
+    def stop(self) -> None:
+        self._disconnect()
         if self._manager is not None:
             self._manager.shutdown_kernel(now=True)
             self._manager.cleanup_resources()
@@ -206,9 +217,9 @@ class Kernel:
 
     # Cells ------------------------------------------------------------------------------------
 
-    def run(self, code: str, *, timeout: float = TIMEOUT) -> Cell:
-        """Run a cell to its end."""
-        return self.submit(code).end(timeout)
+    def run(self, *code: str, timeout: float = TIMEOUT) -> Cell:
+        """Run a cell, made of indented parts, to its end."""
+        return self.submit(cell(*code)).end(timeout)
 
     def submit(self, code: str) -> Running:
         """Begin a cell."""

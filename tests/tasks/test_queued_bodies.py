@@ -52,7 +52,7 @@ async def test_after_a_stop_none_of_them_begins(world):
     gate = Gate()
     run = fan_out(world, gate).start()
     await at_the_gate(world)
-    run.pause()
+    run.pause(now=True)
     with pytest.raises(RunInterruptedError):
         await run
     assert len(running_bodies) == ROOM

@@ -46,6 +46,10 @@ class Home:
             ) from None
         self.thread = threading.get_ident()
 
+    def is_same(self, other: Home) -> bool:
+        """Whether both are handles to one event loop."""
+        return self._loop is other._loop
+
     def soon(self, call: Callable[[], object]) -> bool:
         """Schedule a call on the loop. May be called from any thread. False if the loop is closed."""
         try:

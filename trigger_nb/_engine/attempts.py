@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,10 @@ from .._records.records import TaskRecord
 from .._records.status import Reason, TaskStatus
 from .._redact import check_redact
 from .._tasks.call import Scope
+from .._tasks.exits import cancellations
 from .._tasks.options import describe
 from .._tasks.running import running_bodies
+from .._tasks.signature import is_async
 from .._tasks.time_limit import TimeLimit
 from ..errors import TaskCrashedError, TaskTimeoutError, UsageError
 from ..retry import policy
@@ -41,6 +44,9 @@ if TYPE_CHECKING:
 CRASHES_ALLOWED = (
     3  # starts in a row that ended with the process; after that the task is not started by itself
 )
+
+LATE = 1.0  # seconds after its time limit at which the end of a body calls for an explanation
+BLOCKING = "Code that blocks (time.sleep, requests, long computations) belongs in a `def` body, which runs in a thread."
 
 
 class Attempts:
@@ -225,16 +231,33 @@ class Attempts:
 
     async def _run_in_time(self, call: AnyCall, record: TaskRecord, scope: Scope, seconds: float) -> Any:
         """A3: a time limit bounds one attempt."""
+        before = cancellations()
+        limit = anyio.CancelScope(deadline=anyio.current_time() + seconds)
         try:
-            with anyio.move_on_after(seconds) as limit:
+            with limit:
                 scope.limit = TimeLimit(limit)
-                return await self._bodies.run(call, record, scope)
+                value = await self._bodies.run(call, record, scope)
+                self._hint_if_late(call, limit, seconds)
+                return value
+        except asyncio.CancelledError:
+            # anyio knows its cancellation by the text, which a body may have swallowed or made anew.
+            if not limit.cancel_called or self._state.stopping.is_cut_short or cancellations() > before:
+                raise
         finally:
             scope.limit = None
-        error = TaskTimeoutError(
-            f"task {display_path(call.path)!r} took longer than its timeout of {seconds:g} s (attempt {record.attempt})"
-        )
-        raise Failed(error, scope)
+        text = f"task {display_path(call.path)!r} took longer than its timeout of {seconds:g} s (attempt {record.attempt})"
+        if (late := anyio.current_time() - limit.deadline) > LATE:
+            text += f", and gave way only {late:.1f} s later: it blocked the event loop, or was long in cleaning up. {BLOCKING}"
+        raise Failed(TaskTimeoutError(text), scope)
+
+    def _hint_if_late(self, call: AnyCall, limit: anyio.CancelScope, seconds: float) -> None:
+        """A body that blocks the loop until it returns cannot be stopped in time."""
+        late = anyio.current_time() - limit.deadline
+        if late > LATE and is_async(call.body):
+            self._state.header.hint(
+                f"Task {display_path(call.path)!r} ended {late:.1f} s after its timeout of {seconds:g} s: the event loop was "
+                f"blocked, and no time limit can stop code that blocks it. {BLOCKING}"
+            )
 
     def _timeout(self, call: AnyCall) -> float | None:
         if "timeout" not in call.options:
@@ -266,6 +289,7 @@ class Attempts:
         mark_origin(error, state.directory, state.run.id, call.path)
         unfinished = sum(each.is_running for each in scope.subtasks or ())
         if unfinished and scope is not call.scope:
+            self._waits.leave_runs(scope)
             scope.deferred = ended
             state.header.finishing(call.path, unfinished)
         elif await state.ledger.save(ended):

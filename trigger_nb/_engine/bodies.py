@@ -18,13 +18,14 @@ from .._remote.dispatch import Dispatcher, executor_name
 from .._store.crashpoints import point
 from .._tasks import capture
 from .._tasks.call import MISS, AlreadyDone, AnyCall, Call, Scope, current_scope
+from .._tasks.exits import as_error, foremost
 from .._tasks.running import RunningBody, running_bodies
 from .._tasks.signature import Signature, bind_body, is_async
 from .._tasks.task import Task
 from ..errors import RunInterrupted, UsageError
 from .ledger import Unreadable
 from .only_io import OnlyIo
-from .results import note_prints
+from .results import note_prints, whose
 from .scopes import returned, subtasks_end
 from .stopping import Stop
 
@@ -72,7 +73,7 @@ class Bodies:
 
         Raises `Failed` for an error of the attempt.
         """
-        state = self._state
+        state, stopping = self._state, self._state.stopping
         key = state.body_key(call.path)
         while (living := running_bodies.get(key)) is not None:
             value = await self.adopt(call, living)
@@ -83,7 +84,9 @@ class Bodies:
         if scope.prints is not None:
             scope.prints.attempt = record.attempt
         running = RunningBody(key, scope.owner, scope, record)
-        running.host = call.host
+        host = call.host
+        assert host is not None
+        running.host, running.asked = host, host.cancelling()
         running_bodies[key] = running
         state.running.add(running)
         if state.still.sleeps:
@@ -95,6 +98,8 @@ class Bodies:
         try:
             value = await self._call_body(call, record, running)
             if running.record is None:
+                if host.cancelling() > running.asked and self._was_cut_off(running):
+                    raise stopping.cancellation()
                 value = await self._results.checked(call, record, scope, value)
                 if scope.subtasks:
                     await subtasks_end(state.header, scope)
@@ -144,7 +149,7 @@ class Bodies:
         capture.listen()
         if call.batch is not None:
             if signature.is_async and executor is None:
-                return await call.batch.join(call, running.scope)
+                return await self._off_loop.join(call, record, running, call.batch)
             return await self._off_loop.run(call, record, running, call.batch.start(call), waits=True)
         if executor is not None:
             start = self._dispatcher.start(call, self._task(running), executor)
@@ -220,24 +225,42 @@ class Bodies:
         if isinstance(error, GeneratorExit):  # the event loop is closed, and this coroutine is collected
             self._cut_short(running, error)
             raise error
-        if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, RunInterrupted)):
+        error = foremost(error)
+        is_stop = isinstance(error, (KeyboardInterrupt, RunInterrupted))
+        if is_stop or (isinstance(error, asyncio.CancelledError) and self._was_cancelled(running)):
             self._cut_short(running, error)
             if isinstance(error, KeyboardInterrupt):
                 raise stopping.cancellation() from None
             raise error
+        error = as_error(error, whose(running.path))
         if running.error is None:
             running.error = error
         if isinstance(error, UsageError):
             running.scope.fail()
             raise stopping.misused(error)
-        if running.scope.interrupted:
+        if self._was_cut_off(running):
             self._cut_short(running, error)
             raise stopping.cancellation() from None
-        if isinstance(error, BaseExceptionGroup):
-            error = _without_cancellations(error)  # pyright: ignore[reportUnknownArgumentType]
-        if not isinstance(error, Exception):
-            raise error
         raise Failed(error, running.scope) from None
+
+    def _was_cancelled(self, running: RunningBody) -> bool:
+        """Whether anybody cancelled the body, or its subtasks: else a library has cancelled work of its own in it."""
+        return (
+            self._state.stopping.is_cut_short
+            or running.cancellations > 0
+            or any(scope.failed for scope in running.scope.outward())
+            or running.scope.is_timed_out
+        )
+
+    def _was_cut_off(self, running: RunningBody) -> bool:
+        """Whether a stop of ours reached the body or a call in it: what it makes of that is not its end (W3).
+
+        A stop is that of the pass or of a time limit. A cancellation by the user's code is the user's affair (A8).
+        """
+        if running.scope.interrupted:
+            return True
+        ours = self._state.stopping.is_cut_short or running.scope.is_timed_out
+        return ours and running.was_cancelled
 
     def _cut_short(self, running: RunningBody, error: BaseException) -> None:
         """The call was cancelled while its body ran. A thread goes on, and records its result when it comes."""
@@ -254,9 +277,3 @@ def _executor_of(call: AnyCall, settings: Settings) -> Any:
         return options["executor"]
     is_own = call.kind != "task" or call.service is not None or options.get("thread") is False
     return None if is_own else settings.executor
-
-
-def _without_cancellations(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Real errors outrank the cancellations that came with them."""
-    _, rest = group.split(asyncio.CancelledError)
-    return rest if rest is not None else group

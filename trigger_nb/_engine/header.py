@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from typing import TYPE_CHECKING
 
 from .._callsite import show_place
@@ -10,6 +12,8 @@ from .._records.feed import Feed, Hinted
 
 if TYPE_CHECKING:
     from .._callsite import Place
+
+logger = logging.getLogger("trigger_nb")
 
 
 class Header:
@@ -25,6 +29,14 @@ class Header:
         if text not in self.hints:
             self.hints[text] = None
             self._feed.emit(Hinted(text))
+
+    def warn(self, text: str) -> None:
+        """Add a hint, and warn. Where warnings are errors, it is logged: an error here would undo what a body has done."""
+        self.hint(text)
+        try:
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
+        except RuntimeWarning:
+            logger.warning(text)
 
     def lasting(self) -> list[str]:
         """The hints that the header still shows when the run is opened later."""

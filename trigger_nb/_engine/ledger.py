@@ -368,6 +368,11 @@ class Ledger:
         marked = record.copy(began=next(self.ordinals))
         self._journal.commit((self._row(marked, marked.dumps()),), patience=LOOP_PATIENCE)
 
+    def mark_stopped(self, record: TaskRecord) -> None:
+        """The process is told to end while the body runs: record that it is cut short."""
+        stopped = record.copy(status=TaskStatus.PENDING, interrupted=True)
+        self._journal.commit((self._row(stopped, stopped.dumps()),), patience=LOOP_PATIENCE)
+
     async def _settle(self, pending: Pending) -> frozenset[Row]:
         """Commit on the loop; when another process keeps the database, go on trying in a thread.
 

@@ -1,4 +1,4 @@
-"""Bodies that run off the event loop: in a thread, or in a worker of an executor.
+"""Bodies that may begin late: in a thread, in a worker of an executor, or together with other items of a batch.
 
 Whoever has such a body's result records it there and then (C6), also if its caller has left (A5). The steps of one body:
 
@@ -21,12 +21,13 @@ from .._records.feed import Saved
 from .._records.records import TaskRecord
 from .._records.status import TaskStatus
 from .._tasks.call import current_scope
-from .results import note_prints
+from .._tasks.exits import unless_stopped
+from .results import note_prints, whose
 from .scopes import subtasks_end
 
 if TYPE_CHECKING:
     from .._concurrency.threads import Start
-    from .._tasks.call import AnyCall, Scope
+    from .._tasks.call import AnyCall, Batch, Scope
     from .._tasks.running import RunningBody
     from .new_record import NewRecords
     from .results import Results
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class OffLoop:
-    """The bodies of one pass that run off the loop."""
+    """The bodies of one pass that run off the loop or wait for their turn."""
 
     def __init__(
         self, state: PassState, results: Results, records: NewRecords, verdicts: Verdicts, waits: Waits
@@ -97,8 +98,27 @@ class OffLoop:
                 current_scope.reset(token)
         return value
 
+    async def join(self, call: AnyCall, record: TaskRecord, running: RunningBody, batch: Batch) -> Any:
+        """Await an `async def` body that several items share. It begins when they all are here and a limit allows it."""
+        running.wait_for_turn()
+        limit = running.scope.limit
+        if limit is not None:
+            limit.hold()  # its time begins with its body
+        if self._state.feed.watched:
+            self._state.feed.emit(Saved(record.copy(status=TaskStatus.PENDING), live=True))
+
+        def begin() -> bool:
+            if not running.start():
+                return False
+            if limit is not None:
+                limit.release()
+            self._begins_late(record)
+            return True
+
+        return await batch.join(call, begin)
+
     def _begins_late(self, record: TaskRecord) -> None:
-        """A body had to wait for a thread, which is no part of the time that it takes."""
+        """A body had to wait for its turn, which is no part of the time that it takes."""
         if record.attempt == 1:
             record.started_at = self._state.now()
         if self._state.feed.watched:
@@ -124,7 +144,7 @@ class OffLoop:
             if unsettled:
                 self._state.home.run(lambda: self._finish_alone(call, record, running, unsettled[0]))
         except BaseException as error:  # noqa: BLE001  # recorded as the body's
-            running.error = error
+            running.error = unless_stopped(error, whose(running.path))
             if inspect.iscoroutine(unsettled[0]):
                 unsettled[0].close()
         self._record_alone(call, running)
@@ -212,7 +232,7 @@ class _Finish:
             running.scope.closed = True
             self._settle = self._off_loop.result_here(self._call, self._record, running, value)
         except BaseException as error:  # noqa: BLE001  # raised in the caller, if it still waits
-            running.error = error
+            running.error = unless_stopped(error, whose(running.path))
 
     def settle(self) -> None:
         """Wait until the result is committed, and wake the caller, if it still waits."""
@@ -221,7 +241,7 @@ class _Finish:
             if self._settle is not None:
                 self._settle()
         except BaseException as error:  # noqa: BLE001  # raised in the caller, if it still waits
-            running.error = error
+            running.error = unless_stopped(error, whose(running.path))
         if running.finish_in_thread():
             self._off_loop.wake(self._over)
         else:

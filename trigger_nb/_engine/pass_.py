@@ -42,6 +42,7 @@ from .waits import Waits
 if TYPE_CHECKING:
     from .._tasks.call import AnyCall, Call, Scope
     from .state import MakeIo
+    from .stopping import Stop
 
 T = TypeVar("T")
 
@@ -145,7 +146,7 @@ class Pass(PassState):
         running = running_bodies.get(self.body_key(call.path))
         if self.stopping.is_cut_short:
             call.scope.interrupted = True
-        if self.stopping.is_ending or isinstance(error, RunInterrupted) or _is_timed_out(call.scope):
+        if self.stopping.is_ending or isinstance(error, RunInterrupted) or call.scope.is_timed_out:
             if record is not None and record.status == TaskStatus.RUNNING and running is None:
                 ledger.save_with_next(record.copy(status=TaskStatus.PENDING, interrupted=True))
             return
@@ -218,15 +219,18 @@ class Pass(PassState):
         """The run function has returned or raised: bodies in flight may end, nothing new begins."""
         self.root.closed = True
         self.root.failed = self.failure is not None
+        if self.root.failed:
+            self.waits.leave_runs(self.root)
         self.stopping.end()
 
-    def supersede(self) -> None:
-        """I7: no new body starts; when those in flight have ended, the pass stops."""
-        self.stopping.closed_to_new = True
+    def close(self, why: Stop) -> None:
+        """I7, A7: no new body starts; when those in flight have ended, the pass stops."""
+        self.stopping.closing = why
         for running in [each for each in self.running if each.queued]:
             if running.cancel_start():
                 self.still.enter(running.path, "parked")
                 self.waits.end_of_body(running)
+        self.waits.tell_waiting()
         self.waits.leave_if_drained()
 
     def origins(self, error: BaseException) -> list[str]:
@@ -243,7 +247,11 @@ class Pass(PassState):
                 continue
             begun, known = running.attempt, self.ledger.glance(running.path)
             # A thread that was left behind is older than what is recorded of the attempts after it.
-            is_news = known is None or known.status == TaskStatus.PENDING or known.attempt < begun.attempt
+            # An error that is recorded while the body runs is of a body before, unless this one was left behind.
+            is_old = known is not None and known.status == TaskStatus.ERRORED and not running.abandoned
+            is_news = (
+                known is None or is_old or known.status == TaskStatus.PENDING or known.attempt < begun.attempt
+            )
             if running.record is not None or running.queued:
                 continue
             if is_news:
@@ -262,8 +270,3 @@ def _text(message: object) -> str:
         return str(message)
     except Exception:  # noqa: BLE001  # of the user's object
         return str(_values.preview(message))
-
-
-def _is_timed_out(scope: Scope) -> bool:
-    """Whether the time of a body around is up."""
-    return any(each.limit is not None and each.limit.expired for each in scope.outward())

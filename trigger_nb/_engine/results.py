@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import warnings
 from collections.abc import Callable, Generator
 from functools import partial
 from types import coroutine
@@ -151,7 +150,10 @@ class Results:
     def _encoded(self, call: AnyCall, record: TaskRecord, value: Any) -> Encoded:
         try:
             return dump(value, self._state.ledger.blobs, signed=call.options.get("codec") == "pickle")
-        except NotStorableError as error:
+        except (NotStorableError, Warning) as refused:  # a library may warn, where warnings are errors
+            error = refused
+            if isinstance(error, Warning):
+                error = NotStorableError("$", type(value).__name__, f"{type(error).__name__}: {error}")
             # S4: the effect is not repeated because its result cannot be kept.
             self._state.memory.live[call.path, record.generation] = value
             self._warn_unstored(call, error)
@@ -165,8 +167,7 @@ class Results:
             "kernel keeps the value; a new one will not have it. Return plain data from the task (response.json() instead "
             "of the response), teach the store with register_codec, or say repeatable=True to run it again then."
         )
-        self._state.header.hint(text)
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        self._state.header.warn(text)
 
     @coroutine
     def commit(self, running: RunningBody, completed: Completed) -> Generator[Any, Any, None]:
@@ -215,6 +216,11 @@ class Results:
         except StoreError as error:
             fail(error)
         return settle
+
+
+def whose(path: str) -> str:
+    """The body of a task, as an error names it."""
+    return f"the body of task {display_path(path)!r}"
 
 
 def note_prints(record: TaskRecord, scope: Scope) -> None:

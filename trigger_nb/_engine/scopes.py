@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import anyio
@@ -65,5 +64,4 @@ def _warn_left_behind(header: Header, call: AnyCall, scope: Scope) -> None:
         f"{show_place(call.place)}) was running; its end is awaited. Await every task inside the body that starts it."
     )
     if text not in header.hints:
-        header.hint(text)
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        header.warn(text)

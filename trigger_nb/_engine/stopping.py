@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -40,19 +41,42 @@ class Stopping:
         self.driver: asyncio.Task[Any] | None = None  # waits for the pass
         self.main: asyncio.Task[Any] | None = None  # runs the run function; a stop cancels it
         self.calls: set[AnyCall] = set()  # those being performed now
-        self.closed_to_new = False  # superseded: bodies in flight may end, no new one begins (I7)
+        # Bodies in flight may end, no new one begins; then the pass stops for this reason (I7, A7).
+        self.closing: Stop | None = None
+        # While this is not zero, the pass does not stop: child runs that are paused with it still end.
+        self.held = 0
         self.is_lost = is_lost  # whether another kernel has taken the run over
         self._home = home
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether the pass was stopped from outside, and not ended by its run function."""
-        return self.why not in (None, Stop.ENDED)
+        """Whether the pass was stopped from outside, or with the event loop, and not ended by its run function."""
+        return self.why not in (None, Stop.ENDED) or self._is_shut_down
+
+    @property
+    def _is_shut_down(self) -> bool:
+        """Whether the event loop is shutting down."""
+        return self.driver is not None and self.driver.cancelling() > 0
 
     @property
     def is_ending(self) -> bool:
-        """Whether the pass was stopped, or the event loop is shutting down."""
-        return self.why is not None or (self.driver is not None and self.driver.cancelling() > 0)
+        """Whether the pass was stopped, or has ended, or the event loop is shutting down."""
+        return self.why is not None or self._is_shut_down
+
+    @property
+    def closed_to_new(self) -> bool:
+        """Whether no new body begins."""
+        return self.closing is not None
+
+    @property
+    def is_pausing(self) -> bool:
+        """Whether the pass is to be paused, and bodies in flight still end."""
+        return self.closing == Stop.PAUSE and self.why is None
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether the pass is being stopped because somebody wants the run to stop."""
+        return self.is_pausing or self.why not in (None, Stop.ENDED, Stop.SUPERSEDED)
 
     def misused(self, error: UsageError) -> UsageError:
         """Keep an error of misuse, which fails the run; for `raise stopping.misused(...)`."""
@@ -86,6 +110,13 @@ class Stopping:
             # What the main task awaits is cancelled through it. A second cancellation would also cancel its
             # cleanup, so only calls that are still running after that are cancelled directly.
             self._home.soon(lambda: self._home.soon(self._cancel_left_behind))
+
+    def interrupt(self) -> None:
+        """End the pass for an interrupt that something it waits for has taken."""
+        if threading.get_ident() == self._home.thread:
+            self.stop(Stop.INTERRUPT)
+        else:
+            self._home.soon(lambda: self.stop(Stop.INTERRUPT))
 
     def _cancel_left_behind(self) -> None:
         for host in {call.host for call in self.calls if call.host is not None}:

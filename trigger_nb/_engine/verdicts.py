@@ -10,6 +10,7 @@ from .._keys import display_path
 from .._records.status import Reason
 from .._redact import secrets
 from .._tasks.call import current_scope
+from .._tasks.exits import as_error, cancellations, is_stop
 from .._tasks.signature import bind_run, is_async
 from .._tasks.task import Task
 from ..errors import InvalidOptionError, UsageError
@@ -114,6 +115,7 @@ class Verdicts:
         state = self._state
         task = Task(scope, record.generation, record.attempt)
         scope.closed = scope.failed = False
+        asked = cancellations()
         token = current_scope.set(scope)
         try:
             io = self._make_io(scope, not is_async(handler))
@@ -131,8 +133,10 @@ class Verdicts:
             )
         except UsageError as misuse:
             raise state.stopping.misused(misuse) from None
-        except Exception as replacement:  # noqa: BLE001  # an error of the handler replaces that of the body
-            return replacement
+        except BaseException as replacement:  # an error of the handler replaces that of the body
+            if is_stop(replacement, asked) or state.stopping.is_cut_short:
+                raise
+            return as_error(replacement, f"on_error of task {display_path(call.path)!r}")
         finally:
             current_scope.reset(token)
 

@@ -16,7 +16,6 @@ from .._records.feed import SavedRun
 from .._records.status import RunStatus, TaskStatus
 from .ledger import run_row
 from .scopes import save_deferred
-from .stopping import Stop
 
 if TYPE_CHECKING:
     from .._concurrency.places import RunSlot
@@ -53,6 +52,7 @@ class Waits:
         self._state = state
         self._records = records
         self._still = state.still
+        self._awaiting: dict[asyncio.Task[object], Scope] = {}  # what waits for another run, and where
 
     # The task `io.wait` -----------------------------------------------------------------------------
 
@@ -165,10 +165,12 @@ class Waits:
         run, feed = self._state.run, self._state.feed
         reason = self._still.reason if self._still.is_all(self._state.running) else ""
         status = RunStatus.WAITING if reason else RunStatus.RUNNING
+        if self._state.stopping.is_pausing:
+            status, reason = RunStatus.RUNNING, "pausing"
         if (run.status, run.reason) == (status, reason):
             return
         run.status, run.reason = status, reason
-        if reason:
+        if status == RunStatus.WAITING:
             self._state.ledger.ride_along(run_row(run))
         if feed.watched:
             feed.emit(SavedRun(run.copy()))
@@ -177,7 +179,10 @@ class Waits:
 
     async def park(self, call: AnyCall) -> NoReturn:
         """Wait for the end of the pass: the next one carries the call out."""
-        self._still.enter(call.path, "parked")
+        await self._park(call.path)
+
+    async def _park(self, path: str) -> NoReturn:
+        self._still.enter(path, "parked")
         self.leave_if_drained()
         await anyio.sleep_forever()
         raise AssertionError("unreachable")
@@ -185,8 +190,8 @@ class Waits:
     def leave_if_drained(self) -> None:
         """Stop a pass that is closed to new bodies when nothing in it moves any more."""
         stopping = self._state.stopping
-        if stopping.closed_to_new and self._still.is_all(self._state.running):
-            stopping.stop(Stop.SUPERSEDED)
+        if stopping.closing is not None and not stopping.held and self._still.is_all(self._state.running):
+            stopping.stop(stopping.closing)
 
     # The end of a body ------------------------------------------------------------------------------
 
@@ -214,15 +219,40 @@ class Waits:
 
     # Child runs -------------------------------------------------------------------------------------
 
-    async def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[None]]) -> None:
+    async def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[bool]]) -> None:
+        """Wait for another run. `wait` returns whether that was stopped before its end.
+
+        If it was paused with this one, the next pass waits for its end.
+        """
+        if threading.get_ident() != self._state.home.thread:  # a loop of the user's, in a body's thread
+            await self._wait_without_slot(scope, wait)
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._awaiting[task] = scope
+        try:
+            was_stopped = await self._wait_without_slot(scope, wait)
+        finally:
+            del self._awaiting[task]
+        if was_stopped and self._state.stopping.is_pausing:
+            await self._park(
+                f"{scope.prefix}~run {id(task)}"
+            )  # as if it were a subtask of the body that waits
+
+    def leave_runs(self, scope: Scope) -> None:
+        """The body of `scope` has failed: what waits for a child run in it stops that, and waits no longer (A6)."""
+        for task, waiting in self._awaiting.items():
+            if waiting.is_within(scope):
+                task.cancel()
+
+    async def _wait_without_slot(self, scope: Scope, wait: Callable[[], Awaitable[bool]]) -> bool:
         """C4: a run that waits for another one has no slot meanwhile; the other one may need it."""
         slot = self.slot
         if slot is None:
-            await wait()
-            return
+            return await wait()
         slot.suspend()
         try:
-            await wait()
+            was_stopped = await wait()
         except BaseException:
             if self._state.stopping.why is None:  # only this call was cancelled, and the run goes on
                 slot.resume_now()
@@ -232,3 +262,4 @@ class Waits:
                 await slot.resume()
         else:
             await slot.resume()
+        return was_stopped

@@ -38,6 +38,9 @@ class ChildRuns(TaskStarter):
     ) -> AnyCall:
         """Start a run of another job and wait for it. The result is the child run's output.
 
+        If this run is canceled, paused or interrupted, or the wait ends by a time limit or because a task beside
+        it has failed, the child run stops as well, and continues when the task runs again.
+
         `timeout` is seconds or a `timedelta`; by default there is no limit.
 
         Raises the error of the child run, `TaskTimeoutError` after `timeout`, and the errors of `invoke`.
@@ -48,7 +51,7 @@ class ChildRuns(TaskStarter):
         """
 
         async def start(task: Task) -> object:
-            return await (await self._child(job, payload, task))
+            return await (await self._child(job, payload, task))._result_of_child()
 
         limit: Any = {} if timeout is None else {"timeout": timeout}
         name = self._name_of_invoke(job)

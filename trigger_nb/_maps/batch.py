@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Protocol, cast
 import anyio
 
 from .._callsite import show_place
+from .._concurrency.interrupt import calls_user_code
 from .._concurrency.places import TaskLimits
 from .._concurrency.threads import failed
 from .._keys import display_path, is_sequence
 from .._tasks.call import Scope, current_scope
+from .._tasks.exits import cancellations, is_stop, unless_stopped
 from ..errors import UsageError
 from .items import Body
 
@@ -59,17 +61,9 @@ class Batch:
 
         return start
 
-    async def join(self, call: Call[object], scope: Scope) -> object:
-        """Await an `async def` body; the result of one of the items."""
-        limit, joined = scope.limit, _Joined()
-
-        def begin() -> bool:
-            if limit is not None:
-                limit.release()
-            return True
-
-        if limit is not None:
-            limit.hold()  # the time limit starts with the body
+    async def join(self, call: Call[object], begin: Begin) -> object:
+        """Await an `async def` body; the result of one of the items. `begin` is called as for a `def` body."""
+        joined = _Joined()
         member = _Member(call, begin, joined)
         self._arrive(member)
         try:
@@ -120,13 +114,17 @@ class Batch:
         else:
             _leave_together(members, start(lambda: True, partial(self._hand_out, members)))
 
+    @calls_user_code
     async def _await_body(self, members: list[_Member], items: list[object]) -> None:
+        asked = cancellations()
         with anyio.CancelScope() as scope:
             _leave_together(members, scope.cancel)
             token = current_scope.set(self._node)
             try:
                 values = await self._body(items)
-            except Exception as error:  # noqa: BLE001  # raised in each member
+            except BaseException as error:
+                if is_stop(error, asked) and not isinstance(error, KeyboardInterrupt):
+                    raise
                 self._hand_out(members, failed(error))
                 return
             finally:
@@ -142,6 +140,7 @@ class Batch:
             values = self._checked(outcome(), len(members), members[0].call)
             parts = [partial(_raise_or_return, value) for value in values]
         except BaseException as error:  # noqa: BLE001  # raised in each member
+            error = unless_stopped(error, f"the body of map {display_path(self._node.path)!r}")
             parts = [failed(error)] * len(members)
         self._limits.release()
         for member, part in zip(members, parts, strict=True):

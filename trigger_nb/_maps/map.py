@@ -22,6 +22,7 @@ from .._concurrency.limiter import Limiter, check_count
 from .._keys import display_path
 from .._records.feed import Progressed
 from .._tasks.call import MISS, Call
+from .._tasks.exits import as_error
 from .._tasks.signature import signature_of
 from ..errors import InvalidOptionError, UsageError
 from .batch import Batch
@@ -194,8 +195,8 @@ class Walk:
                     if await self._replay(index, call):
                         continue
                     taken.append((index, self._described(call)))
-                except Exception as error:  # noqa: BLE001  # raised by the user's iterable, item_key or properties
-                    self._end_with(error)
+                except (Exception, SystemExit) as error:  # noqa: BLE001  # of the user's iterable, item_key or properties
+                    self._end_with(as_error(error, f"the code that gives the items of map {self._name!r}"))
                 else:
                     if self._plan.batch > 1 and self._owner.ledger.is_waiting(call.path):
                         break  # the others need not wait for this one in their batch
@@ -291,6 +292,10 @@ class Walk:
         """End the map for an error outside of the bodies. Bodies that run are completed and recorded (A6)."""
         self._fault = self._fault or fault
         self._closed = True
+
+    @property
+    def _name(self) -> str:
+        return display_path(self.scope.path)
 
     @property
     def _owner(self) -> PassApi:

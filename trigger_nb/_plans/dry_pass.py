@@ -206,6 +206,6 @@ class DryPass(PassState):
         """None, because no batch starts."""
         return None
 
-    def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[None]]) -> Awaitable[None]:
+    async def wait_for_run(self, scope: Scope, wait: Callable[[], Awaitable[bool]]) -> None:
         """Wait for another run. A rehearsal holds no slot."""
-        return wait()
+        await wait()

@@ -315,7 +315,7 @@ class RunRecord(Record):
 
     id: str = ""
     status: str = RunStatus.PENDING
-    reason: str = ""  # of a WAITING run: "wait", "retry", "queued" or "paused"; else ""
+    reason: str = ""  # of a WAITING run: "wait", "retry", "queued" or "paused"; "pausing"; else ""
     client: str = ""
     job: str = ""
     name: str = ""

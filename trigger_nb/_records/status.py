@@ -19,7 +19,7 @@ class TaskStatus(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """The status of a run. WAITING has a reason: "wait", "retry", "queued" or "paused"."""
+    """The status of a run. WAITING has a reason: "wait", "retry", "queued" or "paused"; RUNNING may have "pausing"."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"

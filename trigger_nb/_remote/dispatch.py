@@ -10,12 +10,14 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError
 from contextvars import copy_context
+from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from .. import _values
 from .._concurrency.threads import Threads, failed, is_executor
 from .._keys import display_path
 from .._tasks.call import current_scope
+from .._tasks.exits import as_error
 from .._tasks.signature import bind_body, signature_of
 from .._values import pickling
 from .._values.errors import frame_text
@@ -23,6 +25,7 @@ from .._values.placeholders import Unstored
 from ..errors import MissingExtraError, RunInterrupted, UsageError, WorkerLostError
 from .backends import FUNCTION_ADVICE, Backend, ExecutorSource, PoolFuture, backend_of, source_of
 from .listener import listener
+from .modules import notebook_modules
 from .reporter import Route
 from .worker import Request, Response, TaskFacts, TaskSlot, parsed_lines, this_process
 
@@ -54,6 +57,7 @@ class Dispatcher:
         # Pickled bodies of maps, so that each is pickled once for all items. The body itself is kept
         # too: while it is, no other object can have its id.
         self._pickled: dict[tuple[int, str], tuple[object, tuple[str, bytes]]] = {}
+        self._by_value: tuple[ModuleType, ...] | None = None  # looked up once a pass, as fingerprints are
 
     def start(self, call: Call[object], task: Task, executor: object) -> Start:
         """The function that starts the body of a call in an executor.
@@ -76,7 +80,9 @@ class Dispatcher:
     def request(self, call: Call[object], task: Task, token: str, route: Route) -> bytes:
         """The pickled request that a worker gets. Raises `UsageError` if a part of it cannot be pickled."""
         digest, body = self._body(call)
-        arguments = _dumps(_arguments(call, TaskSlot()), f"the arguments of task {display_path(call.path)!r}")
+        arguments = self._dumps(
+            _arguments(call, TaskSlot()), f"the arguments of task {display_path(call.path)!r}"
+        )
         facts = TaskFacts(
             run_id=task.run_id,
             path=task.path,
@@ -89,12 +95,17 @@ class Dispatcher:
         )
         return pickle.dumps(Request(digest, body, arguments, facts))
 
+    def _dumps(self, value: object, what: str) -> bytes:
+        if self._by_value is None:
+            self._by_value = notebook_modules.changed()
+        return _dumps(value, what, self._by_value)
+
     def _body(self, call: Call[object]) -> tuple[str, bytes]:
         is_map_item = call.limiter is not None
         key = (id(call.body), call.scope.path)
         if is_map_item and key in self._pickled:
             return self._pickled[key][1]
-        body = _dumps(call.body, f"the body of task {display_path(call.path)!r}")
+        body = self._dumps(call.body, f"the body of task {display_path(call.path)!r}")
         found = hashlib.sha256(body).hexdigest(), body
         if is_map_item:
             self._pickled[key] = (call.body, found)
@@ -120,7 +131,7 @@ def _refuse(call: Call[object], what: str) -> NoReturn:
     )
 
 
-def _dumps(value: object, what: str) -> bytes:
+def _dumps(value: object, what: str, by_value: tuple[ModuleType, ...]) -> bytes:
     try:
         import cloudpickle  # noqa: F401  # pyright: ignore[reportMissingTypeStubs, reportUnusedImport]
     except ImportError as error:
@@ -128,11 +139,17 @@ def _dumps(value: object, what: str) -> bytes:
             'executor= needs the package cloudpickle, here and on the workers: pip install "trigger_nb[pickle]"'
         ) from error
     try:
-        return pickling.dumps(value)
+        return pickling.dumps(value, by_value)
     except Exception as error:
+        reloaded = (
+            " A module beside the notebook was edited, so its code is sent along with all that it refers to; a new pool "
+            "imports the modules itself after a restart of the kernel"
+            if by_value
+            else ""
+        )
         raise UsageError(
             f"{what} cannot be sent to an executor: {type(error).__name__}: {error}. Create connections, locks and "
-            "the like inside the body, and pass plain data to it"
+            f"the like inside the body, and pass plain data to it.{reloaded}"
         ) from error
 
 
@@ -329,10 +346,7 @@ class _RemoteCall:
     def _value(self, response: Response) -> object:
         """Return what the body returned, or raise what it raised."""
         if not response.ok:
-            error = _error_of(response)
-            if isinstance(error, Exception):
-                raise error
-            raise WorkerLostError(f"the body ended its worker: {type(error).__name__}: {error}") from error
+            raise as_error(_error_of(response), f"the body of task {display_path(self._call.path)!r}")
         if response.value is None:
             return self._unstored(response.kind, response.reason)
         try:

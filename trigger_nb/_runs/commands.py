@@ -35,9 +35,15 @@ def cancel(runtime: Runtime, run_id: str) -> None:
     _stop(runtime, _allowed(runtime, run_id, "cancel"), Stop.CANCEL, RunStatus.CANCELED)
 
 
-def pause(runtime: Runtime, run_id: str) -> None:
-    """Stop a run until `resume`."""
-    _stop(runtime, _allowed(runtime, run_id, "pause"), Stop.PAUSE, RunStatus.WAITING, "paused")
+def pause(runtime: Runtime, run_id: str, *, now: bool = False) -> None:
+    """Stop a run until `resume`: `now`, or when the bodies in flight have ended."""
+    run = _allowed(runtime, run_id, "pause")
+    active = runtime.executions.get(run_id)
+    if active is None or now:
+        _stop(runtime, run, Stop.PAUSE, RunStatus.WAITING, "paused")
+    else:
+        _check_not_over(active, "pause")
+        _on_home(active, active.pause)
 
 
 def resume(runtime: Runtime, run_id: str) -> ActiveRun:
@@ -194,11 +200,18 @@ def _stop(runtime: Runtime, run: RunRecord, why: Stop, status: RunStatus, reason
     """Stop the execution of a run; without an execution, store the status."""
     active = runtime.executions.get(run.id)
     if active is not None:
+        _check_not_over(active, str(why))
         active.stop(why)
     elif (run.status, run.reason) != (status, reason):
         run.status, run.reason = status, reason
         with _leased(runtime, run):
             runtime.save_run(run)
+
+
+def _check_not_over(active: ActiveRun, operation: str) -> None:
+    """Raise `RunStateError` if the run function has ended already, though the end of the run is not recorded yet."""
+    if active.is_over:
+        raise RunStateError(f"run {active.run.id} has just ended by itself: {operation} came too late")
 
 
 def _change_and_begin(runtime: Runtime, run_id: str, change: Callable[[], None]) -> ActiveRun:

@@ -40,8 +40,9 @@ class RunControls:
     def buttons(self, run: RunRecord) -> list[Button]:
         """The buttons for the run. It has either a pause or a resume button."""
         is_idle = self._is_idle(run)
+        label = "Pause now" if self._is_pausing else ""
         return [
-            self.button("resume" if is_idle else "pause", run, main=is_idle),
+            self.button("resume" if is_idle else "pause", run, main=is_idle, label=label),
             self.button("cancel", run),
             self.button("retry", run, main=run.status == RunStatus.FAILED),
         ]
@@ -55,7 +56,7 @@ class RunControls:
         runtime, run_id = self._runtime, self._run_id
         match operation:
             case "pause":
-                commands.pause(runtime, run_id)
+                commands.pause(runtime, run_id, now=self._is_pausing)
             case "resume":
                 commands.resume(runtime, run_id)
             case "cancel":
@@ -83,10 +84,16 @@ class RunControls:
         rest = f" and {len(again) - 3:,} more" if len(again) > 3 else ""
         return len(again), f"Runs {plural(len(again), 'task')} again: {names}{rest}"
 
-    def button(self, operation: Operation, run: RunRecord, *, main: bool = False) -> Button:
+    def button(self, operation: Operation, run: RunRecord, *, main: bool = False, label: str = "") -> Button:
         """One button. `main` highlights the button if it is enabled."""
         why = self._why_not(operation, run)
-        return Button(operation, _LABELS[operation], why, main and not why)
+        return Button(operation, label or _LABELS[operation], why, main and not why)
+
+    @property
+    def _is_pausing(self) -> bool:
+        """Whether the run was paused and bodies in flight still end: to pause it again cuts them."""
+        active = self._runtime.executions.get(self._run_id)
+        return active is not None and active.run.reason == "pausing"
 
     def _is_idle(self, run: RunRecord) -> bool:
         """Whether the run continues only when it is resumed. A wait also ends only in a kernel that drives the run."""

@@ -27,6 +27,7 @@ from .._records.records import RunRecord
 from .._records.status import RunStatus
 from .._redact import secrets
 from .._tasks.call import current_scope
+from .._tasks.exits import as_error, foremost, is_stop
 from .._tasks.running import running_bodies, watch
 from .._values.codec import dump_or_describe
 from ..errors import RunLostError, StoreError
@@ -62,6 +63,7 @@ class Execution:
         self._driver: asyncio.Task[None] | None = None  # the event loop itself holds tasks only weakly
         self._home: Home | None = None
         self._durations: Durations | None = None
+        self._holds: set[asyncio.Task[None]] = set()  # wait for child runs; the loop holds tasks only weakly
 
     # Beginning --------------------------------------------------------------------------------
 
@@ -74,26 +76,27 @@ class Execution:
 
     def join(self, spec: RunSpec, code: str) -> None:
         """Start the run while it is under way: changed code replaces the code of this pass (I7)."""
-        if self.pass_ is not None and self.pass_.stopping.why not in (None, Stop.SUPERSEDED):
+        stopping = None if self.pass_ is None else self.pass_.stopping
+        if stopping is not None and (stopping.is_pausing or stopping.why not in (None, Stop.SUPERSEDED)):
             self._next, self._revived = (spec, code), True  # the pass is being stopped; another one follows
         elif code and self.run.code and code != self.run.code:
             self._next = (spec, code)
             if self.pass_ is not None:
-                self.pass_.supersede()
+                self.pass_.close(Stop.SUPERSEDED)
 
     def restart(self, change: Callable[[], None]) -> None:
         """End this pass, call `change`, which changes stored records, and begin another pass."""
         self._changes.append(change)
         self._next = self._next or (self._spec, self.run.code)
         if self.pass_ is not None:
-            self.pass_.supersede()
+            self.pass_.close(Stop.SUPERSEDED)
 
     def _open_pass(self) -> None:
         runtime, run = self.runtime, self.run
         runtime.take_lease(run)
         try:
             run.handled = handled_in(run)
-            run.passes, run.hints = run.passes + 1, []
+            run.passes, run.hints, run.error = run.passes + 1, [], None
             run.created_at = run.created_at or round(runtime.clock.time(), 3)
             self._slot = self._next_slot()
             if self._slot is None or self._slot.acquire_nowait():
@@ -247,11 +250,15 @@ class Execution:
             pass_.result = (output,)
         except BaseException as error:  # classified in `ending_of`  # noqa: BLE001
             secrets.hide_in_error(error)
-            pass_.failure = error
+            error = foremost(error)
             if isinstance(error, KeyboardInterrupt):
                 pass_.stopping.stop(Stop.INTERRUPT)
             if isinstance(error, asyncio.CancelledError):
                 pass_.reopen_canceled("")
+            # `reopen_canceled` first: what the function cancelled itself is met again, too.
+            if not (pass_.stopping.is_ending or is_stop(error, 0)):
+                error = as_error(error, "the job's function")
+            pass_.failure = error
         finally:
             pass_.end()
             current_scope.reset(token)
@@ -347,7 +354,7 @@ class Execution:
             answer = handler(notification)
             if inspect.isawaitable(answer):
                 await answer
-        except Exception:
+        except (Exception, SystemExit):
             logger.exception("the %s handler of job %s failed", ending.status.lower(), run.job)
 
     # Waiting ----------------------------------------------------------------------------------
@@ -369,10 +376,38 @@ class Execution:
         else:
             home.soon(lambda: pass_.stopping.stop(why))
 
+    def pause(self) -> None:
+        """Begin no new body, and stop when those in flight have ended (A7). Call it on the run's event loop.
+
+        So does each child run that this one waits for.
+        """
+        self._next, self._revived = None, False
+        if self.pass_ is None or self.pass_.stopping.why is not None or self.pass_.stopping.is_pausing:
+            return
+        stopping, waits = self.pass_.stopping, self.pass_.waits
+
+        async def hold(child: ActiveRun) -> None:
+            await child.wait_finished()
+            stopping.held -= 1
+            waits.leave_if_drained()
+
+        for each in self.runtime.waits.get(self.run.id, ()):
+            child = self.runtime.executions.get(each)
+            if child is not None and child.run.parent == self.run.id and self.home.is_same(child.home):
+                stopping.held += 1
+                self._holds.add(asyncio.get_running_loop().create_task(hold(child)))
+                child.pause()
+        self.pass_.close(Stop.PAUSE)
+
     @property
     def is_stopping(self) -> bool:
         """Whether the pass is being stopped on request: to start the run now makes another pass follow."""
-        return self.pass_ is not None and self.pass_.stopping.why not in (None, Stop.ENDED, Stop.SUPERSEDED)
+        return self.pass_ is not None and self.pass_.stopping.is_requested
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run function has ended by itself, and no other pass follows: a stop comes too late."""
+        return self.pass_ is not None and self.pass_.stopping.why == Stop.ENDED and self._next is None
 
     @property
     def was_interrupted(self) -> bool:

@@ -6,6 +6,8 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 
+import anyio
+
 from .. import _values
 from .._engine.stopping import Stop
 from .._keys import ancestors, display_path
@@ -13,7 +15,14 @@ from .._records.records import RunRecord
 from .._records.status import RunStatus
 from .._tasks.call import current_scope
 from .._values.placeholders import Unstored
-from ..errors import RunInterruptedError, StoreError, TriggerError, UsageError, ValueNotLoadedError
+from ..errors import (
+    RunCanceledError,
+    RunInterruptedError,
+    StoreError,
+    TriggerError,
+    UsageError,
+    ValueNotLoadedError,
+)
 from . import showing
 from .runtime import ActiveRun, Runtime
 
@@ -61,8 +70,8 @@ async def result_or_leave(runtime: Runtime, run_id: str, execution: ActiveRun | 
         ) from None
 
 
-async def result_or_interrupt(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> object:
-    """`result` for the cell that started the run: the run is interrupted if the wait is cancelled (A7)."""
+async def result_or_stop(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> object:
+    """`result` for the cell, or the run, that started the run: it is stopped if the wait is cancelled (A7)."""
     active = runtime.executions.get(run_id)
     interrupted = asyncio.CancelledError(
         f"run {run_id} was interrupted; run the cell again to continue where it stopped"
@@ -71,14 +80,23 @@ async def result_or_interrupt(runtime: Runtime, run_id: str, execution: ActiveRu
         return await result(runtime, run_id, execution)
     except asyncio.CancelledError:
         if active is not None:
-            active.stop(Stop.INTERRUPT)
+            active.stop(_stop_of_waiter())
             await _wait_briefly(active.wait_finished())
         raise interrupted from None
     except RunInterruptedError:
         # A body that blocked the event loop may have taken the interrupt itself.
         if active is not None and active.was_interrupted:
+            if (scope := current_scope.get()) is not None:
+                scope.owner.stopping.interrupt()  # the run that waits is stopped as well
             raise interrupted from None
         raise
+
+
+def _stop_of_waiter() -> Stop:
+    """How a run is stopped whose waiter is cancelled: as the run that waits; interrupted, if a cell does, or code gave up."""
+    scope = current_scope.get()
+    why = None if scope is None else scope.owner.stopping.why
+    return Stop(why) if why in (Stop.CANCEL, Stop.PAUSE) else Stop.INTERRUPT
 
 
 async def _result(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> object:
@@ -105,9 +123,16 @@ async def _wait_finished(runtime: Runtime, run_id: str, active: ActiveRun) -> No
         runtime.check_no_cycle(waiting, run_id)
     except UsageError as error:
         raise scope.owner.stopping.misused(error)  # noqa: B904  # the same error
+
+    async def ended() -> bool:
+        await active.wait_finished()
+        return active.outcome is not None and isinstance(
+            active.outcome.error, (RunCanceledError, RunInterruptedError)
+        )
+
     runtime.waits.setdefault(waiting, set()).add(run_id)
     try:
-        await scope.owner.wait_for_run(scope, active.wait_finished)
+        await scope.owner.wait_for_run(scope, ended)
     finally:
         runtime.waits[waiting].discard(run_id)
 
@@ -115,10 +140,11 @@ async def _wait_finished(runtime: Runtime, run_id: str, active: ActiveRun) -> No
 async def _wait_briefly(finished: Coroutine[object, object, None]) -> None:
     """Wait for the end of a run for at most `CELL_GRACE`, because the cell must stop."""
     task = asyncio.ensure_future(finished)
-    try:
-        await asyncio.wait({task}, timeout=CELL_GRACE)
-    finally:
-        task.cancel()
+    with anyio.CancelScope(shield=True):  # anyio cancels again and again
+        try:
+            await asyncio.wait({task}, timeout=CELL_GRACE)
+        finally:
+            task.cancel()
 
 
 def _stored_result(runtime: Runtime, run: RunRecord) -> object:

@@ -67,6 +67,15 @@ class ActiveRun(Protocol):
         """End this pass, call `change`, which changes stored records, and begin another pass."""
         ...
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the run function has ended by itself, and no other pass follows: a stop comes too late."""
+        ...
+
+    def pause(self) -> None:
+        """Begin no new body, and stop when those in flight have ended. Call it on the run's event loop."""
+        ...
+
     def stop(self, why: Stop) -> None:
         """Stop the pass under way, and request no other one. May be called from any thread."""
         ...

@@ -68,8 +68,8 @@ class Batch(Protocol):
         """The way to run a `def` body for one of the items."""
         ...
 
-    async def join(self, call: AnyCall, scope: Scope) -> Any:
-        """Await an `async def` body; the result of one of the items."""
+    async def join(self, call: AnyCall, begin: Callable[[], bool]) -> Any:
+        """Await an `async def` body; the result of one of the items. `begin` is called as for a `def` body."""
         ...
 
     def end(self, call: AnyCall) -> None:
@@ -298,6 +298,11 @@ class Scope:
         """Whether this scope is `other` or lies inside it."""
         return any(scope is other for scope in self.outward())
 
+    @property
+    def is_timed_out(self) -> bool:
+        """Whether the time of this body, or of one around it, is up."""
+        return any(each.limit is not None and each.limit.expired for each in self.outward())
+
     def outward(self) -> Iterator[Scope]:
         """This scope, then the ones around it."""
         scope: Scope | None = self
@@ -346,6 +351,10 @@ class RecordsApi(Protocol):
         """Record that a body has begun. On the watch's thread. Raises `StoreError`."""
         ...
 
+    def mark_stopped(self, record: TaskRecord) -> None:
+        """Record that a body that has begun is cut short by the end of the process. From any thread. Raises `StoreError`."""
+        ...
+
 
 class StoppingApi(Protocol):
     """The end of a pass, as calls use it."""
@@ -358,12 +367,21 @@ class StoppingApi(Protocol):
         """The exception that unwinds user code when the pass is stopped."""
         ...
 
+    @property
+    def why(self) -> str | None:
+        """Why the pass takes no more calls: a `Stop`."""
+        ...
+
     async def fail(self, error: TriggerError) -> NoReturn:
         """End the pass for a fault of ours, and let the call wait for that."""
         ...
 
     def look_at_lease(self) -> None:
         """Stop if another kernel has taken the run over. On the watch's thread."""
+        ...
+
+    def interrupt(self) -> None:
+        """End the pass for an interrupt that something it waits for has taken."""
         ...
 
 
@@ -433,8 +451,8 @@ class PassApi(Protocol):
         ...
 
     @property
-    def wait_for_run(self) -> Callable[[Scope, Callable[[], Awaitable[None]]], Awaitable[None]]:
-        """Wait for a child run, without holding a slot meanwhile."""
+    def wait_for_run(self) -> Callable[[Scope, Callable[[], Awaitable[bool]]], Awaitable[None]]:
+        """Wait for another run, without holding a slot meanwhile. The function returns whether that was stopped before its end."""
         ...
 
     def log(self, scope: Scope, level: str, message: object, data: object = None) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .._concurrency.shutdown import announcer
 from .._concurrency.threads import Home
 from ..errors import StoreError
 from . import capture
@@ -36,6 +37,7 @@ class RunningBody:
 
     __slots__ = (
         "abandoned",
+        "asked",
         "attempt",
         "began",
         "canceled",
@@ -61,9 +63,12 @@ class RunningBody:
         self.owner = owner  # the pass
         self.scope = scope  # the body's own scope
         self.attempt = attempt  # the record of the attempt as it started
-        self.host: asyncio.Task[object] | None = None  # the asyncio task that the caller runs in
+        self.host: asyncio.Task[object] | None = (
+            None  # the asyncio task that the caller runs in, and a body on the loop
+        )
+        self.asked = 0  # how often that had been cancelled before
         self.in_thread = False
-        self.queued = False  # waiting for a thread
+        self.queued = False  # waiting for a thread, or for the other items of a batch
         self.canceled_in_queue = False  # the caller left while the body was queued, so it never starts
         self.thread_done = False
         self.task: Task | None = None  # the `Task` that the body sees, made when the body asks for it
@@ -85,12 +90,27 @@ class RunningBody:
         """The path of the task."""
         return self.key[2]
 
+    @property
+    def cancellations(self) -> int:
+        """How often `host` was cancelled meanwhile: by the user's code, a time limit, a stop, the end of the loop."""
+        return 0 if self.host is None else self.host.cancelling() - self.asked
+
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether a cancellation has reached the body. One that is still to come has not cut it short."""
+        return self.cancellations > 0 and not getattr(self.host, "_must_cancel", False)
+
     def queue(self) -> None:
         """Wait for a thread. Until that starts the body, the body can be cancelled."""
-        self.in_thread, self.queued, self.markable = True, True, False
+        self.in_thread = True
+        self.wait_for_turn()
+
+    def wait_for_turn(self) -> None:
+        """Wait until `start`: the body has not begun."""
+        self.queued, self.markable = True, False
 
     def start(self) -> bool:
-        """Note that the thread starts the body. False if the body was cancelled in the queue."""
+        """Note that the body begins. False if it was cancelled in the queue."""
         with marking:
             if self.canceled_in_queue:
                 return False
@@ -147,6 +167,15 @@ _finishing = threading.Lock()
 marking = threading.Lock()
 
 
+def note_end_of_process() -> None:
+    """Note that no body that runs is what ends the process: its start, if it is recorded, is no crash (A1)."""
+    for running in list(running_bodies.values()):
+        with marking:
+            was_marked, running.markable, running.marked = running.marked, False, False
+            if was_marked and running.record is None:
+                running.owner.ledger.mark_stopped(running.attempt)
+
+
 class _Watch:
     """The thread that records the start of long-running bodies, and lets the passes check their leases.
 
@@ -160,6 +189,7 @@ class _Watch:
 
     def enter(self, owner: PassApi) -> None:
         """Watch the bodies of a pass, which begins."""
+        announcer.listen(note_end_of_process)
         with self._lock:
             self._passes.add(owner)
             if self._thread is None:

@@ -153,9 +153,46 @@ def innermost(function: object) -> object:
             function = call
 
 
-def is_async(function: object) -> bool:
-    """Whether a call returns a coroutine, also through partials and objects with `__call__`."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(innermost(function))
+def is_async(function: Any) -> bool:
+    """Whether a call returns a coroutine, also through partials, objects with `__call__` and plain decorators.
+
+    A decorator that is a plain `def` (with `functools.wraps`) hands on the coroutine of the function that it wraps,
+    unless its code runs that to its end on a loop of its own.
+    """
+    for _ in range(_MOST_DECORATORS):
+        while isinstance(function, (functools.partial, MethodType)):
+            function = function.func if isinstance(function, functools.partial) else function.__func__
+        called = innermost(function)
+        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called):
+            return True
+        wrapped = getattr(function, "__wrapped__", None)
+        if not callable(wrapped) or _runs_loops(getattr(called, "__code__", None)):
+            return False
+        function = wrapped
+    return False
+
+
+_MOST_DECORATORS = 50  # an object may make up attributes without end
+# What code calls that runs a coroutine to its end: asyncio.run, loop.run_until_complete, asyncio.Runner, `from_thread`
+# of anyio, run_coroutine_threadsafe(...).result(), async_to_sync.
+_RUNS_LOOPS = frozenset(
+    {
+        "run",
+        "run_until_complete",
+        "run_coroutine_threadsafe",
+        "run_sync",
+        "result",
+        "async_to_sync",
+        "syncify",
+    }
+)
+
+
+def _runs_loops(code: Any) -> bool:
+    """Whether code, or code inside it, calls one of these."""
+    if not isinstance(code, CodeType):
+        return False
+    return not _RUNS_LOOPS.isdisjoint(code.co_names) or any(map(_runs_loops, code.co_consts))
 
 
 def bind_body(

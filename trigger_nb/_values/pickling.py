@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 import functools
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from operator import methodcaller
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 
-def dumps(value: Any) -> bytes:
-    """Pickle a value, for `pickle.loads`. Raises `ImportError` if cloudpickle is not installed."""
+def dumps(value: Any, by_value: Sequence[ModuleType] = ()) -> bytes:
+    """Pickle a value, for `pickle.loads`. What the modules `by_value` define is pickled with its code, as what cells define.
+
+    Raises `ImportError` if cloudpickle is not installed.
+    """
     import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 
     file = BytesIO()
-    _pickler_of(cloudpickle.Pickler)(file).dump(value)
+    with _pickled_by_value(cloudpickle, by_value):
+        _pickler_of(cloudpickle.Pickler)(file).dump(value)
     return file.getvalue()
+
+
+_registering = threading.RLock()
+
+
+@contextmanager
+def _pickled_by_value(cloudpickle: Any, modules: Sequence[ModuleType]) -> Generator[None]:
+    if not modules:
+        yield
+        return
+    with _registering:  # cloudpickle keeps one list for the process
+        known = cloudpickle.list_registry_pickle_by_value()
+        added = [module for module in modules if module.__name__ not in known]
+        for module in added:
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            yield
+        finally:
+            for module in added:
+                cloudpickle.unregister_pickle_by_value(module)
 
 
 @functools.cache

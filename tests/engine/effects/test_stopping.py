@@ -58,7 +58,7 @@ async def test_a_living_body_is_no_crash_however_often_it_is_met(world, starts_a
         run = job.start()
         await until(lambda: run._execution.pass_.reasons or gate.reached.is_set())
         await until(lambda: '"status":"RUNNING"' in (store.get(f"{run.id}/charge") or ""))
-        run.pause()
+        run.pause(now=True)
         await failure(run)
 
     for _ in range(5):
@@ -166,7 +166,7 @@ async def test_a_def_job_that_is_interrupted_unwinds(world):
 
     run = job.start()
     await until(gate.reached.is_set)
-    run.pause()
+    run.pause(now=True)
     assert isinstance(await failure(run), RunInterruptedError)
     await until(lambda: len(world.calls) == 2)  # the run does not wait for the thread to unwind
     assert world.take() == ["RunInterrupted"] * 2

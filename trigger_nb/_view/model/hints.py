@@ -53,6 +53,8 @@ def _waiting_hint(model: RunModel, *, counting: bool) -> Iterator[str]:
     if is_queued(run):
         yield "Queued: starts as soon as the limit of its job allows."
         return
+    if run.reason == "pausing":
+        yield "Pausing: tasks that run end, and no other begins. `run.pause(now=True)` cuts them."
     if run.status != RunStatus.WAITING:
         return
     if run.reason == "paused":
