@@ -94,7 +94,7 @@ class Attempts:
         while True:
             if failed is None:
                 self._check_open(call)
-                if state.stopping.closed_to_new:
+                if state.stopping.closing is not None:
                     await self._waits.park(call)
                 if self._waits.gave_slot:
                     await self._waits.resume_slot()
@@ -208,7 +208,7 @@ class Attempts:
         finally:
             state.still.leave(call.path)
         self._check_open(call)
-        if state.stopping.closed_to_new:
+        if state.stopping.closing is not None:
             limits.release()
             await self._waits.park(call)
         if record.attempt == 1:

@@ -93,7 +93,7 @@ class Pass(PassState):
             calls.discard(call)
             if scope is self.root and not scope.subtasks:
                 self.end_of_call()
-            if self.stopping.closed_to_new:
+            if self.stopping.closing is not None:
                 self.waits.leave_if_drained()
 
     async def _carry_out(self, call: AnyCall, decision: Decision) -> Any:

@@ -68,7 +68,7 @@ class Waits:
             call.record = record
         else:
             assert call.deadline is not None
-            if self._state.stopping.closed_to_new:
+            if self._state.stopping.closing is not None:
                 await self.park(call)
             now = self._state.clock.time()
             record = self._records.new(call, decision.earlier)
