@@ -11,18 +11,19 @@ from .json_text import dumps_sorted, is_plain, plain_text
 from .tagged import Writer
 
 
-def canonical(value: Any) -> str:
+def canonical(value: Any, *, earlier: bool = False) -> str:
     """The canonical text of a value, which is part of a run's identity (rule I1).
 
-    The order of keys and of sets does not count. Types count: 1, 1.0 and True differ. A model counts by the fields
-    that were set, a table by its schema and values. Secrets do not count. Raises `NotStorableError` for a part
-    that no codec can write.
+    The order of keys and of sets does not count. Types count: 1, 1.0 and True differ. An instance counts by its class
+    and by the fields that differ from their defaults, a table by its schema, values and attributes. Secrets do not
+    count. `earlier` gives the text up to November 2026, by which older runs are found. Raises `NotStorableError` for
+    a part that no codec can write.
     """
     if is_plain(value):
         text = plain_text(value, dumps_sorted)
         if text is not None:
             return text
-    return write_value(Writer(_Digests(), canonical=True), value, dumps_sorted)
+    return write_value(Writer(_Digests(), canonical=True, earlier=earlier), value, dumps_sorted)
 
 
 class _Digests:

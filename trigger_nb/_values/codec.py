@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import NotStorableError, StoreError, ValueNotLoadedError
-from . import builtin_types, classes, errors
+from . import builtin_types, classes, errors, models
 from .error_parts import register_parts
 from .error_reading import read_error
 from .json_text import dumps, is_plain, loads, plain_text
@@ -166,6 +166,7 @@ def _cached_adapter(returns: Any) -> Any:
 
 
 builtin_types.register()
+models.register()
 classes.register()
 errors.register()
 add_reader("error", lambda reader, data: read_error(data["v"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from ..errors import ValueNotLoadedError
 
@@ -66,6 +66,14 @@ def load_class(name: str, base: type[Any] = object) -> type[Any]:
             f"{type_name(base)}. Restore the earlier definition, or run the task again."
         )
     return cls
+
+
+def refuse_missing(cls: type[Any], names: list[str]) -> NoReturn:
+    """Raise `ValueNotLoadedError` for a stored instance without fields that its class has now, without defaults."""
+    raise ValueNotLoadedError(
+        f"a stored value is of the class {type_name(cls)}, which now has the new "
+        f"field{'s'[: len(names) > 1]} {', '.join(names)}. Give each a default, or run the task again."
+    )
 
 
 def attributes_of(value: object) -> dict[str, Any]:

@@ -133,12 +133,14 @@ class Writer:
     """Turns one value into JSON with tags, or raises `NotStorableError` with the part's path.
 
     With `canonical`, the result is the canonical form for identity (rule I1): unordered parts are sorted, and
-    secrets are left out.
+    secrets are left out. With `earlier`, it is the form up to November 2026, in which the classes of models did
+    not count.
     """
 
-    def __init__(self, blobs: Blobs | None, *, canonical: bool = False) -> None:
+    def __init__(self, blobs: Blobs | None, *, canonical: bool = False, earlier: bool = False) -> None:
         self.blobs = blobs
         self.canonical = canonical
+        self.earlier = earlier
         self.errors: ErrorsWriter | None = None  # set while parts of an error are written
         self._path: list[str | int | Key] = []
         self._open: set[int] = set()
