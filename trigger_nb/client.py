@@ -23,11 +23,14 @@ from ._runs import housekeeping
 from ._runs.awaiting import CellCall
 from ._runs.job_options import JobOptions, LogLevel
 from ._runs.outcome import Notification
+from ._runs.payloads import found_id
 from ._runs.runtime import Runtime, runtime_for
 from ._store.protocol import Row
 from ._tasks.call import current_scope
 from ._tasks.options import OnChange, check_choices
 from ._values.codec import dump_or_describe
+from ._values.json_text import loads
+from ._values.tagged import Counts
 from ._view.render.store_table import Pruned, StoreInfo
 from .errors import InvalidOptionError, InvalidPayloadError, NotFoundError, NotStorableError, StoreError
 from .job import Job
@@ -238,7 +241,7 @@ class TriggerClient:
             )
         if (scope := current_scope.get()) is not None:
             scope.owner.about_to_start(f"event {name!r}")
-        event_id = id or _event_id(name, payload)
+        event_id = id or self._event_id(name, payload)
         sent_at = self.runtime.clock.time() if timestamp is None else to_timestamp(timestamp, "timestamp")
         data: dict[str, Any] = {"id": event_id, "name": name, "timestamp": round(sent_at, 3)}
         data |= {key: value for key, value in (("context", context), ("source", source)) if value is not None}
@@ -256,9 +259,27 @@ class TriggerClient:
             raise fault
         return Event(event_id, name, payload, context, source, timestamp, runs)
 
+    def _event_id(self, name: str, payload: Any) -> str:
+        """I1: the same name and payload are the same event."""
+
+        def id_of(value: Any, counts: Counts = "changed") -> str:
+            return hashed("evt_", name, _values.canonical(value, counts))
+
+        def record_of(event_id: str) -> RunRecord | None:
+            text = self.runtime.store.get("event/" + event_id)
+            return None if text is None else RunRecord.parse(loads(text))
+
+        try:
+            return found_id(payload, id_of, record_of, self.runtime.store.blobs)
+        except NotStorableError as error:
+            raise InvalidPayloadError(
+                f"the payload of event {name!r} cannot identify the event: {error}. Pass plain data, or name the "
+                "event: send_event(..., id=...)"
+            ) from None
+
     def _keep_event(self, data: dict[str, Any], payload: Any) -> None:
         form, value = dump_or_describe(payload, self.runtime.store.blobs(data["id"]))
-        record = RunRecord(**data, payload_form=form, payload=value)
+        record = RunRecord(**data, payload_form=form, payload=value, keys=1)
         self.runtime.journal.commit([Row("event/" + data["id"], "events", record.dumps())], patience=5)
 
     # Runs -------------------------------------------------------------------------------------
@@ -345,17 +366,6 @@ class TriggerClient:
 
     def __repr__(self) -> str:
         return f"<TriggerClient {self.id!r} in {self.dir}>"
-
-
-def _event_id(name: str, payload: Any) -> str:
-    """I1: the same name and payload are the same event."""
-    try:
-        return hashed("evt_", name, _values.canonical(payload))
-    except NotStorableError as error:
-        raise InvalidPayloadError(
-            f"the payload of event {name!r} cannot identify the event: {error}. Pass plain data, or name the "
-            "event: send_event(..., id=...)"
-        ) from None
 
 
 def _place(given: str | os.PathLike[str] | None) -> Path:

@@ -23,12 +23,13 @@ from ._runs.context import Context, context_of
 from ._runs.execution import start
 from ._runs.job_options import JobOptions
 from ._runs.outcome import users_frames
+from ._runs.payloads import NoFiles, Payload, found_id
 from ._runs.run_spec import RunSpec
 from ._runs.runtime import ActiveRun, Runtime
 from ._tasks.call import current_scope
 from ._tasks.options import OnChange, Settings, check_choices
 from ._tasks.signature import bind_run
-from ._values.codec import dump_or_describe
+from ._values.tagged import Blobs
 from ._view.live.display import in_notebook
 from .errors import RunStateError, TriggerError, UsageError
 from .run import Run
@@ -222,13 +223,14 @@ class Job(Generic[T]):
         if run_id is not None:
             check_run_id(run_id)
         value = self.trigger.parse(payload)
-        run_id = run_id or self.options.run_id(value)
+        is_named = run_id is not None or self.options.identity is not None
+        run_id = run_id or self._id_of(value)
         stored = self._stored(run_id)
         # The plan uses the payload of the record only to redact it.
-        new = RunRecord(id=run_id, client=self.client.id, job=self.id, payload=_values.preview(value))
-        return make_plan(
-            self._runtime, self._work(value, on_change), self._current(stored or new), is_new=stored is None
-        )
+        new = RunRecord(id=run_id, client=self.client.id, job=self.id, payload=_values.preview(value), keys=1)
+        kept = None if stored is None or is_named else self._of_started(stored, value)
+        work = self._work(kept or Payload.of(value, NoFiles()), on_change)
+        return make_plan(self._runtime, work, self._current(stored or new), is_new=stored is None)
 
     async def _close_clients(self) -> None:
         """Close the clients of the integrations: they belong to this event loop, which ends."""
@@ -296,20 +298,32 @@ class Job(Generic[T]):
             check_run_id(run_id)
         value = self.trigger.parse(payload)
         is_named = run_id is not None or self.options.identity is not None  # and not by its payload
-        run_id = run_id or (self._new_id() if fresh else self.options.run_id(value))
+        run_id = run_id or (self._new_id() if fresh else self._id_of(value))
         record = self._stored(run_id)
         scope = current_scope.get()
         if scope is not None:
             scope.owner.about_to_start(f"a run of job {self.id!r}")
+        # A run that is not found by its payload may have got another one, which a later retry must use.
+        kept = None if record is None or is_named else self._of_started(record, value)
         if record is None:
             if not parent and scope is not None:  # awaited inside another job (I8)
                 parent, parent_task = scope.owner.run.id, scope.path
-            record = self._new_record(run_id, value, is_test, event, parent, parent_task)
+            record = self._new_record(run_id, is_test, event, parent, parent_task)
             record.depth = self._depth_below(parent)
-        elif is_named:
-            # The payload may differ from the stored one: a later retry must use this one.
-            record = record.copy(**self._kept(value, run_id))
-        return self._begin(record, value, on_change, display=display, awaited=awaited)
+        if kept is None:
+            kept = Payload.of(value, self._blobs(run_id))
+            record = record.copy(**self._fields(kept, value))
+        return self._begin(record, kept, on_change, display=display, awaited=awaited)
+
+    def _id_of(self, value: Any) -> str:
+        """The id of the run that a payload identifies."""
+        return found_id(value, self.options.run_id, self._runtime.run_record, self._blobs)
+
+    def _of_started(self, record: RunRecord, value: Any) -> Payload | None:
+        return Payload.of_started(record, value, self._blobs(record.id), self.options.redact)
+
+    def _blobs(self, run_id: str) -> Blobs:
+        return self._runtime.store.blobs(run_id)
 
     def _stored(self, run_id: str) -> RunRecord | None:
         """The record of a run, if any. Raises `RunStateError` if it is another job's, or if the job is disabled."""
@@ -325,20 +339,18 @@ class Job(Generic[T]):
 
     def restart(self, record: RunRecord) -> ActiveRun:
         """Begin another pass of a stored run, with its stored payload."""
-        blobs = self._runtime.store.blobs(record.id)
         try:
-            payload = _values.load(record.payload_form, record.payload, blobs)
+            payload = Payload.stored(record, self._blobs(record.id), self.trigger.fit)
         except TriggerError as error:
             raise explained(error, f"the payload of run {record.id!r}") from None
-        work, record = self._work(self.trigger.parse(payload), None), self._current(record)
-        return start(self._runtime, work, record)
+        return start(self._runtime, self._work(payload, None), self._current(record))
 
     def handle(self, run_id: str) -> Run:
         """The `Run` with this id."""
         return Run(self._runtime, run_id)
 
     def _begin(
-        self, record: RunRecord, payload: Any, on_change: OnChange | None, *, display: bool, awaited: bool
+        self, record: RunRecord, payload: Payload, on_change: OnChange | None, *, display: bool, awaited: bool
     ) -> Run:
         living = self._runtime.executions.get(record.id)
         execution = start(self._runtime, self._work(payload, on_change), self._current(record))
@@ -350,14 +362,12 @@ class Job(Generic[T]):
 
     def _current(self, record: RunRecord) -> RunRecord:
         """The record of a run, with the name, version and code that the job has now."""
-        fresh = record.copy(name=self.name, version=self.version, redact=list(self.options.redact))
-        fresh.code = Fingerprints().of(self.fn)
-        return fresh
+        code = Fingerprints().of(self.fn)
+        return record.copy(name=self.name, version=self.version, redact=list(self.options.redact), code=code)
 
     def _new_record(
         self,
         run_id: str,
-        payload: Any,
         is_test: bool,
         event: dict[str, Any] | None,
         parent: str,
@@ -371,13 +381,13 @@ class Job(Generic[T]):
             event=event,
             parent=parent,
             parent_task=parent_task,
-            **self._kept(payload, run_id),
+            keys=1,
         )
 
-    def _kept(self, payload: Any, run_id: str) -> dict[str, Any]:
+    def _fields(self, payload: Payload, value: Any) -> dict[str, Any]:
         """The fields of a run's record that hold its payload."""
-        form, data = dump_or_describe(payload, self._runtime.store.blobs(run_id))
-        return {"payload_form": form, "payload": data, "payload_preview": self.options.preview(payload)}
+        preview = self.options.preview(value)
+        return {"payload_form": payload.form, "payload": payload.data, "payload_preview": preview}
 
     def _depth_below(self, parent: str) -> int:
         """The depth of a child run. Raises `UsageError` if it is too deep: jobs may start each other forever (I8)."""
@@ -393,7 +403,7 @@ class Job(Generic[T]):
     def _new_id(self) -> str:
         return "run_" + secrets.token_hex(10)
 
-    def _work(self, payload: Any, on_change: OnChange | None) -> RunSpec:
+    def _work(self, payload: Payload, on_change: OnChange | None) -> RunSpec:
         options, client = self.options, self.client
         duration = options.max_task_duration
         settings = Settings(

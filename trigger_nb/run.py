@@ -16,6 +16,7 @@ from ._records.statuses import StatusInfo, counts, said, statuses
 from ._runs import commands, result, showing
 from ._runs.awaiting import has_loop, in_cell
 from ._runs.diff import RunDiff, compare
+from ._runs.payloads import copied
 from ._runs.runtime import ActiveRun, Runtime
 from ._runs.task_info import TaskInfo, find_task, in_order, moment, task_info
 from ._view.live.display import RunDisplay, bundle, to_kernel
@@ -66,7 +67,7 @@ class Run:
     def payload(self) -> Any:
         """The payload that the run was started with."""
         record = self._record
-        return self._decoded(record.payload_form, record.payload)
+        return self._decoded(record.payload_form, copied(record.payload_form, record.payload))
 
     @property
     def output(self) -> Any:

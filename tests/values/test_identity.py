@@ -12,8 +12,7 @@ from decimal import Decimal
 from typing import Literal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, RootModel
 
 from trigger_nb._values import canonical

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 class Changes:
     """The comparison of one pass's calls with what is stored of them."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, keys: int) -> None:
         self.found: dict[str, str] = {}  # by path: what differs
         self.parents = {parent_path(path) for path in ledger.texts if "/" in path}
         self.code_of = Fingerprints().of
         self._ledger = ledger
+        self._keys = keys  # of the run's record: the form of the stored fingerprints of params
         self._changed: set[str] | None = None  # see `_around_changed`
         self._references: dict[int, tuple[Any, str]] = {}  # by the id of a body's code: the body, its name
 
@@ -48,7 +49,12 @@ class Changes:
             and differs(record.code, now)
         ):
             found.append("code")
-        if record.inputs and (inputs := self.inputs(call)) != record.inputs and inputs:
+        if (
+            record.inputs
+            and (inputs := self.inputs(call)) != record.inputs
+            and inputs
+            and (self._keys or _earlier_inputs(call) != record.inputs)
+        ):
             found.append("params")
         if record.codec != call.options.get("codec", ""):
             found.append("codec")
@@ -92,3 +98,8 @@ class Changes:
         if known is None or not (known[0] is body or (type(body) is MethodType and known[0] == body)):
             known = self._references[id(code)] = (body, reference(body))
         return known[1]
+
+
+def _earlier_inputs(call: Call[Any]) -> str:
+    """The fingerprint of a call's params as versions up to November 2026 made it."""
+    return _values.fingerprint_inputs(call.options.get("params", call.args), "set")

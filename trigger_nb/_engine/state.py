@@ -67,7 +67,7 @@ class PassState:
             fail=self.stopping.fail,
             on_fault=self.stopping.on_store_fault,
         )
-        self.changes = Changes(self.ledger)
+        self.changes = Changes(self.ledger, run.keys)
         self.header = Header(feed, self.changes, self.root)
         self.still = Still()
         self.running: set[RunningBody] = set()  # bodies running now, each in the process-wide table too

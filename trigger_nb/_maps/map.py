@@ -130,7 +130,8 @@ class Walk:
     async def __call__(self, scope: Scope, begun: Callable[[], None]) -> list[Any]:
         """Run the items until all have ended. `begun` is called before the first one that is not replayed."""
         self.scope, self._begun = scope, begun
-        self._keys = Keys(self._plan.item_key, scope.path)
+        is_earlier = not self._owner.run.keys and self._owner.ledger.is_known
+        self._keys = Keys(self._plan.item_key, scope.path, is_earlier or None)
         self._source = Source(self._items, scope.parent)
         # Reading a plain iterable never yields to the event loop, so it needs no lock.
         self._turn = anyio.Lock(fast_acquire=True) if self._source.is_async else nullcontext()

@@ -74,12 +74,17 @@ class Execution:
 
     def join(self, spec: RunSpec, code: str) -> None:
         """Start the run while it is under way: changed code replaces the code of this pass (I7)."""
+        self._say_payload_changed(spec)
         if self.pass_ is not None and self.pass_.stopping.why not in (None, Stop.SUPERSEDED):
             self._next, self._revived = (spec, code), True  # the pass is being stopped; another one follows
         elif code and self.run.code and code != self.run.code:
             self._next = (spec, code)
             if self.pass_ is not None:
                 self.pass_.supersede()
+
+    def _say_payload_changed(self, spec: RunSpec) -> None:
+        if spec.payload.hint and self.pass_ is not None:
+            self.pass_.header.hint(spec.payload.hint)
 
     def restart(self, change: Callable[[], None]) -> None:
         """End this pass, call `change`, which changes stored records, and begin another pass."""
@@ -123,6 +128,7 @@ class Execution:
             is_lost=lambda: runtime.is_lost(run.id),
         )
         self.pass_.waits.slot = self._slot
+        self._say_payload_changed(self._spec)
         runtime.passes[run.id] = self.pass_
         self.feed.emit(PassBegan(run.passes))
         self.feed.emit(SavedRun(run.copy()))
@@ -332,7 +338,7 @@ class Execution:
             run_id=run.id,
             job_id=run.job,
             job_version=run.version,
-            payload=spec.payload,
+            payload=spec.payload.take(),
             status=ending.status,
             output=ending.output,
             error=ending.error,

@@ -18,6 +18,7 @@ from .._records.records import RunRecord
 from .._tasks.call import PassApi
 from .._tasks.options import Settings
 from .._tasks.signature import bind_run, is_async
+from .payloads import Payload
 
 
 @dataclass(slots=True)
@@ -28,7 +29,7 @@ class RunSpec:
     settings: Settings
     host: Callable[[], Host]
     context: Callable[[RunRecord], Any]
-    payload: Any
+    payload: Payload
     on_success: Callable[..., Any] | None = None
     on_failure: Callable[..., Any] | None = None
     limiter: RunLimiter | None = None  # limits the runs of the job
@@ -42,7 +43,7 @@ async def call_run_function(
     blocking = not is_async(spec.function)
     io = Io(pass_.root, spec.host())
     offers = {
-        "payload": spec.payload,
+        "payload": spec.payload.take(),
         "io": BlockingIo(io) if blocking else io,
         "ctx": spec.context(pass_.run),
     }

@@ -308,6 +308,10 @@ def resolve_scope(known: Scope) -> Scope:
 class RecordsApi(Protocol):
     """What may be asked of the records of a run."""
 
+    def is_known(self, path: str) -> bool:
+        """Whether a task has a record."""
+        ...
+
     def is_waiting(self, path: str) -> bool:
         """Whether a task has a time that it waits for."""
         ...

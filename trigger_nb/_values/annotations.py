@@ -6,8 +6,6 @@ import enum
 import hashlib
 import types
 import typing
-from functools import reduce
-from operator import or_
 from typing import Annotated, Any, ForwardRef, Literal, TypeVar, Union, cast
 
 from ..errors import ValueNotLoadedError
@@ -99,8 +97,7 @@ def type_data(annotation: Any) -> Any:
     if origin in (Union, types.UnionType):
         return {"union": [type_data(each) for each in arguments]}
     if origin is not None:
-        ends = [{"literal": []} if each is ... else type_data(each) for each in arguments]
-        return [_class_name(origin), *ends]
+        return [_class_name(origin), *("..." if each is ... else type_data(each) for each in arguments)]
     return _class_name(annotation)
 
 
@@ -114,15 +111,15 @@ def load_type(data: Any) -> Any:
     """The type that was written by `type_data`. Raises `ValueNotLoadedError` for a class that is not loaded."""
     if data == "None":
         return None
-    if data == "Any":
-        return Any
+    if data in ("Any", "..."):
+        return Any if data == "Any" else ...
     if isinstance(data, str):
         return load_class(data)
     if isinstance(data, dict):
         parts = cast("dict[str, list[Any]]", data)
         if "union" in parts:
-            return reduce(or_, map(load_type, parts["union"]))
-        return Literal[tuple(parts["literal"])] if parts["literal"] else ...
+            return Union[tuple(map(load_type, parts["union"]))]  # noqa: UP007
+        return Literal[tuple(parts["literal"])]
     origin, *arguments = cast("list[Any]", data)
     loaded: Any = load_type(origin)
     if not hasattr(loaded, "__class_getitem__"):

@@ -100,7 +100,7 @@ def _write_dataclass(writer: Writer, value: Any) -> Any:
     }
     fields = {field.name: fields[field.name] for field in dataclasses.fields(value) if field.name in fields}
     data: dict[str, Any] = {TAG: "dataclass", "of": name, "v": {}}
-    if writer.canonical and not writer.earlier:
+    if writer.canonical and writer.counts == "changed":
         defaults = {field.name: _default_of(field) for field in dataclasses.fields(value)}
         data["v"] = counted_fields(writer, kind_of(value), fields, defaults.__getitem__)
     else:
@@ -129,7 +129,9 @@ def _read_dataclass(reader: Reader, data: dict[str, Any]) -> Any:
     for field in dataclasses.fields(cast("Any", cls)):
         if field.name in values:
             object.__setattr__(fresh, field.name, values[field.name])
-        elif field.default is not dataclasses.MISSING:
+            continue
+        reader.note_new(data["of"], field.name)
+        if field.default is not dataclasses.MISSING:
             object.__setattr__(fresh, field.name, field.default)
         elif field.default_factory is not dataclasses.MISSING:
             object.__setattr__(fresh, field.name, field.default_factory())
@@ -170,19 +172,24 @@ def _read_url(reader: Reader, data: dict[str, Any]) -> Any:
 
 
 def _write_secret(writer: Writer, value: Any) -> Any:
+    if writer.secrets is not None:
+        writer.secrets.append(value)
     if writer.canonical:
         return {TAG: "secret"}
     return {TAG: "secret", "of": secret_kind(kind_of(value))}
 
 
 def _write_redacted(writer: Writer, value: Redacted) -> Any:
+    if writer.secrets is not None:
+        writer.secrets.append(value)
     if writer.canonical:
         return {TAG: "secret"}
     return {TAG: "secret", "of": redacted_kind(value)}
 
 
-def _read_secret(reader: Reader, data: Mapping[str, Any]) -> Redacted:
-    return Redacted(data["of"])
+def _read_secret(reader: Reader, data: Mapping[str, Any]) -> Any:
+    known = next(reader.secrets, None)
+    return Redacted(data["of"]) if known is None else known
 
 
 def _refuse_unstored(writer: Writer, value: Unstored | UnstoredArgument) -> Any:

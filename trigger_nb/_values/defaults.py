@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from ..errors import NotStorableError
 from .json_text import dumps_sorted
+from .names import kind_of
 from .tagged import Writer
 
 MISSING: Any = object()  # the default of a field without one
@@ -46,6 +47,8 @@ def counted_fields(
     A default that a factory makes anew each time cannot be compared: the field counts if it is in `given`. Without
     `given`, it always counts.
     """
+    if writer.counts == "all":
+        return writer.fields(values)
     known = _known.setdefault(cls, {})
     counted: dict[str, Any] = {}
     for name, item in values.items():
@@ -68,7 +71,7 @@ def counted_fields(
 def _is_same_scalar(item: Any, default: Any) -> bool:
     if item is default:
         return True
-    kinds = {type(item), type(default)}
+    kinds = {kind_of(item), kind_of(default)}
     # `share: float = 0` is not validated, and `0.0` read from JSON is the same.
     return (kinds == {str} or (len(kinds) == 2 and kinds <= _NUMBERS)) and item == default
 

@@ -36,7 +36,7 @@ def _find(cls: type[Any]) -> Write | None:
 
 def _write_model(writer: Writer, value: Any) -> Any:
     if writer.canonical:
-        return _write_earlier_identity(writer, value) if writer.earlier else _write_identity(writer, value)
+        return _write_set_fields(writer, value) if writer.counts == "set" else _write_identity(writer, value)
     cls: Any = kind_of(value)
     texts = _texts(cls)
     fields = {name: item for name, item in value.__dict__.items() if name in texts}
@@ -87,7 +87,7 @@ def _write_identity(writer: Writer, value: Any) -> Any:
     return data
 
 
-def _write_earlier_identity(writer: Writer, value: Any) -> Any:
+def _write_set_fields(writer: Writer, value: Any) -> Any:
     """The canonical form of a model up to November 2026: a mapping of the fields that were set."""
     if "root" in value.__dict__ and getattr(kind_of(value), "__pydantic_root_model__", False):
         return writer.write(value.root)
@@ -171,7 +171,7 @@ def _read_model(reader: Reader, data: dict[str, Any]) -> Any:
     names, given = cls.model_fields, set(reader.read(data["set"]))
     values = {name: item for name, item in {**extra, **stored}.items() if name in names}
     if len(values) < len(names) and "partial" not in data:
-        _add_new_fields(cls, values)
+        _add_new_fields(reader, data["of"], cls, values)
         values = {name: values[name] for name in names}
     _fit(cls, values, dict(zip(stored, _split(data["shape"]), strict=False)))
     is_open = cls.model_config.get("extra") == "allow"
@@ -185,12 +185,13 @@ def _read_model(reader: Reader, data: dict[str, Any]) -> Any:
     return fresh
 
 
-def _add_new_fields(cls: Any, values: dict[str, Any]) -> None:
+def _add_new_fields(reader: Reader, of: Any, cls: Any, values: dict[str, Any]) -> None:
     """Add the defaults of the fields that the class has got since the model was stored."""
     new = {name: field for name, field in cls.model_fields.items() if name not in values}
     if required := [name for name, field in new.items() if field.is_required()]:
         refuse_missing(cls, required)
     for name, field in new.items():
+        reader.note_new(of, name)
         values[name] = field.get_default(call_default_factory=True, validated_data=values)
 
 

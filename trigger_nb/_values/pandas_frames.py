@@ -233,7 +233,7 @@ def _step(label: object) -> str | Key:
 def _write_about(writer: Writer, value: Any) -> dict[str, Any]:
     """The attributes and flags of a table. The flags do not count for its identity."""
     data: dict[str, Any] = {}
-    if value.attrs and not writer.earlier:
+    if value.attrs and writer.counts != "set":
         data["attrs"] = writer.at("attrs", value.attrs)
     if not writer.canonical and not value.flags.allows_duplicate_labels:
         data["unique"] = True
