@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .._concurrency.interrupt import calls_user_code
@@ -21,7 +22,9 @@ from .._tasks.call import MISS, Call, Scope, current_scope
 from .._tasks.running import RunningBody, running_bodies
 from .._tasks.signature import Signature, bind_body, is_async, signature_of
 from .._tasks.task import Task
+from .._values.pictures import is_fixed, picture
 from ..errors import RunInterrupted, UsageError
+from .contexts import in_context
 from .ledger import Unreadable
 from .results import note_prints
 from .scopes import returned, subtasks_end
@@ -93,8 +96,11 @@ class Bodies:
         call.is_running = True
         if state.feed.watched:
             state.feed.emit(Saved(record, live=True))
+        before = None if is_fixed(call.args) else picture(call.args)
         try:
             value = await self._call_body(call, record, running)
+            if before is not None and picture(call.args) != before:
+                self._hint_changed_in_place(call)
             if running.record is None:
                 await subtasks_end(state.header, scope)
                 scope.closed = True
@@ -132,6 +138,13 @@ class Bodies:
             return None
         return found
 
+    def _hint_changed_in_place(self, call: Call[Any]) -> None:
+        name = getattr(call.body, "__qualname__", "")
+        self._state.header.hint(
+            f"{'A body' if not name else f'The body {name!r}'} changes an argument in place. A replay does not call it, and "
+            "the code after it then gets the argument without the change: return what it makes, or change a copy."
+        )
+
     # Where it runs ----------------------------------------------------------------------------------
 
     @calls_user_code
@@ -155,16 +168,23 @@ class Bodies:
             context.run(current_scope.set, running.scope)
             start = in_thread(partial(context.run, partial(call.body, *args, **named)))
             return await self._off_loop.run(call, record, running, start, waits=threads.full)
-        token = current_scope.set(running.scope)
-        try:
-            if signature.is_async:
-                return returned(
-                    call.scope.owner, await call.body(*args, **named), f"the body of task {call.path!r}"
-                )
-            value = call.body(*args, **named)
-            return await value if inspect.isawaitable(value) else value
-        finally:
-            current_scope.reset(token)
+        context = copy_context()
+        context.run(current_scope.set, running.scope)
+        value = context.run(call.body, *args, **named)
+        if type(value) is CoroutineType:
+            try:
+                awaited = context.run(value.send, None)
+            except StopIteration as end:  # it waited for nothing
+                value = end.value
+            else:
+                value = await in_context(context, value, awaited)
+        elif inspect.isawaitable(value):
+            value = await value
+        return (
+            returned(call.scope.owner, value, f"the body of task {call.path!r}")
+            if signature.is_async
+            else value
+        )
 
     def _arguments(
         self, call: Call[Any], signature: Signature, running: RunningBody

@@ -18,7 +18,9 @@ from .._store.crashpoints import point
 from .._tasks.options import describe
 from .._values.codec import dump, dump_unstored
 from .._values.json_text import loads
+from .._values.one_shot import holds_one_shot
 from ..errors import NotStorableError, RunInterrupted, StoreError, ValueNotLoadedError
+from .live import LiveResult
 from .stopping import Stop
 
 if TYPE_CHECKING:
@@ -75,18 +77,25 @@ class Results:
             return dump(value, self._state.ledger.blobs, signed=call.options.get("codec") == "pickle")
         except NotStorableError as error:
             # S4: the effect is not repeated because its result cannot be kept.
-            self._state.memory.live[call.path, record.generation] = value
-            self._warn_unstored(call, error)
+            if self._stored.is_repeatable(call) or not holds_one_shot(value):
+                self._state.memory.live[call.path, record.generation] = LiveResult(value)
+            self._warn_unstored(call, error, is_lost=holds_one_shot(value))
             return dump_unstored(error)
 
-    def _warn_unstored(self, call: Call[Any], error: NotStorableError) -> None:
+    def _warn_unstored(self, call: Call[Any], error: NotStorableError, *, is_lost: bool) -> None:
         if self._stored.is_repeatable(call):
             return
+        name = display_path(call.path)
         text = (
-            f"the value of task {display_path(call.path)!r} cannot be stored ({error}). The task counts as done, and this "
-            "kernel keeps the value; a new one will not have it. Return plain data from the task (response.json() instead "
-            "of the response), teach the store with register_codec, or say repeatable=True to run it again then."
+            f"the value of task {name!r} cannot be stored ({error}). The task counts as done, and this kernel keeps the "
+            "value; a new one will not have it. Return plain data from the task (response.json() instead of the "
+            "response), teach the store with register_codec, or say repeatable=True to run it again then."
         )
+        if is_lost:
+            text = (
+                f"the value of task {name!r} cannot be stored ({error}). The task counts as done, and its value is not "
+                "there: using it raises an error."
+            )
         self._state.header.hint(text)
         warnings.warn(text, RuntimeWarning, stacklevel=2)
 

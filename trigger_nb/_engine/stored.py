@@ -53,9 +53,9 @@ class StoredResults:
                 what = f"the result of task {display_path(call.path)!r}"
                 raise Unreadable(explained(error, what)) from None
         else:
-            live = self._state.memory.live
-            if (call.path, record.generation) in live:
-                return live[call.path, record.generation]
+            live = self._state.memory.live.get((call.path, record.generation))
+            if live is not None and not live.is_spent:
+                return live.take()
             lost = cast("dict[str, str]", record.value)
         if self.is_repeatable(call):
             return MISS

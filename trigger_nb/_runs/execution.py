@@ -16,6 +16,7 @@ from .._concurrency.places import RunSlot
 from .._concurrency.threads import Home, threads
 from .._engine import ledger
 from .._engine.ledger import run_row
+from .._engine.live import LiveResult
 from .._engine.memory import Memory
 from .._engine.pass_ import Pass
 from .._engine.stopping import Stop
@@ -29,6 +30,7 @@ from .._redact import secrets
 from .._tasks.call import current_scope
 from .._tasks.running import running_bodies, watch
 from .._values.codec import dump_or_describe
+from .._values.one_shot import holds_one_shot
 from ..errors import RunLostError, StoreError
 from .ending import Ending, ending_of
 from .outcome import Notification, Outcome
@@ -313,8 +315,8 @@ class Execution:
         run, live = self.run, self.runtime.memory(self.run.id).live
         run.form, run.output = dump_or_describe(output, self.runtime.store.blobs(run.id))
         live.pop(("", 0), None)
-        if run.form == "unstored":
-            live["", 0] = output
+        if run.form == "unstored" and not holds_one_shot(output):
+            live["", 0] = LiveResult(output)
 
     def _release(self) -> None:
         """Release the lease unless the run is under way in this kernel, or a body has outlived its pass."""

@@ -12,8 +12,9 @@ from .._records.records import RunRecord
 from .._redact import HIDDEN, redact, secrets
 from .._values.codec import dump_or_describe
 from .._values.json_text import dumps, is_plain, loads
+from .._values.one_shot import holds_one_shot
 from .._values.tagged import Blobs
-from ..errors import CorruptRecordError, TriggerError
+from ..errors import CorruptRecordError, InvalidPayloadError, TriggerError
 
 _NONE: Any = object()
 _MOST = 5  # fields that a hint names
@@ -46,9 +47,14 @@ class Payload:
 
     @classmethod
     def of(cls, value: Any, blobs: Blobs) -> Payload:
-        """The payload that is handed in."""
+        """The payload that is handed in. Raises `InvalidPayloadError` if it can be read only once."""
         hidden: list[Any] = []
         form, data = dump_or_describe(value, blobs, hidden)
+        if form == "unstored" and holds_one_shot(value):
+            raise InvalidPayloadError(
+                f"the payload cannot be given to each pass of the run: {data['path']} is a {data['type']} "
+                f"({data['reason']})"
+            )
         return cls(form, data, blobs, given=value, hidden=hidden)
 
     @classmethod

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from ..errors import CorruptRecordError, NotStorableError, ValueNotLoadedError
 from .names import class_name, find_class, kind_of, type_name
+from .one_shot import why_once
 
 TAG = "$"
 REGISTERED = "codec "  # the prefix of the tags of codecs that users register
@@ -237,6 +238,8 @@ class Writer:
 
     def _why_unknown(self, value: Any) -> str:
         cls = kind_of(value)
+        if once := why_once(value):
+            return once
         if isinstance(value, type):
             return "a class is not data; return its name"
         if callable(value) and hasattr(cast("Any", value), "__qualname__"):
