@@ -14,7 +14,7 @@ from typing import Any, overload
 from urllib.parse import quote
 
 from . import _values
-from ._clock import Clock, to_seconds, to_timestamp
+from ._clock import Clock, is_whole_number, to_seconds, to_timestamp
 from ._concurrency.limiter import ConcurrencyLimit, Rate
 from ._keys import hashed
 from ._records.records import RunRecord
@@ -297,11 +297,11 @@ class TriggerClient:
         >>> len(client.runs(status="FAILED", limit=10))
         0
         """
-        if type(limit) is not int or limit < 0:
+        if not is_whole_number(limit) or limit < 0:
             raise InvalidOptionError(f"limit must be a whole number of runs, not {limit!r:.100}")
         job_id = job.id if isinstance(job, Job) else job
         query = RunQuery(self.runtime, job_id, None if status is None else _status(status))
-        return Runs(list(islice(query.each(), limit)), query)
+        return Runs(list(islice(query.each(), int(limit))), query)
 
     def run(self, run_id: str) -> Run:
         """The `Run` with this id. Raises `NotFoundError` if there is none.

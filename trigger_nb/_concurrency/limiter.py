@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 
-from .._clock import SystemClock
+from .._clock import SystemClock, is_whole_number
 from ..errors import InvalidOptionError
 from .threads import Home
 
@@ -97,8 +97,8 @@ RateOption: TypeAlias = "str | Rate"
 
 
 def check_count(count: object, what: str) -> None:
-    """Raise `InvalidOptionError` unless `count` is a whole number of 1 or more."""
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+    """Raise `InvalidOptionError` unless `count` is a whole number of 1 or more, also one of NumPy's."""
+    if not is_whole_number(count) or count < 1:
         raise InvalidOptionError(f"{what} is a whole number of 1 or more; not {count!r:.100}")
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio.lowlevel
 
-from .._clock import to_datetime
+from .._clock import is_number, to_datetime
 from .._concurrency.limiter import Limiter, check_count
 from .._keys import display_path
 from .._records.feed import Progressed
@@ -67,7 +67,7 @@ def plan_of(options: dict[str, Any], body: Callable[..., Any]) -> Plan:
             "leave the parameter out, or map without batch="
         )
     most = given.pop("max_failures", None)
-    if most is not None and not (isinstance(most, (int, float)) and type(most) is not bool and most >= 1):
+    if most is not None and not (is_number(most) and most >= 1):
         raise InvalidOptionError(
             f"max_failures must be a number of failures from 1, or math.inf for no limit, not {most!r:.100}"
         )

@@ -95,7 +95,8 @@ def type_data(annotation: Any) -> Any:
     if origin is Literal and {str, int, bool, type(None)}.issuperset(map(type, arguments)):
         return {"literal": list(arguments)}
     if origin in (Union, types.UnionType):
-        return {"union": [type_data(each) for each in arguments]}
+        # `Page[X | None]` and `Page[Optional[X]]` are two classes.
+        return {"union" if origin is Union else "or": [type_data(each) for each in arguments]}
     if origin is not None:
         return [_class_name(origin), *("..." if each is ... else type_data(each) for each in arguments)]
     return _class_name(annotation)
@@ -117,6 +118,11 @@ def load_type(data: Any) -> Any:
         return load_class(data)
     if isinstance(data, dict):
         parts = cast("dict[str, list[Any]]", data)
+        if "or" in parts:
+            one, *others = map(load_type, parts["or"])
+            for other in others:
+                one = one | other
+            return one
         if "union" in parts:
             return Union[tuple(map(load_type, parts["union"]))]  # noqa: UP007
         return Literal[tuple(parts["literal"])]

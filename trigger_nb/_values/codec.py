@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import NotStorableError, StoreError, ValueNotLoadedError
-from . import builtin_types, classes, errors, models
+from . import builtin_types, classes, errors, foreign_classes, models
 from .error_parts import register_parts
 from .error_reading import read_error
 from .json_text import dumps, is_plain, loads, plain_text
@@ -176,6 +176,7 @@ def _cached_adapter(returns: Any) -> Any:
 
 builtin_types.register()
 models.register()
+foreign_classes.register()
 classes.register()
 errors.register()
 add_reader("error", lambda reader, data: read_error(data["v"]))

@@ -71,8 +71,8 @@ def _instance(value: Any, kind: type[Any], left: list[int]) -> Any:
     if package == "pandas" and hasattr(kind, "to_numpy"):
         return _column(value)
     if isinstance(getattr(kind, "__pydantic_fields__", None), dict):
-        private = value.__pydantic_private__ or {}
-        return _picture({**value.__dict__, **(value.__pydantic_extra__ or {}), **private}, left)
+        parts: list[Any] = [value.__dict__, value.__pydantic_extra__, value.__pydantic_private__]
+        return [part and _picture(part, left) for part in parts]
     if dataclasses.is_dataclass(kind) or hasattr(kind, "__attrs_attrs__") or kind is SimpleNamespace:
         return _picture(attributes_of(value), left)
     return id(value)
