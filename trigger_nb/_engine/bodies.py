@@ -22,6 +22,7 @@ from .._tasks.call import MISS, Call, Scope, current_scope
 from .._tasks.running import RunningBody, running_bodies
 from .._tasks.signature import Signature, bind_body, is_async, signature_of
 from .._tasks.task import Task
+from .._values.names import kind_of
 from .._values.pictures import is_fixed, picture
 from ..errors import RunInterrupted, UsageError
 from .contexts import in_context
@@ -171,7 +172,7 @@ class Bodies:
         context = copy_context()
         context.run(current_scope.set, running.scope)
         value = context.run(call.body, *args, **named)
-        if type(value) is CoroutineType:
+        if kind_of(value) is CoroutineType:
             try:
                 awaited = context.run(value.send, None)
             except StopIteration as end:  # it waited for nothing

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 from .._fingerprint.values import is_installed
+from .._values.names import kind_of
 from .._values.one_shot import holds_one_shot
 
 _MOST = 16 * 1024 * 1024  # bytes of a picture; a larger object is handed out as it is
@@ -89,7 +90,7 @@ class _Pickler(pickle.Pickler):
         self._places: dict[int, int] = {}
 
     def persistent_id(self, obj: Any, /) -> int | None:
-        kind: type[Any] = type(obj)
+        kind = kind_of(obj)
         if kind.__module__ in _DATA and not issubclass(kind, (type, ModuleType)) and not callable(obj):
             return None
         if not issubclass(kind, type) and not callable(obj) and _is_copyable(kind):
