@@ -50,7 +50,7 @@ def is_number(value: object) -> TypeGuard[float]:
 
 def is_whole_number(value: object) -> TypeGuard[int]:
     """Whether the value of an option is an integer, also one of NumPy's."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
+    return isinstance(value, Integral) and not isinstance(value, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
 
 
 def to_seconds(value: object, what: str) -> float:

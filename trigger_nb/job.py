@@ -310,9 +310,11 @@ class Job(Generic[T]):
                 parent, parent_task = scope.owner.run.id, scope.path
             record = self._new_record(run_id, is_test, event, parent, parent_task)
             record.depth = self._depth_below(parent)
-        if kept is None:
-            kept = Payload.of(value, self._blobs(run_id))
-            record = record.copy(**self._fields(kept, value))
+        is_stored = kept is not None
+        kept = kept or Payload.of(value, self._blobs(run_id))
+        record = record.copy(payload_form=kept.form, payload=kept.data)
+        if not is_stored:
+            record.payload_preview = self.options.preview(value)
         return self._begin(record, kept, on_change, display=display, awaited=awaited)
 
     def _id_of(self, value: Any) -> str:
@@ -343,6 +345,7 @@ class Job(Generic[T]):
             payload = Payload.stored(record, self._blobs(record.id), self.trigger.fit)
         except TriggerError as error:
             raise explained(error, f"the payload of run {record.id!r}") from None
+        record = record.copy(payload_form=payload.form, payload=payload.data)
         return start(self._runtime, self._work(payload, None), self._current(record))
 
     def handle(self, run_id: str) -> Run:
@@ -383,11 +386,6 @@ class Job(Generic[T]):
             parent_task=parent_task,
             keys=1,
         )
-
-    def _fields(self, payload: Payload, value: Any) -> dict[str, Any]:
-        """The fields of a run's record that hold its payload."""
-        preview = self.options.preview(value)
-        return {"payload_form": payload.form, "payload": payload.data, "payload_preview": preview}
 
     def _depth_below(self, parent: str) -> int:
         """The depth of a child run. Raises `UsageError` if it is too deep: jobs may start each other forever (I8)."""

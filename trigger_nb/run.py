@@ -16,7 +16,7 @@ from ._records.statuses import StatusInfo, counts, said, statuses
 from ._runs import commands, result, showing
 from ._runs.awaiting import has_loop, in_cell
 from ._runs.diff import RunDiff, compare
-from ._runs.payloads import copied
+from ._runs.payloads import Payload
 from ._runs.runtime import ActiveRun, Runtime
 from ._runs.task_info import TaskInfo, find_task, in_order, moment, task_info
 from ._view.live.display import RunDisplay, bundle, to_kernel
@@ -39,6 +39,7 @@ class Run:
         self._id = run_id
         self._execution = runtime.executions.get(run_id)
         self._began = False  # whether this handle began the run, and not another one before
+        self._payload: Payload | None = None
         self._shown_in = -1  # number of the cell that showed the tree when it started the run
 
     # Data -------------------------------------------------------------------------------------
@@ -67,7 +68,9 @@ class Run:
     def payload(self) -> Any:
         """The payload that the run was started with."""
         record = self._record
-        return self._decoded(record.payload_form, copied(record.payload_form, record.payload))
+        if self._payload is None or not self._payload.is_of(record):
+            self._payload = Payload.stored(record, self._runtime.store.blobs(self._id))
+        return self._payload.take()
 
     @property
     def output(self) -> Any:

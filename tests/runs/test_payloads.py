@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import uuid
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+import pydantic.dataclasses
 import pytest
-from pydantic import AfterValidator, BaseModel, SecretStr
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
 from tests.support.worlds import KINDS, World
 from trigger_nb import event_trigger, invoke_trigger
@@ -259,3 +261,39 @@ def test_an_instance_of_a_class_whose_cell_ran_again_keeps_what_was_changed_in_p
         return (yield io.run_task("a", world.body(lambda: [type(payload) is Again, payload.items])))
 
     assert world.run(job, cart) == [True, ["a"]]
+
+
+def test_a_new_field_that_a_factory_fills_is_the_same_in_each_pass_and_at_each_access(world, monkeypatch):
+    @world.job
+    def job(payload, io):
+        yield io.run_task("a", world.body(lambda: 1))
+        return getattr(payload, "id", None)
+
+    world.run(job, Model())
+
+    class Edited(BaseModel):
+        name: str = "small"
+        id: uuid.UUID = Field(default_factory=uuid.uuid4)
+
+    Edited.__name__ = Edited.__qualname__ = "Model"
+    monkeypatch.setattr(sys.modules[__name__], "Model", Edited)
+    run = world.last(job)
+    assert run.payload == run.payload
+    first = world.run(job, Edited())
+    assert first == world.run(job, Edited()) == world.last(job).payload.id
+
+
+@pydantic.dataclasses.dataclass
+class Validated:
+    n: int
+    tags: list[str] = Field(default_factory=list)
+
+
+def test_a_dataclass_of_pydantic_is_a_payload(world):
+    @world.job
+    def job(payload, io):
+        return (yield io.run_task("a", world.body(lambda: payload.n + len(payload.tags))))
+
+    assert world.run(job, Validated(1)) == world.run(job, Validated(1, [])) == 1
+    assert world.run(job, Validated(1, ["a"])) == 2
+    assert len(job.runs()) == 2

@@ -43,6 +43,7 @@ class Payload:
             hidden  # secrets are not stored: the passes of this kernel get those that were handed in
         )
         self._fit = fit
+        self._source = form, data
         self._next = self._decoded()
 
     @classmethod
@@ -77,13 +78,17 @@ class Payload:
             if _has_secrets(value):
                 return None
             new: set[tuple[str, str]] = set()
-            before = _values.load(stored.form, stored.data, blobs, new_fields=new)
+            before = _values.load(record.payload_form, record.payload, blobs, new_fields=new)
             changed = list(_values.differences(before, value, new))
         except TriggerError:
             return None
         if changed:
             stored.hint = _hint(changed, patterns)
         return stored
+
+    def is_of(self, record: RunRecord) -> bool:
+        """Whether the record still has the payload that this was made from."""
+        return self._source == (record.payload_form, record.payload)
 
     def take(self) -> Any:
         """The payload for one pass."""
@@ -93,13 +98,12 @@ class Payload:
     def _decoded(self) -> Any:
         if self.form == "unstored" and self._given is not _NONE:
             return self._given
-        value = _values.load(self.form, copied(self.form, self.data), self._blobs, secrets=self._hidden)
+        new: set[tuple[str, str]] = set()
+        data = loads(dumps(self.data)) if self.form == "" else self.data  # plain data is the value itself
+        value = _values.load(self.form, data, self._blobs, secrets=self._hidden, new_fields=new)
+        if new:  # what a factory has made for a field that is new is kept, so that it is the same each time
+            self.form, self.data = dump_or_describe(value, self._blobs)
         return value if self._fit is None else self._fit(value)
-
-
-def copied(form: str, data: Any) -> Any:
-    """The data of a record, of which `load` may make the value: plain data is the value itself."""
-    return loads(dumps(data)) if form == "" and isinstance(data, (list, dict)) else data
 
 
 class NoFiles:

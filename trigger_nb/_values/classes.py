@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from ..errors import NotStorableError, ValueNotLoadedError
-from .defaults import Default, counted_fields
+from .defaults import MISSING, Default, counted_fields, default_of
 from .names import attributes_of, find_class, kind_of, load_class, refuse_missing, secret_kind, type_name
 from .placeholders import Redacted, Unstored, UnstoredArgument, known_of, redacted_kind
 from .tagged import TAG, Reader, Write, Writer, add_finder, add_reader, add_type
@@ -111,6 +111,8 @@ def _write_dataclass(writer: Writer, value: Any) -> Any:
 
 
 def _default_of(field: dataclasses.Field[Any]) -> Default:
+    if kind_of(field.default).__name__ == "FieldInfo":  # of a dataclass of pydantic
+        return default_of(field.default, {})
     if field.default_factory is not dataclasses.MISSING:
         return Default(factory=field.default_factory)
     return Default() if field.default is dataclasses.MISSING else Default(field.default)
@@ -131,10 +133,11 @@ def _read_dataclass(reader: Reader, data: dict[str, Any]) -> Any:
             object.__setattr__(fresh, field.name, values[field.name])
             continue
         reader.note_new(data["of"], field.name)
-        if field.default is not dataclasses.MISSING:
-            object.__setattr__(fresh, field.name, field.default)
-        elif field.default_factory is not dataclasses.MISSING:
-            object.__setattr__(fresh, field.name, field.default_factory())
+        default = _default_of(field)
+        if default.factory is not None:
+            object.__setattr__(fresh, field.name, default.factory())
+        elif default.value is not MISSING:
+            object.__setattr__(fresh, field.name, default.value)
         elif field.init:
             missing.append(field.name)
     if missing:

@@ -25,6 +25,17 @@ class Default(NamedTuple):
     factory: Callable[[], Any] | None = None
 
 
+def default_of(field: Any, values: Mapping[str, Any]) -> Default:
+    """The default of a field of pydantic, or of a private attribute. `values` are those of the other fields."""
+    factory = field.default_factory
+    if factory is None:
+        static = field.default
+        return Default() if kind_of(static).__name__ == "PydanticUndefinedType" else Default(static)
+    if getattr(field, "default_factory_takes_validated_data", False):
+        return Default(factory=lambda: factory(dict(values)))
+    return Default(factory=factory)
+
+
 class _Known(NamedTuple):
     """A default with its canonical text; None if it has none, or if its factory makes another one each time."""
 

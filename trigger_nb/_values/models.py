@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from ..errors import ValueNotLoadedError
 from .annotations import Unnamed, field_text, fields_differ, load_type, type_data, type_text, without_metadata
-from .defaults import MISSING, Default, counted_fields
+from .defaults import MISSING, counted_fields, default_of
 from .names import class_name, kind_of, load_class, refuse_missing, type_name
 from .placeholders import Placeholder
 from .tagged import TAG, Reader, Write, Writer, add_finder, add_reader
@@ -69,7 +69,7 @@ def _write_identity(writer: Writer, value: Any) -> Any:
     data: dict[str, Any] = {
         TAG: "model",
         "of": _text_of(cls),
-        "v": counted_fields(writer, cls, own, lambda name: _default_of(fields[name], own), given),
+        "v": counted_fields(writer, cls, own, lambda name: default_of(fields[name], own), given),
     }
     if value.__pydantic_extra__:
         data["extra"] = writer.write(dict(value.__pydantic_extra__))
@@ -79,7 +79,7 @@ def _write_identity(writer: Writer, value: Any) -> Any:
             writer,
             cls,
             {name: item for name, item in value.__pydantic_private__.items() if name in attributes},
-            lambda name: _default_of(attributes[name], own),
+            lambda name: default_of(attributes[name], own),
             (),
         )
         if private:
@@ -92,17 +92,6 @@ def _write_set_fields(writer: Writer, value: Any) -> Any:
     if "root" in value.__dict__ and getattr(kind_of(value), "__pydantic_root_model__", False):
         return writer.write(value.root)
     return writer.write({name: getattr(value, name) for name in value.model_fields_set})
-
-
-def _default_of(field: Any, values: dict[str, Any]) -> Default:
-    """The default of a field or of a private attribute."""
-    factory = field.default_factory
-    if factory is None:
-        static = field.default
-        return Default() if type(static).__name__ == "PydanticUndefinedType" else Default(static)
-    if getattr(field, "default_factory_takes_validated_data", False):
-        return Default(factory=lambda: factory(dict(values)))
-    return Default(factory=factory)
 
 
 def _name_of(writer: Writer, value: Any) -> Any:
@@ -234,7 +223,7 @@ def _private(cls: Any, stored: dict[str, Any]) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = {}
     for name, attribute in attributes.items():
-        default = _default_of(attribute, stored)
+        default = default_of(attribute, stored)
         if name in stored:
             found[name] = stored[name]
         elif default.factory is not None:
