@@ -270,7 +270,7 @@ class TriggerClient:
             return None if text is None else RunRecord.parse(loads(text))
 
         try:
-            return found_id(payload, id_of, record_of, self.runtime.store.blobs)
+            return found_id(payload, id_of, record_of, self.runtime.store.blobs)[0]
         except NotStorableError as error:
             raise InvalidPayloadError(
                 f"the payload of event {name!r} cannot identify the event: {error}. Pass plain data, or name the "

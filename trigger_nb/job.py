@@ -224,8 +224,7 @@ class Job(Generic[T]):
             check_run_id(run_id)
         value = self.trigger.parse(payload)
         is_named = run_id is not None or self.options.identity is not None
-        run_id = run_id or self._id_of(value)
-        stored = self._stored(run_id)
+        run_id, stored = self._found(value, run_id)
         # The plan uses the payload of the record only to redact it.
         new = RunRecord(id=run_id, client=self.client.id, job=self.id, payload=_values.preview(value), keys=1)
         kept = None if stored is None or is_named else self._of_started(stored, value)
@@ -298,8 +297,7 @@ class Job(Generic[T]):
             check_run_id(run_id)
         value = self.trigger.parse(payload)
         is_named = run_id is not None or self.options.identity is not None  # and not by its payload
-        run_id = run_id or (self._new_id() if fresh else self._id_of(value))
-        record = self._stored(run_id)
+        run_id, record = self._found(value, self._new_id() if fresh and run_id is None else run_id)
         scope = current_scope.get()
         if scope is not None:
             scope.owner.about_to_start(f"a run of job {self.id!r}")
@@ -317,27 +315,28 @@ class Job(Generic[T]):
             record.payload_preview = self.options.preview(value)
         return self._begin(record, kept, on_change, display=display, awaited=awaited)
 
-    def _id_of(self, value: Any) -> str:
-        """The id of the run that a payload identifies."""
-        return found_id(value, self.options.run_id, self._runtime.run_record, self._blobs)
+    def _found(self, value: Any, run_id: str | None) -> tuple[str, RunRecord | None]:
+        """The id that is given, or that the payload identifies, and the record of that run, if any.
+
+        Raises `RunStateError` if it is another job's, or if there is none and the job is disabled.
+        """
+        if run_id is None:
+            run_id, record = found_id(value, self.options.run_id, self._runtime.run_record, self._blobs)
+        else:
+            record = self._runtime.run_record(run_id)
+        if record is not None:
+            check_legible(record)
+            if record.job != self.id:
+                raise RunStateError(f"run {run_id} belongs to job {record.job!r}, not to {self.id!r}")
+        elif not self.enabled:
+            raise RunStateError(f"job {self.id!r} is disabled and starts no new run (enabled=False)")
+        return run_id, record
 
     def _of_started(self, record: RunRecord, value: Any) -> Payload | None:
         return Payload.of_started(record, value, self._blobs(record.id), self.options.redact)
 
     def _blobs(self, run_id: str) -> Blobs:
         return self._runtime.store.blobs(run_id)
-
-    def _stored(self, run_id: str) -> RunRecord | None:
-        """The record of a run, if any. Raises `RunStateError` if it is another job's, or if the job is disabled."""
-        record = self._runtime.run_record(run_id)
-        if record is not None:
-            check_legible(record)
-        if record is None:
-            if not self.enabled:
-                raise RunStateError(f"job {self.id!r} is disabled and starts no new run (enabled=False)")
-        elif record.job != self.id:
-            raise RunStateError(f"run {run_id} belongs to job {record.job!r}, not to {self.id!r}")
-        return record
 
     def restart(self, record: RunRecord) -> ActiveRun:
         """Begin another pass of a stored run, with its stored payload."""

@@ -158,10 +158,10 @@ def found_id(
     id_of: Callable[..., str],
     record_of: Callable[[str], RunRecord | None],
     blobs_of: Callable[[str], Blobs],
-) -> str:
+) -> tuple[str, RunRecord | None]:
     """The id that a payload identifies, or the id by which a version up to November 2026 stored an equal payload.
 
-    `id_of(value, counts)` makes an id from the canonical text (see `canonical`).
+    With the record that has this id, if any. `id_of(value, counts)` makes an id from the canonical text (see `canonical`).
     """
     found = id_of(value)
 
@@ -174,12 +174,12 @@ def found_id(
     record = record_of(found)
     if record is not None:
         # By that version, a model had the canonical text of a plain payload.
-        is_other = (
-            not record.keys and not record.is_damaged and id_of_stored(record, found) not in ("", found)
-        )
-        return hashed(found[:4], found) if is_other else found
+        if record.keys or record.is_damaged or id_of_stored(record, found) in ("", found):
+            return found, record
+        other = hashed(found[:4], found)
+        return other, record_of(other)
     if not is_plain(value) and (earlier := id_of(value, "set")) != found:
         record = record_of(earlier)
         if record is not None and not record.keys and id_of_stored(record, earlier) == found:
-            return earlier
-    return found
+            return earlier, record
+    return found, None
