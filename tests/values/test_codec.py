@@ -333,6 +333,14 @@ def test_attributes_set_in_post_init_come_back_and_post_init_does_not_run():
     assert (back, back.calls, back.seen) == (value, 7, [("x",)])
 
 
+def test_a_row_cannot_have_a_property_set(monkeypatch):
+    form, data = stored(Lazy(2))
+    data["more"] = {"doubled": 1, "other": 2}
+    monkeypatch.setattr(Lazy, "doubled", property(lambda self: 0, lambda self, value: 1 / 0), raising=False)
+    back = decode(form, data, BLOBS)
+    assert (back.n, back.other, back.doubled) == (2, 2, 0)
+
+
 def test_a_cached_property_is_not_part_of_the_value():
     """S3: it is made anew when it is asked for."""
     value = Lazy(3)

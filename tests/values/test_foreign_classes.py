@@ -188,6 +188,31 @@ def test_a_zone_without_a_name_is_refused():
         round_trip(datetime(2030, 1, 1, tzinfo=dateutil.tz.tzrange("EST", -18000)))
 
 
+@pytest.mark.parametrize("name", ["/etc/hostname", "../../etc/hostname", "a.b"])
+def test_a_row_cannot_have_just_any_file_opened(name):
+    with pytest.raises(ValueNotLoadedError, match="no zone"):
+        decode("tagged", {"$": "dateutil.zone", "of": "gettz", "v": [name]}, MemoryBlobs())
+
+
+class Hostile:
+    def __class_getitem__(cls, item):
+        calls.append("called")
+
+
+def test_a_row_cannot_have_just_any_class_called():
+    calls.clear()
+    name = f"{__name__}:Hostile"
+    for data in (
+        {"$": "model", "of": [name, "builtins:int"], "v": {}, "set": [], "shape": "="},
+        {"$": "model", "of": [f"{__name__}:Page", [name, "builtins:int"]], "v": {}, "set": [], "shape": "="},
+        {"$": "attrs", "of": name, "v": {}},
+        {"$": "row", "of": "a, b): import os", "names": ["a"], "v": [1]},
+    ):
+        with pytest.raises(ValueNotLoadedError):
+            decode("tagged", data, MemoryBlobs())
+    assert calls == []
+
+
 # Numbers of NumPy as options ---------------------------------------------------------------------
 
 

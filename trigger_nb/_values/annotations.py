@@ -12,6 +12,7 @@ from ..errors import ValueNotLoadedError
 from .names import class_name, find_class, load_class
 
 _MAX_DEPTH = 20
+_OF_GENERICS = frozenset({"builtins", "collections", "collections.abc"})
 _UNKNOWN = "----"  # of a type that has no text, such as an undefined name
 
 
@@ -98,6 +99,8 @@ def type_data(annotation: Any) -> Any:
         # `Page[X | None]` and `Page[Optional[X]]` are two classes.
         return {"union" if origin is Union else "or": [type_data(each) for each in arguments]}
     if origin is not None:
+        if origin.__module__ not in _OF_GENERICS:
+            raise Unnamed
         return [_class_name(origin), *("..." if each is ... else type_data(each) for each in arguments)]
     return _class_name(annotation)
 
@@ -127,7 +130,8 @@ def load_type(data: Any) -> Any:
             return Union[tuple(map(load_type, parts["union"]))]  # noqa: UP007
         return Literal[tuple(parts["literal"])]
     origin, *arguments = cast("list[Any]", data)
-    loaded: Any = load_type(origin)
-    if not hasattr(loaded, "__class_getitem__"):
-        raise ValueNotLoadedError(f"a stored value is of the class {origin}, which is no longer generic")
+    loaded: Any = load_class(origin)
+    # A row may name any class, and `__class_getitem__` of only these is called.
+    if not (hasattr(loaded, "__pydantic_generic_metadata__") or origin.partition(":")[0] in _OF_GENERICS):
+        raise ValueNotLoadedError(f"a stored value is of the class {origin}, which is no generic model")
     return loaded[tuple(map(load_type, arguments))]

@@ -13,7 +13,16 @@ from typing import Any, cast
 
 from ..errors import NotStorableError, ValueNotLoadedError
 from .defaults import MISSING, Default, counted_fields, default_of
-from .names import attributes_of, find_class, kind_of, load_class, refuse_missing, secret_kind, type_name
+from .names import (
+    attributes_of,
+    find_class,
+    kind_of,
+    load_class,
+    put_attributes,
+    refuse_missing,
+    secret_kind,
+    type_name,
+)
 from .placeholders import Redacted, Unstored, UnstoredArgument, known_of, redacted_kind
 from .tagged import TAG, Reader, Write, Writer, add_finder, add_reader, add_type
 
@@ -142,8 +151,7 @@ def _read_dataclass(reader: Reader, data: dict[str, Any]) -> Any:
             missing.append(field.name)
     if missing:
         refuse_missing(cls, missing)
-    for name, item in reader.fields(data.get("more", {})).items():
-        object.__setattr__(fresh, name, item)
+    put_attributes(fresh, reader.fields(data.get("more", {})))
     return fresh
 
 

@@ -10,7 +10,16 @@ from typing import Any, NamedTuple, cast
 
 from ..errors import ValueNotLoadedError
 from .defaults import MISSING, Default, counted_fields
-from .names import attributes_of, class_name, find_class, kind_of, load_class, refuse_missing, type_name
+from .names import (
+    attributes_of,
+    class_name,
+    find_class,
+    kind_of,
+    load_class,
+    put_attributes,
+    refuse_missing,
+    type_name,
+)
 from .tagged import TAG, Reader, Write, Writer, add_finder, add_reader, add_type
 
 
@@ -96,7 +105,7 @@ def _own_default(field: _Field, value: Any) -> Default:
 def _read_instance(reader: Reader, data: dict[str, Any]) -> Any:
     cls: Any = load_class(data["of"])
     is_attrs = hasattr(cls, "__attrs_attrs__")
-    if not is_attrs and not hasattr(cls, "__struct_fields__"):
+    if not is_attrs and type(cls).__name__ != "StructMeta":
         raise ValueNotLoadedError(
             f"a stored value is of the class {type_name(cls)}, which is no longer a class of attrs or msgspec. "
             "Restore the earlier definition, or run the task again."
@@ -117,8 +126,7 @@ def _read_instance(reader: Reader, data: dict[str, Any]) -> Any:
             put(fresh, each.name, default.factory())
         elif default.value is not MISSING:
             put(fresh, each.name, default.value)
-    for name, item in reader.fields(data.get("more", {})).items():
-        object.__setattr__(fresh, name, item)
+    put_attributes(fresh, reader.fields(data.get("more", {})))
     return fresh
 
 

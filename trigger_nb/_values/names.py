@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Mapping
+from types import MemberDescriptorType
 from typing import Any, NoReturn, cast
 
 from ..errors import ValueNotLoadedError
@@ -96,6 +97,15 @@ def attributes_of(value: object) -> dict[str, Any]:
             except AttributeError:
                 continue  # the slot was never set
     return state
+
+
+def put_attributes(instance: object, values: Mapping[str, Any]) -> None:
+    """Set attributes of `attributes_of` in their places, without a property of the class that a row may name."""
+    for name, value in values.items():
+        if isinstance(getattr(type(instance), name, None), MemberDescriptorType):
+            object.__setattr__(instance, name, value)
+        elif hasattr(instance, "__dict__"):
+            instance.__dict__[name] = value
 
 
 def secret_kind(cls: type[Any]) -> str:
