@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from numbers import Integral, Real
+from typing import Protocol, TypeGuard
 
 from .errors import InvalidOptionError
 
@@ -41,6 +42,16 @@ class SystemClock:
             await anyio.sleep(min(left, SLICE))
 
 
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether the value of an option is a number, also one of NumPy's. True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
+
+
+def is_whole_number(value: object) -> TypeGuard[int]:
+    """Whether the value of an option is an integer, also one of NumPy's."""
+    return isinstance(value, Integral) and not isinstance(value, bool)  # pyright: ignore[reportUnnecessaryIsInstance]
+
+
 def to_seconds(value: object, what: str) -> float:
     """Convert a duration, in seconds or as a `timedelta`, to seconds.
 
@@ -49,7 +60,7 @@ def to_seconds(value: object, what: str) -> float:
     """
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+    elif is_number(value):
         seconds = float(value)
     else:
         raise InvalidOptionError(f"{what} is seconds or a timedelta, not {type(value).__name__}: {value!r}")

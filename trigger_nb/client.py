@@ -14,7 +14,7 @@ from typing import Any, overload
 from urllib.parse import quote
 
 from . import _values
-from ._clock import Clock, to_seconds, to_timestamp
+from ._clock import Clock, is_whole_number, to_seconds, to_timestamp
 from ._concurrency.limiter import ConcurrencyLimit, Rate
 from ._keys import hashed
 from ._records.records import RunRecord
@@ -24,11 +24,14 @@ from ._runs.awaiting import CellCall
 from ._runs.context import EventData
 from ._runs.job_options import JobOptions, LogLevel
 from ._runs.outcome import Handler
+from ._runs.payloads import found_id
 from ._runs.runtime import Runtime, runtime_for
 from ._store.protocol import Row
 from ._tasks.call import current_scope
 from ._tasks.options import OnChange, check_choices
 from ._values.codec import dump_or_describe
+from ._values.json_text import loads
+from ._values.tagged import Counts
 from ._view.render.store_table import Pruned, StoreInfo
 from .errors import InvalidOptionError, InvalidPayloadError, NotFoundError, NotStorableError, StoreError
 from .job import AnyJob, Job
@@ -223,7 +226,7 @@ class TriggerClient:
                 )
             if (scope := current_scope.get()) is not None:
                 scope.owner.about_to_start(f"event {name!r}")
-            event_id = id or _event_id(name, payload)
+            event_id = id or self._event_id(name, payload)
             sent_at = self.runtime.clock.time() if timestamp is None else to_timestamp(timestamp, "timestamp")
             data: EventData = {"id": event_id, "name": name, "timestamp": round(sent_at, 3)}
             data |= {
@@ -247,9 +250,27 @@ class TriggerClient:
 
         return CellCall(send, f"the sending of event {name!r:.100}", "await client.send_event(...)")
 
+    def _event_id(self, name: str, payload: object) -> str:
+        """I1: the same name and payload are the same event."""
+
+        def id_of(value: object, counts: Counts = "changed") -> str:
+            return hashed("evt_", name, _values.canonical(value, counts))
+
+        def record_of(event_id: str) -> RunRecord | None:
+            text = self.runtime.store.get("event/" + event_id)
+            return None if text is None else RunRecord.parse(loads(text))
+
+        try:
+            return found_id(payload, id_of, record_of, self.runtime.store.blobs)[0]
+        except NotStorableError as error:
+            raise InvalidPayloadError(
+                f"the payload of event {name!r} cannot identify the event: {error}. Pass plain data, or name the "
+                "event: send_event(..., id=...)"
+            ) from None
+
     def _keep_event(self, data: EventData, payload: object) -> None:
         form, value = dump_or_describe(payload, self.runtime.store.blobs(data["id"]))
-        record = RunRecord(**data, payload_form=form, payload=value)
+        record = RunRecord(**data, payload_form=form, payload=value, keys=1)
         self.runtime.journal.commit([Row("event/" + data["id"], "events", record.dumps())], patience=5)
 
     # Runs -------------------------------------------------------------------------------------
@@ -265,11 +286,11 @@ class TriggerClient:
         >>> len(client.runs(status="FAILED", limit=10))
         0
         """
-        if type(limit) is not int or limit < 0:
+        if not is_whole_number(limit) or limit < 0:
             raise InvalidOptionError(f"limit must be a whole number of runs, not {limit!r:.100}")
         job_id = job.id if isinstance(job, Job) else job
         query = RunQuery(self.runtime, job_id, None if status is None else _statuses(status))
-        return Runs(list(islice(query.each(), limit)), query)
+        return Runs(list(islice(query.each(), int(limit))), query)
 
     def run(self, run_id: str) -> Run:
         """The `Run` with this id. Raises `NotFoundError` if there is none.
@@ -335,17 +356,6 @@ class TriggerClient:
 
     def __repr__(self) -> str:
         return f"<TriggerClient {self.id!r} in {self.dir}>"
-
-
-def _event_id(name: str, payload: object) -> str:
-    """The id of an event that was sent without one: the same for the same name and payload (I1)."""
-    try:
-        return hashed("evt_", name, _values.canonical(payload))
-    except NotStorableError as error:
-        raise InvalidPayloadError(
-            f"the payload of event {name!r} cannot identify the event: {error}. Pass plain data, or name the "
-            "event: send_event(..., id=...)"
-        ) from None
 
 
 def _place(given: str | os.PathLike[str] | None) -> Path:

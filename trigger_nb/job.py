@@ -24,12 +24,13 @@ from ._runs.context import Context, EventData, context_of
 from ._runs.execution import start
 from ._runs.job_options import JobOptions
 from ._runs.outcome import users_frames
+from ._runs.payloads import NoFiles, Payload, found_id
 from ._runs.run_spec import RunSpec
 from ._runs.runtime import ActiveRun, Runtime
 from ._tasks.call import current_scope
 from ._tasks.options import OnChange, Settings, check_choices
 from ._tasks.signature import bind_run
-from ._values.codec import dump_or_describe
+from ._values.tagged import Blobs
 from ._view.live.display import in_notebook
 from .errors import RunStateError, TriggerError, UsageError
 from .run import Run
@@ -230,11 +231,13 @@ class Job(Generic[T]):
         if run_id is not None:
             check_run_id(run_id)
         value = self.trigger.parse(payload)
-        run_id = run_id or self.options.run_id(value)
-        stored = self._stored(run_id)
+        is_named = run_id is not None or self.options.identity is not None
+        run_id, stored = self._found(value, run_id)
         # The plan uses the payload of the record only to redact it.
-        new = RunRecord(id=run_id, client=self.client.id, job=self.id, payload=_values.preview(value))
-        work, record = self._work(value, on_change), self._current(stored or new)
+        new = RunRecord(id=run_id, client=self.client.id, job=self.id, payload=_values.preview(value), keys=1)
+        kept = None if stored is None or is_named else self._of_started(stored, value)
+        work = self._work(kept or Payload.of(value, NoFiles()), on_change)
+        record = self._current(stored or new)
         return make_plan(self._runtime, work, record, is_new=stored is None, patience=patience)
 
     async def _close_clients(self) -> None:
@@ -301,11 +304,12 @@ class Job(Generic[T]):
             check_run_id(run_id)
         value = self.trigger.parse(payload)
         is_named = run_id is not None or self.options.identity is not None  # and not by its payload
-        run_id = run_id or (self._new_id() if fresh else self.options.run_id(value))
-        record = self._stored(run_id)
+        run_id, record = self._found(value, self._new_id() if fresh and run_id is None else run_id)
         scope = current_scope.get()
         if scope is not None:
             scope.owner.about_to_start(f"a run of job {self.id!r}")
+        # A run that is not found by its payload may have got another one, which a later retry must use.
+        kept = None if record is None or is_named else self._of_started(record, value)
         if record is None:
             if not parent and scope is not None:  # awaited inside another job (I8)
                 parent, parent_task = scope.owner.run.id, scope.path
@@ -318,40 +322,51 @@ class Job(Generic[T]):
                 parent=parent,
                 parent_task=parent_task,
                 depth=self._depth_below(parent),
-                **self._kept(value, run_id),
+                keys=1,
             )
-        elif is_named:
-            # The payload may differ from the stored one: a later retry must use this one.
-            kept = self._kept(value, run_id)
-            if kept["payload"] != record.payload:
-                kept["stable_since"] = record.passes + 1
-            record = record.copy(**kept)
-        return self._begin(record, value, on_change, display=display, awaited=awaited)
+        is_stored = kept is not None
+        kept = kept or Payload.of(value, self._blobs(run_id))
+        if record.payload != kept.data:
+            record = record.copy(stable_since=record.passes + 1)
+        record = record.copy(payload_form=kept.form, payload=kept.data)
+        if not is_stored:
+            record.payload_preview = self.options.preview(value)
+        return self._begin(record, kept, on_change, display=display, awaited=awaited)
 
-    def _stored(self, run_id: str) -> RunRecord | None:
-        """The record of a run, if any. Raises `RunStateError` if it is another job's, or if the job is disabled."""
-        record = self._runtime.run_record(run_id)
+    def _found(self, value: Any, run_id: str | None) -> tuple[str, RunRecord | None]:
+        """The id that is given, or that the payload identifies, and the record of that run, if any.
+
+        Raises `RunStateError` if it is another job's, or if there is none and the job is disabled.
+        """
+        if run_id is None:
+            run_id, record = found_id(value, self.options.run_id, self._runtime.run_record, self._blobs)
+        else:
+            record = self._runtime.run_record(run_id)
         if record is not None:
             check_legible(record)
-        if record is None:
-            if not self.enabled:
-                raise RunStateError(f"job {self.id!r} is disabled and starts no new run (enabled=False)")
-        elif record.job != self.id:
-            raise RunStateError(f"run {run_id} belongs to job {record.job!r}, not to {self.id!r}")
-        return record
+            if record.job != self.id:
+                raise RunStateError(f"run {run_id} belongs to job {record.job!r}, not to {self.id!r}")
+        elif not self.enabled:
+            raise RunStateError(f"job {self.id!r} is disabled and starts no new run (enabled=False)")
+        return run_id, record
+
+    def _of_started(self, record: RunRecord, value: Any) -> Payload | None:
+        return Payload.of_started(record, value, self._blobs(record.id), self.options.redact)
+
+    def _blobs(self, run_id: str) -> Blobs:
+        return self._runtime.store.blobs(run_id)
 
     def restart(self, record: RunRecord) -> ActiveRun:
         """Begin another pass of a stored run, with its stored payload."""
-        blobs = self._runtime.store.blobs(record.id)
         try:
-            payload = _values.load(record.payload_form, record.payload, blobs)
+            payload = Payload.stored(record, self._blobs(record.id), self.trigger.fit)
         except TriggerError as error:
             raise explained(error, f"the payload of run {record.id!r}") from None
-        work, record = self._work(self.trigger.parse(payload), None), self._current(record)
-        return start(self._runtime, work, record)
+        record = record.copy(payload_form=payload.form, payload=payload.data)
+        return start(self._runtime, self._work(payload, None), self._current(record))
 
     def _begin(
-        self, record: RunRecord, payload: object, on_change: OnChange | None, *, display: bool, awaited: bool
+        self, record: RunRecord, payload: Payload, on_change: OnChange | None, *, display: bool, awaited: bool
     ) -> Run:
         living = self._runtime.executions.get(record.id)
         execution = start(self._runtime, self._work(payload, on_change), self._current(record))
@@ -367,11 +382,6 @@ class Job(Generic[T]):
         fresh.set_code(Fingerprints().of(self.fn))
         return fresh
 
-    def _kept(self, payload: object, run_id: str) -> dict[str, Any]:
-        """The fields of a run's record that hold its payload."""
-        form, data = dump_or_describe(payload, self._runtime.store.blobs(run_id))
-        return {"payload_form": form, "payload": data, "payload_preview": self.options.preview(payload)}
-
     def _depth_below(self, parent: str) -> int:
         """The depth of a child run. Raises `UsageError` if it is too deep: jobs may start each other forever (I8)."""
         above = self._runtime.run_record(parent) if parent else None
@@ -386,7 +396,7 @@ class Job(Generic[T]):
     def _new_id(self) -> str:
         return "run_" + secrets.token_hex(10)
 
-    def _work(self, payload: object, on_change: OnChange | None) -> RunSpec:
+    def _work(self, payload: Payload, on_change: OnChange | None) -> RunSpec:
         options, client = self.options, self.client
         duration = options.max_task_duration
         settings = Settings(

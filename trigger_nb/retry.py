@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ._clock import to_seconds, to_timestamp
+from ._clock import is_number, is_whole_number, to_seconds, to_timestamp
 from .errors import InvalidOptionError
 
 if TYPE_CHECKING:
@@ -249,17 +249,17 @@ def _bounded(when: float, now: float) -> float:
 # --- Checks of options -----------------------------------------------------------------------
 def _attempts(option: object) -> int:
     """The number of attempts that a `retry` option gives. Raises `InvalidOptionError` if it is not a number."""
-    if not isinstance(option, int) or isinstance(option, bool):
+    if not is_whole_number(option):
         raise InvalidOptionError(
             "retry takes the number of attempts in all, such as 3, a Retry(...), "
             f"or tenacity's AsyncRetrying(...), not {option!r}"
         )
     _check_limit(option, "retry")
-    return option
+    return int(option)
 
 
 def _check_limit(limit: object, what: str) -> None:
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+    if not is_whole_number(limit) or limit < 1:
         raise InvalidOptionError(
             f"{what} is {limit!r}. It counts all attempts, including the first, so it is a whole number "
             "of 1 or more. Leave `retry` out for no retries."
@@ -267,7 +267,7 @@ def _check_limit(limit: object, what: str) -> None:
 
 
 def _check_factor(factor: object) -> None:
-    if not isinstance(factor, (int, float)) or isinstance(factor, bool) or not 1 <= factor < math.inf:
+    if not is_number(factor) or not 1 <= factor < math.inf:
         raise InvalidOptionError(
             f"Retry.factor is a number of 1 or more, not {factor!r}: delays never get shorter"
         )
@@ -291,7 +291,7 @@ def _check_strategies(retrying: BaseRetrying) -> None:
 def _from_now(when: object) -> float:
     """Seconds from now. A computed time can be below zero, if it has just passed."""
     seconds = when.total_seconds() if isinstance(when, timedelta) else when
-    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not math.isfinite(seconds):
+    if not is_number(seconds) or not math.isfinite(seconds):
         raise InvalidOptionError(
             f"RetryAt.when is a datetime with a time zone, a timedelta, or seconds from now, not {when!r}"
         )
@@ -300,7 +300,7 @@ def _from_now(when: object) -> float:
             f"RetryAt.when is {when!r}: as seconds from now that is more than 366 days. If it is a time, such as that of "
             "a header X-RateLimit-Reset, make it a datetime: RetryAt(datetime.fromtimestamp(seconds, UTC))"
         )
-    return seconds
+    return float(seconds)
 
 
 # --- Presets, at the end because a `Retry` needs the checks above -----------------------------------

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, cast
 
 from . import filters
 from .errors import InvalidOptionError, InvalidPayloadError
@@ -96,6 +96,13 @@ class Trigger:
             # The message has all details, so `from None` leaves the original error out of the traceback.
             raise _invalid_payload(self.schema, error) from None
 
+    def fit(self, payload: Any) -> Any:
+        """A stored payload as the run function gets it: validated only if it is no instance of the schema's class."""
+        try:
+            return payload if self.schema is None or isinstance(payload, self.schema) else self.parse(payload)
+        except TypeError:  # a generic such as list[int]: it was validated when the run was started
+            return payload
+
     def matches(self, event_name: str, payload: object, source: str | None = None) -> bool:
         """Whether an event starts the job."""
         return False
@@ -166,8 +173,19 @@ def _of_current_class(payload: object, schema: object) -> object:
     from pydantic import BaseModel
 
     if isinstance(payload, BaseModel) and isinstance(schema, type) and _is_redefined(type(payload), schema):
-        return payload.model_dump(by_alias=True, exclude_unset=True, round_trip=True)
+        dump = partial(payload.model_dump, by_alias=True, round_trip=True)
+        return _joined(dump(exclude_unset=True), dump(exclude_defaults=True))  # and what was changed in place
     return payload
+
+
+def _joined(left: Any, right: Any) -> Any:
+    """Two dumps of a model: what is in either of them."""
+    if not (isinstance(left, dict) and isinstance(right, dict)):
+        return right
+    one, other = cast("dict[str, Any]", left), cast("dict[str, Any]", right)
+    return {
+        name: _joined(one.get(name, other.get(name)), other.get(name, one.get(name))) for name in one | other
+    }
 
 
 def _is_redefined(before: type, now: type) -> bool:

@@ -376,11 +376,11 @@ def test_tables_count_by_schema_and_values(table):
 
 
 def test_what_counts_for_the_identity_of_a_table():
-    """I1: schema and values do; chunks, memory order and attrs do not."""
+    """I1: schema, values and attrs do; chunks and memory order do not."""
     frame = pd.DataFrame({"a": [1, 2]})
     noted = frame.copy()
     noted.attrs["x"] = 1
-    assert canonical(frame) == canonical(noted)
+    assert canonical(frame) != canonical(noted)
     different = [frame, frame.astype("float64"), frame.rename(columns={"a": "b"}), frame[::-1], frame + 1]
     assert len({canonical(one) for one in different}) == len(different)
     array = np.arange(6).reshape(2, 3)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 
-from .._clock import SystemClock
+from .._clock import SystemClock, is_whole_number
 from ..errors import InvalidOptionError
 from .threads import Home
 
@@ -97,10 +97,10 @@ RateOption: TypeAlias = "str | Rate"
 
 
 def check_count(count: object, what: str) -> int:
-    """The whole number of 1 or more. Raises `InvalidOptionError` for any other value."""
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+    """The whole number of 1 or more, also one of NumPy's. Raises `InvalidOptionError` for any other value."""
+    if not is_whole_number(count) or count < 1:
         raise InvalidOptionError(f"{what} is a whole number of 1 or more; not {count!r:.100}")
-    return count
+    return int(count)
 
 
 def to_rate(option: object, what: str = "rate") -> Rate:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from .._concurrency.interrupt import calls_user_code
@@ -22,7 +23,10 @@ from .._tasks.exits import as_error, foremost
 from .._tasks.running import RunningBody, running_bodies
 from .._tasks.signature import Signature, bind_body, is_async
 from .._tasks.task import Task
+from .._values.names import kind_of
+from .._values.pictures import is_fixed, picture
 from ..errors import RunInterrupted, UsageError
+from .contexts import in_context
 from .ledger import Unreadable
 from .only_io import OnlyIo
 from .results import note_prints, whose
@@ -95,8 +99,11 @@ class Bodies:
         call.is_running = True
         if state.feed.watched:
             state.feed.emit(Saved(record, live=True))
+        before = None if is_fixed(call.args) else picture(call.args)
         try:
             value = await self._call_body(call, record, running)
+            if before is not None and picture(call.args) != before:
+                self._hint_changed_in_place(call)
             if running.record is None:
                 if host.cancelling() > running.asked and self._was_cut_off(running):
                     raise stopping.cancellation()
@@ -138,6 +145,13 @@ class Bodies:
             return None
         return found
 
+    def _hint_changed_in_place(self, call: Call[Any]) -> None:
+        name = getattr(call.body, "__qualname__", "")
+        self._state.header.hint(
+            f"{'A body' if not name else f'The body {name!r}'} changes an argument in place. A replay does not call it, and "
+            "the code after it then gets the argument without the change: return what it makes, or change a copy."
+        )
+
     # Where it runs ----------------------------------------------------------------------------------
 
     @calls_user_code
@@ -161,23 +175,30 @@ class Bodies:
             context.run(current_scope.set, running.scope)
             start = in_thread(partial(context.run, partial(call.body, *args, **named)))
             return await self._off_loop.run(call, record, running, start, waits=threads.full)
-        token = current_scope.set(running.scope)
+        context = copy_context()
+        context.run(current_scope.set, running.scope)
+        value = context.run(call.body, *args, **named)
+        if kind_of(value) is CoroutineType:
+            value = await self._in_context(call, running, context, value, (*args, *named.values()))
+        elif inspect.isawaitable(value):
+            value = await value
+        if signature.is_async and isinstance(value, (Call, AlreadyDone)):
+            return returned(call.scope.owner, cast("object", value), f"the body of task {call.path!r}")
+        return value
+
+    async def _in_context(
+        self, call: AnyCall, running: RunningBody, context: Context, body: Any, args: tuple[object, ...]
+    ) -> Any:
+        """The value of a coroutine. Most that await nothing, or only what is replayed, end with their first step."""
+        knows_attempt = any(each is running.task for each in args)
+        looks = "retry" in call.options and call.service is None and not knows_attempt
+        running.scope.only_io = looks
         try:
-            if signature.is_async:
-                steps = call.body(*args, **named)
-                knows_attempt = any(each is running.task for each in (*args, *named.values()))
-                if "retry" in call.options and call.service is None and not knows_attempt:
-                    steps = OnlyIo(steps, running.scope)
-                value = await steps
-                if isinstance(value, (Call, AlreadyDone)):
-                    return returned(
-                        call.scope.owner, cast("object", value), f"the body of task {call.path!r}"
-                    )
-                return value
-            value = call.body(*args, **named)
-            return await value if inspect.isawaitable(value) else value
-        finally:
-            current_scope.reset(token)
+            awaited = context.run(body.send, None)
+        except StopIteration as end:
+            return end.value
+        steps = in_context(context, body, awaited)
+        return await (OnlyIo(steps, running.scope) if looks else steps)
 
     def _arguments(
         self, call: AnyCall, signature: Signature, running: RunningBody

@@ -34,7 +34,7 @@ class BodyFacts:
 class Changes:
     """The comparison of one pass's calls with what is stored of them."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, keys: int) -> None:
         self.found: dict[str, str] = {}  # by path: what differs
         self.parents: set[str] = set()  # tasks with subtasks or log lines in the store
         self.lines: dict[str, list[str]] = {}  # paths of the log lines in the store, by task
@@ -47,6 +47,7 @@ class Changes:
         self.known: dict[int, BodyFacts] = {}
         self._code_of = Fingerprints().of
         self._ledger = ledger
+        self._keys = keys  # of the run's record: the form of the stored fingerprints of params
         self._changed: set[str] | None = None  # see `_around_changed`
 
     def of(self, call: AnyCall) -> BodyFacts:
@@ -86,7 +87,12 @@ class Changes:
         found: list[str] = []
         if call.body is not None and record.code and differs(record.code, self._code_of(call.body)):
             found.append("code")
-        if record.inputs and (inputs := self.inputs(call)) != record.inputs and inputs:
+        if (
+            record.inputs
+            and (inputs := self.inputs(call)) != record.inputs
+            and inputs
+            and (self._keys or _earlier_inputs(call) != record.inputs)
+        ):
             found.append("params")
         if record.codec != call.options.get("codec", ""):
             found.append("codec")
@@ -133,3 +139,8 @@ class Changes:
 def _of_own(body: object) -> BodyFacts:
     signature = signature_of(body)
     return BodyFacts(None, signature, "", opening("") if signature.returns is None else _NEVER)
+
+
+def _earlier_inputs(call: AnyCall) -> str:
+    """The fingerprint of a call's params as versions up to November 2026 made it."""
+    return fingerprint_inputs(call.options.get("params", call.args), "set")

@@ -176,6 +176,10 @@ class Ledger:
         record = None if text is None else readable_task(path, text)
         return None if record is None or record.is_damaged else record
 
+    def is_known(self, path: str) -> bool:
+        """Whether a task has a record."""
+        return path in self.texts
+
     def is_waiting(self, path: str) -> bool:
         """Whether a task has a time that it waits for."""
         record = self.glance(path)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from .._values.tagged import Blobs
 from ..errors import StoreError
+from .live import LiveResult
 
 if TYPE_CHECKING:
     from .._store.protocol import Row
+    from .._values.placeholders import Unstored
 
 
 @dataclass(slots=True)
@@ -19,7 +21,13 @@ class Memory:
     """One for all passes of a run in this kernel."""
 
     # Results that no codec can write (S4), by path and generation.
-    live: dict[tuple[str, int], Any] = field(default_factory=dict[tuple[str, int], Any])
+    live: dict[tuple[str, int], LiveResult] = field(default_factory=dict[tuple[str, int], "LiveResult"])
+
+    def shown(self, path: str, generation: int, lost: Unstored) -> Any:
+        """The object that is kept of a result, for displays, or else the placeholder."""
+        kept = self.live.get((path, generation))
+        return lost if kept is None else kept.value
+
     # Rows, and value files by name, that a failing store did not take (A9); the next pass writes them first.
     parked: list[Row] = field(default_factory=list["Row"])
     parked_values: dict[str, bytes] = field(default_factory=dict[str, bytes])

@@ -17,10 +17,12 @@ from .._tasks.call import MISS
 from .._tasks.options import describe
 from .._values.codec import dump, dump_unstored
 from .._values.json_text import loads
+from .._values.one_shot import holds_one_shot
 from .._values.placeholders import Unstored
 from ..errors import CorruptRecordError, NotStorableError, RunInterrupted, StoreError, ValueNotLoadedError
 from .checking import checked
 from .ledger import Unreadable, explained
+from .live import LiveResult
 from .origins import mark_origin
 from .stopping import Stop
 
@@ -67,9 +69,9 @@ class StoredResults:
                 what = f"the result of task {display_path(call.path)!r}"
                 raise Unreadable(explained(error, what)) from None
         else:
-            live = self._state.memory.live
-            if (call.path, record.generation) in live:
-                return live[call.path, record.generation]
+            live = self._state.memory.live.get((call.path, record.generation))
+            if live is not None and not live.is_spent:
+                return live.take()
             lost = cast("dict[str, str]", record.value)
         if self.is_repeatable(call):
             return MISS
@@ -155,18 +157,25 @@ class Results:
             if isinstance(error, Warning):
                 error = NotStorableError("$", type(value).__name__, f"{type(error).__name__}: {error}")
             # S4: the effect is not repeated because its result cannot be kept.
-            self._state.memory.live[call.path, record.generation] = value
-            self._warn_unstored(call, error)
+            if self._stored.is_repeatable(call) or not holds_one_shot(value):
+                self._state.memory.live[call.path, record.generation] = LiveResult(value)
+            self._warn_unstored(call, error, is_lost=holds_one_shot(value))
             return dump_unstored(error)
 
-    def _warn_unstored(self, call: AnyCall, error: NotStorableError) -> None:
+    def _warn_unstored(self, call: AnyCall, error: NotStorableError, *, is_lost: bool) -> None:
         if self._stored.is_repeatable(call):
             return
+        name = display_path(call.path)
         text = (
-            f"the value of task {display_path(call.path)!r} cannot be stored ({error}). The task counts as done, and this "
-            "kernel keeps the value; a new one will not have it. Return plain data from the task (response.json() instead "
-            "of the response), teach the store with register_codec, or say repeatable=True to run it again then."
+            f"the value of task {name!r} cannot be stored ({error}). The task counts as done, and this kernel keeps the "
+            "value; a new one will not have it. Return plain data from the task (response.json() instead of the "
+            "response), teach the store with register_codec, or say repeatable=True to run it again then."
         )
+        if is_lost:
+            text = (
+                f"the value of task {name!r} cannot be stored ({error}). The task counts as done, and its value is not "
+                "there: using it raises an error."
+            )
         self._state.header.warn(text)
 
     @coroutine

@@ -73,7 +73,7 @@ class PassState:
             handled=self.handled,
             kept=self.run.kept,
         )
-        self.changes = Changes(self.ledger)
+        self.changes = Changes(self.ledger, self.run.keys)
         self._followers: Followers | None = None
         self.header = Header(self.feed)
         self.still = Still()

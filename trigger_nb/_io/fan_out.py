@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .._callsite import Place
+from .._clock import is_whole_number
 from .._maps.imap import Channel, MapIterator
 from .._maps.items import Items, check_items
 from .._maps.map import CONCURRENCY, Walk, plan_of
@@ -229,7 +230,7 @@ class FanOuts(TaskStarter):
     def _channel(self, options: dict[str, Any]) -> Channel:
         """A channel with room for one result per worker, so that at most that many wait to be taken."""
         given = options.get("concurrency")
-        return Channel(given if isinstance(given, int) else CONCURRENCY)
+        return Channel(int(given) if is_whole_number(given) else CONCURRENCY)
 
     def _map(
         self,

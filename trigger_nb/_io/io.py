@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar, ove
 from .._callsite import Place
 from .._clock import to_datetime
 from .._keys import normal_key
-from .._tasks.call import AnyCall, Call, Service, current_scope, resolve_scope
+from .._tasks.call import AnyCall, Call, current_scope, resolve_scope
 from .._tasks.options import Options, PlainOptions
+from .._tasks.service import Service
 from ..errors import UsageError
 from .checks import check_options, wait_deadline
 from .child_runs import ChildRuns

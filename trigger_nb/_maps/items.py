@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any, Final, TypeAlias, TypeVar
+from unicodedata import is_normalized
 
 from .. import _values
 from .._keys import display_path, is_sequence, normal_key
 from .._redact import secrets
 from .._tasks.call import Scope, current_scope
 from .._values.names import kind_of
+from .._values.tagged import Counts
 from ..errors import DuplicateKeyError, InvalidKeyError, InvalidOptionError, NotStorableError
 
 Item = TypeVar("Item")
@@ -85,13 +87,24 @@ def size_of(items: Items[object]) -> int | None:
 
 
 class Keys:
-    """Computes the key of each item from its content, so that inserting an item changes no other key (C2)."""
+    """Computes the key of each item from its content, so that inserting an item changes no other key (C2).
 
-    def __init__(self, item_key: Callable[..., object] | None, node: str) -> None:
+    In a run of a version up to November 2026, an item whose result has the key of that version keeps it: `has_record`
+    is then given, and says whether a path has a record.
+    """
+
+    def __init__(
+        self,
+        item_key: Callable[..., object] | None,
+        node: str,
+        has_record: Callable[[str], bool] | None = None,
+    ) -> None:
         self._item_key = item_key
         self._node = node
         # By key: the number of items with it; with `item_key`, the index of the first one.
         self._met: dict[str, int] = {}
+        self._has_record = has_record
+        self._met_before: dict[str, int] = {}  # by the key of that version
 
     def of(self, item: object, index: int) -> str:
         """The segment of an item's path. Raises `InvalidKeyError`, `DuplicateKeyError`."""
@@ -103,8 +116,11 @@ class Keys:
                 f"item {index} of map {display_path(self._node)!r} ({type(item).__name__}) has no content that "
                 "can be a key: pass one, item_key=lambda item: item.id"
             )
-        count = self._met[content] = self._met.get(content, 0) + 1
-        return content if count == 1 else f"{_opened(content)},~i{count})"
+        if self._has_record is not None:
+            before = _counted(content_key(item, "set") or content, self._met_before)
+            if self._has_record(f"{self._node}/{before}"):
+                return before
+        return _counted(content, self._met)
 
     def _given(self, key: object, index: int) -> str:
         segment = normal_key(key if isinstance(key, str) or is_sequence(key) else (key,))
@@ -115,15 +131,28 @@ class Keys:
         return segment
 
 
-def content_key(item: object) -> str | None:
-    """The key made from an item's content; None if the content cannot be a key."""
+def _counted(content: str, met: dict[str, int]) -> str:
+    """A key that tells equal items apart: the first, the second."""
+    count = met[content] = met.get(content, 0) + 1
+    return content if count == 1 else f"{_opened(content)},~i{count})"
+
+
+def content_key(item: object, counts: Counts = "changed") -> str | None:
+    """The key made from an item's content; None if the content cannot be a key. `counts` is as for `canonical`."""
     kind = kind_of(item)
-    if isinstance(item, str) and kind is str and 0 < len(item) <= _LONGEST_KEY and secrets.hide(item) == item:
+    if (
+        isinstance(item, str)
+        and kind is str
+        and 0 < len(item) <= _LONGEST_KEY
+        and secrets.hide(item) == item
+        # A key is normalised, and content is not: text in another normal form gets a digest as its key.
+        and (item.isascii() or counts == "set" or is_normalized("NFC", item))
+    ):
         return _of_text(item)
     if kind in _SCALARS and item == item:  # noqa: PLR0124  # NaN
         return normal_key((item,))
     try:
-        text = _values.canonical(item)
+        text = _values.canonical(item, counts)
     except NotStorableError:
         return None
     return f"~(#,{hashlib.sha256(text.encode()).hexdigest()[:20]})"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import anyio.lowlevel
 
-from .._clock import to_datetime
+from .._clock import is_number, to_datetime
 from .._concurrency.limiter import Limiter, check_count
 from .._keys import display_path
 from .._records.feed import Progressed
@@ -67,7 +67,7 @@ def plan_of(options: Mapping[str, object], body: Body) -> Plan:
             "leave the parameter out, or map without batch="
         )
     most = given.pop("max_failures", None)
-    if most is not None and not (isinstance(most, (int, float)) and type(most) is not bool and most >= 1):
+    if most is not None and not (is_number(most) and most >= 1):
         raise InvalidOptionError(
             f"max_failures must be a number of failures from 1, or math.inf for no limit, not {most!r:.100}"
         )
@@ -130,7 +130,8 @@ class Walk:
     async def __call__(self, scope: Scope, begun: Callable[[], None]) -> list[object]:
         """Run the items until all have ended. `begun` is called before the first one that is not replayed."""
         self.scope, self._begun = scope, begun
-        self._keys = Keys(self._plan.item_key, scope.path)
+        is_earlier = not self._owner.run.keys and self._owner.ledger.is_known
+        self._keys = Keys(self._plan.item_key, scope.path, is_earlier or None)
         self._source = Source(self._items, scope.parent)
         # Reading a plain iterable never yields to the event loop, so it needs no lock.
         self._turn = anyio.Lock(fast_acquire=True) if self._source.is_async else nullcontext()

@@ -323,6 +323,9 @@ class RunRecord(Record):
     payload_form: str = ""
     payload: Any = None
     payload_preview: str = ""
+    # 1 if the class of an instance counts in the keys of map items and in fingerprints of params (I1), as it has
+    # since November 2026.
+    keys: int = 0
     form: str = ""  # of the output, as in a TaskRecord
     output: Any = None
     error: dict[str, Any] | None = None

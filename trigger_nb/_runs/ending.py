@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import logging
 from dataclasses import dataclass
 
 from .._engine.pass_ import Pass
 from .._engine.stopping import Stop
+from .._records.records import RunRecord
 from .._records.status import RunStatus
 from ..errors import RunCanceledError, RunInterrupted, RunInterruptedError, RunLostError, TriggerError
+from .outcome import Notification
+from .run_spec import RunSpec
+
+logger = logging.getLogger("trigger_nb")
 
 
 @dataclass(slots=True)
@@ -63,3 +70,29 @@ def _lost(run_id: str) -> RunLostError:
         f"another kernel took over run {run_id}, because this kernel seemed dead. The results of tasks "
         "that completed here are kept. Follow the run in the other kernel, or run the cell again once it has ended."
     )
+
+
+async def notify(spec: RunSpec, run: RunRecord, ending: Ending) -> None:
+    """Call the job's handler for this ending, if it has one. Its errors are logged: the run has ended."""
+    handlers = {RunStatus.COMPLETED: spec.on_success, RunStatus.FAILED: spec.on_failure}
+    handler = handlers.get(ending.status)
+    if handler is None:
+        return
+    notification = Notification(
+        run_id=run.id,
+        job_id=run.job,
+        job_version=run.version,
+        payload=spec.payload.take(),
+        status=ending.status,
+        output=ending.output,
+        error=ending.error,
+        started_at=run.started_at or 0.0,
+        finished_at=run.finished_at or 0.0,
+        is_test=run.is_test,
+    )
+    try:
+        answer = handler(notification)
+        if inspect.isawaitable(answer):
+            await answer
+    except (Exception, SystemExit):
+        logger.exception("the %s handler of job %s failed", ending.status.lower(), run.job)

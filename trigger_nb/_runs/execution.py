@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import threading
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from .._concurrency.places import RunSlot
 from .._concurrency.threads import Home, threads
 from .._engine import ledger
 from .._engine.ledger import run_row
+from .._engine.live import LiveResult
 from .._engine.memory import Memory
 from .._engine.pass_ import Pass
 from .._engine.stopping import Stop
@@ -30,9 +30,10 @@ from .._tasks.call import current_scope
 from .._tasks.exits import as_error, foremost, is_stop
 from .._tasks.running import running_bodies, watch
 from .._values.codec import dump_or_describe
+from .._values.one_shot import holds_one_shot
 from ..errors import RunLostError, StoreError
-from .ending import Ending, ending_of
-from .outcome import Notification, Outcome
+from .ending import Ending, ending_of, notify
+from .outcome import Outcome
 from .run_spec import RunSpec, call_run_function
 from .runtime import START_PATIENCE, ActiveRun, Runtime
 
@@ -76,6 +77,7 @@ class Execution:
 
     def join(self, spec: RunSpec, code: str) -> None:
         """Start the run while it is under way: changed code replaces the code of this pass (I7)."""
+        self._say_payload_changed(spec)
         stopping = None if self.pass_ is None else self.pass_.stopping
         if stopping is not None and (stopping.is_pausing or stopping.why not in (None, Stop.SUPERSEDED)):
             self._next, self._revived = (spec, code), True  # the pass is being stopped; another one follows
@@ -83,6 +85,10 @@ class Execution:
             self._next = (spec, code)
             if self.pass_ is not None:
                 self.pass_.close(Stop.SUPERSEDED)
+
+    def _say_payload_changed(self, spec: RunSpec) -> None:
+        if spec.payload.hint and self.pass_ is not None:
+            self.pass_.header.hint(spec.payload.hint)
 
     def restart(self, change: Callable[[], None]) -> None:
         """End this pass, call `change`, which changes stored records, and begin another pass."""
@@ -126,6 +132,7 @@ class Execution:
             is_lost=lambda: runtime.is_lost(run.id),
         )
         self.pass_.waits.slot = self._slot
+        self._say_payload_changed(self._spec)
         runtime.passes[run.id] = self.pass_
         self.feed.emit(PassBegan(run.passes))
         self.feed.emit(SavedRun(run.copy()))
@@ -302,7 +309,7 @@ class Execution:
         self.runtime.executions.pop(run.id, None)
         self._release()
         if is_news:
-            await self._notify(ending)
+            await notify(self._spec, run, ending)
 
     def _write_ending(self, pass_: Pass, run: RunRecord) -> None:
         try:
@@ -317,8 +324,8 @@ class Execution:
         run, live = self.run, self.runtime.memory(self.run.id).live
         run.form, run.output = dump_or_describe(output, self.runtime.store.blobs(run.id))
         live.pop(("", 0), None)
-        if run.form == "unstored":
-            live["", 0] = output
+        if run.form == "unstored" and not holds_one_shot(output):
+            live["", 0] = LiveResult(output)
 
     def _release(self) -> None:
         """Release the lease unless the run is under way in this kernel, or a body has outlived its pass."""
@@ -331,31 +338,6 @@ class Execution:
                 return
             runtime.release_lease(run_id)
             runtime.memory(run_id).records.clear()  # the pass in `runtime.passes` keeps these texts
-
-    async def _notify(self, ending: Ending) -> None:
-        spec, run = self._spec, self.run
-        handlers = {RunStatus.COMPLETED: spec.on_success, RunStatus.FAILED: spec.on_failure}
-        handler = handlers.get(ending.status)
-        if handler is None:
-            return
-        notification = Notification(
-            run_id=run.id,
-            job_id=run.job,
-            job_version=run.version,
-            payload=spec.payload,
-            status=ending.status,
-            output=ending.output,
-            error=ending.error,
-            started_at=run.started_at or 0.0,
-            finished_at=run.finished_at or 0.0,
-            is_test=run.is_test,
-        )
-        try:
-            answer = handler(notification)
-            if inspect.isawaitable(answer):
-                await answer
-        except (Exception, SystemExit):
-            logger.exception("the %s handler of job %s failed", ending.status.lower(), run.job)
 
     # Waiting ----------------------------------------------------------------------------------
 

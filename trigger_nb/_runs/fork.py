@@ -195,6 +195,7 @@ def _record_of(
         payload_form=run.payload_form,
         payload=run.payload,
         payload_preview=run.payload_preview,
+        keys=run.keys,
         event=run.event,
         is_test=run.is_test,
         depth=run.depth,

@@ -15,6 +15,7 @@ from .._io.io import Io
 from .._keys import hashed
 from .._redact import check_redact, redact
 from .._tasks.options import OnChange, check_choices
+from .._values.tagged import Counts
 from ..errors import InvalidOptionError, InvalidPayloadError, NotStorableError
 from ..triggers import InvokeTrigger, Trigger
 from .outcome import Handler
@@ -69,11 +70,11 @@ class JobOptions:
         check_choices(chosen)
         return chosen
 
-    def run_id(self, payload: object) -> str:
+    def run_id(self, payload: object, counts: Counts = "changed") -> str:
         """The id of the run with this payload: of job id, version, and payload or `identity(payload)` (I1)."""
-        counts = payload if self.identity is None else self.identity(payload)
+        identity = payload if self.identity is None else self.identity(payload)
         try:
-            return hashed("run_", self.id, self.version, _values.canonical(counts))
+            return hashed("run_", self.id, self.version, _values.canonical(identity, counts))
         except NotStorableError as error:
             raise InvalidPayloadError(
                 f"the payload of job {self.id!r} cannot identify a run: {error}. Pass plain data, or name the "

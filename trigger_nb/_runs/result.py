@@ -36,7 +36,7 @@ def output_of(runtime: Runtime, run: RunRecord) -> object:
     if run.form != "unstored":
         return _values.load(run.form, run.output, runtime.store.blobs(run.id))
     lost = Unstored("the run", run.output["type"], run.output["reason"])
-    return runtime.memory(run.id).live.get(("", 0), lost)
+    return runtime.memory(run.id).shown("", 0, lost)
 
 
 def error_of(run: RunRecord) -> BaseException | None:

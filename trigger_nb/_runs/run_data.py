@@ -11,6 +11,7 @@ from .._records.records import RunRecord, TaskRecord
 from .._records.status import Reason, RunStatus
 from .._records.statuses import StatusInfo, counts, said, statuses
 from . import result, showing
+from .payloads import Payload
 from .runtime import Runtime
 from .task_info import TaskInfo, TaskPath, find_tasks, in_order, moment, task_info
 
@@ -21,6 +22,7 @@ class RunData:
     def __init__(self, runtime: Runtime, run_id: str) -> None:
         self._runtime = runtime
         self._id = run_id
+        self._payload: Payload | None = None  # decoded at the first access
 
     @property
     def id(self) -> str:
@@ -46,7 +48,9 @@ class RunData:
     def payload(self) -> Any:
         """The payload that the run was started with."""
         record = self._record
-        return self._decoded(record.payload_form, record.payload)
+        if self._payload is None or not self._payload.is_of(record):
+            self._payload = Payload.stored(record, self._runtime.store.blobs(self._id))
+        return self._payload.take()
 
     @property
     def output(self) -> Any:

@@ -20,6 +20,7 @@ from .._tasks.options import Settings
 from .._tasks.signature import bind_run, is_async
 from .context import Context
 from .outcome import Handler
+from .payloads import Payload
 
 
 @dataclass(slots=True)
@@ -30,7 +31,7 @@ class RunSpec:
     settings: Settings
     host: Callable[[], Host]
     context: Callable[[RunRecord], Context]
-    payload: object
+    payload: Payload
     on_success: Handler | None = None
     on_failure: Handler | None = None
     limiter: RunLimiter | None = None  # limits the runs of the job
@@ -44,7 +45,7 @@ async def call_run_function(
     blocking = not is_async(spec.function)
     io = Io(pass_.root, spec.host())
     offers = {
-        "payload": spec.payload,
+        "payload": spec.payload.take(),
         "io": BlockingIo(io) if blocking else io,
         "ctx": spec.context(pass_.run),
     }

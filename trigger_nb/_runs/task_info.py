@@ -62,9 +62,8 @@ class TaskInfo:
             return None
         record = self._runtime.whole(self._run_id, self._record)
         if record.form == "unstored":
-            live = self._runtime.memory(self._run_id).live
             lost = Unstored(display_path(record.path), record.value["type"], record.value["reason"])
-            return live.get((record.path, record.generation), lost)
+            return self._runtime.memory(self._run_id).shown(record.path, record.generation, lost)
         return _values.load(record.form, record.value, self._runtime.store.blobs(self._run_id))
 
     @property

@@ -46,13 +46,14 @@ def _segments(key: object) -> Iterable[str]:
     """The segments that a key or an item of a map can have in a path."""
     found: dict[str, None] = {}
     # A number is no key by itself: as an item of a map it is one in a tuple.
-    content = content_key(key)
+    contents = (content_key(key), content_key(key, "set"))  # the second in a run of an older version
     keys: list[object] = [key] if isinstance(key, (str, tuple, list)) else [key, (key,)]
     for each in keys:
         with suppress(InvalidKeyError):
             found[normal_key(each)] = None
-    if content is not None:
-        found[content] = None
+    for content in contents:
+        if content is not None:
+            found[content] = None
     return found
 
 

@@ -26,28 +26,12 @@ if TYPE_CHECKING:
     from .._records.prints import Prints
     from .._records.records import RunRecord, TaskRecord
     from ..errors import TriggerError, UsageError
-    from ..retry import RetryAt, SkipRetrying
     from .options import Options, Settings
+    from .service import Service
     from .time_limit import TimeLimit
 
 T = TypeVar("T")
 MISS: Any = object()  # the value of `replay` when there is no stored result to return
-
-
-class Service(Protocol):
-    """An integration, as the engine uses it for a task."""
-
-    def client(self) -> object:
-        """The authenticated client, which a body can take as a parameter, like `task` and `io`."""
-        ...
-
-    def judge(self, error: Exception, now: float) -> Exception | RetryAt | SkipRetrying | None:
-        """The decision on an error that `on_error` left undecided. None: follow `retry`."""
-        ...
-
-    def limiter(self, clock: Clock) -> Limiter:
-        """Lets no call of the service start while the service has asked to wait."""
-        ...
 
 
 class FanOut(Protocol):
@@ -338,6 +322,10 @@ def resolve_scope(known: Scope) -> Scope:
 
 class RecordsApi(Protocol):
     """The records of a run, as calls and maps use them."""
+
+    def is_known(self, path: str) -> bool:
+        """Whether a task has a record."""
+        ...
 
     def is_waiting(self, path: str) -> bool:
         """Whether a task has a time that it waits for."""

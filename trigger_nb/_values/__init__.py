@@ -1,6 +1,6 @@
 """Codecs: values and errors to JSON and back, exact in value and type."""
 
-from .canonical import canonical, fingerprint_inputs
+from .canonical import canonical, differences, fingerprint_inputs
 from .codec import decode, encode, load
 from .error_reading import decode_error, raised_error
 from .errors import encode_error
@@ -18,6 +18,7 @@ __all__ = [
     "canonical",
     "decode",
     "decode_error",
+    "differences",
     "encode",
     "encode_error",
     "encode_signed",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib
+import re
 import struct
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -306,6 +307,44 @@ def _read_pytz(reader: Reader, data: dict[str, Any]) -> tzinfo:
     return importlib.import_module("pytz").timezone(data["v"])
 
 
+# The zones of dateutil, by what makes them again. A zone from a file has the name that dateutil finds the file by.
+_OF_ZONES: Final = {"tzutc": (), "tzlocal": (), "tzoffset": ("_name", "_offset"), "tzstr": ("_s",)}
+
+
+def _write_dateutil(writer: Writer, value: Any) -> Any:
+    kind = type(value).__name__
+    if kind == "tzfile":
+        kind, arguments = "gettz", [_zone_key(value)]
+    elif kind in _OF_ZONES:
+        arguments = [getattr(value, name) for name in _OF_ZONES[kind]]
+    else:
+        writer.refuse(value, "a time zone without a name; use zoneinfo.ZoneInfo")
+    data = {TAG: "dateutil.zone", "of": kind, "v": writer.items(arguments)}
+    try:
+        is_same = _read_dateutil(Reader(None), data) == value
+    except ValueError:
+        is_same = False
+    if not is_same:
+        writer.refuse(value, "its name does not identify this time zone of dateutil; use zoneinfo.ZoneInfo")
+    return data
+
+
+def _zone_key(value: Any) -> str:
+    """The name of a zone: `Europe/Berlin` of /usr/share/zoneinfo/Europe/Berlin, which has another place elsewhere."""
+    return str(value._filename).rpartition("zoneinfo/")[2]
+
+
+def _read_dateutil(reader: Reader, data: dict[str, Any]) -> tzinfo:
+    kind: str = data["of"]
+    if kind not in _OF_ZONES and not (kind == "gettz" and re.fullmatch(r"\w[\w+/-]*", data["v"][0])):
+        raise ValueError(f"{kind} {data['v']} is no zone of dateutil")  # which would open any file
+    zones = importlib.import_module("dateutil.tz")
+    zone = getattr(zones, kind)(*reader.items(data["v"]))
+    if zone is None:
+        raise ValueError(f"dateutil finds no time zone {data['v']}")
+    return zone
+
+
 # Types whose values can be rebuilt from their `str`.
 _TEXT_TYPES: Final = frozenset(
     {
@@ -347,6 +386,8 @@ def _read_text_type(reader: Reader, data: dict[str, Any]) -> Any:
 def _find_zone(cls: type[Any]) -> Write | None:
     if f"{cls.__module__}.{cls.__qualname__}" == "zoneinfo.ZoneInfo":
         return _write_zoneinfo
+    if cls.__module__.startswith("dateutil.") and issubclass(cls, tzinfo):
+        return _write_dateutil
     return _write_pytz if cls.__module__.partition(".")[0] == "pytz" and issubclass(cls, tzinfo) else None
 
 
@@ -376,6 +417,7 @@ def register() -> None:
     add_type(timezone, "timezone", _write_timezone, _read_timezone)
     add_reader("zone", _read_zoneinfo)
     add_reader("pytz.zone", _read_pytz)
+    add_reader("dateutil.zone", _read_dateutil)
     add_finder(_find_zone)
     add_reader("text", _read_text_type)
     add_finder(_find_text_type)

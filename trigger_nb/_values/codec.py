@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, get_origin
 
 from ..errors import NotStorableError, StoreError, ValueNotLoadedError
-from . import builtin_types, classes, errors
+from . import builtin_types, classes, errors, foreign_classes, models
 from .error_parts import register_parts
 from .error_reading import read_error
 from .json_text import dumps, is_plain, loads, plain_text
@@ -26,16 +26,17 @@ INLINE_LIMIT = 32_768
 # Writing -----------------------------------------------------------------------------------------
 
 
-def encode(value: Any, blobs: Blobs) -> Encoded:
+def encode(value: Any, blobs: Blobs, secrets: list[Any] | None = None) -> Encoded:
     """The text of a value, from which `decode` makes an equal value of the same type.
 
-    Raises `NotStorableError` with the path of the part that no codec can write.
+    The secrets in it are added to `secrets`. Raises `NotStorableError` with the path of the part that no codec can
+    write.
     """
     if is_plain(value):
         text = plain_text(value)
         if text is not None:
             return Encoded("", text)
-    return Encoded("tagged", write_value(Writer(blobs), value, dumps))
+    return Encoded("tagged", write_value(Writer(blobs, secrets=secrets), value, dumps))
 
 
 def write_value(writer: Writer, value: Any, write: Callable[[Any], str]) -> str:
@@ -46,9 +47,9 @@ def write_value(writer: Writer, value: Any, write: Callable[[Any], str]) -> str:
         raise NotStorableError(writer.path, type_name(kind_of(value)), "nested too deep") from None
 
 
-def dump(value: Any, blobs: Blobs, *, signed: bool = False) -> Encoded:
+def dump(value: Any, blobs: Blobs, *, signed: bool = False, secrets: list[Any] | None = None) -> Encoded:
     """The form and the JSON text of a value for its record. Raises `NotStorableError`."""
-    encoded = encode_signed(value, blobs) if signed else encode(value, blobs)
+    encoded = encode_signed(value, blobs) if signed else encode(value, blobs, secrets)
     form, text = encoded
     if len(text) <= INLINE_LIMIT:
         return encoded
@@ -63,10 +64,10 @@ def dump_unstored(error: NotStorableError) -> Encoded:
     )
 
 
-def dump_or_describe(value: Any, blobs: Blobs) -> tuple[str, Any]:
+def dump_or_describe(value: Any, blobs: Blobs, secrets: list[Any] | None = None) -> tuple[str, Any]:
     """The form and the parsed data of a value, or its description if it cannot be stored."""
     try:
-        form, text = dump(value, blobs)
+        form, text = dump(value, blobs, secrets=secrets)
     except NotStorableError as error:
         form, text = dump_unstored(error)
     return form, json.loads(text)
@@ -75,7 +76,7 @@ def dump_or_describe(value: Any, blobs: Blobs) -> tuple[str, Any]:
 # Reading -----------------------------------------------------------------------------------------
 
 
-def decode(form: str, data: Any, blobs: Blobs, returns: Any = None) -> Any:
+def decode(form: str, data: Any, blobs: Blobs | Reader, returns: Any = None) -> Any:
     """The value of a record with this `form` and this parsed text.
 
     For a plain value, that is `data` itself. The value is then validated into the type `returns`, unless it is
@@ -93,10 +94,17 @@ def decode(form: str, data: Any, blobs: Blobs, returns: Any = None) -> Any:
         ) from error
 
 
-def load(form: str, data: Any, blobs: Blobs, returns: Any = None) -> Any:
+def load(
+    form: str,
+    data: Any,
+    blobs: Blobs,
+    returns: Any = None,
+    secrets: Iterable[Any] = (),
+    new_fields: set[tuple[str, str]] | None = None,
+) -> Any:
     """Like `decode`, but also reads a value whose text is in a file (form "file").
 
-    Raises `ValueNotLoadedError` or `StoreError` if the value cannot be read, for any reason.
+    `secrets` and `new_fields` are as for `Reader`. Raises `ValueNotLoadedError` or `StoreError` if the value cannot be read, for any reason.
     """
     if form == "file":
         try:
@@ -106,14 +114,15 @@ def load(form: str, data: Any, blobs: Blobs, returns: Any = None) -> Any:
             raise ValueNotLoadedError(
                 f"the text of a stored value is in a file, and the file or the record is damaged: {error}"
             ) from None
-    return decode(form, data, blobs, returns)
+    return decode(form, data, Reader(blobs, secrets, new_fields), returns)
 
 
-def _decode(form: str, data: Any, blobs: Blobs) -> Any:
+def _decode(form: str, data: Any, blobs: Blobs | Reader | None) -> Any:
+    reader = blobs if isinstance(blobs, Reader) else Reader(blobs)
     if form == "tagged":
-        return Reader(blobs).read(data)
-    if form == "signed":
-        return decode_signed(data, blobs)
+        return reader.read(data)
+    if form == "signed" and reader.blobs is not None:
+        return decode_signed(data, reader.blobs)
     if form == "unstored":
         return Unstored("", **data)
     raise ValueNotLoadedError(
@@ -179,6 +188,8 @@ def _cached_adapter(returns: Any) -> Any:
 
 
 builtin_types.register()
+models.register()
+foreign_classes.register()
 classes.register()
 errors.register()
 add_reader("error", lambda reader, data: read_error(data["v"]))

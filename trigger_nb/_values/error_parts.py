@@ -1,13 +1,15 @@
-"""Codecs for the errors of httpx, requests, githubkit and pydantic."""
+"""Codecs for the errors of urllib, httpx, requests, githubkit and pydantic."""
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from datetime import timedelta
 from typing import Any, Final, cast, get_args
 
 from .._redact import SENSITIVE, secrets
+from ..errors import ValueNotStoredError
 from .errors import ErrorWriter, add_error, add_part, part_writers
 from .tagged import TAG, Reader, Writer
 
@@ -179,11 +181,63 @@ def _line_error(core: Any, detail: dict[str, Any]) -> dict[str, Any]:
     return {**line, "ctx": context} if context is not None else line
 
 
+def _http_error_to_data(error: Any) -> Any:
+    """An HTTPError of urllib. Its body is read here, and can be read again by whoever handles the error."""
+    try:
+        body = error.read()
+    except Exception:  # it is closed, or the connection has failed
+        body = None
+    if body is not None:
+        attributes: dict[str, Any] = error.__dict__
+        for name in attributes.keys() - _OF_HTTP_ERROR:
+            del attributes[name]  # methods of the stream that was read, which the error keeps
+        error.fp = error.file = io.BytesIO(body)
+    hidden = None if body is None else secrets.hide_in_bytes(body)
+    return {
+        "url": secrets.hide(str(error.url)),
+        "code": error.code,
+        "msg": error.msg,
+        "headers": None if error.hdrs is None else _plain_headers(error.hdrs.items()),
+        "body": hidden if hidden is not None and len(hidden) <= _MAX_BODY else None,
+    }
+
+
+_OF_HTTP_ERROR: Final = frozenset(
+    {"args", "code", "msg", "hdrs", "fp", "filename", "url", "headers", "name", "delete", "file", "_closer"}
+)
+
+
+def _http_error_from_data(data: Any) -> BaseException:
+    from http.client import HTTPMessage
+
+    headers = HTTPMessage()
+    for name, value in data["headers"] or ():
+        headers[name] = value
+    body = _Unread() if data["body"] is None else io.BytesIO(data["body"])
+    return sys.modules["urllib.error"].HTTPError(
+        data["url"], data["code"], data["msg"], None if data["headers"] is None else headers, body
+    )
+
+
+class _Unread(io.RawIOBase):
+    """The body of a response that is not stored."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        raise ValueNotStoredError(
+            f"the body of a stored HTTPError is read, but it was not stored: it could not be read, or had more than {_MAX_BODY:,} "
+            "bytes. Read it in the task's body, and return or raise what you need of it."
+        )
+
+
 def register_parts() -> None:
-    """Register the errors of pydantic, httpx, githubkit and requests, with the requests and responses in them."""
+    """Register the errors of urllib, pydantic, httpx, githubkit and requests, with the requests and responses in them."""
     add_error(
         "pydantic_core._pydantic_core:ValidationError", _validation_error_to_data, _validation_error_from_data
     )
+    add_error("urllib.error:HTTPError", _http_error_to_data, _http_error_from_data)
     part_writers[f"{__name__}._Input"] = _write_input
     add_part("httpx.Request", "error.httpx.Request", _write_httpx_request, _read_httpx_request)
     add_part("httpx.Response", "error.httpx.Response", _write_httpx_response, _read_httpx_response)

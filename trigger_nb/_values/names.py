@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from types import MemberDescriptorType
+from typing import Any, NoReturn, cast
 
 from ..errors import ValueNotLoadedError
 
@@ -66,6 +67,14 @@ def load_class(name: str, base: type[Any] = object) -> type[Any]:
     return cls
 
 
+def refuse_missing(cls: type[Any], names: list[str]) -> NoReturn:
+    """Raise `ValueNotLoadedError` for a stored instance without fields that its class has now, without defaults."""
+    raise ValueNotLoadedError(
+        f"a stored value is of the class {type_name(cls)}, which now has the new "
+        f"field{'s'[: len(names) > 1]} {', '.join(names)}. Give each a default, or run the task again."
+    )
+
+
 def attributes_of(value: object) -> dict[str, Any]:
     """The attributes of an instance, in its `__dict__` and its slots, without cached properties."""
     cls = type(value)
@@ -86,6 +95,15 @@ def attributes_of(value: object) -> dict[str, Any]:
             except AttributeError:
                 continue  # the slot was never set
     return state
+
+
+def put_attributes(instance: object, values: Mapping[str, Any]) -> None:
+    """Set attributes of `attributes_of` in their places, without a property of the class that a row may name."""
+    for name, value in values.items():
+        if isinstance(getattr(type(instance), name, None), MemberDescriptorType):
+            object.__setattr__(instance, name, value)
+        elif hasattr(instance, "__dict__"):
+            instance.__dict__[name] = value
 
 
 def secret_kind(cls: type[Any]) -> str:

@@ -231,13 +231,11 @@ def _step(label: object) -> str | Key:
 
 
 def _write_about(writer: Writer, value: Any) -> dict[str, Any]:
-    """The attributes and flags of a table, which do not count for its identity."""
-    if writer.canonical:
-        return {}
+    """The attributes and flags of a table. The flags do not count for its identity."""
     data: dict[str, Any] = {}
-    if value.attrs:
+    if value.attrs and writer.counts != "set":
         data["attrs"] = writer.at("attrs", value.attrs)
-    if not value.flags.allows_duplicate_labels:
+    if not writer.canonical and not value.flags.allows_duplicate_labels:
         data["unique"] = True
     return data
 

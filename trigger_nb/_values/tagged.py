@@ -11,11 +11,12 @@ import base64
 import json
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, NoReturn, Protocol, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, NoReturn, Protocol, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 from ..errors import CorruptRecordError, NotStorableError, ValueNotLoadedError
 from .names import class_name, find_class, kind_of, type_name
+from .one_shot import why_once
 
 TAG = "$"
 REGISTERED = "codec "  # the prefix of the tags of codecs that users register
@@ -55,6 +56,7 @@ class Blobs(Protocol):
 
 Write: TypeAlias = "Callable[[Writer, Any], Any]"
 Read: TypeAlias = "Callable[[Reader, dict[str, Any]], Any]"
+Counts: TypeAlias = Literal["changed", "all", "set"]
 Find: TypeAlias = "Callable[[type[Any]], Write | None]"
 _writers: dict[type[Any], Write] = {}
 _readers: dict[str, Read] = {}
@@ -133,12 +135,24 @@ class Writer:
     """Turns one value into JSON with tags, or raises `NotStorableError` with the part's path.
 
     With `canonical`, the result is the canonical form for identity (rule I1): unordered parts are sorted, and
-    secrets are left out.
+    secrets are left out. `counts` says which fields of an instance are in it: those that differ from their
+    defaults; or all; or, as up to November 2026, those of a model that were set, without its class.
+
+    The secrets that are met are added to `secrets`, in order.
     """
 
-    def __init__(self, blobs: Blobs | None, *, canonical: bool = False) -> None:
+    def __init__(
+        self,
+        blobs: Blobs | None,
+        *,
+        canonical: bool = False,
+        counts: Counts = "changed",
+        secrets: list[Any] | None = None,
+    ) -> None:
         self.blobs = blobs
         self.canonical = canonical
+        self.counts: Counts = counts
+        self.secrets = secrets
         self.errors: ErrorsWriter | None = None  # set while parts of an error are written
         self._path: list[str | int | Key] = []
         self._open: set[int] = set()
@@ -224,6 +238,8 @@ class Writer:
 
     def _why_unknown(self, value: Any) -> str:
         cls = kind_of(value)
+        if once := why_once(value):
+            return once
         if isinstance(value, type):
             return "a class is not data; return its name"
         if callable(value) and hasattr(cast("Any", value), "__qualname__"):
@@ -249,10 +265,21 @@ def _step_text(step: str | int | Key) -> str:
 
 
 class Reader:
-    """Turns JSON with tags, parsed, into the value. Never changes the parsed data."""
+    """Turns JSON with tags, parsed, into the value. Never changes the parsed data.
 
-    def __init__(self, blobs: Blobs | None) -> None:
+    The secrets of a value that was just written, in order, are read again from `secrets`. The fields that a class
+    has got since are added to `new_fields`, as texts of the class and the field.
+    """
+
+    def __init__(
+        self,
+        blobs: Blobs | None,
+        secrets: Iterable[Any] = (),
+        new_fields: set[tuple[str, str]] | None = None,
+    ) -> None:
         self.blobs = blobs
+        self.secrets = iter(secrets)
+        self.new_fields = new_fields
 
     def read(self, data: Any) -> Any:
         """The value that was written as `data`."""
@@ -281,6 +308,11 @@ class Reader:
         if self.blobs is None:
             raise CorruptRecordError("bytes in a stored error refer to a file, but errors have no files")
         return self.blobs.get(data["blob"])
+
+    def note_new(self, of: Any, name: str) -> None:
+        """Note a field that the stored instance of a class has no value for."""
+        if self.new_fields is not None:
+            self.new_fields.add((str(of), name))
 
     def _reader(self, tag: str) -> Read:
         read = _readers.get(tag)
