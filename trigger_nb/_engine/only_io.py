@@ -6,7 +6,7 @@ If it does not, and all its subtasks have results, another attempt would do the 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 class OnlyIo:
     """Awaits a body. Its scope's `only_io` is true as long as the body has awaited calls of `io` alone, one by one."""
 
-    def __init__(self, body: Awaitable[Any], scope: Scope) -> None:
-        self._body = body
+    def __init__(self, steps: Generator[Any, Any, Any], scope: Scope) -> None:
+        self._steps = steps  # of the body, see `contexts.py`
         self._scope = scope
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        scope, steps = self._scope, self._body.__await__()
+        scope, steps = self._scope, self._steps
         scope.only_io = True
         resume: Callable[[], Any] = partial(next, steps)
         while True:
