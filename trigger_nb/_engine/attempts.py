@@ -85,7 +85,7 @@ class Attempts:
             return await self.give_up(call, record, crashed(record), call.scope)
         state.saw(call.path, decision.reason)
         again = "retry" in call.options and runs_subtasks_again(call)
-        if again and earlier is not None and state.ledger.has_failed(call.path):
+        if again and earlier is not None and earlier.has_failed:
             await self._forget_subtasks(record.copy(status=TaskStatus.PENDING, interrupted=True))
         if "delay_until" in call.options and record.attempt == 1 and not record.crashes and failed is None:
             await self._delay(call, record)

@@ -197,7 +197,7 @@ class Bodies:
             awaited = context.run(body.send, None)
         except StopIteration as end:
             return end.value
-        steps = in_context(context, body, awaited)
+        steps: Any = in_context(context, body, awaited)
         return await (OnlyIo(steps, running.scope) if looks else steps)
 
     def _arguments(

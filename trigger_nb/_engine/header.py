@@ -25,8 +25,8 @@ class Header:
         self._feed = feed
 
     def hint(self, text: str) -> None:
-        """Add a hint to the header of the run."""
-        if text not in self.hints:
+        """Add a hint to the header of the run, unless the text is empty."""
+        if text and text not in self.hints:
             self.hints[text] = None
             self._feed.emit(Hinted(text))
 

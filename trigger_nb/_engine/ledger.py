@@ -185,11 +185,6 @@ class Ledger:
         record = self.glance(path)
         return record is not None and record.status == TaskStatus.WAITING
 
-    def has_failed(self, path: str) -> bool:
-        """Whether a task without a result had failed before: also one that is to run again on request."""
-        record = self.glance(path)
-        return record is not None and (record.status == TaskStatus.ERRORED or record.failed)
-
     def whole(self, record: TaskRecord) -> TaskRecord:
         """As `read_whole`, for replays."""
         if not record.is_apart:

@@ -240,7 +240,8 @@ class Walk:
 
     async def _perform(self, index: int, call: Call[object]) -> None:
         is_replayed = self._owner.has_final_error(call.path)
-        is_new = not self._owner.ledger.has_failed(call.path)
+        before = self._owner.ledger.glance(call.path)
+        is_new = before is None or not before.has_failed
         try:
             value = await self._owner.perform(call)
         except UsageError as error:

@@ -108,6 +108,11 @@ class TaskRecord(Record):
     data: Any = None  # of a log line, or of a status: see `statuses.py`
 
     @property
+    def has_failed(self) -> bool:
+        """Whether a task without a result had failed before: also one that is to run again on request."""
+        return self.status == TaskStatus.ERRORED or self.failed
+
+    @property
     def is_apart(self) -> bool:
         """Whether the value is only in the store. Such a record must not be written."""
         return self.form == APART

@@ -77,7 +77,8 @@ class Execution:
 
     def join(self, spec: RunSpec, code: str) -> None:
         """Start the run while it is under way: changed code replaces the code of this pass (I7)."""
-        self._say_payload_changed(spec)
+        if self.pass_ is not None:
+            self.pass_.header.hint(spec.payload.hint)
         stopping = None if self.pass_ is None else self.pass_.stopping
         if stopping is not None and (stopping.is_pausing or stopping.why not in (None, Stop.SUPERSEDED)):
             self._next, self._revived = (spec, code), True  # the pass is being stopped; another one follows
@@ -85,10 +86,6 @@ class Execution:
             self._next = (spec, code)
             if self.pass_ is not None:
                 self.pass_.close(Stop.SUPERSEDED)
-
-    def _say_payload_changed(self, spec: RunSpec) -> None:
-        if spec.payload.hint and self.pass_ is not None:
-            self.pass_.header.hint(spec.payload.hint)
 
     def restart(self, change: Callable[[], None]) -> None:
         """End this pass, call `change`, which changes stored records, and begin another pass."""
@@ -132,7 +129,7 @@ class Execution:
             is_lost=lambda: runtime.is_lost(run.id),
         )
         self.pass_.waits.slot = self._slot
-        self._say_payload_changed(self._spec)
+        self.pass_.header.hint(self._spec.payload.hint)
         runtime.passes[run.id] = self.pass_
         self.feed.emit(PassBegan(run.passes))
         self.feed.emit(SavedRun(run.copy()))

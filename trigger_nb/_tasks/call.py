@@ -331,8 +331,8 @@ class RecordsApi(Protocol):
         """Whether a task has a time that it waits for."""
         ...
 
-    def has_failed(self, path: str) -> bool:
-        """Whether a task without a result had failed before."""
+    def glance(self, path: str) -> TaskRecord | None:
+        """The record of a task, where it matters little: None also if it cannot be read."""
         ...
 
     def mark_started(self, record: TaskRecord) -> None:
