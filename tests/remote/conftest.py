@@ -10,7 +10,6 @@ from tests.remote.effects import Effects
 from trigger_nb import TriggerClient
 from trigger_nb.testing import FakeClock
 
-
 # Dask takes a process that is silent for half a minute for dead, and a busy machine can be. Processes inherit this.
 for name in ("CONNECT", "TCP"):
     os.environ[f"DASK_DISTRIBUTED__COMM__TIMEOUTS__{name}"] = "600s"
