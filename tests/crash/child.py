@@ -18,17 +18,23 @@ import anyio
 
 from trigger_nb import Retry, TriggerClient
 from trigger_nb._store import crashpoints as crashpoints_module
-from trigger_nb.errors import TaskCrashedError
+from trigger_nb.errors import RunInterruptedError, TaskCrashedError
 
 from . import mutants
 from .program import FAN_OUT, Node, Program, Step, digest, place, program_of, value_of
 
+SPOILED = "spoiled"  # the name of a launch in which the job fails before its first task
 STOPPED = 75  # how this process ends when a run has stopped and asks to be started again
 WAIT = 0.004  # seconds of each `io.wait`
+LIMIT = 0.03  # seconds of each time limit
 
 
 class Refused(Exception):
     """What hopeless bodies raise."""
+
+
+class Spoiled(Exception):
+    """What a job raises before its first task, after it had completed."""
 
 
 class Flaky(Exception):
@@ -53,14 +59,16 @@ class Trace:
 class Play:
     """A program being run."""
 
-    def __init__(self, program: Program, trace: Trace) -> None:
+    def __init__(self, program: Program, trace: Trace, client: TriggerClient) -> None:
         self.program = program
+        self.child_job = client.job(id="child")(self.child)
         self.trace = trace
         self.nodes = dict(program.paths())
 
     # What the job and the bodies do, as `async def` -------------------------------------------
 
     async def job(self, payload: Any, io: Any) -> str:
+        self.begin(payload)
         return await self.walk(io, "", self.program.steps, "")
 
     async def walk(self, io: Any, scope: str, steps: tuple[Step, ...], carry: str) -> str:
@@ -74,6 +82,13 @@ class Play:
         if step.how == "wait":
             await io.wait(step.key, WAIT)
             return []
+        if step.how == "limit":
+            await self.within_a_limit(io, f"{scope}/{step.key}", step.key)
+            return []
+        if step.how == "child":
+            self.called(paths)
+            value = await io.invoke_and_wait(step.key, self.child_job, [paths[0], carry])
+            return self.seen(paths, [value])
         if step.how in FAN_OUT:
             items = [[path, carry] for path in paths]
             self.called([f"{scope}/{step.key}" if scope else step.key, *paths])
@@ -81,7 +96,32 @@ class Play:
         calls = [self.call(io, path, carry) for path in paths]
         if step.how == "group":
             return await self.in_group(calls)
+        if step.how == "completed":
+            return await self.as_they_come(io, f"{scope}/{step.key}", step.key, calls)
         return await asyncio.gather(*calls)
+
+    async def as_they_come(self, io: Any, where: str, key: str, calls: list[Any]) -> list[str]:
+        """Keep each result under a counter. In another order than before, one would be kept twice and another one never."""
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        for number, each in enumerate(asyncio.as_completed(tasks)):
+            result = await each
+            if await io.run_task((key, number), echo, result) != result:
+                self.trace.write("seen", where, digest="another order")
+        return [task.result() for task in tasks]
+
+    async def within_a_limit(self, io: Any, where: str, key: str) -> None:
+        """Tasks until the time is up. What was done by then is done for ever."""
+        done: list[str] = []
+        with anyio.move_on_after(LIMIT):
+            for number in range(3):
+                done.append(await io.run_task((key, number), echo, str(number)))
+            await io.run_task((key, "endless"), endless)
+        if await io.run_task((key, "kept"), echo, done) != done:
+            self.trace.write("seen", where, digest="another end")
+
+    async def child(self, payload: list[str], io: Any) -> Any:
+        path, carry = payload
+        return await io.run_task("inside", self.async_body, path, carry)
 
     async def in_group(self, calls: list[Any]) -> list[str]:
         results = [""] * len(calls)
@@ -106,7 +146,12 @@ class Play:
     async def async_body(self, path: str, carry: str, task: Any, io: Any) -> Any:
         node = self.nodes[path]
         self.trace.body("begin", path, task)
-        await asyncio.sleep(node.pause)
+        try:
+            await asyncio.sleep(node.pause)
+        except asyncio.CancelledError:
+            if node.swallows:
+                return "stopped"
+            raise
         inside = await self.walk(io, path, node.steps, carry)
         return self.end(node, path, inside, task)
 
@@ -116,6 +161,7 @@ class Play:
     # The same as `def` ------------------------------------------------------------------------
 
     def def_job(self, payload: Any, io: Any) -> str:
+        self.begin(payload)
         return self.def_walk(io, "", self.program.steps, "")
 
     def def_walk(self, io: Any, scope: str, steps: tuple[Step, ...], carry: str) -> str:
@@ -128,6 +174,9 @@ class Play:
         if step.how == "wait":
             io.wait(step.key, WAIT)
             return []
+        if step.how == "child":
+            self.called(paths)
+            return self.seen(paths, [io.invoke_and_wait(step.key, self.child_job, [paths[0], carry])])
         if step.how in FAN_OUT:
             items = [[path, carry] for path in paths]
             self.called([f"{scope}/{step.key}" if scope else step.key, *paths])
@@ -158,6 +207,14 @@ class Play:
         return self.def_body(item[0], item[1], task, io)
 
     # Common to both ---------------------------------------------------------------------------
+
+    def begin(self, payload: dict[str, Any]) -> None:
+        """Each pass begins with the payload as it is stored, whatever the one before made of it."""
+        if payload["changed"]:
+            self.trace.write("seen", "payload", digest="changed")
+        payload["changed"].append(True)
+        if self.is_spoiled:
+            raise Spoiled
 
     def fan_out(self, io: Any, step: Step, items: list[list[str]]) -> Any:
         """All items of a step: the results, or what is to be awaited for them."""
@@ -200,6 +257,14 @@ class Play:
         return "refused"
 
 
+async def echo(value: Any) -> Any:
+    return value
+
+
+async def endless() -> None:
+    await asyncio.sleep(3600)
+
+
 def last_key(item: list[str]) -> str:
     """What an item of a map is kept under."""
     return item[0].rpartition("/")[2]
@@ -214,11 +279,16 @@ def run(directory: Path, launch: str, seed: int) -> bool:
     """Run a job to its end, or as far as it comes; whether it came to its end."""
     program = program_of(seed)
     trace = Trace(directory / f"{seed}.trace", launch)
-    play = Play(program, trace)
     client = TriggerClient(store_of(seed), dir=directory, display=False)
+    play = Play(program, trace, client)
+    play.is_spoiled = launch == SPOILED
     job = client.job(id="crash")(play.job if program.kind == "async" else play.def_job)
     try:
-        output = job.run_sync(seed)
+        output = job.run_sync({"seed": seed, "changed": []})
+    except Spoiled:
+        return True
+    except (RunInterruptedError, KeyboardInterrupt):
+        return False
     except TaskCrashedError:
         # A1: a body under which the process has died three times is not started once more unasked.
         trace.write("stopped")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ from random import Random
 from trigger_nb._store.crashpoints import VARIABLE as CRASH_AT
 
 from . import mutants
-from .child import STOPPED, store_of
+from .child import SPOILED, STOPPED, store_of
 from .trace import Findings, check, read
 
 ROOT = Path(__file__).parents[2]
@@ -84,8 +85,11 @@ def crash_test(directory: Path, seeds: Sequence[int], *, at_once: int = 2, mutan
         assert not (faults := findings(alone, alone, seed).faults), f"seed {seed}, left alone: {faults}"
     with ThreadPoolExecutor(at_once) as pool:
         outcomes = list(pool.map(lambda seed: _kill_and_resume(killed, alone, seed, mutant), seeds))
-    if not mutant:  # Whatever the crashes left in the stores, all of it replays.
-        in_one_process(killed, REPLAYED, seeds)
+    if (
+        not mutant
+    ):  # Whatever the crashes left in the stores, all of it replays, also after a pass that ended early.
+        for launch in (REPLAYED, SPOILED, REPLAYED):
+            in_one_process(killed, launch, seeds)
     for outcome in outcomes:
         outcome.findings = findings(killed, alone, outcome.seed)
     return Summary(outcomes, time.monotonic() - began)
@@ -167,6 +171,10 @@ def _kill_at_random(process: subprocess.Popen[bytes], trace: Path, lines: int, r
         assert time.monotonic() < deadline, f"the process that writes {trace} hangs"
         time.sleep(0.001)
     time.sleep(delay)
+    if random.random() < 0.25:  # stopped, as by the stop button; then killed, should it not end
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(random.uniform(0.005, 5.0))
     process.kill()
 
 
@@ -176,7 +184,7 @@ def _length(trace: Path) -> int:
 
 def _ended(process: subprocess.Popen[bytes], seed: int) -> bool:
     code, complaints = _end_of(process, TIMEOUT)
-    assert code in (0, STOPPED, -signal.SIGKILL), (
+    assert code in (0, STOPPED, -signal.SIGKILL, -signal.SIGINT), (
         f"the process of seed {seed} ended with {code}:\n{complaints}"
     )
     return code == 0

@@ -13,8 +13,9 @@ from uuid import UUID
 
 # How a body is written: `async def`, `def` (in a worker thread), `def` with thread=False.
 Kind = Literal["async", "def", "loop"]
-# "gather" is asyncio's, "group" a task group of anyio, "parallel" and "map" the methods of `io`.
-How = Literal["one", "gather", "group", "parallel", "map", "wait"]
+# "gather" and "completed" (its `as_completed`) are asyncio's, "group" a task group of anyio, "parallel" and "map" the methods
+# of `io`; "child" is a run of another job, "limit" a time limit around tasks, and the last of them never ends.
+How = Literal["one", "gather", "group", "completed", "parallel", "map", "child", "limit", "wait"]
 FAN_OUT: tuple[How, ...] = ("parallel", "map")
 
 DEEPEST = 5
@@ -28,6 +29,7 @@ class Node:
     kind: Kind = "async"
     fails: int = 0  # this many attempts end in an error before one ends well
     hopeless: bool = False  # every attempt ends in an error, which the caller handles
+    swallows: bool = False  # it returns something else when it is cancelled
     pause: float = 0.0  # seconds that the body takes
     steps: tuple[Step, ...] = ()  # what it does inside: then it is a parent
 
@@ -42,7 +44,7 @@ class Step:
 
     how: How
     nodes: tuple[Node, ...] = ()
-    key: str = ""  # of "parallel", "map" and "wait"
+    key: str = ""  # of all but "one", "gather" and "group"
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Program:
 def place(scope: str, step: Step, index: int) -> str:
     """The path of a step's task; the children of a `parallel` are named by their index, a map's by key."""
     key = str(index) if step.how == "parallel" else step.nodes[index].key
-    name = f"{step.key}/{key}" if step.how in FAN_OUT else key
+    name = f"{step.key}/{key}" if step.how in (*FAN_OUT, "child") else key
     return f"{scope}/{name}" if scope else name
 
 
@@ -80,7 +82,10 @@ def program_of(seed: int) -> Program:
         return Program(1, "def", _everything("def"))
     random = Random(seed)
     kind: Literal["async", "def"] = "async" if random.random() < 0.6 else "def"
-    return Program(seed, kind, _Maker(random).steps(kind, depth=0, count=random.randint(5, 7)))
+    steps = _Maker(random).steps(kind, depth=0, count=random.randint(5, 7))
+    if random.random() < 0.4:  # an error that is handled, and nothing after it
+        steps += (Step("one", (Node("refused-at-the-end", "async", hopeless=True),)),)
+    return Program(seed, kind, steps)
 
 
 def value_of(seed: int, path: str, inside: str) -> dict[str, Any]:
@@ -133,12 +138,15 @@ class _Maker:
 
     def _step(self, kind: str, depth: int, key: str) -> Step:
         # A `def` body calls a blocking `io`; what it does at once it does by `io.parallel` or `io.map`.
-        choices: list[How] = ["one", "one", "one", "wait"]
-        choices += ["gather", "gather", "group"] if kind == "async" else []
+        choices: list[How] = ["one", "one", "one", "wait", "child"]
+        choices += ["gather", "group", "completed", "completed", "limit"] if kind == "async" else []
         choices += FAN_OUT if depth + 2 <= DEEPEST else ()  # one level for the node, one for its items
         how = self._random.choice(choices)
-        if how == "wait":
+        if how in ("wait", "limit"):
             return Step(how, key=key)
+        if how == "child":
+            self._left -= 1
+            return Step(how, (Node("inside", "async", pause=self._random.uniform(0.0, 0.01)),), key)
         if how == "one":
             return Step(how, (self._node(depth + 1, key),))
         count = self._random.randint(2, 4)
@@ -163,6 +171,7 @@ class _Maker:
             fails=random.choice((0, 0, 0, 0, 1, 2)),
             hopeless=random.random() < 0.1,
             pause=random.choice((0.0, random.uniform(0.0, 0.01))),
+            swallows=random.random() < 0.3,
             steps=inside,
         )
 
@@ -178,6 +187,12 @@ def _everything(kind: Literal["async", "def"]) -> tuple[Step, ...]:
         Step("one", (Node("large-2", "async"),)),
         Step(at_once, leaves if kind == "async" else items, "at-once"),
         Step("wait", key="pause"),
+        Step("child", (Node("inside", "async"),), "child"),
+        *(
+            (Step("completed", tuple(replace(each, key=f"c-{each.key}") for each in leaves), "completed"), Step("limit", key="limit"))
+            if kind == "async"
+            else ()
+        ),
         Step(
             "one",
             (

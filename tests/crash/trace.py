@@ -72,11 +72,17 @@ def _count(lines: list[Line], found: Findings) -> None:
 
 
 def _find_repeated(lines: list[Line], found: Findings) -> None:
-    """R1, R3: after a value was in its caller's hands, neither the body nor one inside it runs again."""
+    """R1, R3: after a value was in its caller's hands, neither the body nor one inside it runs again; after the output, none
+    does (R5: the run had handled all errors)."""
     seen: set[str] = set()
+    is_over = False
     for line in lines:
         if line.what == "seen":
             seen.add(line.path)
+        elif line.what == "output":
+            is_over = True
+        elif line.what == "begin" and is_over:
+            found.repeated.append(f"{line.path!r} began in process {line.launch} after the run had completed")
         elif line.what == "begin" and (done := seen.intersection(_with_parents(line.path))):
             found.repeated.append(
                 f"{line.path!r} began in process {line.launch} after the value of {min(done)!r} was seen"
