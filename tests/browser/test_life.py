@@ -238,7 +238,9 @@ def saved_notebook(lab):
 
 
 LOSSY = """
-display = run._display()
+from trigger_nb._runs.showing import display_of
+
+display = display_of(run._runtime, run.id)
 post = display.widget.post
 
 def lossy(message):
@@ -293,7 +295,11 @@ def test_a_dropped_answer_is_told_and_can_be_asked_for_again(lab):
 
 def test_a_fault_in_the_front_end_leaves_the_run_alone(lab):
     """D1: rubbish in a message heals like a lost one; in a snapshot it is told."""
-    rubbish = 'run._display().widget.post({"n": 1_000_000, "rows": 7})'
+    rubbish = """
+from trigger_nb._runs.showing import display_of
+
+display_of(run._runtime, run.id).widget.post({"n": 1_000_000, "rows": 7})
+"""
     lab.open([JOB, START]).run_all().wait_idle()
     expect(row(lab.live(1), "running, Look up the address")).to_be_visible()
     with lab.page.expect_console_message(lambda said: "the display has failed" in said.text):

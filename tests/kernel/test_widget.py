@@ -509,9 +509,11 @@ def test_widgets_of_runs_that_are_over_are_not_kept_for_ever(kernel):
     cell, front = begin(
         kernel,
         f"""
+        from trigger_nb._runs.showing import display_of
+
         for n in range({_KEPT + 1}):
             run = quick.start(n)
-            run._display()._receive({{"t": "hello", "n": 1, "new": True}})  # a page for each
+            display_of(run._runtime, run.id)._receive({{"t": "hello", "n": 1, "new": True}})  # a page for each
             await run
         """,
     )
