@@ -132,9 +132,19 @@ class OffLoop:
         """Queue a result on the body's own thread; returns a function that waits until it is committed."""
         return self._results.enqueue_here(running, self._results.completed(call, record, running, value))
 
-    def wake(self, over: anyio.Event) -> None:
-        """Tell the caller, on its loop, that the body is over."""
-        self._state.home.soon(over.set)
+    def wake(self, running: RunningBody, over: anyio.Event) -> None:
+        """Tell the caller, on its loop, that the body is over. Callers wake in the order in which their bodies returned."""
+        turns, home = self._state.turns, self._state.home
+
+        def set_over() -> None:
+            turns.begin_gap()
+            over.set()
+
+        turns.leave_line(running.ended, lambda: home.soon(set_over))
+
+    def leave_line(self, running: RunningBody) -> None:
+        """Let the callers of other bodies wake: the caller of this one has left."""
+        self._state.turns.leave_line(running.ended, lambda: None)
 
     def end_alone(
         self, call: AnyCall, record: TaskRecord, running: RunningBody, unsettled: list[Any]
@@ -243,8 +253,9 @@ class _Finish:
         except BaseException as error:  # noqa: BLE001  # raised in the caller, if it still waits
             running.error = unless_stopped(error, whose(running.path))
         if running.finish_in_thread():
-            self._off_loop.wake(self._over)
+            self._off_loop.wake(running, self._over)
         else:
+            self._off_loop.leave_line(running)
             self._off_loop.end_alone(self._call, self._record, running, self._unsettled)
 
 

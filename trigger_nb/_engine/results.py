@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Generator
 from functools import partial
 from types import coroutine
@@ -125,9 +126,12 @@ class Results:
         running.markable = (
             False  # the record that is about to be committed says more than that the body began
         )
-        done = record.copy(
-            status=TaskStatus.COMPLETED, ended=next(self._state.ledger.ordinals), ended_at=self._state.now()
-        )
+        ordinals = self._state.ledger.ordinals
+        if running.in_thread and threading.get_ident() != self._state.home.thread:
+            ended = running.ended = self._state.turns.join_line(ordinals)
+        else:
+            ended = next(ordinals)
+        done = record.copy(status=TaskStatus.COMPLETED, ended=ended, ended_at=self._state.now())
         if running.canceled is not None:
             done.canceled = running.canceled
         if running.timed_out_error is not None:

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,6 +53,10 @@ class Turns:
         self._home = home
         self._texts = texts  # of the run's records, by path
         self._since = LONGEST_GAP  # turns of the loop since the last body ended, at most `LONGEST_GAP`
+        # The ends of bodies in threads whose callers were not woken, in order, and how to wake those that are ready.
+        self._line: deque[int] = deque()
+        self._ready: dict[int, Callable[[], object]] = {}
+        self._lock = threading.Lock()  # guards both
         # A heap of calls that wait: their turns, the futures that they await, and time for threads.
         self._waiting: list[tuple[Turn, asyncio.Future[None], float]] = []
         self._is_giving = False
@@ -71,12 +75,35 @@ class Turns:
 
     def gap(self) -> int:
         """The turns of the loop since the last body with company ended, at most `LONGEST_GAP`. May be called from any thread."""
+        if threading.get_ident() != self._home.thread:
+            return 0 if len(self._line) > 1 else self._since  # behind another one, it ends with that
         gap = self._since
-        if threading.get_ident() == self._home.thread:
-            self._since = 0
-            if gap == LONGEST_GAP:
-                asyncio.get_running_loop().call_soon(self._count)
+        self.begin_gap()
         return gap
+
+    def begin_gap(self) -> None:
+        """A body has ended: count the turns of the loop from here."""
+        if self._since == LONGEST_GAP:
+            asyncio.get_running_loop().call_soon(self._count)
+        self._since = 0
+
+    def join_line(self, ordinals: Iterator[int]) -> int:
+        """The ordinal of the end of a body in a thread, whose caller wakes once `leave_line` was called, and not before the
+        callers of bodies that ended earlier."""
+        with self._lock:
+            ended = next(ordinals)
+            self._line.append(ended)
+        return ended
+
+    def leave_line(self, ended: int, wake: Callable[[], object]) -> None:
+        """Have the caller of a body woken in its turn: its result is committed, or it failed. In any thread."""
+        with self._lock:
+            if ended not in self._line:  # it has not returned, so it has no place
+                wake()
+                return
+            self._ready[ended] = wake
+            while self._line and self._line[0] in self._ready:
+                self._ready.pop(self._line.popleft())()
 
     def _count(self) -> None:
         self._since += 1

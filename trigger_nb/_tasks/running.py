@@ -42,6 +42,7 @@ class RunningBody:
         "began",
         "canceled",
         "canceled_in_queue",
+        "ended",
         "error",
         "host",
         "in_thread",
@@ -67,6 +68,7 @@ class RunningBody:
             None  # the asyncio task that the caller runs in, and a body on the loop
         )
         self.asked = 0  # how often that had been cancelled before
+        self.ended = 0  # the ordinal of its end in a thread, once it has returned there
         self.in_thread = False
         self.queued = False  # waiting for a thread, or for the other items of a batch
         self.canceled_in_queue = False  # the caller left while the body was queued, so it never starts
