@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
 
@@ -11,6 +13,7 @@ import anyio
 import pytest
 
 from tests.support.worlds import World, until
+from trigger_nb._engine.ledger import Ledger
 from trigger_nb._engine.turns import Turns
 from trigger_nb._tasks.running import running_bodies
 
@@ -389,3 +392,78 @@ async def test_the_wait_for_a_cancellation_can_be_skipped(world, monkeypatch):
     run.skip_wait("slow")
     assert await run == "done"
     assert world.take() == ["slow"]
+
+
+# --- Bodies in threads ------------------------------------------------------------------------------
+
+
+async def test_callers_of_threads_wake_in_the_order_in_which_their_bodies_ended(world, monkeypatch):
+    """R12: the second body's commit is done first; its caller waits for the first one's all the same."""
+    ended, hold = [], threading.Event()
+    settle = Ledger.commit_result_in_thread
+
+    def commit(self, result):
+        if result.record.path == "first":
+            assert hold.wait(60)
+        else:
+            hold.set()
+        return settle(self, result)
+
+    monkeypatch.setattr(Ledger, "commit_result_in_thread", commit)
+    gate = threading.Event()
+
+    def first():
+        ended.append("first")
+        return "first"
+
+    def second():
+        gate.wait(60)
+        return "second"
+
+    @world.client.job
+    async def job(payload, io):
+        got = []
+
+        async def one(body):
+            got.append(await io.run_task(body.__name__, body))
+
+        both = asyncio.gather(one(second), one(first))
+        await until(lambda: job.runs()[0]._runtime.passes[job.runs()[0].id].turns.line or got)
+        gate.set()
+        await both
+        return got
+
+    assert await job.run() == ["first", "second"]
+    assert await job.run() == ["first", "second"]
+
+
+async def test_a_body_on_the_loop_waits_for_threads_that_ended_before_it(world):
+    """R12: the loop was blocked by it while a thread ended; the thread's caller comes first, as at a replay."""
+    done = threading.Event()
+
+    def thread():
+        return "thread"
+
+    def blocking():
+        until_line = job.runs()[0]._runtime.passes[job.runs()[0].id].turns
+        deadline = time.monotonic() + 60
+        while not until_line.line and time.monotonic() < deadline:
+            time.sleep(0.001)
+        done.set()
+        raise ValueError("loop")
+
+    @world.client.job
+    async def job(payload, io):
+        got = []
+
+        async def one(key, body, **options):
+            try:
+                got.append(await io.run_task(key, body, **options))
+            except ValueError:
+                got.append(key)
+
+        await asyncio.gather(one("thread", thread), one("loop", blocking, thread=False))
+        return got
+
+    assert await job.run() == ["thread", "loop"]
+    assert await job.run() == ["thread", "loop"]

@@ -134,13 +134,7 @@ class OffLoop:
 
     def wake(self, running: RunningBody, over: anyio.Event) -> None:
         """Tell the caller, on its loop, that the body is over. Callers wake in the order in which their bodies returned."""
-        turns, home = self._state.turns, self._state.home
-
-        def set_over() -> None:
-            turns.begin_gap()
-            over.set()
-
-        turns.leave_line(running.ended, lambda: home.soon(set_over))
+        self._state.turns.leave_line(running.ended, over.set)
 
     def leave_line(self, running: RunningBody) -> None:
         """Let the callers of other bodies wake: the caller of this one has left."""

@@ -13,6 +13,7 @@ code can act on one that came alone.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
@@ -53,10 +54,12 @@ class Turns:
         self._home = home
         self._texts = texts  # of the run's records, by path
         self._since = LONGEST_GAP  # turns of the loop since the last body ended, at most `LONGEST_GAP`
-        # The ends of bodies in threads whose callers were not woken, in order, and how to wake those that are ready.
-        self._line: deque[int] = deque()
-        self._ready: dict[int, Callable[[], object]] = {}
-        self._lock = threading.Lock()  # guards both
+        # The ends of bodies in threads whose callers were not woken yet, in order, and how to wake those whose result is
+        # committed.
+        self.line: dict[float, Callable[[], object] | None] = {}
+        # Callers of bodies that ended on the loop, and their ends: they wait for those that ended before in threads.
+        self._behind: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._lock = threading.Lock()  # of `line`: an end takes its place as it gets its ordinal
         # A heap of calls that wait: their turns, the futures that they await, and time for threads.
         self._waiting: list[tuple[Turn, asyncio.Future[None], float]] = []
         self._is_giving = False
@@ -76,7 +79,7 @@ class Turns:
     def gap(self) -> int:
         """The turns of the loop since the last body with company ended, at most `LONGEST_GAP`. May be called from any thread."""
         if threading.get_ident() != self._home.thread:
-            return 0 if len(self._line) > 1 else self._since  # behind another one, it ends with that
+            return 0 if len(self.line) > 1 else self._since  # behind another one, it ends with that
         gap = self._since
         self.begin_gap()
         return gap
@@ -88,22 +91,43 @@ class Turns:
         self._since = 0
 
     def join_line(self, ordinals: Iterator[int]) -> int:
-        """The ordinal of the end of a body in a thread, whose caller wakes once `leave_line` was called, and not before the
-        callers of bodies that ended earlier."""
+        """The ordinal of the end of a body in a thread. Its caller wakes once `leave_line` was called, and not before the callers
+        of bodies that ended earlier."""
         with self._lock:
             ended = next(ordinals)
-            self._line.append(ended)
+            self.line[ended] = None
         return ended
 
     def leave_line(self, ended: int, wake: Callable[[], object]) -> None:
-        """Have the caller of a body woken in its turn: its result is committed, or it failed. In any thread."""
+        """Have the caller of a body woken in its turn: its result is committed, or it failed. May be called from any thread."""
+        if ended not in self.line:  # it has not returned, so it has no place
+            self._home.soon(wake)
+            return
+        self.line[ended] = wake
+        self._home.soon(self._wake_first)
+
+    def _wake_first(self) -> None:
+        while (wake := self.line.get(first := self._first_in_line())) is not None:
+            del self.line[first]
+            self.begin_gap()
+            wake()
+        while self._behind and self._behind[0][0] < first:
+            _, passed = self._behind.popleft()
+            if not passed.done():
+                passed.set_result(None)
+
+    def _first_in_line(self) -> float:
         with self._lock:
-            if ended not in self._line:  # it has not returned, so it has no place
-                wake()
-                return
-            self._ready[ended] = wake
-            while self._line and self._line[0] in self._ready:
-                self._ready.pop(self._line.popleft())()
+            return next(iter(self.line), math.inf)
+
+    def behind_line(self, ended: int) -> asyncio.Future[None]:
+        """For a body that ended on the loop: done once the callers of bodies that ended in threads before it were woken."""
+        passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._first_in_line() < ended:
+            self._behind.append((ended, passed))
+        else:
+            passed.set_result(None)
+        return passed
 
     def _count(self) -> None:
         self._since += 1
