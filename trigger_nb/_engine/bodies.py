@@ -186,6 +186,7 @@ class Bodies:
             return returned(call.scope.owner, cast("object", value), f"the body of task {call.path!r}")
         return value
 
+    @calls_user_code
     async def _in_context(
         self, call: AnyCall, running: RunningBody, context: Context, body: Any, args: tuple[object, ...]
     ) -> Any:

@@ -7,7 +7,10 @@ from contextvars import Context
 from types import coroutine
 from typing import Any
 
+from .._concurrency.interrupt import calls_user_code
 
+
+@calls_user_code
 @coroutine
 def in_context(context: Context, body: Coroutine[Any, Any, Any], awaited: Any) -> Generator[Any, Any, Any]:
     """The value of a coroutine whose first step has awaited something; each step runs in `context`.

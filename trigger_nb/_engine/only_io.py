@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._concurrency.interrupt import calls_user_code
 from .._records.status import TaskStatus
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class OnlyIo:
         self._steps = steps  # of the body, see `contexts.py`
         self._scope = scope
 
+    @calls_user_code
     def __await__(self) -> Generator[Any, Any, Any]:
         scope, steps = self._scope, self._steps
         scope.only_io = True
