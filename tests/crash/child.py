@@ -96,18 +96,7 @@ class Play:
         calls = [self.call(io, path, carry) for path in paths]
         if step.how == "group":
             return await self.in_group(calls)
-        if step.how == "completed":
-            return await self.as_they_come(io, f"{scope}/{step.key}", step.key, calls)
         return await asyncio.gather(*calls)
-
-    async def as_they_come(self, io: Any, where: str, key: str, calls: list[Any]) -> list[str]:
-        """Keep each result under a counter. In another order than before, one would be kept twice and another one never."""
-        tasks = [asyncio.ensure_future(call) for call in calls]
-        for number, each in enumerate(asyncio.as_completed(tasks)):
-            result = await each
-            if await io.run_task((key, number), echo, result) != result:
-                self.trace.write("seen", where, digest="another order")
-        return [task.result() for task in tasks]
 
     async def within_a_limit(self, io: Any, where: str, key: str) -> None:
         """Tasks until the time is up. What was done by then is done for ever."""

@@ -13,9 +13,9 @@ from uuid import UUID
 
 # How a body is written: `async def`, `def` (in a worker thread), `def` with thread=False.
 Kind = Literal["async", "def", "loop"]
-# "gather" and "completed" (its `as_completed`) are asyncio's, "group" a task group of anyio, "parallel" and "map" the methods
-# of `io`; "child" is a run of another job, "limit" a time limit around tasks, and the last of them never ends.
-How = Literal["one", "gather", "group", "completed", "parallel", "map", "child", "limit", "wait"]
+# "gather" is asyncio's, "group" a task group of anyio, "parallel" and "map" the methods of `io`; "child" is a run of another
+# job, "limit" a time limit around tasks, and the last of them never ends.
+How = Literal["one", "gather", "group", "parallel", "map", "child", "limit", "wait"]
 FAN_OUT: tuple[How, ...] = ("parallel", "map")
 
 DEEPEST = 5
@@ -139,7 +139,7 @@ class _Maker:
     def _step(self, kind: str, depth: int, key: str) -> Step:
         # A `def` body calls a blocking `io`; what it does at once it does by `io.parallel` or `io.map`.
         choices: list[How] = ["one", "one", "one", "wait", "child"]
-        choices += ["gather", "group", "completed", "completed", "limit"] if kind == "async" else []
+        choices += ["gather", "gather", "group", "limit"] if kind == "async" else []
         choices += FAN_OUT if depth + 2 <= DEEPEST else ()  # one level for the node, one for its items
         how = self._random.choice(choices)
         if how in ("wait", "limit"):
@@ -188,11 +188,7 @@ def _everything(kind: Literal["async", "def"]) -> tuple[Step, ...]:
         Step(at_once, leaves if kind == "async" else items, "at-once"),
         Step("wait", key="pause"),
         Step("child", (Node("inside", "async"),), "child"),
-        *(
-            (Step("completed", tuple(replace(each, key=f"c-{each.key}") for each in leaves), "completed"), Step("limit", key="limit"))
-            if kind == "async"
-            else ()
-        ),
+        *((Step("limit", key="limit"),) if kind == "async" else ()),
         Step(
             "one",
             (

@@ -297,8 +297,8 @@ class Attempts:
             winner = state.ledger.record(call.path)
             assert winner is not None
             return self._stored.value(call, winner)
-        if state.turns.line:
-            await state.turns.behind_line(ended.ended)
+        if state.turns.line or state.turns.waiting:
+            await state.turns.behind_others(ended.ended)
         raise error
 
 

@@ -91,6 +91,7 @@ class Bodies:
         host = call.host
         assert host is not None
         running.host, running.asked = host, host.cancelling()
+        scope.host = host
         running_bodies[key] = running
         state.running.add(running)
         if state.still.sleeps:

@@ -207,8 +207,9 @@ class Results:
                 running.record = ledger.commit_result_now(result, None if stopping.is_ending else canceled)
                 raise
         running.record = yield from ledger.commit_result(result).__await__()
-        if self._state.turns.line:
-            yield from self._state.turns.behind_line(record.ended).__await__()
+        turns = self._state.turns
+        if turns.line or turns.waiting:
+            yield from turns.behind_others(record.ended).__await__()
 
     def enqueue_here(self, running: RunningBody, completed: Completed) -> Callable[[], None]:
         """Queue a result on the body's own thread, so that a blocked loop delays no record (C6).

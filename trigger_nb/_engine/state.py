@@ -109,10 +109,10 @@ class PassState:
     def beside(self, call: AnyCall) -> int:
         """`beside` for the record of a call that ends now: 0 if it had no company. May be called from any thread.
 
-        A call that another asyncio task makes than the one of the run function has company: that one. An item of a map has
+        A call that another asyncio task makes than the one of the code around it has company: that one. An item of a map has
         none, because the map gives out results itself, in the order of its input.
         """
-        is_aside = call.scope.parent is None and call.host is not self.stopping.main and not call.from_thread
+        is_aside = call.host is not (call.scope.host or self.stopping.main) and not call.from_thread
         return 1 + self.turns.gap() if (call.beside or is_aside) and call.limiter is None else 0
 
     @property

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -57,13 +57,13 @@ class Turns:
         # The ends of bodies in threads whose callers were not woken yet, in order, and how to wake those whose result is
         # committed.
         self.line: dict[float, Callable[[], object] | None] = {}
-        # Callers of bodies that ended on the loop, and their ends: they wait for those that ended before in threads.
-        self._behind: deque[tuple[int, asyncio.Future[None]]] = deque()
+        # A heap of the ends of bodies on the loop whose callers wait for results with earlier ends.
+        self._behind: list[tuple[int, asyncio.Future[None]]] = []
         self._lock = threading.Lock()  # of `line`: an end takes its place as it gets its ordinal
         # A heap of calls that wait: their turns, the futures that they await, and time for threads.
-        self._waiting: list[tuple[Turn, asyncio.Future[None], float]] = []
+        self.waiting: list[tuple[Turn, asyncio.Future[None], float]] = []
         self._is_giving = False
-        self._passed = 0  # turns of the loop since a result was given out
+        self._passed = LONGEST_GAP  # turns of the loop since a result was given out, at most `LONGEST_GAP`
         self._idle = 0  # turns of the loop since a result was given out or a call came
         self._unanswered = 0  # results given out since a call came
         # The turns of the stored tasks that had company, by scope and path; None: not looked for yet. A scope is taken out
@@ -107,24 +107,27 @@ class Turns:
         self._home.soon(self._wake_first)
 
     def _wake_first(self) -> None:
-        while (wake := self.line.get(first := self._first_in_line())) is not None:
+        """Let the callers go on whose bodies ended first, in threads and on the loop, after all stored results that wait."""
+        while (wake := self.line.get(first := self._first())) is not None:
             del self.line[first]
             self.begin_gap()
             wake()
         while self._behind and self._behind[0][0] < first:
-            _, passed = self._behind.popleft()
+            _, passed = heappop(self._behind)
             if not passed.done():
                 passed.set_result(None)
 
-    def _first_in_line(self) -> float:
+    def _first(self) -> float:
+        """The earliest end whose caller has not got its result: of a stored one, or of a body in a thread."""
         with self._lock:
-            return next(iter(self.line), math.inf)
+            first = next(iter(self.line), math.inf)
+        return min(first, self.waiting[0][0].ended) if self.waiting else first
 
-    def behind_line(self, ended: int) -> asyncio.Future[None]:
-        """For a body that ended on the loop: done once the callers of bodies that ended in threads before it were woken."""
+    def behind_others(self, ended: int) -> asyncio.Future[None]:
+        """For a body that ended on the loop: done once the results were given out that have earlier ends."""
         passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._first_in_line() < ended:
-            self._behind.append((ended, passed))
+        if self._first() < ended:
+            heappush(self._behind, (ended, passed))
         else:
             passed.set_result(None)
         return passed
@@ -143,11 +146,10 @@ class Turns:
         turns to see it. So a large `gather` whose tasks ended in
         the order of the code is replayed without a future for each.
         """
-        is_first = not self._given and not self._is_giving
         turn = self.arrived(call)
         if turn is None or threading.get_ident() != self._home.thread:
             return turn
-        if (turn.gap > 1 and not is_first) or self._ends[0] != turn.ended:
+        if (turn.gap > 1 and self._passed < turn.gap) or self._ends[0] != turn.ended:
             return turn
         self._note_given(turn.ended)
         return None
@@ -183,27 +185,28 @@ class Turns:
     def _wait(self, turn: Turn, seconds: float = 0.0) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
         given: asyncio.Future[None] = loop.create_future()
-        heappush(self._waiting, (turn, given, seconds))
+        heappush(self.waiting, (turn, given, seconds))
         if not self._is_giving:
-            self._is_giving, self._passed = True, 0
+            self._is_giving = True
             loop.call_soon(self._look)
         return given
 
     def _look(self) -> None:
         """Give out what is due, once in each turn of the loop while a call waits."""
-        waiting, seconds = self._waiting, 0.0
+        waiting, seconds = self.waiting, 0.0
         crowd = len(waiting) // _UNANSWERED if self._unanswered >= _UNANSWERED else 0
-        self._passed += 1
         self._idle += 1
         while waiting and (crowd > 0 or self._is_due(waiting[0][0])):
             crowd -= 1
             turn, given, time = heappop(waiting)
             self._note_given(turn.ended)
-            self._passed = self._idle = 0
+            self._idle = 0
             self._unanswered += 1
             seconds = max(seconds, time)
             if not given.done():  # else the call was cancelled
                 given.set_result(None)
+        if self._behind or self.line:
+            self._wake_first()
         if not waiting:
             self._is_giving = False
         elif seconds:
@@ -222,10 +225,18 @@ class Turns:
         return self._passed >= turn.gap
 
     def _note_given(self, ended: int) -> None:
+        if self._passed == LONGEST_GAP:
+            asyncio.get_running_loop().call_soon(self._pass)
+        self._passed = 0
         ends, given = self._ends, self._given
         given.add(ended)
         while ends and (ends[0] in given or ends[0] < ended):  # a smaller one did not come
             heappop(ends)
+
+    def _pass(self) -> None:
+        self._passed += 1
+        if self._passed < LONGEST_GAP:
+            asyncio.get_running_loop().call_soon(self._pass)
 
     def _read(self) -> dict[str, dict[str, Turn]]:
         found: defaultdict[str, dict[str, Turn]] = defaultdict(dict)

@@ -211,6 +211,7 @@ class Scope:
         "depth",
         "emptied",
         "failed",
+        "host",
         "interrupted",
         "limit",
         "limiters",
@@ -241,6 +242,7 @@ class Scope:
         # while there is one (A6). Made when first needed: most scopes have no subtasks.
         self.subtasks: set[AnyCall] | None = None
         self.emptied: anyio.Event | None = None  # An event that is set when `subtasks` becomes empty.
+        self.host: asyncio.Task[object] | None = None  # of the body, if it is on the loop
         self.closed = False  # The body has ended: nothing new may start here.
         self.failed = False  # The body raised or was cancelled: subtasks that still run are cancelled too.
         self.interrupted = False  # The stop of the pass cancelled a subtask, so the body has no result (W3).
