@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 # The longest gap, in turns of the loop. In so many, code can act on a result: `asyncio.wait` around a task that awaits
 # another one takes five.
 LONGEST_GAP = 12
-# The time that code in a worker thread gets to act on a result, in seconds: no turns of the loop tell when it has.
-_THREAD_TIME = 0.002
 # After so many results to which no call was the answer, as in a large `gather`, several are given out at once.
 _UNANSWERED = 64
 
@@ -51,6 +49,8 @@ class Turns:
     """
 
     def __init__(self, home: Home, texts: Mapping[str, str]) -> None:
+        # The time that code in a worker thread gets to act on a result, in seconds: no turns of the loop tell when it has.
+        self.thread_seconds = 0.002
         self._home = home
         self._texts = texts  # of the run's records, by path
         self._since = LONGEST_GAP  # turns of the loop since the last body ended, at most `LONGEST_GAP`
@@ -178,7 +178,7 @@ class Turns:
         """Wait for the turn of a call that is replayed. The scope of the call does not end meanwhile (A6)."""
         call.scope.enter(call)
         try:
-            await self._wait(call.turn, _THREAD_TIME if in_thread else 0.0)
+            await self._wait(call.turn, self.thread_seconds if in_thread else 0.0)
         finally:
             call.scope.leave(call)
 

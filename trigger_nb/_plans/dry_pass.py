@@ -53,6 +53,7 @@ class DryPass(PassState):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.turns.thread_seconds = 0.0  # in a rehearsal no time passes while threads run
         self.bodies: list[Met] = []  # the calls whose body would run, in the order of the code
         self.waits: list[Met] = []
         self.walked: set[str] = set()  # paths of maps and of `io.parallel`
