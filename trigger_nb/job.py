@@ -75,9 +75,7 @@ class Job(Generic[T]):
     42
     """
 
-    def __init__(
-        self, client: Client, runtime: Runtime, function: Callable[..., object], options: JobOptions
-    ):
+    def __init__(self, client: Client, runtime: Runtime, function: Callable[..., Any], options: JobOptions):
         self.client = client
         self.fn = function
         self.id = options.id
