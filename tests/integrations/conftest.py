@@ -8,6 +8,7 @@ import pytest
 
 from tests.integrations import postgres
 from trigger_nb import TriggerClient
+from trigger_nb.integrations._base import Integration
 from trigger_nb.testing import FakeClock
 
 
@@ -37,3 +38,19 @@ def postgres_url(postgres_server):
     name = f"test_{uuid.uuid4().hex[:12]}"
     postgres.create_database(postgres_server, name)
     return f"{postgres_server.rpartition('/')[0]}/{name}"
+
+
+@pytest.fixture
+async def clients_are_closed(monkeypatch):
+    """The SDKs' clients that a test has opened on its loop are closed on it: else their sockets warn in some later test."""
+    made = []
+    begin = Integration.__init__
+
+    def note(self):
+        begin(self)
+        made.append(self)
+
+    monkeypatch.setattr(Integration, "__init__", note)
+    yield
+    for each in made:
+        await each.aclose()

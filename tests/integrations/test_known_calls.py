@@ -14,6 +14,7 @@ from trigger_nb import TriggerClient
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.usefixtures("clients_are_closed"),
     pytest.mark.filterwarnings("ignore:(The Assistants API is )?deprecated:DeprecationWarning"),
 ]
 

@@ -164,6 +164,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.service}: {case.sent}")
+@pytest.mark.usefixtures("clients_are_closed")
 async def test_a_method_that_no_table_names(client, case):
     fake, made = MADE[case.service]
     with fake() as service:
@@ -184,6 +185,7 @@ async def test_a_method_that_no_table_names(client, case):
         assert request.idempotency_key == (task.idempotency_key if case.is_keyed else "")
 
 
+@pytest.mark.usefixtures("clients_are_closed")
 async def test_a_secret_in_any_answer_is_not_shown(client, tmp_path):
     """S8: also of a method without an entry in the table."""
     fake, made = MADE["stripe"]
@@ -238,6 +240,7 @@ def test_completion_lists_what_the_sdk_has():
     assert {"create", "get", "list_for_repo"} <= {*dir(GitHub().issues)}
 
 
+@pytest.mark.usefixtures("clients_are_closed")
 async def test_a_group_is_no_method_and_a_method_needs_its_cache_key(client):
     @client.job(integrations={"stripe": Stripe("sk_1")})
     async def call(payload, io):
@@ -249,6 +252,7 @@ async def test_a_group_is_no_method_and_a_method_needs_its_cache_key(client):
         await call.run(False)
 
 
+@pytest.mark.usefixtures("clients_are_closed")
 async def test_a_key_that_is_used_twice_is_told_by_its_places_in_the_job(client):
     """I4: both are where the user's code calls the method."""
     fake, made = MADE["stripe"]
@@ -267,6 +271,7 @@ async def test_a_key_that_is_used_twice_is_told_by_its_places_in_the_job(client)
     )
 
 
+@pytest.mark.usefixtures("clients_are_closed")
 async def test_a_parameter_that_is_missing_is_the_services_error(client):
     """Although the row would show it."""
     fake, made = MADE["stripe"]
@@ -310,6 +315,7 @@ print(refund.run_sync("key"))
 """
 
 
+@pytest.mark.usefixtures("clients_are_closed")
 async def test_a_replay_needs_no_sdk(client, tmp_path):
     """R2: also where the path would be looked up in it."""
     fake, made = MADE["stripe"]
@@ -326,6 +332,7 @@ async def test_a_replay_needs_no_sdk(client, tmp_path):
     assert done.stdout == f"{REFUND}\n"
 
 
+@pytest.mark.usefixtures("clients_are_closed")
 async def test_a_task_without_the_sdk_says_how_to_install_it(client, monkeypatch):
     monkeypatch.setitem(sys.modules, "stripe", None)
 
