@@ -21,7 +21,7 @@ SUITS := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON = $(shell for p in $(CANDIDATES); do "$$p" -c '$(SUITS)' >/dev/null 2>&1 && echo "$$p" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-newest test-oldest check format lock crashtest bench screenshots clean always
+.PHONY: help demo test test-fast test-newest test-oldest check format lock crashtest soak bench screenshots clean always
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,7 @@ check: $(READY) $(TYPESCRIPT_READY)  ## lint, format and types, also of the docs
 	@$(PY) -m ruff format --check --quiet --diff
 	@$(dir $(PY))lint-imports --no-cache >.venv/.imports 2>&1 || { cat .venv/.imports; exit 1; }
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright --pythonpath $(PY)
+	@$(PY) -m mypy --follow-imports=silent tests/typing/api.py
 	@$(PY) -m tests.support.doc_types
 	@$(TSC) --project .
 	@$(TSC) --project tests/view/js
@@ -62,14 +63,17 @@ crashtest: $(READY)  ## random jobs, and one over five services, killed at rando
 	@$(PY) -m tests.crash --jobs 200
 	@$(PY) -m tests.integrations.crash --kills 100
 
+soak: $(READY)  ## an hour of mixed runs in one process, which must not grow
+	@$(PY) -m tests.soak
+
 bench: .venv-bench/.ready  ## what a task costs, beside plain sqlite3 and beside other libraries
 	@.venv-bench/bin/python -m benchmarks
 	@echo
 	@.venv-bench/bin/python -m benchmarks peers
 
-screenshots: $(READY)  ## the pictures of README and docs, made in a real JupyterLab
+screenshots: $(READY)  ## the pictures of README and docs, made in a real JupyterLab, and all looks and widths in build/screenshots
 	@$(PY) -m tests.browser.chromium
-	@$(PY) -m tests.browser.screenshots
+	@$(PY) -m tests.browser.screenshots --every build/screenshots
 
 clean:  ## remove .venv, caches and builds; stores (.trigger_nb) are kept
 	@rm -rf .venv .venv-* build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

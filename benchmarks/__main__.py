@@ -1,4 +1,5 @@
-"""`python -m benchmarks`: the library's own cost. `peers` is beside other libraries, `display` the live tree."""
+"""`python -m benchmarks`: the library's own cost. `peers` is beside other libraries, `display` the live
+tree, `notebook` what runs cost a notebook's page."""
 
 from __future__ import annotations
 
@@ -86,6 +87,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from . import display  # it needs a browser, which nothing else here does
 
         display.main(words[1:])
+        return
+    if words[:1] == ["notebook"]:
+        from . import display_notebook
+
+        display_notebook.main(words[1:])
         return
     if words[:1] == ["peers"]:
         from .peers import main as peers

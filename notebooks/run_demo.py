@@ -84,8 +84,12 @@ class KernelRun:
 
     def _execute(self) -> None:
         # The store is to be in `out`, and no start-up files of this user's are to be run.
-        env = {name: value for name, value in os.environ.items() if name != "TRIGGER_NB_DIR"}
-        env |= {"RESUME_LOG": str(self._log), "IPYTHONDIR": str(self._log.parent / ".ipython")}
+        out = self._log.parent.absolute()
+        env = os.environ | {
+            "TRIGGER_NB_DIR": str(out / ".trigger_nb"),
+            "RESUME_LOG": str(self._log),
+            "IPYTHONDIR": str(out / ".ipython"),
+        }
         try:
             asyncio.run(self._notebook.async_execute(env=env))
         except BaseException as error:  # whoever waits raises it

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.kernels import kernel_in
 from tests.support.worlds import KINDS, PATIENCE, World
-from trigger_nb._engine import decide as _decide
-from trigger_nb._runs import execution as execution_module, result as result_module, runtime as runtime_module
+from trigger_nb._clock import Patience
+from trigger_nb._runs import runtime as runtime_module
 from trigger_nb._tasks import running as running_module
 
 # No test depends on timing, nor on how fast hypothesis makes its examples. In CI each run tries the same ones.
@@ -42,16 +43,15 @@ def async_world(tmp_path):
 def _slow_machines_leave_no_trace(monkeypatch):
     """However long a body or the code between tasks takes: only a test of that has its start recorded, or a
     hint given. And a run that is stopped has the time that it needs to unwind."""
-    monkeypatch.setattr(running_module, "MARK_AFTER", math.inf)
-    monkeypatch.setattr(_decide, "SLOW_GAP", math.inf)
-    monkeypatch.setattr(execution_module, "GRACE", PATIENCE)
-    monkeypatch.setattr(result_module, "CELL_GRACE", PATIENCE)
+    patience = Patience(unwind=PATIENCE, cell=PATIENCE, slow_code=math.inf, start=math.inf)
+    monkeypatch.setattr(runtime_module.Runtime, "patience", patience)
 
 
 @pytest.fixture
 def starts_are_recorded(_slow_machines_leave_no_trace, monkeypatch):
     """Each body counts as one that has run a while, whose start is recorded."""
-    monkeypatch.setattr(running_module, "MARK_AFTER", 0.0)
+    runtime = runtime_module.Runtime
+    monkeypatch.setattr(runtime, "patience", replace(runtime.patience, start=0.0))
 
 
 @pytest.fixture(autouse=True)

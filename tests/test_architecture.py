@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,26 @@ def test_the_drawing_of_the_rooms_is_true():
     """Run `python -m tests.support.rooms` to draw it again."""
     page = rooms.PAGE.read_text(encoding="utf-8")
     assert page == rooms.drawn_into(page)
+
+
+@pytest.mark.parametrize("page", sorted(rooms.PAGE.parent.glob("*.md")), ids=lambda page: page.stem)
+def test_what_a_page_for_contributors_names_exists(page):
+    """Files, as `_engine/decide.py`, and members of classes, as `Changes.difference`."""
+    named = re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8"))
+    files = {name for name in named if re.fullmatch(r"[\w/]+/\w+\.py", name)}
+    assert {name for name in files if not ((PACKAGE / name).exists() or (ROOT / name).exists())} == set()
+    assert {name for name in named if re.fullmatch(r"[A-Z]\w+\.[a-z_]+", name)} - members() == set()
+
+
+def members() -> set[str]:
+    """The methods and attributes of the package's classes."""
+    classes = [cls for name in FILES for cls in ast.walk(parse(name)) if isinstance(cls, ast.ClassDef)]
+    found = {f"{cls.name}.{method}" for cls in classes for method in methods_of(cls)}
+    for cls in classes:
+        written = (node for node in ast.walk(cls) if isinstance(node, (ast.Attribute, ast.Name)))
+        assigned = (node for node in written if isinstance(node.ctx, ast.Store))
+        found |= {f"{cls.name}.{getattr(node, 'attr', None) or node.id}" for node in assigned}
+    return found
 
 
 # --- Other people's libraries -------------------------------------------------------------------

@@ -19,9 +19,12 @@ from ._concurrency.limiter import ConcurrencyLimit, Rate
 from ._io.io import Io
 from ._io.status import Status
 from ._records.status import Reason, RunStatus, TaskStatus
+from ._redact import keep_in_errors
+from ._runs import completion as _completion
 from ._runs.outcome import Notification
 from ._tasks.options import Property
 from ._tasks.task import Task
+from ._values.files import File, Files
 from ._values.register import register_codec, register_error
 from .errors import TriggerError
 from .job import Context, Job
@@ -40,6 +43,8 @@ __all__ = [
     "Context",
     "Event",
     "Example",
+    "File",
+    "Files",
     "Io",
     "Job",
     "Notification",
@@ -60,12 +65,20 @@ __all__ = [
     "event_trigger",
     "invoke_trigger",
     "job",
+    "keep_in_errors",
     "register_codec",
     "register_error",
     "retry",
 ]
 
+_completion.register()
+
 # No private file's name in a repr, in an error or in stored data, where it would be a promise.
 for _name in __all__:
     if getattr(globals()[_name], "__module__", "").startswith(f"{__name__}."):
         globals()[_name].__module__ = __name__
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return [*__all__, "__doc__", "__file__", "__name__", "__path__", "__version__"]

@@ -1,4 +1,4 @@
-"""The clock of the engine, and conversions between times.
+"""The clock and the patience of the engine, and conversions between times.
 
 Deadlines are stored as UTC seconds since the epoch, so they are valid in the next kernel. Times of a
 monotonic clock would not be: it restarts with the machine and may stop while a laptop sleeps.
@@ -6,8 +6,12 @@ monotonic clock would not be: it restarts with the machine and may stop while a 
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from numbers import Integral, Real
 from typing import Protocol, TypeGuard
 
@@ -16,6 +20,20 @@ from .errors import InvalidOptionError
 # Seconds. The longest single sleep: a wait checks the wall clock at least this often, to notice that a laptop
 # was suspended or the clock was corrected.
 SLICE = 5.0
+
+_LATEST = 253_402_300_799.0  # the last second that a datetime can be
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the engine waits, in seconds of real time, before it gives up or reacts."""
+
+    store: float = 5.0  # for a busy store, at the beginning and the end of a run
+    store_in_thread: float = 30.0  # for a busy store, in a thread; the event loop goes on meanwhile
+    unwind: float = 1.0  # for the code of a stopped pass; then the end of the run is recorded anyway
+    cell: float = 0.7  # for the end of a run whose cell was interrupted
+    slow_code: float = 1.0  # until the header hints at the code between two tasks (R10)
+    start: float = 0.2  # until the start of a body is recorded
 
 
 class Clock(Protocol):
@@ -38,8 +56,25 @@ class SystemClock:
     async def sleep_until(self, when: float) -> None:
         import anyio
 
-        while (left := when - time.time()) > 0:
+        # A clock that is set back does not prolong the sleep.
+        end = steady() + when - self.time()
+        while (left := min(when - self.time(), end - steady())) > 0:
             await anyio.sleep(min(left, SLICE))
+
+
+# Seconds of a clock that cannot be set, and that goes on while a laptop sleeps. Linux's monotonic clock stands still
+# meanwhile, and so does the one that Python uses on macOS.
+steady: Callable[[], float] = time.monotonic
+if hasattr(time, "CLOCK_BOOTTIME"):
+    steady = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+elif sys.platform == "darwin":
+    steady = partial(time.clock_gettime, time.CLOCK_MONOTONIC)
+JITTER = 1.0  # seconds by which the wall clock may be corrected without being set
+
+
+def steady_beside(clock: Clock) -> Callable[[], float]:
+    """The clock to compare with `clock`, to notice that it was set. A clock for tests is never set."""
+    return steady if isinstance(clock, SystemClock) else clock.time
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -86,5 +121,5 @@ def to_timestamp(value: object, what: str) -> float:
 
 
 def to_datetime(timestamp: float) -> datetime:
-    """Convert seconds since the epoch to a datetime in UTC."""
-    return datetime.fromtimestamp(timestamp, UTC)
+    """Convert seconds since the epoch to a datetime in UTC; what is before 1970 or after 9999 becomes that."""
+    return datetime.fromtimestamp(min(max(timestamp, 0.0), _LATEST), UTC)

@@ -6,7 +6,8 @@ form is text that is equal exactly when the keys mean the same:
 - text is normalized to NFC, with "~" and "/" written "~0" and "~1";
 - a tuple or list is "~(" + its parts joined by "," + ")"; a text part writes "," as "~2" as well,
   and a part of another type is "~" + a letter for the type + its text. A letter never follows "~"
-  in plain text, so ("a:b",) and ("a", "b"), 1 and True and "1" all differ.
+  in plain text, so ("a:b",) and ("a", "b"), 1 and True and "1" all differ. A part that is a `File` is its path and
+  the beginning of the hash of its content.
 
 The engine's own subtasks (log lines) have normal forms that begin with "~.", which no user's key has.
 """
@@ -41,6 +42,8 @@ def normal_key(key: object) -> str:
         return _text(key)
     if is_sequence(key) and key:
         return "~(" + ",".join([_part(part, key) for part in key]) + ")"
+    if (of_file := _file_key(key)) is not None:
+        return f"~(~p{_inside(of_file)})"
     raise InvalidKeyError(_complaint(key))
 
 
@@ -82,7 +85,15 @@ def _part(part: object, key: object) -> str:
         return f"~d{part.isoformat()}"
     if isinstance(part, UUID):
         return f"~u{part}"
+    if (of_file := _file_key(part)) is not None:
+        return f"~p{_inside(of_file)}"
     raise InvalidKeyError(_complaint(key, part))
+
+
+def _file_key(part: object) -> str | None:
+    """The text that stands for a `File`; None for other values."""
+    key_of = getattr(type(part), "__trigger_key__", None)
+    return None if key_of is None else key_of(part)
 
 
 def _inside(text: str) -> str:
@@ -94,12 +105,12 @@ def _complaint(key: object, *parts: object) -> str:
     for part in parts:
         what += f", with a part of type {type(part).__name__}: {part!r:.100}"
     return (
-        "a cache key is text, or a tuple of text, numbers, booleans, dates, UUIDs and enums, "
+        "a cache key is text, or a tuple of text, numbers, booleans, dates, UUIDs, enums and files, "
         f'such as "fetch-user" or ("fetch-user", 7); this one is {what}'
     )
 
 
-_LETTERS = frozenset("iebfntdu")
+_LETTERS = frozenset("iebfntdup")
 
 
 def display_key(segment: str) -> str:

@@ -4,42 +4,55 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any, overload
-from urllib.parse import quote
+from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from . import _values
+from ._callsite import ShowsPublicNames, calling_line, warn, warn_at
 from ._clock import Clock, is_whole_number, to_seconds, to_timestamp
-from ._concurrency.limiter import ConcurrencyLimit, Rate
 from ._keys import hashed
+from ._main_file import main_file
 from ._records.records import RunRecord
-from ._records.status import RunStatus, StatusOption
-from ._runs import housekeeping
+from ._records.status import StatusOption, statuses
+from ._runs import housekeeping, verification
 from ._runs.awaiting import CellCall
 from ._runs.context import EventData
-from ._runs.job_options import JobOptions, LogLevel
-from ._runs.outcome import Handler
-from ._runs.payloads import found_id
-from ._runs.runtime import Runtime, runtime_for
+from ._runs.events import why_nobody
+from ._runs.job_options import JobKeywords, JobOptions, lists_options
+from ._runs.payloads import event_record, found_id
+from ._runs.reloads import is_reloaded
+from ._runs.runtime import Runtime, directory_of, runtime_for
+from ._runs.sources import source_of_job
 from ._store.protocol import Row
+from ._store.stores import DefaultStore, directory_of_client, find_default
 from ._tasks.call import current_scope
-from ._tasks.options import OnChange, check_choices
+from ._tasks.options import OnChange, Reuse, check_choices
 from ._values.codec import dump_or_describe
-from ._values.json_text import loads
 from ._values.tagged import Counts
-from ._view.render.store_table import Pruned, StoreInfo
+from ._view.render.store_table import Pruned, Repaired, StoreCheck, StoreInfo
 from .errors import InvalidOptionError, InvalidPayloadError, NotFoundError, NotStorableError, StoreError
 from .job import AnyJob, Job
 from .run import Run
 from .runs import RunQuery, Runs
-from .triggers import Trigger
 
 Function = Callable[..., object]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class JobDecorator(Protocol):
+    """What `@client.job(...)` returns: it makes a job of a run function."""
+
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /
+    ) -> Job[T, Callable[P, Coroutine[Any, Any, T]]]: ...
+    @overload
+    def __call__(self, function: Callable[P, T], /) -> Job[T, Callable[P, T]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +71,10 @@ class Event:
     context: Any = None
     source: str | None = None
     timestamp: datetime | None = None
-    runs: list[Run] = field(default_factory=list[Run])
+    runs: list[Run[Any]] = field(default_factory=list[Run[Any]])
 
 
-class TriggerClient:
+class TriggerClient(ShowsPublicNames):
     """A namespace of jobs that share a store on disk, by default in `.trigger_nb/<id>/` beside the notebook.
 
     Another client with the same id has the same store, jobs and running runs.
@@ -71,12 +84,14 @@ class TriggerClient:
     - `on_change`: what happens to tasks whose code or arguments have changed: "keep" their results, run
       "only" these tasks again, or "rerun" them and all tasks after them.
     - `repeatable`: True if a task may run again when its result is lost or could not be stored.
+    - `keep_inputs`: True keeps the arguments of all tasks, False of none; None, those of failed tasks.
+    - `reuse`: whose results of the same code and arguments count, in place of a call: the "run"'s, "job"'s or "client"'s.
+    - `expires_after`: seconds, or a `timedelta`: a task whose result is older runs again.
     - `executor`: where bodies run, in place of this process, such as a `ProcessPoolExecutor`.
     - `display`: show the tree of a run below its cell.
     - `clock`: the source of the time, such as a `FakeClock` in tests.
 
-    `on_change`, `repeatable` and `executor` are defaults for the client's jobs.
-
+    `on_change`, `repeatable`, `keep_inputs`, `reuse`, `expires_after` and `executor` are defaults for the client's jobs.
     Raises `InvalidOptionError`.
 
     >>> client = TriggerClient("onboarding")
@@ -90,6 +105,9 @@ class TriggerClient:
         max_depth: int = 5,
         on_change: OnChange = "keep",
         repeatable: bool = False,
+        keep_inputs: bool | None = None,
+        reuse: Reuse = "run",
+        expires_after: float | timedelta | None = None,
         executor: object = None,
         display: bool = True,
         clock: Clock | None = None,
@@ -98,58 +116,49 @@ class TriggerClient:
             raise InvalidOptionError(f"the id of a client must be text that is not empty, not {id!r}")
         if type(max_depth) is not int or max_depth < 1:
             raise InvalidOptionError(f"max_depth must be a whole number of 1 or more, not {max_depth!r:.100}")
-        check_choices(
-            {"on_change": on_change, "repeatable": repeatable, "executor": executor, "display": display}
-        )
+        kept = {} if keep_inputs is None else {"keep_inputs": keep_inputs}
+        check_choices({"on_change": on_change, "repeatable": repeatable, "reuse": reuse, **kept})
+        check_choices({"expires_after": expires_after, "executor": executor, "display": display})
         self.id = id
         self.max_depth = max_depth
         self.on_change: OnChange = on_change
         self.repeatable = repeatable
+        self.keep_inputs = keep_inputs
+        self.reuse: Reuse = reuse
+        self.expires_after = expires_after
         self.executor: Any = executor
         self.display = display
-        # Absolute, because a later os.chdir in a cell must not lead to another store.
-        self.dir = _place(dir).absolute() / _folder(id)
+        self._dir = directory_of_client(id, dir)
         self._clock = clock
+        self._default_store: DefaultStore | None = None  # of the default client
+
+    @property
+    def dir(self) -> Path:
+        """The folder of the store."""
+        return directory_of(self._dir)
 
     @property
     def runtime(self) -> Runtime:
         """The open store; it is opened when first needed."""
-        return runtime_for(self.dir, self._clock)
+        return runtime_for(self._dir, self._clock)
 
     # Jobs -------------------------------------------------------------------------------------
 
     @overload
-    def job(self, function: Function, /) -> AnyJob: ...
+    def job(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /
+    ) -> Job[T, Callable[P, Coroutine[Any, Any, T]]]: ...
     @overload
-    def job(
-        self,
-        /,
-        *,
-        id: str | None = None,
-        name: str | None = None,
-        version: str = "0",
-        trigger: Trigger | None = None,
-        integrations: Mapping[str, object] | None = None,
-        enabled: bool = True,
-        on_success: Handler | None = None,
-        on_failure: Handler | None = None,
-        log_level: LogLevel = "info",
-        max_task_duration: float | timedelta | None = None,
-        on_change: OnChange | None = None,
-        repeatable: bool | None = None,
-        redact: tuple[str, ...] | list[str] = (),
-        identity: Callable[[Any], object] | None = None,
-        executor: object = None,
-        concurrency_limit: int | ConcurrencyLimit | None = None,
-        rate: str | Rate | None = None,
-    ) -> Callable[[Function], AnyJob]: ...
-    def job(
-        self, function: Function | None = None, /, **options: Any
-    ) -> AnyJob | Callable[[Function], AnyJob]:
+    def job(self, function: Callable[P, T], /) -> Job[T, Callable[P, T]]: ...
+    @overload
+    def job(self, /, **options: Unpack[JobKeywords]) -> JobDecorator: ...
+    @lists_options
+    def job(self, function: Function | None = None, /, **options: Any) -> AnyJob | JobDecorator:
         """Define a job: write `@client.job` or `@client.job(id=..., ...)` above the run function.
 
-        The id is the function's name by default. Another job with the same id replaces the first one.
-        `docs/reference/job.md` describes the options.
+        Another job with the same id replaces the first one. The options:
+
+        OPTIONS
 
         Raises `InvalidOptionError` for an option, or for a function that takes other parameters than
         `payload`, `io` and `ctx`.
@@ -165,7 +174,7 @@ class TriggerClient:
         def define(function: Function) -> AnyJob:
             return self._define(function, given)
 
-        return define if function is None else define(function)
+        return cast("JobDecorator", define) if function is None else define(function)
 
     def _define(self, function: Function, given: dict[str, Any]) -> AnyJob:
         if not callable(function):
@@ -180,8 +189,15 @@ class TriggerClient:
             )
         job_id = given.get("id") or getattr(function, "__name__", type(function).__name__)
         named: dict[str, Any] = {"name": job_id, **given, "id": job_id}
-        job: AnyJob = Job(self, self.runtime, function, JobOptions(**named))
-        self.runtime.jobs[job_id] = job
+        runtime = self.runtime
+        source = source_of_job(runtime, job_id, function, self._default_store)
+        job: AnyJob = Job(self, runtime, function, JobOptions(**named, source=source))
+        before: AnyJob | None = runtime.jobs.get(job_id)
+        if before is not None and is_reloaded(before.fn, function):
+            # It is the new one wherever it was imported.
+            Job.__init__(before, self, runtime, function, job.options)
+            return before
+        runtime.jobs[job_id] = job
         return job
 
     @property
@@ -212,19 +228,23 @@ class TriggerClient:
         - `is_test`: mark the runs as tests, which `ctx.run.is_test` tells.
         - `fresh`: start new runs, also if there are some for this event.
 
+        A run of this event that has completed is not started again. Warns if no job listens to the event.
+
         Raises `InvalidPayloadError` if the payload does not fit the schema of a job; then no run starts.
 
         ```
         event = await client.send_event("user.created", {"id": "u1"})
         ```
         """
+        line = calling_line()
 
         async def send() -> Event:
             if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
                 raise InvalidOptionError(
                     f'the name of an event must be text, such as "new.user", not {name!r:.100}'
                 )
-            if (scope := current_scope.get()) is not None:
+            scope = current_scope.get()
+            if scope is not None:
                 scope.owner.about_to_start(f"event {name!r}")
             event_id = id or self._event_id(name, payload)
             sent_at = self.runtime.clock.time() if timestamp is None else to_timestamp(timestamp, "timestamp")
@@ -235,13 +255,19 @@ class TriggerClient:
             matching = [
                 job for job in self.jobs if job.enabled and job.trigger.matches(name, payload, source)
             ]
-            parsed = [(job, job.trigger.parse(payload)) for job in matching]
-            self._keep_event(data, payload)
-            runs: list[Run] = []
+            if not matching:
+                warn_at(text := why_nobody(name, self.jobs), *line)
+                if scope is not None:
+                    scope.owner.log(scope, "warning", text)
+            done = {} if fresh else {job.id: job._completed_for_event(event_id, line) for job in matching}
+            parsed = [(job, job.trigger.parse(payload)) for job in matching if done.get(job.id) is None]
+            if parsed or not matching:
+                self._keep_event(data, payload)
+            runs = [run for run in done.values() if run is not None]
             fault: StoreError | None = None
             for job, value in parsed:
                 try:
-                    runs.append(job.start_for_event(data, value, is_test=is_test, fresh=fresh))
+                    runs.append(job._start_for_event(data, value, is_test=is_test, fresh=fresh))
                 except StoreError as error:  # the runs of the other jobs start nevertheless
                     fault = fault or error
             if fault is not None:
@@ -258,7 +284,7 @@ class TriggerClient:
 
         def record_of(event_id: str) -> RunRecord | None:
             text = self.runtime.store.get("event/" + event_id)
-            return None if text is None else RunRecord.parse(loads(text))
+            return None if text is None else event_record(event_id, text)
 
         try:
             return found_id(payload, id_of, record_of, self.runtime.store.blobs)[0]
@@ -289,7 +315,7 @@ class TriggerClient:
         if not is_whole_number(limit) or limit < 0:
             raise InvalidOptionError(f"limit must be a whole number of runs, not {limit!r:.100}")
         job_id = job.id if isinstance(job, Job) else job
-        query = RunQuery(self.runtime, job_id, None if status is None else _statuses(status))
+        query = RunQuery(self.runtime, job_id, None if status is None else statuses(status))
         return Runs(list(islice(query.each(), int(limit))), query)
 
     def run(self, run_id: str) -> Run:
@@ -350,82 +376,57 @@ class TriggerClient:
         before = None
         if older_than is not None:
             before = self.runtime.clock.time() - to_seconds(older_than, "older_than")
-        chosen = housekeeping.FINISHED if status is None else _statuses(status)
+        chosen = housekeeping.FINISHED if status is None else statuses(status)
         rule = housekeeping.Rule(chosen, before, keep_last or 0)
         return housekeeping.prune(self.runtime, rule, dry_run=dry_run)
+
+    def check(self) -> StoreCheck:
+        """Read the whole store, and report what is damaged or lost; nothing is changed. Shown as a table.
+
+        >>> client.check().ok
+        True
+        """
+        return verification.check(self.dir)
+
+    def repair(self) -> Repaired:
+        """Save what can be read of a damaged store into a new one beside it, and report. Shown as a table.
+
+        Tasks with damaged records count as done, without a value. Use it while no kernel runs jobs of the store."""
+        return verification.repair(self.dir)
 
     def __repr__(self) -> str:
         return f"<TriggerClient {self.id!r} in {self.dir}>"
 
 
-def _place(given: str | os.PathLike[str] | None) -> Path:
-    """The folder in which the store's folder is created."""
-    place = Path(given or os.environ.get("TRIGGER_NB_DIR") or ".trigger_nb")
-    try:
-        return place.expanduser()
-    except RuntimeError:
-        name = "TRIGGER_NB_DIR" if given is None else "dir"
-        raise InvalidOptionError(
-            f"{name} is {str(place)!r}, and no home folder is known for {place.parts[0]!r}: write the path in full"
-        ) from None
-
-
-def _folder(id: str) -> str:
-    """The name of the store's folder: unique for each id, not hidden, and inside the parent folder."""
-    name = quote(id, safe=" ()[]{}.,+=@-_")
-    return "%2E" + name[1:] if name.startswith(".") else name
-
-
-def _status(status: RunStatus | str) -> RunStatus:
-    try:
-        return RunStatus(status)
-    except ValueError:
-        known = ", ".join(RunStatus)
-        raise InvalidOptionError(f"the status of a run is one of {known}, not {status!r}") from None
-
-
-def _statuses(given: RunStatus | str | Iterable[RunStatus | str]) -> tuple[RunStatus, ...]:
-    try:
-        named: list[Any] = [given] if isinstance(given, str) else list(given)
-    except TypeError:
-        named = [given]
-    return tuple(map(_status, named))
-
-
-_default: dict[str, TriggerClient] = {}
+_default: dict[tuple[Path | None, str], TriggerClient] = {}
 
 
 def default_client() -> TriggerClient:
-    """The client of jobs defined with `@job`. Its id is the notebook's name, or "default" if that is unknown."""
-    name = _notebook_name() or "default"
+    """The client of jobs defined with `@job`: its store is that of this notebook or script."""
     # The key has no working directory: an os.chdir in a cell must not lead to another store.
-    place = f"{name}@{os.environ.get('TRIGGER_NB_DIR', '')}"
-    if place not in _default:
-        _default[place] = TriggerClient(name)
-    return _default[place]
-
-
-def _notebook_name() -> str | None:
-    session = os.environ.get("JPY_SESSION_NAME", "")
-    if session.endswith(".ipynb"):
-        return Path(session).stem
-    main = sys.modules.get("__main__")
-    editor = getattr(main, "__vsc_ipynb_file__", None)
-    return Path(editor).stem if isinstance(editor, str) else None
+    key = main_file().path, os.environ.get("TRIGGER_NB_DIR", "")
+    if key not in _default:
+        store = find_default()
+        client = _default[key] = TriggerClient(store.id, dir=store.place)
+        client._default_store = store
+        if store.note:
+            warn(store.note)
+    return _default[key]
 
 
 @overload
-def job(function: Function, /) -> AnyJob: ...
-
-
+def job(function: Callable[P, Coroutine[Any, Any, T]], /) -> Job[T, Callable[P, Coroutine[Any, Any, T]]]: ...
 @overload
-def job(**options: Any) -> Callable[[Function], AnyJob]: ...
-
-
-def job(function: Function | None = None, /, **options: Any) -> AnyJob | Callable[[Function], AnyJob]:
+def job(function: Callable[P, T], /) -> Job[T, Callable[P, T]]: ...
+@overload
+def job(**options: Unpack[JobKeywords]) -> JobDecorator: ...
+@lists_options
+def job(function: Function | None = None, /, **options: Any) -> AnyJob | JobDecorator:
     """Define a job of the default client: write `@job`, or `@job(...)` with options, above the run function.
 
-    Options and errors are those of `TriggerClient.job`. The default client is named after the notebook.
+    The default client is named after the notebook. Errors are those of `TriggerClient.job`. The options:
+
+    OPTIONS
 
     ```
     @job

@@ -13,12 +13,17 @@ Exception
     │   ├── InvalidOptionError       an option with an invalid value
     │   ├── MissingCredentialError   an integration without a token, key or password
     │   ├── MissingExtraError        an optional library that is not installed
-    │   └── InvalidFilterError       an event filter with invalid syntax
+    │   ├── InvalidFilterError       an event filter with invalid syntax
+    │   ├── UnreadableFileError      a `File` or `Files` that is not there or cannot be read
+    │   ├── NoStubError              a test of a job that would reach a service, because a stub is missing
+    │   ├── UnknownStubError         a test of a job with a stub for a task that the job does not have
+    │   └── ReplayMismatchError      a job whose code calls other tasks when it is replayed
     ├── InvalidPayloadError          a payload that the trigger's schema rejects
     ├── NotStorableError             a value that no codec can write
     ├── ValueNotStoredError          the use of a result that could not be stored
     ├── ValueNotLoadedError          a stored value whose class is not loaded, or has changed too much
     ├── RedactedError                the use of a secret that was not stored
+    ├── InputsNotKeptError           the arguments of a task are not in the store
     ├── RunStateError                an operation that the run's status does not allow
     ├── NotFoundError                a run, task or job that does not exist
     ├── RunCanceledError             raised by `await run` for a canceled run
@@ -32,6 +37,7 @@ Exception
     └── StoreError                   the store cannot be read or written
         ├── StoreBusyError           another process locked the database for too long
         ├── CorruptRecordError       a row or file is missing or damaged
+        │   └── FileLostError        the file of a stored `File` is gone or was altered
         ├── PickleRefusedError       a pickled row, which is never loaded
         ├── BadSignatureError        a signed pickle with a wrong signature
         ├── RunLockedError           another kernel drives the run
@@ -56,6 +62,8 @@ __all__ = [
     "CorruptRecordError",
     "DuplicateKeyError",
     "ExitError",
+    "FileLostError",
+    "InputsNotKeptError",
     "InvalidFilterError",
     "InvalidKeyError",
     "InvalidOptionError",
@@ -64,10 +72,12 @@ __all__ = [
     "MissingCredentialError",
     "MissingExtraError",
     "NestingError",
+    "NoStubError",
     "NotFoundError",
     "NotStorableError",
     "PickleRefusedError",
     "RedactedError",
+    "ReplayMismatchError",
     "RunCanceledError",
     "RunInterrupted",
     "RunInterruptedError",
@@ -83,6 +93,8 @@ __all__ = [
     "TaskError",
     "TaskTimeoutError",
     "TriggerError",
+    "UnknownStubError",
+    "UnreadableFileError",
     "UsageError",
     "ValueNotLoadedError",
     "ValueNotStoredError",
@@ -103,7 +115,7 @@ class UsageError(TriggerError):
 
 
 class InvalidKeyError(UsageError, ValueError):
-    """A cache key is neither text nor a tuple of text, numbers, booleans, dates, UUIDs and enums."""
+    """A cache key is neither text nor a tuple of text, numbers, booleans, dates, UUIDs, enums and files."""
 
 
 class DuplicateKeyError(UsageError):
@@ -167,6 +179,45 @@ class InvalidFilterError(UsageError, ValueError):
     """An event filter has invalid syntax. Raised when the trigger is defined."""
 
 
+class UnreadableFileError(UsageError, OSError):
+    """A `File` counts by its content, and there is no file, it is a folder, or it cannot be read.
+
+    `path` is the absolute path. Also raised by `Files(...)` for a folder that does not exist.
+    """
+
+    def __init__(self, message: str, path: str = "") -> None:
+        self.path = path
+        super().__init__(message)
+
+
+class NoStubError(UsageError):
+    """In a test (`job.test`), code reached for a service, and the task has no stub. Raised by `job.test`.
+
+    `path` is the task; "" for code between tasks.
+    """
+
+    def __init__(self, message: str, path: str = "") -> None:
+        self.path = path
+        super().__init__(message)
+
+
+class UnknownStubError(UsageError):
+    """In a test (`job.test`), a stub is for a path that no task of the run has. Raised by `job.test`."""
+
+
+class ReplayMismatchError(UsageError, AssertionError):
+    """A replay of a job called other tasks than the run before, or the same ones with other arguments.
+
+    Raised by `trigger_nb.testing.replay_every_step` and `replay`. `path` is the first task that differs, and
+    `place` is where the code calls it; "" if it does not.
+    """
+
+    def __init__(self, message: str, path: str = "", place: str = "") -> None:
+        self.path = path
+        self.place = place
+        super().__init__(message)
+
+
 class InvalidPayloadError(TriggerError, ValueError):
     """The trigger's schema rejects the payload. No run was started.
 
@@ -206,6 +257,10 @@ class ValueNotLoadedError(TriggerError):
 
 class RedactedError(TriggerError):
     """Your code uses a secret that is not in the store. Read the secret inside the task that needs it."""
+
+
+class InputsNotKeptError(TriggerError):
+    """The arguments of a task are not in the store, so that they cannot be looked at, nor its body be called on them."""
 
 
 class RunStateError(TriggerError):
@@ -292,6 +347,18 @@ class StoreBusyError(StoreError):
 
 class CorruptRecordError(StoreError):
     """A row or a value file is missing or damaged."""
+
+
+class FileLostError(CorruptRecordError):
+    """A stored value has a `File` whose file is gone, or was altered since it was recorded.
+
+    `path` is the absolute path. As the result of a task, such a file is a lost value: the task runs again with
+    `repeatable=True`, and else its value is a placeholder that raises `ValueNotStoredError` when it is used.
+    """
+
+    def __init__(self, message: str, path: str = "") -> None:
+        self.path = path
+        super().__init__(message)
 
 
 class PickleRefusedError(StoreError):

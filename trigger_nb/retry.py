@@ -59,7 +59,7 @@ class Retry:
     - `randomize`: multiply each delay by a random factor between 1 and 2, so that tasks that failed together
       do not run again all at once (default True).
     - `subtasks`: "keep", and an attempt replays the results of the task's subtasks, or "again", and it runs them
-      anew, with new idempotency keys (default "keep").
+      again, with new idempotency keys (default "keep").
 
     Raises `InvalidOptionError` for an invalid value.
 

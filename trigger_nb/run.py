@@ -1,28 +1,40 @@
-"""`Run`: the handle of a run. Its data come from `RunData`; here are its result, its commands and its display."""
+"""`Run`: the handle of a run. Its data come from `RunData` and `MendedRun`; here are its result, its commands and its display."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar
 
+from ._callsite import ShowsPublicNames
+from ._plans.mended_run import MendedRun
 from ._runs import commands, result, showing
 from ._runs.awaiting import has_loop, in_cell
 from ._runs.diff import RunDiff, compare
-from ._runs.run_data import RunData
+from ._runs.frozen import freeze
 from ._runs.runtime import ActiveRun, Runtime
 from ._runs.task_info import TaskPath
-from ._view.live.display import bundle, cell_number, to_kernel
+from ._store.files import create_file
+from ._view.live import marimo
+from ._view.live.marimo import in_any_notebook
+from ._view.live.notebook import cell_number, to_kernel
 from ._view.model.run_model import RunModel
 from ._view.model.run_status import run_title
-from ._view.render import html, text
+from ._view.render import html, snapshot, text
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
     from ._view.live.widget import LiveWidget
 
+    T_co = TypeVar("T_co", covariant=True, default=Any)
+else:
+    T_co = TypeVar("T_co", covariant=True)
 
-class Run(RunData):
+
+class Run(MendedRun, ShowsPublicNames, Generic[T_co]):
     """One execution of a job for one payload. Several handles can refer to the same run.
 
     `await run` returns the output, any number of times. A notebook displays a run as its tree, and
@@ -33,23 +45,31 @@ class Run(RunData):
         super().__init__(runtime, run_id)
         self._execution = runtime.executions.get(run_id)
         self._began = False  # whether this handle began the run, and not another one before
-        self._shown_in = -1  # number of the cell that showed the tree when it started the run
+        self._shown_in = -1  # number of the cell that showed the tree when it began a pass
+        self._displays = True  # whether the cell that begins a pass shows the tree
+        # Whether a command began the last pass: the cell that awaits it shows the tree, too.
+        self._was_commanded = False
 
     # Result -----------------------------------------------------------------------------------
 
-    def __await__(self) -> Generator[Any, Any, Any]:
+    def __await__(self) -> Generator[Any, Any, T_co]:
         """The output, once the run has ended.
 
         Raises the error that the run FAILED with, `RunCanceledError`, `RunInterruptedError`, or a `StoreError`
         if the store failed.
         """
-        return in_cell(lambda: result.result_or_leave(self._runtime, self._id, self._execution))
+        if self._was_commanded and self._id in self._runtime.executions:
+            self._show_once()
+        return in_cell(self._result)
 
-    async def _result_of_child(self) -> object:
+    async def _result(self) -> Any:
+        return await result.result_or_leave(self._runtime, self._id, self._execution)
+
+    async def _result_of_child(self) -> Any:
         """The output, for `io.invoke_and_wait`: if the wait is cancelled, the run stops with the one that waits."""
         return await result.result_or_stop(self._runtime, self._id, self._execution)
 
-    async def _result_of_cell(self) -> object:
+    async def _result_of_cell(self) -> Any:
         """The output, for `job.run`. The tree is up to date when the cell ends.
 
         If this handle began the run, to cancel the wait interrupts the run.
@@ -60,14 +80,22 @@ class Run(RunData):
         finally:
             await showing.settle(self._runtime, self._id, awaited=False)
 
-    def _follow(self, execution: ActiveRun, *, began: bool) -> None:
-        """Note the execution that this handle has begun or joined."""
+    def _follow(self, execution: ActiveRun, *, began: bool, display: bool) -> None:
+        """Note the execution that this handle has begun or joined, and whether cells show its tree."""
         self._execution = execution
         self._began = began
+        self._displays = display
+
+    def _commanded(self, execution: ActiveRun) -> Self:
+        """Note the execution that a command has begun, and show its tree below the cell."""
+        self._execution = execution
+        self._was_commanded = True
+        self._show_once()
+        return self
 
     # Commands ---------------------------------------------------------------------------------
 
-    def cancel(self) -> Run:
+    def cancel(self) -> Self:
         """End the run: running tasks are cancelled, and the results of completed tasks stay.
 
         Child runs that it waits for are cancelled with it. Raises `RunStateError` if the run has ended by itself.
@@ -75,7 +103,7 @@ class Run(RunData):
         commands.cancel(self._runtime, self._id)
         return self
 
-    def pause(self, *, now: bool = False) -> Run:
+    def pause(self, *, now: bool = False) -> Self:
         """Stop the run until `resume()`: no task begins any more, and those that run end and are recorded.
 
         Meanwhile the run is RUNNING with the reason "pausing". With `now=True` it stops at once: the tasks that run
@@ -86,12 +114,11 @@ class Run(RunData):
         commands.pause(self._runtime, self._id, now=now)
         return self
 
-    def resume(self) -> Run:
-        """Continue a run that is paused, interrupted or canceled."""
-        self._execution = commands.resume(self._runtime, self._id)
-        return self
+    def resume(self) -> Self:
+        """Continue a run that is paused, interrupted or canceled. In a notebook, its tree is shown below the cell."""
+        return self._commanded(commands.resume(self._runtime, self._id))
 
-    def retry(self, which: Literal["failed", "all"] | Sequence[TaskPath] = "failed") -> Run:
+    def retry(self, which: Literal["failed", "all"] | Sequence[TaskPath] = "failed") -> Self:
         """Run failed tasks again, in the same run. The results of completed tasks are kept.
 
         `which="all"` also runs tasks again whose errors the code handled. A list of paths,
@@ -100,19 +127,17 @@ class Run(RunData):
 
         Raises `NotFoundError` for a path without a task, `RunStateError` for a task that has not failed.
         """
-        self._execution = commands.retry(self._runtime, self._id, which)
-        return self
+        return self._commanded(commands.retry(self._runtime, self._id, which))
 
-    def rerun_from(self, path: TaskPath, *more: TaskPath) -> Run:
+    def rerun_from(self, path: TaskPath, *more: TaskPath) -> Self:
         """Run a task again, or several, and every task that first started after one of them had ended.
 
         Each path is as in `task`. Their results are forgotten, and they get new idempotency keys. The results of
         tasks that overlapped the task, and of the other items of a `parallel` or `map`, are kept.
         """
-        self._execution = commands.rerun_from(self._runtime, self._id, path, *more)
-        return self
+        return self._commanded(commands.rerun_from(self._runtime, self._id, path, *more))
 
-    def fork(self, path: TaskPath, *, output: object = ..., run_id: str | None = None) -> Run:
+    def fork(self, path: TaskPath, *, output: object = ..., run_id: str | None = None) -> Run[T_co]:
         """Copy the run up to a task, whose output is `output`, as a new run. This run stays as it is.
 
         Tasks that first started before the task had ended are copied and replayed, never called. Later tasks
@@ -131,9 +156,11 @@ class Run(RunData):
         `RunStateError` while the run is under way or if `run_id` belongs to another run, and
         `NotStorableError` if the output cannot be stored. After an error there is no copy.
         """
-        return Run(self._runtime, commands.fork(self._runtime, self._id, path, output, run_id))
+        fork: Run[T_co] = Run(self._runtime, commands.fork(self._runtime, self._id, path, output, run_id))
+        fork._displays = self._displays
+        return fork if fork._execution is None else fork._commanded(fork._execution)
 
-    def skip_wait(self, path: TaskPath) -> Run:
+    def skip_wait(self, path: TaskPath) -> Self:
         """End a wait, or the delay before the next attempt, now."""
         commands.skip_wait(self._runtime, self._id, path)
         return self
@@ -154,7 +181,7 @@ class Run(RunData):
 
     # Display ----------------------------------------------------------------------------------
 
-    def diff(self, other: Run | str) -> RunDiff:
+    def diff(self, other: Run[Any] | str) -> RunDiff:
         """Compare this run ("here") with another run, given as a `Run` or by its id ("there"), task by task.
 
         A task exists in one run only, or differs in status, output, error, params, code or duration (twice
@@ -183,12 +210,29 @@ class Run(RunData):
     def export_html(self, path: str | Path) -> Path:
         """Write the run as one self-contained HTML page, and return its path.
 
-        The page stays when the run is removed.
+        Only you can read a new file; one that is there already keeps its permissions. The page stays when the run
+        is removed.
         """
         record = self._record
         target = Path(path)
         page = html.page(self.model(), title=f"{run_title(record)} · {self._id}")
-        target.write_text(page, encoding="utf-8")
+        try:
+            file = os.fdopen(create_file(target), "w", encoding="utf-8")
+        except FileExistsError:
+            file = target.open("w", encoding="utf-8")
+        with file:
+            file.write(page)
+        return target
+
+    def freeze(self, path: str | Path) -> Path:
+        """Write the run as a JSON file for your repository, and return its path.
+
+        `trigger_nb.testing.replay(job, path)` replays it in a test: it fails if the job, as it is then, would take
+        another branch. The file has the payload, and the output or error of each task, redacted as exports are. It
+        has no times and ids, so that to freeze an equal run changes nothing in it.
+        """
+        target = Path(path)
+        freeze(self._runtime, self._current, self._runtime.task_records(self._id), target)
         return target
 
     def model(self, *, lazy: bool = False) -> RunModel:
@@ -199,8 +243,8 @@ class Run(RunData):
     def widget(self) -> LiveWidget:
         """The tree as an ipywidgets widget, to put in a `VBox`, a `Tab` or an `Output` with other widgets.
 
-        To display only the run, end a cell with the run instead. The widget stays live after the run has ended;
-        a notebook file contains no widgets.
+        To display only the run, end a cell with the run instead: a notebook file contains no widgets, and this one
+        has no snapshot after it.
 
         Raises `UsageError` if no event loop is running.
         """
@@ -213,6 +257,20 @@ class Run(RunData):
         self._shown_in = cell_number()
         showing.show(self._runtime, self._id, awaited=awaited)
 
+    def _show_once(self) -> None:
+        """Show the tree below the current cell of a notebook, unless it is there, live, or is not wanted."""
+        job = self._runtime.jobs.get(self._record.job)
+        is_wanted = self._displays and (job is None or job.client.display)
+        if is_wanted and in_any_notebook() and has_loop() and not self._is_here:
+            self.show()
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether the current cell shows the tree, live."""
+        if self._shown_in == cell_number() != -1:
+            return showing.is_placed(self._runtime, self._id)
+        return showing.is_in_cell_of_marimo(self._runtime, self._id)
+
     def _ipython_display_(self) -> None:
         if self._shown_in == cell_number() != -1:
             return  # a cell that ends in job.start(...) shows one tree, not two
@@ -221,11 +279,11 @@ class Run(RunData):
         elif has_loop():
             self.show()
         else:
-            to_kernel(bundle(self.model()))
+            to_kernel(snapshot.bundle(self.model()))
 
-    def _display_(self) -> LiveWidget:
-        """The widget, for marimo."""
-        return self.widget
+    def _display_(self) -> object:
+        """The widget, for marimo; nothing if the cell shows it already."""
+        return marimo.as_output("") if self._is_here else self.widget
 
     def __repr__(self) -> str:
         record = self._runtime.run_record(self._id)

@@ -21,6 +21,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 import nbformat
+from nbformat import NotebookNode
 from nbformat.sign import NotebookNotary
 from playwright.sync_api import BrowserContext, Error, Locator, expect, sync_playwright
 
@@ -48,10 +49,13 @@ async def until(name):
 """
 
 PANEL = "jupyterapp.shell.currentWidget"
-# A dialog that nobody expects would be waited for until the test's time is up.
+# A dialog that nobody expects would be waited for until the test's time is up. On a slow machine JupyterLab asks
+# whether to wait for its loading screen.
 NO_DIALOG = """{
   const dialog = document.querySelector('.jp-Dialog');
-  if (dialog) throw new Error('JupyterLab asks: ' + dialog.innerText);
+  if (dialog?.innerText.includes('loading screen')) {
+    [...dialog.querySelectorAll('button')].find((button) => button.innerText.includes('Keep Waiting')).click();
+  } else if (dialog) throw new Error('JupyterLab asks: ' + dialog.innerText);
 }"""
 # `void`: whoever awaited a command would wait for what it runs. So it is counted.
 COMMAND = """([command, args]) => {
@@ -128,24 +132,29 @@ class Lab:
         return self._opened(kernel=True)
 
     def reload_while_a_cell_runs(self, widget: Locator) -> Self:
-        """The same, until a widget is seen.
+        """The same, until this widget is seen."""
+        self.page.reload()
+        return self._opened(kernel=False).with_widget(widget)
+
+    def with_widget(self, widget: Locator) -> Self:
+        """Load the page again until a widget of the kernel is seen.
 
         ipywidgets gives a kernel four seconds to tell of its widgets. A page that has heard nothing by then, as
         on a busy machine, shows none before the cell has ended, unless it is loaded once more.
         """
         deadline = time.monotonic() + PATIENCE
         while True:
-            self.page.reload()
-            self._opened(kernel=False)
             try:
                 widget.wait_for(timeout=20_000)
             except Error:
                 if time.monotonic() > deadline:
                     raise
+                self.page.reload()
+                self._opened(kernel=False)
             else:
                 return self
 
-    def save(self) -> nbformat.NotebookNode:
+    def save(self) -> NotebookNode:
         """Save the notebook; what is in the file then."""
         self.page.evaluate(f"{PANEL}.context.save()")
         return nbformat.read(self._path, as_version=4)
@@ -183,6 +192,11 @@ class Lab:
         )
         return self
 
+    def scroll_to(self, cell: int) -> Self:
+        """Bring a cell into view: JupyterLab draws no others for certain."""
+        self.page.evaluate(f"cell => void {PANEL}.content.scrollToItem(cell)", cell)
+        return self
+
     def edit(self, cell: int, source: str) -> Self:
         """Write something else into a cell."""
         self.page.evaluate(
@@ -216,16 +230,28 @@ class Lab:
         return self.cell(cell).locator(".jp-OutputArea-output")
 
     def tree(self, cell: int) -> Locator:
-        """The run that is displayed under a cell."""
-        return self.output(cell).locator(".tnb")
+        """The run that is seen under a cell: the widget, or its snapshot."""
+        return self.output(cell).locator(":is(.tnb, .tnb-live):visible")
 
     def live(self, cell: int) -> Locator:
         """The same, if it is the widget."""
         return self.output(cell).locator(".tnb-live")
 
     def static(self, cell: int) -> Locator:
-        """The same, if it is what remains of it."""
-        return self.output(cell).locator(".tnb:not(.tnb-live)")
+        """Its snapshot, which is hidden while there is a widget."""
+        return self.output(cell).locator(".tnb")
+
+    def without_widgets(self) -> Self:
+        """As a page shows the outputs that has no kernel: the snapshots appear."""
+        drawn = "document.querySelectorAll('.tnb-live').length >= document.querySelectorAll('.tnb-fallback').length"
+        self.page.wait_for_function(drawn)  # a widget that was drawn later would hide its snapshot
+        self.page.evaluate("document.querySelectorAll('.tnb-live').forEach(widget => widget.remove())")
+        return self
+
+    def snapshot(self, cell: int) -> NotebookNode:
+        """What the file keeps of the run under a cell, after saving it."""
+        [snapshot] = [each for each in self.save().cells[cell].outputs if "tnb-fallback" in str(each)]
+        return snapshot.data
 
     # The kernel ------------------------------------------------------------------------------------
 
@@ -242,6 +268,11 @@ class Lab:
     def interrupt(self) -> Self:
         """As the stop button does."""
         self.page.evaluate(f"{PANEL}.sessionContext.session.kernel.interrupt()")
+        return self
+
+    def stop_kernel(self) -> Self:
+        """As the menu does; nothing starts another one."""
+        self.page.evaluate(f"{PANEL}.sessionContext.shutdown()")
         return self
 
     # The application -------------------------------------------------------------------------------

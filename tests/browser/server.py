@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,13 @@ class Server:
 
 
 @contextmanager
-def jupyter_server(directory: Path) -> Iterator[Server]:
-    """A server that is stopped, its kernels too, whatever happens."""
+def jupyter_server(directory: Path, *, without: Sequence[str] = ()) -> Iterator[Server]:
+    """A server that is stopped, its kernels too, whatever happens. It has all extensions of its page but those `without`."""
     root, log = directory / "notebooks", directory / "server.log"
     root.mkdir()
     environment = _private(directory)
+    (config := directory / "config" / "labconfig").mkdir()
+    (config / "page_config.json").write_text(json.dumps({"disabledExtensions": dict.fromkeys(without, True)}))
     with log.open("wb") as out:
         process = subprocess.Popen(
             [

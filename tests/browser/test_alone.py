@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from trigger_nb._view.live import widget, wire
+from tests.support.wheel import ROOT, front_end, unpacked_wheel
+from trigger_nb._view.live import wire
 
 from .lab import expect_equal
 
-SHOW = """async ({ module, kind, kernel }) => {
+SHOW = """async ({ kind, kernel, module = window.module }) => {
   const url = URL.createObjectURL(new Blob([module], { type: "text/javascript" }));
   const entry = (await import(url)).default();
   const listeners = new Set();
@@ -19,18 +21,27 @@ SHOW = """async ({ module, kind, kernel }) => {
   window.say = message => listeners.forEach(listener => listener(message));
   const react = new Function("message", kernel);
   const model = {
-    get: name => ({ kind, first: window.first ?? {}, layout: {} })[name],
+    get: name => ({ kind, first: window.first ?? {}, layout: {}, version: "test" })[name],
     send: message => { sent.push(message); setTimeout(() => react(message)); },
     on: (event, listener) => event === "msg:custom" && listeners.add(listener),
     off: (event, listener) => listeners.delete(listener),
   };
   entry.initialize({ model });
-  entry.render({ model, el: document.body });
+  window.render = el => entry.render({ model, el });
+  await render(document.body.appendChild(document.createElement("div")));
 }"""
+# Before `show`: counts the timers that are set.
+COUNT_TIMERS = """
+  const { setInterval: set, clearInterval: clear } = window;
+  window.timers = new Set();
+  // What is told in minutes (`3 min ago`) has a clock that ticks each half minute.
+  window.setInterval = (call, ms) => { const timer = set(call, ms); if (ms < 30000) timers.add(timer); return timer; };
+  window.clearInterval = timer => { timers.delete(timer); clear(timer); };
+"""
 
 RUN = {
     "title": "Report", "job": "", "id": "run_1", "status": "COMPLETED", "state": "completed", "base": 1000,
-    "started": 1000, "ended": True, "tally": {"completed": 5}, "replayed": 0, "actions": [],
+    "started": 1000, "ended": True, "total": "5 tasks", "chips": [["completed", "5", "completed"]], "actions": [],
     "elapsed": 10, "at": 1010, "ticking": False,
 }  # fmt: skip
 ROWS = [
@@ -43,7 +54,7 @@ ROWS = [
 
 KERNEL_OF_RUNS = """
   window.runs ??= Array.from({ length: 120 }, (_, k) => ({
-    id: `run_${k}`, job: k ? "report" : "<b>bold</b>", payload: "{}", started: "today", duration: "3.2 s", counts: "12 tasks",
+    id: `run_${k}`, job: k ? "report" : "<b>bold</b>", payload: "{}", at: Date.now() / 1000 - 200, duration: "3.2 s", counts: "12 tasks",
     state: k % 2 ? "failed" : "completed", status: k % 2 ? "FAILED" : "COMPLETED",
     actions: [
       { op: "retry", label: "Retry", why: k % 2 ? "" : "Nothing failed." },
@@ -51,30 +62,42 @@ KERNEL_OF_RUNS = """
       { op: "delete", label: "Delete", why: "" },
     ],
   }));
-  const { id, job, status, offset } = message;
-  if (message.t === "do" && message.op === "delete") runs = runs.filter(run => run.id !== message.run);
-  if (message.t === "do") say({ answers: [{ id, ok: true }] });
-  if (message.t === "page") {
+  window.number ??= 0;
+  window.pageOf = ({ job, status, offset }) => {
     const found = runs.filter(run => (!job || run.job === job) && (!status || run.status === status));
     const page = { total: found.length, offset, jobs: ["report"], statuses: ["COMPLETED", "FAILED"] };
-    say({ answers: [{ id, ok: true, page: { ...page, rows: found.slice(offset, offset + 50) } }] });
-  }
+    return { page: { ...page, rows: found.slice(offset, offset + 50) }, n: number += 1, now: 1010 };
+  };
+  window.tell = () => say({ of: [shown.job, shown.status, shown.offset], ...pageOf(shown) });
+  const { id } = message;
+  if (message.t === "do" && message.op === "delete") runs = runs.filter(run => run.id !== message.run);
+  if (message.t === "do") say({ answers: [{ id, ok: true }] });
+  if (message.t === "do") tell();
+  if (message.t === "page") say({ answers: [{ id, ok: true, ...pageOf(window.shown = message) }] });
   if (message.t === "in" && message.message.t === "hello") {
     say({ open: message.run, update: { n: 1, reset: true, now: 1010, run: RUN, rows: ROWS } });
   }
 """.replace("RUN", json.dumps(RUN)).replace("ROWS", json.dumps(wire.packed(ROWS)))
 
 
+@pytest.fixture(scope="module", params=["sources", "wheel"])
+def front(request, tmp_path_factory):
+    """The front end of this checkout, and the minified one of the wheel."""
+    is_wheel = request.param == "wheel"
+    return front_end(unpacked_wheel(tmp_path_factory.mktemp("wheel")) if is_wheel else ROOT)
+
+
 @pytest.fixture
-def page(context):
+def page(context, front):
     page = context.new_page()
-    page.set_content(f"<!doctype html><style>{widget.styles()}</style><body></body>")
+    page.set_content(f"<!doctype html><style>{front['styles']}</style><body></body>")
+    page.evaluate("module => { window.module = module }", front["module"])
     yield page
     page.close()
 
 
 def show(page: Page, kind: str, kernel: str = "") -> None:
-    page.evaluate(SHOW, {"module": widget.module(), "kind": kind, "kernel": kernel})
+    page.evaluate(SHOW, {"kind": kind, "kernel": kernel})
 
 
 def show_timeline(page: Page, run: dict[str, object], rows: list[dict[str, object]], now: float) -> None:
@@ -128,6 +151,49 @@ def test_ticks_stand_above_what_they_name(page):
     expect_equal(lambda: middle(tick), pytest.approx(begins, abs=1.5))
 
 
+def test_a_report_that_got_lost_is_sent_again_until_the_kernel_answers(page):
+    """D1: a page that is loaded when its run has ended would show for good what the run was like at its start."""
+    page.clock.install()
+    page.evaluate(
+        "first => { window.first = first }", {"n": 1, "now": 1010, "run": {**RUN, "status": "RUNNING"}}
+    )
+    show(
+        page,
+        "run",
+        "if (sent.length > 2) say({ n: 1, reset: true, now: 1010, run: { status: 'COMPLETED' } });",
+    )
+    expect(page.locator(".tnb-w")).to_have_text("RUNNING")
+    reports = "sent.filter(message => message.t === 'hello').length"
+    assert page.evaluate(reports) == 1
+    page.clock.run_for(10_000)
+    expect(page.locator(".tnb-w")).to_have_text("COMPLETED")
+    assert page.evaluate(reports) == 3
+    page.clock.run_for(1_000_000)
+    assert page.evaluate(reports) == 3
+
+
+def test_a_scroll_whose_event_is_to_come_is_kept(page):
+    """D1: a list that is drawn before the browser tells of a scroll stays where the reader is."""
+    rows = [{"i": k, "n": f"task {k}", "t": k * 0.1, "d": 0.1} for k in range(100)]
+    page.evaluate(
+        "first => { window.first = first }", {"n": 1, "now": 1010, "run": RUN, "rows": wire.packed(rows)}
+    )
+    show(page, "run")
+    expect(page.get_by_role("treeitem", name="task 0", exact=False).first).to_be_visible()
+    kept = page.evaluate("""async () => {
+      const tree = document.querySelector(".tnb-tree");
+      const kept = [];
+      for (let top = 240; top < 1200; top += 240) {
+        await new Promise(requestAnimationFrame);  // the event comes in the next frame
+        tree.scrollTop = top;
+        dispatchEvent(new Event("afterprint"));  // draws the list at once, as a tick does
+        kept.push(tree.scrollTop === top);
+      }
+      return kept;
+    }""")
+    assert kept == [True] * 4
+
+
 def test_start_and_duration_are_told_of_the_row_that_is_pointed_at(page):
     """Issue 3, Timeline."""
     show_timeline(page, {}, ROWS, now=1010)
@@ -166,6 +232,256 @@ def test_the_tree_has_no_bars(page):
     expect(page.get_by_role("treeitem")).to_have_count(5)
 
 
+# --- timeline: zoom, order, lanes ---------------------------------------------------------------------------------
+
+
+def many(count: int, length: float = 0.1) -> list[dict[str, object]]:
+    """Tasks one after another, in two rows of time."""
+    return [{"i": k, "n": f"task {k}", "o": k, "t": k // 2 * length, "d": length} for k in range(count)]
+
+
+def part(page: Page) -> Locator:
+    return page.locator(".tnb-axis-part")
+
+
+def axis(page: Page) -> Locator:
+    return page.get_by_role("slider", name="Time shown")
+
+
+def drag(page: Page, start: float, end: float, *, up: bool = True) -> None:
+    """Drag over the axis, between two places in percent of the width of the bars."""
+    box = page.locator(".tnb-axis-track").bounding_box()
+    assert box is not None
+    for place, act in ((start, page.mouse.down), (end, page.mouse.up)):
+        page.mouse.move(box["x"] + box["width"] * place / 100, box["y"] + 8, steps=4)
+        if act == page.mouse.down or up:
+            act()
+
+
+def test_a_part_of_the_time_is_brushed_and_a_double_click_shows_all_again(page):
+    """D2."""
+    show_timeline(page, {}, ROWS, now=1010)
+    expect(part(page)).to_have_text("whole run")
+    drag(page, 20, 40)
+    expect(part(page)).to_have_text("2.0 s to 4.0 s (2.0 s)")
+    box, cell = bar(page, "quick").bounding_box(), page.locator(".tnb-cell").first.bounding_box()
+    assert box["x"] == pytest.approx(cell["x"], abs=2)
+    assert box["width"] == pytest.approx(cell["width"] / 2, abs=2)
+    expect(bar(page, "pause")).to_be_hidden()
+    expect(page.locator(".tnb-tick").first).to_have_text("2 s")
+    expect(page.locator(".tnb-axis-thumb")).to_be_visible()
+    axis(page).dblclick()
+    expect(part(page)).to_have_text("whole run")
+    expect(bar(page, "pause")).to_be_visible()
+
+
+def test_escape_ends_a_brush_and_a_click_is_none(page):
+    show_timeline(page, {}, ROWS, now=1010)
+    drag(page, 20, 40, up=False)
+    expect(page.locator(".tnb-axis-brush")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(".tnb-axis-brush")).to_be_hidden()
+    page.mouse.up()
+    axis(page).click(position={"x": 400, "y": 8})
+    expect(part(page)).to_have_text("whole run")
+
+
+def test_keys_zoom_and_move_on_the_axis_which_tells_what_it_shows(page):
+    """D2: keyboard and ARIA."""
+    show_timeline(page, {}, ROWS, now=1010)
+    expect(axis(page)).to_have_attribute("aria-valuetext", "whole run")
+    axis(page).focus()
+    page.keyboard.press("+")
+    expect(axis(page)).to_have_attribute("aria-valuetext", "2.5 s to 7.5 s (5.0 s)")
+    expect(axis(page)).to_have_attribute("aria-valuenow", "50")
+    for key, told in (
+        ("ArrowRight", "3.8 s to 8.8 s (5.0 s)"),
+        ("Home", "0 to 5.0 s (5.0 s)"),
+        ("ArrowLeft", "0 to 5.0 s (5.0 s)"),
+        ("PageDown", "5.0 s to 10 s (5.0 s)"),
+        ("w", "6.3 s to 8.8 s (2.5 s)"),
+        ("-", "5.0 s to 10 s (5.0 s)"),
+        ("Escape", "whole run"),
+    ):
+        page.keyboard.press(key)
+        expect(axis(page)).to_have_attribute("aria-valuetext", told)
+
+
+def test_keys_zoom_in_the_tree_too_where_they_choose_no_row(page):
+    """D2: the arrows choose rows there, with Shift they move along the time."""
+    rows = [*ROWS, {"i": 5, "n": "0 items", "t": 9, "d": 1}, {"i": 6, "n": "+ one", "t": 9, "d": 1}]
+    show_timeline(page, {}, rows, now=1010)
+    page.get_by_role("tree").focus()
+    for key in ("Home", "+", "+"):
+        page.keyboard.press(key)
+    expect(part(page)).to_have_text("3.8 s to 6.3 s (2.5 s)")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(part(page)).to_have_text("4.4 s to 6.9 s (2.5 s)")
+    page.keyboard.press("0")
+    expect(part(page)).to_have_text("whole run")
+    expect(page.get_by_role("treeitem", selected=True)).to_contain_text("fetch")
+    page.keyboard.press("0")
+    expect(page.get_by_role("treeitem", selected=True)).to_contain_text("0 items")
+
+
+def test_escape_closes_the_details_before_it_shows_all(page):
+    show_timeline(page, {}, ROWS, now=1010)
+    page.get_by_role("tree").focus()
+    for key in ("Home", "Enter", "+", "Escape"):
+        page.keyboard.press(key)
+    expect(page.locator(".tnb-details")).to_be_hidden()
+    expect(part(page)).to_have_text("2.5 s to 7.5 s (5.0 s)")
+    page.keyboard.press("Escape")
+    expect(part(page)).to_have_text("whole run")
+
+
+def test_ctrl_and_the_wheel_zoom_at_the_pointer_and_the_wheel_alone_scrolls(page):
+    show_timeline(page, {}, many(100), now=1010)
+    box = page.locator(".tnb-axis-track").bounding_box()
+    page.mouse.move(box["x"], page.locator(".tnb-tree").bounding_box()["y"] + 50)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -100)
+    page.keyboard.up("Control")
+    expect(part(page)).to_have_text(re.compile(r"^0 to 3\.4 s"))
+    page.mouse.wheel(60, 0)
+    expect(part(page)).not_to_have_text(re.compile(r"^0 to"))
+    page.mouse.wheel(0, 120)
+    page.wait_for_function("document.querySelector('.tnb-tree').scrollTop > 0")
+    assert page.evaluate("devicePixelRatio === 1 && visualViewport.scale === 1"), "the page is not zoomed"
+
+
+def test_the_time_of_a_row_fills_the_width(page):
+    show_timeline(page, {}, ROWS, now=1010)
+    fit = page.get_by_role("button", name="Show the time of the chosen row")
+    expect(fit).to_have_attribute("aria-description", "Choose a row first.")
+    page.get_by_role("tree").focus()
+    for key in ("Home", "ArrowDown", "ArrowDown", "ArrowDown"):
+        page.keyboard.press(key)
+    fit.click()
+    width, cell = bar(page, "quick").bounding_box()["width"], page.locator(".tnb-cell").first.bounding_box()
+    expect_equal(lambda: bar(page, "quick").bounding_box()["width"] / cell["width"] > 0.8, True)
+    assert width
+    button = page.get_by_role("button", name="Show the whole run")
+    button.click()
+    expect(button).to_have_attribute("aria-description", "The whole run is shown.")
+
+
+def test_a_part_stays_while_the_run_goes_on_and_the_whole_follows_it(page):
+    """No message comes meanwhile: it is the clock that goes on."""
+    rows = [*ROWS[:1], {"i": 1, "n": "long", "s": "running", "t": 2}]
+    run = {"status": "RUNNING", "state": "running", "ended": False, "ticking": True, "elapsed": 4, "at": 1004}
+    show_timeline(page, run, rows, now=1004)
+    width = "name => [...document.querySelectorAll('.tnb-row')].find(row => row.textContent.includes(name)).querySelector('.tnb-span').style.width"
+    drag(page, 0, 25)
+    expect(part(page)).not_to_have_text("whole run")
+    told, fetched = part(page).inner_text(), page.evaluate(width, "fetch")
+    page.evaluate("say({ n: 2, now: 1400, rows: [] })")  # 400 s later
+    expect(page.locator(".tnb-axis-says")).to_contain_text(" of 6 min")
+    assert (part(page).inner_text(), page.evaluate(width, "fetch")) == (told, fetched)
+    axis(page).press("0")
+    page.wait_for_function(f"parseFloat(({width})('fetch')) < 2")
+    page.wait_for_function(f"parseFloat(({width})('long')) > 60")
+
+
+def test_rows_are_in_the_order_of_start_or_of_duration(page):
+    show_timeline(page, {}, ROWS, now=1010)
+    names = page.locator(".tnb-row .tnb-n")
+    page.get_by_role("button", name="Longest first").click()
+    expect(names).to_have_text(["enrich", "slow", "quick", "fetch", "pause"])
+    expect(page.get_by_role("button", name="Longest first")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Order by start").click()
+    expect(names).to_have_text(["fetch", "enrich", "slow", "quick", "pause"])
+    page.get_by_role("button", name="Longest first").click()
+    page.get_by_role("button", name="Tree", exact=True).click()
+    expect(names).to_have_text(["fetch", "enrich", "slow", "quick", "pause"])
+
+
+def lanes(page: Page) -> Locator:
+    page.get_by_role("button", name="Tasks that do not overlap share a row").click()
+    return page.get_by_role("listbox")
+
+
+def test_tasks_that_do_not_overlap_share_a_lane(page):
+    """D2: 200 tasks need two lanes; the names are where there is room."""
+    show_timeline(page, {}, many(200), now=1010)
+    found = lanes(page)
+    expect(found).to_have_attribute("aria-label", "200 tasks in 2 lanes")
+    expect(page.get_by_role("tree")).to_be_hidden()
+    expect(found.locator("g")).to_have_count(2)
+    expect(found.locator(".tnb-lanes-names span")).to_have_count(0)
+    drag(page, 50, 52)
+    expect(found.locator(".tnb-lanes-names span").first).to_have_text(re.compile(r"task \d+"))
+    page.get_by_role("button", name="One row for each task").click()
+    expect(page.get_by_role("tree")).to_be_visible()
+    expect(found).to_be_hidden()
+
+
+def test_a_task_in_a_lane_is_chosen_by_key_and_pointer(page):
+    """D2: keyboard and ARIA; the details are those of the row."""
+    show_timeline(page, {}, many(200), now=1010)
+    found, chosen = lanes(page), page.get_by_role("option", selected=True)
+    page.get_by_role("button", name="Tasks that do not overlap share a row").press("Tab")  # to the axis
+    expect(axis(page)).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(found).to_be_focused()
+    expect(chosen).to_have_accessible_name("completed, task 0, at 0, took 100 ms")
+    for key, name in (
+        ("ArrowRight", 2),
+        ("ArrowDown", 3),
+        ("End", 199),
+        ("ArrowUp", 198),
+        ("ArrowLeft", 196),
+    ):
+        page.keyboard.press(key)
+        expect(chosen).to_have_accessible_name(re.compile(f"completed, task {name}, "))
+    assert found.get_attribute("aria-activedescendant") == chosen.get_attribute("id")
+    expect(chosen).to_have_attribute("aria-posinset", "99")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("region", name="Details of task 196")).to_be_visible()
+    page.get_by_role("button", name="Close details").click()
+    expect(found).to_be_focused()
+    page.keyboard.press("+")
+    expect(part(page)).to_have_text("2.5 s to 7.5 s (5.0 s)")
+    page.keyboard.press("Home")  # which is not in the part that is shown
+    expect(part(page)).to_have_text("0 to 5.0 s (5.0 s)")
+    box = found.locator(".tnb-lanes-track").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.41, box["y"] + 33)
+    expect(found.locator(".tnb-when")).to_have_text("task 41: at 2.0 s, took 100 ms")
+    page.mouse.down()
+    page.mouse.up()
+    expect(page.get_by_role("region", name="Details of task 41")).to_be_visible()
+
+
+def test_lanes_show_what_passes_the_filter_and_what_has_failed(page):
+    rows = many(60)
+    rows[7]["s"] = "failed"
+    show_timeline(page, {}, rows, now=1010)
+    found = lanes(page)
+    expect(found.locator(".tnb-lane-failed")).to_have_count(1)
+    page.emulate_media(forced_colors="active")
+    look = "path => [getComputedStyle(path).fill, getComputedStyle(path).stroke]"
+    drawn = found.locator(".tnb-lane-completed").first.evaluate(look)
+    assert drawn[0] == "none", "its outline alone is drawn, in the colour of the text"
+    assert found.locator(".tnb-lane-failed").evaluate(look) == [drawn[1], drawn[1]]
+    page.emulate_media(forced_colors="none")
+    page.get_by_role("searchbox").fill("task 7")
+    expect(found).to_have_attribute("aria-label", "1 task in 1 lane")
+    expect(found.locator(".tnb-lane-completed")).to_have_count(0)
+
+
+def test_ten_thousand_bars_are_few_elements(page):
+    """D1: only what is seen is drawn, in rows and in lanes."""
+    show_timeline(page, {}, many(10_000, 0.01), now=1060)
+    assert page.locator(".tnb-span").count() < 60
+    found = lanes(page)
+    expect(found).to_have_attribute("aria-label", "10,000 tasks in 2 lanes")
+    size = "lanes => [lanes.querySelectorAll('*').length, [...lanes.querySelectorAll('path')].reduce((sum, path) => sum + path.getAttribute('d').length, 0)]"
+    expect(found.locator("path").first).to_be_visible()
+    elements, data = found.evaluate(size)
+    assert elements < 30
+    assert data < 200_000
+
+
 # --- tree -------------------------------------------------------------------------------------------------------
 
 
@@ -194,6 +510,79 @@ def test_at_the_end_of_the_list_one_stays_there_while_items_still_come(page):
     expect(rest).to_contain_text("700")
     expect(rest).to_be_in_viewport()
     expect(rest).to_have_attribute("aria-selected", "true")
+
+
+def timers(page: Page) -> int:
+    return page.evaluate("timers.size")
+
+
+def test_one_clock_for_all_that_is_in_view_and_goes_on(page):
+    """D1: what has ended, and what is out of view, costs nothing."""
+    page.evaluate(COUNT_TIMERS)
+    running = [{"i": 0, "n": "long", "s": "running", "t": 0}]
+    first = {
+        "n": 1,
+        "now": 1010,
+        "run": {**RUN, "ended": False, "ticking": True},
+        "rows": wire.packed(running),
+    }
+    page.evaluate("first => { window.first = first }", first)
+    for _ in range(3):
+        show(page, "run")
+    runs = page.locator(".tnb-live")
+    expect(runs).to_have_count(3)
+    expect_equal(lambda: timers(page), 1)
+    took = runs.first.get_by_role("treeitem").locator(".tnb-d, .tnb-j").last
+    before = took.inner_text()
+    expect(took).not_to_have_text(before)
+
+    page.evaluate("document.body.prepend(window.above = document.createElement('div'))")
+    page.evaluate("above.style.height = '10000px'")
+    expect_equal(lambda: timers(page), 0)
+    page.evaluate("above.remove()")
+    expect_equal(lambda: timers(page), 1)
+    page.evaluate("say({ n: 2, run: { ended: true, ticking: false } })")  # to the run that was shown last
+    expect_equal(lambda: timers(page), 1)
+
+
+def test_no_clock_for_what_has_ended(page):
+    """D1."""
+    page.evaluate(COUNT_TIMERS)
+    page.evaluate("first => { window.first = first }", {"n": 1, "now": 1010, "run": RUN, "rows": []})
+    show(page, "run")
+    expect(page.locator(".tnb-live")).to_be_visible()
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert timers(page) == 0
+
+
+def test_a_tree_that_has_ended_keeps_its_place_when_the_page_moves_it(page):
+    """D2: a notebook takes a cell out and puts it elsewhere, and the browser forgets how far a list was scrolled."""
+    rows = [{"i": k, "n": f"task {k}", "t": k} for k in range(100)]
+    first = {"n": 1, "now": 1010, "run": RUN, "rows": wire.packed(rows)}
+    page.evaluate("first => { window.first = first }", first)
+    show(page, "run")
+    tree = page.get_by_role("tree")
+    tree.hover()
+    tree.evaluate("tree => { tree.scrollTop = 960; }")
+    expect(page.get_by_role("treeitem", name="task 42")).to_be_in_viewport()
+    page.evaluate("document.body.prepend(document.querySelector('.tnb-live').parentElement)")
+    assert tree.evaluate("tree => tree.scrollTop") == 960
+
+
+def test_a_place_that_comes_back_is_filled_again(page):
+    """D1: the view moves to where the run is shown now; where it was before, another one is made."""
+    page.evaluate(
+        "first => { window.first = first }",
+        {"n": 1, "now": 1010, "run": RUN, "rows": wire.packed([dict(row) for row in ROWS])},
+    )
+    show(page, "run")
+    page.evaluate("window.old = document.querySelector('.tnb-live').parentElement; old.remove()")
+    page.evaluate("render(document.body.appendChild(document.createElement('div')))")
+    expect(page.locator(".tnb-live")).to_have_count(1)
+    assert page.evaluate("old.childNodes.length") == 0
+    page.evaluate("document.body.append(old)")
+    expect(page.locator(".tnb-live")).to_have_count(2)
+    expect(page.get_by_role("treeitem", name="fetch")).to_have_count(2)
 
 
 # --- list of runs -----------------------------------------------------------------------------------------------
@@ -226,6 +615,29 @@ def test_a_run_is_chosen_by_keyboard_and_stays_chosen(runs):
     runs.get_by_label("Status", exact=True).select_option("COMPLETED")
     expect(run_row(runs, "run_new")).to_be_visible()
     expect(runs.get_by_role("row", selected=True)).to_have_attribute("data-run", "run_4")
+
+
+def test_what_changes_is_told(runs):
+    """D2: and filter, place and open run stay; a duration goes on by itself, until the run is out of view."""
+    run_row(runs, "run_3").click()
+    runs.get_by_label("Status", exact=True).select_option("FAILED")
+    expect(runs.get_by_text("1-50 of 60")).to_be_visible()
+    asked = runs.evaluate("sent.length")
+    runs.evaluate("runs[1] = { ...runs[1], duration: '', since: 1000 }; runs.splice(5, 1); tell()")
+    expect(runs.get_by_text("1-50 of 59")).to_be_visible()
+    expect(run_row(runs, "run_5")).to_have_count(0)
+    expect(run_row(runs, "run_1")).to_contain_text("10 s")
+    expect(run_row(runs, "run_1")).to_contain_text("12 s")
+    expect(runs.get_by_label("Status", exact=True)).to_have_value("FAILED")
+    expect(runs.get_by_role("region", name="Run run_3")).to_be_visible()
+    assert (
+        runs.evaluate(
+            "sent.slice(arguments[0]).filter(({ t }) => t === 'page').length".replace(
+                "arguments[0]", str(asked)
+            )
+        )
+        == 0
+    )
 
 
 def test_pages_and_filters(runs):

@@ -73,7 +73,9 @@ def test_statuses_stand_in_the_header_live_and_after_it(lab):
 
     for step in ("written", "mailed"):
         lab.signal(f"now {step}")
-    static = lab.static(1)
+    expect(run).to_contain_text("COMPLETED")
+    lab.wait_idle()
+    static = lab.without_widgets().static(1)
     expect(status(static, "Fetched pages")).to_contain_text("100%")
     assert share(status(static, "Fetched pages")) == pytest.approx(1, abs=0.01)
     looks_right(static)

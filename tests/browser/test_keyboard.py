@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Page, expect
 
 from .lab import PANEL, UNTIL, Lab, expect_equal
 from .letter import row
@@ -47,7 +47,7 @@ AROUND = ["a = 1", JOB, "b = 2"]
 def run(lab: Lab) -> Locator:
     """A tree with 37 rows, between two other cells."""
     run = lab.open(AROUND).run_all().wait_idle().live(1)
-    expect(run.get_by_role("button", name="35 completed")).to_be_visible()
+    expect(run.get_by_role("button", name="33 completed")).to_be_visible()
     expect(row(run, "running, zzz")).to_be_visible()
     return run
 
@@ -128,6 +128,65 @@ def test_keys_move_through_the_tree_and_open_what_they_are_on(lab, run):
     assert lab.complaints() == []
 
 
+def test_the_focus_goes_where_one_reads(lab, run):
+    """Enter opens the details, and once more goes into them; Tab leads there, too; Escape returns to the tree."""
+    keyboard = lab.page.keyboard
+    tab_into(run)
+    keyboard.press("!")
+    chosen(run, "durian")
+    about = run.get_by_role("region", name="Details of durian")
+    keyboard.press("Enter")
+    expect(about).to_contain_text("LookupError: no such fruit")
+    chosen(run, "durian")  # to read on in the tree, its details beside it
+    keyboard.press("Enter")
+    expect(about).to_be_focused()
+    keyboard.press("Tab")
+    expect(about.get_by_role("button", name="Rerun from here")).to_be_focused()
+    keyboard.press("Escape")
+    expect(about).to_be_hidden()
+    chosen(run, "durian")
+
+    keyboard.press("Enter")
+    expect(about).to_be_visible()
+    keyboard.press("Tab")
+    expect(run.get_by_role("separator", name="Size of the details")).to_be_focused()
+    keyboard.press("Tab")
+    expect(about.get_by_role("button", name="Rerun from here")).to_be_focused()
+    keyboard.press("Shift+Tab")
+    keyboard.press("Shift+Tab")
+    chosen(run, "durian")
+    assert lab.complaints() == []
+
+
+FRUIT = """
+from trigger_nb import job
+
+@job(id="fruit", name="Fruit")
+async def fruit(payload, io):
+    await io.run_task("apple", lambda: "red")
+
+await fruit.run()
+"""
+
+
+def test_rows_of_what_remains_open_by_keyboard_and_trigger_no_shortcuts(lab):
+    """D4: `b` would make a cell, `x` cut one, `d d` delete one, and Enter write into one."""
+    lab.open(["a = 1", FRUIT, "b = 2"]).run_all().wait_idle()
+    apple = lab.without_widgets().static(1).locator("summary").filter(has_text="apple")
+    lab.select(1).command_mode()
+    before = [3, 1, "command", "a = 1"]
+    expect_equal(lambda: state(lab), before)
+    apple.focus()
+    for key in "abddxzzmycv001jk":
+        lab.page.keyboard.press(key)
+    assert state(lab) == before
+    expect(apple).to_be_focused()
+    for opens in (True, False):
+        lab.page.keyboard.press("Enter")
+        assert apple.evaluate("summary => summary.parentElement.open") is opens
+    assert state(lab) == before
+
+
 def test_the_notebooks_shortcuts_are_not_triggered(lab, run):
     """Issue 3: in command mode letters make, cut and merge cells, and Enter writes into one."""
     lab.select(1).command_mode()
@@ -188,9 +247,9 @@ def test_tab_goes_through_all_that_can_be_pressed_and_the_focus_is_seen(lab, run
             assert visible, name
         stops.append(name)
     assert stops[1:] == [
-        "Pause", "Cancel", "Retry", "35 completed", "1 failed", "1 running", "Next failure", "Filter tasks",
+        "Pause", "Cancel", "Retry", "33 completed", "1 failed", "1 running", "Next failure", "Filter tasks",
         "Fold all", "Unfold all", "Follow running tasks", "Tree", "Timeline", "Tasks of A shop",
-        "Rerun from here", "Close details",
+        "Size of the details", "Rerun from here", "Expand details", "Close details",
     ]  # fmt: skip
     lab.page.keyboard.press("Enter")
     chosen(run, "durian")
@@ -207,7 +266,7 @@ def test_a_screen_reader_has_a_tree_with_names_places_and_states(lab, run):
     for name in ("Shelf", "fruit"):
         lab.page.keyboard.press("ArrowDown")
         chosen(run, name)
-    nodes = accessible(lab)
+    nodes = accessible(lab.page)
 
     [tree] = [node for node in nodes.values() if node["role"] == "tree"]
     assert tree["name"] == "Tasks of A shop"
@@ -244,9 +303,9 @@ def test_a_screen_reader_has_a_tree_with_names_places_and_states(lab, run):
     assert "Filter tasks" in {node["name"] for node in nodes.values() if node["role"] == "searchbox"}
 
 
-def accessible(lab: Lab) -> dict[str, dict[str, Any]]:
+def accessible(page: Page) -> dict[str, dict[str, Any]]:
     """Chromium's accessibility tree: by id, each node with role, name, description and properties."""
-    session = lab.page.context.new_cdp_session(lab.page)
+    session = page.context.new_cdp_session(page)
     told = session.send("Accessibility.getFullAXTree")["nodes"]
     session.detach()
     return {node["nodeId"]: _node(node) for node in told}

@@ -103,3 +103,41 @@ def test_what_was_replayed_is_faint_and_not_on_the_critical_path(lab):
     assert bar(run, "orders").evaluate(opacity) < 0.7
     assert bar(run, "write").evaluate(opacity) == 1
     assert lab.complaints() == []
+
+
+def test_a_part_is_seen_while_the_run_goes_on_and_lanes_by_keyboard(lab):
+    """D2: keyboard and ARIA; JupyterLab has other uses for these keys, and none of them is what happens."""
+    run = lab.open([JOB]).run_all().wait_idle().live(0)
+    expect(row(run, "running, write")).to_be_visible()
+    run.get_by_role("button", name="Timeline").click()
+    axis = run.get_by_role("slider", name="Time shown")
+    axis.press("+")
+    axis.press("Home")
+    shown = re.compile(r"^0 to [\d.]+ m?s ")
+    expect(axis).to_have_attribute("aria-valuetext", shown)
+    before = axis.get_attribute("aria-valuetext")
+    place = "bar => [bar.style.left, bar.style.width]"
+    sign_in = bar(run, "sign in").evaluate(place)
+    path = run.locator(".tnb-axis-says").inner_text()
+    expect(run.locator(".tnb-axis-says")).not_to_have_text(path)  # the run goes on
+    assert axis.get_attribute("aria-valuetext") == before
+    assert bar(run, "sign in").evaluate(place) == sign_in
+
+    axis.press("0")
+    expect(axis).to_have_attribute("aria-valuetext", "whole run")
+    run.get_by_role("button", name="Tasks that do not overlap share a row").press("Enter")
+    lanes = run.get_by_role("listbox", name="5 tasks in 2 lanes")  # without their scope
+    lanes.press("ArrowRight")
+    lanes.press("End")
+    chosen = run.get_by_role("option", selected=True)
+    expect(chosen).to_have_accessible_name(re.compile("^running, write, at .+, for .+ so far$"))
+    lanes.press("Enter")
+    expect(run.get_by_role("region", name="Details of write")).to_be_visible()
+    lanes.press("Escape")
+    expect(run.get_by_role("region", name="Details of write")).to_be_hidden()
+    for key in ("b", "x", "+", "-", "0", "d", "d"):
+        lanes.press(key)
+    assert lab.cell_count() == 1
+    lab.signal("written")
+    expect(lab.static(0)).to_contain_text("COMPLETED")
+    assert lab.complaints() == []

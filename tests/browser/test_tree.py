@@ -123,6 +123,7 @@ def test_a_row_tells_how_its_task_stands(lab):
     expect(pages).to_contain_text("840 of 1,000 · page 840")
 
     invite = row(run, "retrying, Invite the team, invite, ConnectionError: the mail service is busy")
+    invite.scroll_into_view_if_needed()  # out of view, no clock ticks
     countdown = invite.get_by_text("next attempt in")
     seconds = countdown.inner_text()
     expect(countdown).not_to_have_text(seconds)  # it ticks, and no message comes
@@ -141,7 +142,10 @@ def test_the_details_tell_the_rest_and_follow_what_goes_on(lab):
     expect(details(run, "Params")).to_have_text('["u1"]')
     expect(details(run, "Output")).to_have_text('{"name": "Ana Silva", "plan": "team"}')
     expect(details(run, "Printed")).to_have_text("GET /users/u1\n")
-    expect(details(run, "Started")).to_contain_text(re.compile(r"^\d{4}-.* UTC · took "))
+    expect(details(run, "Started")).to_contain_text(re.compile(r"^(just now|\d+ \w+ ago) · took "))
+    expect(details(run, "Started").locator("time")).to_have_attribute(
+        "title", re.compile(r"20\d\d.*:\d\d:\d\d")
+    )
     expect(details(run, "Path")).to_have_text("fetch-user")
     expect(details(run, "Idempotency key")).to_have_text(re.compile(r"^tnb_\w+$"))
     link = details(run, "Properties").get_by_role("link", name="u1")
@@ -152,20 +156,20 @@ def test_the_details_tell_the_rest_and_follow_what_goes_on(lab):
     error = details(run, "Error")
     expect(error).to_contain_text("CardError: 402 card_declined")
     expect(error).to_contain_text("Caused by TimeoutError: no answer from the bank")
-    expect(error.locator("pre").first).to_be_hidden()
-    error.get_by_text("Traceback").first.click()
     expect(error.locator("pre").first).to_contain_text('raise CardError("402 card_declined") from error')
     expect(details(run, "Status")).to_contain_text("failed")
 
     row(run, "completed, Open a socket").click()
     expect(details(run, "Not stored")).to_contain_text("register_codec")
     row(run, "log, paid by invoice").click()
-    expect(details(run, "Logged")).to_contain_text("UTC")
+    expect(details(run, "Logged")).to_contain_text(re.compile("just now|ago"))
+    expect(row(run, "log, paid by invoice").locator(".tnb-d")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
     row(run, "waiting, wait 3 days").click()
-    expect(details(run, "Waits until")).to_contain_text("UTC")
+    expect(details(run, "Waits until")).to_have_text("in 2 d 23 h")
     row(run, "retrying, Invite the team").click()
     expect(details(run, "Last error")).to_contain_text("ConnectionError: the mail service is busy")
-    expect(details(run, "Next attempt")).to_contain_text("UTC")
+    expect(details(run, "Next attempt")).to_contain_text("in ")
+    expect(details(run, "Attempts")).to_contain_text("ConnectionError: the mail service is busy")
     expect(details(run, "Status")).to_contain_text("1 attempt")
     row(run, "running, Set up a workspace").click()
     expect(details(run, "Inside")).to_have_text("1 completed, 1 running, 1 retrying")
@@ -194,14 +198,14 @@ def test_a_new_kernel_shows_what_is_replayed_what_has_changed_and_what_has_no_va
 
     fetch = row(run, "completed, Fetch user, fetch-user, replayed, changed: code")
     expect(fetch).to_contain_text("changed: code")
-    expect(fetch.locator(".tnb-n")).not_to_have_css("opacity", "1")
+    expect(fetch).to_have_class(re.compile(r"\btnb-old\b"))  # its sign is hollow
     expect(row(run, "completed, Create a database, database, replayed")).to_be_visible()
     expect(row(run, "completed, Open a socket, socket, replayed, value not stored")).to_be_visible()
     expect(row(run, "not reached, Charge the card, charge")).to_be_visible()
 
     fetch.click()
     expect(details(run, "Changed")).to_have_text(
-        "code, since the result was stored; the stored result was reused"
+        "code: function look_up, since the result was stored; the stored result was reused"
     )
     expect(details(run, "Printed")).to_have_text("GET /users/u1\n")  # then; now it was not called
     run.get_by_role("button", name="replayed").click()

@@ -15,7 +15,7 @@ from hypothesis import given, strategies as st
 from trigger_nb import ConcurrencyLimit, Rate
 from trigger_nb._clock import SystemClock
 from trigger_nb._concurrency.limiter import LONGEST_HOLD, Limiter, limiter_of, rate_of_line, to_rate
-from trigger_nb._concurrency.places import JobLimits, PacedLimiter, TaskLimits
+from trigger_nb._concurrency.limits import JobLimits, PacedLimiter, TaskLimits
 from trigger_nb.errors import InvalidOptionError
 from trigger_nb.testing import FakeClock
 

@@ -480,7 +480,7 @@ async def test_a_run_that_is_queued_says_so_and_its_clock_stands_still(world):
     job = staying(world, inside, concurrency_limit=1)
     first, second = job.start(1), job.start(2)
     await until(lambda: inside.now == 1)
-    assert "Queued: starts as soon as the limit of its job allows." in str(second.tree())
+    assert "Queued (it is next): starts as soon as the limit of its job allows." in str(second.tree())
     assert "Queued" not in str(first.tree())
     first.pause(now=True)
     with pytest.raises(RunInterruptedError):

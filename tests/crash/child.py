@@ -18,7 +18,7 @@ import anyio
 
 from trigger_nb import Retry, TriggerClient
 from trigger_nb._store import crashpoints as crashpoints_module
-from trigger_nb.errors import RunInterruptedError, TaskCrashedError
+from trigger_nb.errors import ExitError, RunInterruptedError, TaskCrashedError
 
 from . import mutants
 from .program import FAN_OUT, Node, Program, Step, digest, place, program_of, value_of
@@ -96,7 +96,18 @@ class Play:
         calls = [self.call(io, path, carry) for path in paths]
         if step.how == "group":
             return await self.in_group(calls)
+        if step.how == "completed":
+            return await self.as_they_come(io, f"{scope}/{step.key}", step.key, calls)
         return await asyncio.gather(*calls)
+
+    async def as_they_come(self, io: Any, where: str, key: str, calls: list[Any]) -> list[str]:
+        """Keep each result under a counter. In another order than before, one would be kept twice and another one never."""
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        for number, each in enumerate(asyncio.as_completed(tasks)):
+            result = await each
+            if await io.run_task((key, number), echo, result) != result:
+                self.trace.write("seen", where, digest="another order")
+        return [task.result() for task in tasks]
 
     async def within_a_limit(self, io: Any, where: str, key: str) -> None:
         """Tasks until the time is up. What was done by then is done for ever."""
@@ -128,7 +139,7 @@ class Play:
         self.called([path])
         try:
             value = await io.run_task(node.key, self.body(node), path, carry, **self.options(node))
-        except Refused:
+        except (Refused, ExitError):
             return self.caught(path)
         return self.seen([path], [value])[0]
 
@@ -177,7 +188,7 @@ class Play:
         self.called([path])
         try:
             value = io.run_task(node.key, self.body(node), path, carry, **self.options(node))
-        except Refused:
+        except (Refused, ExitError):
             return self.caught(path)
         return self.seen([path], [value])[0]
 
@@ -226,6 +237,8 @@ class Play:
     def end(self, node: Node, path: str, inside: str, task: Any) -> Any:
         if node.hopeless or task.attempt <= node.fails:
             self.trace.body("failed", path, task, last=task.attempt >= node.attempts)
+            if node.hopeless and node.exits:
+                sys.exit(path)
             raise Refused(path) if node.hopeless else Flaky(path)
         value = value_of(self.program.seed, path, inside)
         self.trace.body("end", path, task, digest=digest(value))

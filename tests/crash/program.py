@@ -13,9 +13,9 @@ from uuid import UUID
 
 # How a body is written: `async def`, `def` (in a worker thread), `def` with thread=False.
 Kind = Literal["async", "def", "loop"]
-# "gather" is asyncio's, "group" a task group of anyio, "parallel" and "map" the methods of `io`; "child" is a run of another
-# job, "limit" a time limit around tasks, and the last of them never ends.
-How = Literal["one", "gather", "group", "parallel", "map", "child", "limit", "wait"]
+# "gather" and "completed" (its `as_completed`) are asyncio's, "group" a task group of anyio, "parallel" and "map" the methods
+# of `io`; "child" is a run of another job, "limit" a time limit around tasks, and the last of them never ends.
+How = Literal["one", "gather", "group", "completed", "parallel", "map", "child", "limit", "wait"]
 FAN_OUT: tuple[How, ...] = ("parallel", "map")
 
 DEEPEST = 5
@@ -29,6 +29,7 @@ class Node:
     kind: Kind = "async"
     fails: int = 0  # this many attempts end in an error before one ends well
     hopeless: bool = False  # every attempt ends in an error, which the caller handles
+    exits: bool = False  # by `sys.exit`, if it is hopeless
     swallows: bool = False  # it returns something else when it is cancelled
     pause: float = 0.0  # seconds that the body takes
     steps: tuple[Step, ...] = ()  # what it does inside: then it is a parent
@@ -139,7 +140,7 @@ class _Maker:
     def _step(self, kind: str, depth: int, key: str) -> Step:
         # A `def` body calls a blocking `io`; what it does at once it does by `io.parallel` or `io.map`.
         choices: list[How] = ["one", "one", "one", "wait", "child"]
-        choices += ["gather", "gather", "group", "limit"] if kind == "async" else []
+        choices += ["gather", "group", "completed", "completed", "limit"] if kind == "async" else []
         choices += FAN_OUT if depth + 2 <= DEEPEST else ()  # one level for the node, one for its items
         how = self._random.choice(choices)
         if how in ("wait", "limit"):
@@ -171,6 +172,7 @@ class _Maker:
             fails=random.choice((0, 0, 0, 0, 1, 2)),
             hopeless=random.random() < 0.1,
             pause=random.choice((0.0, random.uniform(0.0, 0.01))),
+            exits=random.random() < 0.5,
             swallows=random.random() < 0.3,
             steps=inside,
         )
@@ -188,7 +190,11 @@ def _everything(kind: Literal["async", "def"]) -> tuple[Step, ...]:
         Step(at_once, leaves if kind == "async" else items, "at-once"),
         Step("wait", key="pause"),
         Step("child", (Node("inside", "async"),), "child"),
-        *((Step("limit", key="limit"),) if kind == "async" else ()),
+        *(
+            (Step("completed", tuple(replace(each, key=f"c-{each.key}") for each in leaves), "completed"), Step("limit", key="limit"))
+            if kind == "async"
+            else ()
+        ),
         Step(
             "one",
             (
@@ -196,7 +202,7 @@ def _everything(kind: Literal["async", "def"]) -> tuple[Step, ...]:
                     "parent", kind, fails=1,
                     steps=(
                         Step("one", (Node("first", "def"),)),
-                        Step("one", (Node("refused", "async", hopeless=True),)),
+                        Step("one", (Node("refused", "async", hopeless=True, exits=True),)),
                         Step("parallel", items, "items"),
                         Step("map", tuple(replace(each, kind="async") for each in items), "mapped"),
                         Step("one", (Node("last", "async", steps=(Step("one", (Node("first", "loop"),)),)),)),

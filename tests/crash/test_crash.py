@@ -9,7 +9,7 @@ from .harness import FIRST_SEED, crash_test
 from .trace import Line, check
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 def test_random_jobs_killed_at_random_moments(tmp_path):
     """R3, R1, I6, A1: the short form of `python -m tests.crash`, which runs 200."""
     summary = crash_test(tmp_path / "crash", range(FIRST_SEED, FIRST_SEED + 12))
@@ -17,7 +17,7 @@ def test_random_jobs_killed_at_random_moments(tmp_path):
     assert all(one.kills for one in summary.outcomes)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 def test_it_finds_out_a_commit_after_the_return(tmp_path, monkeypatch):
     """The same jobs under an engine that hands out a value before it commits it."""
     monkeypatch.setenv("CRASH_TEST_DELAY", "0.25")

@@ -19,8 +19,9 @@ import sqlalchemy.exc
 import stripe
 
 import trigger_nb
+import trigger_nb_pytest
 from tests.support.doc_blocks import sources_of
-from trigger_nb import errors, filters, integrations, retry
+from trigger_nb import errors, filters, integrations, retry, testing
 from trigger_nb._io.key_values import KeyValues
 from trigger_nb._io.logger import Logger
 from trigger_nb._plans import plan
@@ -89,7 +90,7 @@ def test_every_argument_of_a_job_is_in_its_page():
     assert missing([field.name for field in dataclasses.fields(JobOptions)], REFERENCE["job"]) == []
     for start in (trigger_nb.Job.run, trigger_nb.Job.start, trigger_nb.Job.run_sync, trigger_nb.Job.plan):
         assert missing(parameters(start), REFERENCE["job"]) == []
-    told = set(members(trigger_nb.Job)) - {"start_for_event", "start_child", "restart"}  # for other rooms
+    told = members(trigger_nb.Job)
     assert (
         missing([name for name in told if name not in ("run", "runs", "start", "run_sync")], REFERENCE["job"])
         == []
@@ -116,6 +117,25 @@ def test_every_part_of_a_client_is_in_its_page():
         assert missing(parameters(method), REFERENCE["client"]) == []
     for kind in (trigger_nb.Event, trigger_nb.Notification, StoreInfo, Pruned):
         assert missing([field.name for field in dataclasses.fields(kind)], REFERENCE["client"]) == []
+
+
+def test_every_part_of_the_testing_kit_is_in_its_page():
+    page = REFERENCE["testing"].replace("=", " ")
+    assert missing(testing.__all__, page) == []
+    for function in (
+        trigger_nb.Job.test,
+        testing.replay,
+        testing.replay_every_step,
+        testing.CrashingStore,
+        testing.FakeClock,
+    ):
+        assert missing(parameters(function), page) == []
+    assert missing(members(testing.FakeClock), page) == []
+    fixtures = [
+        name for name, value in vars(trigger_nb_pytest).items() if hasattr(value, "_fixture_function")
+    ]
+    assert fixtures
+    assert missing(fixtures, page) == []
 
 
 def test_every_part_of_retry_triggers_and_filters_is_in_its_page():
@@ -243,8 +263,9 @@ _RUNNER = """
 import asyncio, sys
 from pathlib import Path
 from tests.support.doc_blocks import blocks_of, run
-from trigger_nb._engine import header
-header.SLOW_GAP = 1e9  # a slow machine gets no hint of its own
+from trigger_nb._clock import Patience
+from trigger_nb._runs.runtime import Runtime
+Runtime.patience = Patience(slow_code=1e9)  # a slow machine gets no hint of its own
 mark = compile("print(chr(0))", "mark", "exec")
 asyncio.run(run([each for block in blocks_of(Path(sys.argv[1])) for each in (block, mark)]))
 """
@@ -267,9 +288,10 @@ def test_outputs_are_what_the_blocks_print(page, tmp_path):
 def settled(output):
     """An output without what differs from machine to machine and from time to time."""
     for pattern, name in (
-        (r"\S*/\.trigger_nb", "DIR"),
+        # Of a console, as here, and of `hello.ipynb`, as on the page.
+        (r"\.trigger_nb/(default|hello)$", "STORE"),
         (r"[\d,.]+/s\b", "RATE"),
-        (r" *<?\d+(\.\d+)? (ms|s|min)(?= ?$| ·)", " TIME"),
+        (r" *<?\d+(\.\d+)? (ms|s|min)(?= |$)", " TIME"),
         (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \w+", "DATE"),
     ):
         output = re.sub(pattern, name, output, flags=re.MULTILINE)

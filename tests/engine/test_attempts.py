@@ -10,7 +10,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from tests.support.worlds import Gate, World, let_pass, running_bodies, until
 from trigger_nb import Retry, RetryAt, RunStatus, SkipRetrying, TaskStatus
-from trigger_nb._engine import verdicts as _verdicts
+from trigger_nb._engine.verdicts import RETRY_AT_LIMIT
+from trigger_nb._records.records import TaskRecord
 from trigger_nb.errors import TaskCrashedError, TaskTimeoutError
 
 
@@ -22,6 +23,12 @@ def job_of(world, body, **options):
         return (yield io.run_task("task", body, **options))
 
     return job
+
+
+def record_of(world, run):
+    """The record of the only task of a run, as it is in the store."""
+    (record,) = world.client.runtime.task_records(run.id)
+    return record
 
 
 # --- A1: how often, and when ----------------------------------------------------------------------
@@ -122,10 +129,17 @@ async def test_the_count_and_the_countdown_survive_a_restart(tmp_path):
     world.clock.advance(100)
     assert await run == "done"
     assert attempts == [(1, start), (2, start + 100), (3, start + 200), (4, start + 300)]
+    kept = record_of(world, run).attempts
+    assert [(each["number"], each["type"], each["message"]) for each in kept] == [
+        (number, "OSError", str(number)) for number in (1, 2, 3)
+    ]
+    assert [each["began"] for each in kept] == [pytest.approx(at, abs=30) for _, at in attempts[:3]]
+    assert [each["next_at"] for each in kept] == [pytest.approx(at, abs=30) for _, at in attempts[1:]]
+    assert all(0 <= each["took"] < 60 for each in kept)
 
 
 def test_stop_after_delay_counts_from_the_first_attempt(world):
-    """A1, section 7: across kernels too, since the state is built from the record and not from a monotonic clock."""
+    """A1: across kernels too, since the state is built from the record and not from a monotonic clock."""
     body = world.failing("body", *[OSError(str(n)) for n in range(99)])
     job = job_of(world, body, retry=AsyncRetrying(stop=stop_after_delay(250), wait=wait_fixed(100)))
     world.fail(job)
@@ -134,7 +148,7 @@ def test_stop_after_delay_counts_from_the_first_attempt(world):
 
 @pytest.mark.anyio
 async def test_skip_wait_ends_a_countdown(tmp_path):
-    """A1, section 3: `run.skip_wait(path)` begins the next attempt now."""
+    """A1: `run.skip_wait(path)` begins the next attempt now."""
     world = World(tmp_path)
     world.clock._autojump = False
     body = world.failing("body", OSError("no"))
@@ -267,14 +281,15 @@ async def test_a_new_kernel_knows_which_attempts_did_not_count(tmp_path):
     assert len(calls) == 4 + 2
 
 
-def test_on_error_cannot_ask_for_ever(world, monkeypatch):
+def test_on_error_cannot_ask_for_ever(world):
     """A2: RetryAt is capped where there is no policy."""
-    monkeypatch.setattr(_verdicts, "RETRY_AT_LIMIT", 7)
     job = job_of(
-        world, world.failing("body", *[OSError(str(n)) for n in range(50)]), on_error=lambda e: RetryAt(1)
+        world,
+        world.failing("body", *[OSError(str(n)) for n in range(RETRY_AT_LIMIT + 9)]),
+        on_error=lambda e: RetryAt(1),
     )
     assert isinstance(world.fail(job), OSError)
-    assert len(world.take()) == 7
+    assert len(world.take()) == RETRY_AT_LIMIT
 
 
 def test_on_error_may_end_it(world):
@@ -456,6 +471,57 @@ def test_a_parent_is_retried_for_an_error_of_its_own(world):
     assert world.take().count("parent") == 3
 
 
+# --- D2: what is kept of failed attempts ----------------------------------------------------------------
+
+
+def test_only_the_last_attempts_are_kept_and_little_of_each(world):
+    """D2: in bounded size, whatever the errors say."""
+    errors = [OSError(f"{n} " + "x" * 10_000) for n in range(40)]
+    world.fail(job := job_of(world, world.failing("body", *errors), retry=30))
+    kept = record_of(world, world.last(job)).attempts
+    assert [each["number"] for each in kept] == list(range(21, 31))
+    assert {len(each["message"]) for each in kept} == {300}
+    assert "next_at" not in kept[-1]
+    assert len(str(kept)) < 10_000
+
+
+def test_nothing_is_kept_twice_of_a_single_attempt(world):
+    """Its error is in the record as it is; a task that starts over has no attempts behind it."""
+    world.fail(job := job_of(world, world.failing("body", OSError("1"))))
+    assert record_of(world, world.last(job)).attempts == []
+    world.fail(job := job_of(world, world.failing("body", OSError("2"), OSError("3")), retry=2))
+    assert len(record_of(world, world.last(job)).attempts) == 2
+    world.run(job_of(world, world.noting("body")))
+    assert record_of(world, world.last(job)).attempts == []
+
+
+def test_what_redact_hides_is_not_in_the_attempts(world):
+    """S8: the record keeps the message for the replay; what is shown of attempts is scrubbed."""
+    body = world.body(lambda user: (_ for _ in ()).throw(OSError(f"no account for {user}")))
+
+    @world.job(id="job")
+    def job(payload, io):
+        return (yield io.run_task("task", body, "ana@example.org", params={"email": "ana@example.org"},
+                                  retry=2, redact=["email"]))  # fmt: skip
+
+    world.fail(job)
+    kept = record_of(world, world.last(job)).attempts
+    assert len(kept) == 2
+    assert "ana" not in str(kept)
+
+
+def test_the_attempts_stand_behind_what_a_replay_compares(world):
+    """A replay compares the beginning of a record's text: it is the same with and without attempts."""
+    job = job_of(world, world.failing("body", OSError("1")), retry=2)
+    world.run(job)
+    record = record_of(world, world.last(job))
+    text = record.dumps()
+    assert text.index('"attempts"') > text.index('"value"')
+    bare = record.copy(attempts=[]).dumps()
+    assert text.replace(text[text.index('"attempts"') : text.index("}],") + 3], "") == bare
+    assert TaskRecord.loads(bare).attempts == []
+
+
 # --- A1: crashes ----------------------------------------------------------------------------------------
 
 
@@ -553,7 +619,9 @@ async def test_a_short_task_costs_one_commit(tmp_path, monkeypatch):
 
     run = job.start()
     await run
-    tasks = [keys for keys in commits if keys != [f"run/{run.id}"]]
+    # What the body is made of is kept in the run's row, and its source in another one. Both go with the first result.
+    others = {f"run/{run.id}"} | {key for keys in commits for key in keys if key.startswith("kv/source/")}
+    tasks = [[key for key in keys if key not in others] for keys in commits if keys != [f"run/{run.id}"]]
     assert tasks == [[f"{run.id}/t{n}"] for n in range(10)]
 
 

@@ -311,7 +311,7 @@ def test_the_story_of_a_run_is_told(world):
 
 
 def test_the_error_is_raised_as_itself_with_notes(world):
-    """Section 3: type and text are the user's; the notes say where it was and that the run resumes there."""
+    """Its type and text are the user's; its notes name the task and say that the next run resumes there."""
 
     @world.job
     def job(payload, io):

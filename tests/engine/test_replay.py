@@ -729,7 +729,7 @@ def test_a_task_is_described(world):
 
 
 def test_a_client_made_again_gives_the_same_jobs_and_runs(world):
-    """Section 3: `TriggerClient("x")` again is a client on the same store, jobs and live runs."""
+    """`TriggerClient("x")` in a cell that runs again is a client on the same store, jobs and live runs."""
     job = plain_job(world)
     assert [each.id for each in world.client.jobs] == [job.id]
     world.run(job)
@@ -749,7 +749,7 @@ def test_logging_is_not_touched(world, caplog):
 
 def hints_by_the_clock(world, monkeypatch):
     """A second by the clock of the test counts as slow."""
-    monkeypatch.setattr(_decide, "SLOW_GAP", 1.0)
+    world.set_patience(slow_code=1.0)
     for module in (_decide, _state):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=world.clock.time))
 

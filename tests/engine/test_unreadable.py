@@ -13,9 +13,11 @@ from contextlib import closing
 import pytest
 from pydantic import BaseModel
 
+from tests.support.rows import rewrite
 from trigger_nb import Reason, RunStatus, TaskStatus, register_codec, register_error
 from trigger_nb._records.records import TaskRecord
 from trigger_nb._values.errors import adapters
+from trigger_nb._values.json_text import dumps
 from trigger_nb._values.tagged import _readers
 from trigger_nb.errors import (
     BadSignatureError,
@@ -68,9 +70,7 @@ def text_of(world, path):
 
 def damage(world, path, text=""):
     """Change the stored row of a task, or of a run ("run/..."), behind everybody's back."""
-    with closing(sqlite3.connect(world.client.dir / "cache.db")) as db, db:
-        changed = db.execute("UPDATE Cache SET value = ? WHERE key LIKE ?", (text, "%" + path)).rowcount
-    assert changed == 1
+    assert rewrite(world.client.dir, "%" + path, lambda _: text) == 1
 
 
 def again(world, job):
@@ -543,8 +543,7 @@ def test_a_damaged_log_line_stops_nothing(world):
         return "done"
 
     assert world.run(job) == "done"
-    with closing(sqlite3.connect(world.client.dir / "cache.db")) as db, db:
-        db.execute("UPDATE Cache SET value = '[' WHERE key LIKE '%~.%'")
+    assert rewrite(world.client.dir, "%~.%", lambda _: "[") == 1
     job = again(world, job)
     assert "damaged" in world.last(job).tree()
     assert world.run(job) == "done"
@@ -763,11 +762,8 @@ def test_a_payload_that_cannot_be_read(async_world, forgotten):
         return await world.last(job).resume()
 
     world.run(job, made(7))
-    damage(
-        world,
-        "run/" + world.last(job).id,
-        json.dumps({**json.loads(text_of(world, world.last(job).id)), "status": "INTERRUPTED"}),
-    )
+    interrupted = dumps({**json.loads(text_of(world, world.last(job).id)), "status": "INTERRUPTED"})
+    damage(world, "run/" + world.last(job).id, interrupted)
     define = forgotten()
     with pytest.raises(ValueNotLoadedError, match=r"payload of run .*Receipt"):
         asyncio.run(resume())

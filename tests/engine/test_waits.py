@@ -77,12 +77,12 @@ def test_how_long_it_waits(world, wait, seconds):
     ],
 )
 def test_a_wait_that_cannot_be_meant_is_refused(world, wait):
-    """Section 3: a naive datetime, a negative time, two times, none."""
+    """A naive datetime, a negative time, two times, none."""
     assert isinstance(world.fail(waiting_job(world, **wait)), InvalidOptionError)
 
 
 def test_a_naive_datetime_says_what_to_do(world):
-    """Section 3: which zone is meant?"""
+    """The error shows how to give the time zone."""
     error = world.fail(waiting_job(world, until=datetime(2030, 1, 2)))
     assert "tzinfo=UTC" in str(error)
 
@@ -194,7 +194,7 @@ def slow_world(tmp_path):
 
 @pytest.mark.anyio
 async def test_a_wait_can_be_skipped(slow_world):
-    """Section 3: `run.skip_wait(path)`, while it waits, and before the next pass."""
+    """`run.skip_wait(path)` while the task waits, and before the next pass."""
     world = slow_world
     run = waiting_job(world).start()
     await until(lambda: world.clock.deadlines)
@@ -212,7 +212,7 @@ async def test_a_wait_can_be_skipped(slow_world):
 
 @pytest.mark.anyio
 async def test_a_waiting_run_can_be_paused_and_resumed(slow_world):
-    """Section 3: pause() and resume() can be repeated, and the rest of the wait is kept."""
+    """`pause()` and `resume()` can be repeated, and what is left of the wait stays the same."""
     world = slow_world
     run = waiting_job(world).start()
     await until(lambda: world.clock.deadlines)
@@ -231,7 +231,7 @@ async def test_a_waiting_run_can_be_paused_and_resumed(slow_world):
 
 @pytest.mark.anyio
 async def test_a_waiting_run_can_be_cancelled_and_taken_up(slow_world):
-    """Section 3: cancel() ends it; running the cell again takes it up where it was."""
+    """`cancel()` ends the run; running the cell again waits for what is left."""
     world = slow_world
     run = waiting_job(world).start()
     await until(lambda: world.clock.deadlines)
@@ -246,7 +246,7 @@ async def test_a_waiting_run_can_be_cancelled_and_taken_up(slow_world):
 
 @pytest.mark.anyio
 async def test_operations_come_from_any_thread(slow_world):
-    """Section 3: they are synchronous, and schedule what is to be done on the run's loop."""
+    """Operations are synchronous, and schedule what they do on the run's loop."""
     world = slow_world
     run = waiting_job(world).start()
     await until(lambda: world.clock.deadlines)
@@ -378,7 +378,7 @@ async def test_the_clock_waits_for_a_body_on_a_busy_machine(monkeypatch):
         gate.pass_through()
         seen.append(clock.time())
 
-    monkeypatch.setattr("trigger_nb.testing.clock.anyio.sleep", slow_turn)
+    monkeypatch.setattr("trigger_nb._trials.clock.anyio.sleep", slow_turn)
     threads.submit(body)
     await clock.sleep_until(100)
     assert seen == [0.0]

@@ -87,7 +87,13 @@ client.runs()
 
 
 @pytest.fixture
-def canaries(tmp_path, monkeypatch):
+def headers():
+    """More headers of the refusals."""
+    return {}
+
+
+@pytest.fixture
+def canaries(tmp_path, monkeypatch, headers):
     """Services that refuse the second and third request, and what they are called with; the kernel gets both
     by its environment."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -105,7 +111,7 @@ def canaries(tmp_path, monkeypatch):
             if canary in str(told.body)
             else {"message": f"no such credential: {canary}", "detail": told.body}
         )
-        refused = Answer(401, body, told.headers)
+        refused = Answer(401, body, {**told.headers, **headers})
         if name == "SLACK":
             service.joined.add("C1")
         service.plan("answer", refused, refused, refused)

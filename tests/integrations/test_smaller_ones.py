@@ -11,7 +11,7 @@ import pytest
 
 from tests.integrations.jobs import BACKOFF, PATIENCE, attempts
 from tests.support.fakes import FakeAirtable, FakeReplicate, FakeSendGrid, FakeSupabase
-from trigger_nb.integrations import Airtable, Replicate, SendGrid, Supabase
+from trigger_nb.integrations import Airtable, Replicate, SendGrid, Supabase, _replicate_transport
 from trigger_nb.testing import FakeClock, check_integration
 from trigger_nb.testing.services import Answer, Service
 
@@ -176,7 +176,7 @@ async def test_a_wrong_credential_ends_the_task_and_is_kept_nowhere(case, client
 async def test_a_timeout_of_the_sdk_is_tried_again(case, clock, integration, job, monkeypatch, service):
     def limit(seconds):
         case.limit(integration.native, seconds)
-        monkeypatch.setattr("trigger_nb.integrations._replicate_transport._TIMEOUT", seconds)
+        monkeypatch.setitem(_replicate_transport._LIMITS, "read", seconds)
 
     def be_patient():
         service.until_asked(1)

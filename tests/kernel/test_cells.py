@@ -251,14 +251,14 @@ def test_runs_can_be_awaited_in_all_the_usual_ways(kernel):
 
 
 def test_a_cell_that_redefines_a_job_replaces_it(kernel):
-    """Section 3: running a defining cell again replaces the job of that id."""
+    """A job that is defined again under its id takes the place of the earlier one."""
     kernel.run('@client.job(id="one")\nasync def a(payload, io): return "a"').check()
     kernel.run('@client.job(id="one")\nasync def b(payload, io): return "b"').check()
     assert kernel.run("[job.fn.__name__ for job in client.jobs if job.id == 'one']").result == "['b']"
 
 
 def test_a_client_of_the_same_id_has_the_same_store_jobs_and_live_runs(kernel):
-    """Section 3."""
+    """A second `TriggerClient` in the kernel, also after a change of the working directory."""
     kernel.run(
         """
         @client.job
@@ -282,7 +282,7 @@ def test_a_client_of_the_same_id_has_the_same_store_jobs_and_live_runs(kernel):
 
 
 def test_the_default_client_has_the_notebooks_name_and_its_store_lies_beside_it(tmp_path):
-    """Section 3: `job` with no client."""
+    """`job` is used without a client."""
     with kernel_in(tmp_path / "nb", notebook="My analysis 2.ipynb") as kernel:
         kernel.run("""
             import os

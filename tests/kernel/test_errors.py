@@ -1,4 +1,4 @@
-"""Errors as they are seen under a cell: as themselves, without our frames, with what to do (section 3)."""
+"""Errors as they are seen under a cell: as themselves, without our frames, with what to do."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_causes_contexts_and_groups_have_no_frames_of_ours_either(kernel):
                     group.create_task(one(io, n))
 
         async def one(io, n):
-            await io.run_task(("divide", n), lambda: n / 0)
+            await io.run_task(("divide", n), lambda: n / 0, thread=False)
     """).check()
     wrapped = kernel.run("await wrapping.run()")
     assert wrapped.error == "RuntimeError"

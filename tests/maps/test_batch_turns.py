@@ -48,9 +48,8 @@ def client(tmp_path):
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_batch_that_waits_has_not_begun(client, kind, monkeypatch):
+async def test_a_batch_that_waits_has_not_begun(client, kind, starts_are_recorded):
     """The start of its body is not recorded, its rows are queued, and its time does not run."""
-    monkeypatch.setattr(running_module, "MARK_AFTER", 0.0)
     called = []
     job = waiting_job(client, batch_of(kind, called.append), Rate("1/hour", name=f"waits {kind}"), timeout=60)
     run = job.start()

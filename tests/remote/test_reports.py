@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -9,7 +10,7 @@ import threading
 import pytest
 
 from tests.remote.effects import PATIENCE, wait_for
-from trigger_nb._remote.listener import Listener
+from trigger_nb._remote.listener import _MOST_STRANGERS, Listener
 from trigger_nb._remote.reporter import Reporter, Route, sender, sign
 from trigger_nb._remote.worker import RemoteTask, TaskFacts
 
@@ -104,3 +105,19 @@ def test_a_home_that_does_not_answer_holds_up_no_body():
     reporter.forget("t")
     assert sent == []
     answers.set()
+
+
+def test_connections_of_strangers_are_closed_again_and_keep_no_worker_out(home):
+    _, route, told = home
+    strangers = [socket.create_connection(("127.0.0.1", route.port)) for _ in range(200)]
+    try:
+        for connection in strangers[: 200 - _MOST_STRANGERS]:
+            connection.settimeout(PATIENCE)
+            with contextlib.suppress(ConnectionError):
+                assert connection.recv(1) == b""
+        sender(route)(json.dumps({"task": "t", "n": 1}))
+        wait_for(lambda: told)
+        assert told == [{"task": "t", "n": 1}]
+    finally:
+        for connection in strangers:
+            connection.close()

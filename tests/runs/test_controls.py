@@ -59,7 +59,7 @@ async def brought_to(stage: Stage, status: str):
 @pytest.mark.anyio
 @pytest.mark.parametrize("status", ENABLED)
 async def test_a_button_is_enabled_exactly_when_it_makes_sense(tmp_path, status):
-    """Section 2: the table drives the buttons; why one is disabled is a sentence."""
+    """The table of operations says which buttons are enabled; a disabled one has a sentence that says why."""
     stage = Stage(tmp_path)
     run = await brought_to(stage, status)
     buttons = offered(run)

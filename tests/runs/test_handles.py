@@ -25,7 +25,7 @@ from trigger_nb.errors import (
 
 @pytest.mark.anyio
 async def test_a_run_tells_about_itself(tmp_path):
-    """Section 3: its attributes, during and after it, and in a new kernel."""
+    """The attributes of a run while it runs, after it, and in a new kernel."""
     world = World(tmp_path)
 
     @world.client.job
@@ -49,7 +49,7 @@ async def test_a_run_tells_about_itself(tmp_path):
 
 @pytest.mark.anyio
 async def test_runs_are_found(tmp_path):
-    """Section 3: `client.runs(job, status, limit)`, newest first; `client.run(id)`."""
+    """`client.runs(job, status, limit)`, newest first, and `client.run(id)`."""
     world = World(tmp_path)
 
     @world.client.job
@@ -94,7 +94,7 @@ async def test_a_task_that_is_not_there_names_those_that_are(tmp_path):
 
 @pytest.mark.anyio
 async def test_a_run_whose_job_is_not_defined_here_says_so(tmp_path):
-    """Section 3: `resume()` in a kernel that has not run the job's cell."""
+    """`resume()` in a kernel that has not run the job's cell."""
     stage = Stage(tmp_path)
     run = await stage.bring(RunStatus.INTERRUPTED)
     stage.world.new_kernel()
@@ -104,7 +104,7 @@ async def test_a_run_whose_job_is_not_defined_here_says_so(tmp_path):
 
 
 def test_jobs_are_not_called(world):
-    """Section 3: calling a Job is a TypeError that names `.run`."""
+    """Calling a job is a TypeError that names `.run`."""
 
     @world.job
     def job(payload, io):
@@ -116,7 +116,7 @@ def test_jobs_are_not_called(world):
 
 @pytest.mark.anyio
 async def test_reprs_say_to_write_await(tmp_path):
-    """Section 3: of `job.run(...)` and of `io.run_task(...)`."""
+    """The calls that `job.run(...)` and `io.run_task(...)` return."""
     world = World(tmp_path)
     reprs = []
 
@@ -134,7 +134,7 @@ async def test_reprs_say_to_write_await(tmp_path):
 
 @pytest.mark.anyio
 async def test_a_task_that_is_never_awaited_warns_with_its_place(tmp_path):
-    """Section 3: it did not run."""
+    """The task did not run."""
     world = World(tmp_path)
 
     @world.client.job
@@ -165,7 +165,7 @@ async def test_a_task_cancelled_before_it_began_does_not_warn(tmp_path):
 
 @pytest.mark.anyio
 async def test_run_sync_inside_a_loop_says_await(tmp_path):
-    """Section 3: it would block the loop that is running."""
+    """`run_sync` would block the loop that is running."""
     world = World(tmp_path)
 
     @world.client.job
@@ -177,7 +177,7 @@ async def test_run_sync_inside_a_loop_says_await(tmp_path):
 
 
 def test_an_error_of_run_sync_has_the_users_frames(world):
-    """Section 3: our frames are cut, and those of the loop that `run_sync` makes; one says where it was called."""
+    """The package's frames are cut but for `run_sync` itself, and so are those of the loop that it makes."""
 
     def fetch():
         raise KeyError("u1")
@@ -194,7 +194,7 @@ def test_an_error_of_run_sync_has_the_users_frames(world):
 
 
 def test_start_without_a_loop_says_run_sync(world):
-    """Section 3: in a script there is none."""
+    """A script has no running loop."""
 
     @world.job
     def job(payload, io):
@@ -231,7 +231,7 @@ def test_a_disabled_job_starts_no_new_run(world):
 
 
 def test_run_functions_take_what_they_need(world):
-    """Section 3: payload, io, ctx by name, or by position in that order, or fewer."""
+    """`payload`, `io` and `ctx`, by name, or by position in that order, or fewer of them."""
     got = []
 
     def define(function):
@@ -307,7 +307,7 @@ async def yields_too(payload, io):
     ],
 )
 def test_a_mistake_is_told_in_our_words(tmp_path, mistake, says):
-    """Section 3: what was wrong, and what to do; never an error of the library's inside."""
+    """The error says what was wrong and what to do, and is never one from inside the library."""
     world = World(tmp_path)
 
     @world.client.job
@@ -327,7 +327,7 @@ def test_a_mistake_is_told_in_our_words(tmp_path, mistake, says):
 
 @pytest.mark.anyio
 async def test_a_body_that_runs_is_in_the_tree(tmp_path):
-    """Section 3: `print(run.tree())` anywhere, in the middle, too."""
+    """`print(run.tree())` in the middle of a run."""
     stage = Stage(tmp_path)
     run = await stage.bring(RunStatus.RUNNING)
     assert {task.key: task.status for task in run.tasks} == {
@@ -341,7 +341,7 @@ async def test_a_body_that_runs_is_in_the_tree(tmp_path):
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_task_is_not_returned_without_await(tmp_path, inside):
-    """Section 3: `return io.run_task(...)` would end well with nothing done."""
+    """`return io.run_task(...)` would complete with nothing done."""
     world = World(tmp_path)
 
     async def body(io):
@@ -361,7 +361,7 @@ def test_a_task_is_not_returned_without_await(tmp_path, inside):
 
 
 def test_a_deleted_run_says_so(world):
-    """Section 3: its repr never raises."""
+    """The repr of a run never raises."""
 
     @world.job
     def job(payload, io):
@@ -403,7 +403,7 @@ def test_a_widget_needs_a_running_loop(world):
 
 
 def test_two_clients_of_one_id_share_their_runtime(tmp_path):
-    """Section 3: the same store, jobs and live runs."""
+    """They share the store, the jobs and the live runs."""
     one, two = TriggerClient("x", dir=tmp_path), TriggerClient("x", dir=tmp_path)
     assert one.runtime is two.runtime
     World(tmp_path).new_kernel()

@@ -31,11 +31,11 @@ CELLS = [
 @pytest.mark.anyio
 @pytest.mark.parametrize(("status", "operation"), CELLS, ids=lambda each: str(each))
 async def test_every_operation_in_every_status(tmp_path, status, operation):
-    """Section 2: one table, status x operation -> result, drives the methods: each leads where it says."""
+    """One table, status x operation -> result, drives the methods: each leads to the status in it."""
     stage = Stage(tmp_path)
     run = await stage.bring(status)
     expected = OPERATIONS[operation][status]
-    if status == RunStatus.WAITING and operation in ("delete", "fork"):
+    if status == RunStatus.WAITING and operation in ("accept", "delete", "fork"):
         with pytest.raises(RunStateError, match="under way"):  # a wait that this kernel waits for
             stage.operate(run, operation)
         run.pause()
@@ -71,14 +71,14 @@ def is_there(seen, expected, before, operation):
 
 
 def test_the_table_is_whole():
-    """Section 2: every operation says something of every status."""
+    """Every operation has a row for every status."""
     for row in OPERATIONS.values():
         assert set(row) == set(RunStatus)
 
 
 @pytest.mark.anyio
 async def test_resuming_begins_a_pass_that_does_what_is_left(tmp_path):
-    """Section 3: INTERRUPTED, then `resume()`: what was done is replayed."""
+    """INTERRUPTED, then `resume()`: what was done is replayed."""
     stage = Stage(tmp_path)
     run = await stage.bring(RunStatus.INTERRUPTED)
     stage.act = "complete"
@@ -189,7 +189,7 @@ async def test_rerun_from_a_body_that_an_earlier_pass_left_running(tmp_path):
 
 @pytest.mark.anyio
 async def test_what_awaiting_raises(tmp_path):
-    """Section 3: awaiting, any number of times: the output, the error, or that it was cancelled or paused."""
+    """A run can be awaited any number of times: the output, the error, or that it was cancelled or paused."""
     stage = Stage(tmp_path)
     run = await stage.bring(RunStatus.FAILED)
     for _ in range(2):
@@ -214,7 +214,7 @@ async def test_what_awaiting_raises(tmp_path):
 @pytest.mark.anyio
 @pytest.mark.parametrize("operation", ["pause", "cancel"])
 async def test_resume_before_the_run_has_come_to_rest(tmp_path, operation):
-    """Section 3: pause() or cancel(), and resume() in the same breath: the run goes on."""
+    """`pause()` or `cancel()`, then `resume()` at once: the run goes on."""
     stage = Stage(tmp_path)
     run = await stage.bring(RunStatus.WAITING)
     stage.act = "complete"  # the pass that is being stopped is past that
@@ -225,7 +225,7 @@ async def test_resume_before_the_run_has_come_to_rest(tmp_path, operation):
 
 @pytest.mark.anyio
 async def test_cancel_before_a_paused_run_has_come_to_rest(tmp_path):
-    """Section 3: pause(), then cancel() at once: it is canceled."""
+    """`pause()`, then `cancel()` at once: the run is canceled."""
     stage = Stage(tmp_path)
     run = await stage.bring(RunStatus.WAITING)
     run.pause().cancel()

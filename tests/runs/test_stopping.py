@@ -8,7 +8,7 @@ from functools import partial
 import anyio
 import pytest
 
-from tests.support.worlds import Gate, until
+from tests.support.worlds import Gate, interrupt_cell, until
 from trigger_nb import Run, RunStatus, TaskStatus
 from trigger_nb._tasks.running import running_bodies
 from trigger_nb.errors import RunCanceledError, RunInterruptedError, RunStateError, TaskTimeoutError
@@ -217,11 +217,7 @@ async def test_a_child_run_stops_with_the_run_that_waits_for_it(world, how, stop
 async def test_a_child_run_is_interrupted_with_the_cell(world, how):
     gate = Gate()
     parent, child = parent_of(world, gate, how)
-    cell = asyncio.ensure_future(parent.run())
-    await until(gate.reached.is_set)
-    cell.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await cell
+    await interrupt_cell(parent, gate)
     assert child.runs()[0].status == RunStatus.INTERRUPTED
     gate.open()
     assert await parent.run() == [0, 1]

@@ -319,16 +319,6 @@ def test_a_value_that_a_link_leads_to_is_not_taken_for_kept(tmp_path, put):
     store.close()
 
 
-def test_a_store_that_was_moved_away_is_not_made_anew_by_a_value(tmp_path):
-    """It would be without its database, and open to others."""
-    store = DiskStore(tmp_path / "store")
-    (tmp_path / "store").rename(tmp_path / "moved")
-    with pytest.raises(StoreError, match="could not be written"):
-        store.blobs("run").put(b"data")
-    assert not (tmp_path / "store").exists()
-    store.close()
-
-
 def test_a_replay_says_that_its_value_is_a_link(plain):
     job = one_task(plain)
     plain.run(job, BIG)

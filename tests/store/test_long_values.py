@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import pytest
 
+from tests.support.rows import rewrite
 from trigger_nb import RunStatus, TaskStatus, TriggerClient
 from trigger_nb._records.records import LONG, TaskRecord, abridged
 from trigger_nb._store.disk import DiskStore
@@ -237,8 +238,7 @@ def lost(world, damage, **options):
         yield io.run_task("before", lambda: 1)
         if payload["damage"]:
             (run,) = job.runs()
-            with closing(sqlite3.connect(world.client.dir / "cache.db")) as db, db:
-                damage(db, run.id + "/long")
+            damage(world.client.dir, run.id + "/long")
         try:
             got = yield io.run_task("long", world.body(lambda: TEXT, note="ran"))
         except Exception:
@@ -252,17 +252,18 @@ def lost(world, damage, **options):
     return job, world.run(job, payload, run_id="r") if options else world.fail(job, payload, run_id="r")
 
 
-def delete(db, key):
-    db.execute("DELETE FROM Cache WHERE key = ?", (key,))
+def delete(store, key):
+    with closing(sqlite3.connect(store / "cache.db")) as db, db:
+        db.execute("DELETE FROM Cache WHERE key = ?", (key,))
 
 
-def cut_short(db, key):
-    db.execute("UPDATE Cache SET value = substr(value, 1, 2000) WHERE key = ?", (key,))
+def cut_short(store, key):
+    rewrite(store, key, lambda text: text[:2000])
 
 
-def replace(db, key):
+def replace(store, key):
     text = TaskRecord(path="long", generation=1, started=1, value=TEXT + "another").dumps()
-    db.execute("UPDATE Cache SET value = ?, access_count = 3 WHERE key = ?", (text, key))
+    rewrite(store, key, lambda _: text, rank=3)
 
 
 @pytest.mark.parametrize("damage", [delete, cut_short, replace])

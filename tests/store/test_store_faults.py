@@ -10,7 +10,6 @@ import pytest
 
 from tests.support.worlds import PATIENCE, Gate, World, running_bodies, until
 from trigger_nb import Reason, RunStatus, TaskStatus
-from trigger_nb._engine import ledger as _ledger
 from trigger_nb._engine.ledger import Ledger, begin
 from trigger_nb._engine.memory import Memory
 from trigger_nb._records.feed import Feed
@@ -235,9 +234,9 @@ def test_whatever_commit_fails_nothing_is_raised_from_io(world, fault, moment):
     assert world.last(job).status == RunStatus.COMPLETED
 
 
-def test_a_busy_store_is_waited_for(world, monkeypatch):
+def test_a_busy_store_is_waited_for(world):
     """S1, A9: another process holds the database for a while; nobody notices but the clock."""
-    monkeypatch.setattr(_ledger, "THREAD_PATIENCE", PATIENCE)
+    world.set_patience(store_in_thread=PATIENCE)
     released = []
 
     @world.job
@@ -264,12 +263,9 @@ def test_a_busy_store_is_waited_for(world, monkeypatch):
     assert released
 
 
-def test_a_store_that_stays_busy_interrupts_the_run(world, monkeypatch):
+def test_a_store_that_stays_busy_interrupts_the_run(world):
     """A9: after long patience; the value is parked, and written by the next pass."""
-    monkeypatch.setattr(_ledger, "THREAD_PATIENCE", 0.05)
-    from trigger_nb._runs import runtime
-
-    monkeypatch.setattr(runtime, "START_PATIENCE", 0.05)
+    world.set_patience(store=0.05, store_in_thread=0.05)
     held = []
 
     @world.job
@@ -444,7 +440,7 @@ def test_what_an_earlier_pass_notes_late_replaces_no_result(tmp_path, moment):
     def ledger():
         return Ledger(
             run=run, store=store, journal=world.client.runtime.journal, memory=memory, feed=Feed(),
-            fail=None, on_fault=None,
+            patience=PATIENCE, fail=None, on_fault=None,
         )  # fmt: skip
 
     earlier = ledger()
@@ -452,10 +448,10 @@ def test_what_an_earlier_pass_notes_late_replaces_no_result(tmp_path, moment):
     store.commit([Row("run_1/charge", "run_1", '{"value":"charged"}', 1)])
 
     class Reading:
-        def select(self, tag, **options):
+        def read_run(self, run_id):
             if moment == "before the store is read":
                 earlier.remember(late)
-            return store.select(tag, **options)
+            return store.read_run(run_id)
 
     begin(memory, "run_1", Reading())
     now = ledger()

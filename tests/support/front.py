@@ -31,6 +31,7 @@ class Front:
         self.rows: dict[int, dict[str, Any]] = {}
         self.details: dict[str, Any] = {}
         self.answers: list[dict[str, Any]] = []
+        self.found: dict[str, Any] = {}  # where a searched text is in details
 
     def take(self, message: dict[str, Any]) -> None:
         """Apply a message, which must be JSON."""
@@ -52,6 +53,7 @@ class Front:
             self._forget(index)
         self.details |= message.get("details", {})
         self.answers += message.get("answers", [])
+        self.found |= message.get("found", {})
 
     def _forget(self, index: int) -> None:
         if self.rows.pop(index, None) is not None:

@@ -24,6 +24,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
 ROOT = Path(__file__).parents[2]
+OUTPUTS = {"display_data", "execute_result", "stream", "error"}
 TIMEOUT = 120.0  # seconds, for what is bound to happen: only a failing test waits that long
 
 PRELUDE = """
@@ -80,10 +81,19 @@ class Cell:
 
     @property
     def displays(self) -> list[dict[str, Any]]:
-        """What was shown, each display once and as it was left by the updates of this cell."""
+        """What was shown, each display once and as it was left by the updates of this cell.
+
+        Not the live widget of a run: its snapshot is the display after it.
+        """
         shown: dict[Any, dict[str, Any]] = {}
+        clears = False  # with the next output
         for at, message in enumerate(self.messages):
-            if message["msg_type"] == "display_data":
+            if message["msg_type"] == "clear_output":
+                clears = True
+            if clears and (message["msg_type"] in OUTPUTS or not message["content"].get("wait", True)):
+                shown.clear()
+                clears = False
+            if message["msg_type"] == "display_data" and message["content"]["data"].get("text/plain") != "":
                 shown[_display_id(message) or at] = message["content"]["data"]
             elif message["msg_type"] == "update_display_data" and _display_id(message) in shown:
                 shown[_display_id(message)] = message["content"]["data"]
@@ -221,10 +231,14 @@ class Kernel:
         """Run a cell, made of indented parts, to its end."""
         return self.submit(cell(*code)).end(timeout)
 
-    def submit(self, code: str) -> Running:
+    def submit(self, *code: str) -> Running:
         """Begin a cell."""
-        self.running = Running(self, self.client.execute(cell(code)))
+        self.running = Running(self, self.client.execute(cell(*code)))
         return self.running
+
+    def question(self) -> str:
+        """The question of `input()` that the notebook shows next. `client.input(text)` answers it."""
+        return self.client.get_stdin_msg(timeout=TIMEOUT)["content"]["prompt"]
 
     def ready(self) -> Kernel:
         """This one, started again if it is dead or a failed test has left a cell running."""

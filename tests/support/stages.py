@@ -79,6 +79,8 @@ class Stage:
             case "fork":
                 self.forks.append(run.fork("first"))
                 return run
+            case "set_output":
+                return run.set_output("first", "by hand")
             case "skip_wait":
                 return run.skip_wait("wait" if self.act == "wait" else "first")
             case _:

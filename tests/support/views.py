@@ -43,11 +43,11 @@ def run(status: str = "COMPLETED", **fields) -> RunRecord:
 
 TAGS = {
     *("div", "span", "b", "i", "code", "pre", "ul", "li", "a", "img", "details", "summary", "style", "br"),
-    *("table", "thead", "tbody", "tr", "th", "td", "html", "head", "body", "meta", "title"),
+    *("table", "thead", "tbody", "tr", "th", "td", "html", "head", "body", "main", "meta", "title"),
 }
 ATTRIBUTES = {
     *("class", "style", "title", "open", "href", "target", "rel", "src", "height", "alt", "referrerpolicy"),
-    *("lang", "charset", "name", "content"),
+    *("lang", "charset", "name", "content", "data-lm-suppress-shortcuts"),
 }
 VOID = {"br", "img", "meta"}
 STYLE = r"((left:[\d.]+%;)?width:[\d.]+%|background:#[0-9a-f]{6})"

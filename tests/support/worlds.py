@@ -27,6 +27,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, wait
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,11 @@ class World:
         self.clock = FakeClock()
         self.options: dict[str, Any] = {}
         self.calls: list[Any] = []  # what `note` was given, in order: mostly, bodies that were called
+
+    def set_patience(self, **seconds: float) -> None:
+        """Change fields of this kernel's `Patience`."""
+        runtime = self.client.runtime
+        runtime.patience = replace(runtime.patience, **seconds)
 
     # Writing jobs -------------------------------------------------------------------------------
 
@@ -132,6 +138,16 @@ class World:
 
         return blocking if in_thread else asynchronous
 
+    def charging(self, gate: Gate, **options: Any) -> Any:
+        """A job of one task, "charge", whose `def` body stops at a gate and returns "charged"."""
+        charge = self.gated("charge", gate, "charged", in_thread=True)
+
+        @self.client.job
+        async def job(payload: Any, io: Any) -> Any:
+            return await io.run_task("charge", charge, **options)
+
+        return job
+
     def again(self, job: Any) -> Any:
         """The job, defined once more: its cell was run again."""
         return self.client.job(id=job.id)(job.fn)
@@ -172,11 +188,15 @@ class World:
 
     def leave_running(self, job: Any, path: str, **changes: Any) -> TaskRecord:
         """Store what a kernel leaves that died while the body ran: the start that was recorded, and no end."""
+        return self.change_record(job, path, status=TaskStatus.RUNNING, error=None, ended=0, **changes)
+
+    def change_record(self, job: Any, path: str, **changes: Any) -> TaskRecord:
+        """Store another record of a task of the job's only run: the stored one, or a new one, with changes."""
         runtime = self.client.runtime
         (run,) = job.runs()
         stored = {record.path: record for record in runtime.task_records(run.id)}
         record = stored.get(path) or TaskRecord(path=path, started=1, started_at=self.clock.time())
-        record = record.copy(status=TaskStatus.RUNNING, error=None, ended=0, **changes)
+        record = record.copy(**changes)
         runtime.journal.commit([Row(f"{run.id}/{path}", run.id, record.dumps(), record.rank)])
         return record
 
@@ -200,6 +220,15 @@ async def failure(awaitable: Any) -> BaseException:
     if isinstance(value, Exception):
         return value
     raise AssertionError(f"it returned {value!r}")
+
+
+async def interrupt_cell(job: Any, gate: Gate) -> None:
+    """Run a job as a cell does, and interrupt that cell once a body stands at the gate."""
+    cell = asyncio.ensure_future(job.run())
+    await until(gate.reached.is_set)
+    cell.cancel()
+    await asyncio.wait({cell})
+    assert cell.cancelled()
 
 
 def statuses(run: Any) -> dict[str, Any]:

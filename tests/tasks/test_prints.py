@@ -16,7 +16,7 @@ import pytest
 from tests.support.worlds import Gate, World, running_bodies, time_is_up, until, wait_until
 from trigger_nb import Retry, TaskStatus
 from trigger_nb._records.feed import Feed, Printed, Saved
-from trigger_nb._records.prints import FIRST, LAST, Prints
+from trigger_nb._records.prints import FIRST, LAST, Prints, without_times
 from trigger_nb._records.records import RunRecord, TaskRecord
 from trigger_nb._tasks import capture as capture_module
 from trigger_nb._view.model.rows import State
@@ -49,7 +49,11 @@ def text_of(*writes, stream="out"):
     kept = Prints()
     for write in writes:
         kept.add(stream, write)
-    return "".join(text for _, text in kept.pieces())
+    return "".join(text for _, text in without_times(kept.pieces()))
+
+
+def untimed(row):
+    return without_times([list(map(str, piece)) for piece in row.prints])
 
 
 # --- Which prints are whose -----------------------------------------------------------------------
@@ -88,7 +92,7 @@ def test_streams_are_told_apart_in_the_order_of_the_writes(world, capsys):
 
     job = job_of(world, world.body(body))
     world.run(job)
-    kept = record(world, job).prints
+    kept = without_times(record(world, job).prints)
     assert kept == [["out", "a\n"], ["err", "b\n"], ["out", "c\n"]]
     assert capsys.readouterr() == ("a\nc\n", "b\n")
 
@@ -195,7 +199,7 @@ def test_logging_without_configuration(world, capsys):
     with new_logging() as root:
         world.run(job)
         assert root.handlers == []
-    assert record(world, job).prints == [["log", "WARNING:shop:only 3 left\n"]]
+    assert without_times(record(world, job).prints) == [["log", "WARNING:shop:only 3 left\n"]]
     assert capsys.readouterr().err == "only 3 left\n"
 
 
@@ -222,7 +226,7 @@ def test_logging_to_a_stream(world, capsys, when):
             configure()
         world.run(job)
         assert len(root.handlers) == 1
-    (_, opened), (_, between), (_, closed) = kept = record(world, job).prints
+    (_, opened), (_, between), (_, closed) = kept = without_times(record(world, job).prints)
     assert [stream for stream, _ in kept] == ["log", "err", "log"]
     assert (opened, between) == ("INFO:shop:open\n", "between\n")
     assert closed.startswith("ERROR:shop:closed\nTraceback")
@@ -596,12 +600,13 @@ async def test_what_was_printed_so_far_is_there_to_see(tmp_path, in_thread):
     assert [event.path for event in events if isinstance(event, Printed)] == ["task"]
     assert "task" in model.apply(events)
     row = model.rows["task"]
-    assert row.prints == run.model().rows["task"].prints == [("out", "one\ntwo\n")]
+    assert row.prints == run.model().rows["task"].prints
+    assert untimed(row) == [["out", "one\ntwo\n"]]
     gate.open()
     await run
     assert model.apply(heard.take()) >= {"task"}
     assert row.state is State.COMPLETED
-    assert row.prints == [("out", "one\ntwo\nthree\n")]
+    assert untimed(row) == [["out", "one\ntwo\nthree\n"]]
     assert row.printed is None
     world.new_kernel()
 
@@ -635,9 +640,69 @@ def test_a_face_gets_text_that_does_nothing():
     """D5: control characters are written out; colours are left out, they are about the text."""
     record = TaskRecord(path="a", started=1, prints=[["out", "\x1b[31mred\x1b[0m \x1b]0;title\x07\n\u202e"]])
     row = RunModel(RunRecord(), [record]).rows["a"]
-    assert row.prints == [("out", "red \\x1b]0;title\\x07\n\\u202e")]
-    broken = TaskRecord(path="b", started=1, prints=[["out"], "x", None, ["err", 7]])
-    assert RunModel(RunRecord(), [broken]).rows["b"].prints == [("err", "7")]
+    assert row.prints == [("out", "red \\x1b]0;title\\x07\n\\u202e", 0)]
+    broken = TaskRecord(path="b", started=1, prints=[["out"], "x", None, ["err", 7], ["out", "y", "then"]])
+    assert RunModel(RunRecord(), [broken]).rows["b"].prints == [("err", "7", 0), ("out", "y", 0)]
+
+
+# --- When -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def seconds(monkeypatch):
+    """The clock of the prints: a list whose last number is the time."""
+    now = [1000]
+    monkeypatch.setattr("trigger_nb._records.prints.time.time", lambda: now[-1] + 0.7)
+    return now
+
+
+def test_the_second_in_which_a_line_was_printed_is_kept(seconds):
+    """A line that is written in parts has the time of its last part; notes have none."""
+    kept = Prints()
+    for second, stream, text in [
+        (1000, "out", "a\n"),
+        (1000, "out", "b\n"),
+        (1003, "out", "c"),
+        (1004, "out", "d\n"),
+        (1004, "err", "e\n"),
+    ]:
+        seconds.append(second)
+        kept.add(stream, text)
+    kept.attempt = 2
+    kept.add("out", "f")
+    assert kept.pieces() == [
+        ["out", "a\nb\n", "1000"],
+        ["out", "cd\n", "1004"],
+        ["err", "e\n", "1004"],
+        ["note", "— attempt 2 —\n"],
+        ["out", "f", "1004"],
+    ]
+    assert without_times(kept.pieces())[0] == ["out", "a\nb\ncd\n"]
+
+
+def test_a_line_a_second_for_hours_takes_little_room(seconds):
+    """The text is kept as ever; only the newest lines have a time each."""
+    kept = Prints()
+    for second in range(20_000):
+        seconds.append(second)
+        kept.add("out", f"{second % 10}\n")
+    pieces = kept.pieces()
+    assert len(pieces) < 310
+    assert pieces[-1] == ["out", "9\n", "19999"]
+    assert sum(len(text) for _, text, *_ in pieces) == pytest.approx(FIRST + LAST, abs=60)
+
+
+def test_times_of_prints_survive_the_kernel_and_leave_the_text_plain(world, seconds):
+    def body():
+        print("one")
+        seconds.append(1007)
+        print("two")
+
+    job = job_of(world, world.body(body))
+    world.run(job)
+    world.new_kernel()
+    assert record(world, job).prints == [["out", "one\n", "1000"], ["out", "two\n", "1007"]]
+    assert prints(world, job) == "one\ntwo\n"
 
 
 # --- How much -------------------------------------------------------------------------------------
@@ -678,8 +743,8 @@ def test_a_flood_costs_little():
         assert tracemalloc.get_traced_memory()[0] < 200_000
     finally:
         tracemalloc.stop()
-    assert sum(len(text) for _, text in kept.pieces()) < FIRST + LAST + 100
-    assert "49,984,000 characters left out" in str(kept.pieces())
+    assert sum(len(text) for _, text in without_times(kept.pieces())) < FIRST + LAST + 100
+    assert "49,984,000 characters left out" in str(without_times(kept.pieces()))
 
 
 @pytest.mark.parametrize(
@@ -703,7 +768,7 @@ def test_a_progress_bar_is_kept_as_it_was_left(writes, left):
     for character in "".join(writes):
         looked_at.add("out", character)
         looked_at.pieces()
-    assert "".join(text for _, text in looked_at.pieces()) == left
+    assert "".join(text for _, text, *_ in looked_at.pieces()) == left
 
 
 def test_a_bar_of_many_steps_takes_no_room():
@@ -721,7 +786,7 @@ def test_a_bar_and_lines_of_the_other_stream():
         ("out", "b\n"),
     ]:
         kept.add(stream, text)
-    assert kept.pieces() == [["err", "10%"], ["out", "a\n"], ["err", "30%"], ["out", "b\n"]]
+    assert without_times(kept.pieces()) == [["err", "10%"], ["out", "a\n"], ["err", "30%"], ["out", "b\n"]]
 
 
 def test_many_threads_lose_nothing():
@@ -733,8 +798,8 @@ def test_many_threads_lose_nothing():
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        kept.pieces()
-    (_, first), (_, note), (_, last) = kept.pieces()
+        without_times(kept.pieces())
+    (_, first), (_, note), (_, last) = without_times(kept.pieces())
     assert note == f"… {4 * 20_000 * 9 - FIRST - LAST:,} characters left out …\n"
     assert len(first) + len(last) == FIRST + LAST + 1
 
@@ -753,5 +818,5 @@ def test_a_finalizer_may_print_at_any_moment():
     """It runs in the thread that it interrupts, wherever that is: it must not wait for it, and loses nothing."""
     kept = Finalized()
     kept.add("out", "x\n")
-    kept.pieces()
-    assert kept.pieces() == [["out", "x\n"], ["err", "late " * 300]]
+    without_times(kept.pieces())
+    assert without_times(kept.pieces()) == [["out", "x\n"], ["err", "late " * 300]]

@@ -331,7 +331,7 @@ def test_a_body_that_lacks_its_arguments_is_refused(world):
 
 
 def test_parameters_are_filled(world):
-    """Section 3: `task` and `io` by name; one or two other required ones get task and io by position."""
+    """`task` and `io` by name; one or two other required parameters get task and io by position."""
     got = []
 
     @world.job

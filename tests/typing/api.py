@@ -1,16 +1,18 @@
-"""What a type checker knows of the public names. Never run: `make check` has pyright read it."""
+"""What a type checker knows of the public names. Never run: `make check` has pyright and mypy read it."""
 
 from __future__ import annotations
 
 import json
+import os
 from typing import Any, assert_type
 
 from pydantic import BaseModel
 from slack_sdk.web.async_client import AsyncWebClient
 
-from trigger_nb import Io, Job, Status, TriggerClient, job
+from trigger_nb import File, Files, Io, Job, Run, RunStatus, Status, TriggerClient, job
 from trigger_nb._tasks.call import Call
 from trigger_nb.integrations import Slack
+from trigger_nb.testing import CrashingStore, FakeClock, TrialRun, replay, replay_every_step
 
 
 class Label(BaseModel):
@@ -47,13 +49,51 @@ async def greet(payload: str, io: Io) -> str:
     return f"Hello {payload}"
 
 
-assert_type(job(greet), Job[Any])
-assert_type(job(identity=len)(greet), Job[Any])
-assert_type(client.job(greet), Job[Any])
-assert_type(client.job(identity=len)(greet), Job[Any])
+@job
+async def greeting(payload: str, io: Io) -> str:
+    return payload
+
+
+of_text: Job[str] = greeting
+
+
+async def runs_of_a_job(io: Io) -> None:
+    assert_type(await greeting.run("Ada"), str)
+    assert_type(greeting.run_sync("Ada"), str)
+    assert_type(greeting.start("Ada"), Run[str])
+    assert_type(await greeting.start("Ada").retry(), str)
+    assert_type(await greeting.fn("Ada", io), str)
+    assert_type(client.job(aside).fn(1), str)
+    assert_type(await client.job(version="2")(greet).run("Ada"), str)
+    assert_type(await job(identity=len)(aside).run(1), str)
+    assert_type(await io.invoke_and_wait("greeting", greeting, "Ada"), str)
+    assert_type(await client.run("run_1"), Any)
+    any_run: Run = greeting.start("Ada")
+    assert_type(await any_run.fork("path"), Any)
+
+
+tested = client.job(greet)
+assert_type(tested.test("Ana", stubs={"fetch": "Ana", ("mail", "*"): [ValueError(), "sent"]}), TrialRun)
+assert_type(tested.test("Ana", stubs={("mail", 1): 7}, clock=FakeClock(), store="folder"), TrialRun)
+assert_type(tested.test(store=CrashingStore(at=1, how="fail")).status, RunStatus)
+assert_type(replay_every_step(tested, "Ana", stubs={"fetch": "Ana"}), TrialRun)
+assert_type(replay(tested, tested.test().freeze("greet.json")), Any)
+named_stubs = {"fetch": 1, ("mail", 7): "sent"}
+assert_type(tested.test(stubs=named_stubs).output, Any)
+
+
+def read(file: File) -> bytes:
+    return file.path.read_bytes()
+
+
+assert_type(Files("data/*.csv")[0], File)
+assert_type(Files("data")[1:], Files)
+assert_type(os.fspath(File("a.csv")), str)
 
 
 async def run_function(io: Io) -> None:
+    assert_type(await io.run_task("file", read, File("a.csv")), bytes)
+    assert_type(await io.map("files", Files("data/*.csv"), read), list[bytes])
     assert_type(io.use(slack), Slack)
     assert_type(slack.native, AsyncWebClient)
     assert_type(io.use(slack).post_message("hello", channel="C1", text="Hello"), Call[dict[str, Any]])

@@ -24,7 +24,7 @@ from hypothesis import given, strategies as st
 from tests.support.codec import MemoryBlobs
 from trigger_nb import register_error
 from trigger_nb._values.codec import decode, encode
-from trigger_nb._values.error_reading import decode_error
+from trigger_nb._values.error_reading import error_or_stand_in
 from trigger_nb._values.errors import adapters, encode_error
 from trigger_nb._values.placeholders import UnstoredArgument
 from trigger_nb.errors import NotStorableError, TaskError, TaskTimeoutError, ValueNotStoredError
@@ -40,7 +40,7 @@ def caught(call):
 
 def replayed(error):
     """The error as a later kernel would get it: through text and parsed again."""
-    return decode_error(json.loads(json.dumps(encode_error(error), allow_nan=False)))
+    return error_or_stand_in(json.loads(json.dumps(encode_error(error), allow_nan=False)))
 
 
 # -- errors as people define them
@@ -331,7 +331,7 @@ def test_a_status_error_of_httpx_keeps_its_response():
     error = ERRORS["HTTPStatusError"][0]
     data = encode_error(error)
     assert "s3cret" not in json.dumps(data)
-    response = decode_error(data).response
+    response = error_or_stand_in(data).response
     assert response.status_code == 429
     assert response.json() == {"error": {"code": "rate_limited"}}
     assert response.headers["retry-after"] == "7"
@@ -339,7 +339,7 @@ def test_a_status_error_of_httpx_keeps_its_response():
     assert (response.is_client_error, response.reason_phrase) == (True, "Too Many Requests")
     assert response.text == error.response.text
     assert str(response.url) == "https://api.example.org/users?x=1"
-    assert decode_error(data).request.method == "POST"
+    assert error_or_stand_in(data).request.method == "POST"
     with pytest.raises(httpx.HTTPStatusError):
         response.raise_for_status()
 
@@ -372,7 +372,7 @@ def test_a_status_error_of_requests_keeps_its_response():
     """R4"""
     data = encode_error(ERRORS["requests.HTTPError"][0])
     assert "s3cret" not in json.dumps(data)
-    response = decode_error(data).response
+    response = error_or_stand_in(data).response
     assert (response.status_code, response.reason, response.json()) == (
         503,
         "Service Unavailable",
@@ -429,7 +429,7 @@ def test_nothing_is_imported():
     data = encode_error(ValueError("x"))
     data["module"], data["type"] = "this", "Zen"  # a module that prints when it is imported
     data["bases"][:0] = ["antigravity:Error", "builtins:ValueError"]
-    back = decode_error(data)
+    back = error_or_stand_in(data)
     assert not {"this", "antigravity"} & set(sys.modules)
     assert isinstance(back, ValueError)
 
@@ -442,7 +442,7 @@ def lost(error, *names):
     text = json.dumps(encode_error(error))
     for name in names or (type(error).__qualname__,):
         text = text.replace(f'"type": "{name}"', f'"type": "Gone{name}"').replace(f":{name}", f":Gone{name}")
-    return decode_error(json.loads(text))
+    return error_or_stand_in(json.loads(text))
 
 
 class AppError(Exception):
@@ -507,7 +507,7 @@ def test_stand_ins_of_one_class_are_one_class_and_find_their_class_again():
     error = NotFound("ana")
     assert type(lost(error)) is type(lost(error))
     text = json.dumps(encode_error(lost(error))).replace("GoneNotFound", "NotFound")
-    back = decode_error(json.loads(text))
+    back = error_or_stand_in(json.loads(text))
     assert type(back) is NotFound
     assert vars(back) == {}
 
@@ -517,7 +517,7 @@ def test_a_class_redefined_in_a_cell_is_the_class_as_it_is_now(monkeypatch):
     data = encode_error(AppError("x"))
     new = type("AppError", (Exception,), {"__module__": __name__})
     monkeypatch.setattr(sys.modules[__name__], "AppError", new)
-    assert type(decode_error(data)) is new
+    assert type(error_or_stand_in(data)) is new
 
 
 def test_a_class_of_a_function_is_found_while_this_kernel_has_it():
@@ -527,9 +527,9 @@ def test_a_class_of_a_function_is_found_while_this_kernel_has_it():
         pass
 
     data = encode_error(Local("x"))
-    assert type(decode_error(data)) is Local
+    assert type(error_or_stand_in(data)) is Local
     data["type"] = "elsewhere.<locals>.Local"
-    assert isinstance(decode_error(data), ValueError)
+    assert isinstance(error_or_stand_in(data), ValueError)
 
 
 def test_in_a_new_kernel():
@@ -537,7 +537,7 @@ def test_in_a_new_kernel():
     cell = textwrap.dedent(
         """
         import json, sys
-        from trigger_nb._values import decode_error, encode_error
+        from trigger_nb._values import error_or_stand_in, encode_error
         class Base(Exception): ...
         class Api(Base):
             def __init__(self, *, status): self.status = status; super().__init__(f"status {status}")
@@ -549,7 +549,7 @@ def test_in_a_new_kernel():
     )
     read = (
         f"{cell}\n"
-        "one, two = (decode_error(json.loads(text)) for text in sys.argv[1:])\n"
+        "one, two = (error_or_stand_in(json.loads(text)) for text in sys.argv[1:])\n"
         "print(type(one) is Api, one.status, one, isinstance(two, Api), two.status, two, type(two).__name__)"
     )
     lines = subprocess.run([sys.executable, "-c", write], capture_output=True, text=True, check=True).stdout
@@ -635,7 +635,7 @@ def test_any_error_is_stored_and_bounded(error):
     """R4: bounded, and it never raises."""
     text = json.dumps(encode_error(error))
     assert len(text) < 700_000
-    back = decode_error(json.loads(text))
+    back = error_or_stand_in(json.loads(text))
     assert isinstance(back, type(error))
 
 
@@ -698,7 +698,7 @@ def test_an_adapter_that_fails_does_not_lose_the_error(adapted):
     assert isinstance(replayed(error), Remote)
     data = encode_error(Remote(None, 5))
     data["data"] = 3
-    assert isinstance(decode_error(data), Exception)
+    assert isinstance(error_or_stand_in(data), Exception)
 
 
 # -- for display, and as values
@@ -717,11 +717,22 @@ def recursive(n):
     return recursive(n - 1) if n else 1 / 0
 
 
-def test_a_long_traceback_is_cut_in_the_middle():
+def test_a_recursion_is_told_once():
+    """D2: the last frame has the same line here."""
     frames = encode_error(caught(lambda: recursive(200)))["traceback"]
+    assert frames[-2].endswith("1 / 0")
+    assert frames[-1] == "    … repeated 200 times"
+    assert len(frames) < 10
+
+
+def test_a_long_traceback_is_cut_in_the_middle():
+    deep: dict[str, typing.Any] = {"f0": lambda: 1 / 0}
+    for n in range(1, 60):
+        exec(f"def f{n}(): return f{n - 1}()", deep)
+    frames = encode_error(caught(deep["f59"]))["traceback"]
     assert len(frames) < 25
     assert any("more frames" in frame for frame in frames)
-    assert frames[-1].endswith("1 / 0")
+    assert frames[-1].endswith("1 / 0}")
 
 
 def test_errors_are_values_too():

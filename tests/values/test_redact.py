@@ -7,7 +7,7 @@ import copy
 import pytest
 from hypothesis import given, strategies as st
 
-from trigger_nb._redact import check_redact, redact, scrub
+from trigger_nb._redact import check_redact, redact, redact_tagged, scrub
 from trigger_nb.errors import InvalidOptionError
 
 VALUE = {
@@ -87,3 +87,25 @@ def test_paths_that_cannot_be_meant(paths):
 
 def test_paths_are_given_as_any_iterable():
     assert check_redact(("a.b", "items.*")) == ["a.b", "items.*"]
+
+
+@pytest.mark.parametrize(
+    ("data", "hidden"),
+    [
+        (
+            {"$": "model", "of": "m:User", "v": {"email": "a", "n": 1}},
+            {"$": "model", "of": "m:User", "v": {"email": "•••", "n": 1}},
+        ),
+        ({"$": "dict", "v": [[1, 2], ["email", "a"]]}, {"$": "dict", "v": [[1, 2], ["email", "•••"]]}),
+        ({"$": "tuple", "v": [{"email": "a"}]}, {"$": "tuple", "v": [{"email": "a"}]}),
+        ({"email": {"$": "date", "v": "2030-01-01"}}, {"email": "•••"}),
+    ],
+)
+def test_parts_of_stored_values_with_tags_are_hidden_by_the_paths_of_the_value(data, hidden):
+    """A frozen run holds values as they are stored."""
+    assert redact_tagged(["email"], data) == hidden
+
+
+def test_paths_go_through_tags():
+    data = {"$": "tuple", "v": [{"$": "dataclass", "of": "m:D", "v": {"token": "a", "id": 1}}]}
+    assert redact_tagged(["*.token"], data)["v"][0]["v"] == {"token": "•••", "id": 1}

@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.codec import MemoryBlobs
 from trigger_nb._fingerprint.fingerprints import Fingerprints
-from trigger_nb._values.codec import decode
-from trigger_nb._values.signed_pickle import encode_signed
+from trigger_nb._values.codec import load
+from trigger_nb._values.signed_pickle import Place, decode_signed, encode_signed as encode_at, moved
 from trigger_nb.errors import BadSignatureError, NotStorableError
 
 
@@ -33,9 +33,16 @@ class Evil:
         return os.mkdir, (str(self.mark),)
 
 
-def read(encoded, blobs):
+HERE = Place("run_1", "deploy", 0, is_call=True)
+
+
+def encode_signed(value, blobs):
+    return encode_at(value, blobs, HERE)
+
+
+def read(encoded, blobs, place=HERE):
     assert encoded.form == "signed"
-    return decode(encoded.form, json.loads(encoded.text), blobs)
+    return load(encoded.form, json.loads(encoded.text), blobs, place=place)
 
 
 @pytest.mark.parametrize("size", [1, 100_000])
@@ -84,10 +91,10 @@ def test_a_changed_pickle_is_refused_unread(tmp_path):
     import base64
 
     data["pickle"]["b64"] = base64.b64encode(pickle.dumps(Evil(tmp_path / "mark"))).decode()
-    for signature in (data["signature"], "", "é", None):
+    for signature in (data["signature"], data["signature"][2:], "", "é", None):
         data["signature"] = signature
         with pytest.raises(BadSignatureError, match="not signed with this user's key"):
-            decode("signed", data, blobs)
+            decode_signed(data, blobs, HERE)
     assert not (tmp_path / "mark").exists()
 
 
@@ -118,3 +125,42 @@ def test_what_cannot_be_pickled_is_refused():
     """S4: then the result is treated as any that cannot be stored."""
     with pytest.raises(NotStorableError, match="cannot be pickled"):
         encode_signed((n for n in ()), MemoryBlobs())
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        HERE._replace(run_id="run_2"),
+        HERE._replace(path="name"),
+        HERE._replace(generation=1),
+        None,
+    ],
+)
+def test_a_pickle_that_is_pasted_into_another_place_is_not_loaded(elsewhere, tmp_path):
+    """S2: into another run or task, an earlier result into a later one, or where nobody asked for a pickle."""
+    blobs = MemoryBlobs()
+    encoded = encode_signed(Evil(tmp_path / "mark"), blobs)
+    with pytest.raises(BadSignatureError):
+        read(encoded, blobs, elsewhere)
+    assert not (tmp_path / "mark").exists()
+
+
+def test_a_pickle_of_an_earlier_version_is_loaded_only_by_a_call_that_asks_for_it(tmp_path):
+    """S2: its signature names no place."""
+    import hashlib
+    import hmac
+
+    blobs = MemoryBlobs()
+    data = json.loads(encode_signed(Evil(tmp_path / "mark"), blobs).text)
+    import base64
+
+    signed = b"trigger_nb signed pickle 1\0" + base64.b64decode(data["pickle"]["b64"])
+    with open(os.environ["TRIGGER_NB_KEY_FILE"], "rb") as key:
+        data["signature"] = hmac.new(key.read(), signed, hashlib.sha256).hexdigest()
+    for place in (None, HERE._replace(is_call=False)):
+        with pytest.raises(BadSignatureError):
+            decode_signed(data, blobs, place)
+    assert not (tmp_path / "mark").exists()
+    decode_signed(data, blobs, HERE)
+    assert (tmp_path / "mark").exists()
+    assert moved(data, blobs, HERE, HERE) == data, "a fork does not sign what was signed for no place"

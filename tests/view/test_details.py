@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 
+from hypothesis import given, strategies as st
+
 from tests.support.views import Clock, T
 from trigger_nb import Reason, TaskStatus
 from trigger_nb._keys import idempotency_key
 from trigger_nb._records.feed import Seen
 from trigger_nb._records.records import RunRecord, TaskRecord
 from trigger_nb._view.model.run_model import RunModel
-from trigger_nb._view.render import details
-from trigger_nb._view.words import moment
+from trigger_nb._view.pretty import preview
+from trigger_nb._view.render import details, fields
+from trigger_nb._view.render.errors import error_data, error_json
+from trigger_nb._view.words import moment, time_of_day
 
 
 def told(record: TaskRecord, *others: TaskRecord, seen: Seen | None = None):
@@ -41,9 +45,10 @@ def test_a_completed_task():
         "Output": {"pre": json.dumps(["a" * 60, "b" * 60], indent=2)},
         "Properties": {"properties": [["User", "u7", "https://x.org"], ["Rows", "2"]]},
         "Status": {"text": "completed · new"},
-        "Started": {"text": moment(T) + " · took 1 min 5 s"},
-        "Ended": {"text": moment(T + 65)},
+        "Started": {"at": T, "text": "took 1 min 5 s"},
+        "Ended": {"at": T + 65},
         "Path": {"code": "parent/user · 7"},
+        "In code": {"code": "run.task('parent/user · 7')"},
         "Idempotency key": {"code": idempotency_key("run_1", record.path, 0)},
     }
 
@@ -63,14 +68,14 @@ def test_a_task_that_waits_for_its_next_attempt():
     sections = told(record)
     assert sections["Last error"]["error"]["line"] == "E: no"
     assert sections["Status"] == {"text": "retrying · 2 attempts"}
-    assert sections["Next attempt"] == {"text": moment(T + 112)}
+    assert sections["Next attempt"] == {"at": T + 112}
     assert "Ended" not in sections
 
 
 def test_a_wait():
     record = TaskRecord(path="w", kind="wait", status=TaskStatus.WAITING, started_at=T, next_at=T + 112)
     sections = told(record)
-    assert sections["Waits until"] == {"text": moment(T + 112)}
+    assert sections["Waits until"] == {"at": T + 112}
     assert "Idempotency key" not in sections
     # That it was cut short, and went on, is no fault of it.
     done = TaskRecord(path="w", kind="wait", started_at=T, ended_at=T + 1)
@@ -131,7 +136,8 @@ def test_a_log_line():
     sections = told(record)
     assert sections["Message"]["code"] == "long " * 100
     assert sections["Data"] == {"code": '{"a": 1}'}
-    assert sections["Logged"] == {"text": moment(T)}
+    assert sections["Logged"] == {"at": T}
+    assert sections["Level"] == {"text": "warn"}
     assert "Status" not in sections
     assert "Path" not in sections
 
@@ -154,11 +160,156 @@ def test_prints():
     assert sum(len(text) for _, text in shown) == 20_000
 
 
+def test_when_lines_were_printed_and_how_grave_log_lines_are():
+    """D2: a log line has its level, and the text of a record its time, to the second."""
+    log = "INFO:shop:open\nERROR:shop:no key\nTraceback ...\nWARNING:shop:late\n"
+    prints = [["out", "a\n", str(int(T))], ["log", log, str(int(T) + 1)], ["out", "b", "x"]]
+    record = TaskRecord(path="a", prints=prints)
+    assert told(record)["Printed"]["prints"] == [
+        ["out", "a\n", T],
+        ["info", "INFO:shop:open\n", T + 1],
+        ["error", "ERROR:shop:no key\nTraceback ...\n", T + 1],
+        ["warning", "WARNING:shop:late\n", T + 1],
+        ["out", "b"],
+    ]
+    html = still(record)
+    assert f'<pre><span class="tnb-o-at">{time_of_day(T)} </span>a&#10;' in html
+    assert html.count(time_of_day(T + 1)) == 1  # the same for three lines
+    assert '<span class="tnb-bad">ERROR:shop:no key&#10;Traceback ...&#10;</span>' in html
+    assert '<span class="tnb-o-err">WARNING:shop:late&#10;</span>' in html
+
+
+def still(record: TaskRecord) -> str:
+    """The details of a record's row as static HTML."""
+    model = RunModel(RunRecord(id="run_1", status="FAILED"), [record], clock=Clock())
+    return fields.field_list(details.sections(model, model.rows[record.path]))
+
+
+# --- attempts -----------------------------------------------------------------------------------------
+
+
+def test_attempts_are_a_list():
+    """D2: each with its number, start, duration and error."""
+    past = [
+        {"number": 4, "began": T, "took": 2.0, "type": "net.Refused", "message": "busy\nnow", "next_at": T + 10},
+        {"number": 5, "began": T + 10, "took": 0.0, "type": "Lost", "message": "", "next_at": T + 30},
+        {"number": "?", "took": None},
+    ]  # fmt: skip
+    record = TaskRecord(
+        path="a", attempt=6, attempted_at=T + 31, started_at=T, ended_at=T + 34, attempts=past
+    )
+    assert told(record)["Attempts"]["attempts"] == [
+        {"n": 4, "state": "failed", "at": T, "took": 2.0, "error": "Refused: busy"},
+        {"n": 5, "state": "failed", "at": T + 10, "took": 0.0, "error": "Lost"},
+        {"n": 0, "state": "failed", "error": "error"},
+        {"n": 6, "state": "completed", "at": T + 31, "took": 3.0},
+    ]
+    html = still(record)
+    assert f"<li>4 · failed · {moment(T)} · took 2.0 s" in html
+    assert '<span class="tnb-bad">Refused: busy</span>' in html
+    assert f"<li>6 · completed · {moment(T + 31)} · took 3.0 s</li>" in html
+
+
+def test_the_last_attempt_says_when_the_next_one_begins():
+    """D2: until that has begun; its own line says when it did."""
+    past = [{"number": n, "began": T + n, "next_at": T + 10 * n} for n in (1, 2)]
+    record = TaskRecord(path="a", status=TaskStatus.WAITING, attempt=2, next_at=T + 20, attempts=past)
+    assert [each.get("next") for each in told(record)["Attempts"]["attempts"]] == [None, T + 20]
+    assert f"next attempt at {time_of_day(T + 20)}</li>" in still(record)
+
+
+def test_a_last_attempt_that_failed_is_listed_once():
+    past = [{"number": n, "type": "E", "message": "no"} for n in (1, 2)]
+    record = TaskRecord(path="a", status=TaskStatus.ERRORED, attempt=2, attempts=past)
+    assert [each["n"] for each in told(record)["Attempts"]["attempts"]] == [1, 2]
+    assert "Attempts" not in told(TaskRecord(path="a", attempt=3))  # of an earlier version
+
+
+# --- values -------------------------------------------------------------------------------------------
+
+
+def test_values_are_written_in_lines_as_people_write_them():
+    """Lists of scalars fill lines of 80 columns; what fits on a line stays there."""
+    value = {
+        "id": 7,
+        "sizes": list(range(60)),
+        "users": [{"name": "Ana", "tags": ["a", "b"]}] * 2,
+        "none": {},
+    }
+    assert preview(value, 2000) == (
+        "{\n"
+        '  "id": 7,\n'
+        '  "sizes": [\n'
+        "    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20,\n"
+        "    21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39,\n"
+        "    40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58,\n"
+        "    59\n"
+        "  ],\n"
+        '  "users": [\n'
+        '    {"name": "Ana", "tags": ["a", "b"]},\n'
+        '    {"name": "Ana", "tags": ["a", "b"]}\n'
+        "  ],\n"
+        '  "none": {}\n'
+        "}"
+    )
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda part: st.lists(part, max_size=40) | st.dictionaries(st.text(), part),
+    )
+)
+def test_lines_say_the_same_as_the_value(value):
+    """Whatever the lines, the text is JSON of the value."""
+    assert json.loads(preview(value, 10**6)) == value
+
+
+def test_tables_arrays_and_bytes_are_a_line_without_quotes():
+    """D2: from what the record says; `tests/values` has the values as they are stored."""
+    npy = "k05VTVBZAQB2AHsnZGVzY3InOiAnPGY4JywgJ2ZvcnRyYW5fb3JkZXInOiBGYWxzZSwgJ3NoYXBlJzogKDMsIDQpLCB9"
+    npy += "ICAg" * 19 + "ICAK"
+    array = {"$": "numpy.array", "b64": npy}
+    names = {
+        "$": "pandas.Index",
+        "kind": "flat",
+        "names": [None],
+        "v": {"kind": "string", "v": ["order", "name"]},
+    }
+    column = {"kind": "numpy", "v": {"$": "numpy.array", "blob": "0:9", "dtype": "int64", "shape": [200]}}
+    rows = {"$": "pandas.Index", "kind": "range", "names": [None], "v": [0, 200, 1]}
+    frame = {
+        "$": "pandas.DataFrame",
+        "index": rows,
+        "columns": names,
+        "v": [column, {"kind": "string", "v": ["a"]}],
+    }
+    for value, text in [
+        (frame, "DataFrame 200 × 2: order int64, name str"),
+        (array, "ndarray float64 (3, 4)"),
+        ({"$": "bytes", "b64": "YWJj"}, "bytes, 3 B"),
+        ({"$": "bytes", "blob": "f", "size": 12_000}, "bytes, 12 kB"),
+        (
+            {"$": "polars.DataFrame", "b64": "", "about": "DataFrame 2 × 1: a Int64"},
+            "DataFrame 2 × 1: a Int64",
+        ),
+        ({"a": frame, "b": 1}, '{"a": <DataFrame 200 × 2: order int64, name str>, "b": 1}'),
+        ({"$": "pandas.DataFrame", "v": None}, "pandas.DataFrame"),  # damaged
+        ({"$": "numpy.array", "blob": "f"}, "ndarray"),  # of an earlier version
+        ({"$": "shop.Model", "v": 1}, "shop.Model"),
+    ]:
+        assert told(TaskRecord(path="a", form="tagged", value=value))["Output"] == {"code": text}
+    params = ["<DataFrame 200 × 4: order int64, name str>", 3, "<b>", "<12,000 bytes>"]
+    assert told(TaskRecord(path="a", params=params))["Params"] == {
+        "code": '[<DataFrame 200 × 4: order int64, name str>, 3, "<b>", <12,000 bytes>]'
+    }
+
+
 # --- errors -------------------------------------------------------------------------------------------
 
 
 def errors_json(error):
-    return details.error_json(details.error_data(error))
+    return error_json(error_data(error))
 
 
 def test_an_error_tells_all_that_hangs_on_it():
@@ -172,11 +323,12 @@ def test_an_error_tells_all_that_hangs_on_it():
         "errors": [{"type": "A", "errors": [{"type": "B"}]}],
         "errors_left": 3,
     }
-    blank = {"notes": [], "traceback": "", "causes": [], "members": [], "more": 0}
+    blank = {"notes": [], "traceback": "", "open": False, "causes": [], "members": [], "more": 0}
     assert errors_json(error) == {
         "line": "CardError: declined",
         "notes": ["ask the bank"],
         "traceback": "cell 3, line 7\ncell 4, line 8",
+        "open": False,
         "causes": [
             ["Caused by", {**blank, "line": "HTTPError: 402"}],
             ["While handling", {**blank, "line": "KeyError", "notes": ["n"]}],
@@ -186,9 +338,33 @@ def test_an_error_tells_all_that_hangs_on_it():
     }
 
 
+def test_frames_that_repeat_are_folded():
+    """A recursion is told once, in live and static details alike, also one of several functions."""
+    walk, even, odd = "tree, line 3, in walk\n    walk(child)", "even", "odd"
+    frames = ["main", *[walk] * 12, *[even, odd] * 4, "leaf", "leaf"]
+    record = TaskRecord(path="a", status=TaskStatus.ERRORED, error={"type": "E", "traceback": frames})
+    traceback = told(record)["Error"]["error"]["traceback"]
+    assert traceback == (
+        f"main\n{walk}\n    … repeated 11 times\neven\nodd\n    … these 2 frames repeated 3 times\nleaf\nleaf"
+    )
+    assert "… repeated 11 times" in still(record)
+
+
+def test_the_traceback_is_open_where_it_is_the_reason_to_look():
+    """D2: of a task that failed; not of the last error of one that goes on, nor in the header."""
+    error = {"type": "E", "traceback": ["line 3"], "cause": {"type": "F", "traceback": ["line 1"]}}
+    failed = TaskRecord(path="a", status=TaskStatus.ERRORED, error=error)
+    assert told(failed)["Error"]["error"]["open"]
+    assert still(failed).count("<details open>") == 1
+    assert still(failed).count("<details>") == 1  # of the cause
+    waiting = TaskRecord(path="a", status=TaskStatus.WAITING, error=error, next_at=T + 9)
+    assert not told(waiting)["Last error"]["error"]["open"]
+    assert not error_data(error).is_open
+
+
 def test_a_suppressed_context_is_not_told():
     error = {"type": "E", "context": {"type": "Hidden"}, "suppress_context": True}
-    assert details.error_data(error).causes == ()
+    assert error_data(error).causes == ()
 
 
 def test_what_redact_leaves_of_an_error():

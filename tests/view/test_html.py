@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from tests.support.views import Clock, Page, T, run, task
 from trigger_nb import Reason
 from trigger_nb._keys import idempotency_key
+from trigger_nb._main_file import near
 from trigger_nb._records.feed import Progressed, Seen
+from trigger_nb._view.live import widget
 from trigger_nb._view.model.rows import State
 from trigger_nb._view.model.run_model import RunModel
-from trigger_nb._view.render import html, icons
+from trigger_nb._view.render import html, icons, text
+from trigger_nb._view.words import time_of_day
 
 ERROR = {
     "module": "shop",
@@ -57,9 +61,9 @@ def test_it_reads_well_with_every_style_stripped():
     """D4: separators, shapes and words are in the text."""
     lines = Page(stripped(html.final(failed()))).lines
     assert lines[0] == "✘ My job job 1.0 · FAILED · 3.2 s"
-    assert lines[1].startswith("5 tasks: 3 completed, 1 failed, 1 not reached · 1 replayed · run_1 · ")
+    assert lines[1].startswith("4 tasks: 2 completed, 1 failed, 1 not reached · 1 replayed · run_1 · ")
     assert "✔ Fetch user fetch · replayed · changed: code · User: u1 · 250 ms" in lines
-    assert "✔ parent · 1 subtask · 250 ms" in lines
+    assert "✔ parent · ✔ 1 · 250 ms" in lines
     assert "✔ child · attempt 3 · 250 ms" in lines
     assert "✘ charge — CardError: declined · 250 ms" in lines
     assert "◌ gone · not reached · 250 ms" in lines
@@ -79,7 +83,7 @@ def test_details_tell_all_there_is():
         "CardError: declined",
         "ask the bank",
         "raise CardError",
-        "Caused by: HTTPStatusError: 402",
+        "Caused by HTTPStatusError: 402",
         "A: one",
         "Status completed · replayed",
         "Changed code, since the result was stored; the stored result was reused",
@@ -88,6 +92,38 @@ def test_details_tell_all_there_is():
         f"Idempotency key {idempotency_key('run_1', 'charge', 0)}",
     ):
         assert line in " ".join(page.text.split()) or line in page.lines, line
+
+
+def test_what_is_saved_has_no_absolute_path(tmp_path, monkeypatch):
+    """A notebook is published: the store, hints and tracebacks are told relative to it."""
+    monkeypatch.chdir(tmp_path)
+    packages = "/usr/lib/python3.13/site-packages/httpx/_client.py"
+    frames = [f'  File "{tmp_path}/shop/orders.py", line 3, in load', f'  File "{packages}", line 7, in send']
+    record = task(
+        "a", 1, "ERRORED", error={**ERROR, "traceback": [*frames, '  File "/opt/ana/nb/x.py", line 9']}
+    )
+    model = RunModel(
+        run("FAILED"),
+        [record],
+        hints=[f"Code between task 'a' and {tmp_path}/jobs.py, line 12 took 3.1 s."],
+        store=near(tmp_path / ".trigger_nb" / "shop"),
+        store_at=str(tmp_path / ".trigger_nb" / "shop"),
+    )
+    for drawn in (
+        html.final(model),
+        html.live(model),
+        html.page(model, "Run"),
+        text.tree(model),
+        text.excerpt(model),
+    ):
+        assert str(tmp_path) not in drawn
+        assert "/opt/ana" not in drawn
+        assert "/usr/lib" not in drawn
+        assert " .trigger_nb/shop" in Page(drawn).text if "<" in drawn else ".trigger_nb/shop" in drawn
+    said = Page(html.final(model)).text
+    assert "between task 'a' and jobs.py, line 12 took" in said
+    for place in ('"shop/orders.py", line 3', '"httpx/_client.py", line 7', '"…/nb/x.py", line 9'):
+        assert place in said
 
 
 def test_failures_are_open_and_the_rest_is_closed():
@@ -206,7 +242,7 @@ def test_what_is_much_alike_is_folded_and_counted():
         *names[:3], "7 more completed", *names[3:11], "9 more completed", *names[11:21], "9 more completed",
         *names[21:31], "9 more completed", *names[31:41], "19 more completed", *names[41:],
     ]  # fmt: skip
-    assert "✔ n40 t40 · 1 subtask, 1 failed · 250 ms" in Page(source).lines
+    assert "✔ n40 t40 · ✘ 1 · 250 ms" in Page(source).lines
 
 
 def test_hundreds_of_failures_are_folded_too():
@@ -225,9 +261,11 @@ def test_a_group_that_holds_failures_says_how_many_and_is_open():
     ]
     source = html.final(RunModel(run("FAILED"), records))
     page = Page(source)
-    assert sum("10 subtasks, 1 failed" in line for line in page.lines) == 2
-    assert sum(line.endswith("10 subtasks") for line in page.lines) == 4
-    opened = re.findall(r'<details open><summary class="tnb-r">.*?<span class="tnb-n">(.*?)</span>', source)
+    assert sum("· ✔ 9 ✘ 1" in line for line in page.lines) == 2
+    assert sum("· ✔ 10" in line for line in page.lines) == 4
+    opened = re.findall(
+        r'<details open><summary[^>]* class="tnb-r">.*?<span class="tnb-n">(.*?)</span>', source
+    )
     assert opened == ["g0", "t6", "g1", "t7"]
 
 
@@ -245,6 +283,22 @@ def test_each_row_shows_when_it_ran():
         assert 'style="left:' not in without, "a run under way, and one task alone, have no timeline"
 
 
+def test_bars_that_would_be_dust_are_left_out():
+    """They would stand in each row and tell nothing: in a run of less than a second, and where each is thinner than 3 pixels."""
+
+    def bars(*times):
+        records = [task(f"t{n}", n + 1) for n in range(len(times))]
+        for record, (start, end) in zip(records, times, strict=True):
+            record.started_at, record.ended_at = T + start, T + end
+        source = html.final(RunModel(run(), records))
+        return source.count('style="left:')
+
+    assert bars((0, 0.4), (0.4, 0.9)) == 0
+    assert bars((0, 0.4), (0.4, 1.1)) == 2
+    assert bars((0, 0.1), (3600, 3600.1)) == 0
+    assert bars((0, 0.1), (3600, 4000)) == 2
+
+
 def test_it_can_be_drawn_part_by_part():
     """No part is large, so whoever must not be held up can stop between them."""
     model = many(3000, params={"text": "x" * 300})
@@ -252,6 +306,13 @@ def test_it_can_be_drawn_part_by_part():
     assert "".join(parts) == html.final(model)
     assert len(parts) > 30
     assert max(map(len, parts)) < 15_000
+
+
+def test_a_log_line_has_its_level_and_its_time():
+    """D2: in its row; how long it took means nothing."""
+    line = task("~.1", 4, kind="log", name="late", level="warn")
+    (row,) = (line for line in Page(html.final(RunModel(run(), [line]))).lines if "late" in line)
+    assert row == f"› late · warn · {time_of_day(T + 4)}"
 
 
 def test_what_a_body_printed():
@@ -281,3 +342,42 @@ def test_a_page_stands_alone():
     assert "<title>A &lt;title&gt;</title>" in source
     assert "prefers-color-scheme:dark" in source
     assert not re.search(r"(src|href)=|@import|url\((?!\"data:|%23m)", source), "nothing is fetched"
+
+
+# --- what is seen without a mouse, and with other scripts ---
+
+
+def test_names_from_right_to_left_are_isolated_and_others_are_as_they_were_given():
+    """An isolate is a character, so it stays where styles are removed; a name that is copied must have none without need."""
+    arabic, mixed = "\u0627\u0644\u0641", "a \u05d0"
+    records = [
+        task("one", 1, name=arabic),
+        task("two", 2, name="Zw\u00f6lf"),
+        task("three", 3, "ERRORED", name=mixed),
+    ]
+    source = html.final(RunModel(run("FAILED", name=arabic), records))
+    assert source.count(f"\u2068{arabic}\u2069") == 2
+    assert f"\u2068{mixed}\u2069" in source
+    assert source.count("\u2068") == source.count("\u2069") == 3
+    assert Page(source).lines[0].startswith(f"✘ \u2068{arabic}\u2069 job")
+
+
+def test_what_opens_keeps_the_shortcuts_of_jupyterlab_away_and_holds_no_link():
+    """JupyterLab asks the element with the focus; an element that is pressed must not hold another one."""
+    properties = [{"label": "CRM", "text": "u1", "url": "https://crm.example.com/u1"}]
+    source = html.final(RunModel(run(), [task("one", 1, properties=properties)]))
+    summaries = re.findall(r"<summary.*?</summary>", source)
+    assert summaries
+    assert all(each.startswith('<summary data-lm-suppress-shortcuts="true"') for each in summaries)
+    assert "<a " not in "".join(summaries)
+    assert "CRM: u1" in " ".join(Page("".join(summaries)).text.split())
+    assert Page(source).links == ["https://crm.example.com/u1"]
+
+
+def test_widgets_and_static_outputs_have_no_rule_in_common():
+    """A static output carries its styles with it, perhaps of another version, and they come later in the page."""
+    bare = r"(?<![\w-])tnb(?![\w-])"
+    assert not re.search(bare, widget.styles())
+    assert "tnb-live" not in html.stylesheet()
+    for file in Path(widget.__file__).with_name("frontend").glob("*.js"):
+        assert not re.search(bare, file.read_text(encoding="utf-8")), file.name

@@ -9,11 +9,14 @@ from trigger_nb import Reason, RunStatus, TaskStatus
 from trigger_nb._keys import normal_key
 from trigger_nb._records.feed import Hinted, PassBegan, Progressed, Saved, SavedRun, Seen
 from trigger_nb._records.records import RunRecord, TaskRecord
+from trigger_nb._records.status import counts_beside
 from trigger_nb._view.model.excerpt import latest, outline
 from trigger_nb._view.model.hints import actions, hints
 from trigger_nb._view.model.readable import error_line, value_text
 from trigger_nb._view.model.rows import State
 from trigger_nb._view.model.run_model import RunModel
+from trigger_nb._view.model.standstill import Standstill
+from trigger_nb._view.render import parts
 
 T = 1_700_000_000.0
 
@@ -228,6 +231,79 @@ def test_malformed_properties_are_passed_over():
     assert view.rows["b"].properties == []
 
 
+# --- counts ---------------------------------------------------------------------------------------
+
+E, R, C = TaskStatus.ERRORED, TaskStatus.RUNNING, TaskStatus.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "counted"),
+    [
+        (C, [C, C], {"completed": 2}),
+        (E, [E, C], {"failed": 1, "completed": 1}),
+        (E, [C, C], {"failed": 1, "completed": 2}),  # the body itself has failed
+        (C, [E], {"failed": 1}),  # it was handled
+        (R, [R, C], {"running": 1, "completed": 1}),
+        (R, [C], {"running": 1, "completed": 1}),  # the body itself works
+        (R, [TaskStatus.PENDING], {"pending": 1}),
+        (R, [TaskStatus.WAITING], {"waiting": 1}),
+        (TaskStatus.CANCELED, [TaskStatus.CANCELED], {"canceled": 1}),
+    ],
+)
+def test_a_scope_counts_only_where_its_subtasks_do_not_account_for_its_state(outer, inner, counted):
+    """So what is running in the rows adds up to the header, and one failure is one failure."""
+    records = [task("p", 1, outer), *(task(f"p/t{at}", 2 + at, status) for at, status in enumerate(inner))]
+    for order in (records, records[::-1]):
+        view = model()
+        for record in order:
+            view.apply([Saved(record)])
+        assert dict(view.tally.items()) == counted
+        assert dict(view.rows["p"].below.items()) == {
+            state: count
+            for state, count in counted.items()
+            if state != view.rows["p"].state or not view.rows["p"].counts
+        }
+    assert counts_beside(outer, inner) == view.rows["p"].counts, "the list of runs counts by the same rule"
+
+
+def test_log_lines_make_no_scope():
+    view = model([task("a", 1), task("a/~.1", 2, kind="log")])
+    assert dict(view.tally.items()) == {State.COMPLETED: 1, State.LOG: 1}
+
+
+def test_a_run_whose_function_has_failed_has_a_red_end():
+    """And one whose task has failed has not: the task is red."""
+    error = {"type": "E", "message": "no"}
+    alone = RunModel(run(RunStatus.FAILED, error=error), [task("a"), task("b", 2)], clock=Clock())
+    assert parts.shares(alone) == [("completed", 98.0), ("failed", 2.0)]
+    by_task = RunModel(run(RunStatus.FAILED, error=error), [task("a"), task("b", 2, E, error=error)])
+    assert parts.shares(by_task) == [("completed", 50.0), ("failed", 50.0)]
+    assert parts.shares(RunModel(run(RunStatus.FAILED, error=error))) == [("failed", 100.0)], (
+        "before any task"
+    )
+
+
+def test_where_the_function_stands_is_asked_and_forgotten_with_the_next_event():
+    asked: list[Standstill] = []
+
+    def look() -> Standstill:
+        asked.append(Standstill("cell [3], line 14"))
+        return asked[-1]
+
+    view = RunModel(run(began_at=T), [task("a")], seen=seen("a"), clock=Clock(), look=look)
+    assert (parts.standing(view), asked) == (None, []), "nobody has asked"
+    view.look()
+    assert parts.standing(view) == ("in the job's function, cell [3], line 14", T + 1.5)
+    assert parts.stands_for(view) == "in the job's function, cell [3], line 14, for 1 min 38 s"
+    view.apply([Seen("b", Reason.NEW), Saved(task("b", 2, R))])
+    assert parts.standing(view) is None
+    view.look()
+    assert parts.standing(view) is None, "a task is under way"
+    view.apply([SavedRun(run(RunStatus.COMPLETED))])
+    view.look()
+    assert len(asked) == 2, "the run is over"
+
+
 # --- header ---------------------------------------------------------------------------------------
 
 
@@ -392,7 +468,7 @@ def test_error_line():
         ),
         ("tagged", {"$": "dict", "v": [[1, {"$": "secret", "of": "text"}]]}, '{"1": "•••"}'),
         ("tagged", {"$": "dataclass", "of": "m:Point", "v": {"x": 1}}, '{"x": 1}'),
-        ("tagged", {"$": "numpy.array", "b64": "AA=="}, '"<numpy.array>"'),
+        ("tagged", {"$": "numpy.array", "b64": "AA=="}, "numpy.array"),
         ("", {"$": "tuple", "v": [1]}, '{"$": "tuple", "v": [1]}'),
         (
             "unstored",
@@ -402,7 +478,7 @@ def test_error_line():
         (
             "file",
             {"file": "f", "size": 7, "sha256": "", "form": ""},
-            "7 bytes, in a file beside the database",
+            "7 B, in a file beside the database",
         ),
         ("signed", "AAAA", "a signed pickle"),
     ],

@@ -1,11 +1,11 @@
-"""The places of a run in a notebook: live while it goes on, static HTML when it is over (rule D4)."""
+"""The places of a run in a notebook: a live widget, and a snapshot right after it for the file (rule D4)."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
-from collections import deque
 from types import SimpleNamespace
 
 import pytest
@@ -15,16 +15,16 @@ from tests.view.test_model import Clock, run, task
 from tests.view.test_pump import Controls
 from trigger_nb import Reason, RunStatus
 from trigger_nb._records.feed import Feed, PassBegan, Saved, SavedRun, Seen
-from trigger_nb._view.live import display as display_module
-from trigger_nb._view.live.display import RunDisplay, in_notebook
+from trigger_nb._view.live import display as display_module, notebook
+from trigger_nb._view.live.display import RunDisplay
+from trigger_nb._view.live.kept import Kept
+from trigger_nb._view.live.notebook import in_notebook
 from trigger_nb._view.model.run_model import RunModel
-from trigger_nb._view.render import html, text
-from trigger_nb.errors import NotFoundError
+from trigger_nb._view.render import html, snapshot, text
 
-LIVE = {WIDGET, "text/html", "text/plain"}
 STATIC = {"text/html", "text/plain"}
-KEEPS_BUTTONS = [RunStatus.FAILED, RunStatus.INTERRUPTED]
-IS_OVER = [RunStatus.COMPLETED, RunStatus.CANCELED]
+IS_OVER = [RunStatus.COMPLETED, RunStatus.CANCELED, RunStatus.FAILED, RunStatus.INTERRUPTED]
+KEPT = 3
 
 
 class Widget:
@@ -36,7 +36,6 @@ class Widget:
         self.front = Front()
         self.front.take(first)
         self.comm: object = "open"
-        self.vacant = False
         self.fault: Exception | None = None
 
     def loaded(self) -> None:
@@ -52,37 +51,56 @@ class Widget:
     def bundle(self):
         if self.fault is not None:
             raise self.fault
-        return {WIDGET: {"model_id": str(id(self))}, "text/plain": "LiveWidget()"}, {WIDGET: {"colab": 1}}
+        return {WIDGET: {"model_id": str(id(self))}, "text/plain": ""}, {WIDGET: {"colab": 1}}
 
-    def clear(self) -> None:
-        self.vacant = True
+    @property
+    def is_open(self) -> bool:
+        return self.comm is not None
+
+    def use(self, on: bool = True) -> None:
+        """Somebody begins or ceases to use it."""
+        self.receive({"t": "use", "on": on})
 
     def close(self) -> None:
         self.comm = None
 
 
 class Page:
-    """A notebook's page: what stands at each display id, and the cells that are run."""
+    """A notebook's page: the widgets, what stands at each display id, and the cells that are run."""
 
     def __init__(self) -> None:
+        self.widgets: list[tuple[dict, dict]] = []
         self.places: dict[str, dict] = {}
         self.published: list[tuple[str, dict, dict, bool]] = []
         self.fault: Exception | None = None
-        self._callbacks: list = []
+        self._callbacks: dict[str, list] = {"pre_run_cell": [], "post_run_cell": []}
         self.events = SimpleNamespace(
-            register=lambda _event, callback: self._callbacks.append(callback),
-            unregister=lambda _event, callback: self._callbacks.remove(callback),
+            register=lambda event, callback: self._callbacks[event].append(callback),
+            unregister=lambda event, callback: self._callbacks[event].remove(callback),
         )
+        self.kernel = SimpleNamespace(_allow_stdin=True)
 
     def publish(self, data, metadata, display_id, update) -> None:
         if self.fault is not None:
             raise self.fault
+        if WIDGET in data:
+            self.widgets.append((dict(data), dict(metadata)))
+            return
         assert update == (display_id in self.places), "shown once, then updated"
         self.published.append((display_id, dict(data), dict(metadata), update))
         self.places[display_id] = dict(data)
 
-    def run_next_cell(self) -> None:
-        for callback in list(self._callbacks):
+    @property
+    def is_watched(self) -> bool:
+        """Whether anything is done at cells."""
+        return any(self._callbacks.values())
+
+    def begin_cell(self) -> None:
+        for callback in list(self._callbacks["pre_run_cell"]):
+            callback()
+
+    def end_cell(self) -> None:
+        for callback in list(self._callbacks["post_run_cell"]):
             callback()
 
     def kinds(self) -> list[set[str]]:
@@ -142,53 +160,128 @@ def around(monkeypatch):
     import trigger_nb._view.live.widget  # noqa: F401  # to be replaced in
 
     monkeypatch.setattr("trigger_nb._view.live.widget.LiveWidget", Widget)
-    monkeypatch.setattr(display_module, "_with_next_cell", [])
-    monkeypatch.setattr(display_module, "_kept", deque())
+    monkeypatch.setattr(display_module, "_kept", Kept(KEPT))
     monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace(version_info=(7, 4, 0)))
 
 
 @pytest.fixture
 def stage(monkeypatch):
     stage = Stage()
-    monkeypatch.setattr(display_module, "_shell", lambda: stage.page)
+    monkeypatch.setattr(notebook, "_shell", lambda: stage.page)
     return stage
 
 
 # --- while it goes on ---------------------------------------------------------------------------------
 
 
-def test_the_widget_and_two_that_do_without_are_shown_at_once(stage):
-    """D4: beside the widget the same bundle carries `text/html` and `text/plain`."""
+def test_a_widget_and_a_snapshot_right_after_it_are_shown_at_once(stage):
+    """D4: the file keeps the snapshot."""
     widget = stage.show()
-    ((_, data, metadata, update),) = stage.page.published
-    assert not update
-    assert set(data) == LIVE
-    assert data["text/plain"] == text.excerpt(stage.display.model), "the run's, not the widget's"
-    assert data["text/html"] == html.live(stage.display.model)
+    ((shown, metadata),) = stage.page.widgets
+    assert shown == {WIDGET: {"model_id": str(id(widget))}, "text/plain": ""}, (
+        "nothing where no widget is drawn"
+    )
     assert metadata == {WIDGET: {"colab": 1}}
+    ((_, data, _, update),) = stage.page.published
+    assert not update
+    assert set(data) == STATIC
+    assert data["text/plain"].startswith(text.excerpt(stage.display.model))
+    assert html.live(stage.display.model, advice=True, styled=False) in data["text/html"]
     assert widget.front.run["title"] == "job", "there is a picture before the first message"
 
 
+def test_the_first_snapshot_is_small_and_soon_has_its_styles(stage):
+    """D1, D4: many runs that end at once put half as much on the wire. Also of a run that waits, in each new place."""
+    stage.opens()
+    stage.becomes("WAITING", reason="wait")
+    stage.loop.advance(4)
+    stage.show()
+    first, second = (data["text/html"] for data in stage.page.places.values())
+    assert ".tnb-h{" in first
+    assert ".tnb-h{" not in second
+    assert len(second) < len(first) / 4
+    stage.loop.advance(4)
+    assert all(".tnb-h{" in data["text/html"] for data in stage.page.places.values())
+
+
+def test_a_page_shows_one_of_the_two(stage):
+    """D4: the rules come with the snapshot; the first one gives the widget a moment to appear."""
+    stage.opens()
+    (first,) = stage.page.places.values()
+    assert first["text/html"].startswith('<div class="tnb-fallback tnb-late"><style>')
+    assert ":has(.tnb-live)+" in first["text/html"]
+    stage.becomes("COMPLETED")
+    (last,) = stage.page.places.values()
+    assert last["text/html"].startswith('<div class="tnb-fallback"><style>')
+
+
+def test_a_snapshot_of_a_run_under_way_says_when_it_was_taken_and_what_to_type(stage):
+    """D4: nothing may draw it again."""
+    stage.show()
+    (shown,) = stage.page.places.values()
+    for said in shown.values():
+        assert "Last seen running at 2023-11-14 22:15:00 UTC." in said
+    assert "type run = job.client.run('run_1') and run" in shown["text/plain"]
+    assert "<code>run = job.client.run(&#x27;run_1&#x27;)</code>" in shown["text/html"]
+    stage.becomes("COMPLETED")
+    assert "Last seen" not in str(stage.page.places)
+
+
 def test_what_happens_goes_to_the_widget_and_not_into_the_page(stage):
-    """D4: the bundle is sent again at changes of the run's status only."""
+    """D4: the snapshot is drawn again at changes of the run's status, and each half minute."""
     widget = stage.opens()
+    stage.loop.advance(6)
+    shown = len(stage.page.published)
     for at in range(100):
         stage.feed.emit(Saved(task(f"t{at}", at + 1)))
         stage.loop.advance(0.05)
     assert len(widget.front.rows) == 100
-    assert len(stage.page.published) == 1
+    assert len(stage.page.published) == shown
+    stage.loop.advance(25)
+    assert len(stage.page.published) == shown + 1
+    assert "100 tasks" in stage.page.texts()[0]
+    stage.loop.advance(300)
+    assert shown + 9 <= len(stage.page.published) <= shown + 12
+
+
+def test_what_waits_is_drawn_again_seldom(stage):
+    """W2: its status stays true without a kernel, and a night is long."""
+    stage.opens()
+    stage.becomes("WAITING", reason="wait")
+    stage.loop.advance(2)
+    shown = len(stage.page.published)
+    stage.loop.advance(3600)
+    assert shown + 10 <= len(stage.page.published) <= shown + 13
+
+
+def test_a_page_without_widgets_says_what_to_install(stage):
+    """Until a page tells of its widget there may be none; in the file it would be wrong."""
+    stage.show()
+    assert "pip install anywidget" in str(stage.page.places)
+    stage.display.widget.loaded()
+    stage.loop.advance(5)
+    assert "pip install anywidget" not in str(stage.page.places)
+    stage.loop.advance(300)
+    assert "pip install anywidget" not in str(stage.page.places)
+
+
+def test_a_kernel_that_hears_no_page_gives_no_advice(stage, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace(version_info=(6, 29, 5)))
+    other = Stage()
+    other.show()
+    assert "pip install anywidget" not in str(other.page.places)
 
 
 def test_each_change_of_the_status_is_drawn(stage):
     stage.opens()
-    stage.loop.advance(5)
+    stage.loop.advance(6)
     for status, reason, said in [("WAITING", "wait", "WAITING"), ("RUNNING", "", "RUNNING"),
                                  ("WAITING", "paused", "WAITING (paused)")]:  # fmt: skip
         stage.becomes(status, reason=reason)
         stage.loop.advance(2)
         assert said in stage.page.texts()[0]
-    assert len(stage.page.published) == 4
-    assert stage.page.kinds() == [LIVE]
+    assert len(stage.page.published) == 4 + 1, "and one of the first seconds"
+    assert stage.page.kinds() == [STATIC]
 
 
 def test_the_bundle_is_sent_once_a_second_at_most(stage):
@@ -203,7 +296,7 @@ def test_the_bundle_is_sent_once_a_second_at_most(stage):
     assert "paused" in stage.page.texts()[0], "the last one is drawn in any case"
 
 
-@pytest.mark.parametrize("status", [*KEEPS_BUTTONS, *IS_OVER])
+@pytest.mark.parametrize("status", IS_OVER)
 def test_the_end_is_drawn_at_once(stage, status):
     stage.opens()
     stage.becomes("WAITING", reason="retry")
@@ -225,11 +318,11 @@ def test_all_places_are_live(stage):
     assert stage.show() is first
     stage.loop.advance(2)
     assert len(stage.page.places) == 2
-    assert len({data[WIDGET]["model_id"] for data in stage.page.places.values()}) == 1
+    assert [data[WIDGET]["model_id"] for data, _ in stage.page.widgets] == [str(id(first))] * 2
     stage.becomes("WAITING", reason="paused")
     assert all("paused" in each for each in stage.page.texts())
     stage.becomes("COMPLETED")
-    assert stage.page.kinds() == [STATIC, STATIC]
+    assert all("COMPLETED" in each for each in stage.page.texts())
 
 
 def test_a_new_place_does_not_hide_a_change_from_the_others(stage):
@@ -254,55 +347,49 @@ def test_a_cell_that_waits_is_told_so(stage):
 
 
 @pytest.mark.parametrize("status", IS_OVER)
-def test_static_html_takes_its_place_when_it_is_over(stage, status):
-    """D4: when a run is COMPLETED or CANCELED its outputs are replaced once by the final static HTML."""
+def test_the_last_snapshot_is_the_whole_tree_and_the_widget_stays(stage, status):
+    """D4: nothing that somebody looks at is taken away."""
     widget = stage.opens()
     stage.feed.emit(Seen("a", Reason.NEW))
     stage.feed.emit(Saved(task("a")))
     stage.becomes(status, worked=4.0)
-    assert stage.page.kinds() == [STATIC]
     record = run(status, worked=4.0)
     model = RunModel(record, [task("a")], seen={"a": Seen("a", Reason.NEW)}, clock=Clock())
     (left,) = stage.page.places.values()
-    assert left == {"text/html": html.final(model), "text/plain": text.tree(model)}
-    assert not stage.display.model.rows, "kept for a page that comes back, without what is large"
+    assert left == snapshot.beside_widget({"text/html": html.final(model), "text/plain": text.tree(model)})
     assert widget.front.run["ended"], "the widget's last message"
-    assert stage.closed == 1
-    assert not stage.feed.watched
-    assert stage.loop.timers == []
-
-
-@pytest.mark.parametrize("status", KEEPS_BUTTONS)
-def test_buttons_stay_until_the_next_cell(stage, status):
-    """D4: a FAILED or INTERRUPTED one keeps its buttons until the next cell is run."""
-    stage.opens()
-    stage.becomes(status)
-    assert stage.page.kinds() == [LIVE]
-    assert "run.re" in stage.page.texts()[0], "with the line to type, for whoever has no widget"
-    stage.page.run_next_cell()
-    assert stage.page.kinds() == [STATIC]
-    assert stage.closed == 1
-    assert not stage.feed.watched
+    assert widget.comm
+    assert stage.closed == 0
+    assert stage.feed.watched, "what happens later is seen, too"
     published = len(stage.page.published)
-    stage.page.run_next_cell()
+    stage.loop.advance(3600)
+    assert stage.loop.timers == []
     assert len(stage.page.published) == published
+    assert not stage.page.is_watched
 
 
-def test_one_that_is_taken_up_again_stays_live(stage):
-    """Retried by its button: the next cell takes nothing away."""
+def test_one_that_is_taken_up_again_by_its_button_is_followed(stage):
+    """D3, D4: the file has how that ends."""
     widget = stage.opens()
     stage.becomes("FAILED")
     stage.feed.emit(PassBegan(2))
-    stage.feed.emit(SavedRun(run("RUNNING")))
-    stage.page.run_next_cell()  # before that was drawn
-    assert stage.page.kinds() == [LIVE]
+    stage.becomes("RUNNING")
     stage.loop.advance(2)
     assert widget.front.run["status"] == "RUNNING"
-    assert "RUNNING" in stage.page.texts()[0]
+    assert "Last seen running" in stage.page.texts()[0]
+    stage.becomes("COMPLETED")
+    assert "COMPLETED" in stage.page.texts()[0]
+
+
+def test_a_cell_keeps_how_its_pass_ended(stage):
+    """D4: a later cell that starts the run again shows it in a place of its own."""
+    stage.opens()
     stage.becomes("FAILED")
-    stage.becomes("FAILED")
-    stage.page.run_next_cell()
-    assert stage.page.kinds() == [STATIC]
+    stage.feed.emit(PassBegan(2))
+    stage.feed.emit(SavedRun(run("RUNNING")))
+    stage.show()
+    stage.becomes("COMPLETED")
+    assert ["FAILED" in stage.page.texts()[0], "COMPLETED" in stage.page.texts()[1]] == [True, True]
 
 
 def test_one_that_is_taken_up_again_at_once_is_not_left_for_good(stage):
@@ -315,36 +402,34 @@ def test_one_that_is_taken_up_again_at_once_is_not_left_for_good(stage):
     stage.feed.emit(PassBegan(2))
     stage.feed.emit(SavedRun(run("RUNNING")))
     stage.loop.advance(2)
-    assert stage.page.kinds() == [LIVE]
+    assert "Last seen running" in stage.page.texts()[0]
     assert widget.front.run["status"] == "RUNNING"
 
 
-@pytest.mark.parametrize("status", [*KEEPS_BUTTONS, *IS_OVER])
-def test_a_run_that_has_ended_is_shown_with_its_buttons_until_the_next_cell(monkeypatch, status):
+@pytest.mark.parametrize("status", IS_OVER)
+def test_a_run_that_has_ended_is_shown_with_its_buttons(monkeypatch, status):
     """D4: `run` in a cell shows the live widget again."""
     stage = Stage(status, [task(f"t{at}", at + 1) for at in range(300)])
-    monkeypatch.setattr(display_module, "_shell", lambda: stage.page)
+    monkeypatch.setattr(notebook, "_shell", lambda: stage.page)
     widget = stage.opens()
     stage.loop.advance(5)
-    assert stage.page.kinds() == [LIVE]
-    assert "300 tasks" in stage.page.texts()[0], "what stands beside the widget is whole"
+    assert "300 tasks" in stage.page.texts()[0], "the snapshot is whole"
     assert len(widget.front.rows) == 300
-    stage.page.run_next_cell()
-    assert stage.page.kinds() == [STATIC]
+    assert len(stage.page.published) == 1
 
 
-def test_a_widget_that_is_part_of_others_stays(stage):
-    """Issue 3: it can be put in a `VBox`."""
-    stage.display.stay = True
-    widget = stage.opens()
-    stage.becomes("COMPLETED")
-    assert stage.page.kinds() == [STATIC], "the run's own places are left as always"
-    assert widget.front.run["ended"]
-    assert stage.closed == 0
-    stage.feed.emit(PassBegan(2))
-    stage.becomes("RUNNING")
-    assert widget.front.run["status"] == "RUNNING"
-    assert not widget.front.run["ended"]
+def test_a_widget_that_is_part_of_others_stays(monkeypatch):
+    """It can be put in a `VBox`, however many runs end after it."""
+    stages = [Stage() for _ in range(KEPT + 2)]
+    stages[0].display.stay = True
+    for stage in stages:
+        monkeypatch.setattr(notebook, "_shell", lambda stage=stage: stage.page)
+        stage.opens()
+        stage.becomes("COMPLETED")
+    assert open_widgets(stages) == [True, False, *[True] * KEPT]
+    stages[0].feed.emit(PassBegan(2))
+    stages[0].becomes("RUNNING")
+    assert stages[0].display.widget.front.run["status"] == "RUNNING"
 
 
 def test_what_replays_thousands_is_whole_when_it_ends(stage):
@@ -355,7 +440,6 @@ def test_what_replays_thousands_is_whole_when_it_ends(stage):
     stage.feed.emit(SavedRun(run("COMPLETED")))
     stage.display.flush()
     assert "5,000 tasks" in stage.page.texts()[0]
-    assert stage.page.kinds() == [STATIC]
 
 
 @pytest.mark.anyio
@@ -363,33 +447,70 @@ async def test_settled_the_end_is_on_the_page_before_the_cell_ends(stage):
     stage.opens()
     stage.feed.emit(SavedRun(run("COMPLETED")))
     await stage.display.settle()
-    assert stage.page.kinds() == [STATIC]
+    assert "COMPLETED" in stage.page.texts()[0]
     await stage.display.settle()
     assert len(stage.page.published) == 2
 
 
-@pytest.mark.anyio
-@pytest.mark.parametrize("status", KEEPS_BUTTONS)
-async def test_a_failed_run_that_no_page_shows_is_left_with_its_cell(stage, status):
-    """D4: when a program runs the notebook there may be no next cell, and a file keeps no widgets."""
-    stage.timer.step = 1.0  # no page for a second: the cell stops waiting for one
-    stage.show()
-    stage.feed.emit(SavedRun(run(status)))
-    await stage.display.settle()
-    assert stage.page.kinds() == [STATIC]
+# --- where a program runs the notebook ----------------------------------------------------------------
 
 
-@pytest.mark.anyio
-@pytest.mark.parametrize("version", [(7, 4, 0), (6, 29, 5)])
-async def test_a_failed_run_that_a_page_shows_or_may_show_keeps_its_buttons(stage, monkeypatch, version):
-    """D4; an older kernel does not hear its pages before the cell has ended."""
-    monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace(version_info=version))
-    widget = stage.show()
-    if version >= (7, 4):
-        widget.loaded()
-    stage.feed.emit(SavedRun(run(RunStatus.FAILED)))
-    await stage.display.settle()
-    assert stage.page.kinds() == [LIVE]
+@pytest.fixture
+def program(stage):
+    """A program runs the notebook: it takes no input, and ignores what comes between two cells."""
+    stage.page.kernel._allow_stdin = False
+    other = Stage()
+    other.page = stage.page
+    other.display._publish = stage.page.publish
+    return other
+
+
+def test_a_program_gets_no_widget_and_no_rules(program):
+    """D4: a file keeps no widgets."""
+    program.display.show()
+    assert program.page.widgets == []
+    assert program.display._widget is None
+    (shown,) = program.page.places.values()
+    assert "tnb-fallback" not in shown["text/html"]
+    assert "pip install" not in shown["text/html"]
+
+
+@pytest.mark.parametrize("status", IS_OVER)
+def test_what_has_ended_between_two_cells_is_published_again_in_the_next(program, status):
+    program.display.show()
+    program.page.end_cell()
+    program.becomes(status)
+    assert program.closed == 1
+    assert not program.feed.watched
+    published = len(program.page.published)
+    program.page.begin_cell()
+    assert len(program.page.published) == published + 1
+    assert status in program.page.texts()[0]
+    assert not program.page.is_watched
+    program.page.end_cell()
+    assert len(program.page.published) == published + 1
+
+
+def test_the_file_has_the_run_as_it_is_when_the_cell_ends(program):
+    """It may be saved then; and a run that is being cancelled is going to be CANCELED."""
+    program.display._left = lambda: RunModel(run("CANCELED"), iter([task("a")]), clock=Clock())
+    program.display.show()
+    program.page.end_cell()
+    assert "CANCELED" in program.page.texts()[0]
+    assert "1 task" in program.page.texts()[0]
+    program.becomes("CANCELED")
+    assert "no tasks" in program.page.texts()[0], "how it really ended"
+
+
+def test_what_goes_on_is_published_at_each_cell(program):
+    program.display.show()
+    for at in range(3):
+        program.page.begin_cell()
+        program.feed.emit(Saved(task(f"t{at}", at + 1)))
+        program.display.flush()
+        program.page.end_cell()
+        assert f"{at + 1} task" in program.page.texts()[0]
+    assert program.page.is_watched
 
 
 # --- pages that come back -----------------------------------------------------------------------------
@@ -399,13 +520,13 @@ async def test_a_failed_run_that_a_page_shows_or_may_show_keeps_its_buttons(stag
 def large(stage, monkeypatch):
     """A run that is being left: each step of drawing what remains is one of the loop's."""
     large = Stage(records=[task(f"task-{n}", n + 1) for n in range(60)])
-    monkeypatch.setattr(display_module, "_shell", lambda: large.page)
+    monkeypatch.setattr(notebook, "_shell", lambda: large.page)
     large.opens()
     large.loop.advance(1.0)
     large.timer.step = 0.01
     large.becomes(RunStatus.COMPLETED)
-    assert large.display.is_replacing
-    assert large.page.kinds() == [LIVE]
+    assert large.display._drawing
+    assert "RUNNING" in large.page.texts()[0]
     return large
 
 
@@ -413,18 +534,17 @@ def test_what_remains_of_a_large_run_is_drawn_in_small_steps(large):
     """D1: the display never holds the loop for long; what happens meanwhile waits."""
     large.feed.emit(Saved(task("late", 99)))
     large.loop.advance(10.0)
-    assert not large.display.is_replacing
-    assert large.page.kinds() == [STATIC]
+    assert not large.display._drawing
     assert "60 completed" in large.page.texts()[0]
-    assert large.closed == 1
 
 
 def test_drawing_in_small_steps_is_ended_by_whoever_cannot_wait(large):
+    published = len(large.page.published)
     large.display.flush()
-    assert not large.display.is_replacing
-    assert large.page.kinds() == [STATIC]
+    assert not large.display._drawing
+    assert "COMPLETED" in large.page.texts()[0]
     large.loop.advance(10.0)
-    assert len([data for data in large.page.published if set(data[1]) == STATIC]) == 1
+    assert len(large.page.published) == published + 1
 
 
 def test_a_fault_between_two_steps_leaves_what_was_there(large, monkeypatch, caplog):
@@ -433,82 +553,115 @@ def test_a_fault_between_two_steps_leaves_what_was_there(large, monkeypatch, cap
 
     monkeypatch.setattr(text, "tree", broken)
     large.loop.advance(10.0)
-    assert not large.display.is_replacing
-    assert large.page.kinds() == [LIVE]
+    assert not large.display._drawing
+    assert "RUNNING" in large.page.texts()[0]
     assert len(logged(caplog)) == 1
 
 
-def test_a_page_loaded_again_is_told_of_the_end(stage):
-    """It knows the widget from the notebook file, and no display id: no static HTML can reach it."""
+def test_a_page_loaded_again_is_told_of_the_end_and_of_what_comes_after_it(stage):
+    """It knows the widget from the notebook file, and no display id: no snapshot can reach it."""
     widget = stage.opens()
     widget.loaded()
     stage.becomes("COMPLETED")
     assert widget.comm
     stage.feed.emit(PassBegan(2))
     stage.becomes("RUNNING")
-    assert widget.front.run["status"] == "RUNNING", "and of what comes after it"
+    assert widget.front.run["status"] == "RUNNING"
 
 
-def test_a_page_that_comes_back_later_gets_the_run_as_it_is_then(stage):
+def test_a_page_that_comes_back_later_gets_the_whole_run(stage):
     widget = stage.opens()
+    stage.feed.emit(Saved(task("a")))
     stage.becomes("COMPLETED")
-    assert not stage.feed.watched
-    stage.records.append(task("a"))
     widget.front.__init__()
-    widget.loaded()
     widget.loaded()
     stage.loop.advance(1)
     assert widget.front.row("a") is not None
-    stage.display.dispose()
-    assert not stage.feed.watched, "there was one new pump only"
+
+
+# --- widgets of ended runs ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ended(stage, monkeypatch):
+    """A function that shows a run which ends."""
+
+    def end(*records) -> Stage:
+        one = Stage(records=records)
+        monkeypatch.setattr(notebook, "_shell", lambda: one.page)
+        one.opens()
+        one.loop.advance(1)
+        one.becomes("COMPLETED")
+        return one
+
+    return end
+
+
+def open_widgets(stages) -> list[bool]:
+    for stage in stages:
+        stage.loop.advance(61)
+    return [bool(stage.display._widget.comm) for stage in stages]
+
+
+def test_widgets_are_not_kept_for_ever(ended):
+    """The snapshot of a widget that is closed appears in its place."""
+    stages = [ended() for _ in range(KEPT + 2)]
+    assert open_widgets(stages) == [False] * 2 + [True] * KEPT
+    assert [stage.closed for stage in stages] == [1] * 2 + [0] * KEPT
+    assert not stages[0].feed.watched
+    assert "COMPLETED" in stages[0].page.texts()[0]
+
+
+def test_a_widget_that_somebody_uses_is_kept_until_it_is_left(ended):
+    """D4: focus, pointer, open details, a filter."""
+    used = ended()
+    used.display.widget.use()
+    others = [ended() for _ in range(KEPT + 1)]
+    assert open_widgets([used, *others]) == [True, False, *[True] * KEPT]
+    used.display.widget.use(False)
+    ended()
+    assert open_widgets([used]) == [False]
+
+
+def test_a_page_that_was_loaded_again_uses_nothing_yet(ended):
+    used = ended()
+    used.display.widget.use()
+    used.display.widget.loaded()
+    for _ in range(KEPT):
+        ended()
+    assert open_widgets([used]) == [False]
+
+
+def test_a_page_that_is_loaded_while_a_widget_is_closed_hears_of_it(ended):
+    """It has the state of the widget, and would miss that it is closed, before it has its comm."""
+    first, *_ = [ended() for _ in range(KEPT + 1)]
+    widget = first.display._widget
+    assert widget.comm
+    widget.loaded()
+    first.loop.turn()
     assert widget.comm is None
 
 
-def test_a_row_keeps_its_number_when_a_page_comes_back(stage):
-    """An action that is on its way must not hit another row."""
-    stage.feed.emit(Seen("b", Reason.NEW))
-    stage.feed.emit(Saved(task("b", 2)))
-    widget = stage.opens()
-    stage.loop.advance(1.0)
-    (number,) = widget.front.rows
-    stage.becomes(RunStatus.COMPLETED)
-    stage.records = [task("a", 1), task("b", 2)]
-    widget.loaded()
-    stage.loop.advance(1.0)
-    assert widget.front.rows[number]["n"] == "b"
-    assert len(widget.front.rows) == 2
+def test_a_run_that_goes_on_again_is_kept(ended):
+    again = ended()
+    again.feed.emit(PassBegan(2))
+    again.becomes("RUNNING")
+    for _ in range(KEPT + 1):
+        ended()
+    assert again.display.widget.comm
 
 
-def test_a_page_of_a_run_that_was_deleted_harms_nobody(stage, caplog):
-    widget = stage.opens()
-    stage.becomes("COMPLETED")
-    stage.fault = NotFoundError("there is no run 'run_1'")
-    widget.loaded()
-    stage.loop.advance(1)
-    assert "does not exist any more" in caplog.records[0].message
-
-
-def test_a_widget_that_no_page_shows_leaves_nothing_with_the_notebook(stage):
-    """As when a program runs it. The comm stays open for a while: to close the last one is a race in JupyterLab."""
-    widget = stage.show()
-    stage.becomes("COMPLETED")
-    assert widget.vacant
-    assert widget.comm
-    widget.loaded()  # too late
-    stage.loop.advance(1)
-    assert not stage.feed.watched
-
-
-def test_widgets_are_not_kept_for_ever(monkeypatch):
-    stages = [Stage() for _ in range(display_module._KEPT + 2)]
-    widgets = [stage.opens() for stage in stages]
-    for stage in stages:
-        stage.becomes("COMPLETED")
-    assert [bool(widget.comm) for widget in widgets] == [False] * 2 + [True] * display_module._KEPT
+def test_large_runs_are_not_kept_in_great_number(ended, monkeypatch):
+    """Memory is bounded by their rows."""
+    monkeypatch.setattr("trigger_nb._view.live.kept._ROWS", 100)
+    stages = [ended(*(task(f"t{at}", at + 1) for at in range(60))) for _ in range(2)]
+    assert open_widgets(stages) == [False, True]
+    stages = [*stages, ended(*(task(f"t{at}", at + 1) for at in range(200)))]
+    assert open_widgets(stages) == [False, False, True], "the latest one is kept in any case"
 
 
 @pytest.mark.parametrize(
-    "message", [None, [], "hello", {}, {"t": "hello", "new": []}, {"t": ["hello"]}], ids=repr
+    "message", [None, [], "hello", {}, {"t": "hello", "new": []}, {"t": ["hello"]}, {"t": "use"}], ids=repr
 )
 def test_malformed_messages_harm_nobody(stage, message, caplog):
     widget = stage.opens()
@@ -516,7 +669,7 @@ def test_malformed_messages_harm_nobody(stage, message, caplog):
     stage.becomes("COMPLETED")
     widget.receive(message)
     stage.loop.advance(1)
-    assert stage.page.kinds() == [STATIC]
+    assert "COMPLETED" in stage.page.texts()[0]
     assert caplog.records == []
 
 
@@ -529,7 +682,7 @@ def test_a_widget_that_someone_closed_is_made_anew(stage):
     assert stage.show() is not widget
     assert stage.display.widget.front.row("a") is not None
     stage.becomes("COMPLETED")
-    assert stage.page.kinds() == [STATIC, STATIC]
+    assert all("COMPLETED" in each for each in stage.page.texts())
 
 
 def test_a_widget_that_someone_closed_is_not_made_anew_for_nobody(stage):
@@ -542,13 +695,14 @@ def test_a_widget_that_someone_closed_is_not_made_anew_for_nobody(stage):
 
 
 def test_closed_it_follows_no_more(stage):
-    stage.opens()
+    widget = stage.opens()
     stage.display.close()
     stage.display.close()
     assert stage.closed == 1
+    stage.loop.advance(61)
+    assert widget.comm is None
     stage.becomes("COMPLETED")
-    stage.display.replace_widget()
-    assert stage.page.kinds() == [LIVE]
+    assert "RUNNING" in stage.page.texts()[0]
 
 
 # --- faults -------------------------------------------------------------------------------------------
@@ -570,7 +724,7 @@ def test_a_front_end_that_is_gone_harms_nobody_and_may_come_back(stage, caplog):
         stage.becomes("FAILED")
     assert logged(caplog) == FAILED
     stage.page.fault = None
-    stage.loop.advance(10)
+    stage.loop.advance(31)
     assert "FAILED" in stage.page.texts()[0], "it is tried again when nothing more happens, too"
 
 
@@ -579,7 +733,6 @@ def test_a_widget_that_fails_leaves_what_does_without_it(stage, caplog):
     widget.fault = OSError("the comm is closed")
     stage.feed.emit(Saved(task("a")))
     stage.becomes("FAILED")
-    assert stage.page.kinds() == [STATIC]
     assert "FAILED" in stage.page.texts()[0]
     assert logged(caplog) == FAILED
 
@@ -596,14 +749,14 @@ def test_without_a_widget_there_is_the_html(stage, monkeypatch, caplog):
 
 @pytest.mark.parametrize(("module", "name"), [(html, "live"), (text, "excerpt")])
 def test_html_that_cannot_be_drawn_harms_nobody(stage, monkeypatch, caplog, module, name):
-    monkeypatch.setattr(module, name, lambda *_: 1 / 0)
+    monkeypatch.setattr(module, name, lambda *_, **__: 1 / 0)
     stage.display.show()
     stage.becomes("WAITING", reason="paused")
     assert stage.page.places == {}
     assert logged(caplog) == FAILED
     monkeypatch.undo()
     stage.display.show()
-    assert stage.page.kinds() == [LIVE]
+    assert stage.page.kinds() == [STATIC]
 
 
 def test_a_display_can_be_asked_for_on_any_thread(stage):
@@ -613,7 +766,7 @@ def test_a_display_can_be_asked_for_on_any_thread(stage):
     thread.join()
     assert stage.loop.timers == [], "timers belong to the loop's thread"
     stage.loop.turn()
-    assert stage.page.kinds() == [LIVE]
+    assert stage.page.kinds() == [STATIC]
 
 
 def test_events_after_the_loop_has_closed_harm_nobody(stage):
@@ -625,7 +778,7 @@ def test_events_after_the_loop_has_closed_harm_nobody(stage):
 
 def test_outside_a_notebook_ipython_is_not_even_imported():
     code = (
-        "import sys; from trigger_nb._view.live.display import in_notebook; "
+        "import sys; from trigger_nb._view.live.notebook import in_notebook; "
         "print(in_notebook(), 'IPython' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -639,30 +792,36 @@ def test_outside_a_notebook_ipython_is_not_even_imported():
 def test_a_real_widget_has_the_picture_and_what_it_takes_to_draw_it(stage, monkeypatch):
     """Without a kernel its comm goes nowhere; all else is as it is with one."""
     monkeypatch.undo()
-    monkeypatch.setattr(display_module, "_shell", lambda: stage.page)
+    monkeypatch.setattr(notebook, "_shell", lambda: stage.page)
     widget = stage.show()
     state = widget.get_state()
     assert state["kind"] == "run"
     assert state["first"]["run"]["title"] == "job"
     assert state["first"]["n"] == 1
-    for part in ("_esm", "_css"):
-        assert len(state[part]) > 10_000
-    assert 'from "./' not in state["_esm"], "one module, that imports nothing"
-    (data,) = stage.page.places.values()
+    assert len(json.dumps(state, default=str)) < 5_000, (
+        "the front end comes once, with the widget that all share"
+    )
+    shared = widget.shared.get_state()["value"]
+    assert state["version"] == shared["version"]
+    assert all(f"const {name}_js = " in shared["script"] for name in ("widget", "run", "runs"))
+    assert len(shared["css"]) > 10_000
+    ((data, _),) = stage.page.widgets
     assert data[WIDGET]["model_id"] == widget.model_id
+    assert data["text/plain"] == "", "not the widget's repr, and nothing twice"
 
 
 def test_a_widget_that_is_closed_leaves_nothing_behind(stage, monkeypatch):
     """ipywidgets keeps all that are not closed, their layouts too, for as long as the kernel lives."""
     monkeypatch.undo()
-    monkeypatch.setattr(display_module, "_shell", lambda: stage.page)
+    monkeypatch.setattr(notebook, "_shell", lambda: stage.page)
     from ipywidgets.widgets.widget import _instances
 
     before = dict(_instances)
     widget = stage.show()
     assert len(_instances) > len(before)
     stage.becomes("COMPLETED")
-    stage.display.dispose()
+    stage.display.close()
+    stage.loop.advance(61)
     assert _instances == before
     assert widget.comm is None
     widget.post({"n": 7})  # a message that was on its way
@@ -670,7 +829,7 @@ def test_a_widget_that_is_closed_leaves_nothing_behind(stage, monkeypatch):
 
 def test_a_real_widget_hears(stage, monkeypatch):
     monkeypatch.undo()
-    monkeypatch.setattr(display_module, "_shell", lambda: stage.page)
+    monkeypatch.setattr(notebook, "_shell", lambda: stage.page)
     widget = stage.show()
     sent = []
     monkeypatch.setattr(widget, "send", sent.append)

@@ -78,12 +78,12 @@ def test_first_there_is_a_picture_then_what_changes():
     front.take(stream.first())
     assert front.run["title"] == "job"
     assert front.run["state"] == "running"
-    assert front.run["tally"] == {"completed": 1, "running": 1, "replayed": 0}
+    assert front.run["chips"] == [["completed", "1", "completed"], ["running", "1", "running"]]
     front.read()
     feed.emit(Saved(task("b", 2)))
     message = stream.next()
     assert message["rows"] == [[["i", "d", "s"], [1, 0.5, 0]]], "nothing but what has changed"
-    assert set(message["run"]) == {"tally"}
+    assert set(message["run"]) == {"chips", "bar", "look"}
     assert stream.next() is None
 
 
@@ -253,7 +253,7 @@ def test_progress_and_the_end_of_it():
     front.take(stream.first())
     feed.emit(Progressed("a", 3, 10, "rows"))
     front.read()
-    assert front.rows[0]["b"] == [3, 10, "rows"]
+    assert front.rows[0]["b"] == [0.3, 0, "3 of 10 · rows"]
     feed.emit(Saved(task("a")))
     front.read()
     assert front.rows[0]["b"] is None
@@ -262,11 +262,11 @@ def test_progress_and_the_end_of_it():
 @pytest.mark.parametrize(
     ("done", "total", "sent"),
     [
-        (3, None, [3, None, ""]),
-        (0.5, 1, [0.5, 1, ""]),
-        (Decimal("1.5"), True, [1.5, 1, ""]),
-        (float("nan"), float("inf"), [0, None, ""]),
-        pytest.param("many", object(), [0, None, ""], id="no numbers"),
+        (3, None, [None, 0, "3"]),
+        (0.5, 1, [0.5, 0, "0.5 of 1"]),
+        (Decimal("1.5"), True, [1, 0, "1.5 of 1"]),
+        (float("nan"), float("inf"), [None, 0, "0"]),
+        pytest.param("many", object(), [None, 0, "0"], id="no numbers"),
     ],
     ids=repr,
 )

@@ -13,10 +13,11 @@ from tests.support.worlds import Gate, until
 from trigger_nb import Reason, RunStatus, TaskStatus, TriggerClient
 from trigger_nb._records.feed import Progressed, Seen
 from trigger_nb._records.records import RunRecord
-from trigger_nb._view.escape import columns, fit, preview, safe_url, visible, visible_block
+from trigger_nb._view.escape import columns, fit, safe_url, visible, visible_block
 from trigger_nb._view.model.rows import Row, State, Tally
 from trigger_nb._view.model.run_model import RunModel
-from trigger_nb._view.render import run_table as run_table_module, text
+from trigger_nb._view.pretty import preview
+from trigger_nb._view.render import parts, run_table as run_table_module, text
 from trigger_nb._view.words import duration, moment
 
 
@@ -39,10 +40,10 @@ def test_the_tree_as_a_whole():
     tree = text.tree(model, width=80)
     assert tree == (
         "✘ My job · FAILED · 3.2 s\n"
-        "  5 tasks: 3 completed, 1 failed, 1 not reached · 1 replayed\n"
+        "  4 tasks: 2 completed, 1 failed, 1 not reached · 1 replayed\n"
         "  job 1.0 · run_1 · /s\n"
-        '  `fetch` (code) has changed; its stored result was reused. `job.run(...,\n    on_change="only")` runs it '
-        'again, `on_change="rerun"` also all tasks that\n    started later.\n'
+        '  ⚠ `fetch` (code) has changed; its stored result was reused. `job.run(...,\n    on_change="only")` runs '
+        'it again, `on_change="rerun"` also all tasks that\n    started later.\n'
         "  1 task of an earlier pass not reached in this pass; results are kept.\n"
         "├─ ✔ Fetch user [fetch] · replayed · changed: code · User: u1             250 ms\n"
         "├─ ✔ parent                                                               250 ms\n"
@@ -92,14 +93,16 @@ def test_whether_a_subtask_tells_the_error_is_found_out_at_once(monkeypatch):
     looked_at: list[Row] = []
     error_of = Row.error.fget
     monkeypatch.setattr(Row, "error", property(lambda row: looked_at.append(row) or error_of(row)))
-    assert not text.error_shown_below(model.rows["p"])
+    assert not parts.error_shown_below(model.rows["p"])
     assert len(looked_at) < 200
 
 
 def test_rows_that_are_not_shown_are_counted():
-    assert text.more(Tally(Counter({State.COMPLETED: 3}), 2)) == "3 more completed · 2 replayed"
-    assert text.more(Tally(Counter({State.COMPLETED: 3, State.FAILED: 1}))) == "4 more: 3 completed, 1 failed"
-    assert text.more(Tally(Counter({State.LOG: 3}))) == "3 more: 3 log lines"
+    assert parts.more(Tally(Counter({State.COMPLETED: 3}), 2)) == "3 more completed · 2 replayed"
+    assert (
+        parts.more(Tally(Counter({State.COMPLETED: 3, State.FAILED: 1}))) == "4 more: 3 completed, 1 failed"
+    )
+    assert parts.more(Tally(Counter({State.LOG: 3}))) == "3 more: 3 log lines"
 
 
 def test_large_groups_are_folded_and_failures_are_not():
@@ -181,6 +184,18 @@ def test_escape():
     assert visible("x" * 10**6, 5) == "xxxxx… (1,000,000 characters)"
     assert visible_block("a\r\nb\tc\x07") == "a\nb\tc\\x07"
     assert visible("👩‍👩‍👧") == "👩‍👩‍👧", "emoji keep their joiners"
+
+
+def test_texts_are_cut_between_words():
+    assert visible("one two three", 9) == "one two… (13 characters)"
+    assert visible("one two three", 7) == "one two… (13 characters)"
+    assert visible("one " + "x" * 50, 20) == "one xxxxxxxxxxxxxxxx… (54 characters)", "a long word is cut"
+    assert fit("Fetch the user", 11) == "Fetch the…"
+    record = task("a", name="word " * 100, error={"type": "E", "message": "text " * 100}, status="ERRORED")
+    found = parts.parts_of(RunModel(run("FAILED"), [record]).rows["a"])
+    assert found.name.startswith("word word")
+    assert "word… (" in found.name
+    assert "text… (" in found.error
 
 
 def test_only_plain_links_are_links():
@@ -266,17 +281,22 @@ async def test_the_table_counts_what_was_cut_short_as_the_tree_does(tmp_path):
     client = TriggerClient("counts", dir=tmp_path, display=False)
     gate = Gate()
 
+    async def parent(io):
+        await io.run_task("c", lambda: 1)
+        await io.map("d", [1, 2], lambda item: item)
+        await io.run_task("b", gate.pass_through_async)
+
     @client.job
     async def job(payload, io):
         await io.run_task("a", lambda: {"interrupted": True})
-        await io.run_task("b", gate.pass_through_async)
+        await io.run_task("parent", parent)
 
     run = job.start()
     await until(gate.reached.is_set)
     run.cancel()
     await until(lambda: run.status == RunStatus.CANCELED)
-    assert "2 tasks, 1 unfinished" in repr(client.runs())
-    assert text.counts(run.model().tally) == "2 tasks: 1 completed, 1 unfinished"
+    assert "5 tasks, 1 unfinished" in repr(client.runs())
+    assert parts.counts(run.model().tally) == "5 tasks: 4 completed, 1 unfinished"
 
 
 def test_the_table_cuts_payloads_first():

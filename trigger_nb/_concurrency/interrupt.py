@@ -20,12 +20,21 @@ P = ParamSpec("P")
 T = TypeVar("T")
 # Functions of this package that call the user's code on the loop, and handle a KeyboardInterrupt from it.
 _doors: list[CodeType] = []
+# Functions of this package between the user's code and a function of the notebook that waits.
+_corridors: list[CodeType] = []
 
 
 def calls_user_code(function: Callable[P, T]) -> Callable[P, T]:
     """Decorator: an interrupt may raise in what this function calls, outside this package."""
     assert isinstance(function, FunctionType)
     _doors.append(function.__code__)
+    return function
+
+
+def waits_for_user(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorator: the user's code calls this function to wait, and an interrupt may raise in what it calls."""
+    assert isinstance(function, FunctionType)
+    _corridors.append(function.__code__)
     return function
 
 
@@ -107,7 +116,8 @@ def _in_user_code(frame: FrameType | None) -> bool:
     while frame is not None:
         if frame.f_code in _doors:
             return frame is not innermost
-        if frame.f_globals.get("__name__", "").partition(".")[0] in {_PACKAGE, "asyncio"}:
+        is_ours = frame.f_globals.get("__name__", "").partition(".")[0] in {_PACKAGE, "asyncio"}
+        if is_ours and frame.f_code not in _corridors:
             return False
         frame = frame.f_back
     return False

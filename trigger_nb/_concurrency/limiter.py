@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 
-from .._clock import SystemClock, is_whole_number
+from .._clock import JITTER, SystemClock, is_whole_number, steady_beside
 from ..errors import InvalidOptionError
 from .threads import Home
 
@@ -158,10 +158,12 @@ class Limiter:
     def __init__(self, clock: Clock, limit: float | ConcurrencyLimit | Rate) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._line: OrderedDict[_Waiter, None] = OrderedDict()
-        self._resuming: OrderedDict[_Waiter, None] = OrderedDict()  # ahead of the line
+        self._line: OrderedDict[Waiter, None] = OrderedDict()
+        self._resuming: OrderedDict[Waiter, None] = OrderedDict()  # ahead of the line
         self._used = 0  # calls in progress
         self._held_until = 0.0
+        self._steady = steady_beside(clock)
+        self._offset = clock.time() - self._steady()
         self._next = -math.inf  # when the rate allows the next start
         self.set_limit(limit)
 
@@ -187,14 +189,24 @@ class Limiter:
         with self._lock:
             return not self._line and self._start(resuming=False) is None
 
-    async def acquire(self) -> None:
-        """Wait for a slot and for the rate. Does not yield to the event loop if there is no need to wait."""
+    async def acquire(self, ticket: Ticket | None = None) -> None:
+        """Wait for a slot and for the rate. Does not yield to the event loop if there is no need to wait.
+
+        Meanwhile the `ticket` tells the place in the queue.
+        """
         if not self.acquire_nowait():
-            await self._wait(self._line)
+            await self._wait(self._line, ticket)
 
     async def reacquire(self) -> None:
         """Take a slot again after `release`, ahead of all calls that have not started, and whatever the rate."""
         await self._wait(self._resuming)
+
+    def queue(self, most: int) -> tuple[list[Waiter], float | None]:
+        """The first calls that wait, at most `most`, and the time before which none of them may start, if there is one."""
+        with self._lock:
+            first = list(itertools.islice(itertools.chain(self._resuming, self._line), most))
+            when = max(self._held_until, self._next)
+        return first, when if when > self._clock.time() else None
 
     def acquire_anyway(self) -> None:
         """Take a slot at once, exceeding the limit if need be."""
@@ -226,8 +238,10 @@ class Limiter:
     def show_hold(self, until: float) -> None:
         """Show that calls in here wait until this time, as a service asked."""
 
-    async def _wait(self, line: OrderedDict[_Waiter, None]) -> None:
-        waiter = _Waiter()
+    async def _wait(self, line: OrderedDict[Waiter, None], ticket: Ticket | None = None) -> None:
+        waiter = Waiter()
+        if ticket is not None:
+            ticket.place = self, waiter
         with self._lock:
             line[waiter] = None
         try:
@@ -246,6 +260,11 @@ class Limiter:
     def _start(self, *, resuming: bool) -> float | None:
         """Start if possible, and return None; else the time to try again, or infinity to wait until woken."""
         now = self._clock.time()
+        if (
+            was_set := now - self._steady() - self._offset
+        ) < -JITTER:  # the clock was set back, which prolongs no hold
+            self._held_until += was_set
+            self._offset += was_set
         if self._used >= self._slots or (self._resuming and not resuming):
             return math.inf
         if not resuming:
@@ -262,7 +281,7 @@ class Limiter:
                 line.popitem(last=False)  # its event loop is closed
 
 
-class _Waiter:
+class Waiter:
     """A call that waits, and the event loop that it waits on."""
 
     __slots__ = ("_home", "_woken")
@@ -278,6 +297,15 @@ class _Waiter:
     async def sleep(self) -> None:
         await self._woken.wait()
         self._woken = anyio.Event()
+
+
+class Ticket:
+    """Tells where a call waits: for a view, which asks seldom."""
+
+    __slots__ = ("place",)
+
+    def __init__(self) -> None:
+        self.place: tuple[Limiter, Waiter] | None = None  # None if it has not had to wait
 
 
 class Service:

@@ -10,7 +10,7 @@ import anyio
 
 from .._clock import to_seconds, to_timestamp
 from .._concurrency.limiter import Limiter, limiter_of, rate_of_line
-from .._concurrency.places import TaskLimits
+from .._concurrency.limits import TaskLimits
 from .._keys import ancestors, display_path, is_within
 from .._records.feed import Saved
 from .._records.forget import open_again, relog, reset
@@ -27,8 +27,10 @@ from .._tasks.time_limit import TimeLimit
 from ..errors import TaskCrashedError, TaskTimeoutError, UsageError
 from ..retry import policy
 from .bodies import Failed
+from .given import given_of, given_to_failed
 from .origins import mark_origin
 from .results import note_prints
+from .scopes import bodies_in
 from .verdicts import runs_subtasks_again
 
 if TYPE_CHECKING:
@@ -37,13 +39,15 @@ if TYPE_CHECKING:
     from .decide import Run
     from .new_record import NewRecords
     from .results import StoredResults
+    from .reuse import Found
     from .state import PassState
     from .verdicts import Verdicts
     from .waits import Waits
 
-CRASHES_ALLOWED = (
-    3  # starts in a row that ended with the process; after that the task is not started by itself
-)
+# Starts in a row that ended with the process; after that the task is not started by itself.
+CRASHES_ALLOWED = 3
+
+_MOST_BODIES = 1_000  # of failed tasks that are kept until the next pass
 
 LATE = 1.0  # seconds after its time limit at which the end of a body calls for an explanation
 BLOCKING = "Code that blocks (time.sleep, requests, long computations) belongs in a `def` body, which runs in a thread."
@@ -71,13 +75,11 @@ class Attempts:
     async def run(self, call: AnyCall, decision: Run, failed: Failed | None = None) -> Any:
         """Attempt after attempt. `failed` is the first one's end, if that was a body of an earlier pass."""
         state = self._state
-        earlier = decision.earlier
-        if decision.forget:
-            assert earlier is not None
-            await forget_changed(state, call.path, earlier, with_followers=decision.forget == "rerun")
-            earlier = state.ledger.record(call.path)
+        earlier = await self._forgotten(call, decision)
         if failed is None:
             record = self._records.new(call, earlier, attempt=decision.attempt, crashes=decision.crashes)
+            if call.options.get("keep_inputs", state.settings.keep_inputs):
+                record.given = given_of(state, call)  # before the body can change them
         else:
             assert earlier is not None
             record = earlier  # the attempt goes on in its own record
@@ -115,14 +117,46 @@ class Attempts:
                 scope.fail()
             if next_at is None:
                 return await self.give_up(call, record, error, scope)
-            record = record.copy(refusals=refusals)
-            waiting = record.copy(error=self._records.error_data(call, record, error))
+            data = self._records.error_data(call, record, error)
+            record = record.copy(refusals=refusals, attempts=self._records.attempts(record, data, next_at))
+            waiting = record.copy(error=data)
             if again:
                 await self._forget_subtasks(waiting.copy(status=TaskStatus.WAITING, next_at=next_at))
             del error  # and what its traceback holds: the countdown may be long
             await self._count_down(call, waiting, next_at)
             record = record.copy(attempt=record.attempt + 1, error=None, crashes=0)
             state.saw(call.path, Reason.RETRIED)
+
+    async def take_over(self, call: AnyCall, found: Found, otherwise: Run) -> TaskRecord | None:
+        """Record the result of another run as this call's. None if a part of it is lost: then the body runs."""
+        state = self._state
+        record = state.reuses.taken(call, found, otherwise.earlier, self._records.new)
+        if record is None:
+            return None
+        if otherwise.forget:
+            earlier = await self._forgotten(call, otherwise)
+            assert earlier is not None
+            record.generation, record.settled, record.started = (
+                earlier.generation,
+                earlier.settled,
+                earlier.started,
+            )
+        call.record = record
+        await state.commit_end(call, record)
+        return state.ledger.record(call.path)
+
+    async def _forgotten(self, call: AnyCall, decision: Run) -> TaskRecord | None:
+        """The record of a task before its body runs, without what the decision says to forget."""
+        earlier = decision.earlier
+        if not decision.forget:
+            return earlier
+        assert earlier is not None
+        await forget_changed(self._state, call.path, earlier, with_followers=decision.forget == "rerun")
+        earlier = self._state.ledger.record(call.path)
+        if decision.reason == Reason.EXPIRED and call.path in self._state.changes.parents:
+            assert earlier is not None
+            await self._forget_subtasks(earlier)  # they are older still
+        return earlier
 
     def check_options(self, call: AnyCall) -> None:
         """Find a mistake in the options before the body has done anything."""
@@ -141,8 +175,10 @@ class Attempts:
             raise self._state.stopping.misused(error)  # noqa: B904  # it is the same error
 
     async def _forget_subtasks(self, record: TaskRecord) -> None:
-        """Have the next attempt of a task run its subtasks anew. Commits its record with that, so that a pass after a
-        crash does not forget what they have done by then."""
+        """Reset the subtasks of a task, so that its next attempt runs them again.
+
+        The task's record is committed with them. Else a pass after a crash would reset subtasks of that next attempt.
+        """
         ledger = self._state.ledger
         paths = [path for path in list(ledger.texts) if is_within(path, record.path)]
         inside = {path: found for path in paths if (found := ledger.glance(path)) is not None}
@@ -200,7 +236,7 @@ class Attempts:
         state = self._state
         if state.feed.watched:
             state.feed.emit(Saved(record.copy(status=TaskStatus.PENDING), live=True))
-        state.still.enter(call.path, "queued")
+        state.still.enter(call.path, "queued", ticket=limits.ticket)
         self._waits.leave_if_drained()
         try:
             with self._waits.untimed(call.path):
@@ -223,6 +259,7 @@ class Attempts:
         if call.limiter is not None:
             scope.limiters = (*scope.limiters, call.limiter)
         if record.attempt > 1:
+            record.attempted_at = self._state.now()
             scope.prints = prints or Prints()
         timeout = self._timeout(call)
         if timeout is None:
@@ -240,7 +277,7 @@ class Attempts:
                 self._hint_if_late(call, limit, seconds)
                 return value
         except asyncio.CancelledError:
-            # anyio knows its cancellation by the text, which a body may have swallowed or made anew.
+            # anyio recognises its own CancelledError by the text. A body may swallow it, or raise one without that text.
             if not limit.cancel_called or self._state.stopping.is_cut_short or cancellations() > before:
                 raise
         finally:
@@ -277,28 +314,25 @@ class Attempts:
         """Record the error and raise it."""
         state = self._state
         data = self._records.error_data(call, record, error)
-        ended = record.copy(
-            status=TaskStatus.ERRORED,
-            error=data,
-            ended=next(state.ledger.ordinals),
-            ended_at=state.now(),
-            beside=state.beside(call),
-        )
+        given = given_to_failed(state, call, record)
+        if "form" in given and not record.body and len(state.failed_bodies) < _MOST_BODIES:
+            state.failed_bodies[call.path] = call.body, call.service
+        ended = record.copy(status=TaskStatus.ERRORED, error=data, given=given)
+        if record.attempts:
+            ended.attempts = self._records.attempts(record, data)
         if (left_behind := running_bodies.get(state.body_key(call.path))) is not None:
             left_behind.timed_out_error = data
         mark_origin(error, state.directory, state.run.id, call.path)
-        unfinished = sum(each.is_running for each in scope.subtasks or ())
+        unfinished = bodies_in(state, scope)
         if unfinished and scope is not call.scope:
             self._waits.leave_runs(scope)
-            scope.deferred = ended
+            scope.deferred = ended.copy(ended_at=state.now())
             state.header.finishing(call.path, unfinished)
-        elif await state.ledger.save(ended):
+        elif await state.commit_end(call, ended):
             # A thread's result came in at the same moment, and a result is never lost.
             winner = state.ledger.record(call.path)
             assert winner is not None
             return self._stored.value(call, winner)
-        if state.turns.line or state.turns.waiting:
-            await state.turns.behind_others(ended.ended)
         raise error
 
 

@@ -10,6 +10,8 @@ from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+import anyio
+
 from .._concurrency.interrupt import calls_user_code
 from .._concurrency.threads import Start, in_thread, threads
 from .._records.feed import Saved
@@ -20,7 +22,7 @@ from .._store.crashpoints import point
 from .._tasks import capture
 from .._tasks.call import MISS, AlreadyDone, AnyCall, Call, Scope, current_scope
 from .._tasks.exits import as_error, foremost
-from .._tasks.running import RunningBody, running_bodies
+from .._tasks.running import Adopter, RunningBody, running_bodies
 from .._tasks.signature import Signature, bind_body, is_async
 from .._tasks.task import Task
 from .._values.names import kind_of
@@ -114,6 +116,7 @@ class Bodies:
                 scope.closed = True
                 await self._results.commit(running, self._results.completed(call, record, running, value))
         except BaseException as error:  # noqa: BLE001  # sorted in one place
+            call.is_altered = call.is_altered or (before is not None and picture(call.args) != before)
             self._ended_badly(record, running, error)
         finally:
             call.is_running = False
@@ -122,7 +125,7 @@ class Bodies:
             if not running.abandoned:
                 self._waits.end_of_body(running)
         assert running.record is not None
-        return self._stored.value(call, running.record)
+        return self._stored.value(call, running.record, is_new=True)
 
     async def adopt(self, call: AnyCall, running: RunningBody) -> Any:
         """A5: take the result of a living body of an earlier attempt or pass; a second one never starts.
@@ -131,9 +134,13 @@ class Bodies:
         """
         self._state.saw(call.path, Reason.ADOPTED)
         running.scope.adopted = True
-        await running.wait()
+        over, turns = anyio.Event(), self._state.turns
+        running.adopter = Adopter(partial(self._state.end_of, call), over.set)
+        running.when_finished(lambda: None if turns.will_give(running.end) else over.set())
+        await over.wait()
         if running.record is not None:
             self._state.ledger.remember(running.record)
+            await turns.follow(call, running.record, running.end)
             return self._stored.value(call, running.record)
         if isinstance(running.error, Exception) and not running.scope.interrupted:
             raise Failed(running.error, running.scope)

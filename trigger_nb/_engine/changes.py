@@ -7,35 +7,44 @@ from types import FunctionType, MethodType
 from typing import TYPE_CHECKING
 
 from .._fingerprint.fingerprints import Fingerprints, differs, reference, resolve
+from .._fingerprint.parts import Parts, changed_parts, difference_of, parts_of
 from .._keys import ancestors, last_segment, parent_path
-from .._records.records import TaskRecord, opening
+from .._records.records import RunRecord, TaskRecord, opening
 from .._tasks.signature import Signature, signature_of
 from .._values import fingerprint_inputs
+from .code_sources import hidden_sources, stored_sources
 
 if TYPE_CHECKING:
     from .._tasks.call import AnyCall
     from .ledger import Ledger
 
+_MOST_CODES = 40  # of which a run keeps the parts
+_NAMED = 3  # parts that are named of a difference
 _NEVER = "-"  # no record's text begins like this
+_SLOW = frozenset({"codec", "returns", "expires_after"})  # options that a replay needs more of a record for
 
 
 @dataclass(slots=True)
 class BodyFacts:
-    """What a pass knows of the body of a call."""
+    """A body's signature and fingerprint. Within a pass, bodies with the same code share them."""
 
-    body: object  # None if another look at it may find other facts: what a closure holds, or a default, can change
+    # None for a body with a closure or defaults: their values can change, so each call looks at it again.
+    body: object
     signature: Signature
     code: str  # the fingerprint of its code; "" for a body that belongs to this package
-    opening: str  # how a record's text begins whose plain value can be handed out as it is
-    code_object: object = None  # kept alive, because its id is a key
-    reference: str | None = None  # worked out when it is asked for
+    opening: str  # how the text of a record begins whose value can be replayed without a decision
+    code_object: object = None  # kept alive, because its id is a key of `Changes.known`
+    reference: str | None = None  # see `Changes.reference`, which sets it
 
 
 class Changes:
     """The comparison of one pass's calls with what is stored of them."""
 
-    def __init__(self, ledger: Ledger, keys: int) -> None:
+    def __init__(self, ledger: Ledger, run: RunRecord, *, expire: bool = False) -> None:
         self.found: dict[str, str] = {}  # by path: what differs
+        # By path: the functions and globals that make a difference in code, and their sources as a diff, if known.
+        self.parts: dict[str, str] = {}
+        self.diffs: dict[str, str] = {}
         self.parents: set[str] = set()  # tasks with subtasks or log lines in the store
         self.lines: dict[str, list[str]] = {}  # paths of the log lines in the store, by task
         for path in ledger.texts:
@@ -45,9 +54,12 @@ class Changes:
                     self.lines.setdefault(parent, []).append(path)
         # By the id of a code object: the facts about the last body with this code. A loop may make thousands of them.
         self.known: dict[int, BodyFacts] = {}
-        self._code_of = Fingerprints().of
+        self.code_of = self._code_of = Fingerprints().of
         self._ledger = ledger
-        self._keys = keys  # of the run's record: the form of the stored fingerprints of params
+        self._run = run
+        self._expire = expire  # results may be too old, so each replay looks at more than the value
+        self._parts_now: dict[str, Parts] = {}  # by fingerprint
+        self._diffs: dict[tuple[str, str], str] = {}  # by the fingerprints before and now
         self._changed: set[str] | None = None  # see `_around_changed`
 
     def of(self, call: AnyCall) -> BodyFacts:
@@ -66,7 +78,7 @@ class Changes:
         code, signature = self._code_of(body), signature_of(body)
         if known is not None and known.body is None and (known.code, known.signature) == (code, signature):
             return known
-        facts = BodyFacts(None, signature, code, opening(code) if signature.returns is None else _NEVER)
+        facts = BodyFacts(None, signature, code, self._opening(code, signature))
         function = body.__func__ if type(body) is MethodType else body
         if type(function) is FunctionType:
             if not (function.__closure__ or function.__defaults__ or function.__kwdefaults__):
@@ -75,39 +87,77 @@ class Changes:
             self.known[id(code_object)] = facts
         return facts
 
+    def _opening(self, code: str, signature: Signature) -> str:
+        return opening(code) if signature.returns is None and not self._expire else _NEVER
+
+    def returns(self, call: AnyCall) -> bool:
+        """Whether the value of a call is validated into a type."""
+        return "returns" in call.options or self.of(call).signature.returns is not None
+
     def expected(self, call: AnyCall) -> tuple[str, str]:
-        """How the record's text begins, and its inputs, when there is nothing to do but to hand out its plain value."""
+        """How the record's text begins, and its inputs, when there is nothing to do but to hand out its plain value.
+
+        Raises `NotReadYetError` for a large `File` that must be read first.
+        """
         options = call.options
-        if call.body is None or (options and ("codec" in options or "returns" in options)):
+        if call.body is None or (options and not _SLOW.isdisjoint(options)):
             return _NEVER, ""
-        return self.of(call).opening, self.inputs(call) if call.args or options else ""
+        return self.of(call).opening, self.inputs(call, may_read=False) if call.args or options else ""
 
     def difference(self, call: AnyCall, record: TaskRecord) -> str:
         """What differs from the stored fingerprints: "" or some of "code", "params", "codec", "subtask"."""
         found: list[str] = []
         if call.body is not None and record.code and differs(record.code, self._code_of(call.body)):
             found.append("code")
+            self._name_parts(call.path, record.code, call.body)
         if (
             record.inputs
             and (inputs := self.inputs(call)) != record.inputs
             and inputs
-            and (self._keys or _earlier_inputs(call) != record.inputs)
+            and (self._run.keys or _earlier_inputs(call) != record.inputs)
         ):
             found.append("params")
         if record.codec != call.options.get("codec", ""):
             found.append("codec")
-        if call.path in self.parents and call.path in self._around_changed():
+        # What a person set did not come from the subtasks.
+        if record.by_hand is None and call.path in self.parents and call.path in self._around_changed():
             found.append("subtask")
         if not found:
             return ""
         self.found[call.path] = text = ", ".join(found)
         return text
 
-    def inputs(self, call: AnyCall) -> str:
+    def keep_parts(self, body: object, code: str) -> bool:
+        """Keep in the run's record what a body is made of, to name a change by. False if it is known or not kept."""
+        known = self._run.parts
+        if not code or code in known or len(known) >= _MOST_CODES:
+            return False
+        self._run.parts = {**known, code: parts_of(body)}
+        return True
+
+    def _name_parts(self, path: str, stored: str, body: object) -> None:
+        """Note which parts of a body's code are others than when its result was stored."""
+        now = self._code_of(body)
+        if now not in self._parts_now:
+            self._parts_now[now] = parts_of(body)
+        names = changed_parts(self._run.parts.get(stored, {}), self._parts_now[now])
+        if names:
+            more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
+            own = f"function {getattr(body, '__name__', type(body).__name__)}"
+            self.parts[path] = ", ".join([*(name or own for name in names[:_NAMED]), *more])
+            key = stored, now
+            if key not in self._diffs:
+                before = stored_sources(self._ledger, self._run.id, stored)
+                self._diffs[key] = difference_of(before, hidden_sources(body), names) if before else ""
+            if self._diffs[key]:
+                self.diffs[path] = self._diffs[key]
+
+    def inputs(self, call: AnyCall, may_read: bool = True) -> str:
+        """The fingerprint of a call's params. Raises `UnreadableFileError`, and `NotReadYetError` unless it may read."""
         if call.inputs is not None:
             return call.inputs
         params = call.options.get("params", call.args)
-        return fingerprint_inputs(params) if params != () else ""
+        return fingerprint_inputs(params, "changed", may_read) if params != () else ""
 
     def _around_changed(self) -> set[str]:
         """Paths of the tasks around stored ones whose code is another now: their replay would hide it.
@@ -122,6 +172,7 @@ class Changes:
                 body = resolve(record.body)
                 if body is not None and differs(record.code, self._code_of(body)):
                     self.found[path] = "code"
+                    self._name_parts(path, record.code, body)
                     if record.on_change != "keep":
                         self._changed.update(ancestors(path))
         return self._changed

@@ -1,4 +1,4 @@
-"""The option `check=`: an attempt whose result is not as it should be has failed."""
+"""The option `check=`: an attempt whose result does not pass the check has failed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ REFUSED = "check= refused this result: "
 _MOST = 2000  # characters of a refused result that are kept
 
 
-async def checked(call: Call[Any], redacted: Sequence[str], scope: Scope, value: Any, returns: Any) -> Any:
-    """What `check=` makes of a body's result, which it gets as the caller would. Its subtasks are the task's.
+async def apply_check(
+    call: Call[Any], redacted: Sequence[str], scope: Scope, value: Any, returns: Any
+) -> Any:
+    """Call `check=` with a body's result, as the caller would get it, and return the result to keep.
 
-    Raises its error, with a note that holds the refused result.
+    Subtasks that the check starts are the task's. Raises the error of the check, with a note of the refused result.
     """
     call.refused = None
     check = call.options.get("check")
@@ -33,7 +35,7 @@ async def checked(call: Call[Any], redacted: Sequence[str], scope: Scope, value:
     token = current_scope.set(scope)
     try:
         typed = value if returns is None else as_type(value, returns)
-        kept = await _asked(check, typed)
+        kept = await _call_check(check, typed)
     except UsageError:
         raise
     except Exception as error:
@@ -53,7 +55,7 @@ async def checked(call: Call[Any], redacted: Sequence[str], scope: Scope, value:
 
 
 @calls_user_code
-async def _asked(check: Any, value: Any) -> Any:
+async def _call_check(check: Any, value: Any) -> Any:
     if is_model(check):
         return parsed_into(check, value)
     kept = check(value)

@@ -1,8 +1,8 @@
-"""What to do about a call: `decide` is a pure function of the call, its record and facts; a `Decider` supplies the facts.
+"""The decision on a call: replay its result, raise its error, run its body, and so on.
 
-The decision stands apart from carrying it out, so that a pass and a plan of one (`job.plan`) decide alike: a pass acts on
-decisions, a plan prints them. Only a stored value is handed out here at once: `Decider.replay` is synchronous, and the
-whole of a replay.
+`decide` is a pure function of the call, its record and `Facts`. A `Decider` supplies these facts for one pass. A pass
+carries decisions out and a plan (`job.plan`) prints them, so both come to the same ones. The exception is a plain
+stored value: `Decider.replay` returns it at once, without a decision.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Protocol, TypeAlias, TypeVa
 from .._callsite import show_place
 from .._keys import ancestors, display_key, display_path
 from .._records.forget import open_again
-from .._records.records import FAN_OUT, TaskRecord, first_ordinal, had_company, plain_value
+from .._records.records import FAN_OUT, TaskRecord, end_in_text, first_ordinal, plain_value
 from .._records.status import Reason, RunStatus, TaskStatus
 from .._tasks.call import MISS
 from .._tasks.running import running_bodies
-from .._values import fingerprint_inputs
+from .._values import FilesInUse, files_in, fingerprint_inputs
 from ..errors import DuplicateKeyError, NestingError, ScopeClosedError, UsageError
 from .ledger import Unreadable
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from .._tasks.options import OnChange
     from .._tasks.running import RunningBody
     from .results import StoredResults
+    from .reuse import Found
     from .state import PassState
 
 T = TypeVar("T")
-SLOW_GAP = 1.0  # code between tasks that takes this many seconds is hinted at (R10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,14 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Reuse:
+    """Take over the result of another run, and return it."""
+
+    found: Found
+    otherwise: Run  # what is done without it, or if a part of it is lost
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Wait. Then call the body, or, if the task is a wait itself, record that it has ended."""
 
@@ -82,7 +90,7 @@ class ExpectCancel:
     """Give the user's code time to cancel the call as it did before (A8)."""
 
     seconds: float
-    then: Replay | Raise | Run | Wait | Walk
+    then: Replay | Raise | Run | Wait | Walk | Reuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,7 @@ class Walk:
     reason: Reason
 
 
-Decision: TypeAlias = Replay | Raise | Run | Wait | Adopt | ExpectCancel | Walk
+Decision: TypeAlias = Replay | Raise | Run | Wait | Adopt | ExpectCancel | Walk | Reuse
 NEW = Run(Reason.NEW)
 SLACK = 0.05  # seconds that a call waits longer for its cancellation than it did before
 
@@ -104,6 +112,14 @@ class Facts(Protocol):
 
     def on_change(self, call: AnyCall, record: TaskRecord) -> OnChange:
         """The action on changes of a completed task since its result was stored; "keep" if there are none."""
+        ...
+
+    def is_expired(self, call: AnyCall, record: TaskRecord) -> bool:
+        """Whether the result of a completed task is older than `expires_after=` says."""
+        ...
+
+    def reusable(self, call: AnyCall) -> Found | None:
+        """The result of another run that takes the place of a call of the body; None if none is asked for, or found."""
         ...
 
     def is_final(self, record: TaskRecord) -> bool:
@@ -126,9 +142,14 @@ def decide(call: AnyCall, record: TaskRecord | None, facts: Facts) -> Decision:
     elif call.kind == "wait":
         decision = _of_wait(record)
     elif record is None:
-        return NEW
+        found = facts.reusable(call)
+        return NEW if found is None else Reuse(found, NEW)
     else:
         decision = _of_task(call, record, facts)
+        # A task that is to run again on request runs.
+        if isinstance(decision, Run) and decision.reason != Reason.FORCED:
+            found = facts.reusable(call)
+            decision = decision if found is None else Reuse(found, decision)
     if record is None or record.canceled is None or facts.was_lost_with_the_run(record):
         return decision
     return ExpectCancel(record.canceled * 1.2 + SLACK, decision)
@@ -140,7 +161,13 @@ def _of_task(call: AnyCall, record: TaskRecord, facts: Facts) -> Replay | Raise 
             if record.error is not None and facts.is_final(record):
                 return Raise(record)
             on_change = facts.on_change(call, record)
-            return Replay(record) if on_change == "keep" else Run(Reason.CHANGED, record, forget=on_change)
+            if on_change != "keep":
+                return Run(Reason.CHANGED, record, forget=on_change)
+            return (
+                Run(Reason.EXPIRED, record, forget="only")
+                if facts.is_expired(call, record)
+                else Replay(record)
+            )
         case TaskStatus.ERRORED if facts.is_final(record):
             return Raise(record)
         case TaskStatus.CANCELED:
@@ -191,9 +218,16 @@ class Decider:
         self._ledger = state.ledger
         self._changes = state.changes
         self._known_bodies = state.changes.known
+        self._slow_code = state.patience.slow_code
         self._has_hinted = False  # at code that is not deterministic
         self._met_again: set[str] = set()  # paths of tasks that were called again after they had ended
         self._latest_within: dict[str, int] | None = None  # see `made_progress`
+        self.is_expired = state.reuses.is_expired
+
+    def reusable(self, call: AnyCall) -> Found | None:
+        """The result of another run that takes the place of a call of the body; None if none is asked for, or found."""
+        reuses = self._state.reuses
+        return reuses.find(call) if reuses.is_used or "reuse" in call.options else None
 
     def replay(self, call: Call[T]) -> T:
         """The stored value of a call, or `MISS`. Then `call.decision` says what to do, if it could be decided here."""
@@ -208,7 +242,7 @@ class Decider:
         scope.seen[segment] = call.place
         if scope.parent is None:
             now = time.monotonic()
-            if (gap := now - state.idle_since) >= SLOW_GAP and state.idle_at and not scope.subtasks:
+            if (gap := now - state.idle_since) >= self._slow_code and state.idle_at and not scope.subtasks:
                 state.header.slow_code(state.idle_at, call.place, gap)
             state.idle_since, state.idle_at = now, segment
         text = self._ledger.texts.get(path)
@@ -220,19 +254,23 @@ class Decider:
                 if facts is None or facts.body is not call.body or call.options or call.inputs is not None:
                     opening, inputs = self._changes.expected(call)
                 else:  # the usual call, at a fraction of the cost
-                    opening, inputs = facts.opening, fingerprint_inputs(call.args) if call.args else ""
+                    opening, inputs = (
+                        facts.opening,
+                        fingerprint_inputs(call.args, "changed", False) if call.args else "",
+                    )
                 value = plain_value(text, opening, inputs, MISS)
                 if value is not MISS:
-                    if had_company(text):
-                        call.turn = state.turns.turn_of(call)
+                    call.turn = end_in_text(text)
                     if state.feed.watched:
                         state.saw(path, Reason.REPLAYED)
                     else:
                         state.reasons[path] = Reason.REPLAYED
                     return value
+            elif FilesInUse.begun:
+                self._changes.inputs(call, may_read=False)
             decision = self.decided(call)
             if isinstance(decision, Replay):
-                value = self._stored.value(call, decision.record)
+                value = self._stored.value(call, decision.record, may_read=False)
                 if value is not MISS:
                     state.saw(path, Reason.REPLAYED)
                     return value
@@ -257,7 +295,7 @@ class Decider:
         if record is not None:
             call.record = record
             if record.beside and call.turn is None:
-                call.turn = self._state.turns.turn_of(call)
+                call.turn = (record.ended, record.beside)
         decision = decide(call, record, self)
         return decision if isinstance(decision, Replay) else self._unless_living(call, decision)
 
@@ -311,6 +349,8 @@ class Decider:
         since = self._state.run.stable_since
         if self._has_hinted or not since or record.started < first_ordinal(since):
             return
+        if any(files_in(call.options.get("params", call.args))):  # one that was edited: `changed` says so
+            return
         before = map(self._ledger.glance, self._state.reasons)
         if any(each is None or each.ended > record.started for each in before):
             return
@@ -329,11 +369,17 @@ class Decider:
     def was_lost_with_the_run(self, record: TaskRecord) -> bool:
         """Whether the task was cancelled in an earlier pass as the run failed (R5): by the group of a task that failed, or
         by a time limit of the user's that nothing caught. Were that final, the run could never get any further."""
-        return (
-            self._state.run.last_ending == RunStatus.FAILED
+        run = self._state.run
+        if record.path in run.uncanceled:
+            return True
+        was_lost = (
+            run.last_ending == RunStatus.FAILED
             and record.ended < self._ledger.first_ordinal
             and not self._state.finality.is_final(record)
         )
+        if was_lost and record.status == TaskStatus.COMPLETED:
+            run.uncanceled = [*run.uncanceled, record.path]
+        return was_lost
 
     def made_progress(self, record: TaskRecord) -> bool:
         """Whether a subtask started or ended after the body did, so that the body itself did not kill the process."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from typing import TYPE_CHECKING
 
-from .._callsite import show_place
+from .._callsite import show_place, warn
 from .._keys import display_key, display_path
 from .._records.feed import Feed, Hinted
 
 if TYPE_CHECKING:
     from .._callsite import Place
-
-logger = logging.getLogger("trigger_nb")
 
 
 class Header:
@@ -31,12 +27,9 @@ class Header:
             self._feed.emit(Hinted(text))
 
     def warn(self, text: str) -> None:
-        """Add a hint, and warn. Where warnings are errors, it is logged: an error here would undo what a body has done."""
+        """Add a hint, and warn."""
         self.hint(text)
-        try:
-            warnings.warn(text, RuntimeWarning, stacklevel=3)
-        except RuntimeWarning:
-            logger.warning(text)
+        warn(text)
 
     def lasting(self) -> list[str]:
         """The hints that the header still shows when the run is opened later."""

@@ -11,6 +11,7 @@ from .._keys import ancestors
 if TYPE_CHECKING:
     import anyio
 
+    from .._concurrency.limiter import Ticket
     from .._tasks.running import RunningBody
 
 Why = Literal["wait", "retry", "queued", "parked"]
@@ -27,22 +28,32 @@ class Still:
     def __init__(self) -> None:
         self._whys: dict[str, Why] = {}
         self.sleeps: dict[str, anyio.CancelScope] = {}  # by path of a call; cancelling wakes it
+        self.tickets: dict[str, Ticket] = {}  # by path of a queued call
         self._counts: Counter[Why] = Counter()
         # By path of a task: how many calls in its body stand still. No zeros.
         self._around: Counter[str] = Counter()
 
-    def enter(self, path: str, why: Why, sleep: anyio.CancelScope | None = None) -> None:
-        """A call begins to stand still; cancelling `sleep` wakes it."""
+    def enter(
+        self,
+        path: str,
+        why: Why,
+        sleep: anyio.CancelScope | None = None,
+        ticket: Ticket | None = None,
+    ) -> None:
+        """A call begins to stand still; cancelling `sleep` wakes it, and `ticket` tells its place in a queue."""
         self._whys[path] = why
         self._counts[why] += 1
         self._around.update(ancestors(path))
         if sleep is not None:
             self.sleeps[path] = sleep
+        if ticket is not None:
+            self.tickets[path] = ticket
 
     def leave(self, path: str) -> None:
         """A call goes on."""
         self._counts[self._whys.pop(path)] -= 1
         self.sleeps.pop(path, None)
+        self.tickets.pop(path, None)
         for around in ancestors(path):
             self._around[around] -= 1
             if not self._around[around]:

@@ -5,27 +5,30 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 
 from .._concurrency.threads import call_in_thread, threads
-from .._keys import display_path
+from .._keys import display_path, parent_path
 from .._records.feed import Feed, Saved
 from .._records.records import (
+    FIRST_RESULT,
     RunRecord,
     TaskRecord,
     abridged,
     first_ordinal,
     is_long,
+    job_of,
     readable_task,
     status_in_text,
 )
-from .._records.status import RunStatus, TaskStatus
+from .._records.status import RunStatus, TaskStatus, counts_beside
 from .._store.crashpoints import point
 from .._store.protocol import Row
+from .._store.shared_results import pointer
 from .._tasks.running import marking, running_bodies
 from .._values.json_text import loads
 from ..errors import (
@@ -47,7 +50,6 @@ logger = logging.getLogger("trigger_nb")
 _MOST_LOOSE = 1000  # records that ride along at most: thousands of log lines are not kept until the end
 _MOST_AHEAD = 16  # long texts that are read at once: half a megabyte at most
 LOOP_PATIENCE = 0.05  # how long a commit may hold the loop when another process writes, in seconds
-THREAD_PATIENCE = 30.0  # and how long it is tried in a thread before it is a failure of the store
 
 
 class Unreadable(BaseException):
@@ -64,11 +66,13 @@ def begin(memory: Memory, run_id: str, store: Store) -> None:
     """Read what is stored of a run, without long values. What a body of an earlier pass writes meanwhile is newer."""
     fresh: dict[str, str] = {}
     memory.records = fresh
-    stored = store.select(run_id, abridge=True)
+    stored = store.read_run(run_id)
+    start = len(run_id) + 1
     with memory.lock:
-        for key, text in stored:
-            path = key[len(run_id) + 1 :]
-            if path not in fresh or wins(readable_task(path, text), readable_task(path, fresh[path])):
+        newer = dict(fresh)
+        fresh.update({key[start:]: text for key, text in stored})
+        for path, text in newer.items():
+            if not wins(readable_task(path, fresh[path]), readable_task(path, text)):
                 fresh[path] = text
 
 
@@ -129,12 +133,13 @@ class Ledger:
     """
 
     def __init__(
-        self, *, run: RunRecord, store: Store, journal: GroupCommit, memory: Memory, feed: Feed,
+        self, *, run: RunRecord, store: Store, journal: GroupCommit, memory: Memory, feed: Feed, patience: float,
         fail: Callable[[TriggerError], Awaitable[NoReturn]], on_fault: Callable[[StoreError], None],
     ) -> None:  # fmt: skip
         self._journal = journal
         self._memory = memory
         self._feed = feed
+        self._patience = patience  # seconds that a commit is tried in a thread before the store has failed
         self.blobs = PatientBlobs(store.blobs(run.id), memory.parked_values)
         # By path. Parsed when asked for: a replay hands out what it parsed, so nothing may keep it.
         # Read here, written through `memory`, which has the texts of the pass that is under way: a body
@@ -142,13 +147,13 @@ class Ledger:
         self.texts = memory.records
         self.first_ordinal = first_ordinal(run.passes)
         self.ordinals = itertools.count(self.first_ordinal)
-        self.on_new_record: Callable[[TaskRecord], None] | None = (
-            None  # called with each record that is new here
-        )
+        # Called with each record that is new here.
+        self.on_new_record: Callable[[TaskRecord], None] | None = None
         self._store = store
         self._run_id = run.id
+        self.job = job_of(run)
         self._prefix = run.id + "/"
-        self._directory = str(store.directory)
+        self._directory = store.key
         self._fail = fail
         self._on_fault = on_fault
         self._loose: list[Pending] = []  # rows that ride with the next commit
@@ -214,18 +219,17 @@ class Ledger:
     def counts(self) -> dict[str, int]:
         """The number of tasks by status. INTERRUPTED counts tasks that were stopped with their pass.
 
-        The statuses are read from the texts, because parsing all records would take longer.
+        A task with subtasks does not count where these account for its status, as in the tree. The statuses are read
+        from the texts, because parsing all records would take longer.
         """
-        texts: dict[str, list[str]] = defaultdict(list)
-        for path, text in self.texts.items():
-            if "~." not in path:  # a log line
-                texts[status_in_text(text)].append(text)
-        pending = [readable_task("", text) for text in texts[TaskStatus.PENDING]]
-        stopped = sum(record.interrupted and not record.forced for record in pending)
-        found = Counter[str]({status: len(texts[status]) for status in TaskStatus})
-        found[TaskStatus.PENDING] -= stopped
-        found[RunStatus.INTERRUPTED] += stopped
-        return dict(+found)
+        statuses = {
+            path: _status(text) for path, text in self.texts.items() if "~." not in path
+        }  # no log lines
+        inside: dict[str, set[str]] = defaultdict(set)
+        for path, status in statuses.items():
+            inside[parent_path(path)].add(status)
+        found = (status for path, status in statuses.items() if counts_beside(status, inside.get(path, ())))
+        return dict(Counter(found))
 
     def _row(self, record: TaskRecord, text: str) -> Row:
         return Row(self._prefix + record.path, self._run_id, text, record.rank)
@@ -253,10 +257,11 @@ class Ledger:
         """
         text = record.dumps_result(value)
         row = self._row(record, text)
+        rows = (row, pointer(record.reuse, self.job, row.key)) if record.is_shareable else (row,)
         if self.blobs.error is not None:  # no record that may name a parked file is to be committed
-            self._memory.parked.append(row)
+            self._memory.parked += rows
             raise self.blobs.error
-        return PendingResult(record, value, text, self._journal.enqueue((row,)))
+        return PendingResult(record, value, text, self._journal.enqueue(rows))
 
     async def commit_result(self, result: PendingResult) -> TaskRecord:
         """Commit on the loop. Returns the record that the store holds then."""
@@ -265,7 +270,7 @@ class Ledger:
     def commit_result_in_thread(self, result: PendingResult) -> TaskRecord:
         """As `commit_result`, on the body's own thread. Raises `StoreError`."""
         try:
-            refused = self._journal.settle(result.pending, patience=THREAD_PATIENCE)
+            refused = self._journal.settle(result.pending, patience=self._patience)
         except StoreError:
             self.park(result.pending)
             raise
@@ -291,7 +296,11 @@ class Ledger:
         if refused:
             # C5: the first committed result of a (path, generation) wins, also if it is another kernel's.
             text = self._stored_text(record.path) or text
-            record = self.parsed(record.path, text)
+            held = self.parsed(record.path, text)
+            if held.rank < record.rank:  # the row's rank is not that of its record
+                what, why = "record", "has a rank that is not its record's"
+                raise Unreadable(_damaged(self._run_id, record.path, what, "cannot be read", why))
+            record = held
         else:
             # The caller gets what the text says, so that changing it in place changes no record (R2).
             record.value = loads(result.value)
@@ -388,7 +397,7 @@ class Ledger:
 
     async def _settle_in_thread(self, pending: Pending) -> frozenset[Row]:
         def commit() -> frozenset[Row]:
-            return self._journal.commit(pending.rows, patience=THREAD_PATIENCE)
+            return self._journal.commit(pending.rows, patience=self._patience)
 
         with anyio.CancelScope(shield=True):
             return await call_in_thread(threads.spawn, commit)
@@ -403,6 +412,34 @@ class Ledger:
         self._loose.append(self._journal.enqueue((row,)))
 
 
+async def save_copies(ledger: Ledger, texts: Mapping[str, str]) -> list[str]:
+    """Commit results that were taken over from other runs, of tasks without a record, by path. Returns the paths for which
+    the store holds another result, which wins."""
+    prefix, run_id = ledger._prefix, ledger._run_id
+    rows = [Row(prefix + path, run_id, text, FIRST_RESULT) for path, text in texts.items()]
+    refused = await ledger._settle(ledger._journal.enqueue(rows))
+    lost = [row.key.removeprefix(prefix) for row in refused]
+    kept = {path: abridged(text) for path, text in texts.items()}
+    kept.update({path: abridged(ledger._stored_text(path) or texts[path]) for path in lost})
+    with ledger._memory.lock:
+        ledger._memory.records.update(kept)
+    if ledger.on_new_record is not None or ledger._feed.watched:
+        for path, text in kept.items():
+            if ledger.on_new_record is not None:
+                ledger.on_new_record(ledger.parsed(path, text))
+            if ledger._feed.watched:
+                ledger._feed.emit(Saved(ledger.parsed(path, text)))
+    return lost
+
+
 def run_row(run: RunRecord) -> Row:
     """The row of a run's record."""
     return Row("run/" + run.id, "runs", run.dumps())
+
+
+def _status(text: str) -> str:
+    status = status_in_text(text)
+    if status != TaskStatus.PENDING:
+        return status
+    record = readable_task("", text)
+    return RunStatus.INTERRUPTED if record.interrupted and not record.forced else status

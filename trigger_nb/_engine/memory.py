@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from .._values.placeholders import Unstored
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Memory:
     """One for all passes of a run in this kernel."""
 
     # Results that no codec can write (S4), by path and generation.
     live: dict[tuple[str, int], LiveResult] = field(default_factory=dict[tuple[str, int], "LiveResult"])
+
+    @property
+    def has_unsaved(self) -> bool:
+        """Whether something is not in the store, and only here."""
+        return bool(self.live or self.parked or self.parked_values)
 
     def shown(self, path: str, generation: int, lost: Unstored) -> Any:
         """The object that is kept of a result, for displays, or else the placeholder."""

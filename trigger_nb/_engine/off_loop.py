@@ -22,6 +22,7 @@ from .._records.records import TaskRecord
 from .._records.status import TaskStatus
 from .._tasks.call import current_scope
 from .._tasks.exits import unless_stopped
+from .given import given_to_failed
 from .results import note_prints, whose
 from .scopes import subtasks_end
 
@@ -134,11 +135,13 @@ class OffLoop:
 
     def wake(self, running: RunningBody, over: anyio.Event) -> None:
         """Tell the caller, on its loop, that the body is over. Callers wake in the order in which their bodies returned."""
-        self._state.turns.leave_line(running.ended, over.set)
+        self._state.turns.leave(running.end, over.set)
 
-    def leave_line(self, running: RunningBody) -> None:
-        """Let the callers of other bodies wake: the caller of this one has left."""
-        self._state.turns.leave_line(running.ended, lambda: None)
+    def leave(self, running: RunningBody) -> None:
+        """Let the callers of other bodies wake, and the call that has adopted this one, whose caller has left."""
+        adopter = running.adopter
+        wake = adopter.wake if adopter is not None and running.record is not None else lambda: None
+        self._state.turns.leave(running.end, wake)
 
     def end_alone(
         self, call: AnyCall, record: TaskRecord, running: RunningBody, unsettled: list[Any]
@@ -194,11 +197,14 @@ class OffLoop:
                 return interrupted
             if next_at is not None:
                 data = self._records.error_data(call, attempt, last)
-                return attempt.copy(status=TaskStatus.WAITING, error=data, next_at=next_at, refusals=refusals)
+                attempts = self._records.attempts(attempt, data, next_at)
+                waiting = attempt.copy(status=TaskStatus.WAITING, error=data, attempts=attempts)
+                return waiting.copy(next_at=next_at, refusals=refusals)
         data = self._records.error_data(call, attempt, last)
-        return attempt.copy(
-            status=TaskStatus.ERRORED, error=data, ended=next(state.ledger.ordinals), ended_at=state.now()
-        )
+        attempts = self._records.attempts(attempt, data) if attempt.attempts else []
+        given = given_to_failed(state, call, attempt)
+        ended = attempt.copy(status=TaskStatus.ERRORED, error=data, attempts=attempts, given=given)
+        return ended.copy(ended=next(state.ledger.ordinals), ended_at=state.now())
 
 
 class _Finish:
@@ -249,7 +255,7 @@ class _Finish:
         if running.finish_in_thread():
             self._off_loop.wake(running, self._over)
         else:
-            self._off_loop.leave_line(running)
+            self._off_loop.leave(running)
             self._off_loop.end_alone(self._call, self._record, running, self._unsettled)
 
 

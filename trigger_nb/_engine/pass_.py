@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 from .. import _values
 from .._keys import ancestors
@@ -24,13 +26,15 @@ from .._records.status import Reason, TaskStatus
 from .._redact import redact, secrets
 from .._tasks.call import MISS
 from .._tasks.running import running_bodies
+from .._values.files import FilesInUse
 from ..errors import RunInterrupted
 from .attempts import Attempts
 from .bodies import Bodies, Failed
-from .decide import Adopt, Decider, Decision, ExpectCancel, Raise, Replay, Run, Wait, Walk
-from .fan_out import walk_items
-from .ledger import Unreadable
+from .decide import Adopt, Decider, Decision, ExpectCancel, Raise, Replay, Reuse, Run, Wait, Walk
+from .files import fingerprint_files, stored_value
+from .ledger import Unreadable, save_copies
 from .new_record import NewRecords
+from .nodes import walk_items
 from .off_loop import OffLoop
 from .origins import origins
 from .results import Results, StoredResults, note_prints
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
     from .stopping import Stop
 
 T = TypeVar("T")
+_AT_ONCE = 500  # results that are taken over in one commit, before the event loop may run other tasks
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -65,11 +70,17 @@ class Pass(PassState):
         verdicts = Verdicts(self, self.make_io)
         results = Results(self, self._stored, self.records)
         off_loop = OffLoop(self, results, self.records, verdicts, self.waits)
-        self.bodies = Bodies(self, self._stored, results, self.waits, off_loop, self.make_io)
+        self.bodies = self.make_bodies(results, off_loop)
         self.start_of_batch = self.bodies.start_of_batch
         self._attempts = Attempts(self, self._stored, self.records, verdicts, self.waits, self.bodies)
         self.limiters_of = self._attempts.limiters_of
+        # The asyncio tasks to which an error was raised.
+        self._failed: WeakSet[asyncio.Task[object]] = WeakSet()
         self._canceled: dict[str, set[str]] = {}  # by path of a body: the tasks cancelled in it in this pass
+
+    def make_bodies(self, results: Results, off_loop: OffLoop) -> Bodies:
+        """The part that calls bodies. A trial (`job.test`) has one that calls stubs in their place."""
+        return Bodies(self, self._stored, results, self.waits, off_loop, self.make_io)
 
     # Calls ------------------------------------------------------------------------------------------
 
@@ -81,12 +92,18 @@ class Pass(PassState):
         call.host = asyncio.current_task()
         try:
             try:
+                if FilesInUse.begun:
+                    await fingerprint_files(self, call)
                 return await self._carry_out(call, self._decider.decision(call))
             except Unreadable as unread:
                 self.header.hint(str(unread.error))
                 return await self.stopping.fail(unread.error)
         except (asyncio.CancelledError, RunInterrupted) as error:
             self._note_cancellation(call, error)
+            raise
+        except Exception:
+            if call.host is not None:
+                self._failed.add(call.host)
             raise
         finally:
             scope.leave(call)
@@ -114,10 +131,11 @@ class Pass(PassState):
                 case Wait(then=None):
                     return await self.waits.wait(call, decision)
                 case Wait(then=then):
-                    await self.waits.pause(
-                        call.path, decision.until or 0.0, "wait" if decision.reason == Reason.NEW else "retry"
-                    )
                     assert then is not None
+                    until, why = decision.until or 0.0, "wait"
+                    if decision.reason != Reason.NEW and then.earlier is not None:
+                        until, why = self.waits.unprolonged(then.earlier, until), "retry"
+                    await self.waits.pause(call.path, until, why)
                     decision = then
                 case ExpectCancel():
                     await self.waits.expect_cancel(call, decision.seconds)
@@ -131,13 +149,55 @@ class Pass(PassState):
                     if value is not MISS:
                         return value
                     decision = self._decider.decided(call)
+                case Reuse(found, otherwise):
+                    record = await self._attempts.take_over(call, found, otherwise)
+                    if record is None:
+                        decision = otherwise
+                    elif (value := self._stored.value(call, record)) is not MISS:
+                        self.saw(call.path, Reason.REUSED)
+                        return value
+                    else:
+                        decision = Run(Reason.LOST_VALUE, open_again(record))
                 case Replay(record):
-                    value = self._stored.value(call, record)
+                    value = await stored_value(self._stored, call, record)
                     if value is not MISS:
                         self.saw(call.path, Reason.REPLAYED)
                         await self.turns.take_turn(call)
                         return value
                     decision = Run(Reason.LOST_VALUE, open_again(record))
+
+    async def reuse_all(
+        self, calls: Iterable[AnyCall], describe: Callable[[AnyCall], object], *, batch: bool
+    ) -> dict[str, object]:
+        """Take over the results of other runs for calls that have no record, by one query. By path: the value, or `MISS` for
+        one that a replay is to read."""
+        try:
+            hits = self.reuses.look_ahead(calls, batch=batch)
+            taken: dict[str, object] = {}
+            given: set[str] = set()  # digests whose value was given out: equal calls do not share one
+            while hits:
+                texts: dict[str, str] = {}
+                now = self.now()
+                for call, found in hits[:_AT_ONCE]:
+                    describe(call)
+                    text = self.reuses.copied(call, found, now)
+                    value = MISS
+                    if text is not None and found.digest not in given:
+                        value = self.reuses.plain(call, found)
+                        given.add(found.digest)
+                    if text is None and (record := self.reuses.taken(call, found, None, self.records.new)):
+                        record.ended = next(self.ledger.ordinals)
+                        text = record.dumps()
+                    if text is not None:
+                        texts[call.path] = text
+                        taken[call.path] = value
+                del hits[:_AT_ONCE]
+                for path in await save_copies(self.ledger, texts):
+                    taken[path] = MISS
+                await asyncio.sleep(0)
+        except Unreadable as unread:
+            await self.stopping.fail(unread.error)
+        return taken
 
     def _note_cancellation(self, call: AnyCall, error: BaseException) -> None:
         """Record why a call was cut short: the pass is ending, a time limit around it, or the user's code (A8)."""
@@ -236,6 +296,16 @@ class Pass(PassState):
     def origins(self, error: BaseException) -> list[str]:
         """Paths of this run's tasks that an error came from (R5)."""
         return origins(error, self.directory, self.run.id)
+
+    def unseen_errors(self) -> list[str]:
+        """Paths of tasks that failed without any code having looked at their errors: those of an asyncio task that was not
+        awaited yet. What this pass did not come to is as it was before."""
+        found = dict.fromkeys(path for path in self.run.unseen if path not in self.reasons)
+        for host in self._failed:
+            # asyncio keeps both to warn of such errors. `Task.exception()` would count as a look.
+            if getattr(host, "_log_traceback", False):
+                found.update(dict.fromkeys(self.origins(getattr(host, "_exception"))))  # noqa: B009
+        return list(found)
 
     def begun_bodies(self) -> dict[str, TaskRecord]:
         """The bodies that run, by path, with what is not recorded of them yet."""

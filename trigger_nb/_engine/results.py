@@ -19,9 +19,17 @@ from .._tasks.options import describe
 from .._values.codec import dump, dump_unstored
 from .._values.json_text import loads
 from .._values.one_shot import holds_one_shot
-from .._values.placeholders import Unstored
-from ..errors import CorruptRecordError, NotStorableError, RunInterrupted, StoreError, ValueNotLoadedError
-from .checking import checked
+from .._values.placeholders import LOST_FILE, Unstored, lost_file
+from .._values.signed_pickle import Place
+from ..errors import (
+    CorruptRecordError,
+    FileLostError,
+    NotStorableError,
+    RunInterrupted,
+    StoreError,
+    ValueNotLoadedError,
+)
+from .checking import apply_check
 from .ledger import Unreadable, explained
 from .live import LiveResult
 from .origins import mark_origin
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
     from .._values.tagged import Encoded
     from .new_record import NewRecords
     from .state import PassState
+    from .turns import End
 
 Completed = tuple[TaskRecord, str]  # the record of a body that returned, and its value's text
 
@@ -43,10 +52,11 @@ class StoredResults:
     def __init__(self, state: PassState) -> None:
         self._state = state
 
-    def value(self, call: AnyCall, record: TaskRecord) -> Any:
+    def value(self, call: AnyCall, record: TaskRecord, *, is_new: bool = False, may_read: bool = True) -> Any:
         """The value of a completed record, or a placeholder for one that is not stored (S4).
 
-        `MISS` if the value is lost and the task may be repeated. Raises `Unreadable`.
+        `MISS` if the value is lost and the task may be repeated. Raises `Unreadable`. The files of a new value have just
+        been read, and are not looked at again. Without `may_read`, large ones that must be raise `NotReadYetError`.
         """
         if record.form != "unstored":
             try:
@@ -60,7 +70,18 @@ class StoredResults:
                 returns = None if record.checked else self.returns(call)
                 if not record.form and returns is None:
                     return record.value
-                return _values.load(record.form, record.value, self._state.ledger.blobs, returns)
+                place, blobs = self.place(call, record), self._state.ledger.blobs
+                return _values.load(
+                    record.form,
+                    record.value,
+                    blobs,
+                    returns,
+                    place=place,
+                    checks_files=not is_new,
+                    may_read=may_read,
+                )
+            except FileLostError as error:
+                lost = {"type": LOST_FILE, "reason": str(error)}
             except CorruptRecordError as error:  # of a value file
                 lost = {"type": "value", "reason": str(error)}
             except (StoreError, ValueNotLoadedError) as error:
@@ -77,7 +98,12 @@ class StoredResults:
         if self.is_repeatable(call):
             return MISS
         name = display_path(call.path)
-        self._state.header.hint(f"the value of task {name!r} is not stored: {lost['reason'] or lost['type']}")
+        if lost["type"] == LOST_FILE:
+            self._state.header.hint(lost_file(name, lost["reason"]))
+        else:
+            self._state.header.hint(
+                f"the value of task {name!r} is not stored: {lost['reason'] or lost['type']}"
+            )
         return Unstored(name, lost["type"], lost["reason"])
 
     def error(self, call: AnyCall, record: TaskRecord) -> BaseException:
@@ -90,6 +116,12 @@ class StoredResults:
         self._state.saw(call.path, Reason.REPLAYED)
         mark_origin(error, self._state.directory, self._state.run.id, call.path)
         return error
+
+    def place(self, call: AnyCall, record: TaskRecord) -> Place | None:
+        """Where a signed pickle belongs, for a call that says codec="pickle"."""
+        if call.options.get("codec") != "pickle":
+            return None
+        return Place(self._state.run.id, call.path, record.generation, is_call=True)
 
     def is_repeatable(self, call: AnyCall) -> bool:
         """Whether the body may run again when its value cannot be had."""
@@ -111,10 +143,10 @@ class Results:
         self._records = records
 
     async def checked(self, call: AnyCall, record: TaskRecord, scope: Scope, value: Any) -> Any:
-        """The result to keep: what the body returned, or what `check=` makes of it. Raises the error of the check."""
+        """The result to keep: what the body returned, or what `check=` returns for it. Raises the error of the check."""
         if call.options.get("check") is None:
             return value
-        value = await checked(call, record.redact, scope, value, self._stored.returns(call))
+        value = await apply_check(call, record.redact, scope, value, self._stored.returns(call))
         record.checked = True
         return value
 
@@ -123,16 +155,16 @@ class Results:
         point("task:body-ended")
         if running.scope.interrupted:
             raise self._state.stopping.cancellation()  # and not what the body made of it (W3)
-        running.markable = (
-            False  # the record that is about to be committed says more than that the body began
-        )
-        ordinals = self._state.ledger.ordinals
-        if running.in_thread and threading.get_ident() != self._state.home.thread:
-            ended = running.ended = self._state.turns.join_line(ordinals)
-        else:
-            ended = next(ordinals)
-        done = record.copy(status=TaskStatus.COMPLETED, ended=ended, ended_at=self._state.now())
-        if running.canceled is not None:
+        # The record that is about to be committed says more than that the body began.
+        running.markable = False
+        adopter = running.adopter
+        end = partial(self._state.end_of, call) if adopter is None else adopter.end
+        on_loop = threading.get_ident() == self._state.home.thread
+        if not on_loop:  # its place is that of its end, however long the loop and the commit take
+            running.end = end()
+        done = record.copy(status=TaskStatus.COMPLETED, ended_at=self._state.now())
+        # A call that has adopted the body gets the result, although the first one was canceled.
+        if running.canceled is not None and adopter is None:
             done.canceled = running.canceled
         if running.timed_out_error is not None:
             done.error = running.timed_out_error
@@ -145,17 +177,22 @@ class Results:
         returns = None if done.checked else self._stored.returns(call)
         if returns is not None and form != "unstored" and done.error is None:
             try:
-                _values.load(form, loads(text), self._state.ledger.blobs, returns)
+                place = self._stored.place(call, done)
+                blobs = self._state.ledger.blobs
+                _values.load(form, loads(text), blobs, returns, place=place, checks_files=False)
             except ValueNotLoadedError as error:
                 # Its caller gets the error now and on every replay.
                 done.error = self._records.error_data(call, done, error)
-        if beside := self._state.beside(call):
-            done.beside = beside
+        if done.reuse:
+            self._state.reuses.settle(done, running.scope)
+        if on_loop:
+            running.end = end()
+        done.ended, done.beside = running.end.ordinal, running.end.beside
         return done, text
 
     def _encoded(self, call: AnyCall, record: TaskRecord, value: Any) -> Encoded:
         try:
-            return dump(value, self._state.ledger.blobs, signed=call.options.get("codec") == "pickle")
+            return dump(value, self._state.ledger.blobs, signed_for=self._stored.place(call, record))
         except (NotStorableError, Warning) as refused:  # a library may warn, where warnings are errors
             error = refused
             if isinstance(error, Warning):
@@ -192,24 +229,30 @@ class Results:
         ledger, stopping = self._state.ledger, self._state.stopping
         record, value = completed
         try:
-            result = ledger.enqueue_result(record, value)
-        except StoreError as error:
-            yield from stopping.fail(error).__await__()
-            raise AssertionError("unreachable") from None
-        if running.host is not stopping.main or len(self._state.running) > 1:
             try:
-                yield  # as `asyncio.sleep(0)` does
-            except asyncio.CancelledError:
-                # The caller is cancelled between the end of the body and its commit. It gets no value now, so a
-                # replay must expect the same (A8).
-                around = running.scope.parent or running.scope
-                canceled = record.copy(canceled=around.age())
-                running.record = ledger.commit_result_now(result, None if stopping.is_ending else canceled)
-                raise
-        running.record = yield from ledger.commit_result(result).__await__()
-        turns = self._state.turns
-        if turns.line or turns.waiting:
-            yield from turns.behind_others(record.ended).__await__()
+                result = ledger.enqueue_result(record, value)
+            except StoreError as error:
+                yield from stopping.fail(error).__await__()
+                raise AssertionError("unreachable") from None
+            if running.host is not stopping.main or len(self._state.running) > 1:
+                try:
+                    yield  # as `asyncio.sleep(0)` does
+                except asyncio.CancelledError:
+                    # The caller is cancelled between the end of the body and its commit. It gets no value now, so a
+                    # replay must expect the same (A8).
+                    around = running.scope.parent or running.scope
+                    canceled = record.copy(canceled=around.age())
+                    running.record = ledger.commit_result_now(
+                        result, None if stopping.is_ending else canceled
+                    )
+                    raise
+            running.record = yield from ledger.commit_result(result).__await__()
+        except BaseException:
+            self._state.turns.drop(running.end)
+            raise
+        end: End = running.end
+        if end.bunch is not None and (given := self._state.turns.give(end)) is not None:
+            yield from given
 
     def enqueue_here(self, running: RunningBody, completed: Completed) -> Callable[[], None]:
         """Queue a result on the body's own thread, so that a blocked loop delays no record (C6).

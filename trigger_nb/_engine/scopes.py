@@ -10,6 +10,7 @@ from .._callsite import show_place
 from .._keys import display_key, display_path
 from .._records.records import FAN_OUT
 from .._tasks.call import DONE, AnyCall, Call
+from .._tasks.running import running_bodies
 from ..errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,9 +48,16 @@ async def subtasks_end(header: Header, scope: Scope) -> None:
         scope.emptied = None
 
 
+def bodies_in(state: PassState, scope: Scope) -> int:
+    """The number of subtasks whose bodies run. One whose result is committed, and is still to be given out, does not."""
+    paths = [call.path for call in scope.subtasks or () if call.is_running]
+    living = [running_bodies.get(state.body_key(path)) for path in paths]
+    return sum(each is None or each.record is None for each in living)
+
+
 def save_deferred(state: PassState, scope: Scope) -> None:
     """The last body in the scope of a failed one has ended: now the failed end is committed, too (A6)."""
-    if scope.deferred is not None and not any(call.is_running for call in scope.subtasks or ()):
+    if scope.deferred is not None and not bodies_in(state, scope):
         ended, scope.deferred = scope.deferred, None
         state.header.finished(ended.path)
         state.ledger.save_now(ended.copy(ended=next(state.ledger.ordinals)))

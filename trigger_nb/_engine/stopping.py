@@ -8,6 +8,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .._tasks.front_end import end_questions
 from ..errors import StoreError, TriggerError, UsageError
 
 if TYPE_CHECKING:
@@ -64,11 +65,6 @@ class Stopping:
         return self.why is not None or self._is_shut_down
 
     @property
-    def closed_to_new(self) -> bool:
-        """Whether no new body begins."""
-        return self.closing is not None
-
-    @property
     def is_pausing(self) -> bool:
         """Whether the pass is to be paused, and bodies in flight still end."""
         return self.closing == Stop.PAUSE and self.why is None
@@ -103,6 +99,7 @@ class Stopping:
             self._home.soon(self._cut)
 
     def _cut(self) -> None:
+        end_questions(self)
         if self.event is not None:
             self.event.set()
         if self.main is not None:
@@ -126,6 +123,7 @@ class Stopping:
     def end(self) -> None:
         """The run function has returned or raised: bodies in flight may end, nothing new begins."""
         self.why = self.why or Stop.ENDED
+        end_questions(self)
 
     def cancellation(self) -> BaseException:
         """The exception that unwinds user code when the pass is stopped."""

@@ -1,251 +1,241 @@
-"""R12: tasks that ran beside each other are replayed in the order in which they ended.
+"""R12: tasks that ran beside each other are replayed in the order in which their results were given out.
 
 A stored result could be returned at once, and results that are awaited side by side would come in the order of the code:
 `asyncio.as_completed`, `asyncio.wait`, or a list that tasks append to would see another order than in the pass that ran the
 bodies, and the code could take another branch.
 
-The ordinals in the records say in which order tasks began and ended. A record also notes the *gap* before its end: how many
-turns of the event loop passed since the end before it. A replay gives out the results in the order of their ends, each once
-the calls that had begun before it have come, and with the same gaps: results that came together come together again, and the
-code can act on one that came alone.
+So all results that had company leave the engine here, in every pass, in *bunches*. A bunch is given out in one turn of the
+loop, and the next one once the code has done all that it can with it: when nothing is ready to run. A new result joins the
+bunch that is not given out yet, and its record says which one that is (`beside`). Stored results are given out first, in the
+bunches that their records tell of and in the order of their ends; then those of the bodies that this pass runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from .._keys import parent_path
-from .._records.records import readable_task, turn_in_text
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from .._concurrency.threads import Home
+    from .._records.records import TaskRecord
     from .._tasks.call import Call
 
-# The longest gap, in turns of the loop. In so many, code can act on a result: `asyncio.wait` around a task that awaits
-# another one takes five.
-LONGEST_GAP = 12
-# After so many results to which no call was the answer, as in a large `gather`, several are given out at once.
-_UNANSWERED = 64
+# The longest time that code gets for what was given out, in turns of the loop, while other code keeps the loop busy. In so
+# many, code can act on a result: `asyncio.wait` around a task that awaits another one takes five.
+LONGEST_REACTION = 12
 
 
-class Turn(NamedTuple):
-    """The place of a task that had company among the others: the ordinals of its start and end, and the gap before."""
+class Bunch:
+    """Results of bodies that this pass runs, to be given out together."""
 
-    ended: int
-    started: int
-    gap: int  # turns of the loop, from 0 to `LONGEST_GAP`
+    __slots__ = ("closed", "coming", "first", "given", "in_threads", "owner", "waiting")
+
+    def __init__(self, owner: Turns, first: int) -> None:
+        self.owner = owner  # that of the pass that gives them out: a body may outlive its own
+        self.first = first  # the ordinal of the first end
+        self.in_threads = 0  # results of bodies in threads that are not committed yet
+        # The ends of bodies on the loop whose callers are not here yet. The first one's commit is that of all: they are queued.
+        self.coming: deque[int] = deque()
+        self.closed = False  # No more results join.
+        self.given = False
+        # The ends of committed results, and how to wake their callers.
+        self.waiting: list[tuple[int, Callable[[], object]]] = []
+
+    def arrive(self, ordinal: int) -> None:
+        """The caller of a body on the loop is here, or has left."""
+        if ordinal in self.coming:
+            self.coming.remove(ordinal)
+
+
+class End(NamedTuple):
+    """The end of a body."""
+
+    ordinal: int
+    beside: int = 0  # for its record
+    bunch: Bunch | None = None  # if it had company
+
+
+# A call that waits for its stored result: the ordinal of its end and of the first one in its bunch, what it awaits, the
+# seconds that code in threads gets to act on the result, and the call itself, if it is to be taken out of its scope then.
+Stored: TypeAlias = "tuple[int, int, asyncio.Future[None], float, Call[Any] | None]"
 
 
 class Turns:
-    """The gaps between the results of one pass, and the calls that wait to be given their stored results.
+    """Gives out the results of one pass that had company. Lives on the loop, but for `end` and `leave`."""
 
-    Lives on the loop, but for `gap`.
-    """
-
-    def __init__(self, home: Home, texts: Mapping[str, str]) -> None:
-        # The time that code in a worker thread gets to act on a result, in seconds: no turns of the loop tell when it has.
+    def __init__(self, home: Home) -> None:
+        # The time that code in a worker thread gets to act on a result, in seconds: the loop does not see when it has.
         self.thread_seconds = 0.002
         self._home = home
-        self._texts = texts  # of the run's records, by path
-        self._since = LONGEST_GAP  # turns of the loop since the last body ended, at most `LONGEST_GAP`
-        # The ends of bodies in threads whose callers were not woken yet, in order, and how to wake those whose result is
-        # committed.
-        self.line: dict[float, Callable[[], object] | None] = {}
-        # A heap of the ends of bodies on the loop whose callers wait for results with earlier ends.
-        self._behind: list[tuple[int, asyncio.Future[None]]] = []
-        self._lock = threading.Lock()  # of `line`: an end takes its place as it gets its ordinal
-        # A heap of calls that wait: their turns, the futures that they await, and time for threads.
-        self.waiting: list[tuple[Turn, asyncio.Future[None], float]] = []
-        self._is_giving = False
-        self._passed = LONGEST_GAP  # turns of the loop since a result was given out, at most `LONGEST_GAP`
-        self._idle = 0  # turns of the loop since a result was given out or a call came
-        self._unanswered = 0  # results given out since a call came
-        # The turns of the stored tasks that had company, by scope and path; None: not looked for yet. A scope is taken out
-        # when its code runs in this pass: then its tasks are expected.
-        self._stored: dict[str, dict[str, Turn]] | None = None
-        self._expected: dict[str, Turn] = {}  # calls that have not come; some never do: the code was edited
-        self._starts: list[tuple[int, str]] = []  # a heap of these, with some that have come
-        self._ends: list[int] = []  # a heap of the ends that were not given out, with some that were
-        self._given: set[int] = set()  # those
+        self._lock = threading.Lock()  # of the ends and `_bunches`
+        # The bunches that were not given out, oldest first. All but the last one are closed.
+        self._bunches: deque[Bunch] = deque()
+        self._stored: list[Stored] = []
+        self._is_looking = False
+        self._has_settled = True  # The code has done all that it can with what was given out.
+        self._turns = 0  # turns of the loop since a result was given out or the call of a stored one came
+        self._seconds = 0.0  # that a thread gets before the next turn
 
     # A body has ended -------------------------------------------------------------------------------
 
-    def gap(self) -> int:
-        """The turns of the loop since the last body with company ended, at most `LONGEST_GAP`. May be called from any thread."""
-        if threading.get_ident() != self._home.thread:
-            return 0 if len(self.line) > 1 else self._since  # behind another one, it ends with that
-        gap = self._since
-        self.begin_gap()
-        return gap
-
-    def begin_gap(self) -> None:
-        """A body has ended: count the turns of the loop from here."""
-        if self._since == LONGEST_GAP:
-            asyncio.get_running_loop().call_soon(self._count)
-        self._since = 0
-
-    def join_line(self, ordinals: Iterator[int]) -> int:
-        """The ordinal of the end of a body in a thread. Its caller wakes once `leave_line` was called, and not before the callers
-        of bodies that ended earlier."""
+    def end(self, ordinals: Iterator[int]) -> End:
+        """The end of a body that had company. `give`, `leave` or `drop` follows. May be called from any thread."""
+        on_loop = threading.get_ident() == self._home.thread
         with self._lock:
-            ended = next(ordinals)
-            self.line[ended] = None
-        return ended
+            ordinal = next(ordinals)
+            if not self._bunches or self._bunches[-1].closed:
+                self._bunches.append(Bunch(self, ordinal))
+            bunch = self._bunches[-1]
+            if on_loop:
+                bunch.coming.append(ordinal)
+            else:
+                bunch.in_threads += 1
+        return End(ordinal, 1 + ordinal - bunch.first, bunch)
 
-    def leave_line(self, ended: int, wake: Callable[[], object]) -> None:
-        """Have the caller of a body woken in its turn: its result is committed, or it failed. May be called from any thread."""
-        if ended not in self.line:  # it has not returned, so it has no place
+    def give(self, end: End) -> asyncio.Future[None] | None:
+        """Give out a result that is committed. If it has to wait, returns what its caller awaits."""
+        bunch = end.bunch
+        if bunch is None or bunch.given:
+            return None
+        if bunch.owner is not self:
+            return bunch.owner.give(end)
+        is_first = not bunch.waiting and (not bunch.coming or bunch.coming[0] == end.ordinal)
+        bunch.arrive(end.ordinal)
+        is_next = is_first and self._has_settled and not self._stored and bunch is self._bunches[0]
+        if is_next and self._give_next(with_coming=True):
+            self._look_soon()
+            return None
+        given: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        bunch.waiting.append((end.ordinal, lambda: given.done() or given.set_result(None)))
+        self._look_soon()
+        return given
+
+    def will_give(self, end: End | None) -> bool:
+        """Whether the result of a body waits here to be given out."""
+        return end is not None and end.bunch is not None and end.bunch.owner is self and not end.bunch.given
+
+    async def follow(self, call: Call[Any], record: TaskRecord, end: End | None) -> None:
+        """Wait for the turn of a call that has adopted a body, if the body ended in an earlier pass: its result counts as
+        stored."""
+        is_of_this_pass = end is not None and end.bunch is not None and end.bunch.owner is self
+        if record.beside and not is_of_this_pass:
+            call.turn = (record.ended, record.beside)
+            await self._wait(call, None)
+
+    def drop(self, end: End) -> None:
+        """Let the others go on: the caller of a body on the loop was cancelled, or its result could not be committed."""
+        if end.bunch is not None and not end.bunch.given:
+            end.bunch.arrive(end.ordinal)
+            end.bunch.owner._look_soon()
+
+    def leave(self, end: End | None, wake: Callable[[], object]) -> None:
+        """Have the caller of a body in a thread woken, in its turn if the body has a result, which is committed. May be
+        called from any thread."""
+        if end is None or end.bunch is None:
             self._home.soon(wake)
-            return
-        self.line[ended] = wake
-        self._home.soon(self._wake_first)
-
-    def _wake_first(self) -> None:
-        """Let the callers go on whose bodies ended first, in threads and on the loop, after all stored results that wait."""
-        while (wake := self.line.get(first := self._first())) is not None:
-            del self.line[first]
-            self.begin_gap()
-            wake()
-        while self._behind and self._behind[0][0] < first:
-            _, passed = heappop(self._behind)
-            if not passed.done():
-                passed.set_result(None)
-
-    def _first(self) -> float:
-        """The earliest end whose caller has not got its result: of a stored one, or of a body in a thread."""
-        with self._lock:
-            first = next(iter(self.line), math.inf)
-        return min(first, self.waiting[0][0].ended) if self.waiting else first
-
-    def behind_others(self, ended: int) -> asyncio.Future[None]:
-        """For a body that ended on the loop: done once the results were given out that have earlier ends."""
-        passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._first() < ended:
-            heappush(self._behind, (ended, passed))
         else:
-            passed.set_result(None)
-        return passed
+            end.bunch.owner._home.soon(partial(end.bunch.owner._leave, end.bunch, end.ordinal, wake))
 
-    def _count(self) -> None:
-        self._since += 1
-        if self._since < LONGEST_GAP:
-            asyncio.get_running_loop().call_soon(self._count)
+    def _leave(self, bunch: Bunch, ordinal: int, wake: Callable[[], object]) -> None:
+        bunch.in_threads -= 1
+        bunch.waiting.append((ordinal, wake))
+        self._look_soon()
 
     # A result is replayed ---------------------------------------------------------------------------
-
-    def turn_of(self, call: Call[Any]) -> Turn | None:
-        """The turn of a call whose plain result is replayed; None if it may have the result at once.
-
-        At once it has the next result, if that came with the one before: code that waits for the first of several needs two
-        turns to see it. So a large `gather` whose tasks ended in
-        the order of the code is replayed without a future for each.
-        """
-        turn = self.arrived(call)
-        if turn is None or threading.get_ident() != self._home.thread:
-            return turn
-        if (turn.gap > 1 and self._passed < turn.gap) or self._ends[0] != turn.ended:
-            return turn
-        self._note_given(turn.ended)
-        return None
-
-    def arrived(self, call: Call[Any]) -> Turn | None:
-        """Note that a call has come. Returns its turn if it is stored and had company."""
-        if self._stored is None:
-            self._stored = self._read()
-        if (scope := self._stored.pop(call.scope.path, None)) is not None:
-            self._expected |= scope
-            self._starts += [(turn.started, path) for path, turn in scope.items()]
-            self._ends += [turn.ended for turn in scope.values()]
-            heapify(self._starts)
-            heapify(self._ends)
-        turn = self._expected.pop(call.path, None)
-        if turn is not None:
-            self._idle = self._unanswered = 0
-        return turn
 
     async def take_turn(self, call: Call[Any]) -> None:
         """Wait for the turn of a call that is being performed and turns out to be replayed, if it had company."""
         if call.turn is not None:
-            await self._wait(call.turn)
+            await self._wait(call, None)
 
-    async def take(self, call: Call[Any], *, in_thread: bool = False) -> None:
-        """Wait for the turn of a call that is replayed. The scope of the call does not end meanwhile (A6)."""
+    def take(self, call: Call[Any], *, in_thread: bool = False) -> asyncio.Future[None]:
+        """Done when it is the turn of a call that is replayed. The scope of the call does not end before that (A6)."""
         call.scope.enter(call)
-        try:
-            await self._wait(call.turn, self.thread_seconds if in_thread else 0.0)
-        finally:
-            call.scope.leave(call)
+        return self._wait(call, call, self.thread_seconds if in_thread else 0.0)
 
-    def _wait(self, turn: Turn, seconds: float = 0.0) -> asyncio.Future[None]:
-        loop = asyncio.get_running_loop()
-        given: asyncio.Future[None] = loop.create_future()
-        heappush(self.waiting, (turn, given, seconds))
-        if not self._is_giving:
-            self._is_giving = True
-            loop.call_soon(self._look)
+    def _wait(self, call: Call[Any], entered: Call[Any] | None, seconds: float = 0.0) -> asyncio.Future[None]:
+        assert call.turn is not None
+        ended, beside = call.turn
+        given: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stored.append((ended, ended - beside + 1, given, seconds, entered))
+        self._has_settled, self._turns = False, 0
+        if seconds:
+            self._seconds = seconds
+        self._look_soon()
         return given
 
-    def _look(self) -> None:
-        """Give out what is due, once in each turn of the loop while a call waits."""
-        waiting, seconds = self.waiting, 0.0
-        crowd = len(waiting) // _UNANSWERED if self._unanswered >= _UNANSWERED else 0
-        self._idle += 1
-        while waiting and (crowd > 0 or self._is_due(waiting[0][0])):
-            crowd -= 1
-            turn, given, time = heappop(waiting)
-            self._note_given(turn.ended)
-            self._idle = 0
-            self._unanswered += 1
-            seconds = max(seconds, time)
-            if not given.done():  # else the call was cancelled
-                given.set_result(None)
-        if self._behind or self.line:
-            self._wake_first()
-        if not waiting:
-            self._is_giving = False
-        elif seconds:
-            asyncio.get_running_loop().call_later(seconds, self._look)
-        else:
+    async def settle(self) -> None:
+        """Wait until the calls that wait have their stored results, and the code has done all that it can with those."""
+        while self._stored or not self._has_settled:  # noqa: ASYNC110  # it is a few turns, and seldom
+            await asyncio.sleep(0)
+
+    # Giving out -------------------------------------------------------------------------------------
+
+    def _look_soon(self) -> None:
+        if not self._is_looking:
+            self._is_looking = True
             asyncio.get_running_loop().call_soon(self._look)
 
-    def _is_due(self, turn: Turn) -> bool:
-        """Whether the first of the calls that wait is due. Calls that ended or began before it have come, or were waited for
-        long enough."""
-        starts, ends = self._starts, self._ends
-        while starts and starts[0][1] not in self._expected:
-            heappop(starts)
-        if (ends and ends[0] < turn.ended) or (starts and starts[0][0] < turn.ended):
-            return self._idle >= LONGEST_GAP
-        return self._passed >= turn.gap
+    def _look(self) -> None:
+        """Give out what is next, once the code has done all that it can with what was given out before."""
+        loop = asyncio.get_running_loop()
+        if self._seconds:
+            seconds, self._seconds = self._seconds, 0.0
+            loop.call_later(seconds, self._look)
+            return
+        self._turns += 1
+        if not self._has_settled:
+            self._has_settled = self._turns >= LONGEST_REACTION or _is_idle(loop)
+        if self._has_settled and not self._give_next():
+            if self._bunches and self._bunches[0].waiting:
+                # Else results that join without end would hold back the first one.
+                self._bunches[0].closed = True
+            self._is_looking = False
+        else:
+            loop.call_soon(self._look)
 
-    def _note_given(self, ended: int) -> None:
-        if self._passed == LONGEST_GAP:
-            asyncio.get_running_loop().call_soon(self._pass)
-        self._passed = 0
-        ends, given = self._ends, self._given
-        given.add(ended)
-        while ends and (ends[0] in given or ends[0] < ended):  # a smaller one did not come
-            heappop(ends)
+    def _give_next(self, *, with_coming: bool = False) -> bool:
+        """Give out the next bunch, now that the code has settled. False if there is none that is complete."""
+        if self._stored:
+            self._give_stored()
+            return True
+        if not self._bunches:
+            return False
+        bunch = self._bunches[0]
+        with self._lock:
+            if bunch.in_threads or (bunch.coming and not with_coming):
+                return False
+            self._bunches.popleft()
+            bunch.given = True
+        self._has_settled, self._turns = False, 0
+        for _, wake in sorted(bunch.waiting, key=_ended):
+            wake()
+        return True
 
-    def _pass(self) -> None:
-        self._passed += 1
-        if self._passed < LONGEST_GAP:
-            asyncio.get_running_loop().call_soon(self._pass)
+    def _give_stored(self) -> None:
+        """Give out the earliest of the stored results for which calls wait, and those that came together with it."""
+        stored = self._stored
+        stored.sort(key=_ended, reverse=True)
+        self._has_settled, self._turns = False, 0
+        first = stored[-1][1]
+        while stored and stored[-1][1] == first:
+            _, _, given, seconds, call = stored.pop()
+            if call is not None:
+                call.scope.leave(call)
+            self._seconds = max(self._seconds, seconds)
+            if not given.done():  # else the call was cancelled
+                given.set_result(None)
 
-    def _read(self) -> dict[str, dict[str, Turn]]:
-        found: defaultdict[str, dict[str, Turn]] = defaultdict(dict)
-        for path, text in self._texts.items():
-            turn = turn_in_text(text)
-            if turn is None and '"beside":' in text:  # an error, a long value, a wait
-                record = readable_task(path, text)
-                turn = (record.ended, record.started, record.beside) if record.beside else None
-            if turn is not None:
-                ended, started, beside = turn
-                found[parent_path(path)][path] = Turn(ended, started, beside - 1)
-        return found
+
+_ended = itemgetter(0)
+
+
+def _is_idle(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether nothing else is ready to run on the loop. An event loop that does not tell, such as uvloop's, counts as busy."""
+    ready = getattr(loop, "_ready", None)
+    return ready is not None and not ready

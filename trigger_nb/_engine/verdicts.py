@@ -19,7 +19,7 @@ from .only_io import has_only_results
 from .origins import comes_from_subtask
 
 if TYPE_CHECKING:
-    from .._concurrency.places import TaskLimits
+    from .._concurrency.limits import TaskLimits
     from .._records.records import TaskRecord
     from .._tasks.call import AnyCall, Scope
     from .state import MakeIo, PassState
@@ -142,7 +142,7 @@ class Verdicts:
 
 
 def runs_subtasks_again(call: AnyCall) -> bool:
-    """Whether each attempt of the task runs its subtasks anew."""
+    """Whether each attempt of the task runs its subtasks again."""
     retry = call.options.get("retry")
     return isinstance(retry, Retry) and retry.subtasks == "again"
 
@@ -153,5 +153,5 @@ def _ways_out(call: AnyCall, scope: Scope) -> str:
     return (
         f" the stored results of the subtasks of {display_path(call.path)!r} ({listed}). To have a bad result "
         "asked for again, give the subtask check=, which makes it a failed attempt, and retry=; or give the task "
-        'retry=Retry(..., subtasks="again"), which runs its subtasks anew at each attempt.'
+        'retry=Retry(..., subtasks="again"), which runs its subtasks again at each attempt.'
     )

@@ -18,7 +18,8 @@ from .ledger import run_row
 from .scopes import save_deferred
 
 if TYPE_CHECKING:
-    from .._concurrency.places import RunSlot
+    from .._concurrency.limits import RunSlot
+    from .._records.records import TaskRecord
     from .._tasks.call import AnyCall, Scope
     from .._tasks.running import RunningBody
     from .decide import Wait
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
     from .new_record import NewRecords
     from .state import PassState
 
-PATIENCE_WITHOUT_HINT = (
-    10.0  # seconds that a call waits for its expected cancellation before the header says so
-)
+# Seconds that a call waits for its expected cancellation before the header says so.
+PATIENCE_WITHOUT_HINT = 10.0
 IDLE_SLOT_SECONDS = 10.0  # how long a run that only waits keeps its slot among the runs of its job
 
 
@@ -45,9 +45,8 @@ class Waits:
 
     def __init__(self, state: PassState, records: NewRecords) -> None:
         self.slot: RunSlot | None = None  # the run's, if its job has a limit
-        self.on_all_finished: Callable[[], None] = lambda: (
-            None
-        )  # called when no body of the pass runs any more
+        # Called when no body of the pass runs any more.
+        self.on_all_finished: Callable[[], None] = lambda: None
         self.gave_slot = False  # other runs may use the slot while everything here waits
         self._state = state
         self._records = records
@@ -66,6 +65,9 @@ class Waits:
                 status=TaskStatus.WAITING, canceled=None, interrupted=False, ended=0, ended_at=None
             )
             call.record = record
+            assert call.deadline is not None
+            is_of_length = call.deadline(0.0) != call.deadline(1.0)  # and not until a given time
+            until = self.unprolonged(record, decision.until) if is_of_length else decision.until
         else:
             assert call.deadline is not None
             if self._state.stopping.closing is not None:
@@ -74,17 +76,16 @@ class Waits:
             record = self._records.new(call, decision.earlier)
             record.status, record.next_at = TaskStatus.WAITING, call.deadline(now)
             call.record = record
-            if record.next_at > now:
+            until = record.next_at
+            if until > now:
                 await ledger.save(record)
-        await self.pause(call.path, record.next_at or 0.0, "wait")
-        await ledger.save(
-            record.copy(
-                status=TaskStatus.COMPLETED,
-                ended=next(ledger.ordinals),
-                ended_at=self._state.now(),
-                beside=self._state.beside(call),
-            )
-        )
+        await self.pause(call.path, until, "wait")
+        await self._state.commit_end(call, record.copy(status=TaskStatus.COMPLETED))
+
+    def unprolonged(self, record: TaskRecord, until: float) -> float:
+        """The end of a wait that an earlier pass began: its clock was ahead of what this one shows, if it was set back since."""
+        now = self._state.clock.time()
+        return min(until, now + until - record.started_at) if record.started_at > now else until
 
     async def pause(self, path: str, until: float, why: Why) -> None:
         """Sleep until then, or until the wait is skipped. No attempt's time runs meanwhile (A3)."""
@@ -104,13 +105,15 @@ class Waits:
     async def _sleep_until(self, until: float) -> None:
         """C4: a run in which nothing has moved for a while gives its slot to others."""
         clock, patience = self._state.clock, IDLE_SLOT_SECONDS
-        while self.slot is not None and (soon := clock.time() + patience) < until:
-            await clock.sleep_until(soon)
+        left = until - clock.time()
+        while self.slot is not None and patience < left:
+            await clock.sleep_until(clock.time() + patience)
             if not self.gave_slot and self._still.is_all(self._state.running):
                 self.gave_slot = True
                 self.slot.suspend()
+            left = min(left - patience, until - clock.time())  # the clock may have been set back
             patience *= 2
-        await clock.sleep_until(until)
+        await clock.sleep_until(min(until, clock.time() + left))
 
     async def resume_slot(self) -> None:
         """Wait for a slot again before a body begins."""
@@ -147,6 +150,8 @@ class Waits:
                 if seconds > PATIENCE_WITHOUT_HINT:
                     self._state.header.hint(_expected(call.path, seconds))
                     await asyncio.sleep(seconds - PATIENCE_WITHOUT_HINT)
+                # If the whole process was held up, what cancels the call is still to come.
+                await self._state.turns.settle()
             finally:
                 self._still.leave(call.path)
 
@@ -235,9 +240,8 @@ class Waits:
         finally:
             del self._awaiting[task]
         if was_stopped and self._state.stopping.is_pausing:
-            await self._park(
-                f"{scope.prefix}~run {id(task)}"
-            )  # as if it were a subtask of the body that waits
+            # As if it were a subtask of the body that waits.
+            await self._park(f"{scope.prefix}~run {id(task)}")
 
     def leave_runs(self, scope: Scope) -> None:
         """The body of `scope` has failed: what waits for a child run in it stops that, and waits no longer (A6)."""

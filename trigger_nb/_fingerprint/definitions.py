@@ -20,6 +20,7 @@ __all__ = [
     "describe",
     "describe_function",
     "describe_value",
+    "global_parts",
     "key_of",
     "unread",
 ]
@@ -110,10 +111,10 @@ def _code_parts(writer: ValueWriter, function: FunctionType, shape: Shape) -> It
         # `__class__` is there for `super()`. The members that a method uses are looked up by name.
         yield writer.value(content) if is_code(content) and name != "__class__" else "data"
     for use in shape.globals:
-        yield from _global_parts(writer, use, function.__globals__)
+        yield from global_parts(writer, use, function.__globals__)
 
 
-def _global_parts(writer: ValueWriter, use: Global, namespace: Mapping[str, object]) -> Iterator[str]:
+def global_parts(writer: ValueWriter, use: Global, namespace: Mapping[str, object]) -> Iterator[str]:
     """The value of a global name; for a module of the notebook, also the attributes that are read from it."""
     value = namespace.get(use.name, vars(builtins).get(use.name, _MISSING))
     is_state = use.assigned or (use.mutated and type(value) in CONTAINERS)
@@ -169,9 +170,8 @@ def _is_bookkeeping(name: str, member: object, attributes: Mapping[str, object])
         return True
     if isinstance(member, MemberDescriptorType | GetSetDescriptorType):
         return True
-    special = name.startswith("_") and name.endswith(
-        "_"
-    )  # includes names with single underscores, as `enum` has
+    # Includes names with single underscores, as `enum` has.
+    special = name.startswith("_") and name.endswith("_")
     made = "__dataclass_fields__" in attributes or "_member_map_" in attributes
     function = member.__func__ if isinstance(member, staticmethod) else member
     if special and made and isinstance(function, FunctionType):

@@ -10,6 +10,7 @@ import __future__
 import ast
 import functools
 import linecache
+import textwrap
 import threading
 import warnings
 from collections.abc import Iterator
@@ -19,9 +20,9 @@ from weakref import WeakKeyDictionary
 
 from .code import code_text, shape_of_code
 from .shape import Shape
-from .tree import FunctionNode, shape_of_tree
+from .syntax import FunctionNode, shape_of_tree
 
-__all__ = ["shape_of"]
+__all__ = ["shape_of", "text_of"]
 # Code objects never change, so their shapes are kept across passes. An edited cell has new code objects.
 _shapes: WeakKeyDictionary[CodeType, Shape] = WeakKeyDictionary()
 
@@ -34,18 +35,45 @@ def shape_of(code: CodeType) -> Shape:
     return shape
 
 
+def text_of(code: CodeType) -> str:
+    """The source of a function, without the indentation of its first line; "" if it is not available.
+
+    >>> text_of(compile("1", "nowhere", "eval"))
+    ''
+    """
+    found = _definition_of(code)
+    if found is None:
+        return ""
+    source, definition = found
+    node = definition.node
+    first, last = definition.place[1], node.end_lineno or node.lineno
+    if isinstance(node, ast.Lambda):
+        return ast.get_source_segment(source, node) or ""
+    return textwrap.dedent("\n".join(source.splitlines()[first - 1 : last]))
+
+
 def _shape_from_source(code: CodeType) -> Shape | None:
+    found = _definition_of(code)
+    try:
+        return None if found is None else shape_of_tree(found[1].node, code, found[1].owner)
+    except RecursionError:  # an expression may be nested too deeply
+        return None
+
+
+def _definition_of(code: CodeType) -> tuple[str, _Definition] | None:
+    """The definition that a code object was compiled from, with the source around it."""
     source = "".join(linecache.getlines(code.co_filename))
-    shape = _shape_in(source, code)
-    if shape is None:
+    found = _definition_in(source, code)
+    if found is None:
         linecache.checkcache(code.co_filename)  # the current file, if it was edited and reloaded
         now = "".join(linecache.getlines(code.co_filename))
-        shape = _shape_in(now, code) if now != source else None
-    return shape
+        found = _definition_in(now, code) if now != source else None
+        source = now
+    return None if found is None else (source, found)
 
 
-def _shape_in(source: str, code: CodeType) -> Shape | None:
-    """The shape of `code` if compiling `source` gives it."""
+def _definition_in(source: str, code: CodeType) -> _Definition | None:
+    """The definition of `code` if compiling `source` gives it."""
     if not source:
         return None
     try:
@@ -55,7 +83,7 @@ def _shape_in(source: str, code: CodeType) -> Shape | None:
             compiled = _compiled(source, code.co_flags & __future__.annotations.compiler_flag, as_file)
             same = compiled.find(code)
             if same is not None and (definition := compiled.node_of(same)) is not None:
-                return shape_of_tree(definition.node, code, definition.owner)
+                return definition
     except (SyntaxError, ValueError, RecursionError):  # an expression may be nested too deeply
         pass
     return None

@@ -134,6 +134,8 @@ class ValueWriter:
             return f"({value.pattern!r},{value.flags})"
         if kind.__module__.partition(".")[0] in _VALUE_MODULES:
             return f"({value!r})"
+        if (kind.__module__, kind.__qualname__) in _FILES:
+            return f"({value!r})"  # by its path: it counts by its content as an argument
         if _is_frozen_dataclass(kind):
             parts = {name: getattr(value, name) for name, _ in fields(vars(kind))}
             return self._container(parts, depth)
@@ -189,6 +191,7 @@ _FIELD_PARTS = (
 CONTAINERS = (list, tuple, dict, set, frozenset)
 # Modules whose types are plain data with a complete `repr`.
 _VALUE_MODULES = frozenset({"datetime", "decimal", "fractions", "ipaddress", "pathlib", "uuid", "zoneinfo"})
+_FILES = frozenset({("trigger_nb", "File"), ("trigger_nb", "Files")})
 _LRU_CACHE: type[object] = type(functools.cache(len))
 _CODE = (
     BuiltinFunctionType,

@@ -114,6 +114,9 @@ class BlockingIo:
     def _excuse(self, seconds: float) -> None:
         self._pass.excuse(seconds)
 
+    def __dir__(self) -> list[str]:
+        return dir(self._io)
+
     def __getattr__(self, name: str) -> Any:
         if name not in _METHODS:
             return self._io._integration(name, self)

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from .._tasks.call import AnyCall, Call
+from .._tasks.call import Call
 from .._tasks.task import Task
 from ..errors import StoreError, UsageError
 from .starter import ChildRun, TaskStarter, caller
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Invoked(Protocol[T_co]):
+    """A job, as `io` takes it."""
+
+    @property
+    def run(self) -> Callable[..., Awaitable[T_co]]:
+        """Run the job and wait for its output."""
+        ...
 
 
 class ChildRuns(TaskStarter):
@@ -34,8 +47,13 @@ class ChildRuns(TaskStarter):
         return self._task(caller(), key, start, kind="run", params=payload, icon="bolt", name=name)
 
     def invoke_and_wait(
-        self, key: object, job: Any, payload: object = None, *, timeout: float | timedelta | None = None
-    ) -> AnyCall:
+        self,
+        key: object,
+        job: Invoked[T],
+        payload: object = None,
+        *,
+        timeout: float | timedelta | None = None,
+    ) -> Call[T]:
         """Start a run of another job and wait for it. The result is the child run's output.
 
         If this run is canceled, paused or interrupted, or the wait ends by a time limit or because a task beside
@@ -80,7 +98,7 @@ class ChildRuns(TaskStarter):
         return self._task(caller(), key, send, params=payload, icon="bolt", name=f"send {name}")
 
     def _name_of_invoke(self, job: Any) -> str:
-        if not hasattr(job, "start_child"):
+        if not hasattr(job, "_start_child"):
             raise self._pass.stopping.misused(
                 UsageError(f"io.invoke takes a job, not {type(job).__name__}: {job!r:.100}")
             )

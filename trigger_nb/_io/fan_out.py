@@ -129,14 +129,17 @@ class FanOuts(TaskStarter):
         Each item is a task whose key is its content, or `item_key(item)`. Completed items are replayed also
         when the list changes, and only new ones run.
 
-        `items` is any iterable, sync or async; it is read as the map advances. The options of `run_task` that
-        apply to items are accepted, and these:
+        `items` is any iterable, sync or async; it is read as the map advances.
 
         - `concurrency`: how many items run at once, 20 by default.
+        - `rate`: how often an item may begin, such as `"300/minute"`, or a `Rate` that is shared.
         - `batch`: the body gets lists of up to this many items, and returns a list with a result for each.
         - `item_key`: a function that returns the key of an item, such as `lambda item: item.id`.
         - `return_errors`: put the errors of failed items among the results, in place of `MapError`.
         - `max_failures`: start no new item after this many failures; by default after 20 in a row.
+        - `name`, `description`: of the map. `properties`: those of each item, or a function of the item.
+        - `retry`, `on_error`, `timeout`, `returns`, `check`, `on_change`, `repeatable`, `keep_inputs`, `reuse`,
+          `expires_after`, `codec`, `thread`, `executor`, `icon`, `style`, `redact`: for each item, as in `run_task`.
 
         Raises `MapError` with the errors of the failed items, once all items have ended; and
         `InvalidKeyError` for an item that has no usable content, which needs `item_key`.

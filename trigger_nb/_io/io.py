@@ -100,13 +100,25 @@ class Io(FanOuts, ChildRuns):
         `body` is any callable, sync or async; a `def` body runs in a thread. Its parameters named `task` and
         `io` are filled in: the `Task`, and an `io` for subtasks.
 
-        The options used most; `docs/reference/io.md` lists all of them:
-
         - `retry`: the number of attempts, or a `Retry`. By default a task is not retried.
+        - `on_error`: `on_error(error, task, io)`, called after each failed attempt; it can return `RetryAt(when)`.
         - `timeout`: the limit of one attempt, in seconds or as a `timedelta`.
         - `rate`: how often an attempt may start, such as `"300/minute"`, or a `Rate` that tasks share.
-        - `name`, `icon`, `properties`, `redact`: how the task is displayed.
-        - `on_change`: "keep", "only" or "rerun", for a task whose code or arguments have changed.
+        - `delay_until`: a datetime with a time zone: the earliest start of the first attempt.
+        - `name`, `icon`, `description`: shown in the tree, and in the details of the task.
+        - `display_key`: shown in place of the key.
+        - `properties`: a mapping of labels to texts, or a list of `Property`, shown with the task.
+        - `style`: "normal", or "minimal" for a quiet row.
+        - `redact`: paths of values that are not shown, such as `["user.email"]`.
+        - `params`: the input, for the details and to notice changes; by default the `args`.
+        - `on_change`: "keep", "only" or "rerun", for a task whose code or params have changed.
+        - `repeatable`: True if the body may run again when its result is lost or could not be stored.
+        - `keep_inputs`: True keeps the `args` also of a task that completes, for `run.task(key).inputs`.
+        - `reuse`: "run", "job" or "client": where a result of the same code and arguments is taken from, in place of a call.
+        - `expires_after`: seconds, or a `timedelta`: if the result is older, the body runs again.
+        - `codec`: "pickle" stores the result as a signed pickle.
+        - `thread`: False runs a `def` body where the job runs, and not in a thread.
+        - `executor`: where the body runs, such as a `ProcessPoolExecutor`.
         - `returns`: a type to validate the result into, such as a pydantic model.
         - `check`: a pydantic model class, or a function of the result that raises or returns what to keep. A
           result that it refuses is a failed attempt; a replay does not call it again.
@@ -350,6 +362,10 @@ class Io(FanOuts, ChildRuns):
 
     def __getattr__(self, name: str) -> Any:
         return self._integration(name, self)
+
+    def __dir__(self) -> list[str]:
+        """The methods, and the integrations of the job."""
+        return [name for name in super().__dir__() if not name.startswith("_")] + [*self._host.integrations]
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

@@ -10,7 +10,7 @@ import anyio
 
 from .._callsite import show_place
 from .._concurrency.interrupt import calls_user_code
-from .._concurrency.places import TaskLimits
+from .._concurrency.limits import TaskLimits
 from .._concurrency.threads import failed
 from .._keys import display_path, is_sequence
 from .._tasks.call import Scope, current_scope

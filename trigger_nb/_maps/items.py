@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import suppress
 from typing import Any, Final, TypeAlias, TypeVar
 from unicodedata import is_normalized
 
@@ -12,9 +13,16 @@ from .. import _values
 from .._keys import display_path, is_sequence, normal_key
 from .._redact import secrets
 from .._tasks.call import Scope, current_scope
+from .._values.files import File, file_text
 from .._values.names import kind_of
 from .._values.tagged import Counts
-from ..errors import DuplicateKeyError, InvalidKeyError, InvalidOptionError, NotStorableError
+from ..errors import (
+    DuplicateKeyError,
+    InvalidKeyError,
+    InvalidOptionError,
+    NotStorableError,
+    UnreadableFileError,
+)
 
 Item = TypeVar("Item")
 Items: TypeAlias = "Iterable[Item] | AsyncIterable[Item]"
@@ -107,10 +115,16 @@ class Keys:
         self._met_before: dict[str, int] = {}  # by the key of that version
 
     def of(self, item: object, index: int) -> str:
-        """The segment of an item's path. Raises `InvalidKeyError`, `DuplicateKeyError`."""
+        """The segment of an item's path. Raises `InvalidKeyError`, `DuplicateKeyError`, `UnreadableFileError`."""
         if self._item_key is not None:
             return self._given(self._item_key(item), index)
-        content = content_key(item)
+        try:
+            content = content_key(item)
+        except UnreadableFileError as error:
+            name = display_path(self._node)
+            raise UnreadableFileError(
+                f"item {index} of map {name!r} has a File, which counts by its content: {error}", error.path
+            ) from None
         if content is None:
             raise InvalidKeyError(
                 f"item {index} of map {display_path(self._node)!r} ({type(item).__name__}) has no content that "
@@ -151,6 +165,12 @@ def content_key(item: object, counts: Counts = "changed") -> str | None:
         return _of_text(item)
     if kind in _SCALARS and item == item:  # noqa: PLR0124  # NaN
         return normal_key((item,))
+    if isinstance(item, File):
+        return _of_file(item, counts)
+    return _digest(item, counts)
+
+
+def _digest(item: object, counts: Counts = "changed") -> str | None:
     try:
         text = _values.canonical(item, counts)
     except NotStorableError:
@@ -165,13 +185,22 @@ def _of_text(text: str) -> str:
         return f"~(#,{hashlib.sha256(_values.canonical(text).encode()).hexdigest()[:20]})"
 
 
+def _of_file(item: File, counts: Counts) -> str | None:
+    if len(item.given) <= _LONGEST_KEY and secrets.hide(item.given) == item.given:
+        with suppress(InvalidKeyError):  # a path that is no text
+            return normal_key((item,))
+    return _digest(item, counts)
+
+
 def _opened(segment: str) -> str:
     """A key as the beginning of a longer tuple: "paris" and "~(7)" as "~(paris" and "~(7"."""
     return segment[:-1] if segment.startswith("~(") else "~(" + segment.replace(",", "~2")
 
 
 def display_name(item: object, segment: str) -> str | None:
-    """The display name of an item whose key is a digest; None for others."""
+    """The display name of a file, or of an item whose key is a digest; None for others."""
+    if isinstance(item, File):
+        return file_text(item)
     if not segment.startswith("~(#,"):
         return None
     shown = _values.preview(item, _LONGEST_NAME)

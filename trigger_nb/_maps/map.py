@@ -7,9 +7,10 @@ thousands of items starts no asyncio task, and of an item that has ended only th
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set as AbstractSet
 from contextlib import nullcontext
 from dataclasses import dataclass
 from time import monotonic
@@ -21,9 +22,11 @@ from .._clock import is_number, to_datetime
 from .._concurrency.limiter import Limiter, check_count
 from .._keys import display_path
 from .._records.feed import Progressed
+from .._records.status import Reason
 from .._tasks.call import MISS, Call
 from .._tasks.exits import as_error
 from .._tasks.signature import signature_of
+from .._values.files import FilesInUse, needs_reading
 from ..errors import InvalidOptionError, UsageError
 from .batch import Batch
 from .failures import Failures
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 TELL_EVERY = 0.1  # how often the progress is reported, in seconds
 _BREATHE_EVERY = 200  # items that are replayed before the event loop may run other tasks
+_MOST_AHEAD = 10_000  # items that are looked for in other runs by one query
 _SAMPLES = 100  # for the rate: at least the last ten seconds
 
 
@@ -120,10 +124,17 @@ class Walk:
         self._workers = 1
         self._closed = False  # no new item starts
         self._results: list[object] = []  # in the order of the items; empty with `give`
-        self._taken = 0  # items that were read
+        self._read = 0  # items that were read
+        self._taken = 0  # those of them that a worker has taken, or that were replayed
+        # Items that were read before a worker takes them, to look for their results in other runs by one query; and the
+        # error of reading the next one.
+        self._ahead: deque[tuple[int, Call[object]] | Exception] = deque()
+        # By path: the values of other runs' results, until their items are met; `MISS` for one that a replay reads.
+        self._reused: dict[str, object] = {}
         self._ended = 0
         self._worked_on = 0  # ended items that were not replayed
         self._failures = Failures(plan.max_failures)
+        self._reads_ahead = False
         self._fault: Exception | None = None  # an error outside of the bodies, which ends the map
         self._progress: _Progress
 
@@ -133,8 +144,13 @@ class Walk:
         is_earlier = not self._owner.run.keys and self._owner.ledger.is_known
         self._keys = Keys(self._plan.item_key, scope.path, is_earlier or None)
         self._source = Source(self._items, scope.parent)
+        self._has_files = FilesInUse.begun
+        # Reading a collection ahead changes nothing, and a generator may depend on what its items' tasks do.
+        reuse = self._plan.each.get("reuse", self._owner.settings.reuse)
+        self._reads_ahead = reuse != "run" and isinstance(self._items, (Sequence, AbstractSet))
         # Reading a plain iterable never yields to the event loop, so it needs no lock.
-        self._turn = anyio.Lock(fast_acquire=True) if self._source.is_async else nullcontext()
+        is_async = self._source.is_async or self._has_files or self._reads_ahead
+        self._turn = anyio.Lock(fast_acquire=True) if is_async else nullcontext()
         self._progress = _Progress(scope, size_of(self._items))
         self._limiter = _MapLimiter(self._owner.clock, self._plan.concurrency, self._progress)
         await self._walk()
@@ -186,13 +202,13 @@ class Walk:
         taken: list[tuple[int, Call[object]]] = []
         async with self._turn:
             while not self._closed and len(taken) < self._plan.batch:
-                index = self._taken
                 try:
-                    item = await self._source.next()
-                    if item is LAST:
+                    following = await self._next()
+                    if following is None:
                         self._closed, self._progress.total = True, self._taken
                         break
-                    call = self._call(item)
+                    index, call = following
+                    self._taken += 1
                     if await self._replay(index, call):
                         continue
                     taken.append((index, self._described(call)))
@@ -203,10 +219,51 @@ class Walk:
                         break  # the others need not wait for this one in their batch
         return taken
 
-    def _call(self, item: object) -> Call[object]:
+    async def _next(self) -> tuple[int, Call[object]] | None:
+        """The call for the next item, with its index; None after the last one."""
+        if not self._ahead:
+            if not self._reads_ahead:
+                item = await self._source.next()
+                return None if item is LAST else await self._met(item)
+            await self._read_ahead()
+        following = self._ahead.popleft() if self._ahead else None
+        if isinstance(following, Exception):
+            raise following
+        return following
+
+    async def _read_ahead(self) -> None:
+        """Read the next items, and take over results of other runs for those that have no record."""
+        try:
+            while len(self._ahead) < _MOST_AHEAD and (item := await self._source.next()) is not LAST:
+                self._ahead.append(await self._met(item))
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # of the user's item_key, when it is that item's turn
+            self._ahead.append(as_error(error, f"the code that gives the items of map {self._name!r}"))
+        calls = [each[1] for each in self._ahead if isinstance(each, tuple)]
+        is_known = self._owner.ledger.is_known
+        for call in calls:
+            call.path = self.scope.prefix + call.segment
+        new = [call for call in calls if not is_known(call.path)]
+        found = await self._owner.reuse_all(new, self._described, batch=self._plan.batch > 1)
+        if found:
+            self._begun()
+            self._reused.update(found)
+
+    async def _met(self, item: object) -> tuple[int, Call[object]]:
+        """The call for the item that was just read, with its index."""
+        index = self._read
+        segment = await self._segment_of_files(item) if self._has_files else self._keys.of(item, index)
+        self._read += 1
+        return index, self._call(item, segment)
+
+    async def _segment_of_files(self, item: object) -> str:
+        """The key of an item that may have files. Large ones are read in a thread; `_turn` is held meanwhile."""
+        if self._plan.item_key is None and needs_reading(item):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(None, self._keys.of, item, self._read)
+        return self._keys.of(item, self._read)
+
+    def _call(self, item: object, segment: str) -> Call[object]:
         """The call for one item."""
-        segment = self._keys.of(item, self._taken)
-        self._taken += 1
         if self._give is None:
             self._results.append(None)
         call: Call[object] = Call(self.scope, segment, self._body, (item,), self._plan.each, self._place)
@@ -218,9 +275,16 @@ class Walk:
 
     async def _replay(self, index: int, call: Call[object]) -> bool:
         """Replay the item. False if it has no stored result."""
-        value = self._owner.replay(call)
+        is_reused = bool(self._reused) and call.path in self._reused
+        value = self._reused.pop(call.path) if is_reused else MISS
+        if value is MISS or self._owner.stopping.why is not None:
+            value = self._owner.replay(call)
+        else:
+            self.scope.seen[call.segment] = call.place
         if value is MISS:
             return False
+        if is_reused:
+            self._owner.saw(call.path, Reason.REUSED)
         await self._end(index, call, value)
         if self._ended % _BREATHE_EVERY == 0:
             await anyio.lowlevel.checkpoint()

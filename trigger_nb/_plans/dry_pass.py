@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
 from .._clock import to_timestamp
 from .._engine.attempts import CRASHES_ALLOWED, crashed, forget_changed
-from .._engine.decide import Adopt, Decider, Decision, ExpectCancel, Raise, Replay, Run, Wait, Walk
-from .._engine.fan_out import scope_of_items
+from .._engine.decide import Adopt, Decider, Decision, ExpectCancel, Raise, Replay, Reuse, Run, Wait, Walk
+from .._engine.files import fingerprint_files, stored_value
 from .._engine.ledger import Unreadable
 from .._engine.new_record import NewRecords
+from .._engine.nodes import scope_of_items
 from .._engine.origins import mark_origin, origins
 from .._engine.results import StoredResults
 from .._engine.state import PassState
@@ -23,11 +24,13 @@ from .._tasks.call import MISS, Call, Scope
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from .._concurrency.limiter import Limiter
     from .._concurrency.threads import Start
+    from .._records.records import TaskRecord
     from .._tasks.call import FanOut
+    from .._tasks.options import OnChange
 
 AnyCall: TypeAlias = Call[Any]
 
@@ -42,6 +45,17 @@ class Met:
     what: str = ""  # the run or event that is started, if it is no call
 
 
+class _Keeping(Decider):
+    """Replays whatever has changed, and notes its call."""
+
+    def on_change(self, call: AnyCall, record: TaskRecord) -> OnChange:
+        """Always "keep"."""
+        state = cast("DryPass", self._state)
+        if state.changes.difference(call, record):
+            state.changed_calls[call.path] = call
+        return "keep"
+
+
 @dataclass(kw_only=True, eq=False, repr=False)
 class DryPass(PassState):
     """The pass of a rehearsal (see `PassApi`). It calls no body and writes nothing.
@@ -50,6 +64,8 @@ class DryPass(PassState):
     """
 
     sleep_until: Callable[[float], Awaitable[None]]
+    sought: str = ""  # path of a task: the rehearsal ends at its call, which is in `found`
+    keeps_all: bool = False  # whatever `on_change=` says, the results of changed tasks are replayed
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,8 +76,10 @@ class DryPass(PassState):
         self.stored = dict(self.memory.records)  # the texts of the tasks' records as they are, by path
         self._results = StoredResults(self)
         self._records = NewRecords(self)
-        self._decider = Decider(self, self._results)
-        self.replay = self._decider.replay
+        self.found: AnyCall | None = None
+        self.changed_calls: dict[str, AnyCall] = {}  # with `keeps_all`: of tasks that have changed, by path
+        self._decider = _Keeping(self, self._results) if self.keeps_all else Decider(self, self._results)
+        self.replay = self._decider.replay if not self.sought else self._replay_others
         self.has_final_error = self._decider.has_final_error
         self._open: set[str] = set()  # paths of maps of which an item would run
 
@@ -75,6 +93,11 @@ class DryPass(PassState):
             for path, reason in self.reasons.items()
             if reason == Reason.REPLAYED and path not in self.walked
         ]
+
+    @property
+    def reused(self) -> list[str]:
+        """The paths of the tasks whose result another run has."""
+        return [path for path, reason in self.reasons.items() if reason == Reason.REUSED]
 
     @property
     def error(self) -> BaseException | None:
@@ -93,10 +116,20 @@ class DryPass(PassState):
     async def perform(self, call: AnyCall) -> Any:
         """The value of a call if it is known. Otherwise the call is noted: the item of a map returns `MISS`, and any other
         call never returns."""
+        if self.sought and call.path == self.sought:
+            self.found = call
+            self.stopping.stop(Stop.INTERRUPT)
+            return await self._never()
         try:
+            await fingerprint_files(self, call)
             return await self._foresee(call, self._decider.decision(call))
         except Unreadable as unread:
             return await self.stopping.fail(unread.error)
+
+    def _replay_others(self, call: AnyCall) -> Any:
+        """As `replay`, but the call that is sought has no value: so it comes to `perform`."""
+        value = self._decider.replay(call)
+        return MISS if call.path == self.sought else value
 
     async def _foresee(self, call: AnyCall, decision: Decision) -> object:
         due: float | None = None
@@ -123,8 +156,14 @@ class DryPass(PassState):
                     decision = decision.then
                 case Adopt():
                     decision = Run(Reason.ADOPTED)
+                case Reuse(found, otherwise):
+                    value = self.reuses.value(call, found, self._results.returns(call))
+                    if value is not MISS:
+                        self.saw(call.path, Reason.REUSED)
+                        return value
+                    decision = otherwise
                 case Replay(record):
-                    value = self._results.value(call, record)
+                    value = await stored_value(self._results, call, record)
                     if value is not MISS:
                         self.saw(call.path, Reason.REPLAYED)
                         await self.turns.take_turn(call)
@@ -190,6 +229,16 @@ class DryPass(PassState):
         raise AssertionError("unreachable")
 
     # The rest of `PassApi` --------------------------------------------------------------------------
+
+    async def reuse_all(
+        self, calls: Iterable[AnyCall], describe: Callable[[AnyCall], object], *, batch: bool
+    ) -> dict[str, object]:
+        """Find the results of other runs, which each call then meets by itself. None is taken over."""
+        try:
+            self.reuses.look_ahead(calls, batch=batch)
+        except Unreadable as unread:
+            await self.stopping.fail(unread.error)
+        return {}
 
     def about_to_start(self, what: str) -> None:
         """Note that user code would start a run or send an event, and end the rehearsal."""

@@ -81,7 +81,7 @@ class Plan:
     run_id: str
     job_id: str
     status: RunStatus | None  # current status of the run; None for a new run
-    replays: tuple[str, ...]  # paths of tasks and waits whose stored result would be reused
+    replays: tuple[str, ...]  # paths of tasks and waits whose stored result would be replayed
     changed: dict[str, str]  # changes of replayed tasks since their result was stored, by path
     runs: tuple[PlannedTask, ...]  # tasks that would run, in the order in which the code reaches them
     waits: tuple[PlannedWait, ...]
@@ -97,6 +97,9 @@ class Plan:
     followed: int = 0
     followed_expected: float = 0.0
     notes: tuple[str, ...] = ()
+    reuses: tuple[
+        str, ...
+    ] = ()  # paths of tasks that would take over the result of another run, see `reuse=`
 
     def __await__(self) -> Generator[None, None, Plan]:
         """The plan itself, so that `await job.plan(...)` works too."""
@@ -122,6 +125,8 @@ class Plan:
         if self.status is None:
             run += " (new)"
         parts = [f"replays {plural(len(self.replays), 'task')}"] if self.replays else []
+        if self.reuses:
+            parts.append(f"reuses results of other runs for {plural(len(self.reuses), 'task')}")
         if self.waits:
             parts.append(f"waits until {moment(max(each.until for each in self.waits).timestamp())}")
         if self.runs:
@@ -204,6 +209,7 @@ def make_plan(
         followed=followed,
         followed_expected=followed_expected,
         notes=notes,
+        reuses=tuple(rehearsal.reused),
     )
 
 
@@ -311,7 +317,11 @@ class _Items:
         records = (readable_task(path, stored[path]) for path in islice(paths, _SAMPLE))
         spans: dict[int, list[tuple[float, float]]] = defaultdict(list)
         for record in records:
-            if record.status == TaskStatus.COMPLETED and record.ended_at is not None:
+            if (
+                record.status == TaskStatus.COMPLETED
+                and record.ended_at is not None
+                and not record.reused_from
+            ):
                 # By pass (the upper half of an ordinal): days may lie between two passes.
                 spans[record.ended >> 32].append((record.started_at, record.ended_at))
         took = [max(0.0, end - start) for each in spans.values() for start, end in each]
@@ -326,7 +336,12 @@ class _Items:
 def _took(stored: dict[str, str], path: str) -> float | None:
     """The duration of a task when this run last completed it."""
     record = readable_task(path, stored[path]) if path in stored else None
-    if record is None or record.status != TaskStatus.COMPLETED or record.ended_at is None:
+    if (
+        record is None
+        or record.status != TaskStatus.COMPLETED
+        or record.ended_at is None
+        or record.reused_from
+    ):
         return None
     return max(0.0, record.ended_at - record.started_at)
 

@@ -45,22 +45,34 @@ T = TypeVar("T")
 GRACE = 1.0  # seconds that the run function may take to unwind at the end
 
 
-def rehearse(runtime: Runtime, spec: RunSpec, run: RunRecord, patience: float) -> DryPass:
+def rehearse(
+    runtime: Runtime,
+    spec: RunSpec,
+    run: RunRecord,
+    patience: float,
+    *,
+    sought: str = "",
+    keeps_all: bool = False,
+) -> DryPass:
     """Rehearse the next pass of a run in a separate thread, and wait for it.
 
     `patience`: the seconds that user code, beside a wait or a body that would run, may take to reach its next call.
-    It may wait for a result that a rehearsal cannot know.
+    It may wait for a result that a rehearsal cannot know. `sought` and `keeps_all` are as in `DryPass`.
 
     The record of the run does not change. Raises `StoreError` and `ValueNotLoadedError`; an error of the run function is
     the `error` of the result.
     """
-    return _Stage(runtime, spec, run, patience).play()
+    return _Stage(runtime, spec, run, patience, sought, keeps_all).play()
 
 
 class _Stage:
     """The thread and the loop of one rehearsal, and the director of that loop."""
 
-    def __init__(self, runtime: Runtime, spec: RunSpec, run: RunRecord, patience: float) -> None:
+    def __init__(
+        self, runtime: Runtime, spec: RunSpec, run: RunRecord, patience: float, sought: str, keeps_all: bool
+    ) -> None:
+        self._sought = sought
+        self._keeps_all = keeps_all
         self._runtime = runtime
         self._spec = spec
         self._run = run
@@ -130,7 +142,10 @@ class _Stage:
             home=self._home,
             settings=self._spec.settings,
             memory=_as_stored(self._runtime, self._run.id),
+            patience=self._runtime.patience,
             sleep_until=self._sleep_until,
+            sought=self._sought,
+            keeps_all=self._keeps_all,
         )
         self._begun = True
         loop.director = self

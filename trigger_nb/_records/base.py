@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from functools import cache
+from json import JSONDecoder
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, NoReturn, Self, get_args, get_origin, get_type_hints
 
-from .._values.json_text import dumps, loads
+from .._values.json_text import dumps
 from .._values.names import kind_of
 from ..errors import CorruptRecordError
+
+_DAMAGED = "damaged: "
+
+
+def is_damaged(text: str) -> bool:
+    """Whether a text is marked as that of a row whose checksum differs."""
+    return text.startswith(_DAMAGED)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+_loads = JSONDecoder(parse_constant=_refuse).decode
+
+
+def damaged(text: str) -> str:
+    """The text of a row whose checksum differs, so that no reader takes it for a record: it is not JSON any more."""
+    return _DAMAGED + text
 
 
 class Record:
@@ -35,16 +55,26 @@ class Record:
     def loads(cls, text: str) -> Self:
         """The record of a stored text. Raises `CorruptRecordError` for a text that this package does not write."""
         try:
-            data: dict[str, Any] = loads(text)
+            data: dict[str, Any] = _loads(text)
         except (ValueError, RecursionError) as error:
-            raise CorruptRecordError(f"it is not JSON: {error}") from None
+            is_changed = text.startswith(_DAMAGED)
+            raise CorruptRecordError(
+                "its checksum differs" if is_changed else f"it is not JSON: {error}"
+            ) from None
         if kind_of(data) is not dict:
             raise CorruptRecordError(f"it is a {type(data).__name__}, not an object")
-        fields = _fields(cls)
+        fields, numbers, containers = _fields(cls), _numbers(cls), _containers(cls)
         # An unknown name is damage, too: the field it stands for would silently have its default.
         if not fields.issuperset(zip(data, map(type, data.values()), strict=True)):
             wrong = next(name for name, value in data.items() if (name, type(value)) not in fields)
             raise CorruptRecordError(f"its field {wrong!r:.40} is {data[wrong]!r:.40}")
+        for name, value in data.items():
+            if name in numbers:
+                fits = value is None or -_HIGHEST < value < _HIGHEST
+            else:
+                fits = name not in containers or _fits(value, containers[name])
+            if not fits:
+                raise CorruptRecordError(f"its field {name!r:.40} is {value!r:.40}")
         if data.get("status", cls.status) not in cls._statuses:
             raise CorruptRecordError(f"its status is {data['status']!r:.40}")
         return cls.parse(data)
@@ -82,6 +112,39 @@ def _fields(cls: type[Record]) -> frozenset[tuple[str, type[Any]]]:
     """The names of a record's fields, each paired with every type that the field can have in a text."""
     hints = {name: hint for name, hint in get_type_hints(cls).items() if name in vars(cls)}
     return frozenset((name, kind) for name, hint in hints.items() for kind in _types_of(hint))
+
+
+_HIGHEST = 2**62  # no number in a field of this package comes near it
+
+
+@cache
+def _numbers(cls: type[Record]) -> frozenset[str]:
+    """The names of the fields that are numbers: a record has no infinite one, and none that no clock or counter reaches."""
+    types = {name: _types_of(hint) for name, hint in get_type_hints(cls).items() if name in vars(cls)}
+    return frozenset(name for name, kinds in types.items() if kinds <= {int, float, NoneType})
+
+
+@cache
+def _containers(cls: type[Record]) -> dict[str, Any]:
+    """The annotations of the fields that are lists or objects, whose type does not say what is in them."""
+    hints = {name: hint for name, hint in get_type_hints(cls).items() if name in vars(cls)}
+    return {name: hint for name, hint in hints.items() if hint is not Any and _types_of(hint) & {dict, list}}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of a text is of an annotated type, with all that is in it."""
+    if isinstance(hint, UnionType):
+        return any(_fits(value, each) for each in get_args(hint))
+    kind, parts = get_origin(hint) or hint, get_args(hint)
+    if kind is Any:
+        return True
+    if type(value) is not kind:
+        return False
+    if kind is dict:
+        return parts[1] is Any or all(_fits(each, parts[1]) for each in value.values())
+    if kind is list:
+        return all(_fits(each, parts[0]) for each in value)
+    return kind is not int or -_HIGHEST < value < _HIGHEST
 
 
 def _types_of(hint: Any) -> frozenset[Any]:

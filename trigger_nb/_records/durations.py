@@ -13,7 +13,6 @@ from .._keys import parent_path
 from .records import FAN_OUT, RunRecord, TaskRecord
 from .status import RunStatus, TaskStatus
 
-_RECORDS = 20_000  # the largest number of task records to read, over all runs
 _RUNS = 500  # the largest number of runs to search for runs of the job
 _LATEST = 5  # the largest number of runs to compute medians from
 
@@ -32,9 +31,8 @@ class Durations:
     total: float | None = None  # of a run; None if there is no completed run
     # By path. Tasks in a map or parallel are also listed by the pattern of their path, which all items share.
     tasks: Mapping[str, float] = field(default_factory=dict[str, float])
-    items: Mapping[str, float] = field(
-        default_factory=dict[str, float]
-    )  # by path of a map: its duration divided by its number of items
+    # By path of a map: its duration divided by its number of items.
+    items: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def of(self, path: str) -> float | None:
         """The duration of a task; for a new item of a map, the median of the other items. None if unknown."""
@@ -42,17 +40,19 @@ class Durations:
         return self.tasks.get(_pattern(path, self.items)) if found is None else found
 
 
-def durations(source: Source, job_id: str, version: str, *, tasks: bool = False) -> Durations:
+def durations(
+    source: Source, job_id: str, version: str, *, tasks: bool = False, most: int = 20_000
+) -> Durations:
     """The durations of the latest completed runs of a job, if possible of that version.
 
-    `tasks=True` also reads the task records of these runs, up to a limit: don't call it on the event loop.
+    `tasks=True` also reads the task records of these runs, `most` of them in all: don't call it on the event loop.
     """
     runs = _earlier(source, job_id, version)
     if not runs:
         return Durations()
     took: dict[str, list[float]] = defaultdict(list)
     items: dict[str, list[float]] = defaultdict(list)
-    room = _RECORDS if tasks else 0
+    room = most if tasks else 0
     for run in runs:
         if (size := sum(run.counts.values())) <= room:
             room -= size
@@ -84,6 +84,7 @@ def _collect(
         record.path: (record.kind, max(0.0, record.ended_at - record.started_at))
         for record in records
         if record.kind != "log" and record.status == TaskStatus.COMPLETED and record.ended_at is not None
+        if not record.reused_from  # that took no time here
     }
     counts = {path: 0 for path, (kind, _) in known.items() if kind in FAN_OUT}
     for path, (_, seconds) in known.items():

@@ -38,12 +38,23 @@ class Seen:
     """This pass has reached a task; `reason` tells why the task runs or is replayed.
 
     `changed` lists the differences from the stored fingerprints: "" or some of "code", "params", "codec",
-    "subtask", joined by ", ".
+    "subtask", joined by ", ". `parts` names the functions and globals that make the difference in code, and `diff` shows their
+    sources before and now, if they are known.
     """
 
     path: str
     reason: Reason
     changed: str = ""
+    parts: str = ""
+    diff: str = ""
+
+    @property
+    def difference(self) -> str:
+        """What has changed, with the parts of the code by name."""
+        if not self.parts:
+            return self.changed
+        others = [each for each in self.changed.split(", ") if each != "code"]
+        return ", ".join([*others, f"code: {self.parts}"])
 
 
 @dataclass(frozen=True, slots=True)

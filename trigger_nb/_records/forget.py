@@ -187,8 +187,12 @@ class Finality:
         """Whether a sibling of the failed task or of one of its ancestors began after the error."""
         if self._beginnings is None:
             self._beginnings = _Beginnings(facts)
-        inside = (error.path, *ancestors(error.path))
-        return any(self._beginnings.any_after(error.ended, path) for path in inside)
+        for path in (error.path, *ancestors(error.path)):
+            if path in self._ended_by:
+                return False  # It ended the run itself: what came after that tells nothing about the errors in it.
+            if self._beginnings.any_after(error.ended, path):
+                return True
+        return False
 
 
 class _Facts(NamedTuple):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 
@@ -18,11 +19,15 @@ _WRITES = 256
 _SIZE = 64_000
 # An unfinished line of this length is kept as it is; a shorter one may still be overwritten.
 _LINE = 2_000
-Piece = list[str]  # stream and text, as in a record
+# The number of pieces at the end that have a time each. Before them, neighbours of one stream are one piece.
+_TIMES = 300
+# Stream, text, and the second in which the text was written, in digits since the epoch; as in a record. Notes have no
+# time, and older records have none.
+Piece = list[str]
 
 
 class Prints:
-    """The text of one task, attempt after attempt, as pieces of `[stream, text]`.
+    """The text of one task, attempt after attempt, as pieces of `[stream, text, second]`.
 
     A stream is "out", "err", "log", or "note" for remarks of this class: the start of an attempt, the number
     of omitted characters. The texts of all pieces can be joined. Of a line that is overwritten with carriage
@@ -33,18 +38,19 @@ class Prints:
 
     __slots__ = (
         *("_attempt", "_first", "_fresh", "_last", "_last_size", "_left_out", "_line", "_lock", "_room"),
-        *("_size", "_sorting", "_stream", "attempt"),
+        *("_second", "_size", "_sorting", "_stream", "attempt"),
     )
 
     def __init__(self) -> None:
         self.attempt = 1  # the attempt that writes now
-        self._fresh: deque[tuple[int, str, str]] = deque()  # writes that are not processed yet
+        self._fresh: deque[tuple[int, str, int, str]] = deque()  # writes that are not processed yet
         self._size = 0  # their approximate number of characters
         self._lock = threading.RLock()
         # All attributes below are protected by the lock.
         self._sorting = False
         self._attempt = 1
         self._stream = ""
+        self._second = ""  # of the last write to that stream
         self._line = ""  # the unfinished line of that stream
         self._first: list[Piece] = []
         self._room = FIRST
@@ -54,7 +60,7 @@ class Prints:
 
     def add(self, stream: str, text: str) -> None:
         """Add text that the task has written."""
-        self._fresh.append((self.attempt, stream, text))
+        self._fresh.append((self.attempt, stream, int(time.time()), text))
         self._size += len(text)
         if self._size > _SIZE or len(self._fresh) > _WRITES:
             with self._lock:
@@ -66,9 +72,10 @@ class Prints:
             self._sort_in()
             middle: list[Piece] = []
             if self._left_out:
-                middle = [["note", f"… {self._left_out:,} characters left out …\n"]]
-            pieces = _joined([*self._first, *middle, *self._last, [self._stream, _visible(self._line)]])
-        return [[stream, secrets.hide(text)] for stream, text in pieces]
+                middle = [["note", f"… {self._left_out:,} characters left out …\n", ""]]
+            unfinished = [self._stream, _visible(self._line), self._second]
+            pieces = _joined([*self._first, *middle, *self._last, unfinished])
+        return [[stream, secrets.hide(text), *filter(None, [second])] for stream, text, second in pieces]
 
     def _sort_in(self) -> None:
         if self._sorting:  # called by a finalizer: its text is processed the next time
@@ -82,13 +89,14 @@ class Prints:
     def _sort_in_all(self) -> None:
         fresh = [self._fresh.popleft() for _ in range(len(self._fresh))]
         self._size = 0
-        for (attempt, stream), writes in groupby(fresh, key=itemgetter(0, 1)):
+        for (attempt, stream, second), writes in groupby(fresh, key=itemgetter(0, 1, 2)):
             if attempt != self._attempt:
                 self._attempt = attempt
                 self._switch_to("note")
                 self._keep(f"— attempt {attempt} —\n")
             self._switch_to(stream)
-            text = "".join([text for _, _, text in writes])
+            self._second = str(second)
+            text = "".join([text for *_, text in writes])
             for at in range(0, len(text), _SIZE):
                 self._take(text[at : at + _SIZE])
 
@@ -110,12 +118,13 @@ class Prints:
         self._line = line
 
     def _keep(self, text: str) -> None:
+        second = "" if self._stream == "note" else self._second
         if self._room and text:
-            self._first.append([self._stream, text[: self._room]])
+            self._first.append([self._stream, text[: self._room], second])
             text = text[self._room :]
             self._room -= len(self._first[-1][1])
         if text:
-            self._last.append([self._stream, text])
+            self._last.append([self._stream, text, second])
             self._last_size += len(text)
         while (excess := self._last_size - LAST) > 0:
             oldest = self._last[0]
@@ -142,16 +151,23 @@ def _without_overwritten(line: str) -> str:
     return "\r" + shown[shown.rfind("\r") + 1 :] + last
 
 
-def _joined(pieces: Iterable[Piece]) -> list[Piece]:
-    """The pieces with neighbours of one stream merged, and with each note on a separate line."""
+def _joined(pieces: Sequence[Piece]) -> list[Piece]:
+    """The pieces with neighbours of one stream and second merged, and with each note on a separate line."""
     joined: list[Piece] = []
-    for stream, text in pieces:
+    timed_from = len(pieces) - _TIMES
+    for at, (stream, text, second) in enumerate(pieces):
         if not text:
             continue
-        if stream == "note" and joined and not joined[-1][1].endswith("\n"):
-            joined[-1][1] += "\n"
-        if joined and joined[-1][0] == stream:
-            joined[-1][1] += text
+        last = joined[-1] if joined else ["", "\n", ""]
+        if stream == "note" and not last[1].endswith("\n"):
+            last[1] += "\n"
+        if last[0] == stream and (last[2] == second or at < timed_from):
+            last[1] += text
         else:
-            joined.append([stream, text])
+            joined.append([stream, text, second])
     return joined
+
+
+def without_times(pieces: Iterable[Piece]) -> list[Piece]:
+    """The pieces as `[stream, text]`, with neighbours of one stream merged."""
+    return [piece[:2] for piece in _joined([[stream, text, ""] for stream, text, *_ in pieces])]

@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 from typing import Any
+from zlib import crc32
 
+from .._keys import hashed
 from .._values.json_text import dumps
 from ..errors import CorruptRecordError, InvalidOptionError
 from .base import Record
 from .status import RunStatus, TaskStatus
 
 # Prefixes of row keys and tags of rows that the store uses beside the ids of runs.
-RESERVED = frozenset({"run", "runs", "event", "events", "kv", "export", "deleted"})
+RESERVED = frozenset({"run", "runs", "event", "events", "kv", "export", "deleted", "reuse"})
 # Kinds of tasks whose children are independent items, all of which every pass visits (C2).
 FAN_OUT = frozenset({"parallel", "map"})
+
+FIRST_RESULT = 1  # the rank of a result of the first generation
+NOT_REUSED = "-"  # `reuse` of an integration's task: one that has it inside is not reused
 
 
 class TaskRecord(Record):
@@ -49,9 +55,9 @@ class TaskRecord(Record):
     started_at: float = 0.0
     ended_at: float | None = None
     attempt: int = 1  # the attempt that this record describes, from 1
-    refusals: int = (
-        0  # how many of the attempts ended with being told to wait: they do not count for `retry=`
-    )
+    attempted_at: float = 0.0  # when that began, if it is not the first one
+    # How many of the attempts ended with being told to wait: they do not count for `retry=`.
+    refusals: int = 0
     executor: str = ""  # where the body runs, if not in this kernel
     crashes: int = 0  # consecutive recorded starts that never ended (A1)
     began: int = 0  # of a RUNNING task: ordinal of the recorded start
@@ -59,8 +65,8 @@ class TaskRecord(Record):
     forced: bool = False  # forgotten on request: the next pass runs the task, whatever its status
     failed: bool = False  # forced, and had failed before
     interrupted: bool = False  # PENDING because the pass was stopped while the body ran
-    # Of a task that had company: other calls of its scope were in flight at the same time. One more than the turns of
-    # the event loop since the result before this one, so that a replay gives out both in the same way (R12).
+    # Of a task that had company: other calls of its scope were in flight at the same time. One more than its end's distance
+    # from the first end in its bunch: results that are given out together, by a replay, too (R12).
     beside: int = 0
     # Seconds that the code around the call had run for when it cancelled the call (A8). On a COMPLETED record: the
     # call had been cancelled when the result arrived from the body's thread.
@@ -73,6 +79,14 @@ class TaskRecord(Record):
     on_change: str = ""  # the task's own option for what to do when a fingerprint changes
     body: str = ""  # "module:qualname" of the body, to find its current code
 
+    # Of a task with `reuse=`: the digest of code and params by which other runs find the result, see `_engine/reuse.py`.
+    reuse: str = ""
+    # Of a result that was made in another run: {"run", "path", "at"}, the last being when its body ended.
+    reused_from: dict[str, Any] = {}  # noqa: RUF012
+
+    # Of a task with subtasks that others may reuse: the fingerprints of their code, by "module:qualname".
+    made_by: dict[str, str] = {}  # noqa: RUF012
+
     # The value. `form` defines how to read `value`:
     #   ""         plain JSON: `value` is the value itself
     #   "tagged"   JSON with tags
@@ -82,12 +96,17 @@ class TaskRecord(Record):
     #   "apart"    in memory only: the value is long and stays in the store until it is needed, see `abridged`
     form: str = ""
     value: Any = None
-    checked: bool = (
-        False  # the value is what `check=` returned: the type that the body returns does not apply
-    )
+    # The value is what `check=` returned: the type that the body returns does not apply.
+    checked: bool = False
     # As data, see `_values.errors`. On a COMPLETED record: the error (a timeout) that the caller received
     # before the result arrived from the body's thread.
     error: dict[str, Any] | None = None
+    # Of a task with several attempts: the last ones that failed, see `past_attempts.py`.
+    attempts: list[dict[str, Any]] = []  # noqa: RUF012  # a default that is never changed in place
+
+    # The arguments, if they are kept, or why they are not: see `given.py`.
+    given: dict[str, Any] = {}  # noqa: RUF012
+    by_hand: float | None = None  # when a person set the result (`run.set_output`)
 
     # Display fields
     name: str = ""
@@ -96,10 +115,10 @@ class TaskRecord(Record):
     description: str = ""
     display_key: str = ""
     params: Any = None  # a short, redacted preview in plain JSON
-    properties: list[dict[str, Any]] = []  # noqa: RUF012  # a default that is never changed in place
+    properties: list[dict[str, Any]] = []  # noqa: RUF012
     output_properties: list[dict[str, Any]] = []  # noqa: RUF012
     redact: list[str] = []  # noqa: RUF012
-    # The text that the body printed and logged: pieces of [stream, text], see `prints.py`. `redact` does not apply.
+    # The text that the body printed and logged: pieces of [stream, text, second], see `prints.py`. `redact` does not apply.
     prints: list[list[str]] = []  # noqa: RUF012
     # For a map that has ended: the number of its "items", and of those that "failed" and "not started".
     # "gave up" is there if it is not known how many did not start.
@@ -111,6 +130,19 @@ class TaskRecord(Record):
     def has_failed(self) -> bool:
         """Whether a task without a result had failed before: also one that is to run again on request."""
         return self.status == TaskStatus.ERRORED or self.failed
+
+    @property
+    def made_at(self) -> float:
+        """When the body that made the result ended, here or in another run."""
+        return self.reused_from.get("at") or self.ended_at or 0.0
+
+    @property
+    def is_shareable(self) -> bool:
+        """Whether other runs may reuse the result: the task asked for it, has completed, and its result is stored and whole."""
+        if self.reuse in ("", NOT_REUSED) or self.form in ("unstored", "signed"):
+            return False
+        is_whole = self.status == TaskStatus.COMPLETED and self.error is None and self.canceled is None
+        return is_whole and self.kind == "task"
 
     @property
     def is_apart(self) -> bool:
@@ -186,6 +218,17 @@ def abridged(text: str) -> str:
     return f"{_ABRIDGED}{text[begin:end]}}}"
 
 
+def checksums(key: str, text: str, rank: int) -> tuple[int, int | None]:
+    """The checksum of a row for reading its text abridged, and that for reading it whole, if that is another one.
+
+    A text of one row in the place of another's has the wrong checksum, and so has a row with another rank. The rank is
+    added, so that a query can subtract it: that is cheaper than to read one more column.
+    """
+    short = abridged(text)
+    whole = None if short is text else crc32(f"{key}{text}".encode()) + rank
+    return crc32(f"{key}{short}".encode()) + rank, whole
+
+
 _APART = frozenset({"path", "measured", "is_damaged", "value"})
 _AT_THE_END = frozenset({*_APART, "form"})
 _IN_HEAD = frozenset({*_APART, "code", "inputs"})
@@ -202,7 +245,7 @@ def opening(code: str) -> str:
 
 
 # Parses the JSON value at an index of a text; returns the value and the index of its end.
-_scan: Callable[[str, int], tuple[Any, int]] = getattr(json.JSONDecoder(), "scan_once")  # noqa: B009  # not in its stub
+scan: Callable[[str, int], tuple[Any, int]] = getattr(json.JSONDecoder(), "scan_once")  # noqa: B009  # not in its stub
 
 
 def plain_value(text: str, opening: str, inputs: str, default: Any) -> Any:
@@ -214,32 +257,23 @@ def plain_value(text: str, opening: str, inputs: str, default: Any) -> Any:
     head = plain_head(opening, inputs)
     if not text.startswith(head):
         return default
-    value, end = _scan(text, len(head))
+    value, end = scan(text, len(head))
     return value if text[end : end + 2] == ',"' else default  # without a next field, the row is damaged
 
 
 _BESIDE = ',"beside":'
-_ENDED, _STARTED = '"ended":', '"started":'
-_TAIL = len(_BESIDE) + 3  # of the text: the field with two digits, and the brace
+_ENDED = '"ended":'
+_TAIL = len(_BESIDE) + 8  # of the text: the field with up to seven digits, and the brace
 
 
-def had_company(text: str) -> bool:
-    """Whether the text of a task with a plain value says that the task had company: its last field is `beside`."""
-    return text.rfind(_BESIDE, -_TAIL) > 0
-
-
-def turn_in_text(text: str) -> tuple[int, int, int] | None:
-    """`ended`, `started` and `beside` in the text of a task with a plain value; None for a task that had no company."""
+def end_in_text(text: str) -> tuple[int, int] | None:
+    """`ended` and `beside` in the text of a task with a plain value; None for a task that had no company: the last field is
+    not `beside`."""
     last = text.rfind(_BESIDE, -_TAIL)
     if last < 0:
         return None
     ended = text.rfind(_ENDED, 0, last) + len(_ENDED)
-    started = text.rfind(_STARTED, 0, last) + len(_STARTED)
-    return (
-        int(text[ended : text.find(",", ended)]),
-        int(text[started : text.find(",", started)]),
-        int(text[last + len(_BESIDE) : -1]),
-    )
+    return int(text[ended : text.find(",", ended)]), int(text[last + len(_BESIDE) : -1])
 
 
 _STATUS = '{"status":"'
@@ -323,6 +357,8 @@ class RunRecord(Record):
     reason: str = ""  # of a WAITING run: "wait", "retry", "queued" or "paused"; "pausing"; else ""
     client: str = ""
     job: str = ""
+    # The name of the file whose job made the run, "" for the first that had the job: see `owner.py`.
+    source: str = ""
     name: str = ""
     version: str = ""
     payload_form: str = ""
@@ -336,6 +372,11 @@ class RunRecord(Record):
     error: dict[str, Any] | None = None
     # Paths of the failed tasks that ended the last pass: their errors are not final, and they run again (R5).
     ended_by: list[str] = []  # noqa: RUF012
+    # Those of completed tasks whose calls were cancelled as the run failed, and got the results in a later pass: a replay
+    # expects no cancellation (A8).
+    uncanceled: list[str] = []  # noqa: RUF012
+    # Those of failed tasks whose errors no code had looked at when the last pass ended: they are not final either.
+    unseen: list[str] = []  # noqa: RUF012
     # Ordinal of the last completion: the run function had handled all errors before it. 0 if there was none, or if an older
     # version wrote it. See `forget.handled_in`.
     handled: int = 0
@@ -359,6 +400,8 @@ class RunRecord(Record):
     forked: dict[str, str] = {}  # noqa: RUF012  # of a fork: {"run", "path", "key"}, see `fork.py`
     event: dict[str, Any] | None = None
     code: str = ""  # fingerprint of the run function in the last pass
+    # By the fingerprint of a task's code: what it is made of, so that a change can be named.
+    parts: dict[str, dict[str, str]] = {}  # noqa: RUF012
     stable_since: int = 0  # number of the first pass since which code and payload are the same; 0: not known
     counts: dict[str, int] = {}  # noqa: RUF012  # tasks by status, for the table of runs
     holder: dict[str, Any] | None = None  # the kernel that drives the run, see `lease.py`
@@ -376,6 +419,11 @@ def first_ordinal(number: int) -> int:
     return (number << 32) + 1
 
 
+def job_of(run: RunRecord) -> str:
+    """The job of a run, as pointers to its results name it."""
+    return hashed("", run.job, run.source)
+
+
 def is_queued(run: RunRecord) -> bool:
     """Whether the run was started and waits for the concurrency limit of its job (C4)."""
     return run.reason == "queued" or (run.status == RunStatus.PENDING and run.holder is not None)
@@ -384,6 +432,11 @@ def is_queued(run: RunRecord) -> bool:
 def has_handled_failures(run: RunRecord) -> bool:
     """Whether a run has completed although tasks of it failed."""
     return run.status == RunStatus.COMPLETED and bool(run.counts.get(TaskStatus.ERRORED))
+
+
+def new_run_id() -> str:
+    """An id for a run that its payload does not identify."""
+    return "run_" + secrets.token_hex(10)
 
 
 def check_run_id(run_id: object) -> None:

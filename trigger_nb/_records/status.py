@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+from ..errors import InvalidOptionError
 
 
 class TaskStatus(StrEnum):
@@ -44,12 +46,29 @@ class Reason(StrEnum):
     FORCED = "forced"
     LOST_VALUE = "lost value"
     ADOPTED = "adopted"
+    REUSED = "reused"
+    EXPIRED = "expired"
 
 
 Operation = Literal[
-    "start", "cancel", "pause", "resume", "retry", "rerun_from", "fork", "skip_wait", "delete"
+    "start",
+    "cancel",
+    "pause",
+    "resume",
+    "retry",
+    "rerun_from",
+    "fork",
+    "set_output",
+    "accept",
+    "skip_wait",
+    "delete",
 ]
 _S = RunStatus
+# Of an operation that leaves the status as it is, on a run that is not under way.
+_AT_REST: dict[RunStatus, RunStatus | str] = {
+    **{status: status for status in _S},
+    _S.RUNNING: "it is under way; pause() it first",
+}
 # By operation and status: the resulting status, or the reason why the operation is refused. Methods, buttons,
 # tests and docs use this table. "start" means running the cell again.
 OPERATIONS: dict[Operation, dict[RunStatus, RunStatus | str]] = {
@@ -107,15 +126,9 @@ OPERATIONS: dict[Operation, dict[RunStatus, RunStatus | str]] = {
         _S.CANCELED: _S.RUNNING,
         _S.INTERRUPTED: _S.RUNNING,
     },
-    "fork": {
-        _S.PENDING: _S.PENDING,
-        _S.RUNNING: "it is under way; pause() it first",
-        _S.WAITING: _S.WAITING,
-        _S.COMPLETED: _S.COMPLETED,
-        _S.FAILED: _S.FAILED,
-        _S.CANCELED: _S.CANCELED,
-        _S.INTERRUPTED: _S.INTERRUPTED,
-    },
+    "fork": _AT_REST,
+    "set_output": {status: status for status in _S},
+    "accept": _AT_REST,
     "skip_wait": {
         _S.PENDING: "it has not begun",
         _S.RUNNING: _S.RUNNING,
@@ -135,3 +148,32 @@ OPERATIONS: dict[Operation, dict[RunStatus, RunStatus | str]] = {
         _S.INTERRUPTED: _S.INTERRUPTED,
     },
 }
+
+
+def counts_beside(status: str, inside: Collection[str]) -> bool:
+    """Whether a task counts beside its subtasks, which have these statuses. So a subtask's failure is one failure."""
+    if not inside:
+        return True
+    if status in _UNDER_WAY:
+        return _UNDER_WAY.isdisjoint(inside)
+    return status not in (TaskStatus.COMPLETED, *inside)
+
+
+_UNDER_WAY = frozenset({TaskStatus.RUNNING, TaskStatus.WAITING, TaskStatus.PENDING})
+
+
+def _status(status: RunStatus | str) -> RunStatus:
+    try:
+        return RunStatus(status)
+    except ValueError:
+        known = ", ".join(RunStatus)
+        raise InvalidOptionError(f"the status of a run is one of {known}, not {status!r}") from None
+
+
+def statuses(given: RunStatus | str | Iterable[RunStatus | str]) -> tuple[RunStatus, ...]:
+    """The statuses of runs that an option names, one or several. Raises `InvalidOptionError`."""
+    try:
+        named: list[Any] = [given] if isinstance(given, str) else list(given)
+    except TypeError:
+        named = [given]
+    return tuple(map(_status, named))

@@ -389,7 +389,7 @@ def _error_of(response: Response) -> BaseException:
 
 def _bare_error_of(response: Response) -> BaseException:
     if response.value is None:
-        return _values.decode_error(json.loads(response.data))
+        return _values.error_or_stand_in(json.loads(response.data))
     try:
         return cast("BaseException", pickle.loads(response.value))  # noqa: S301
     except Exception as error:  # noqa: BLE001  # the class is missing here

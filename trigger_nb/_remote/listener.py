@@ -23,6 +23,8 @@ from .reporter import MAX_MESSAGE, Route, sign
 Receiver = Callable[[Mapping[str, object]], None]
 _MAX_LINE = MAX_MESSAGE * 8  # bytes, since JSON may escape each character
 
+_MOST_STRANGERS = 64  # connections that have sent no signed message yet
+
 
 class Listener:
     """Receives messages of workers and passes each to the attempt that it belongs to."""
@@ -86,16 +88,27 @@ class Listener:
         return Route("tcp", host=socket.gethostname(), port=server.getsockname()[1], secret=secret)
 
     async def _serve(self, server: socket.socket, secret: bytes) -> None:
+        # Connections of which nothing is known yet, the oldest first. A worker signs a message at once; a stranger
+        # who opens one connection after the other loses them again, and takes no worker's place.
+        strangers: dict[asyncio.StreamWriter, None] = {}
+
         async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            strangers[writer] = None
+            if len(strangers) > _MOST_STRANGERS:
+                oldest = next(iter(strangers))
+                del strangers[oldest]
+                oldest.transport.abort()
             try:
                 while line := await reader.readline():
                     signature, _, data = line.rstrip(b"\n").partition(b" ")
                     if not hmac.compare_digest(signature, sign(secret, data)):
                         break
+                    strangers.pop(writer, None)
                     self._receive(data)
             except (OSError, ValueError):  # ValueError: a line longer than any of a worker
                 pass
             finally:
+                strangers.pop(writer, None)
                 writer.close()
 
         serving = await asyncio.start_server(read, sock=server, limit=_MAX_LINE)

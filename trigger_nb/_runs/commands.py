@@ -23,6 +23,7 @@ from . import housekeeping
 from .awaiting import has_loop
 from .fork import make_fork
 from .runtime import ActiveRun, RestartableJob, Runtime
+from .sources import check_own
 from .task_info import find_tasks
 from .task_paths import TaskPath
 
@@ -130,7 +131,7 @@ def try_to_begin(runtime: Runtime, run: RunRecord) -> ActiveRun | None:
     if active is not None and not active.is_stopping:
         return active
     job = _defined_job(runtime, run)
-    return _on_loop(runtime, lambda: job.restart(run))
+    return _on_loop(runtime, lambda: job._restart(run))
 
 
 def _defined_job(runtime: Runtime, run: RunRecord) -> RestartableJob:
@@ -175,7 +176,12 @@ def _allowed(runtime: Runtime, run_id: str, operation: Operation) -> RunRecord:
     status = runtime.status_of(run)
     if operation != "delete":
         check_legible(run)
-    if operation in ("delete", "fork") and run_id in runtime.executions:
+    if (
+        operation in ("accept", "fork", "rerun_from", "resume", "retry", "set_output")
+        and (job := runtime.jobs.get(run.job)) is not None
+    ):
+        check_own(run, job.options, job.fn)
+    if operation in ("accept", "delete", "fork") and run_id in runtime.executions:
         status = RunStatus.RUNNING  # it may be WAITING, but its execution lives in this kernel
     after = OPERATIONS[operation][status]
     if not isinstance(after, RunStatus):

@@ -12,8 +12,9 @@ from .._keys import display_path
 from .._records.records import RunRecord, TaskRecord
 from .._records.status import RunStatus
 from .._values.json_text import dumps_sorted
-from .._view.escape import markup, preview, visible
+from .._view.escape import markup, visible
 from .._view.model.readable import error_line, value_text
+from .._view.pretty import preview
 from .._view.render import tables
 from .._view.words import duration, plural
 

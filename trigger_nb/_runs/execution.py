@@ -7,10 +7,11 @@ import logging
 import threading
 from collections.abc import Callable
 from time import monotonic
+from typing import Any
 
 import anyio
 
-from .._concurrency.places import RunSlot
+from .._concurrency.limits import RunSlot
 from .._concurrency.threads import Home, threads
 from .._engine import ledger
 from .._engine.ledger import run_row
@@ -26,20 +27,21 @@ from .._records.forget import handled_in
 from .._records.records import RunRecord
 from .._records.status import RunStatus
 from .._redact import secrets
-from .._tasks.call import current_scope
+from .._tasks import front_end
+from .._tasks.call import Scope, current_scope
 from .._tasks.exits import as_error, foremost, is_stop
 from .._tasks.running import running_bodies, watch
 from .._values.codec import dump_or_describe
 from .._values.one_shot import holds_one_shot
 from ..errors import RunLostError, StoreError
 from .ending import Ending, ending_of, notify
+from .notices import warn_of_changes
 from .outcome import Outcome
 from .run_spec import RunSpec, call_run_function
-from .runtime import START_PATIENCE, ActiveRun, Runtime
+from .runtime import ActiveRun, Runtime
+from .whereabouts import Whereabouts
 
 logger = logging.getLogger("trigger_nb")
-# Seconds that a stopped pass may take to unwind; after that the end of the run is recorded anyway.
-GRACE = 1.0
 
 
 class Execution:
@@ -55,6 +57,7 @@ class Execution:
         self.feed = runtime.feed(run.id)
         self.pass_: Pass | None = None
         self.outcome: Outcome | None = None  # None until the run has ended in this kernel
+        self.whereabouts = Whereabouts()
         self._spec = spec
         self._next: tuple[RunSpec, str] | None = None  # spec and code of the next pass (I7)
         self._revived = False  # whether the run was started again while it was being stopped
@@ -96,6 +99,7 @@ class Execution:
 
     def _open_pass(self) -> None:
         runtime, run = self.runtime, self.run
+        front_end.listen()
         runtime.take_lease(run)
         try:
             run.handled = handled_in(run)
@@ -115,7 +119,11 @@ class Execution:
             raise
         assert self._home is not None
         host = self._spec.host()
-        self.pass_ = Pass(
+
+        def make_io(scope: Scope, blocking: bool) -> Any:
+            return BlockingIo(Io(scope, host)) if blocking else Io(scope, host)
+
+        self.pass_ = self._spec.make_pass(
             run=run,
             store=runtime.store,
             journal=runtime.journal,
@@ -124,13 +132,15 @@ class Execution:
             home=self._home,
             settings=self._spec.settings,
             memory=memory,
-            make_io=lambda scope, blocking: BlockingIo(Io(scope, host)) if blocking else Io(scope, host),
+            patience=runtime.patience,
+            make_io=make_io,
             handled=run.handled,
             is_lost=lambda: runtime.is_lost(run.id),
         )
         self.pass_.waits.slot = self._slot
         self.pass_.header.hint(self._spec.payload.hint)
         runtime.passes[run.id] = self.pass_
+        runtime.latest.append(self.pass_)
         self.feed.emit(PassBegan(run.passes))
         self.feed.emit(SavedRun(run.copy()))
 
@@ -200,15 +210,15 @@ class Execution:
     def _add_time(self) -> None:
         """Add the time of the pass that has ended to the time of the run."""
         if self.run.began_at is not None:
-            self.run.worked = round(self.run.worked + self.runtime.clock.time() - self.run.began_at, 3)
+            now = self.runtime.clock.time() if self.pass_ is None else self.pass_.now()
+            self.run.worked = round(self.run.worked + max(0.0, now - self.run.began_at), 3)
 
     def _start_next_pass(self) -> None:
         assert self._next is not None
         self._add_time()
         self._spec, code = self._next
         self.run.set_code(code)
-        self._next = None
-        self._revived = False
+        self._next, self._revived = None, False
         changes, self._changes = self._changes, []
         for change in changes:
             change()
@@ -237,9 +247,10 @@ class Execution:
             pass_.stopping.stop(Stop.INTERRUPT)
         finally:
             stopping.cancel()
-        give_up = monotonic() + GRACE
+        patience = self.runtime.patience.unwind
+        give_up = monotonic() + patience
         if not main.done():
-            await asyncio.wait({main}, timeout=GRACE)
+            await asyncio.wait({main}, timeout=patience)
         await pass_.stopping.unwind(max(0.0, give_up - monotonic()))
 
     async def _call_function(self, pass_: Pass) -> None:
@@ -248,8 +259,8 @@ class Execution:
         try:
             if self._slot is not None and not self._slot.is_held:
                 await self._acquire_slot(self._slot, pass_)
-            # A `def` run function gets a thread that no limit counts, because it mostly waits in `io`.
-            output = await call_run_function(self._spec, pass_, threads.spawn)
+            self.whereabouts.function = self._spec.function
+            output = await call_run_function(self._spec, pass_, self.whereabouts.spawn)
             await pass_.subtasks_end()
             pass_.result = (output,)
         except BaseException as error:  # classified in `ending_of`  # noqa: BLE001
@@ -284,13 +295,14 @@ class Execution:
             run.handled = next(pass_.ledger.ordinals)
         run.status, run.reason, run.last_ending = ending.status, ending.reason, ending.status
         run.error, run.ended_by = None, []
+        run.unseen = [] if ending.status == RunStatus.COMPLETED else pass_.unseen_errors()
         if ending.status in (RunStatus.COMPLETED, RunStatus.FAILED):
             run.kept = []
         if ending.status == RunStatus.FAILED and ending.error is not None:
             run.ended_by = pass_.origins(ending.error)
             run.error = pass_.records.run_error_data(ending.error, run.ended_by)
         if is_news or run.finished_at is None:  # a full replay does not prolong a run
-            run.finished_at = round(self.runtime.clock.time(), 3)
+            run.finished_at = pass_.now()
             self._add_time()
         run.hints = pass_.header.lasting()
         run.counts = pass_.ledger.counts()
@@ -299,6 +311,7 @@ class Execution:
         if not isinstance(ending.error, RunLostError):
             self._write_ending(pass_, run)
         self._close_slot()
+        warn_of_changes(self.runtime, run, pass_, self._spec.function, self._spec.payload.hint)
         pass_.waits.on_all_finished = self._release
         self._release()
         self.feed.emit(SavedRun(run.copy()))
@@ -310,7 +323,7 @@ class Execution:
 
     def _write_ending(self, pass_: Pass, run: RunRecord) -> None:
         try:
-            pass_.ledger.flush(START_PATIENCE)
+            pass_.ledger.flush(self.runtime.patience.store)
             self.runtime.save_run(run)
         except StoreError as error:
             # A9: unwritten rows stay in memory, and awaiting the run raises the error of the store.
@@ -327,14 +340,15 @@ class Execution:
     def _release(self) -> None:
         """Release the lease unless the run is under way in this kernel, or a body has outlived its pass."""
         runtime, run_id = self.runtime, self.run.id
-        directory = str(runtime.store.directory)
+        store = runtime.store.key
         with runtime.guard:
             if run_id in runtime.executions or any(
-                key[:2] == (directory, run_id) for key in list(running_bodies)
+                key[:2] == (store, run_id) for key in list(running_bodies)
             ):
                 return
             runtime.release_lease(run_id)
             runtime.memory(run_id).records.clear()  # the pass in `runtime.passes` keeps these texts
+            runtime.keep_unsaved(run_id)
 
     # Waiting ----------------------------------------------------------------------------------
 

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+from .._engine.code_sources import sources_tag
 from .._keys import display_path, hashed
 from .._records.forget import Finality, forget, handled_in
 from .._records.records import RunRecord, TaskRecord, check_run_id
 from .._records.status import RunStatus, TaskStatus
 from .._store.protocol import Row
+from .._store.value_files import FILE_NAME
 from .._values.codec import dump
+from .._values.signed_pickle import Place, moved
 from ..errors import CorruptRecordError, InvalidOptionError, RunStateError
 from .runtime import Runtime
 
 # The note in the row of a task whose output no body returned.
 _BY_HAND = {"label": "Output", "text": "given by hand"}
 # Kinds of records. The result of a fan-out consists of the results of its items.
-_WITH_OUTPUT = frozenset({"task", "wait", "run"})
-# The name of a value file in the text of a row, or in the text of a value in a file.
-_FILE_NAME = re.compile(r'"(?:blob|file)": ?"([0-9a-f]{64})"')
+WITH_OUTPUT = frozenset({"task", "wait", "run"})
 
 
 def make_fork(runtime: Runtime, run: RunRecord, path: str, output: object, run_id: str | None) -> RunRecord:
@@ -34,7 +34,7 @@ def make_fork(runtime: Runtime, run: RunRecord, path: str, output: object, run_i
     """
     source = _Source(runtime, run)
     task = source.records[path]
-    given = _Given(task, output) if output is not ... else None
+    given = _Given(run.id, task, output) if output is not ... else None
     key = hashed("run_", run.id, path, str(task.generation), given.identity if given is not None else "")
     run_id = key if run_id is None else run_id
     check_run_id(run_id)
@@ -56,7 +56,9 @@ def make_fork(runtime: Runtime, run: RunRecord, path: str, output: object, run_i
     finally:
         runtime.release_lease(run_id)
     live = runtime.memory(run.id).live  # values that could not be stored, by path and generation
-    runtime.memory(run_id).live.update({at: value for at, value in live.items() if at[0] in copies})
+    copied = runtime.memory(run_id)
+    copied.live.update({at: value for at, value in live.items() if at[0] in copies})
+    runtime.keep_unsaved(run_id)
     return made
 
 
@@ -72,7 +74,25 @@ def _write(
     runtime.store.share_blobs(run.id, made.id, set(_files_of(runtime, run, copies, rows)))
     if given is not None:
         given.keep(runtime, made.id)
+    signed = {f"{made.id}/{each.path}": each for each in copies if each.codec == "pickle"}
+    for at, row in enumerate(rows):
+        if row.key in signed:
+            rows[at] = row._replace(text=_signed_again(runtime, run.id, made.id, signed[row.key]))
     runtime.save_run(made, rows)
+
+
+def _signed_again(runtime: Runtime, run_id: str, fork_id: str, record: TaskRecord) -> str:
+    """The text of a record, whose signed pickle belongs to the fork now."""
+    whole = runtime.whole(run_id, record)
+    if whole.form != "signed":
+        return whole.dumps()
+    place = Place(run_id, whole.path, whole.generation)
+    # Where this fails, the value is lost or damaged in the source too.
+    with suppress(CorruptRecordError, LookupError, TypeError, ValueError):
+        whole = whole.copy(
+            value=moved(whole.value, runtime.store.blobs(fork_id), place, place._replace(run_id=fork_id))
+        )
+    return whole.dumps()
 
 
 class _Source:
@@ -81,7 +101,8 @@ class _Source:
     def __init__(self, runtime: Runtime, run: RunRecord) -> None:
         self.run = run
         self.records = {record.path: record for record in runtime.task_records(run.id)}
-        self._finality = Finality(self.records.values, run.ended_by, handled=handled_in(run), kept=run.kept)
+        failed = (*run.ended_by, *run.unseen)
+        self._finality = Finality(self.records.values, failed, handled=handled_in(run), kept=run.kept)
 
     def copies(self, path: str) -> dict[str, TaskRecord]:
         """The task records for a copy in which the task runs again (R9).
@@ -123,15 +144,17 @@ class _Given:
     Raises `NotStorableError` if the output cannot be stored.
     """
 
-    def __init__(self, task: TaskRecord, output: object) -> None:
-        if task.kind not in _WITH_OUTPUT:
+    def __init__(self, run_id: str, task: TaskRecord, output: object) -> None:
+        if task.kind not in WITH_OUTPUT:
             raise InvalidOptionError(
                 f"{display_path(task.path)!r} has no output of its own to replace: it consists of other tasks. "
                 "Pass the path and the output of one of these"
             )
         self._task = task
         self._files: dict[str, bytes] = {}
-        self._form, self._text = dump(output, self, signed=task.codec == "pickle")
+        # Signed for the source, as what is copied from it.
+        place = Place(run_id, task.path, task.generation) if task.codec == "pickle" else None
+        self._form, self._text = dump(output, self, signed_for=place)
         self.identity = f"{self._form}:{self._text}"
 
     def put(self, data: bytes) -> str:
@@ -189,6 +212,7 @@ def _record_of(
         id=run_id,
         client=run.client,
         job=run.job,
+        source=run.source,
         name=run.name,
         version=run.version,
         redact=run.redact,
@@ -196,22 +220,27 @@ def _record_of(
         payload=run.payload,
         payload_preview=run.payload_preview,
         keys=run.keys,
+        parts=run.parts,
         event=run.event,
         is_test=run.is_test,
         depth=run.depth,
         forked=forked,
         passes=run.passes,  # the ordinals of the next pass start above the copied ones
         ended_by=[path for path in run.ended_by if path in copies],
+        unseen=[path for path in run.unseen if path in copies],
         kept=source.handled(copies.values()),
         counts=dict(Counter(record.status for record in copies.values() if record.kind != "log")),
     )
 
 
 def _key_values(runtime: Runtime, run_id: str, fork_id: str) -> Iterator[Row]:
-    """The current values of `io.store.run`. Earlier values are not stored."""
-    before, after = f"kv/run/{run_id}", f"kv/run/{fork_id}"
-    for key, text in runtime.store.select(before):
-        yield Row(after + key.removeprefix(before), after, text)
+    """The current values of `io.store.run`, of which earlier ones are not stored, and the sources of code."""
+    for before, after in (
+        (f"kv/run/{run_id}", f"kv/run/{fork_id}"),
+        (sources_tag(run_id), sources_tag(fork_id)),
+    ):
+        for key, text in runtime.store.select(before):
+            yield Row(after + key.removeprefix(before), after, text)
 
 
 def _files_of(
@@ -219,9 +248,11 @@ def _files_of(
 ) -> Iterator[str]:
     """The names of value files that occur in the copies, or in the texts of these files."""
     for text in (json.dumps(run.payload), *(row.text for row in rows)):
-        yield from _FILE_NAME.findall(text)
+        yield from FILE_NAME.findall(text)
     blobs = runtime.store.blobs(run.id)
-    for form, value in ((run.payload_form, run.payload), *((each.form, each.value) for each in copies)):
+    kept = [(each.given["form"], each.given["value"]) for each in copies if "form" in each.given]
+    values = [(each.form, each.value) for each in copies]
+    for form, value in ((run.payload_form, run.payload), *values, *kept):
         if form == "file" and value["form"]:  # a plain file names no others
             with suppress(CorruptRecordError):  # the value is lost in the source too
-                yield from _FILE_NAME.findall(blobs.get(value["file"]).decode("ascii"))
+                yield from FILE_NAME.findall(blobs.get(value["file"]).decode("ascii"))

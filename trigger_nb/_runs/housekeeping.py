@@ -12,17 +12,19 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from .._clock import to_datetime
-from .._records.records import RunRecord, readable_run
+from .._engine.code_sources import sources_tag
+from .._records.records import RunRecord, job_of, readable_run, readable_task
 from .._records.status import RunStatus
 from .._store import lease as leases
 from .._store.crashpoints import point
 from .._store.protocol import Row
+from .._store.shared_results import pointer
 from .._view.render.store_table import Pruned, StoreInfo
 from ..errors import RunLockedError, RunStateError, StoreError
 from .runtime import Runtime
@@ -213,23 +215,44 @@ def _remove(runtime: Runtime, runs: Sequence[Known], events: Counter[str]) -> li
     # The record of an event is only needed while a run that it started exists.
     gone = {run.event for run in runs if run.event and events[run.event] <= 0}
     owners = [owner for owner in (*ids, *gone) if runtime.store.blobs_size(owner)]
+    pointers = runtime.store.shared.pointers_into(ids)
+    moved = _moved(runtime, set(pointers), ids)
     point("delete:before")
     runtime.store.delete(
-        keys=[*(f"run/{run_id}" for run_id in ids), *(f"event/{event}" for event in gone)],
+        keys=[*(f"run/{run_id}" for run_id in ids), *(f"event/{event}" for event in gone), *pointers],
         tags=[tag for run_id in ids for tag in _tags(run_id)],
-        write=[Row(f"{_MARKS}/{owner}", _MARKS, "{}") for owner in owners],
+        write=[*(Row(f"{_MARKS}/{owner}", _MARKS, "{}") for owner in owners), *moved],
         patience=_PATIENCE,
     )
     point("delete:rows")
     for run_id in ids:
-        _forget(runtime, run_id)
+        runtime.forget(run_id)
     _remove_files(runtime, owners)
     return ids
 
 
+def _moved(runtime: Runtime, pointers: Collection[str], gone: Collection[str]) -> list[Row]:
+    """Pointers to the same results in other runs, most of which took them over: so they are still found (see `reuse=`)."""
+    newest: dict[str, tuple[float, Row]] = {}
+    jobs: dict[str, str] = {}
+    for shared in runtime.store.shared.beside(pointers):
+        record = readable_task(shared.path, shared.text)
+        if shared.run_id in gone or not record.is_shareable:
+            continue
+        if shared.run_id not in jobs:
+            run = runtime.run_record(shared.run_id)
+            jobs[shared.run_id] = "" if run is None else job_of(run)
+        if not jobs[shared.run_id]:
+            continue
+        row = pointer(record.reuse, jobs[shared.run_id], f"{shared.run_id}/{shared.path}")
+        if row.key not in newest or newest[row.key][0] < record.made_at:
+            newest[row.key] = record.made_at, row
+    return [row for key, (_, row) in newest.items() if key in pointers or runtime.store.get(key) is None]
+
+
 def _tags(run_id: str) -> tuple[str, ...]:
-    """The tags of all rows of a run except its own record: tasks, log lines, key-values, and rows of earlier versions."""
-    return run_id, f"kv/run/{run_id}", f"export/{run_id}"
+    """The tags of all rows of a run except its own record: tasks, log lines, key-values, sources, and rows of earlier versions."""
+    return run_id, f"kv/run/{run_id}", sources_tag(run_id), f"export/{run_id}"
 
 
 def _remove_files(runtime: Runtime, owners: Sequence[str]) -> None:
@@ -247,20 +270,11 @@ def _is_there(runtime: Runtime, owner: str) -> bool:
     return any(runtime.store.get(f"{kind}/{owner}") is not None for kind in ("run", "event"))
 
 
-def _forget(runtime: Runtime, run_id: str) -> None:
-    """Drop the data of a run from the memory of this kernel. Its displays stay as they are."""
-    runtime.memories.pop(run_id, None)
-    runtime.passes.pop(run_id, None)
-    runtime.waits.pop(run_id, None)
-    feed = runtime.feeds.get(run_id)
-    if feed is not None and not feed.watched:
-        runtime.feeds.pop(run_id, None)
-
-
 # Remains of crashes ---------------------------------------------------------------------------------
 def _sweep(runtime: Runtime) -> None:
     """Finish the removals of kernels that died, and remove value files that they had not recorded yet."""
     store = runtime.store
+    store.shared.sweep(patience=_PATIENCE)
     for key, _ in store.select(_MARKS):
         owner = key.removeprefix(f"{_MARKS}/")
         with contextlib.suppress(RunLockedError), ExitStack() as lease:
@@ -313,7 +327,11 @@ def info(runtime: Runtime) -> StoreInfo:
         by_status={status: by_status[status] for status in RunStatus if by_status[status]},
         by_job=dict(by_job),
         records=records,
-        key_values=sum(count for tag, count in tags.items() if tag.startswith("kv/")),
+        key_values=sum(
+            count
+            for tag, count in tags.items()
+            if tag.startswith("kv/") and not tag.startswith(sources_tag(""))
+        ),
         oldest=to_datetime(min(started)) if started else None,
         newest=to_datetime(max(started)) if started else None,
         database_bytes=size.total,

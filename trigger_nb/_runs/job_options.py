@@ -3,24 +3,94 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypedDict, TypeVar
 
 from .. import _values
+from .._clock import Clock, to_seconds
 from .._concurrency.limiter import ConcurrencyLimit, Rate, check_count, to_rate
+from .._concurrency.limits import JobLimits, RunLimiter
 from .._io.io import Io
 from .._keys import hashed
 from .._redact import check_redact, redact
-from .._tasks.options import OnChange, check_choices
+from .._tasks.options import OnChange, Reuse, Settings, check_choices
 from .._values.tagged import Counts
-from ..errors import InvalidOptionError, InvalidPayloadError, NotStorableError
+from ..errors import InvalidOptionError, InvalidPayloadError, NotStorableError, UnreadableFileError
 from ..triggers import InvokeTrigger, Trigger
 from .outcome import Handler
 
+F = TypeVar("F", bound=Callable[..., object])
 LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class JobKeywords(TypedDict, total=False):
+    """
+    - `id`: the name of the job in its client; by default the name of the function.
+    - `name`: shown in trees and tables; by default the id.
+    - `version`: another version makes other runs. "0" by default.
+    - `trigger`: what starts the job, such as `event_trigger("user.created")`; by default a call.
+    - `integrations`: a mapping of names to services, `{"slack": Slack()}`: found in a run as `io.slack`.
+    - `enabled`: False: no new run starts; runs that exist can continue.
+    - `on_success`, `on_failure`: called with a `Notification` when a run has completed, or failed.
+    - `log_level`: the lowest level of `io.logger` that is kept: "debug", "info", "warning" or "error".
+    - `max_task_duration`: the `timeout` of tasks that have none, in seconds or as a `timedelta`.
+    - `on_change`: for tasks whose code or arguments have changed: "keep" their results, run "only" these tasks again, or
+      "rerun" them and all tasks after them. By default as the client says, and so are the next four.
+    - `reuse`: where results of the same code and arguments are taken from, in place of calling a body: this "run" only, other
+      runs of this "job", or all runs of the "client".
+    - `expires_after`: seconds, or a `timedelta`: a task whose result is older runs again.
+    - `repeatable`: True if a task may run again whose result is lost or could not be stored.
+    - `keep_inputs`: True keeps the arguments of all tasks, False of none; by default those of failed tasks are kept.
+    - `executor`: where the bodies of tasks run, such as a `ProcessPoolExecutor`.
+    - `redact`: paths of values that are not shown: `["user.email", "items.*.token"]`.
+    - `identity`: a function of the payload that returns what identifies the run; by default the whole payload.
+    - `concurrency_limit`: how many runs are in progress at once: a number, or a `ConcurrencyLimit` that jobs share.
+    - `rate`: how often a run begins at most: "10/hour", or a `Rate`.
+    """
+
+    id: str | None
+    name: str | None
+    version: str
+    trigger: Trigger | None
+    integrations: Mapping[str, object] | None
+    enabled: bool
+    on_success: Handler | None
+    on_failure: Handler | None
+    log_level: LogLevel
+    max_task_duration: float | timedelta | None
+    on_change: OnChange | None
+    repeatable: bool | None
+    keep_inputs: bool | None
+    reuse: Reuse | None
+    expires_after: float | timedelta | None
+    redact: tuple[str, ...] | list[str]
+    identity: Callable[[Any], object] | None
+    executor: object
+    concurrency_limit: int | ConcurrencyLimit | None
+    rate: str | Rate | None
+
+
+def lists_options(function: F) -> F:
+    """Decorator: in the docstring, a line for each option of a job takes the place of OPTIONS."""
+    options = inspect.cleandoc(JobKeywords.__doc__ or "")
+    function.__doc__ = inspect.cleandoc(function.__doc__ or "").replace("OPTIONS", options)
+    return function
+
+
+class Defaults(Protocol):
+    """What jobs take from their client where they do not say it themselves."""
+
+    max_depth: int
+    on_change: OnChange
+    repeatable: bool
+    keep_inputs: bool | None
+    reuse: Reuse
+    expires_after: float | timedelta | None
+    executor: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +109,21 @@ class JobOptions:
     max_task_duration: float | timedelta | None = None
     on_change: OnChange | None = None
     repeatable: bool | None = None
+    keep_inputs: bool | None = None
+    reuse: Reuse | None = None
+    expires_after: float | timedelta | None = None
     redact: Sequence[str] = ()
     identity: Callable[[Any], object] | None = None
     executor: object = None
     concurrency_limit: int | ConcurrencyLimit | None = None
     rate: str | Rate | None = None
+    # Not an option: the name of the job's file, among those that define a job of this id in the same store.
+    source: str = ""
 
     @classmethod
     def check(cls, given: dict[str, Any]) -> dict[str, Any]:
         """The given options, without those that are None. Raises `InvalidOptionError`."""
-        known = [each.name for each in fields(cls)]
+        known = [each.name for each in fields(cls) if each.name != "source"]
         for name, value in given.items():
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)
@@ -70,16 +145,41 @@ class JobOptions:
         check_choices(chosen)
         return chosen
 
+    def settings(self, client: Defaults, on_change: OnChange | None) -> Settings:
+        """The defaults for the tasks of a run. `on_change` is that of the call."""
+        duration = self.max_task_duration
+        expires = client.expires_after if self.expires_after is None else self.expires_after
+        return Settings(
+            max_depth=client.max_depth,
+            on_change=on_change or self.on_change or client.on_change,
+            timeout=None if duration is None else to_seconds(duration, "max_task_duration"),
+            repeatable=client.repeatable if self.repeatable is None else self.repeatable,
+            keep_inputs=client.keep_inputs if self.keep_inputs is None else self.keep_inputs,
+            reuse=self.reuse or client.reuse,
+            expires_after=None if expires is None else to_seconds(expires, "expires_after"),
+            redact=tuple(check_redact(self.redact)),
+            executor=client.executor if self.executor is None else self.executor,
+        )
+
     def run_id(self, payload: object, counts: Counts = "changed") -> str:
         """The id of the run with this payload: of job id, version, and payload or `identity(payload)` (I1)."""
         identity = payload if self.identity is None else self.identity(payload)
         try:
             return hashed("run_", self.id, self.version, _values.canonical(identity, counts))
+        except UnreadableFileError as error:
+            raise UnreadableFileError(
+                f"the payload of job {self.id!r} has a File, which counts by its content: {error}", error.path
+            ) from None
         except NotStorableError as error:
             raise InvalidPayloadError(
                 f"the payload of job {self.id!r} cannot identify a run: {error}. Pass plain data, or name the "
                 "run: identity=lambda payload: ... on the job, or run_id=... here"
             ) from None
+
+    def limiter(self, limits: dict[str, JobLimits], clock: Clock) -> RunLimiter | None:
+        """The limiter of the job's runs, shared by all jobs with the same named limits. `limits`: those of the store."""
+        rate = None if self.rate is None else to_rate(self.rate)
+        return limits.setdefault(self.id, JobLimits()).limiter(clock, self.concurrency_limit, rate)
 
     def preview(self, payload: object) -> str:
         """The payload in a line, redacted."""

@@ -45,7 +45,8 @@ class Outcome:
 
     def __post_init__(self) -> None:
         for each in related(self.error):
-            each.__traceback__ = users_frames(each.__traceback__)
+            # Not by assignment: the class may have a `__setattr__` of its own.
+            BaseException.with_traceback(each, users_frames(each.__traceback__))
         self.traceback = None if self.error is None else self.error.__traceback__
 
     def raised(self) -> BaseException | None:

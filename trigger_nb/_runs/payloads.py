@@ -14,14 +14,15 @@ from .._values.codec import dump_or_describe
 from .._values.json_text import dumps, is_plain, loads
 from .._values.one_shot import holds_one_shot
 from .._values.tagged import Blobs
-from ..errors import CorruptRecordError, InvalidPayloadError, TriggerError
+from .._view.model.hints import WARNING
+from ..errors import CorruptRecordError, FileLostError, InvalidPayloadError, TriggerError
 
 _NONE: Any = object()
 _MOST = 5  # fields that a hint names
 
 
 class Payload:
-    """The payload of a run. Each pass gets it decoded anew, so what a job does to it changes nothing else (R2)."""
+    """The payload of a run. Each pass decodes its own copy, so a change that the job makes to it goes no further (R2)."""
 
     def __init__(
         self,
@@ -39,9 +40,8 @@ class Payload:
         self.hint = ""  # for the header of the run
         self._blobs = blobs
         self._given = given  # the object that was handed in: the payload if no codec can write it
-        self._hidden = (
-            hidden  # secrets are not stored: the passes of this kernel get those that were handed in
-        )
+        # Secrets are not stored: the passes of this kernel get those that were handed in.
+        self._hidden = hidden
         self._fit = fit
         self._source = form, data
         self._next = self._decoded()
@@ -100,7 +100,14 @@ class Payload:
             return self._given
         new: set[tuple[str, str]] = set()
         data = loads(dumps(self.data)) if self.form == "" else self.data  # plain data is the value itself
-        value = _values.load(self.form, data, self._blobs, secrets=self._hidden, new_fields=new)
+        try:
+            value = _values.load(self.form, data, self._blobs, secrets=self._hidden, new_fields=new)
+        except FileLostError as error:
+            raise FileLostError(
+                f"the payload of this run has a File, and {error}. Put the file back as it was, or start a run with the file "
+                "as it is now, by the payload with that File.",
+                error.path,
+            ) from None
         if new:  # what a factory has made for a field that is new is kept, so that it is the same each time
             self.form, self.data = dump_or_describe(value, self._blobs)
         return value if self._fit is None else self._fit(value)
@@ -139,7 +146,7 @@ def _hint(changed: list[tuple[str, str, str]], patterns: Sequence[str]) -> str:
     ]
     more = f"; and {len(changed) - _MOST:,} more" if len(changed) > _MOST else ""
     return (
-        f"changed: payload ({'; '.join(parts)}{more}). The difference does not make it another run, which goes on with "
+        f"{WARNING}changed: payload ({'; '.join(parts)}{more}). The difference does not make it another run, which goes on with "
         "the stored payload; `fresh=True` starts one with the new payload."
     )
 
@@ -151,6 +158,20 @@ def _shown(path: str, text: str, patterns: Sequence[str]) -> str:
     for step in reversed(steps):
         nested = {step: nested}
     return secrets.hide(text) if redact(patterns, nested) == nested else HIDDEN
+
+
+def event_record(event_id: str, text: str) -> RunRecord:
+    """The record of an event that was sent: its payload is that of the runs that it started."""
+    try:
+        data = loads(text)
+        return RunRecord.parse(
+            {name: data[name] for name in ("payload_form", "payload", "keys") if name in data}
+        )
+    except (ValueError, RecursionError, TypeError) as error:
+        raise CorruptRecordError(
+            f"the record of event {event_id!r} cannot be read: its row in the store is damaged: {error}. Restore the store "
+            "from a backup; or send the event with an id= of its own."
+        ) from None
 
 
 def found_id(

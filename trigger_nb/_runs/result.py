@@ -14,6 +14,7 @@ from .._keys import ancestors, display_path
 from .._records.records import RunRecord
 from .._records.status import RunStatus
 from .._tasks.call import current_scope
+from .._values.error_reading import add_note
 from .._values.placeholders import Unstored
 from ..errors import (
     RunCanceledError,
@@ -25,8 +26,6 @@ from ..errors import (
 )
 from . import showing
 from .runtime import ActiveRun, Runtime
-
-CELL_GRACE = 0.7  # seconds that an interrupted cell waits for the end of its run
 
 
 def output_of(runtime: Runtime, run: RunRecord) -> object:
@@ -41,7 +40,7 @@ def output_of(runtime: Runtime, run: RunRecord) -> object:
 
 def error_of(run: RunRecord) -> BaseException | None:
     """The error that a run FAILED with, else None."""
-    return None if run.error is None else _values.decode_error(run.error)
+    return None if run.error is None else _values.error_or_stand_in(run.error)
 
 
 async def result(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> object:
@@ -81,7 +80,7 @@ async def result_or_stop(runtime: Runtime, run_id: str, execution: ActiveRun | N
     except asyncio.CancelledError:
         if active is not None:
             active.stop(_stop_of_waiter())
-            await _wait_briefly(active.wait_finished())
+            await _wait_briefly(active.wait_finished(), runtime.patience.cell)
         raise interrupted from None
     except RunInterruptedError:
         # A body that blocked the event loop may have taken the interrupt itself.
@@ -107,10 +106,9 @@ async def _result(runtime: Runtime, run_id: str, execution: ActiveRun | None) ->
     await showing.settle(runtime, run_id, awaited=True)
     assert active.outcome is not None
     error = active.outcome.raised()
-    run = runtime.require_run(run_id)
     if error is not None:
-        raise _with_note(runtime, run, error)
-    return output_of(runtime, run)
+        raise _with_note(runtime, active.run, error)  # the store may have no record of it any more
+    return output_of(runtime, runtime.require_run(run_id))
 
 
 async def _wait_finished(runtime: Runtime, run_id: str, active: ActiveRun) -> None:
@@ -135,14 +133,16 @@ async def _wait_finished(runtime: Runtime, run_id: str, active: ActiveRun) -> No
         await scope.owner.wait_for_run(scope, ended)
     finally:
         runtime.waits[waiting].discard(run_id)
+        if not runtime.waits[waiting]:
+            del runtime.waits[waiting]
 
 
-async def _wait_briefly(finished: Coroutine[object, object, None]) -> None:
-    """Wait for the end of a run for at most `CELL_GRACE`, because the cell must stop."""
+async def _wait_briefly(finished: Coroutine[object, object, None], patience: float) -> None:
+    """Wait for the end of a run for at most these seconds, because the cell must stop."""
     task = asyncio.ensure_future(finished)
     with anyio.CancelScope(shield=True):  # anyio cancels again and again
         try:
-            await asyncio.wait({task}, timeout=CELL_GRACE)
+            await asyncio.wait({task}, timeout=patience)
         finally:
             task.cancel()
 
@@ -170,7 +170,7 @@ def _with_note(runtime: Runtime, run: RunRecord, error: BaseException) -> BaseEx
             "Running the cell again resumes there; what is done is kept."
         )
         if note not in getattr(error, "__notes__", ()):
-            error.add_note(note)
+            add_note(error, note)
     return error
 
 

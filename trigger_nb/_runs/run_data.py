@@ -14,14 +14,16 @@ from . import result, showing
 from .payloads import Payload
 from .runtime import Runtime
 from .task_info import TaskInfo, TaskPath, find_tasks, in_order, moment, task_info
+from .task_inputs import TodaysBody
 
 
 class RunData:
-    """The data of a run, read anew at each access. `Run` adds the commands and the display."""
+    """The data of a run, read again at each access. `Run` adds the commands and the display."""
 
     def __init__(self, runtime: Runtime, run_id: str) -> None:
         self._runtime = runtime
         self._id = run_id
+        self._held = runtime.passes.get(run_id)  # it knows why tasks ran
         self._payload: Payload | None = None  # decoded at the first access
 
     @property
@@ -143,7 +145,10 @@ class RunData:
         return in_order(self._runtime.task_records(self._id, running=True))
 
     def _info(self, record: TaskRecord) -> TaskInfo:
-        return task_info(self._runtime, self._id, record)
+        return task_info(self._runtime, self._id, record, self._body_of)
+
+    def _body_of(self, record: TaskRecord) -> TodaysBody:
+        raise NotImplementedError  # `Run` can rehearse the job to find it
 
     def _decoded(self, form: str, data: object) -> object:
         return _values.load(form, data, self._runtime.store.blobs(self._id))

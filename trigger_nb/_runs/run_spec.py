@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._concurrency.interrupt import calls_user_code
-from .._concurrency.places import RunLimiter
+from .._concurrency.limits import RunLimiter
 from .._concurrency.threads import call_in_thread
+from .._engine.pass_ import Pass
 from .._engine.scopes import returned
 from .._io.blocking import BlockingIo
 from .._io.io import Io
@@ -35,6 +36,7 @@ class RunSpec:
     on_success: Handler | None = None
     on_failure: Handler | None = None
     limiter: RunLimiter | None = None  # limits the runs of the job
+    make_pass: Callable[..., Pass] = Pass
 
 
 @calls_user_code

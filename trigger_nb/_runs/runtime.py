@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
-from .._clock import Clock, SystemClock
-from .._concurrency.places import JobLimits
+from .._clock import Clock, Patience, SystemClock
+from .._concurrency.limits import JobLimits
 from .._concurrency.threads import Home
 from .._engine import ledger
 from .._engine.ledger import run_row
@@ -23,14 +25,18 @@ from .._records.records import RunRecord, TaskRecord, is_queued, readable_run, r
 from .._records.status import RunStatus
 from .._store import lease as leases
 from .._store.disk import DiskStore
+from .._store.file_index import FileIndex
 from .._store.group_commit import GroupCommit
 from .._store.protocol import Row, Store
-from ..errors import NotFoundError, SelfAwaitError, StoreError
+from .._values.file_hashes import hashes
+from ..errors import NotFoundError, SelfAwaitError, StoreError, UsageError
 from .outcome import Outcome
 from .run_spec import RunSpec
+from .whereabouts import Whereabouts
 
 logger = logging.getLogger("trigger_nb")
-START_PATIENCE = 5.0
+_LATEST = 100  # passes that are kept to say why their tasks ran, whoever holds them
+MAX_RUN_DEPTH = 50  # how deep child runs may be nested
 _CHUNK = 200  # runs that are read at a time
 
 
@@ -43,6 +49,7 @@ class ActiveRun(Protocol):
     run: RunRecord
     pass_: Pass | None
     outcome: Outcome | None  # None until the run has ended in this kernel
+    whereabouts: Whereabouts
 
     @property
     def home(self) -> Home:
@@ -96,24 +103,34 @@ class ActiveRun(Protocol):
 class RestartableJob(Protocol):
     """A job, as commands on its runs use it."""
 
-    def restart(self, record: RunRecord) -> ActiveRun:
+    def _restart(self, record: RunRecord) -> ActiveRun:
         """Begin another pass of a stored run, with its stored payload."""
+        ...
+
+    def _again(self, record: RunRecord) -> tuple[RunSpec, RunRecord]:
+        """Another pass of a stored run, for a rehearsal, and its record."""
         ...
 
 
 class Runtime:
     """One store in this process, and its runs that are under way in this kernel."""
 
-    def __init__(self, directory: Path, clock: Clock | None = None) -> None:
-        self.store: Store = DiskStore(directory)
+    patience = Patience()  # a test sets another
+
+    def __init__(self, store: Store, clock: Clock | None = None) -> None:
+        self.store = store
         self.journal = GroupCommit(self.store)
         self.clock: Clock = clock or SystemClock()
         self.jobs: dict[str, Any] = {}  # the jobs defined in this kernel, by id
         # By run id:
         self.executions: dict[str, ActiveRun] = {}  # the runs under way in this kernel
-        self.memories: dict[str, Memory] = {}
-        self.passes: dict[str, Pass] = {}  # the latest pass in this kernel; it knows why tasks ran (R7)
-        self.feeds: dict[str, Feed] = {}
+        # Three that live as long as somebody holds them: a run under way, its handle, its display, `latest`.
+        self.memories: WeakValueDictionary[str, Memory] = WeakValueDictionary()
+        # The latest pass of each run in this kernel, which knows why tasks ran (R7).
+        self.passes: WeakValueDictionary[str, Pass] = WeakValueDictionary()
+        self.feeds: WeakValueDictionary[str, Feed] = WeakValueDictionary()
+        self.latest: deque[Pass] = deque(maxlen=_LATEST)
+        self._unsaved: dict[str, Memory] = {}  # those with something that is not in the store
         self.waits: dict[str, set[str]] = {}  # the runs that a run waits for, to detect cycles
         self.views: dict[str, Any] = {}  # the live display
         self.limits: dict[str, JobLimits] = {}  # by job id
@@ -192,15 +209,31 @@ class Runtime:
 
     def save_run(self, run: RunRecord, rows: list[Row] | None = None) -> None:
         """Commit the record of a run, with other rows in the same transaction."""
-        self.journal.commit([*(rows or []), run_row(run)], patience=START_PATIENCE)
+        self.journal.commit([*(rows or []), run_row(run)], patience=self.patience.store)
 
     def feed(self, run_id: str) -> Feed:
-        """The events of a run, for displays."""
+        """The events of a run, for displays. It is another one later, unless the caller keeps it."""
         return self.feeds.setdefault(run_id, Feed())
 
     def memory(self, run_id: str) -> Memory:
-        """The data of a run that this kernel keeps between passes."""
+        """The data of a run that this kernel keeps between passes. It is another one later, unless the caller keeps it."""
         return self.memories.setdefault(run_id, Memory())
+
+    def keep_unsaved(self, run_id: str) -> None:
+        """Keep the data of a run that has ended if it is not in the store; else it goes with those who hold it."""
+        memory = self.memory(run_id)
+        if memory.has_unsaved:
+            self._unsaved[run_id] = memory
+        else:
+            self._unsaved.pop(run_id, None)
+
+    def forget(self, run_id: str) -> None:
+        """Drop the data of a run that was removed. Its displays stay as they are."""
+        for each in (self.memories, self.passes, self._unsaved, self.waits):
+            each.pop(run_id, None)
+        feed = self.feeds.get(run_id)
+        if feed is not None and not feed.watched:
+            self.feeds.pop(run_id, None)
 
     def foresee(self, run: RunRecord, *, tasks: bool = False) -> Durations:
         """The durations of earlier runs of the job. `tasks` adds those of tasks, which reads all their records."""
@@ -255,6 +288,18 @@ class Runtime:
                 pending += self.waits.get(each, ())
 
 
+def depth_below(runtime: Runtime, parent: str, job_id: str) -> int:
+    """The depth of a child run. Raises `UsageError` if it is too deep: jobs may start each other forever (I8)."""
+    above = runtime.run_record(parent) if parent else None
+    depth = 0 if above is None else above.depth + 1
+    if depth > MAX_RUN_DEPTH:
+        raise UsageError(
+            f"job {job_id!r} would be started {depth} runs deep, each by the one above: {MAX_RUN_DEPTH} is the "
+            "limit. Jobs that start each other in a circle need a condition that ends it"
+        )
+    return depth
+
+
 def _read(texts: Iterable[tuple[str, str]]) -> Iterator[TaskRecord]:
     for path, text in texts:
         yield readable_task(path, text)
@@ -267,6 +312,31 @@ def runtime_for(directory: Path, clock: Clock | None = None) -> Runtime:
     """The runtime of a store; a process has one for each directory."""
     directory = directory.absolute()
     found = _runtimes.get(directory)
+    if found is None or not found.store.is_at(directory):
+        # A store that was moved here, or that a link leads to, is open under another path. One that was moved away
+        # from here stays the store of this path until there is another one.
+        here = next((each for each in _runtimes.values() if each.store.is_at(directory)), None)
+        if here is not None or (directory / "cache.db").exists():
+            found = _runtimes[directory] = here or _opened(directory, clock)
     if found is None or (clock is not None and found.clock is not clock):
-        found = _runtimes[directory] = Runtime(directory, clock)
+        found = _runtimes[directory] = _opened(directory, clock)
     return found
+
+
+def active_runs_in(directory: Path) -> list[str]:
+    """The ids of the runs of a store that are under way in this kernel."""
+    found = _runtimes.get(directory.absolute())
+    return [] if found is None else list(found.executions)
+
+
+def _opened(directory: Path, clock: Clock | None) -> Runtime:
+    store = DiskStore(directory, is_in_use=lambda: bool(runtime.executions))
+    runtime = Runtime(store, clock)
+    hashes.keep_in(FileIndex(store.directory))
+    return runtime
+
+
+def directory_of(directory: Path) -> Path:
+    """Where the store of this folder is, which was moved if it is elsewhere now."""
+    found = _runtimes.get(directory)
+    return directory if found is None else found.store.directory

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from .. import _values
 from .._clock import to_datetime
 from .._keys import display_key, display_path, idempotency_key, last_segment
+from .._records.feed import Seen
 from .._records.records import TaskRecord
 from .._records.status import Reason, TaskStatus
 from .._values.placeholders import Unstored
+from .._values.signed_pickle import Place
 from .runtime import Runtime
+from .task_inputs import TaskInputs, TodaysBody, call_body, inputs_of
 from .task_paths import NormalPath, TaskPath, find_path
+
+FindBody: TypeAlias = Callable[[TaskRecord], TodaysBody]
 
 
 def moment(timestamp: float | None) -> datetime | None:
@@ -21,10 +26,27 @@ def moment(timestamp: float | None) -> datetime | None:
     return to_datetime(timestamp) if timestamp else None
 
 
+class ReusedFrom(NamedTuple):
+    """Where a reused result comes from: the run whose task's body made it, and when that body ended, in UTC."""
+
+    run_id: str
+    path: str
+    at: datetime
+
+
 class TaskInfo:
     """A snapshot of one task of a run."""
 
-    def __init__(self, runtime: Runtime, run_id: str, record: TaskRecord, reason: Reason | None) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        run_id: str,
+        record: TaskRecord,
+        reason: Reason | None,
+        seen: Seen | None,
+        find_body: FindBody,
+    ) -> None:
+        self._find_body = find_body
         self._runtime = runtime
         self._run_id = run_id
         self._record = record
@@ -46,6 +68,12 @@ class TaskInfo:
         self.started_at = moment(record.started_at)
         self.ended_at = moment(record.ended_at)
         self.next_at = moment(record.next_at)
+        # What has changed since the result was stored, as of the last pass of this kernel, such as "code: global PROMPT",
+        # and the sources of that before and now, as a unified diff; "" for nothing.
+        self.changed = "" if seen is None else seen.difference
+        self.diff = "" if seen is None else seen.diff
+        # When a person set the result, with `run.set_output`; None if the body returned it.
+        self.set_by_hand = moment(record.by_hand)
 
     @property
     def idempotency_key(self) -> str:
@@ -64,17 +92,58 @@ class TaskInfo:
         if record.form == "unstored":
             lost = Unstored(display_path(record.path), record.value["type"], record.value["reason"])
             return self._runtime.memory(self._run_id).shown(record.path, record.generation, lost)
-        return _values.load(record.form, record.value, self._runtime.store.blobs(self._run_id))
+        place = Place(self._run_id, record.path, record.generation) if record.codec == "pickle" else None
+        blobs = self._runtime.store.blobs(self._run_id)
+        return _values.load(record.form, record.value, blobs, place=place)
 
     @property
     def error(self) -> BaseException | None:
         """The error of the task or of its last attempt; None if there is none."""
-        return None if self._record.error is None else _values.decode_error(self._record.error)
+        return None if self._record.error is None else _values.error_or_stand_in(self._record.error)
+
+    @property
+    def inputs(self) -> TaskInputs:
+        """The arguments that the body was called with, as objects: `inputs.args`, and `inputs.kwargs` of an integration.
+
+        Those of failed tasks are kept, up to 1 MB; with `keep_inputs=True` on a task, map, job or client, those of all tasks.
+
+        Raises `InputsNotKeptError`, which says why they were not kept and what to type; and `ValueNotLoadedError` or
+        `StoreError` if they cannot be read.
+
+        >>> run.task(["summarize", "report.pdf"]).inputs.args  # doctest: +SKIP
+        ('report.pdf',)
+        """
+        return inputs_of(self._runtime, self._run_id, self._record)
+
+    def call(self) -> Any:
+        """Call the body on the kept arguments, as the code is now, and return what it returns. Nothing is recorded.
+
+        The call happens in this cell, also of a task with an executor: `breakpoint()` stops in the body, and `%debug` after
+        an error looks into it. `await` the call of an `async def` body. `retry=`, `timeout=`, `check=` and `returns=` do
+        not apply. A parameter `task` has the idempotency key of the recorded task.
+
+        Raises `InputsNotKeptError`; `NotFoundError` if the body cannot be found, such as a function inside of another body
+        in a new kernel; `UsageError` for a body that takes `io`; and the error of the body.
+
+        >>> run.task(["summarize", "report.pdf"]).call()  # doctest: +SKIP
+        'Sales rose.'
+        """
+        inputs = self.inputs
+        run = self._runtime.require_run(self._run_id)
+        return call_body(run, self._record, self._find_body(self._record), inputs)
 
     @property
     def prints(self) -> str:
         """The text that the task has printed and logged; of a long text, the beginning and the end."""
-        return "".join(text for _, text in self._record.prints)
+        return "".join(text for _, text, *_ in self._record.prints)
+
+    @property
+    def reused_from(self) -> ReusedFrom | None:
+        """The run and the task that the result was taken over from, and when its body had ended; None if it is its own."""
+        origin = self._record.reused_from
+        if not origin:
+            return None
+        return ReusedFrom(origin["run"], display_path(origin["path"]), to_datetime(self._record.made_at))
 
     @property
     def duration(self) -> float | None:
@@ -87,11 +156,12 @@ class TaskInfo:
         return f"<task {display_path(self.path)!r}: {self.status}{why}>"
 
 
-def task_info(runtime: Runtime, run_id: str, record: TaskRecord) -> TaskInfo:
-    """The task of a record."""
+def task_info(runtime: Runtime, run_id: str, record: TaskRecord, find_body: FindBody) -> TaskInfo:
+    """The task of a record. `find_body` finds the body that it would call now."""
     pass_ = runtime.passes.get(run_id)
     reason = None if pass_ is None else pass_.reasons.get(record.path)
-    return TaskInfo(runtime, run_id, record, reason)
+    seen = None if pass_ is None else pass_.sighting(record.path, reason or Reason.REPLAYED)
+    return TaskInfo(runtime, run_id, record, reason, seen, find_body)
 
 
 def find_tasks(runtime: Runtime, run_id: str, paths: Iterable[TaskPath]) -> list[TaskRecord]:

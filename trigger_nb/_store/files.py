@@ -7,8 +7,11 @@ folder may be reached through a link: where the store lies is the user's choice.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import sys
+from collections.abc import Generator
 from pathlib import Path
 
 # Do not follow links, and do not wait for the writer of a FIFO. Windows has neither flag.
@@ -54,13 +57,41 @@ def check_file(path: Path) -> None:
 
 
 def make_folder(path: Path) -> bool:
-    """Make a folder whose parent exists. Returns False if it existed already."""
+    """Make a folder for this user only, whose parent exists. Returns False if it existed already."""
     try:
-        path.mkdir()
+        make_private_folder(path)
     except FileExistsError:
         check_folder(path)
         return False
     return True
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder that only this user can read, whatever the umask. Raises `FileExistsError`."""
+    path.mkdir(mode=0o700)
+    path.chmod(0o700)
+
+
+def create_file(path: Path) -> int:
+    """The descriptor of a new file that only this user can read, whatever the umask. Raises `FileExistsError`."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
+    if os.name == "posix":
+        os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Generator[None]:
+    """Hold a lock on a folder, for moments: other processes that ask for it wait. Without effect on Windows."""
+    with contextlib.ExitStack() as stack:
+        if sys.platform != "win32":
+            import fcntl  # here, because Windows has none
+
+            with contextlib.suppress(OSError):  # the folder is gone, or its file system has no locks
+                descriptor = os.open(folder, os.O_RDONLY)
+                stack.callback(os.close, descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
 
 
 def open_file(path: Path, flags: int = os.O_RDONLY) -> int:
@@ -78,6 +109,15 @@ def file_identity(path: Path) -> tuple[int, int] | None:
     """Device and inode of the file at a path, which identify it even if it is replaced; None if there is none."""
     status = _status(path)
     return None if status is None else (status.st_dev, status.st_ino)
+
+
+def file_size(path: Path) -> int:
+    """The number of bytes that a file takes up: 0 if it is gone, its share if it has several hard links."""
+    try:
+        status = path.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return 0
+    return status.st_size // max(1, status.st_nlink)
 
 
 def read_file(path: Path) -> bytes:

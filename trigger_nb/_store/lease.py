@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ..errors import RunLockedError, StoreError
-from .files import file_identity, open_file
+from .files import create_file, file_identity, open_file
 from .local_disk import SINGLE_MACHINE, is_single_machine
 
 # The number of seconds for which a holder on another machine counts as alive, from the start of its lease.
@@ -199,19 +199,22 @@ class _Process:
         self.pid = getpid()
         self.mutex = threading.Lock()
         self.held: set[tuple[int, int]] = set()  # (file, byte) of each lock
-        self._files: dict[Path, tuple[int, tuple[int, int]]] = {}
+        self._files: dict[tuple[int, int] | None, int] = {}  # by device and inode
 
     def lock_file(self, path: Path) -> int:
-        """The descriptor of a lock file. The file is opened again only if it was replaced."""
+        """The descriptor of a lock file. Each file is opened once."""
         with self.mutex:
-            known = self._files.get(path)
-            if known is not None and known[1] == file_identity(path):
-                return known[0]
-            # A replaced file stays open, so that its locks are kept.
-            file = open_file(path, os.O_RDWR | os.O_CREAT)
-            status = os.fstat(file)
-            self._files[path] = (file, (status.st_dev, status.st_ino))
-            return file
+            # Found by its identity: the store may have been moved since. A replaced file stays open, so that its
+            # locks are kept.
+            identity = file_identity(path)
+            if identity not in self._files:
+                with contextlib.suppress(FileExistsError):
+                    os.close(create_file(path))
+                file = open_file(path, os.O_RDWR)
+                status = os.fstat(file)
+                identity = status.st_dev, status.st_ino
+                self._files[identity] = file
+            return self._files[identity]
 
 
 _current: _Process | None = None
@@ -249,14 +252,20 @@ def _may_live_elsewhere(holder: Holder, now: float) -> bool:
     """Whether the holder is on another machine and may be alive, because its lease is recent."""
     if is_single_machine() or _is_on_this_machine(holder):
         return False
-    return abs(now - float(holder.get("since") or 0.0)) < TIME_TO_LIVE
+    return abs(now - _number(holder, "since")) < TIME_TO_LIVE
+
+
+def _number(holder: Holder, name: str) -> float:
+    """A number of a recorded holder; 0 if the record has something else there."""
+    value = holder.get(name)
+    return value if isinstance(value, int | float) and 0 <= value < 2**53 else 0.0
 
 
 def _may_hold_lock(holder: Holder | None) -> bool:
     """Whether the recorded holder can be the process that holds the lock. The record may be outdated."""
     if not holder or holder.get("host") != socket.gethostname() or sys.platform != "linux":
         return bool(holder)
-    return _started(int(holder.get("pid") or 0)) == holder.get("started")
+    return _started(int(_number(holder, "pid"))) == holder.get("started")
 
 
 def _started(pid: int) -> int | None:
@@ -286,7 +295,7 @@ def _message(run_id: str, holder: Holder | None) -> str:
 
 
 def _message_elsewhere(run_id: str, holder: Holder) -> str:
-    until = _utc(float(holder.get("since") or 0.0) + TIME_TO_LIVE)
+    until = _utc(_number(holder, "since") + TIME_TO_LIVE)
     return (
         f"a kernel on another machine drives run {run_id!r}: {_describe(holder)}. Wait for the run to end, or "
         "cancel it there (run.cancel()). If that kernel is gone, for instance because the store was moved to this "
@@ -297,7 +306,7 @@ def _message_elsewhere(run_id: str, holder: Holder) -> str:
 
 def _describe(holder: Holder) -> str:
     notebook = f", notebook {holder['notebook']}" if holder.get("notebook") else ""
-    since = _utc(float(holder.get("since") or 0.0))
+    since = _utc(_number(holder, "since"))
     return f"process {holder.get('pid')} on {holder.get('host')}{notebook}, since {since} UTC"
 
 

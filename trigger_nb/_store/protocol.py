@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -30,6 +30,34 @@ class Row(NamedTuple):
     rank: int = 0
 
 
+class Shared(NamedTuple):
+    """A stored result that other runs may reuse."""
+
+    run_id: str
+    path: str
+    text: str  # of the task's record
+
+
+class SharedResults(Protocol):
+    """The results that runs may take from each other, as far as pointers lead to them."""
+
+    def look_up(self, digests: Iterable[str], job: str | None) -> list[Shared]:
+        """The results that pointers of these digests lead to, in runs of one job or of all; one query."""
+        ...
+
+    def pointers_into(self, run_ids: Collection[str]) -> list[str]:
+        """The keys of the pointers that lead to results of these runs."""
+        ...
+
+    def beside(self, pointers: Collection[str]) -> list[Shared]:
+        """What any run has of the results of these pointers. Reads all records, if there are pointers."""
+        ...
+
+    def sweep(self, *, patience: float | None = None) -> None:
+        """Delete the pointers to results that are not in the store any more."""
+        ...
+
+
 class Size(NamedTuple):
     """The disk space that a database takes up, in bytes."""
 
@@ -45,17 +73,35 @@ class Size(NamedTuple):
 class Store(Protocol):
     """Durable rows of text, found by key or by tag. Every method may be called from any thread.
 
+    The text of a row that the disk or another program has changed is marked as damaged, so that reading it raises
+    `CorruptRecordError` (see `base.damaged`): one wrong row breaks no list.
+
     A method raises `StoreError` when the store cannot be read or written. Methods with `patience` wait that
     many seconds for another process's transaction (`PATIENCE` by default), then raise `StoreBusyError`.
     """
 
+    key: str  # identifies the store in this process, also after its folder was moved
+    shared: SharedResults
+
     @property
     def directory(self) -> Path:
-        """The absolute path of the store's folder."""
+        """The absolute path of the store's folder, as last known: the folder is followed when it is moved."""
+        ...
+
+    def is_at(self, directory: Path) -> bool:
+        """Whether the store is in this folder now, or was there when it was removed."""
         ...
 
     def get(self, key: str) -> str | None:
-        """The text of one row, or None."""
+        """The text of one row, or None. Raises `CorruptRecordError` when the row is not text."""
+        ...
+
+    def read_run(self, run_id: str) -> list[tuple[str, str]]:
+        """Key and abridged text of every row of a run, as `select` gives them, for a pass of the run.
+
+        Raises `CorruptRecordError` when a row is not text, or when not all rows of the run can be found: their tasks
+        would run again.
+        """
         ...
 
     def select(self, tag: str, *, abridge: bool = False) -> list[tuple[str, str]]:
@@ -102,6 +148,17 @@ class Store(Protocol):
         patience: float | None = None,
     ) -> None:
         """Delete rows by key and by tag, and write others, in one transaction."""
+        ...
+
+    def watch_runs(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call `changed` after each commit of this process that adds, changes or deletes the record of a run.
+
+        It is called on the thread of the commit, must be quick and must not raise. The result ends it.
+        """
+        ...
+
+    def version(self) -> int:
+        """A number that is another one after a commit of another process, asked for in the same thread."""
         ...
 
     def size(self) -> Size:

@@ -32,11 +32,20 @@ _ADVICE = {
         "The disk reported a failure. Check the disk and its free space, then run the cell again. Unless the disk "
         "is damaged, everything committed before is safe."
     ),
+    sqlite3.SQLITE_INTERRUPT: (
+        "A query took far longer than any of this package's own: the database is damaged, or was made to do harm. Restore "
+        "it from a backup, or save its records into a new store: client.repair()."
+    ),
     sqlite3.SQLITE_TOOBIG: (
         "The record is larger than the database can hold. Return less from the task, or write it to a file "
         "and return its path."
     ),
 }
+
+
+def is_interrupt(error: sqlite3.Error) -> bool:
+    """Whether a query was ended from outside."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT
 
 
 def explain(error: sqlite3.Error, directory: Path, patience: float | None = None) -> NoReturn:

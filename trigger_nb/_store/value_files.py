@@ -9,15 +9,26 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..errors import CorruptRecordError, StoreError
 from .crashpoints import point
-from .files import ForeignFileError, check_folder, is_file, is_folder, make_folder, read_file
+from .files import (
+    ForeignFileError,
+    check_folder,
+    create_file,
+    file_size,
+    is_file,
+    is_folder,
+    make_folder,
+    read_file,
+)
 
 # The age in seconds below which an unused file is kept: its record may not be committed yet.
 LEFT_BEHIND = 3600.0
+# The name of a value file in the text of a row, or in the text of a value in a file.
+FILE_NAME = re.compile(r'"(?:blob|file)": ?"([0-9a-f]{64})"')
 # The names that this package gives. Files of other names are never removed: they are the user's.
 _NAME = re.compile(r"[0-9a-f]{64}\Z")
 _DRAFT = re.compile(r"\.[0-9a-f]{16}-[0-9a-f]{16}\.draft\Z")
@@ -31,9 +42,13 @@ class ValueFiles:
     complete. The row that names it is committed after that.
     """
 
-    def __init__(self, root: Path, run_id: str) -> None:
-        self._root = root
+    def __init__(self, root: Callable[[], Path], run_id: str) -> None:
+        self._find_root = root  # the store may be moved; raises `StoreError` if it is gone
         self._run_id = run_id
+
+    @property
+    def _root(self) -> Path:
+        return self._find_root()
 
     @property
     def folder(self) -> Path:
@@ -49,6 +64,8 @@ class ValueFiles:
             if not _holds(path, data):
                 self._write(path, data)
         except OSError as error:
+            if self.folder != path.parent:  # the store was moved just now
+                return self.put(data)
             raise StoreError(
                 f"a result of run {self._run_id!r} ({len(data):,} bytes) could not be written to {path}: "
                 f"{error}. Free some space or make the directory writable, then run the cell again. Everything "
@@ -65,6 +82,8 @@ class ValueFiles:
             self._check_folders()
             data = read_file(path)
         except FileNotFoundError:
+            if self.folder != path.parent:  # the store was moved just now
+                return self.get(name)
             raise self._corrupt(f"the file {path} is missing") from None
         except ForeignFileError as error:
             raise self._corrupt(str(error)) from None
@@ -135,7 +154,7 @@ class ValueFiles:
         self._make_folder()
         draft = path.with_name(f".{path.name[:16]}-{secrets.token_hex(8)}.draft")
         try:
-            with draft.open("xb") as file:
+            with os.fdopen(create_file(draft), "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -165,13 +184,12 @@ def _size_of(folder: Path) -> int:
     return sum(file_size(Path(entry.path)) for entry in _files(folder))
 
 
-def file_size(path: Path) -> int:
-    """The number of bytes that a file takes up: 0 if it is gone, its share if it has several hard links."""
-    try:
-        status = path.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return 0
-    return status.st_size // max(1, status.st_nlink)
+def each_file(root: Path) -> Iterator[Path]:
+    """The value files of all runs, without drafts."""
+    for folder in _folders(root):
+        for entry in _files(folder):
+            if _NAME.match(entry.name):
+                yield Path(entry.path)
 
 
 def sweep(root: Path, owners: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 from .._callsite import Place, show_place
 from .._keys import display_key
@@ -14,19 +14,19 @@ from ..errors import ScopeUnknownError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import anyio
 
-    from .._callsite import Place
-    from .._clock import Clock
+    from .._clock import Clock, Patience
     from .._concurrency.limiter import Limiter
     from .._concurrency.threads import Home, Start
     from .._records.feed import Feed
     from .._records.prints import Prints
     from .._records.records import RunRecord, TaskRecord
-    from ..errors import TriggerError, UsageError
+    from .._records.status import Reason
     from .options import Options, Settings
+    from .pass_api import RecordsApi, StoppingApi
     from .service import Service
     from .time_limit import TimeLimit
 
@@ -77,6 +77,7 @@ class Call(Generic[T]):
         "from_thread",
         "host",
         "inputs",
+        "is_altered",
         "is_running",
         "kind",
         "limiter",
@@ -118,13 +119,15 @@ class Call(Generic[T]):
         self.limiter: Limiter | None = None  # of the enclosing map, for an item
         self.batch: Batch | None = None  # the items that share one call of the body with this one
         self.is_running = False  # the body is running
+        self.is_altered = False  # a body that failed has changed an argument in place
         self.beside = False  # Another call of the scope was in flight at the same time.
         self.from_thread = False  # Code in a worker thread makes the call.
-        self.turn: Any = None  # of `_engine.turns`: a stored result is replayed in its turn (R12)
+        # `ended` and `beside` of a stored result that had company (R12).
+        self.turn: tuple[int, int] | None = None
         self.host: asyncio.Task[object] | None = None  # the asyncio task that performs the call
         self.path = ""  # set when the call is first awaited
         self.decision: Any = None  # of `_engine.decide`, until it is carried out
-        self.facts: Any = None  # of `_engine.changes`, about the body
+        self.facts: Any = None  # about the body: `BodyFacts` in `_engine/changes.py`
         self.record: TaskRecord | None = None
         self.refused: tuple[Any] | None = None  # the result of the last attempt, if `check=` refused it
         self.steps: Any = None  # the coroutine that `send` drives
@@ -136,7 +139,7 @@ class Call(Generic[T]):
         if value is MISS:
             return (yield from owner.perform(self).__await__())
         if self.turn is not None:
-            yield from owner.turns.take(self).__await__()
+            yield from owner.turns.take(self)
         return value
 
     # With these methods a call is a coroutine to asyncio, so `create_task` and task groups accept it.
@@ -322,64 +325,11 @@ def resolve_scope(known: Scope) -> Scope:
     return known
 
 
-class RecordsApi(Protocol):
-    """The records of a run, as calls and maps use them."""
-
-    def is_known(self, path: str) -> bool:
-        """Whether a task has a record."""
-        ...
-
-    def is_waiting(self, path: str) -> bool:
-        """Whether a task has a time that it waits for."""
-        ...
-
-    def glance(self, path: str) -> TaskRecord | None:
-        """The record of a task, where it matters little: None also if it cannot be read."""
-        ...
-
-    def mark_started(self, record: TaskRecord) -> None:
-        """Record that a body has begun. On the watch's thread. Raises `StoreError`."""
-        ...
-
-    def mark_stopped(self, record: TaskRecord) -> None:
-        """Record that a body that has begun is cut short by the end of the process. From any thread. Raises `StoreError`."""
-        ...
-
-
-class StoppingApi(Protocol):
-    """The end of a pass, as calls use it."""
-
-    def misused(self, error: UsageError) -> UsageError:
-        """Keep an error of misuse, which fails the run; for `raise owner.stopping.misused(...)`."""
-        ...
-
-    def cancellation(self) -> BaseException:
-        """The exception that unwinds user code when the pass is stopped."""
-        ...
-
-    @property
-    def why(self) -> str | None:
-        """Why the pass takes no more calls: a `Stop`."""
-        ...
-
-    async def fail(self, error: TriggerError) -> NoReturn:
-        """End the pass for a fault of ours, and let the call wait for that."""
-        ...
-
-    def look_at_lease(self) -> None:
-        """Stop if another kernel has taken the run over. On the watch's thread."""
-        ...
-
-    def interrupt(self) -> None:
-        """End the pass for an interrupt that something it waits for has taken."""
-        ...
-
-
 class TurnsApi(Protocol):
     """The order in which tasks that ran beside each other are replayed."""
 
-    async def take(self, call: AnyCall) -> None:
-        """Wait for the turn of a call whose result is stored."""
+    def take(self, call: AnyCall) -> asyncio.Future[None]:
+        """Done when it is the turn of a call whose result is stored."""
         ...
 
 
@@ -392,6 +342,7 @@ class PassApi(Protocol):
     feed: Feed
     home: Home
     settings: Settings
+    patience: Patience
 
     @property
     def ledger(self) -> RecordsApi:
@@ -415,6 +366,17 @@ class PassApi(Protocol):
 
     async def perform(self, call: Call[T]) -> T:
         """The value of a call that `replay` had none for. `MISS` in a plan, where no body is called."""
+        ...
+
+    async def reuse_all(
+        self, calls: Iterable[AnyCall], describe: Callable[[AnyCall], object], *, batch: bool
+    ) -> dict[str, object]:
+        """Take over the results of other runs for calls that have no record. By path: the value, or `MISS` for one that
+        `replay` then has. `describe` adds the options that only a task that is recorded needs."""
+        ...
+
+    def saw(self, path: str, reason: Reason) -> None:
+        """Note why a task's body was called, or was not."""
         ...
 
     def excuse(self, seconds: float) -> None:

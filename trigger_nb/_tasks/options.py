@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
+from .._clock import to_seconds
 from .._concurrency.threads import check_executor
 from .._redact import secrets
 from ..errors import InvalidOptionError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ..retry import RetryOption
 
 OnChange: TypeAlias = Literal["keep", "only", "rerun"]
+Reuse: TypeAlias = Literal["run", "job", "client"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,9 @@ class ItemOptions(TypedDict, total=False):
     codec: Literal["pickle"]
     on_change: OnChange
     repeatable: bool
+    keep_inputs: bool
+    reuse: Reuse
+    expires_after: float | timedelta
     thread: bool
     executor: object
 
@@ -86,11 +91,12 @@ class Options(PlainOptions, total=False):
 # Options with a fixed set of values.
 _WORDS: dict[str, tuple[str, ...]] = {
     "on_change": ("keep", "only", "rerun"),
+    "reuse": ("run", "job", "client"),
     "style": ("normal", "minimal"),
     "codec": ("pickle",),
     "log_level": ("debug", "info", "warning", "error"),
 }
-_FLAGS = ("thread", "repeatable", "enabled", "display", "return_errors")
+_FLAGS = ("thread", "repeatable", "keep_inputs", "enabled", "display", "return_errors")
 
 
 def check_choices(options: Mapping[str, object]) -> None:
@@ -102,6 +108,13 @@ def check_choices(options: Mapping[str, object]) -> None:
     for name in _FLAGS:
         if name in options and type(given := options[name]) is not bool:
             raise InvalidOptionError(f"{name} is True or False; not {given!r:.100}")
+    if options.get("expires_after") is not None:
+        to_seconds(options["expires_after"], "expires_after")
+    if "codec" in options and options.get("reuse", "run") not in (None, "run"):
+        raise InvalidOptionError(
+            f'reuse="{options["reuse"]}" does not go with codec="pickle": a signed pickle belongs to its own run. '
+            "Leave out one of them"
+        )
     check_executor(options.get("executor"))
     if options.get("executor") is not None and options.get("thread") is False:
         raise InvalidOptionError(
@@ -139,5 +152,8 @@ class Settings:
     on_change: OnChange = "keep"
     timeout: float | None = None
     repeatable: bool = False
+    keep_inputs: bool | None = None  # None: those of failed tasks
+    reuse: Reuse = "run"
+    expires_after: float | None = None  # seconds
     redact: tuple[str, ...] = ()
     executor: object = None

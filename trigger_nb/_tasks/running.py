@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._concurrency.shutdown import announcer
 from .._concurrency.threads import Home
@@ -26,10 +26,15 @@ if TYPE_CHECKING:
     from .task import Task
 
 logger = logging.getLogger("trigger_nb")
-# The start of a body is recorded once it has run this long, in seconds.
-MARK_AFTER = 0.2
-LOOK_EVERY = 0.1  # how often the thread looks for those, in seconds
+LOOK_EVERY = 0.1  # how often the thread looks for bodies that have run for a while, in seconds
 BodyKey = tuple[str, str, str]  # store directory, run id, path
+
+
+class Adopter(NamedTuple):
+    """A call that takes the result of a body that an earlier call has left."""
+
+    end: Callable[[], Any]  # makes the `End` (of `_engine.turns`) of the body in the adopter's pass
+    wake: Callable[[], object]  # called when the result is given out
 
 
 class RunningBody:
@@ -37,12 +42,13 @@ class RunningBody:
 
     __slots__ = (
         "abandoned",
+        "adopter",
         "asked",
         "attempt",
         "began",
         "canceled",
         "canceled_in_queue",
-        "ended",
+        "end",
         "error",
         "host",
         "in_thread",
@@ -64,11 +70,11 @@ class RunningBody:
         self.owner = owner  # the pass
         self.scope = scope  # the body's own scope
         self.attempt = attempt  # the record of the attempt as it started
-        self.host: asyncio.Task[object] | None = (
-            None  # the asyncio task that the caller runs in, and a body on the loop
-        )
+        # The asyncio task that the caller runs in, and a body on the loop.
+        self.host: asyncio.Task[object] | None = None
         self.asked = 0  # how often that had been cancelled before
-        self.ended = 0  # the ordinal of its end in a thread, once it has returned there
+        self.end: Any = None  # of `_engine.turns`, once the body has returned
+        self.adopter: Adopter | None = None
         self.in_thread = False
         self.queued = False  # waiting for a thread, or for the other items of a batch
         self.canceled_in_queue = False  # the caller left while the body was queued, so it never starts
@@ -141,16 +147,14 @@ class RunningBody:
             self.thread_done = True
             return not self.abandoned
 
-    async def wait(self) -> None:
-        """Wait until the body has finished. Called on the event loop."""
-        import anyio
-
-        finished, home = anyio.Event(), Home()
+    def when_finished(self, call: Callable[[], object]) -> None:
+        """Have a function called on this event loop once the body has finished."""
+        home = Home()
         with _finishing:
-            if self.waiters is None:
+            if self.waiters is not None:
+                self.waiters = (*self.waiters, lambda: home.soon(call))
                 return
-            self.waiters = (*self.waiters, lambda: home.soon(finished.set))
-        await finished.wait()
+        call()
 
     def finish(self) -> None:
         """Note that the result is recorded, and wake the waiters. From any thread: the loop may be closed."""
@@ -219,9 +223,9 @@ class _Watch:
                 owner.stopping.look_at_lease()
 
     def _look(self) -> None:
-        before = time.monotonic() - MARK_AFTER
+        now = time.monotonic()
         for running in list(running_bodies.values()):
-            if running.marked or running.began > before:
+            if running.marked or now - running.began < running.owner.patience.start:
                 continue
             with marking:
                 if not running.markable:

@@ -80,6 +80,50 @@ def without_metadata(annotation: Any) -> Any:
     return typing.get_type_hints(holder)["field"]
 
 
+# The modules of classes that pydantic validates by its own code alone.
+_PLAIN = frozenset(
+    {"builtins", "datetime", "decimal", "fractions", "ipaddress", "pathlib", "uuid", "pydantic.networks"}
+)
+
+
+def checked_type(annotation: Any, depth: int = 0) -> Any:
+    """A type, without metadata, for pydantic to validate a stored value with: it calls no code of a class of the user's.
+
+    An instance of such a class is taken as it is, and the value of an enum becomes its member. Nothing else becomes an
+    instance.
+    """
+    if depth > _MAX_DEPTH:
+        return Any
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return Union[tuple(checked_type(each, depth + 1) for each in arguments)]  # noqa: UP007
+    if origin is Literal or annotation in (Any, None, type(None)):
+        return annotation
+    if origin is not None:
+        if origin.__module__ not in _OF_GENERICS or any(isinstance(each, list) for each in arguments):
+            return _instance_of(origin)
+        generic: Any = origin
+        return generic[tuple(each if each is ... else checked_type(each, depth + 1) for each in arguments)]
+    if isinstance(annotation, type):
+        if annotation.__module__ in _PLAIN or annotation.__module__ in _OF_GENERICS:
+            return annotation
+        return dict[str, Any] if typing.is_typeddict(annotation) else _instance_of(annotation)
+    inside: Any = getattr(annotation, "__value__", None) or getattr(annotation, "__supertype__", None)
+    return Any if inside is None else checked_type(inside, depth + 1)
+
+
+def _instance_of(cls: Any) -> Any:
+    import pydantic
+
+    if not issubclass(cls, enum.Enum):
+        return pydantic.InstanceOf[cls]
+
+    def member(value: Any) -> Any:
+        return cls._value2member_map_.get(value, value) if type(value) in (str, int) else value
+
+    return Annotated[pydantic.InstanceOf[cls], pydantic.BeforeValidator(member)]
+
+
 # As data -----------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,8 @@ import importlib
 import io
 from typing import Any
 
+from .arrow_stream import check_stream
+from .preview import table_text
 from .tagged import TAG, Reader, Writer, add_finder, add_reader, add_type
 
 
@@ -45,7 +47,7 @@ def _write_polars(writer: Writer, frame: Any) -> dict[str, Any]:
         writer.refuse(frame, f"Arrow cannot hold it: {error}")
     if not exact:
         writer.refuse(frame, "Arrow changes one of its columns; cast it to a plainer type")
-    return writer.data(data)
+    return {**writer.data(data), "about": table_text(frame)}
 
 
 def _polars_identity(writer: Writer, frame: Any) -> dict[str, Any]:
@@ -79,11 +81,19 @@ def _write_polars_frame(writer: Writer, value: Any) -> Any:
 def _read_polars_frame(reader: Reader, data: dict[str, Any]) -> Any:
     pl = _polars()
 
-    return pl.read_ipc_stream(io.BytesIO(reader.data(data)))
+    stream = reader.data(data)
+    check_stream(stream)
+    try:
+        return pl.read_ipc_stream(io.BytesIO(stream))
+    except pl.exceptions.PanicException as error:  # it does not derive from `Exception`
+        raise ValueError(f"polars cannot read it: {error}") from None
 
 
 def _write_polars_series(writer: Writer, value: Any) -> Any:
-    return {TAG: "polars.Series", **_write_polars(writer, value.to_frame())}
+    data = _write_polars(writer, value.to_frame())
+    if "about" in data:
+        data["about"] = table_text(value)
+    return {TAG: "polars.Series", **data}
 
 
 def _read_polars_series(reader: Reader, data: dict[str, Any]) -> Any:
@@ -117,14 +127,19 @@ def _write_stream(writer: Writer, value: Any, table: Any) -> dict[str, Any]:
         writer.refuse(value, f"Arrow's stream format cannot hold it: {error}")
     if not exact:
         writer.refuse(value, "Arrow's stream format changes its schema")
-    return writer.data(data)
+    about = {} if writer.canonical else {"about": table_text(value)}
+    return {**writer.data(data), **about}
 
 
 def _read_stream(data: bytes) -> Any:
     pa = _pyarrow()
 
+    check_stream(data)
     with pa.ipc.open_stream(data) as stream:
-        return stream.read_all()
+        table = stream.read_all()
+    # Arrow trusts the offsets and indexes of a stream, and would read memory where they point.
+    table.validate(full=True)
+    return table
 
 
 def _write_arrow_table(writer: Writer, value: Any) -> Any:

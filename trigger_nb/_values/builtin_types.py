@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import re
 import struct
 import sys
@@ -13,6 +12,8 @@ from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from typing import Any, Final, cast
 
 from .json_text import dumps_sorted
+from .libraries import import_library, not_from_here
+from .names import of_type
 from .tagged import TAG, Key, Reader, Write, Writer, add_finder, add_reader, add_type
 
 # Scalars -----------------------------------------------------------------------------------------
@@ -87,7 +88,7 @@ def _write_range(writer: Writer, value: range) -> Any:
 
 
 def _read_range(reader: Reader, data: dict[str, Any]) -> range:
-    return range(*reader.items(data["v"]))
+    return range(*(reader.of(each, int) for each in data["v"]))
 
 
 def _write_slice(writer: Writer, value: slice) -> Any:
@@ -294,7 +295,15 @@ def _write_zoneinfo(writer: Writer, value: Any) -> Any:
 def _read_zoneinfo(reader: Reader, data: dict[str, Any]) -> tzinfo:
     from zoneinfo import ZoneInfo
 
-    return ZoneInfo(data["v"])
+    with not_from_here():  # it imports tzdata where the system has no zones
+        return ZoneInfo(_zone_name(data["v"]))
+
+
+def _zone_name(name: Any) -> str:
+    """The name of a zone: not a path, by which these libraries would open any file."""
+    if not re.fullmatch(r"\w[\w+-]*(/\w[\w+-]*)*", of_type(name, str)):
+        raise ValueError(f"{name!r} is no name of a time zone")
+    return name
 
 
 def _write_pytz(writer: Writer, value: Any) -> Any:
@@ -304,10 +313,11 @@ def _write_pytz(writer: Writer, value: Any) -> Any:
 
 
 def _read_pytz(reader: Reader, data: dict[str, Any]) -> tzinfo:
-    return importlib.import_module("pytz").timezone(data["v"])
+    return import_library("pytz").timezone(_zone_name(data["v"]))
 
 
 # The zones of dateutil, by what makes them again. A zone from a file has the name that dateutil finds the file by.
+_ZONE_PARTS: Final = (str, int, float, timedelta, type(None))
 _OF_ZONES: Final = {"tzutc": (), "tzlocal": (), "tzoffset": ("_name", "_offset"), "tzstr": ("_s",)}
 
 
@@ -336,10 +346,12 @@ def _zone_key(value: Any) -> str:
 
 def _read_dateutil(reader: Reader, data: dict[str, Any]) -> tzinfo:
     kind: str = data["of"]
-    if kind not in _OF_ZONES and not (kind == "gettz" and re.fullmatch(r"\w[\w+/-]*", data["v"][0])):
-        raise ValueError(f"{kind} {data['v']} is no zone of dateutil")  # which would open any file
-    zones = importlib.import_module("dateutil.tz")
-    zone = getattr(zones, kind)(*reader.items(data["v"]))
+    arguments = [reader.of(each, *_ZONE_PARTS) for each in data["v"]]
+    if kind == "gettz":
+        _zone_name(arguments[0])
+    elif kind not in _OF_ZONES:
+        raise ValueError(f"{kind} {data['v']} is no zone of dateutil")
+    zone = getattr(import_library("dateutil.tz"), kind)(*arguments)
     if zone is None:
         raise ValueError(f"dateutil finds no time zone {data['v']}")
     return zone
@@ -379,8 +391,12 @@ def _find_text_type(cls: type[Any]) -> Write | None:
 def _read_text_type(reader: Reader, data: dict[str, Any]) -> Any:
     if data["of"] not in _TEXT_TYPES:
         raise ValueError(f"{data['of']} is not a type that is rebuilt from text")
+    # Text only: these types call methods of other objects that they are given.
+    text = reader.of(data["v"], str)
+    if data["of"] == "fractions:Fraction" and not re.fullmatch(r"-?\d+(/\d+)?", text):
+        raise ValueError("not the text of a Fraction")  # "1e99999999" would take minutes
     module, _, name = data["of"].partition(":")
-    return getattr(importlib.import_module(module), name)(reader.read(data["v"]))
+    return getattr(import_library(module), name)(text)
 
 
 def _find_zone(cls: type[Any]) -> Write | None:

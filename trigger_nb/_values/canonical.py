@@ -13,19 +13,21 @@ from .json_text import dumps_sorted, is_plain, plain_text
 from .tagged import TAG, Counts, Writer
 
 
-def canonical(value: Any, counts: Counts = "changed") -> str:
+def canonical(value: Any, counts: Counts = "changed", may_read: bool = True) -> str:
     """The canonical text of a value, which is part of a run's identity (rule I1).
 
     The order of keys and of sets does not count. Types count: 1, 1.0 and True differ. An instance counts by its class
     and by the fields that differ from their defaults, a table by its schema, values and attributes. Secrets do not
-    count. `counts` is as for `Writer`: with "set", it is the text by which runs up to November 2026 are found. Raises `NotStorableError` for
-    a part that no codec can write.
+    count. A `File` counts by its path and its content. `counts` and `may_read` are as for `Writer`: with "set", it is the
+    text by which runs up to November 2026 are found. Raises `NotStorableError` for a part that no codec can write, and
+    `UnreadableFileError`.
     """
     if is_plain(value):
         text = plain_text(value, dumps_sorted)
         if text is not None:
             return text
-    return write_value(Writer(_Digests(), canonical=True, counts=counts), value, dumps_sorted)
+    writer = Writer(_Digests(), canonical=True, counts=counts, may_read=may_read)
+    return write_value(writer, value, dumps_sorted)
 
 
 class _Digests:
@@ -83,24 +85,24 @@ def _brief(data: Any) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def fingerprint_inputs(params: Any, counts: Counts = "changed") -> str:
+def fingerprint_inputs(params: Any, counts: Counts = "changed", may_read: bool = True) -> str:
     """A short text that changes when `params` changes; "" if no codec can write a part of it.
 
-    `counts` is as for `canonical`.
+    `counts` and `may_read` are as for `canonical`.
     """
     if type(params) is not tuple:
-        return _fingerprint(params, counts)
+        return _fingerprint(params, counts, may_read)
     args = cast("tuple[Any, ...]", params)
     if len(args) == 1 and type(args[0]) is int and -(2**63) < args[0] < 2**63:
         return f"({args[0]})"  # the common case of a loop over numbers: a fast path to the same text
     items = list(args)
     text = plain_text(items, dumps_sorted) if is_plain(items) else None
-    return _fingerprint(args, counts) if text is None else _shortened(f"({text[1:-1]})")
+    return _fingerprint(args, counts, may_read) if text is None else _shortened(f"({text[1:-1]})")
 
 
-def _fingerprint(params: Any, counts: Counts) -> str:
+def _fingerprint(params: Any, counts: Counts, may_read: bool) -> str:
     try:
-        return _shortened(canonical(params, counts))
+        return _shortened(canonical(params, counts, may_read))
     except NotStorableError:
         return ""
 

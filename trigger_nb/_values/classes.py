@@ -12,12 +12,15 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from ..errors import NotStorableError, ValueNotLoadedError
-from .defaults import MISSING, Default, counted_fields, default_of
+from .defaults import MISSING, Default, counted_fields, default_of, new_value
 from .names import (
     attributes_of,
     find_class,
+    is_computed,
+    is_heap_type,
     kind_of,
     load_class,
+    of_type,
     put_attributes,
     refuse_missing,
     secret_kind,
@@ -43,8 +46,7 @@ def _find(cls: type[Any]) -> Write | None:
 
 def _is_plain_object(cls: type[Any]) -> bool:
     """Whether instances have only attributes, because no base is a built-in container or another C class."""
-    heap_type = 1 << 9
-    return all(base is object or base.__flags__ & heap_type for base in cls.__mro__)
+    return all(base is object or is_heap_type(base) for base in cls.__mro__)
 
 
 _URL_MODULES = frozenset({"pydantic.networks", "pydantic_core._pydantic_core"})
@@ -75,7 +77,10 @@ def _read_enum(reader: Reader, data: dict[str, Any]) -> Any:
 
 
 def _read_flag(reader: Reader, data: dict[str, Any]) -> Any:
-    return load_class(data["of"], enum.Flag)(reader.read(data["v"]))
+    cls = load_class(data["of"], enum.Flag)
+    known: Any = cls._value2member_map_.get(value := reader.of(data["v"], int))
+    # A combination, as Python makes it: a call of the class would call a `_missing_` of its own.
+    return known if known is not None else cast("Any", enum.Flag._missing_).__func__(cls, value)
 
 
 # Named tuples ------------------------------------------------------------------------------------
@@ -116,7 +121,26 @@ def _write_dataclass(writer: Writer, value: Any) -> Any:
         data["v"] = writer.fields(fields)
     if state:
         data["more"] = writer.fields(state)
+    cls = kind_of(value)
+    for name in fields:
+        if (
+            not writer.canonical
+            and is_computed(cls, name)
+            and not _is_in_state(cls, name, fields[name], state)
+        ):
+            writer.refuse(value, f"its field {name} is kept outside of the instance, by code of the class")
     return data
+
+
+def _is_in_state(cls: type[Any], name: str, value: Any, state: Mapping[str, Any]) -> bool:
+    """Whether a field that code of the class gets is the same for an instance with this state."""
+    other = object.__new__(cls)
+    put_attributes(other, state)
+    try:
+        found = getattr(other, name)
+        return found is value or bool(found == value)
+    except Exception:  # of the class
+        return False
 
 
 def _default_of(field: dataclasses.Field[Any]) -> Default:
@@ -135,23 +159,29 @@ def _read_dataclass(reader: Reader, data: dict[str, Any]) -> Any:
             "Restore the earlier definition, or run the task again."
         )
     values = reader.fields(data["v"])
-    fresh = object.__new__(cls)
+    fields: dict[str, Any] = {}
     missing: list[str] = []
     for field in dataclasses.fields(cast("Any", cls)):
         if field.name in values:
-            object.__setattr__(fresh, field.name, values[field.name])
+            fields[field.name] = values[field.name]
             continue
         reader.note_new(data["of"], field.name)
-        default = _default_of(field)
-        if default.factory is not None:
-            object.__setattr__(fresh, field.name, default.factory())
-        elif default.value is not MISSING:
-            object.__setattr__(fresh, field.name, default.value)
+        default = new_value(reader, cls, field.name, _default_of(field))
+        if default is not MISSING:
+            fields[field.name] = default
         elif field.init:
             missing.append(field.name)
     if missing:
         refuse_missing(cls, missing)
-    put_attributes(fresh, reader.fields(data.get("more", {})))
+    more = reader.fields(data.get("more", {}))
+    if not more and (outside := [name for name in fields if is_computed(cls, name)]):
+        raise ValueNotLoadedError(
+            f"a stored value is of the class {type_name(cls)}, whose field {outside[0]} is set by code of the class. It is not "
+            "called to read a stored value: keep the field in an attribute, or run the task again."
+        )
+    fresh = object.__new__(cls)
+    put_attributes(fresh, fields)
+    put_attributes(fresh, more)
     return fresh
 
 
@@ -176,7 +206,7 @@ def _read_url(reader: Reader, data: dict[str, Any]) -> Any:
         raise ValueNotLoadedError(
             f"a stored value is recorded as an address, but {type_name(cls)} is not a class of addresses"
         )
-    return cls(data["v"])
+    return cls(of_type(data["v"], str))
 
 
 # Secrets and placeholders ------------------------------------------------------------------------

@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterable
 from typing import Any, get_origin
 
 from ..errors import NotStorableError, StoreError, ValueNotLoadedError
-from . import builtin_types, classes, errors, foreign_classes, models
+from . import builtin_types, classes, errors, files, foreign_classes, models
 from .error_parts import register_parts
 from .error_reading import read_error
+from .file_hashes import NotReadYetError
 from .json_text import dumps, is_plain, loads, plain_text
 from .names import kind_of, type_name
 from .placeholders import Unstored
 from .register import register_numpy, register_pandas, register_polars, register_pyarrow
-from .signed_pickle import decode_signed, encode_signed
+from .signed_pickle import Place, decode_signed, encode_signed
 from .tagged import Blobs, Encoded, Reader, Writer, add_late, add_reader
 
 # The size in bytes above which a value's text is kept in a file beside the database.
@@ -47,9 +48,11 @@ def write_value(writer: Writer, value: Any, write: Callable[[Any], str]) -> str:
         raise NotStorableError(writer.path, type_name(kind_of(value)), "nested too deep") from None
 
 
-def dump(value: Any, blobs: Blobs, *, signed: bool = False, secrets: list[Any] | None = None) -> Encoded:
-    """The form and the JSON text of a value for its record. Raises `NotStorableError`."""
-    encoded = encode_signed(value, blobs) if signed else encode(value, blobs, secrets)
+def dump(
+    value: Any, blobs: Blobs, *, signed_for: Place | None = None, secrets: list[Any] | None = None
+) -> Encoded:
+    """The form and the JSON text of a value for its record; with a place, a signed pickle. Raises `NotStorableError`."""
+    encoded = encode(value, blobs, secrets) if signed_for is None else encode_signed(value, blobs, signed_for)
     form, text = encoded
     if len(text) <= INLINE_LIMIT:
         return encoded
@@ -85,7 +88,7 @@ def decode(form: str, data: Any, blobs: Blobs | Reader, returns: Any = None) -> 
     try:
         value = data if form == "" else _decode(form, data, blobs)
         return value if returns is None else as_type(value, returns)
-    except (StoreError, ValueNotLoadedError):
+    except (StoreError, ValueNotLoadedError, NotReadYetError):
         raise
     except Exception as error:  # codecs and classes of the user may raise anything
         raise ValueNotLoadedError(
@@ -101,10 +104,14 @@ def load(
     returns: Any = None,
     secrets: Iterable[Any] = (),
     new_fields: set[tuple[str, str]] | None = None,
+    place: Place | None = None,
+    *,
+    checks_files: bool = True,
+    may_read: bool = True,
 ) -> Any:
     """Like `decode`, but also reads a value whose text is in a file (form "file").
 
-    `secrets` and `new_fields` are as for `Reader`. Raises `ValueNotLoadedError` or `StoreError` if the value cannot be read, for any reason.
+    `secrets`, `new_fields`, `place`, `checks_files` and `may_read` are as for `Reader`. Raises `ValueNotLoadedError` or `StoreError` if the value cannot be read, for any reason.
     """
     if form == "file":
         try:
@@ -114,7 +121,8 @@ def load(
             raise ValueNotLoadedError(
                 f"the text of a stored value is in a file, and the file or the record is damaged: {error}"
             ) from None
-    return decode(form, data, Reader(blobs, secrets, new_fields), returns)
+    reader = Reader(blobs, secrets, new_fields, place, checks_files=checks_files, may_read=may_read)
+    return decode(form, data, reader, returns)
 
 
 def _decode(form: str, data: Any, blobs: Blobs | Reader | None) -> Any:
@@ -122,7 +130,7 @@ def _decode(form: str, data: Any, blobs: Blobs | Reader | None) -> Any:
     if form == "tagged":
         return reader.read(data)
     if form == "signed" and reader.blobs is not None:
-        return decode_signed(data, reader.blobs)
+        return decode_signed(data, reader.blobs, reader.place)
     if form == "unstored":
         return Unstored("", **data)
     raise ValueNotLoadedError(
@@ -192,6 +200,7 @@ models.register()
 foreign_classes.register()
 classes.register()
 errors.register()
+files.register()
 add_reader("error", lambda reader, data: read_error(data["v"]))
 register_parts()
 add_late("numpy", register_numpy)

@@ -8,8 +8,8 @@ from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any, NamedTuple, TypeAlias, cast
 from weakref import WeakValueDictionary
 
-from ..errors import TaskError, ValueNotStoredError
-from .names import class_name, find_class
+from ..errors import TaskError, ValueNotLoadedError, ValueNotStoredError
+from .names import class_name, find_class, is_heap_type
 
 # Name, type and reason of each attribute that could not be stored.
 MissingParts: TypeAlias = tuple[tuple[str, str, str], ...]
@@ -32,11 +32,6 @@ def find_error_class(name: str) -> type[BaseException] | None:
 # Built-in classes --------------------------------------------------------------------------------
 
 
-def is_heap_type(cls: type[Any]) -> bool:
-    """Whether the class was made by a `class` statement or an equivalent call, and not statically in C."""
-    return bool(cls.__flags__ & 1 << 9)
-
-
 def built_in_base(cls: type[Any]) -> type[Any]:
     """The nearest built-in base. It defines the memory layout, so only its `__new__` can make instances."""
     while is_heap_type(cls):
@@ -57,6 +52,33 @@ def built_in_members(cls: type[Any]) -> dict[str, Any]:
             if isinstance(descriptor, (MemberDescriptorType, GetSetDescriptorType)) and name != "obj":
                 members.setdefault(name, descriptor)
     return members
+
+
+_LONGEST = 1_000_000  # lines, and characters of a line, in which a SyntaxError can be
+
+
+def check_state(cls: type[Any], state: dict[str, Any]) -> None:
+    """Raise `ValueNotLoadedError` for members of built-in bases that Python would trust: it reads memory where they say."""
+    is_right = True
+    if issubclass(cls, UnicodeError) and "object" in state:  # Python looks at no other part without it
+        whole, start, end = (state.get(name) for name in ("object", "start", "end"))
+        is_right = (
+            type(whole) is (bytes if issubclass(cls, UnicodeDecodeError) else str)
+            and type(start) is int
+            and type(end) is int
+            and 0 <= start <= end <= len(whole)
+            and type(state.get("encoding", "")) is type(state.get("reason", "")) is str
+        )
+    elif issubclass(cls, SyntaxError):
+        numbers = [state.get(name) for name in ("lineno", "offset", "end_lineno", "end_offset")]
+        is_right = type(state.get("text")) in (str, type(None)) and all(
+            each is None or (type(each) is int and -1 <= each <= _LONGEST) for each in numbers
+        )
+    elif issubclass(cls, (AttributeError, NameError, OSError)):
+        written = state.get("characters_written", 0)
+        is_right = type(state.get("name")) in (str, type(None)) and type(written) is int and written >= 0
+    if not is_right:
+        raise ValueNotLoadedError(f"a stored {cls.__name__} is damaged: its parts do not fit each other")
 
 
 # Stand-in classes --------------------------------------------------------------------------------

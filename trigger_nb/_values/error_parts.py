@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import io
-import re
 import sys
 from datetime import timedelta
 from typing import Any, Final, cast, get_args
 
-from .._redact import SENSITIVE, secrets
+from .._redact import hide_in_urls, kept_headers, secrets
 from ..errors import ValueNotStoredError
 from .errors import ErrorWriter, add_error, add_part, part_writers
+from .names import kind_of, of_type
 from .tagged import TAG, Reader, Writer
 
 _MAX_BODY = 31 * 1024
 
 
-def _plain_headers(headers: Any) -> list[list[str]]:
-    return [[name, value] for name, value in headers if not SENSITIVE.search(name.lower().replace("_", "-"))]
-
-
 def _write_httpx_request(writer: Writer, request: Any) -> Any:
-    url = request.url.copy_with(password=None) if request.url.password else request.url
     return {
-        TAG: "error.httpx.Request",
+        TAG: f"error.{_library(request)}.Request",
         "method": request.method,
-        "url": str(url),
-        "headers": _plain_headers(request.headers.multi_items()),
+        "url": hide_in_urls(str(request.url), strict=True),
+        "headers": kept_headers(request.headers.multi_items()),
     }
 
 
+def _library(value: Any) -> str:
+    """httpx, or httpx2, which has the same interface."""
+    return kind_of(value).__module__.partition(".")[0]
+
+
 def _read_httpx_request(reader: Reader, data: dict[str, Any]) -> Any:
-    httpx = sys.modules["httpx"]
-    headers = [tuple(item) for item in data["headers"]]
+    httpx = sys.modules[data[TAG].split(".")[1]]
+    headers = [(name.encode(), value.encode()) for name, value in data["headers"]]  # "•••" is not ASCII
     # The body is not stored. An unread stream raises an error when its content is requested.
     return httpx.Request(data["method"], data["url"], headers=headers, stream=httpx.ByteStream(b""))
 
@@ -52,9 +52,9 @@ def _write_httpx_response(writer: Writer, response: Any) -> Any:
         elapsed = None
     request = getattr(response, "_request", None)
     return {
-        TAG: "error.httpx.Response",
+        TAG: f"error.{_library(response)}.Response",
         "status": response.status_code,
-        "headers": _plain_headers(response.headers.multi_items()),
+        "headers": kept_headers(response.headers.multi_items()),
         "body": writer.write(body) if body is not None and len(body) <= _MAX_BODY else None,
         "reason": response.reason_phrase,
         "http": response.http_version,
@@ -64,11 +64,15 @@ def _write_httpx_response(writer: Writer, response: Any) -> Any:
 
 
 def _read_httpx_response(reader: Reader, data: dict[str, Any]) -> Any:
-    httpx = sys.modules["httpx"]
-    body = reader.read(data["body"])
+    httpx = sys.modules[data[TAG].split(".")[1]]
+    body = reader.of(data["body"], bytes, type(None))
     response = httpx.Response(
         data["status"],
-        headers=[tuple(item) for item in data["headers"] if item[0].lower() not in _TRANSFER_HEADERS],
+        headers=[
+            (name.encode(), value.encode())
+            for name, value in data["headers"]
+            if name.lower() not in _TRANSFER_HEADERS
+        ],
         # A body that was not stored counts as unread: requesting it is an error and does not return "".
         **({"stream": httpx.ByteStream(b"")} if body is None else {"content": body}),
         request=reader.read(data["request"]),
@@ -90,12 +94,11 @@ def _read_githubkit_response(reader: Reader, data: dict[str, Any]) -> Any:
 
 def _write_requests_request(writer: Writer, request: Any) -> Any:
     headers = cast("Any", request.headers or {})
-    url = re.sub(r"(//[^/@:]*):[^/@]*@", r"\1@", request.url or "")
     return {
         TAG: "error.requests.PreparedRequest",
         "method": request.method,
-        "url": url,
-        "headers": _plain_headers(headers.items()),
+        "url": hide_in_urls(request.url or "", strict=True),
+        "headers": kept_headers(headers.items()),
     }
 
 
@@ -114,9 +117,9 @@ def _write_requests_response(writer: Writer, response: Any) -> Any:
     return {
         TAG: "error.requests.Response",
         "status": response.status_code,
-        "headers": _plain_headers(response.headers.items()),
+        "headers": kept_headers(response.headers.items()),
         "body": writer.write(body) if body is not None and len(body) <= _MAX_BODY else None,
-        "url": response.url,
+        "url": hide_in_urls(response.url, strict=True),
         "reason": writer.write(response.reason),
         "encoding": response.encoding,
         "elapsed": response.elapsed.total_seconds(),
@@ -132,7 +135,7 @@ def _read_requests_response(reader: Reader, data: dict[str, Any]) -> Any:
     response.reason = reader.read(data["reason"])
     response.elapsed = timedelta(seconds=data["elapsed"])
     response.request = reader.read(data["request"])
-    body = reader.read(data["body"])
+    body = reader.of(data["body"], bytes, type(None))
     if body is not None:
         response._content, response._content_consumed = body, True
     return response
@@ -165,7 +168,8 @@ def _write_input(writer: Writer, value: _Input) -> Any:
 
 def _validation_error_from_data(data: Any) -> BaseException:
     core = sys.modules["pydantic_core"]
-    details = [_line_error(core, detail) for detail in data["details"]]
+    parts = of_type(of_type(data, dict)["details"], list)
+    details = [_line_error(core, of_type(detail, dict)) for detail in parts]
     error = core.ValidationError.from_exception_data(data["title"], details)
     error.args = ()
     return error
@@ -173,11 +177,12 @@ def _validation_error_from_data(data: Any) -> BaseException:
 
 def _line_error(core: Any, detail: dict[str, Any]) -> dict[str, Any]:
     context = detail.get("ctx")
-    if detail["type"] in get_args(core.core_schema.ErrorType):
+    if of_type(detail["type"], str) in get_args(core.core_schema.ErrorType):
         kind = detail["type"]
     else:
         kind = core.PydanticCustomError(detail["type"], detail["msg"], context)
-    line = {"type": kind, "loc": detail["loc"], "input": detail["input"]}
+    loc = tuple(of_type(step, str, int) for step in of_type(detail["loc"], tuple))
+    line = {"type": kind, "loc": loc, "input": detail["input"]}
     return {**line, "ctx": context} if context is not None else line
 
 
@@ -194,10 +199,10 @@ def _http_error_to_data(error: Any) -> Any:
         error.fp = error.file = io.BytesIO(body)
     hidden = None if body is None else secrets.hide_in_bytes(body)
     return {
-        "url": secrets.hide(str(error.url)),
+        "url": hide_in_urls(secrets.hide(str(error.url)), strict=True),
         "code": error.code,
         "msg": error.msg,
-        "headers": None if error.hdrs is None else _plain_headers(error.hdrs.items()),
+        "headers": None if error.hdrs is None else kept_headers(error.hdrs.items()),
         "body": hidden if hidden is not None and len(hidden) <= _MAX_BODY else None,
     }
 
@@ -210,10 +215,12 @@ _OF_HTTP_ERROR: Final = frozenset(
 def _http_error_from_data(data: Any) -> BaseException:
     from http.client import HTTPMessage
 
+    data = of_type(data, dict)
     headers = HTTPMessage()
-    for name, value in data["headers"] or ():
-        headers[name] = value
-    body = _Unread() if data["body"] is None else io.BytesIO(data["body"])
+    given: list[list[Any]] = [] if data["headers"] is None else of_type(data["headers"], list)
+    for name, value in given:
+        headers[name] = of_type(value, str)
+    body = _Unread() if data["body"] is None else io.BytesIO(of_type(data["body"], bytes))
     return sys.modules["urllib.error"].HTTPError(
         data["url"], data["code"], data["msg"], None if data["headers"] is None else headers, body
     )
@@ -232,6 +239,33 @@ class _Unread(io.RawIOBase):
         )
 
 
+# aiohttp's ClientResponseError -----------------------------------------------------------------------
+
+
+def _write_request_info(writer: Writer, info: Any) -> Any:
+    return {
+        TAG: "error.aiohttp.RequestInfo",
+        "urls": [hide_in_urls(str(url), strict=True) for url in (info.url, info.real_url)],
+        "method": info.method,
+        "headers": kept_headers(info.headers.items()),
+    }
+
+
+def _read_request_info(reader: Reader, data: dict[str, Any]) -> Any:
+    url, real_url = map(sys.modules["yarl"].URL, data["urls"])
+    headers = _multidict(data["headers"])
+    return sys.modules["aiohttp"].RequestInfo(url, data["method"], headers, real_url)
+
+
+def _write_multidict(writer: Writer, headers: Any) -> Any:
+    return {TAG: "error.multidict.CIMultiDictProxy", "headers": kept_headers(headers.items())}
+
+
+def _multidict(headers: list[list[str]]) -> Any:
+    multidict = sys.modules["multidict"]
+    return multidict.CIMultiDictProxy(multidict.CIMultiDict([(name, value) for name, value in headers]))
+
+
 def register_parts() -> None:
     """Register the errors of urllib, pydantic, httpx, githubkit and requests, with the requests and responses in them."""
     add_error(
@@ -239,8 +273,24 @@ def register_parts() -> None:
     )
     add_error("urllib.error:HTTPError", _http_error_to_data, _http_error_from_data)
     part_writers[f"{__name__}._Input"] = _write_input
-    add_part("httpx.Request", "error.httpx.Request", _write_httpx_request, _read_httpx_request)
-    add_part("httpx.Response", "error.httpx.Response", _write_httpx_response, _read_httpx_response)
+    for library in ("httpx", "httpx2"):
+        add_part(f"{library}.Request", f"error.{library}.Request", _write_httpx_request, _read_httpx_request)
+        add_part(
+            f"{library}.Response", f"error.{library}.Response", _write_httpx_response, _read_httpx_response
+        )
+    add_part(
+        "aiohttp.client_reqrep.RequestInfo",
+        "error.aiohttp.RequestInfo",
+        _write_request_info,
+        _read_request_info,
+    )
+    for name in ("CIMultiDictProxy", "CIMultiDict"):
+        add_part(
+            f"multidict._multidict.{name}",
+            "error.multidict.CIMultiDictProxy",
+            _write_multidict,
+            lambda reader, data: _multidict(data["headers"]),
+        )
     add_part(
         "githubkit.response.Response",
         "error.githubkit.Response",

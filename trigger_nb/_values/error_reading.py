@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from abc import ABCMeta
-from types import MemberDescriptorType
 from typing import Any, cast
 
 from ..errors import TaskError, TriggerError, ValueNotLoadedError
@@ -18,17 +17,19 @@ from .error_classes import (
     StandIn,
     built_in_base,
     built_in_members,
+    check_state,
     find_error_class,
     stand_in,
     with_missing,
 )
-from .errors import adapters
+from .errors import ORIGINS, adapters
+from .names import put_attributes
 from .placeholders import Unstored
 from .tagged import Reader
 
 
-def decode_error(data: dict[str, Any]) -> BaseException:
-    """A stored error, for display. An error that cannot be rebuilt becomes a plain `TaskError`."""
+def error_or_stand_in(data: dict[str, Any]) -> BaseException:
+    """A stored error, for display. A plain `TaskError` stands in for one that cannot be rebuilt."""
     try:
         return raised_error(data)
     except TriggerError:
@@ -55,9 +56,14 @@ def read_error(data: dict[str, Any]) -> BaseException:
     """A stored error with its notes and its causes."""
     error = _read_adapted(data) or _rebuild(data)
     if "notes" in data:
-        error.__dict__["__notes__"] = list(data["notes"])
+        error.__dict__["__notes__"] = [str(note) for note in data["notes"]]
     _read_chain(error, data)
     return error
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """`error.add_note`, also for a class whose own `__setattr__` refuses that."""
+    BaseException.__setattr__(error, "__notes__", [*getattr(error, "__notes__", ()), note])
 
 
 def _plain(data: dict[str, Any]) -> TaskError:
@@ -70,11 +76,11 @@ def _read_chain(error: BaseException, data: dict[str, Any]) -> None:
     # Bypasses a `__setattr__` of the class, such as that of a frozen dataclass.
     put = functools.partial(BaseException.__setattr__, error)
     if "cause" in data:
-        put("__cause__", decode_error(data["cause"]))
+        put("__cause__", error_or_stand_in(data["cause"]))
     if "context_is_cause" in data:
         put("__context__", error.__cause__)
     elif "context" in data:
-        put("__context__", decode_error(data["context"]))
+        put("__context__", error_or_stand_in(data["context"]))
     put("__suppress_context__", data.get("suppress_context", False))
 
 
@@ -119,15 +125,15 @@ def _filled(cls: type[BaseException], data: dict[str, Any]) -> BaseException:
     """A new instance of `cls` with the stored parts, made without running code of the class."""
     reader = Reader(None)
     error = _new_group(cls, reader, data) if "errors" in data else _new(cls, reader, data)
-    for name, value in reader.fields(data.get("attrs", {})).items():
-        if isinstance(getattr(cls, name, None), MemberDescriptorType):
-            BaseException.__setattr__(error, name, value)
-        else:
-            error.__dict__[name] = value
+    attributes = reader.fields(data.get("attrs", {}))
+    for name in ("__notes__", ORIGINS):  # what is written apart from them
+        attributes.pop(name, None)
+    put_attributes(error, attributes)
     members = built_in_members(cls)
-    for name, value in reader.fields(data.get("state", {})).items():
-        if name in members:
-            members[name].__set__(error, value)
+    state = {name: item for name, item in reader.fields(data.get("state", {})).items() if name in members}
+    check_state(cls, state)
+    for name, value in state.items():
+        members[name].__set__(error, value)
     if issubclass(cls, StandIn):
         error.__dict__["_message"] = data["message"]
     return error

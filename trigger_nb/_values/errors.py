@@ -12,9 +12,10 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, cast
 
 from .._callsite import file_name
-from .._redact import secrets
+from .._redact import hide_in_urls, is_credential, is_kept_header, is_of_http, kept_headers, secrets
 from ..errors import NotStorableError
 from .error_classes import StandIn, base_names, built_in_members, missing_parts, remember_local_class
+from .frames import folded
 from .json_text import dumps
 from .names import attributes_of, class_name, kind_of, type_name
 from .placeholders import UnstoredArgument, known_of
@@ -41,7 +42,7 @@ def encode_error(error: BaseException) -> dict[str, Any]:
     the frames of the user's code, outermost first. `cause`, `context` and `errors` (the members of a group)
     hold errors in the same form.
     """
-    return secrets.hide_in(ErrorWriter().write(error), _NAMES)
+    return hide_in_urls(secrets.hide_in(ErrorWriter().write(error), _NAMES))
 
 
 # Adapters and parts ------------------------------------------------------------------------------
@@ -82,6 +83,7 @@ class ErrorWriter:
         self._text_left = _MAX_TEXT
         self._depth = 0
         self._open: set[int] = set()
+        self._is_of_http = False  # whether the error that is being written is one of an HTTP library
 
     def write(self, error: BaseException) -> dict[str, Any]:
         """The data of an error."""
@@ -107,10 +109,17 @@ class ErrorWriter:
             "bases": base_names(cls),
             "message": self._shown(_text_of(error, str)),
         }
+        outer, self._is_of_http = self._is_of_http, is_of_http(error)
         if not self._write_adapted(error, data):
             self._write_parts(error, data)
-        if notes := getattr(error, "__notes__", None):
-            data["notes"] = [_cut(str(note)) for note in cast("list[object]", notes)[:50]]
+        for part in ("message", "args", "attrs", "state", "data", "missing"):
+            if part in data:
+                data[part] = hide_in_urls(_without_headers(data[part]), self._is_of_http)
+        notes = getattr(error, "__notes__", None)
+        if isinstance(notes, (list, tuple)):
+            told = [_cut(_text_of(note, str)) for note in cast("list[object]", notes)[:50]]
+            data["notes"] = hide_in_urls(told, self._is_of_http)
+        self._is_of_http = outer
         if isinstance(error, BaseExceptionGroup):
             self._write_members(cast("Any", error), data)
         self._write_chain(cast("BaseException", error), data)
@@ -165,6 +174,8 @@ class ErrorWriter:
             if isinstance(value, UnstoredArgument):
                 return {TAG: "argument", "v": known_of(value)}
             shown, text = self._shown(_text_of(value, repr)), self._shown(_text_of(value, str))
+            if self._is_of_http:  # the text of a request may have all its headers
+                shown = text = f"<{type_name(kind_of(value))}>"
             return {TAG: "argument", "v": {"type": type_name(kind_of(value)), "shown": shown, "text": text}}
 
     def _part(self, value: Any) -> Any:
@@ -209,6 +220,29 @@ class ErrorWriter:
             data["context"] = self.write(context)
         if error.__suppress_context__:
             data["suppress_context"] = True
+
+
+def _without_headers(data: Any) -> Any:
+    """A copy of JSON data, with those headers of requests and responses that are kept: `{"headers": {"Date": ...}}`."""
+    if isinstance(data, list):
+        return [_without_headers(each) for each in cast("list[Any]", data)]
+    if not isinstance(data, dict):
+        return data
+    items = cast("dict[str, Any]", data)
+    return {
+        name: dict(kept_headers(value.items()))
+        if name.lower().endswith("headers") and _are_headers(value)
+        else _without_headers(value)
+        for name, value in items.items()
+    }
+
+
+def _are_headers(data: Any) -> bool:
+    items = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+    if not all(isinstance(value, str) for value in items.values()):
+        return False
+    names = [name.lower() for name in items]
+    return any(name.startswith("x-") or is_kept_header(name) or is_credential(name) for name in names)
 
 
 def _arguments(error: BaseException) -> tuple[Any, ...]:
@@ -259,6 +293,7 @@ def _user_frames(traceback: TracebackType | None) -> list[str]:
             text = frame_text(frame.f_code.co_filename, traceback.tb_lineno, frame.f_code.co_name, line)
             frames.append(_cut(text, 500))
         traceback = traceback.tb_next
+    frames = list(folded(frames))
     left_out = len(frames) - _FIRST_FRAMES - _LAST_FRAMES
     if left_out > 0:
         frames[_FIRST_FRAMES:-_LAST_FRAMES] = [f"... {left_out} more frames ..."]

@@ -6,16 +6,17 @@ import functools
 from collections import namedtuple
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from ..errors import ValueNotLoadedError
-from .defaults import MISSING, Default, counted_fields
+from .defaults import MISSING, Default, counted_fields, new_value
 from .names import (
     attributes_of,
     class_name,
     find_class,
     kind_of,
     load_class,
+    of_type,
     put_attributes,
     refuse_missing,
     type_name,
@@ -114,27 +115,21 @@ def _read_instance(reader: Reader, data: dict[str, Any]) -> Any:
     fields = _fields_of(cls)
     if missing := [each.name for each in fields if each.is_required and each.name not in values]:
         refuse_missing(cls, missing)
-    fresh = cast("Any", object if is_attrs else cls).__new__(cls)
-    put = object.__setattr__ if is_attrs else _setter()
+    fresh = object.__new__(cls) if is_attrs else None
+    known: dict[str, Any] = {}
     for each in fields:
         if each.name in values:
-            put(fresh, each.name, values[each.name])
+            known[each.name] = values[each.name]
             continue
         reader.note_new(data["of"], each.name)
-        default = each.default(fresh)
-        if default.factory is not None:
-            put(fresh, each.name, default.factory())
-        elif default.value is not MISSING:
-            put(fresh, each.name, default.value)
+        known[each.name] = new_value(reader, cls, each.name, each.default(fresh))
+    known = {name: value for name, value in known.items() if value is not MISSING}
+    if is_attrs:
+        put_attributes(fresh, known)
+    else:
+        fresh = cls(**known)  # msgspec makes a struct in no other way: `__post_init__` is called
     put_attributes(fresh, reader.fields(data.get("more", {})))
     return fresh
-
-
-def _setter() -> Callable[[Any, str, Any], None]:
-    """The function of msgspec that sets a field, also of a frozen struct."""
-    import importlib
-
-    return importlib.import_module("msgspec.structs").force_setattr
 
 
 # Namespaces --------------------------------------------------------------------------------------
@@ -170,7 +165,8 @@ def _write_row(writer: Writer, value: Any) -> Any:
 
 
 def _read_row(reader: Reader, data: dict[str, Any]) -> Any:
-    return _row_class(data["of"], tuple(reader.items(data["names"])))(*reader.items(data["v"]))
+    names = tuple(reader.of(name, str) for name in data["names"])
+    return _row_class(of_type(data["of"], str), names)(*reader.items(data["v"]))
 
 
 @functools.lru_cache(maxsize=256)

@@ -12,12 +12,23 @@ from typing import Annotated, Any, Final, cast
 from weakref import WeakKeyDictionary
 
 from ..errors import ValueNotLoadedError
-from .annotations import Unnamed, field_text, fields_differ, load_type, type_data, type_text, without_metadata
-from .defaults import MISSING, counted_fields, default_of
-from .names import class_name, kind_of, load_class, refuse_missing, type_name
+from .annotations import (
+    Unnamed,
+    checked_type,
+    field_text,
+    fields_differ,
+    load_type,
+    type_data,
+    type_text,
+    without_metadata,
+)
+from .defaults import MISSING, Default, counted_fields, default_of, new_value
+from .names import class_name, kind_of, load_class, of_type, refuse_missing, type_name
 from .placeholders import Placeholder
 from .tagged import TAG, Reader, Write, Writer, add_finder, add_reader
 
+# The modules of metadata that only compares: `Field(gt=5)`.
+_OF_BOUNDS: Final = frozenset({"annotated_types", "pydantic._internal._fields"})
 _ANY_TYPE: Final[Any] = {"arbitrary_types_allowed": True}
 
 
@@ -155,9 +166,9 @@ class _Never:
 def _read_model(reader: Reader, data: dict[str, Any]) -> Any:
     cls = _load(data["of"])
     stored = reader.fields(data["v"])
-    extra: dict[str, Any] = reader.read(data["extra"]) if "extra" in data else {}
+    extra: dict[str, Any] = reader.of(data["extra"], dict) if "extra" in data else {}
     private = reader.fields(data.get("private") or {})
-    names, given = cls.model_fields, set(reader.read(data["set"]))
+    names, given = cls.model_fields, set(reader.items(of_type(data["set"], list)))
     values = {name: item for name, item in {**extra, **stored}.items() if name in names}
     if len(values) < len(names) and "partial" not in data:
         _add_new_fields(reader, data["of"], cls, values)
@@ -170,7 +181,7 @@ def _read_model(reader: Reader, data: dict[str, Any]) -> Any:
     object.__setattr__(fresh, "__dict__", values)
     object.__setattr__(fresh, "__pydantic_fields_set__", {name for name in given if is_open or name in names})
     object.__setattr__(fresh, "__pydantic_extra__", more if is_open else None)
-    object.__setattr__(fresh, "__pydantic_private__", _private(cls, private))
+    object.__setattr__(fresh, "__pydantic_private__", _private(reader, cls, private))
     return fresh
 
 
@@ -181,7 +192,12 @@ def _add_new_fields(reader: Reader, of: Any, cls: Any, values: dict[str, Any]) -
         refuse_missing(cls, required)
     for name, field in new.items():
         reader.note_new(of, name)
-        values[name] = field.get_default(call_default_factory=True, validated_data=values)
+        values[name] = _new_value(reader, cls, name, default_of(field, values))
+
+
+def _new_value(reader: Reader, cls: Any, name: str, default: Default) -> Any:
+    value = new_value(reader, cls, name, default)
+    return value if value is MISSING or default.factory is not None else deepcopy(value)
 
 
 def _split(shape: str) -> list[str]:
@@ -190,7 +206,11 @@ def _split(shape: str) -> list[str]:
 
 
 def _fit(cls: Any, values: dict[str, Any], before: dict[str, str]) -> None:
-    """Convert the stored values of fields whose types have changed since. No validator of the user's is called."""
+    """Convert the stored values of fields whose types have changed since.
+
+    A row can make any field count as changed, so no code of the user's is called: no validator, and for a class of the
+    user's it is only checked that the value is an instance.
+    """
     now = _texts(cls)
     changed = [name for name in values if name in before and fields_differ(before[name], now[name])]
     if not changed:
@@ -201,8 +221,12 @@ def _fit(cls: Any, values: dict[str, Any], before: dict[str, str]) -> None:
         if isinstance(values[name], Placeholder):
             continue
         field = cls.model_fields[name]
-        bounds = [each for each in field.metadata if not hasattr(each, "func")]
-        accepted: Any = without_metadata(field.annotation)
+        bounds = [
+            each
+            for each in field.metadata
+            if kind_of(each).__module__ in _OF_BOUNDS and not hasattr(each, "func")
+        ]
+        accepted: Any = checked_type(without_metadata(field.annotation))
         if bounds:
             accepted = Annotated[(accepted, *bounds)]
         try:
@@ -216,20 +240,19 @@ def _fit(cls: Any, values: dict[str, Any], before: dict[str, str]) -> None:
             continue  # a type that pydantic does not check
 
 
-def _private(cls: Any, stored: dict[str, Any]) -> dict[str, Any] | None:
+def _private(reader: Reader, cls: Any, stored: dict[str, Any]) -> dict[str, Any] | None:
     """The private attributes: those stored, and the defaults of new ones."""
     attributes = cls.__private_attributes__
     if not attributes:
         return None
     found: dict[str, Any] = {}
     for name, attribute in attributes.items():
-        default = default_of(attribute, stored)
         if name in stored:
             found[name] = stored[name]
-        elif default.factory is not None:
-            found[name] = default.factory()
-        elif default.value is not MISSING:
-            found[name] = deepcopy(default.value)
+            continue
+        value = _new_value(reader, cls, name, default_of(attribute, stored))
+        if value is not MISSING:
+            found[name] = value
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Mapping
-from types import MemberDescriptorType
+from types import MemberDescriptorType, ModuleType
 from typing import Any, NoReturn, cast
 
 from ..errors import ValueNotLoadedError
@@ -17,6 +17,13 @@ kind_of: Callable[[object], type[Any]] = type
 def type_name(cls: type[Any]) -> str:
     """The full name of a class for messages: `httpx.Client`, `dict`."""
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def of_type(value: Any, *kinds: type[Any]) -> Any:
+    """`value`, which is exactly of one of these types. Others, that a damaged row may name, have code of their own."""
+    if kind_of(value) not in kinds:
+        raise TypeError(f"a {type_name(kind_of(value))}, not a {kinds[0].__name__}")
+    return value
 
 
 def class_name(cls: type[Any]) -> str:
@@ -37,12 +44,19 @@ def find_class(name: str) -> type[Any] | None:
 def _find(module: str, qualname: str) -> type[Any] | None:
     found: Any = sys.modules.get(module)
     for part in qualname.split("."):
+        if not _is_a(found, ModuleType) and not _is_a(found, type):
+            return None  # another object may have attributes that are code of its class
         # `vars` and not `getattr`: a lazy module would import on attribute access.
-        namespace = cast("Mapping[str, Any]", getattr(found, "__dict__", {}))
+        namespace = cast("Mapping[str, Any]", vars(found))
         if part not in namespace:
             return None
         found = namespace[part]
-    return cast("type[Any]", found) if isinstance(found, type) else None
+    return cast("type[Any]", found) if _is_a(found, type) else None
+
+
+def _is_a(value: object, kind: type[Any]) -> bool:
+    """`isinstance` without asking a proxy object, whose `__class__` may be a property."""
+    return issubclass(type(value), kind)
 
 
 def load_class(name: str, base: type[Any] = object) -> type[Any]:
@@ -97,13 +111,38 @@ def attributes_of(value: object) -> dict[str, Any]:
     return state
 
 
+def is_heap_type(cls: type[Any]) -> bool:
+    """Whether the class was made by a `class` statement or an equivalent call, and not statically in C."""
+    return bool(cls.__flags__ & 1 << 9)
+
+
+def class_attribute(cls: type[Any], name: str) -> Any:
+    """What a class or a base of it defines by a name, or None. Calls no `__get__` and no metaclass."""
+    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+
+
+def is_computed(cls: type[Any], name: str) -> bool:
+    """Whether code of a class gets and sets this attribute: a property, or another descriptor with `__set__`."""
+    found = class_attribute(cls, name)
+    return not isinstance(found, MemberDescriptorType) and hasattr(kind_of(found), "__set__")
+
+
 def put_attributes(instance: object, values: Mapping[str, Any]) -> None:
-    """Set attributes of `attributes_of` in their places, without a property of the class that a row may name."""
+    """Set attributes in their places, slots or `__dict__`, without calling a property or another descriptor of the class."""
     for name, value in values.items():
-        if isinstance(getattr(type(instance), name, None), MemberDescriptorType):
+        slot = class_attribute(type(instance), name)
+        # A member of a class that is written in C is not any object, and has its own checks.
+        if isinstance(slot, MemberDescriptorType) and is_heap_type(slot.__objclass__):
             object.__setattr__(instance, name, value)
-        elif hasattr(instance, "__dict__"):
-            instance.__dict__[name] = value
+        elif (own := _dict_of(instance)) is not None:
+            own[name] = value
+
+
+def _dict_of(instance: object) -> dict[str, Any] | None:
+    try:
+        return object.__getattribute__(instance, "__dict__")
+    except AttributeError:
+        return None
 
 
 def secret_kind(cls: type[Any]) -> str:

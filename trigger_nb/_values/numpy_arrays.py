@@ -6,18 +6,24 @@ This module is imported when the first of them is written or read.
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, Final, cast
 
 import numpy as np
 
+from .names import of_type
 from .tagged import TAG, Reader, Write, Writer, add_finder, add_reader, add_type
+
+_SCALARS: Final = frozenset("biufcSUmM")  # kinds of dtypes
 
 
 def _write_array(writer: Writer, value: np.ndarray[Any, Any]) -> Any:
     if value.dtype == object:
         items = value.ravel(order="C").tolist()
         return {TAG: "numpy.objects", "shape": list(value.shape), "v": writer.items(items)}
-    return {TAG: "numpy.array", **writer.data(_npy(writer, value))}
+    data = writer.data(_npy(writer, value))
+    if "blob" in data and not writer.canonical:  # for a reader who does not open the file
+        data |= {"dtype": str(value.dtype)[:60], "shape": list(value.shape)}
+    return {TAG: "numpy.array", **data}
 
 
 def _npy(writer: Writer, value: np.ndarray[Any, Any]) -> bytes:
@@ -64,9 +70,11 @@ def _write_scalar(writer: Writer, value: np.generic) -> Any:
 
 
 def _read_scalar(reader: Reader, data: dict[str, Any]) -> Any:
-    dtype: Any = np.dtype(data["dtype"])
-    named: Any = getattr(np, data["of"], None)
-    if named is not None and dtype.type is not named:
+    dtype: Any = np.dtype(of_type(data["dtype"], str))
+    if dtype.kind not in _SCALARS or dtype.subdtype is not None:
+        raise ValueError(f"{dtype} is the dtype of no scalar")
+    named: Any = vars(np).get(data["of"])  # not `getattr`, which would import a module of NumPy
+    if isinstance(named, type) and issubclass(cast("Any", named), np.generic) and dtype.type is not named:
         candidate: Any = np.dtype(named)
         if candidate.itemsize == dtype.itemsize and candidate.kind == dtype.kind:
             dtype = candidate

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from datetime import tzinfo
 from typing import Any
 
 import numpy as np
 
-from .names import kind_of
+from .names import kind_of, of_type
 from .tagged import TAG, Key, Reader, Writer, add_type
 
 # As `Any`: pandas has few type annotations, and the tables are not known in advance.
@@ -132,27 +133,40 @@ def _read_array(reader: Reader, data: dict[str, Any]) -> Any:
     return _ARRAYS[data["kind"]](reader, data)
 
 
-def _read_numpy(reader: Reader, data: dict[str, Any]) -> Any:
-    return reader.read(data["v"])
+def _read_numpy(reader: Reader, data: dict[str, Any], kinds: str = "") -> Any:
+    """An array of NumPy, and not another object, whose methods pandas would call; of certain kinds of dtypes."""
+    array = of_type(reader.read(data["v"]), np.ndarray)
+    if kinds and array.dtype.kind not in kinds:
+        raise TypeError(f"an array of {array.dtype} where another belongs")
+    return array
+
+
+def _read_zone(reader: Reader, data: Any) -> Any:
+    zone = reader.read(data)
+    if not isinstance(zone, tzinfo):
+        raise TypeError(f"{zone!r:.100} is no time zone")  # pandas would take text for the name of a file
+    return zone
 
 
 def _read_string(reader: Reader, data: dict[str, Any]) -> Any:
     dtype = pd.StringDtype(data["storage"], na_value=pd.NA if data["na"] == "NA" else np.nan)
-    return pd.array(reader.items(data["v"]), dtype=dtype)
+    return pd.array([reader.of(each, str, type(None)) for each in data["v"]], dtype=dtype)
 
 
 def _read_category(reader: Reader, data: dict[str, Any]) -> Any:
     categories = _read_index(reader, data["of"])
-    return pd.Categorical.from_codes(reader.read(data["v"]), categories=categories, ordered=data["ordered"])
+    return pd.Categorical.from_codes(
+        _read_numpy(reader, data), categories=categories, ordered=data["ordered"]
+    )
 
 
 def _read_zoned(reader: Reader, data: dict[str, Any]) -> Any:
-    instants = pd.DatetimeIndex(reader.read(data["v"]))
-    return instants.tz_localize("UTC").tz_convert(reader.read(data["tz"])).array
+    instants = pd.DatetimeIndex(_read_numpy(reader, data, "M"))
+    return instants.tz_localize("UTC").tz_convert(_read_zone(reader, data["tz"])).array
 
 
 def _read_period(reader: Reader, data: dict[str, Any]) -> Any:
-    return pd.PeriodIndex.from_ordinals(reader.read(data["v"]), freq=data["freq"]).array
+    return pd.PeriodIndex.from_ordinals(_read_numpy(reader, data, "i"), freq=data["freq"]).array
 
 
 def _read_interval(reader: Reader, data: dict[str, Any]) -> Any:
@@ -161,7 +175,9 @@ def _read_interval(reader: Reader, data: dict[str, Any]) -> Any:
 
 
 def _read_masked(reader: Reader, data: dict[str, Any]) -> Any:
-    values, mask = reader.read(data["v"]), reader.read(data["mask"])
+    values, mask = _read_numpy(reader, data, "biuf"), _read_numpy(reader, {"v": data["mask"]}, "b")
+    if values.shape != mask.shape:
+        raise ValueError("the mask of a column has another length than its values")
     makers: dict[str, Any] = {"b": pd.arrays.BooleanArray, "f": pd.arrays.FloatingArray}
     return makers.get(values.dtype.kind, pd.arrays.IntegerArray)(values, mask)
 
@@ -202,12 +218,16 @@ def _write_index(writer: Writer, index: Any) -> dict[str, Any]:
 def _read_index(reader: Reader, data: dict[str, Any]) -> Any:
     names = reader.items(data["names"])
     if data["kind"] == "range":
-        return pd.RangeIndex(*data["v"], name=names[0])
+        return pd.RangeIndex(*(of_type(each, int) for each in data["v"]), name=names[0])
     if data["kind"] == "multi":
         levels = [_read_index(reader, level) for level in data["v"]]
-        codes = reader.items(data["codes"])
+        codes = [
+            _read_codes(reader, each, len(level)) for each, level in zip(data["codes"], levels, strict=True)
+        ]
+        if len({len(each) for each in codes}) != 1:
+            raise ValueError("the codes of an index are of different lengths")
         index = pd.MultiIndex(levels=levels, codes=codes, names=names, verify_integrity=False)
-        index.sortorder = data["sortorder"]
+        index.sortorder = of_type(data["sortorder"], int, type(None))
         return index
     array = _read_array(reader, data["v"])
     # With the dtype, pandas infers nothing and tuples stay tuples.
@@ -215,6 +235,18 @@ def _read_index(reader: Reader, data: dict[str, Any]) -> Any:
     if "freq" in data:
         index.freq = data["freq"]
     return index
+
+
+def _read_codes(reader: Reader, data: Any, size: int) -> Any:
+    """The codes of a level with so many labels. pandas would read memory where another code points."""
+    codes = _read_numpy(reader, {"v": data})
+    if (
+        codes.dtype.kind != "i"
+        or codes.ndim != 1
+        or (codes.size and not -1 <= codes.min() <= codes.max() < size)
+    ):
+        raise ValueError("the codes of an index do not fit its levels")
+    return codes
 
 
 def _same_index(left: Any, right: Any) -> bool:
@@ -242,7 +274,7 @@ def _write_about(writer: Writer, value: Any) -> dict[str, Any]:
 
 def _read_about(reader: Reader, data: dict[str, Any], value: Any) -> Any:
     if "attrs" in data:
-        value.attrs = reader.read(data["attrs"])
+        value.attrs = reader.of(data["attrs"], dict)
     if "unique" in data:
         value.flags.allows_duplicate_labels = False
     return value
@@ -330,8 +362,9 @@ def _write_timestamp(writer: Writer, value: Any) -> Any:
 
 def _read_timestamp(reader: Reader, data: dict[str, Any]) -> Any:
     instant = pd.Timestamp(np.datetime64(data["v"], data["unit"]))
-    zone = reader.read(data["tz"])
-    return instant if zone is None else instant.tz_localize("UTC").tz_convert(zone)
+    if data["tz"] is None:
+        return instant
+    return instant.tz_localize("UTC").tz_convert(_read_zone(reader, data["tz"]))
 
 
 def _write_timedelta(writer: Writer, value: Any) -> Any:

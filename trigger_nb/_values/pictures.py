@@ -100,7 +100,6 @@ def _array(value: Any) -> Any:
 
 
 def _column(column: Any) -> Any:
-    values = getattr(
-        getattr(column, "array", None), "_ndarray", None
-    )  # of pandas, where it is one of NumPy's
+    # Of pandas, where it is one of NumPy's.
+    values = getattr(getattr(column, "array", None), "_ndarray", None)
     return (len(column), repr(column[:20])) if values is None else _array(values)

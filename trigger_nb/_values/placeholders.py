@@ -56,11 +56,14 @@ class Placeholder:
         __round__ = __trunc__ = __floor__ = __ceil__ = _use
 
 
+LOST_FILE = "File"  # the type of a result that is lost with the file of a `File` in it
+
+
 class Unstored(Placeholder):
-    """A placeholder for a result that could not be stored (rule S4).
+    """A placeholder for a result that could not be stored (rule S4), or that is lost.
 
     Using it raises `ValueNotStoredError`. `task` is the task with the result, `type` the type that no codec could
-    write, and `path` its place in the result.
+    write, and `path` its place in the result. For a lost file, `reason` says what happened to it.
     """
 
     __slots__ = ("_known",)
@@ -68,6 +71,11 @@ class Unstored(Placeholder):
     def __init__(self, task: str, type: str, reason: str = "", path: str = "$") -> None:
         object.__setattr__(self, "_known", {"type": type, "reason": reason})
         of = f" of {task!r}" if task else ""
+        if type == LOST_FILE:
+            if task and task != "the run":  # for a value that this placeholder is a part of
+                known_of(self)["reason"] = f"{reason}; it is of the result of task {task!r}"
+            super().__init__(ValueNotStoredError, lost_file(task, reason), f"<lost{of}: {reason}>")
+            return
         what = f"{path} is a {type}" + (f" ({reason})" if reason else "")
         super().__init__(
             ValueNotStoredError,
@@ -76,6 +84,17 @@ class Unstored(Placeholder):
             "it. With repeatable=True, the task runs again whenever its value is needed.",
             f"<not stored{of}: {what}>",
         )
+
+
+def lost_file(task: str, what: str) -> str:
+    """What to say of the result of a task that is lost with its file; `what` says what happened to it."""
+    is_known = task not in ("", "the run")
+    rerun = f"run.rerun_from({task!r})" if is_known else "run.rerun_from(...) with the path of that task"
+    return (
+        f"the result{f' of {task!r}' if is_known else ''} is a lost value: {what}. The task is completed, so it does not run "
+        f"again by itself. Put the file back as it was, or write it again: {rerun}. With repeatable=True, the task runs "
+        "again whenever its file is lost."
+    )
 
 
 class UnstoredArgument(Placeholder):

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import date, time
 from typing import Any, cast
 
-from .._redact import secrets
+from .._redact import hide_in_urls, secrets
+from .files import File, Files, file_text
 from .names import kind_of, secret_kind, type_name
 from .placeholders import Placeholder, Redacted
 
@@ -68,7 +69,7 @@ class _Preview:
             return self._mapping(fields, kind.__name__, depth)
         if isinstance(value, Mapping):
             return self._mapping(cast("Any", value), kind.__name__, depth)
-        if isinstance(value, (list, tuple, set, frozenset, deque)):
+        if isinstance(value, (list, tuple, set, frozenset, deque, Files)):
             return self._sequence(cast("Any", value), kind.__name__, depth)
         return self._text(_text_of(value, kind))
 
@@ -98,7 +99,8 @@ class _Preview:
         return shown
 
     def _text(self, text: str) -> str:
-        text = secrets.hide(text)  # before the text is cut, because a part of a secret must not remain either
+        # Before the text is cut, because a part of a secret must not remain either.
+        text = hide_in_urls(secrets.hide(text))
         room = max(min(_MAX_TEXT, self._left), 20)
         self._left -= min(len(text), room) + 2
         return text if len(text) <= room else f"{text[:room]}… ({len(text):,} characters)"
@@ -128,16 +130,19 @@ def _text_of(value: Any, kind: type[Any]) -> str:
             return repr(value) if len(value) <= 40 else f"<{len(value):,} {kind.__name__}>"
         if issubclass(kind, (date, time)):
             return value.isoformat()
+        if kind is File:
+            return f"<File {file_text(value)}>"
         if issubclass(kind, BaseException):
             return f"{kind.__name__}: {value}"
-        table = _table_text(value, kind)
-        return table or repr(value)
+        table = table_text(value)
+        return f"<{table}>" if table else repr(value)
     except Exception:
         return f"<{type_name(kind_of(value))}>"
 
 
-def _table_text(value: Any, kind: type[Any]) -> str:
-    """The shape and columns of a table or array; "" for other values."""
+def table_text(value: Any) -> str:
+    """The type, shape and columns of a table or array; "" for other values."""
+    kind = kind_of(value)
     library = kind.__module__.partition(".")[0]
     if library not in {"numpy", "pandas", "polars", "pyarrow"}:
         return ""
@@ -146,7 +151,7 @@ def _table_text(value: Any, kind: type[Any]) -> str:
         return ""
     sizes = " × ".join(f"{size:,}" for size in shape)
     columns = ", ".join(_columns(value, library))
-    return f"<{kind.__name__} {sizes}: {columns}>"
+    return f"{kind.__name__} {sizes}: {columns}"
 
 
 def _columns(value: Any, library: str) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Signed pickles, for tasks with `codec="pickle"`.
 
 Loading a pickle can run any code. So each pickle is signed with a key outside the store, and a pickle without a
-valid signature, such as one that another person added to the store, is refused without being loaded.
+valid signature, such as one that another person added to the store, is refused without being loaded. A signature
+holds for one place, so that a pickle cannot be copied to where another value is expected.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hmac
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import BadSignatureError, InvalidOptionError, NotStorableError, ValueNotLoadedError
 from . import pickling
@@ -19,11 +20,22 @@ from .json_text import dumps
 from .names import kind_of, type_name
 from .tagged import Blobs, Encoded, Reader, Writer
 
-_DOMAIN = b"trigger_nb signed pickle 1\0"
+_DOMAIN = b"trigger_nb signed pickle 2\0"
+_BOUND = "2:"  # how a signature for a place begins
+_DOMAIN_1 = b"trigger_nb signed pickle 1\0"  # up to November 2026: without a place
 
 
-def encode_signed(value: Any, blobs: Blobs) -> Encoded:
-    """A value as a pickle that is signed with this user's key.
+class Place(NamedTuple):
+    """Where a signed pickle belongs: to one result of one task. It is loaded nowhere else."""
+
+    run_id: str
+    path: str
+    generation: int
+    is_call: bool = False  # the call of the task says codec="pickle", and is not only the record that does
+
+
+def encode_signed(value: Any, blobs: Blobs, place: Place) -> Encoded:
+    """A value as a pickle that is signed with this user's key, for one place.
 
     Raises `NotStorableError` if the value cannot be pickled, and `InvalidOptionError` if cloudpickle is not
     installed.
@@ -34,15 +46,31 @@ def encode_signed(value: Any, blobs: Blobs) -> Encoded:
     except Exception as error:
         kind = type_name(kind_of(value))
         raise NotStorableError("$", kind, f"it cannot be pickled: {error}") from error
-    return Encoded("signed", dumps({"pickle": Writer(blobs).data(data), "signature": _sign(data)}))
+    return Encoded("signed", dumps({"pickle": Writer(blobs).data(data), "signature": _sign(data, place)}))
 
 
-def decode_signed(data: dict[str, Any], blobs: Blobs) -> Any:
-    """The value of a signed pickle. Raises `BadSignatureError` unless this user's key signed it."""
-    pickled = Reader(blobs).data(data["pickle"])
-    if not hmac.compare_digest(_sign(pickled).encode(), str(data["signature"]).encode()):
+def decode_signed(data: dict[str, Any], blobs: Blobs, place: Place | None) -> Any:
+    """The value of a signed pickle. Raises `BadSignatureError` unless this user's key signed it for this place.
+
+    A signature of up to November 2026 names no place, so it only counts where the call says codec="pickle".
+    """
+    if place is None:
         raise BadSignatureError(
-            "a value that was stored as a pickle was not signed with this user's key, so it is not loaded: "
+            "a value is stored as a pickle where none is asked for, so it is not loaded: loading a pickle can run any code. If "
+            'its task had codec="pickle" when it ran, say so again. Otherwise run the task again.'
+        )
+    pickled = Reader(blobs).data(data["pickle"])
+    signature = str(data["signature"])
+    is_bound = signature.startswith(_BOUND)
+    if not is_bound and not place.is_call:
+        raise BadSignatureError(
+            "a value that was stored as a pickle has a signature of an earlier version, which does not say where the value "
+            "belongs. It is only loaded when the call of its task is replayed: run the cell of the job."
+        )
+    ours = _sign(pickled, place) if is_bound else _digest(_DOMAIN_1 + pickled)
+    if not hmac.compare_digest(ours.encode(), signature.encode()):
+        raise BadSignatureError(
+            "a value that was stored as a pickle was not signed with this user's key for this place, so it is not loaded: "
             f"loading a pickle can run any code. The key is {key_file()}. If the value was written with another key "
             "that you trust, set TRIGGER_NB_KEY_FILE to that key's file. Otherwise run the task again."
         )
@@ -56,6 +84,14 @@ def decode_signed(data: dict[str, Any], blobs: Blobs) -> Any:
         ) from error
 
 
+def moved(data: dict[str, Any], blobs: Blobs, place: Place, to: Place) -> dict[str, Any]:
+    """The data of a signed pickle for another place, where a fork has copied it to; unchanged if it was not signed for its own."""
+    pickled = Reader(blobs).data(data["pickle"])
+    if not hmac.compare_digest(_sign(pickled, place).encode(), str(data["signature"]).encode()):
+        return data
+    return {**data, "signature": _sign(pickled, to)}
+
+
 def _cloudpickle() -> Any:
     try:
         import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
@@ -66,8 +102,13 @@ def _cloudpickle() -> Any:
     return cloudpickle
 
 
-def _sign(data: bytes) -> str:
-    return hmac.new(_key(), _DOMAIN + data, hashlib.sha256).hexdigest()
+def _sign(data: bytes, place: Place) -> str:
+    where = dumps([place.run_id, place.path, place.generation]).encode("ascii")
+    return _BOUND + _digest(_DOMAIN + where + b"\0" + data)
+
+
+def _digest(data: bytes) -> str:
+    return hmac.new(_key(), data, hashlib.sha256).hexdigest()
 
 
 def key_file() -> Path:

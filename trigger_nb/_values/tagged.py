@@ -15,7 +15,8 @@ from typing import Any, Literal, NamedTuple, NoReturn, Protocol, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 from ..errors import CorruptRecordError, NotStorableError, ValueNotLoadedError
-from .names import class_name, find_class, kind_of, type_name
+from .libraries import import_library
+from .names import class_name, find_class, kind_of, of_type, type_name
 from .one_shot import why_once
 
 TAG = "$"
@@ -93,6 +94,7 @@ def _load_late(package: str) -> bool:
     load = _late.get(package)
     if load is None:
         return False
+    import_library(package)
     load()
     _late.pop(package, None)  # only now, because another thread may need it meanwhile
     return True
@@ -138,7 +140,8 @@ class Writer:
     secrets are left out. `counts` says which fields of an instance are in it: those that differ from their
     defaults; or all; or, as up to November 2026, those of a model that were set, without its class.
 
-    The secrets that are met are added to `secrets`, in order.
+    The secrets that are met are added to `secrets`, in order. Without `may_read`, a large `File` that must be read first
+    raises `NotReadYetError`.
     """
 
     def __init__(
@@ -148,11 +151,13 @@ class Writer:
         canonical: bool = False,
         counts: Counts = "changed",
         secrets: list[Any] | None = None,
+        may_read: bool = True,
     ) -> None:
         self.blobs = blobs
         self.canonical = canonical
         self.counts: Counts = counts
         self.secrets = secrets
+        self.may_read = may_read
         self.errors: ErrorsWriter | None = None  # set while parts of an error are written
         self._path: list[str | int | Key] = []
         self._open: set[int] = set()
@@ -162,9 +167,8 @@ class Writer:
         if value is None or value is True or value is False:
             return value
         cls = kind_of(value)
-        write = _writers.get(cls) or find_writer(cls)
-        if write is None and self.errors is not None:
-            write = self.errors.find_writer(cls)
+        write = None if self.errors is None else self.errors.find_writer(cls)
+        write = write or _writers.get(cls) or find_writer(cls)
         if write is None:
             self.refuse(value, self._why_unknown(value))
         here = id(value)
@@ -212,7 +216,8 @@ class Writer:
             return {"b64": base64.b64encode(data).decode("ascii")}
         if self.blobs is None:
             self.refuse(data, f"{len(data):,} bytes are too many to keep with an error")
-        return {"blob": self.blobs.put(data)}
+        size = {} if self.canonical else {"size": len(data)}
+        return {"blob": self.blobs.put(data), **size}
 
     def class_of(self, value: Any, base: type[Any] = object) -> str:
         """The name by which a reader finds the value's class. Refuses the value if there is none."""
@@ -268,7 +273,9 @@ class Reader:
     """Turns JSON with tags, parsed, into the value. Never changes the parsed data.
 
     The secrets of a value that was just written, in order, are read again from `secrets`. The fields that a class
-    has got since are added to `new_fields`, as texts of the class and the field.
+    has got since are added to `new_fields`, as texts of the class and the field. A signed pickle is only read with the
+    `place` that it was signed for. Without `checks_files`, a `File` is taken to be as it was recorded;
+    without `may_read`, a large one that must be read first raises `NotReadYetError`.
     """
 
     def __init__(
@@ -276,8 +283,15 @@ class Reader:
         blobs: Blobs | None,
         secrets: Iterable[Any] = (),
         new_fields: set[tuple[str, str]] | None = None,
+        place: Any = None,
+        *,
+        checks_files: bool = True,
+        may_read: bool = True,
     ) -> None:
         self.blobs = blobs
+        self.place = place
+        self.checks_files = checks_files
+        self.may_read = may_read
         self.secrets = iter(secrets)
         self.new_fields = new_fields
 
@@ -292,6 +306,16 @@ class Reader:
         if kind is list:
             return [self.read(item) for item in data]
         return data
+
+    def of(self, data: Any, *kinds: type[Any]) -> Any:
+        """The value, which is exactly of one of these built-in types.
+
+        For where a value goes to code that would call methods of another object. None is made of the data of another
+        type.
+        """
+        if kind_of(data) is dict and TAG in data and data[TAG] not in [kind.__name__ for kind in kinds]:
+            raise TypeError(f"a {data[TAG]}, not a {kinds[0].__name__}")
+        return of_type(self.read(data), *kinds)
 
     def items(self, data: Iterable[Any]) -> list[Any]:
         """The values that were written as a list."""

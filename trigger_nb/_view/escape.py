@@ -8,11 +8,9 @@ a control character, an ANSI sequence or a bidirectional override is written as 
 from __future__ import annotations
 
 import html
-import json
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import Any
 
 # Characters that are invisible or control the output: control and format characters, line and paragraph
 # separators, surrogates. U+200D is not among them, because it joins emoji.
@@ -29,26 +27,33 @@ _SAFE_URL = re.compile(r"(?:https?://[^\s/]|mailto:[^\s])[^\s]*\Z", re.IGNORECAS
 
 
 def visible(text: object, limit: int = 200) -> str:
-    """The text on one line: invisible characters are escaped, and text after `limit` characters is cut.
+    """The text on one line: invisible characters are escaped, and text after `limit` characters is cut, between words.
 
-    >>> visible("red: \\x1b[31m"), visible("abcdef", 3)
-    ('red: \\\\x1b[31m', 'abc… (6 characters)')
+    >>> visible("red: \\x1b[31m"), visible("abcdef", 3), visible("a word too long", 9)
+    ('red: \\\\x1b[31m', 'abc… (6 characters)', 'a word… (15 characters)')
     """
-    return _shown(text, limit, _in_line)
+    return _shown(text, limit, _in_line, between_words)
 
 
 def visible_block(text: object, limit: int = 10_000) -> str:
     """Like `visible`, but keeps line breaks and tabs."""
-    return _shown(str(text).replace("\r\n", "\n"), limit, _in_block)
+    return _shown(str(text).replace("\r\n", "\n"), limit, _in_block, lambda text, limit: text[:limit])
 
 
-def _shown(text: object, limit: int, hidden: re.Pattern[str]) -> str:
+def _shown(text: object, limit: int, hidden: re.Pattern[str], cut: Callable[[str, int], str]) -> str:
     text = str(text)
     note = ""
     if len(text) > limit:
         note = f"… ({len(text):,} characters)"
-        text = text[:limit]
+        text = cut(text, limit)
     return hidden.sub(_written_out, text) + note
+
+
+def between_words(text: str, limit: int) -> str:
+    """The first `limit` characters, without a word of which only a part would be left; a long word is cut."""
+    kept = text[:limit]
+    whole = kept if text[limit : limit + 1].isspace() else kept.rpartition(" ")[0]
+    return (whole if 2 * len(whole) >= limit else kept).rstrip()
 
 
 def _written_out(match: re.Match[str]) -> str:
@@ -74,39 +79,27 @@ def escaped(text: str) -> str:
     return html.escape(text, quote=True).replace("\n", "&#10;").replace("\t", "    ")
 
 
+def isolated(text: object, limit: int = 200) -> str:
+    """Like `markup`, and `apart`."""
+    return apart(markup(text, limit))
+
+
+def apart(shown: str) -> str:
+    """Markup kept apart from its surroundings, which text that is written from right to left would reorder.
+
+    The isolates are characters and no style: a page that removes all styles keeps them. Other text gets none, to be copied as it is.
+    """
+    is_reordering = not shown.isascii() and any(
+        unicodedata.bidirectional(each) in ("R", "AL") for each in shown
+    )
+    return f"\u2068{shown}\u2069" if is_reordering else shown
+
+
 def safe_url(url: object) -> str | None:
     """The URL if its scheme is http, https or mailto (rule D5), else None."""
     if not isinstance(url, str) or len(url) > 2000 or _in_line.search(url) or not _SAFE_URL.match(url):
         return None
     return url
-
-
-def preview(value: Any, limit: int, default: Callable[[Any], object] = str) -> str:
-    """A JSON value as text: on one line if it is short, else indented; cut at `limit` characters.
-
-    Encoding stops at the limit, so a huge value costs no more than a short one.
-    """
-    line = _written(value, None, 100, default)
-    if len(line) <= 100 or isinstance(value, str):
-        return _written(value, None, limit, default)
-    return _written(value, 2, limit, default)
-
-
-def _written(value: object, indent: int | None, limit: int, default: Callable[[Any], object]) -> str:
-    if isinstance(value, str) and len(value) > limit:
-        return json.dumps(value[:limit], ensure_ascii=False)[:-1] + f"… ({len(value):,} characters)"
-    chunks: list[str] = []
-    size = 0
-    encoder = json.JSONEncoder(ensure_ascii=False, indent=indent, default=default, skipkeys=True)
-    try:
-        for chunk in encoder.iterencode(value):
-            chunks.append(chunk[: limit + 1])
-            size += len(chunk)
-            if size > limit:
-                return "".join(chunks)[:limit] + "…"
-    except (ValueError, RecursionError):  # a circular reference, or nested too deeply
-        return "".join(chunks)[:limit] + "…"
-    return "".join(chunks)
 
 
 def columns(text: str) -> int:
@@ -137,4 +130,4 @@ def fit(text: str, width: int) -> str:
         if used > width:
             break
         kept.append(character)
-    return "".join(kept) + "…"
+    return between_words(text, len(kept)) + "…"

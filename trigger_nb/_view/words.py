@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import UTC, datetime
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -30,9 +30,28 @@ def duration(seconds: float) -> str:
     return _two(whole, _DAY, "d", _HOUR, "h")
 
 
+def ticking(seconds: float) -> str:
+    """The duration of something that still lasts, in whole seconds: tenths would flicker.
+
+    >>> ticking(3.9), ticking(192.2)
+    ('3 s', '3 min 12 s')
+    """
+    whole = math.floor(max(0.0, seconds))
+    return f"{whole} s" if whole < _MINUTE else duration(whole)
+
+
 def _two(whole: int, large: int, name: str, small: int, small_name: str) -> str:
     rest = whole % large // small
     return f"{whole // large:,} {name}" + (f" {rest} {small_name}" if rest else "")
+
+
+def utc(when: float) -> str:
+    """A time to the second, for what is read later and elsewhere.
+
+    >>> utc(0)
+    '1970-01-01 00:00:00 UTC'
+    """
+    return f"{datetime.fromtimestamp(when, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def remaining(seconds: float) -> str:
@@ -45,6 +64,22 @@ def remaining(seconds: float) -> str:
         return "now"
     whole = math.ceil(seconds)
     return f"in {whole} s" if whole < _MINUTE else f"in {duration(whole)}"
+
+
+def ago(seconds: float) -> str:
+    """The time since an instant, in one unit, for lists and headers.
+
+    >>> ago(3), ago(200), ago(7300), ago(200_000)
+    ('just now', '3 min ago', '2 h ago', '2 d ago')
+    """
+    units = ((1, "s", _MINUTE), (_MINUTE, "min", _HOUR), (_HOUR, "h", _DAY), (_DAY, "d", math.inf))
+    if seconds < _JUST_NOW:
+        return "just now"
+    unit, name = next((unit, name) for unit, name, until in units if seconds < until)
+    return f"{int(seconds // unit):,} {name} ago"
+
+
+_JUST_NOW = 10  # seconds
 
 
 def probably_left(seconds: float) -> str:
@@ -71,26 +106,16 @@ def minute(timestamp: float) -> str:
     return _written(timestamp, "%Y-%m-%d %H:%M")
 
 
+def time_of_day(timestamp: float) -> str:
+    """The time of an instant in this machine's time zone, to the second."""
+    return _written(timestamp, "%H:%M:%S")
+
+
 def _written(timestamp: float, form: str) -> str:
     try:
         return datetime.fromtimestamp(timestamp).astimezone().strftime(form)
     except (ValueError, OverflowError, OSError):
         return f"{timestamp} s"
-
-
-def size(count: int) -> str:
-    """A number of bytes, in decimal units.
-
-    >>> size(512), size(32_768), size(1_250_000), size(48_000_000_000)
-    ('512 B', '33 kB', '1.2 MB', '48 GB')
-    """
-    if count < 1000:
-        return f"{count} B"
-    amount, units = count / 1000, ["kB", "MB", "GB", "TB"]
-    while amount >= 999.5 and len(units) > 1:
-        amount /= 1000
-        del units[0]
-    return f"{amount:.1f} {units[0]}" if amount < 9.95 and units[0] != "kB" else f"{amount:,.0f} {units[0]}"
 
 
 def rate(per_second: float) -> str:

@@ -14,7 +14,7 @@ Nothing here imports an SDK before a task needs it. Each SDK is an extra: `pip i
 from __future__ import annotations
 
 from ._base import Credential, Integration, Methods
-from ._verdicts import by_status, is_connection_error, reset_at, retry_after
+from ._http_retries import by_status, is_connection_error, reset_at, retry_after
 from .airtable import Airtable
 from .github import GitHub
 from .http import HTTP

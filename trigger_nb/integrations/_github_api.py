@@ -14,8 +14,8 @@ from .._tasks.options import Property
 from .._tasks.task import Task
 from ..retry import RetryAt
 from ._base import Credential, SecretText
+from ._http_retries import by_status, is_connection_error, reset_at, retry_after
 from ._sdk import Known, Params, SdkIntegration
-from ._verdicts import by_status, is_connection_error, reset_at, retry_after
 
 if TYPE_CHECKING:
     import githubkit

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from .._redact import SENSITIVE, secrets
+from .._redact import SENSITIVE, is_credential, secrets
 from .._tasks.task import Task
 
 if TYPE_CHECKING:
@@ -38,12 +38,14 @@ class Exchange:
 
     def __post_init__(self) -> None:
         # A service may repeat credentials in a redirect or an error: they are hidden in all records.
-        named: list[tuple[str, Any]] = [*parse_qsl(urlsplit(self.url).query)]
-        for part in ("params", "headers", "data", "json"):
+        address = urlsplit(self.url)
+        named: list[tuple[str, Any]] = [("password", address.password), *parse_qsl(address.query)]
+        for part in ("params", "data", "json"):
             named += _items(self.given.get(part))
-        for name, value in named:
-            if isinstance(value, str) and _is_secret(name, value):
-                secrets.add(value)
+        found = [value for name, value in named if isinstance(value, str) and _is_secret(name, value)]
+        found += [value for name, value in _items(self.given.get("headers")) if is_credential(name)]
+        for value in found:
+            secrets.add(str(value))
 
     def params(self) -> dict[str, Any]:
         """The task's input."""
@@ -70,17 +72,9 @@ class Exchange:
             raise
 
 
-def is_private(name: str) -> bool:
-    """Whether the name of a header or parameter says that it holds a credential."""
-    return _plain(name) in _PRIVATE or SENSITIVE.search(_plain(name)) is not None
-
-
 def _is_secret(name: str, value: str) -> bool:
-    return is_private(name) and (_plain(name) not in _PRIVATE or len(value) >= _LONGER_THAN_WORDS)
-
-
-def _plain(name: str) -> str:
-    return str(name).lower().replace("_", "-")
+    plain = str(name).lower().replace("_", "-")
+    return bool(SENSITIVE.search(plain)) or (plain in _PRIVATE and len(value) >= _LONGER_THAN_WORDS)
 
 
 def content(response: Response) -> Any:

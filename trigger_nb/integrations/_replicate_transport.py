@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import httpx
 
-_TIMEOUT = 60.0  # seconds
+# Seconds, of each part of a request.
+_LIMITS: dict[str, float] = dict.fromkeys(("connect", "pool", "write", "read"), 60.0)
 
 
 def transport() -> httpx.AsyncHTTPTransport:
@@ -39,8 +40,8 @@ def transport() -> httpx.AsyncHTTPTransport:
 
 
 def _limited(request: httpx.Request) -> httpx.Request:
-    """The request with a timeout of at most `_TIMEOUT`: the SDK's `create` has none."""
+    """The request with `_LIMITS` where it has none of its own, as the SDK's `create` has not."""
     given: dict[str, float | None] = request.extensions["timeout"]
-    limits = {name: _TIMEOUT if limit is None else limit for name, limit in given.items()}
+    limits = {name: _LIMITS[name] if limit is None else limit for name, limit in given.items()}
     request.extensions = {**request.extensions, "timeout": limits}
     return request

@@ -236,9 +236,8 @@ def call_with(method: Callable[..., Any], params: Mapping[str, Any], **options: 
     arguments: Params = {}
     rest = dict(params)
     for name in signature.parameters.keys() - named:
-        told = (
-            name if name in rest else name.removesuffix("_exposed_id")
-        )  # Stripe's SDK adds it to some names
+        # Stripe's SDK adds the suffix to some names.
+        told = name if name in rest else name.removesuffix("_exposed_id")
         if told in rest:
             arguments[name] = rest.pop(told)
     if "params" in named:

@@ -9,9 +9,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from .._redact import kept_headers
 from .._values.errors import add_error
+from .._values.names import of_type
 from ..retry import RetryAt
-from ._verdicts import by_status, retry_after
+from ._http_retries import by_status, retry_after
 
 if TYPE_CHECKING:
     from stripe import StripeError
@@ -70,7 +72,7 @@ def _error_to_data(error: Any) -> dict[str, Any]:
         "message": error.user_message,
         "http_body": error.http_body,
         "http_status": error.http_status,
-        "headers": dict(error.headers),
+        "headers": dict(kept_headers(error.headers.items())),
         "code": error.code,
     }
     return data | {name: getattr(error, name) for name in ("param", "should_retry") if hasattr(error, name)}
@@ -79,7 +81,7 @@ def _error_to_data(error: Any) -> dict[str, Any]:
 def _error_from_data(name: str, data: dict[str, Any]) -> BaseException:
     from requests.structures import CaseInsensitiveDict
 
-    body = None
+    data, body = of_type(data, dict), None
     with contextlib.suppress(TypeError, ValueError):  # no answer, or a page of HTML
         body = json.loads(data["http_body"])
     cls = getattr(sys.modules["stripe"], name)

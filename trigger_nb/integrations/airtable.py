@@ -18,8 +18,8 @@ from .._tasks.options import Options, Property
 from .._tasks.task import Task
 from ..retry import RetryAt
 from ._base import Credential, SecretText, retry_only
+from ._http_retries import by_status, is_connection_error
 from ._sdk import Known, Params, SdkIntegration, SdkPath, plain
-from ._verdicts import by_status, is_connection_error
 
 if TYPE_CHECKING:
     from pyairtable import Api
@@ -109,9 +109,8 @@ class Airtable(SdkIntegration["Api", Any]):
         import requests
 
         if isinstance(error, requests.HTTPError) and error.response is not None:
-            if (
-                "PUBLIC_API_BILLING_LIMIT_EXCEEDED" in error.response.text
-            ):  # also a 429, but it lasts until next month
+            # Also a 429, but it lasts until next month.
+            if "PUBLIC_API_BILLING_LIMIT_EXCEEDED" in error.response.text:
                 return False
             return by_status(error.response.status_code, _PENALTY)
         return True if is_connection_error(error) else None

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from .._redact import secrets
+from .._redact import hide_in_urls, is_credential, keep_in_errors, secrets
 from .._tasks.options import Options, Properties
 from .._tasks.task import Task
 from ..retry import RetryAt
 from ._base import Credential, Integration, SecretText
-from ._http_exchange import IDEMPOTENT, Exchange, content, download, is_private
-from ._verdicts import ResetFormat, by_status, is_connection_error, reset_at, retry_after
+from ._http_exchange import IDEMPOTENT, Exchange, content, download
+from ._http_retries import ResetFormat, by_status, is_connection_error, reset_at, retry_after
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -39,7 +39,8 @@ class Response:
     """A service's response.
 
     `body` is JSON values, text or bytes, by the content type; None if it was empty. Names of `headers` are in
-    lower case; headers that hold a credential, such as set-cookie, are left out.
+    lower case; headers that may hold a credential by their name, such as set-cookie or x-signature, are left out, and so
+    are users, passwords and credentials in URLs, as in location.
 
     >>> Response(200, {"content-type": "application/json"}, {"id": 7}).body["id"]
     7
@@ -131,6 +132,8 @@ class HTTP(Integration["httpx.AsyncClient"]):
         self._headers, self._private = _sorted(headers or {})
         self._idempotency_header = idempotency_header
         self._rate_limit = rate_limit
+        if rate_limit is not None:
+            keep_in_errors(headers=(rate_limit.limit, rate_limit.remaining, rate_limit.reset))
         self._client_options: dict[str, Any] = {
             "timeout": timeout,
             "follow_redirects": True,
@@ -143,6 +146,7 @@ class HTTP(Integration["httpx.AsyncClient"]):
         auth = self._client_options.get("auth")
         if isinstance(auth, tuple):
             secrets.add(cast("tuple[str, str]", auth)[1])
+        secrets.add(httpx.URL(self._base_url).password)
         private = {name: credential.find() or "" for name, credential in self._private.items()}
         token = self._token.find()
         if token is not None:
@@ -154,7 +158,7 @@ class HTTP(Integration["httpx.AsyncClient"]):
             # Redirects pass here too, with the extensions of the first request.
             home: httpx.URL = request.extensions.setdefault(_HOME, base or request.url)
             if not _is_at(home, request.url):
-                for name in [name for name in request.headers if name in kept_home or is_private(name)]:
+                for name in [name for name in request.headers if name in kept_home or is_credential(name)]:
                     del request.headers[name]
 
         client = httpx.AsyncClient(
@@ -230,7 +234,7 @@ class HTTP(Integration["httpx.AsyncClient"]):
             partial(_download, exchange=exchange, path=target),
             {**exchange.params(), "path": target},
             name="Download",
-            properties={"URL": url, "File": os.path.basename(target)},
+            properties={"URL": hide_in_urls(url), "File": os.path.basename(target)},
             task_options=task_options,
         )
 
@@ -255,7 +259,7 @@ class HTTP(Integration["httpx.AsyncClient"]):
             partial(_send, exchange=exchange, limits=self._rate_limit),
             exchange.params(),
             name=exchange.method,
-            properties={"URL": url},
+            properties={"URL": hide_in_urls(url)},
             task_options=task_options,
         )
 
@@ -295,7 +299,11 @@ async def _send(
     response = await client.send(exchange.request(client, task))
     task.output_properties = _told(response, limits)
     exchange.check(response)
-    headers = {name: secrets.hide(value) for name, value in response.headers.items() if not is_private(name)}
+    headers = {
+        name: hide_in_urls(secrets.hide(value))
+        for name, value in response.headers.items()
+        if not is_credential(name)
+    }
     return Response(response.status_code, headers, content(response))
 
 
@@ -322,7 +330,7 @@ def _sorted(
     plain: dict[str, str] = {}
     private: dict[str, Credential] = {}
     for name, value in headers.items():
-        if isinstance(value, str) and not is_private(name):
+        if isinstance(value, str) and not is_credential(name):
             plain[name] = value
         else:
             private[name] = Credential(f"HTTP(headers={{{name!r}: ...}})", value)

@@ -22,9 +22,9 @@ from .._tasks.options import Options, Property
 from .._tasks.task import Task
 from ..retry import RetryAt
 from ._base import Credential, SecretText, retry_only
+from ._http_retries import by_status, is_connection_error
 from ._replicate_transport import transport
 from ._sdk import Known, Params, SdkIntegration, SdkPath
-from ._verdicts import by_status, is_connection_error
 
 if TYPE_CHECKING:
     from replicate.client import Client

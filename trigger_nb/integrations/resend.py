@@ -23,10 +23,10 @@ from .._tasks.options import Options, Property
 from .._tasks.task import Task
 from ..retry import RetryAt
 from ._base import Credential, Methods, SecretText
+from ._http_retries import by_status, is_connection_error, retry_after
 from ._resend_answers import answered, causes, email_page
 from ._resend_client import ResendClient, class_name
 from ._sdk import Known, Params, SdkIntegration, call_with
-from ._verdicts import by_status, is_connection_error, retry_after
 
 if TYPE_CHECKING:
     from .._tasks.call import Call

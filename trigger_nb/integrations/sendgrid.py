@@ -23,8 +23,8 @@ from .._tasks.options import Options
 from .._tasks.task import Task
 from ..retry import RetryAt
 from ._base import Credential, SecretText
+from ._http_retries import by_status, is_connection_error, reset_at
 from ._sdk import SdkIntegration
-from ._verdicts import by_status, is_connection_error, reset_at
 
 if TYPE_CHECKING:
     from .._tasks.call import Call

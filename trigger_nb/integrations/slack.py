@@ -17,8 +17,8 @@ from .._tasks.options import Options, Property
 from .._tasks.task import Task
 from ..retry import RetryAt
 from ._base import Credential, SecretText
+from ._http_retries import by_status, is_connection_error, retry_after
 from ._sdk import SdkIntegration
-from ._verdicts import by_status, is_connection_error, retry_after
 
 if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient

@@ -19,10 +19,10 @@ from .._tasks.options import Property
 from .._tasks.task import Task
 from ..retry import RetryAt
 from ._base import Credential, SecretText
+from ._http_retries import is_connection_error
 from ._sdk import Known, SdkIntegration, Shows, call_with, is_read
 from ._stripe_answers import advised, keep_secret, link, money, plain, receipt
 from ._stripe_errors import verdict
-from ._verdicts import is_connection_error
 
 if TYPE_CHECKING:
     from stripe import StripeClient

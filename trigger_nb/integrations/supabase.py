@@ -24,8 +24,8 @@ from .._tasks.options import Options
 from ..errors import MissingCredentialError
 from ..retry import RetryAt
 from ._base import Credential, SecretText
+from ._http_retries import by_status, is_connection_error, retry_after
 from ._sdk import SdkIntegration, plain
-from ._verdicts import by_status, is_connection_error, retry_after
 
 if TYPE_CHECKING:
     import httpx

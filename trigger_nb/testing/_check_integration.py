@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from .._records.status import Reason, TaskStatus
+from .._trials.clock import FakeClock
 from ..client import TriggerClient
 from ..errors import MissingCredentialError, UsageError
 from ..integrations._base import Credential, Integration
 from ..job import AnyJob
 from ..retry import Retry
 from ..run import Run
-from .clock import FakeClock
 
 AnyIntegration: TypeAlias = Integration[Any]
 Call: TypeAlias = Callable[[Any], Awaitable[object]]
@@ -183,9 +183,8 @@ class _Check:
     async def method(self, call: Call) -> None:
         """A replay returns an equal value of the same type (R1, R2), and the row has a name and an icon."""
         job = self._job(call)
-        with warnings.catch_warnings(
-            action="ignore"
-        ):  # an assertion below reports a value that cannot be stored
+        # An assertion below reports a value that cannot be stored.
+        with warnings.catch_warnings(action="ignore"):
             first = await job.run()
         began = self._clock.time()
         again = await job.run()

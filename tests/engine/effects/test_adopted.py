@@ -189,11 +189,7 @@ async def test_the_second_attempt_of_a_parent_adopts_a_child_of_the_first(world)
 async def test_a_timed_out_threads_body_is_adopted_by_the_next_attempt(world):
     """A3, A5: the thread cannot be stopped, so its result is the second attempt's."""
     gate = Gate()
-    charge = world.gated("charge", gate, "charged", in_thread=True)
-
-    @world.client.job
-    async def job(payload, io):
-        return await io.run_task("charge", charge, timeout=0.01, retry=Retry(limit=10_000, min_timeout=0))
+    job = world.charging(gate, timeout=0.01, retry=Retry(limit=10_000, min_timeout=0))
 
     run = job.start()
     await until(lambda: any(task.attempt > 1 for task in run.tasks))
@@ -208,11 +204,7 @@ async def test_a_timed_out_threads_result_is_the_next_attempts(world):
     """A5: it came while the next attempt was counted down to, and a completed effect is never repeated."""
     world.clock._autojump = False
     gate = Gate()
-    charge = world.gated("charge", gate, "charged", in_thread=True)
-
-    @world.client.job
-    async def job(payload, io):
-        return await io.run_task("charge", charge, timeout=0.01, retry=Retry(limit=3, min_timeout=60))
+    job = world.charging(gate, timeout=0.01, retry=Retry(limit=3, min_timeout=60))
 
     run = job.start()
     await until(lambda: world.clock.deadlines)
@@ -291,11 +283,7 @@ async def test_a_result_after_the_timeout_is_kept_beside_the_error(world):
 async def test_an_unhandled_timeout_gets_the_late_result(world):
     """A5, R5: the timeout ended the run; the next pass finds what the thread brought home."""
     gate = Gate()
-    charge = world.gated("charge", gate, "charged", in_thread=True)
-
-    @world.client.job
-    async def job(payload, io):
-        return await io.run_task("charge", charge, timeout=0.01)
+    job = world.charging(gate, timeout=0.01)
 
     assert isinstance(await failure(job.run()), TaskTimeoutError)
     gate.open()
@@ -407,11 +395,7 @@ def test_a_result_that_comes_after_the_loop_has_closed_is_kept(tmp_path):
     """A5: each `run_sync` has a loop of its own; the thread's result does not need it."""
     world = World(tmp_path / "store")
     gate = Gate()
-    charge = world.gated("charge", gate, "charged", in_thread=True)
-
-    @world.client.job
-    async def job(payload, io):
-        return await io.run_task("charge", charge, timeout=0.01)
+    job = world.charging(gate, timeout=0.01)
 
     assert isinstance(world.fail(job), TaskTimeoutError)
     gate.open()

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.support.worlds import Gate, failure, running_bodies, statuses, until
+from tests.support.worlds import KINDS, Gate, failure, interrupt_cell, running_bodies, statuses, until
 from trigger_nb import Reason, Run, RunStatus, TaskStatus
 from trigger_nb.errors import RunInterruptedError
 
@@ -19,17 +19,9 @@ pytestmark = pytest.mark.anyio
 async def test_an_interrupted_threads_body_is_adopted(world):
     """A5, A7: the run is INTERRUPTED at once, the thread goes on, and the next pass takes its result."""
     gate = Gate()
-    charge = world.gated("charge", gate, "charged", in_thread=True)
+    job = world.charging(gate)
 
-    @world.client.job
-    async def job(payload, io):
-        return await io.run_task("charge", charge)
-
-    cell = asyncio.ensure_future(job.run())
-    await until(gate.reached.is_set)
-    cell.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await cell
+    await interrupt_cell(job, gate)
     assert job.runs()[0].status == RunStatus.INTERRUPTED
     run = job.start()
     await until(lambda: run._execution.pass_.reasons)
@@ -85,11 +77,7 @@ async def test_an_interrupted_async_body_runs_again(world):
     async def job(payload, io):
         return await io.run_task("body", body, retry=3)
 
-    cell = asyncio.ensure_future(job.run())
-    await until(gate.reached.is_set)
-    cell.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await cell
+    await interrupt_cell(job, gate)
     run = job.runs()[0]
     assert (run.status, run.task("body").status) == (RunStatus.INTERRUPTED, TaskStatus.PENDING)
     run = job.start()
@@ -188,20 +176,14 @@ async def test_an_attempt_that_fails_as_the_run_stops_is_followed_by_the_next_on
             raise OSError("once")
         return "done"
 
-    if in_thread:
+    world.kind = KINDS[in_thread]
 
-        def parent(io):
-            try:
-                return io.run_task("flaky", flaky, retry=2)
-            except OSError:
-                return "handled"
-    else:
-
-        async def parent(io):
-            try:
-                return await io.run_task("flaky", flaky, retry=2)
-            except OSError:
-                return "handled"
+    @world.body
+    def parent(io):
+        try:
+            return (yield io.run_task("flaky", flaky, retry=2))
+        except OSError:
+            return "handled"
 
     @world.client.job
     async def job(payload, io):
@@ -303,25 +285,16 @@ async def test_what_a_body_makes_of_its_cancellation_is_no_end_of_its_task(world
     """W3, A6: it neither returned nor failed, whatever its code says: the next pass runs it again."""
     gate = Gate()
 
-    def swallow():
-        if raises:
-            raise OSError("swallowed")
-        return "swallowed"
+    world.kind = KINDS[in_thread]
 
-    if in_thread:
-
-        def parent(io):
-            try:
-                return io.run_task("child", gate.pass_through_async)
-            except BaseException:
-                return swallow()
-    else:
-
-        async def parent(io):
-            try:
-                return await io.run_task("child", gate.pass_through_async)
-            except BaseException:
-                return swallow()
+    @world.body
+    def parent(io):
+        try:
+            return (yield io.run_task("child", gate.pass_through_async))
+        except BaseException:
+            if raises:
+                raise OSError("swallowed") from None
+            return "swallowed"
 
     @world.client.job
     async def job(payload, io):

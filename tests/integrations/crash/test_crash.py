@@ -12,6 +12,7 @@ from .harness import USERS, Launcher, Shop, Summary, crash_test
 SERVICES = ["stripe", "openai", "resend", "http"]
 
 
+@pytest.mark.timeout(3600)
 def test_a_job_over_five_services_killed_at_random_moments(tmp_path):
     """R3, I6: by its idempotency key each service does each thing once, and so does the database."""
     summary = crash_test(tmp_path, kills=100)

@@ -1,7 +1,8 @@
 """Edits of notebook cells, and whether the body they define is still the same code (rule R6).
 
-Each is two versions of some cells; a line `# %%` parts cells, and `body` is what a task is given. The
-same table is run by `test_fingerprint.py` and, in a real kernel, by `kernel/test_changes.py`.
+Each has cells before and after the edit, or, in place of the latter, the piece that it replaces and the new
+one. A line `# %%` parts cells, and `body` is what a task is given. The same table is run by
+`test_fingerprint.py` and, in a real kernel, by `kernel/test_changes.py`.
 """
 
 from __future__ import annotations

@@ -60,11 +60,7 @@ GLOBALS = [
         def odd(n): return even(n - 1) if n else False
         body = odd
         """,
-        """
-        def even(n): return odd(n - 1) if n else 1
-        def odd(n): return even(n - 1) if n else False
-        body = odd
-        """,
+        ("def even(n): return odd(n - 1) if n else True", "def even(n): return odd(n - 1) if n else 1"),
         "a circle of helpers counts, all round",
     ),
     changed(
@@ -124,13 +120,7 @@ GLOBALS = [
         C = Config(1)
         def body(): return C.n
         """,
-        """
-        from dataclasses import dataclass
-        @dataclass(frozen=True)
-        class Config: n: int
-        C = Config(2)
-        def body(): return C.n
-        """,
+        ("C = Config(1)", "C = Config(2)"),
         "what cannot change is a value",
     ),
     same(
@@ -197,12 +187,7 @@ GLOBALS = [
         api = Api()
         def body(): return api.update()
         """,
-        """
-        class Api:
-            def update(self): return 2
-        api = Api()
-        def body(): return api.update()
-        """,
+        ("def update(self): return 1", "def update(self): return 2"),
         "only lists, dictionaries and sets are state because of it",
     ),
     same(
@@ -243,12 +228,7 @@ GLOBALS = [
         exec("def f(x): return x + 1", vars(tools))
         def body(x): return tools.f(x)
         """,
-        """
-        import types
-        tools = types.ModuleType("notebook_tools")
-        exec("def f(x): return x + 2", vars(tools))
-        def body(x): return tools.f(x)
-        """,
+        ('exec("def f(x): return x + 1", vars(tools))', 'exec("def f(x): return x + 2", vars(tools))'),
         "a module that is not installed is part of the notebook",
     ),
     changed(
@@ -259,12 +239,7 @@ GLOBALS = [
         exec("def add(x): return x + 1", vars(tools))
         def body(x): return tools.add(x)
         """,
-        """
-        import types
-        tools = types.ModuleType("notebook_tools")
-        exec("def add(x): return x + 2", vars(tools))
-        def body(x): return tools.add(x)
-        """,
+        ('exec("def add(x): return x + 1", vars(tools))', 'exec("def add(x): return x + 2", vars(tools))'),
         "only lists, dictionaries and sets are state because of it",
     ),
     changed(
@@ -281,12 +256,7 @@ GLOBALS = [
         tools.N = 1
         def body(x): return tools.__name__
         """,
-        """
-        import types
-        tools = types.ModuleType("notebook_tools")
-        tools.N = 2
-        def body(x): return tools.__name__
-        """,
+        ("tools.N = 1", "tools.N = 2"),
         "the body does not refer to it",
     ),
     changed(

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-import { probablyLeft, rate } from "../../../trigger_nb/_view/live/frontend/format.js";
+import { probablyLeft } from "../../../trigger_nb/_view/live/frontend/format.js";
+import { barsPath, linePath, rateText, spreadText, upTo } from "../../../trigger_nb/_view/live/frontend/mapstats.js";
 import { Outline } from "../../../trigger_nb/_view/live/frontend/outline.js";
 import { RowSet } from "../../../trigger_nb/_view/live/frontend/rows.js";
 
@@ -23,7 +24,7 @@ function started(rest = { completed: 900 }) {
   const asked = [];
   /** @type {any} */
   const store = {
-    rows, version: 0, header: {}, lookFor: () => {}, notify: () => {},
+    rows, version: 0, header: {}, found: new Map(), foundVersion: 0, lookFor: () => {}, notify: () => {},
     askForItems: (map, state) => asked.push([map.index, state]),
   };
   const put = (...wires) => {
@@ -112,9 +113,105 @@ test("what is taken out is not counted any more, with all that is in it", () => 
   assert.equal(rows.root.below["running"], 1, "the map itself");
 });
 
-test("rates and what is left are said as roughly as they are known", () => {
-  assert.deepEqual([412.3, 2.5, 0.4, 0.002].map(rate), ["412/s", "2.5/s", "24/min", "7.2/h"]);
+test("what is left is said as roughly as it is known", () => {
   const left = [-1, 2.2, 90, 200, 4000, 9000].map(probablyLeft);
   assert.deepEqual(left.slice(0, 4), ["nearly done", "about 3 s left", "about 1 min 30 s left", "about 3 min left"]);
   assert.deepEqual(left.slice(4), ["about 67 min left", "about 3 h left"]);
+});
+
+// --- equal errors ----------------------------------------------------------------------------------------------------
+
+/** A map of which these items have failed, by the number of their error; of each error there are so many in all. */
+function withErrors(numbers, counts, rest = { completed: 900 }) {
+  const view = started(rest);
+  view.put({ i: 0, p: -1, n: "embed", o: 0, E: Object.entries(counts).map(([number, count]) => [Number(number), count, `E${number}`]) });
+  view.put(...numbers.map((x, at) => ({ i: at + 1, s: "failed", x })));
+  return view;
+}
+
+test("equal errors are one line, with the first items below it and a line for the others", () => {
+  const { shown } = withErrors([0, 1, 0, 2, 0, 0, 0], { 0: 5 });
+  assert.equal(shown(), "5 items: E0 1 3 5 2 more with this error 2 4 900 completed");
+});
+
+test("the others are shown when their line is used, and all are folded with the group", () => {
+  const { outline, shown } = withErrors([0, 0, 0, 0, 0], { 0: 5 });
+  const line = (name) => outline.lines().find(({ row }) => row.name.includes(name)).row;
+  outline.setOpen(line("more with"), true);
+  assert.equal(shown(), "5 items: E0 1 2 3 4 5 900 completed");
+  outline.setOpen(line("E0"), false);
+  assert.equal(shown(), "5 items: E0 900 completed");
+  outline.setOpen(line("E0"), true);
+  assert.equal(shown(), "5 items: E0 1 2 3 4 5 900 completed");
+});
+
+test("the line keeps its number, so that it stays chosen, and changes with the count", () => {
+  const { outline, put, shown } = withErrors([0, 0, 0], { 0: 3 });
+  const [, group] = outline.lines();
+  put({ i: 0, p: -1, n: "embed", E: [[0, 4, "E0"]] }, { i: 4, s: "failed", x: 0 });
+  assert.equal(shown(), "4 items: E0 1 2 3 1 more with this error 900 completed");
+  assert.equal(outline.lines()[1].row, group.row);
+  assert.equal(outline.row(group.row.index), group.row);
+  outline.active = group.row.index;
+  outline.detailed = true;
+  assert.equal(outline.detailedRow(), null, "it has no details");
+});
+
+test("an item that runs again leaves the group", () => {
+  const { put, shown } = withErrors([0, 0, 0], { 0: 3 });
+  put({ i: 0, p: -1, n: "embed", E: [] }, { i: 2, s: "running", x: null });
+  assert.equal(shown(), "1 3 2 900 completed");
+});
+
+test("the next failure is found among the others, and is shown", () => {
+  const { outline, shown } = withErrors([0, 0, 0, 0, 0], { 0: 5 });
+  outline.active = 3;
+  const next = outline.nextFailure();
+  assert.equal(next.index, 4);
+  outline.reveal(next);
+  assert.equal(shown(), "5 items: E0 1 2 3 4 5 900 completed");
+});
+
+test("what is filtered is grouped too, and what is in the order of duration is not", () => {
+  const { outline, put, shown } = withErrors([0, 0, 0, 0], { 0: 4 }, { completed: 900 });
+  outline.toggleState("failed");
+  assert.equal(shown(), "4 items: E0 1 2 3 1 more with this error");
+  outline.toggleState("failed");
+  put(...[3, 1, 2, 9].map((d, at) => ({ i: at + 1, t: 0, d })));
+  outline.store.took = (row) => row.duration;
+  outline.setLongestFirst(true);
+  assert.equal(shown(), "4 1 3 2 900 completed");
+});
+
+test("errors that the kernel has not told to be frequent stand alone", () => {
+  assert.equal(withErrors([0, 0, 1], {}).shown(), "1 2 3 900 completed");
+});
+
+// --- charts ----------------------------------------------------------------------------------------------------------
+
+test("the title of the histogram tells p50, p95, the longest and whose it is", () => {
+  /** @type {import("../../../trigger_nb/_view/live/frontend/rows.js").Spread} */
+  const spread = [[1, 2], 0.009, 8, 0.041, 0.06, 7.3, "Text 17"];
+  assert.equal(spreadText(spread), "p50 41 ms · p95 60 ms · max 7.3 s (Text 17); the chart goes from 9 ms to 8.0 s");
+});
+
+test("each bar of the histogram is seen if it is not empty", () => {
+  const path = barsPath([100_000, 0, 1]);
+  assert.equal(path.split("M").length - 1, 2);
+  assert.ok(path.includes("v-16.0"));
+  assert.ok(path.includes("v-1.0"));
+});
+
+test("the rate goes on without messages while nothing ends", () => {
+  /** @type {import("../../../trigger_nb/_view/live/frontend/rows.js").Ended} */
+  const ended = [2, 100, [4, 6]];
+  assert.deepEqual(upTo(ended, null), [4, 6]);
+  assert.deepEqual(upTo(ended, 99), [4, 6]);
+  assert.deepEqual(upTo(ended, 103), [4, 6, 0, 0]);
+  assert.equal(upTo(ended, 1e9).length, 40);
+  assert.equal(rateText([4, 6, 0, 0], 2), "Items over the last 8.0 s: none now, at most 3/s");
+});
+
+test("the line of the rate is finite whatever the counts", () => {
+  for (const counts of [[], [0], [5], [0, 0], [1, 2, 3]]) assert.ok(!/NaN|Infinity/.test(linePath(counts)), `${counts}`);
 });

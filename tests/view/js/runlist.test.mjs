@@ -13,6 +13,7 @@ const run = (id, state = "completed") => ({
 function kernelOf(total = 3, state = "completed") {
   const kernel = {
     sent: [],
+    number: 0,
     isLive: true,
     first: null,
     send: (message) => kernel.sent.push(message),
@@ -30,7 +31,12 @@ function kernelOf(total = 3, state = "completed") {
     page(message) {
       const count = Math.max(0, Math.min(PAGE_SIZE, total - message.offset));
       const rows = Array.from({ length: count }, (_, k) => run(`run_${message.offset + k}`, state));
-      return kernel.answer(message, { page: { rows, total, offset: message.offset, jobs: ["job"], statuses: [] } });
+      const page = { rows, total, offset: message.offset, jobs: ["job"], statuses: [] };
+      return kernel.answer(message, { page, n: (kernel.number += 1), now: 1000 });
+    },
+    /** Tells what has changed of the page that is shown. */
+    tell(page, of = ["", "", 0]) {
+      kernel.say({ of, n: (kernel.number += 1), now: 1000, page });
     },
   };
   return kernel;
@@ -126,16 +132,14 @@ test("an open run hears that the kernel has gone", () => {
   assert.equal(list.opened.live(), false);
 });
 
-test("an order is sent once, and the page read again after it", async () => {
+test("an order is sent once until it is answered", async () => {
   const kernel = kernelOf();
   const list = new RunList(kernel);
   await kernel.page(kernel.last("page"));
   list.order("retry", "run_1");
   list.order("retry", "run_1");
   assert.equal(kernel.sent.filter((message) => message.t === "do").length, 1);
-  const pages = kernel.sent.filter((message) => message.t === "page").length;
   await kernel.answer(kernel.last("do"));
-  assert.equal(kernel.sent.filter((message) => message.t === "page").length, pages + 1);
   assert.equal(list.note, "");
   list.order("retry", "run_1");
   assert.equal(kernel.sent.filter((message) => message.t === "do").length, 2);
@@ -175,38 +179,69 @@ test("deleting the open run closes it; keeping it changes nothing", async () => 
   assert.equal(list.opened, null);
 });
 
-test("runs under way are read again soon, others seldom, a busy kernel not twice, a lost one never", async (context) => {
-  context.mock.timers.enable({ apis: ["Date"] });
-  for (const { state, pause } of [{ state: "running", pause: 2000 }, { state: "completed", pause: 10_000 }]) {
-    const kernel = kernelOf(3, state);
-    const list = new RunList(kernel);
-    await kernel.page(kernel.last("page"));
-    const asked = kernel.sent.length;
-    const since = (time) => {
-      list.loadedAt = Date.now() - time;
-      list.refresh();
-      return kernel.sent.length - asked;
-    };
-    assert.equal(since(pause - 100), 0);
-    kernel.isLive = false;
-    assert.equal(since(60_000), 0);
-    kernel.isLive = true;
-    assert.equal(since(pause), 1);
-    assert.equal(since(9000), 1);
-  }
-});
-
-test("a kernel that takes long for a page is asked less often", async (context) => {
-  context.mock.timers.enable({ apis: ["Date"] });
+test("what has changed is told, and no page is asked for again", async () => {
   const kernel = kernelOf(3, "running");
   const list = new RunList(kernel);
-  list.loadedAt -= 500; // when it was asked
   await kernel.page(kernel.last("page"));
   const asked = kernel.sent.length;
-  list.loadedAt = Date.now() - 9000;
-  list.refresh();
+  const kept = list.page.rows[2];
+  kernel.tell({ rows: [run("run_new"), run("run_1", "failed")], order: ["run_new", "run_1", "run_2"], total: 4 });
+  assert.deepEqual(list.page.rows.map((line) => [line.id, line.state]), [
+    ["run_new", "completed"],
+    ["run_1", "failed"],
+    ["run_2", "running"],
+  ]);
+  assert.equal(list.page.rows[2], kept);
+  assert.equal(list.page.total, 4);
+  kernel.tell({ total: 5 });
+  assert.equal(list.page.total, 5);
   assert.equal(kernel.sent.length, asked);
-  list.loadedAt = Date.now() - 12_000;
-  list.refresh();
-  assert.equal(kernel.sent.length, asked + 1);
+});
+
+test("what is told of another filter or offset is not for this page", async () => {
+  const kernel = kernelOf();
+  const list = new RunList(kernel);
+  await kernel.page(kernel.last("page"));
+  kernel.tell({ total: 7 }, ["job", "", 0]);
+  kernel.tell({ total: 8 }, ["", "", 50]);
+  assert.equal(list.page.total, 3);
+});
+
+test("after a message that was missed the whole page comes", async () => {
+  const kernel = kernelOf();
+  const list = new RunList(kernel);
+  await kernel.page(kernel.last("page"));
+  kernel.number += 1;
+  kernel.tell({ total: 9 });
+  assert.equal(list.page.total, 3);
+  assert.deepEqual(kernel.last("look"), { t: "look", job: "", status: "", offset: 0, n: 1 });
+  kernel.tell({ rows: [run("run_x")], total: 1, offset: 0, jobs: [], statuses: [] });
+  assert.deepEqual(list.page.rows.map((line) => line.id), ["run_x"]);
+});
+
+test("a list in view asks for changes of other kernels from time to time, but not a kernel that is lost", async (context) => {
+  context.mock.timers.enable({ apis: ["Date"] });
+  const kernel = kernelOf();
+  const list = new RunList(kernel);
+  await kernel.page(kernel.last("page"));
+  const looks = () => kernel.sent.filter((message) => message.t === "look").length;
+  list.look();
+  assert.equal(looks(), 0);
+  context.mock.timers.tick(10_000);
+  kernel.isLive = false;
+  list.look();
+  assert.equal(looks(), 0);
+  kernel.isLive = true;
+  list.look();
+  list.look();
+  assert.equal(looks(), 1);
+});
+
+test("a duration goes on by the kernel's clock", async (context) => {
+  context.mock.timers.enable({ apis: ["Date"], now: 5_000_000 });
+  const kernel = kernelOf();
+  const list = new RunList(kernel);
+  await kernel.page(kernel.last("page")); // whose clock says 1000
+  context.mock.timers.tick(2000);
+  assert.equal(list.now(), 1002);
 });

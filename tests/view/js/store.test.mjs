@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
 import { STATES } from "../../../trigger_nb/_view/live/frontend/dom.js";
-import { duration, remaining, ticking } from "../../../trigger_nb/_view/live/frontend/format.js";
+import { ago, duration, localTime, remaining, ticking } from "../../../trigger_nb/_view/live/frontend/format.js";
 import { Outline } from "../../../trigger_nb/_view/live/frontend/outline.js";
+import { piecesOf } from "../../../trigger_nb/_view/live/frontend/dom.js";
 import { Store } from "../../../trigger_nb/_view/live/frontend/store.js";
 
 /** An update as the kernel sends it, of one with plain rows. @returns {any} */
@@ -201,6 +202,32 @@ test("a scope counts all that is below it, by state", () => {
   assert.deepEqual(counts(named(store, "a")), { failed: 1, completed: 1 });
 });
 
+test("a scope that does not count is counted nowhere, until it counts", () => {
+  const { kernel, store, outline } = started([{ i: 0, n: "a", s: "failed", c: false }, { i: 1, p: 0, n: "b", s: "failed" }]);
+  assert.deepEqual(counts(store.rows.root), { failed: 1 });
+  assert.equal(store.rows.total, 2);
+  outline.toggleState("failed");
+  assert.equal(shown(outline), "a -b");
+  assert.equal(outline.hits, 1);
+  kernel.post({ rows: [{ i: 1, s: "completed" }, { i: 0, c: true }] });
+  assert.deepEqual(counts(store.rows.root), { failed: 1, completed: 1 });
+  kernel.post({ gone: [0] });
+  assert.deepEqual(counts(store.rows.root), {});
+});
+
+test("what the kernel has found in details passes the filter, as long as it is looked for", () => {
+  const { kernel, store, outline } = started([{ i: 0, n: "a" }, { i: 1, n: "b x1" }, { i: 2, n: "c" }]);
+  outline.setText("x1");
+  assert.deepEqual(kernel.taken().filter(({ t }) => t === "find"), [{ t: "find", text: "x1" }]);
+  kernel.post({ found: { text: "x1", rows: [[0, "Output: x1"], [1, "Params: x1"]] } });
+  outline.changed();
+  assert.equal(shown(outline), "a b x1");
+  assert.deepEqual([0, 1].map((index) => outline.foundIn(store.rows.byIndex.get(index))), ["Output: x1", ""]);
+  outline.setText("x12");
+  kernel.post({ found: { text: "x1", rows: [[2, "Output: x1"]] } });
+  assert.equal(shown(outline), "", "an answer to an earlier question is not taken");
+});
+
 test("a row whose parent was lost moves to it when the parent comes", () => {
   const { kernel, store } = started([{ i: 0, n: "a" }]);
   kernel.post({ rows: [{ i: 2, p: 1, n: "c", s: "failed" }] });
@@ -305,4 +332,15 @@ test("times are written as in the static HTML", () => {
   assert.deepEqual([0.0001, 0.0042, 3.21, 9.96, 192, 97_000].map(duration), ["<1 ms", "4 ms", "3.2 s", "10 s", "3 min 12 s", "1 d 2 h"]);
   assert.deepEqual([90, 4.2, -1].map(remaining), ["in 1 min 30 s", "in 5 s", "now"]);
   assert.deepEqual([0.9, 9.96, 61].map(ticking), ["0 s", "9 s", "1 min 1 s"]);
+  assert.deepEqual([-5, 3, 200, 7300, 200_000].map(ago), ["just now", "just now", "3 min ago", "2 h ago", "2 d ago"]);
+  assert.match(localTime(1_700_000_000), /^2023-11-1[45] \d\d:\d\d:\d\d \S+$/);
+  assert.equal(localTime(1e20), "100000000000000000000 s");
+});
+
+test("what was searched is found in a text, whatever its case", () => {
+  assert.deepEqual(piecesOf("Lisbon, lisbon!", "lisbon"), ["", "Lisbon", ", ", "lisbon", "!"]);
+  assert.deepEqual(piecesOf("Porto", "lisbon"), ["Porto"]);
+  assert.deepEqual(piecesOf("aaa", "aa"), ["", "aa", "a"]);
+  assert.deepEqual(piecesOf("İİ x", "x"), ["İİ ", "x", ""], "a letter that is longer in lower case shifts nothing");
+  assert.deepEqual(piecesOf("a.b ab", "a.b"), ["", "a.b", " ab"], "a dot is a dot");
 });

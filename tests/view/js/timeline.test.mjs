@@ -1,11 +1,14 @@
-// The timeline's arithmetic: the critical path, the scale with its gaps, the ticks.
+// The timeline's arithmetic: the critical path, the scale with its gaps, the zoom, the ticks, the lanes.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { RowSet } from "../../../trigger_nb/_view/live/frontend/rows.js";
-import { criticalPath } from "../../../trigger_nb/_view/live/frontend/timeline.js";
-import { placeOf, spansOf, ticksOf, timeScale } from "../../../trigger_nb/_view/live/frontend/timescale.js";
+import { criticalPath } from "../../../trigger_nb/_view/live/frontend/criticalpath.js";
+import { firstAfter, lanesOf, pathsOf } from "../../../trigger_nb/_view/live/frontend/lanes.js";
+import {
+  fitted, isShortest, isShown, partOf, placeOf, spansOf, ticksOf, timeAt, timeScale,
+} from "../../../trigger_nb/_view/live/frontend/timescale.js";
 
 const DAY = 86400;
 
@@ -210,7 +213,7 @@ test("time runs evenly from the run's start to the last end", () => {
 
 test("the days between two passes are squeezed to a mark", () => {
   const scale = scaleOf([task("a", 0, 4), task("b", 4, 6), task("later", 3 * DAY, 10)]);
-  assert.deepEqual(scale.gaps, [{ from: 10, to: 3 * DAY, waited: false }]);
+  assert.deepEqual(scale.gaps, [{ from: 10, to: 3 * DAY, kind: "idle" }]);
   near(placeOf(scale, 10), 47);
   near(placeOf(scale, 3 * DAY), 53);
   near(placeOf(scale, 3 * DAY + 10), 100);
@@ -221,14 +224,14 @@ test("the days between two passes are squeezed to a mark", () => {
 test("so is a long wait in which nothing else worked, also inside a task that holds it", () => {
   const wait = task("wait", 2, 3600, { z: "wait" });
   const alone = scaleOf([task("a", 0, 2), wait, task("b", 3602, 2)]);
-  assert.deepEqual(alone.gaps, [{ from: 2, to: 3602, waited: true }]);
+  assert.deepEqual(alone.gaps, [{ from: 2, to: 3602, kind: "waited" }]);
   const held = scaleOf([task("parent", 0, 3604, { in: [task("a", 0, 2), wait, task("b", 3602, 2)] })]);
   assert.deepEqual(held.gaps, alone.gaps);
 });
 
 test("so is the pause before another attempt", () => {
   const scale = scaleOf([task("a", 0, 2), task("flaky", 2, 3600, { a: 2 }), task("b", 3602, 2)]);
-  assert.deepEqual(scale.gaps, [{ from: 2, to: 3602, waited: true }]);
+  assert.deepEqual(scale.gaps, [{ from: 2, to: 3602, kind: "waited" }]);
 });
 
 test("what is at work is never squeezed, a short pause neither", () => {
@@ -278,6 +281,64 @@ test("no rows, and rows of no length, have a scale, too", () => {
   assert.ok(Number.isFinite(placeOf(scaleOf([task("a", 0, 0)]), 0)));
 });
 
+test("in a run of many tasks, one that works for very long leaves most of the width to the others", () => {
+  const quick = Array.from({ length: 60 }, (_, k) => task(`t${k}`, k * 0.1, 0.1));
+  const scale = scaleOf([...quick, task("long", 6, 600)]);
+  assert.deepEqual(scale.gaps, [{ from: 6, to: 606, kind: "worked" }]);
+  near(placeOf(scale, 6), 60);
+  assert.ok(placeOf(scale, 606) - placeOf(scale, 6) > placeOf(scale, 0.1) - placeOf(scale, 0), "it remains the longest");
+  assert.equal(scaleOf([...quick, task("not so long", 6, 40)]).gaps.length, 0);
+  // Two such tasks share what one would have.
+  const two = scaleOf([...quick, task("long", 6, 600), task("longer", 606, 700)]);
+  assert.deepEqual(two.gaps.map((gap) => gap.kind), ["worked", "worked"]);
+  near(placeOf(two, 6), 60);
+});
+
+// --- the zoom --------------------------------------------------------------------------------------------------------
+
+test("a part of the scale fills the width, and instants outside of it are at its edges", () => {
+  const part = partOf(scaleOf([task("a", 0, 10)]), { from: 2, to: 4 });
+  assert.deepEqual([1, 2, 3, 4, 9].map((time) => placeOf(part, time)), [0, 0, 50, 100, 100]);
+  const isSeen = (t, d) => isShown(part, spansOf(rowsOf([task("x", t, d)]), 0)[0]);
+  assert.deepEqual([isSeen(0, 1), isSeen(0, 3), isSeen(3, 0.1), isSeen(0, 10), isSeen(5, 1)], [false, true, true, true, false]);
+  assert.equal(partOf(part, null), part);
+});
+
+test("place and instant are the inverse of each other, in gaps too, whatever part is shown", () => {
+  for (let seed = 0; seed < 300; seed++) {
+    const random = randomOf(seed);
+    const tree = Array.from({ length: 12 }, (_, k) => task(`t${k}`, random() * 10 ** Math.floor(random() * 6), random() * 10));
+    const whole = scaleOf(tree);
+    const at = (share) => whole.full * share;
+    const part = fitted(whole, at(random() * 0.9), at(0.05 + random() * 0.5));
+    for (const scale of [whole, partOf(whole, part)]) {
+      for (const place of [0, 12.5, 50, 99]) {
+        const found = placeOf(scale, timeAt(scale, place));
+        assert.ok(Math.abs(found - place) < 1e-3, `seed ${seed}: ${found}, not ${place}`);
+      }
+    }
+  }
+});
+
+test("a part is moved and cut to fit; the whole is no part; nothing is shorter than times are exact", () => {
+  const whole = scaleOf([task("a", 0, 10)]);
+  assert.deepEqual(fitted(whole, -5, 2), { from: 0, to: 2 });
+  assert.deepEqual(fitted(whole, 99, 2), { from: 8, to: 10 });
+  assert.equal(fitted(whole, 3, 10), null);
+  assert.equal(fitted(whole, -1, 99), null);
+  const least = partOf(whole, fitted(whole, 5, 0));
+  assert.ok(isShortest(least));
+  assert.ok(!isShortest(whole));
+});
+
+test("a part keeps its time while the run goes on", () => {
+  const tree = (now) => [task("a", 0, 4), { n: "runs", t: 4, s: "running", d: null, now }];
+  const part = { from: 1, to: 3 };
+  const early = partOf(scaleOf(tree(5), 5, true), part);
+  const late = partOf(scaleOf(tree(50), 50, true), part);
+  for (const time of [1, 2, 3]) near(placeOf(early, time), placeOf(late, time));
+});
+
 // --- the ticks -------------------------------------------------------------------------------------------------------
 
 const texts = (scale, most) => ticksOf(scale, most).map((tick) => tick.text);
@@ -301,9 +362,77 @@ test("no tick lies before the run's start where rows do", () => {
   near(first.at, 30);
 });
 
+test("ticks of a part have round places; milliseconds far from the start are told from the first tick on", () => {
+  const whole = scaleOf([task("a", 0, 14)]);
+  assert.deepEqual(texts(partOf(whole, { from: 3.1, to: 5.2 }), 5), ["3.5 s", "4 s", "4.5 s", "5 s"]);
+  const long = scaleOf([task("a", 0, 9000)]);
+  assert.deepEqual(texts(partOf(long, { from: 7200, to: 7200.045 }), 5), ["2 h", "+10 ms", "+20 ms", "+30 ms", "+40 ms"]);
+  const gaps = scaleOf([task("a", 0, 10), task("b", 3 * DAY + 10, 10)]);
+  assert.deepEqual(texts(partOf(gaps, { from: 0, to: 4 }), 5), ["0", "1 s", "2 s", "3 s", "4 s"]);
+});
+
 test("there are never more ticks than there is room for, whatever the length", () => {
   for (let length = 0.001; length < 400 * DAY; length *= 1.7) {
     const ticks = ticksOf(scaleOf([task("a", 0, length)]), 6);
     assert.ok(ticks.length >= 1 && ticks.length <= 7, `${length}: ${ticks.length}`);
   }
+});
+
+// --- the lanes -------------------------------------------------------------------------------------------------------
+
+const lanesIn = (tree, now = 1000) => lanesOf(spansOf(rowsOf(tree), now));
+const inLanes = (lanes) => lanes.map((lane) => lane.map(({ row }) => row.name).join(" "));
+
+test("tasks that do not overlap share a lane, the first one that is free", () => {
+  const tree = [task("a", 0, 2), task("b", 1, 2), task("c", 2, 2), task("d", 3, 1), task("e", 3.5, 1)];
+  assert.deepEqual(inLanes(lanesIn(tree)), ["a c", "b d", "e"]);
+  assert.deepEqual(inLanes(lanesIn([task("none", 0, 0), task("at once", 0, 1)])), ["none at once"]);
+  assert.deepEqual(lanesIn([]), []);
+});
+
+test("200 tasks, 8 at a time, need 8 lanes, in which nothing overlaps", () => {
+  for (let seed = 0; seed < 50; seed++) {
+    const random = randomOf(seed);
+    const ends = Array(8).fill(0);
+    const tree = Array.from({ length: 200 }, (_, k) => {
+      const lane = ends.indexOf(Math.min(...ends));
+      const start = ends[lane];
+      ends[lane] += Math.round(random() * 100) / 100;
+      return task(`t${k}`, start, ends[lane] - start);
+    });
+    const lanes = lanesIn(tree);
+    assert.ok(lanes.length <= 8, `seed ${seed}: ${lanes.length}`);
+    assert.equal(lanes.flat().length, 200);
+    for (const lane of lanes) {
+      for (const [k, { from }] of lane.entries()) assert.ok(k === 0 || lane[k - 1].to <= from + 0.002, `seed ${seed}`);
+    }
+  }
+});
+
+test("what runs on keeps its lane, and the others theirs", () => {
+  const tree = (more) => [task("a", 0, 2), { n: "runs", t: 1, s: "running" }, task("b", 2, 3), ...more];
+  const early = inLanes(lanesIn(tree([]), 4));
+  assert.deepEqual(early, ["a b", "runs"]);
+  assert.deepEqual(inLanes(lanesIn(tree([task("c", 6, 1), task("d", 6.5, 1)]), 9)), ["a b c", "runs", "d"]);
+});
+
+test("the first task of a lane after an instant is found", () => {
+  const [lane] = lanesIn([task("a", 0, 2), task("b", 3, 2), task("c", 6, 2)]);
+  assert.deepEqual([0, 2, 2.5, 5, 5.5, 9].map((time) => firstAfter(lane, time)), [0, 0, 1, 1, 2, 3]);
+});
+
+test("a lane is drawn with as much as there are pixels, and names where there is room", () => {
+  const many = lanesIn(Array.from({ length: 10_000 }, (_, k) => task(`t${k}`, k * 0.01, 0.01)));
+  assert.equal(many.length, 1);
+  const looks = () => ["completed"];
+  const whole = scaleOf([task("a", 0, 100)]);
+  const { data, labels } = pathsOf(many[0], whole, 600, looks);
+  assert.deepEqual([...data.keys()], ["completed"]);
+  assert.ok(data.get("completed").length < 600 * 30);
+  assert.equal(labels.length, 0);
+  const part = pathsOf(many[0], partOf(whole, { from: 50.001, to: 50.049 }), 600, looks);
+  assert.deepEqual(part.labels.map(({ text }) => text), ["t5000", "t5001", "t5002", "t5003", "t5004"]);
+  assert.equal(part.data.get("completed").split("M").length - 1, 5);
+  const failed = pathsOf(many[0], whole, 600, (row) => (row.name === "t70" ? ["failed"] : ["completed"]));
+  assert.ok(failed.data.get("failed").startsWith("M"), "one that failed among thousands is seen");
 });

@@ -1,22 +1,26 @@
-"""The display of a run below its cells: a live widget, and static HTML after the end (rule D4)."""
+"""The display of a run below its cells: a live widget, and right after it a snapshot for the file (rule D4)."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
-import sys
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from ..._records.feed import Feed
 from ..._records.status import RunStatus
-from ...errors import TriggerError
 from ..model.run_model import RunModel
-from ..render import html, text
+from ..render import snapshot
+from ..render.snapshot import Bundle
+from . import notebook
+from .kept import Kept
+from .notebook import Publish
 from .pump import Controls, Message, Pump, hears_during_cells
 from .stream import Timer
 from .wire import Wire
@@ -24,60 +28,33 @@ from .wire import Wire
 if TYPE_CHECKING:
     from .widget import LiveWidget
 
-_log = logging.getLogger("trigger_nb")
-_STEP = 0.008  # Seconds for which drawing static HTML may block the loop at a time, ...
+_STEP = 0.008  # Seconds for which drawing the snapshot may block the loop at a time, ...
 _REST = 0.02  # ... and seconds of pause after that.
-_REDRAW = 1.0  # Minimum time between two updates of the HTML and text beside the widget, in seconds.
-_UNSEEN = 0.5  # Seconds that the cell of a failed run waits for a page to show the buttons.
-_KEPT = 20  # Widgets of ended runs that are kept, for pages that are loaded again.
-Bundle: TypeAlias = Mapping[str, object]  # data by MIME type
-# Called with data, metadata, the display id, and whether to update an existing output.
-Publish: TypeAlias = Callable[[Bundle, Bundle, str, bool], None]
-_NOTHING: tuple[Bundle, Bundle] = ({}, {})
-
-
-def in_notebook() -> bool:
-    """Whether this is a Jupyter kernel. Does not import IPython."""
-    return getattr(_shell(), "kernel", None) is not None
-
-
-def cell_number() -> int:
-    """The number of cells that this kernel has run; -1 outside of a notebook."""
-    return getattr(_shell(), "execution_count", -1)
-
-
-def bundle(model: RunModel) -> Bundle:
-    """The run as HTML and text, for front ends without widgets."""
-    if not model.ended:
-        return {"text/html": html.live(model), "text/plain": text.excerpt(model)}
-    return {"text/html": html.final(model), "text/plain": text.tree(model)}
-
-
-def _drawing(model: RunModel) -> Generator[None, None, Bundle]:
-    """Draw the static HTML and text of an ended run, in steps of a few ms. The model must not change meanwhile."""
-    parts: list[str] = []
-    for part in html.final_parts(model):
-        parts.append(part)
-        yield
-    plain = text.tree(model)
-    yield
-    return {"text/html": "".join(parts), "text/plain": plain}
+_REDRAW = 1.0  # Minimum time between two snapshots of a run under way, in seconds.
+_REFRESH = 30.0  # Time after which the snapshot of a run is drawn again, ...
+_FIRST_REFRESH = 3.0  # ... of one that was just shown, ...
+_REFRESH_OF_WAIT = 300.0  # ... and of a run that waits, which needs no kernel (W2).
+_LEAVING = 60.0  # Time until a widget is closed: a page that is just being loaded would not hear of it.
+_PLACES = 20  # The latest places, whose snapshots are kept up to date.
+_kept = Kept(20)  # Widgets of ended runs.
 
 
 class RunDisplay:
-    """The live widget of one run, in all places where the run is displayed.
+    """The live widget of one run, in all places where the run is displayed, and a snapshot right after it in each.
 
-    When the run is COMPLETED or CANCELED, static HTML replaces the widget in all places. A run that FAILED or
-    was INTERRUPTED keeps its buttons until the next cell runs. A notebook file contains no widgets, so only
-    the static HTML is visible when it is opened again. `stay` keeps the widget at the end, because it is part
-    of another one.
+    The widget stays when the run has ended, until there are many newer ones (`Kept`). The snapshot is what a
+    notebook file keeps. It is drawn again at each change of the run's status, and now and then while the run is
+    under way. A program that runs the notebook gets no widget, and the snapshot as it is when each cell ends.
+    `stay` keeps the widget, because it is part of another one.
 
     ```python
     display = RunDisplay(lambda: model, feed, asyncio.get_running_loop(), controls)
     display.show()                  # in the cell that starts the run
     ...
-    await display.settle()          # before the cell ends, so that the page shows the end of the run
+    await display.settle()          # before the cell ends, so that its file has the end of the run
     ```
+
+    `left` makes the model of the run as it will be left by a cell that ends now.
     """
 
     def __init__(
@@ -87,6 +64,7 @@ class RunDisplay:
         loop: asyncio.AbstractEventLoop,
         controls: Controls,
         *,
+        left: Callable[[], RunModel] | None = None,
         publish: Publish | None = None,
         on_close: Callable[[], None] = lambda: None,
         timer: Timer = time,
@@ -94,28 +72,26 @@ class RunDisplay:
         self.stay = False
         self._timer = timer
         self._loop = loop
-        self._publish = publish or to_kernel
+        self._publish = publish or notebook.to_kernel
         self._on_close = on_close
+        self._left = left or (lambda: self.model)
+        self._is_attended = notebook.is_attended()
         self._widget: LiveWidget | None = None
-        self._cleared = False  # whether the widget is empty because static HTML has replaced it
-        self._pages = 0  # number of pages that have reported that they show the widget
-        self._places: list[str] = []  # display ids, one for each place
-        self._beside: tuple[str, ...] = ()  # the run's status when the places were last drawn
-        self._redraw_at = 0.0  # earliest time of the next drawing, by the loop's clock
-        # While static HTML is being drawn, the pump is held.
-        self._drawing: Generator[None, None, Bundle] | None = None
-        paths: list[str] = []  # by number: the paths of all rows that were ever sent to the widget
-        self._make_pump = lambda: Pump(
-            make_model,
-            feed,
-            loop,
-            controls,
-            self._post,
-            after_work=self._update_places,
-            paths=paths,
-            timer=timer,
+        self._is_heard = (
+            not hears_during_cells()
+        )  # whether a page shows the widget. Older kernels cannot know
+        self._is_used = False  # whether somebody uses it there: focus, pointer, open details
+        self._places: deque[str] = deque(maxlen=_PLACES)  # display ids of snapshots
+        self.shows_pass = False  # whether a cell was given the run since its last end
+        self._drawn: tuple[str, ...] = ()  # the run's status in the snapshots
+        self._drawn_at = 0.0  # when they were drawn, by the loop's clock
+        self._has_first = False  # whether one of them is the first of its place, which may be without styles
+        self._has_failed = False  # whether they could not be drawn
+        self._last: Bundle = {}  # the latest one
+        self._drawing: Generator[None, None, Bundle] | None = None  # meanwhile the pump is held
+        self._pump = Pump(
+            make_model, feed, loop, controls, self._post, after_work=self._redraw_if_due, timer=timer
         )
-        self._pump = self._make_pump()
 
     @property
     def model(self) -> RunModel:
@@ -125,11 +101,26 @@ class RunDisplay:
     @property
     def widget(self) -> LiveWidget:
         """The widget, made when it is first needed, and again after it was closed from outside."""
-        if self._widget is None or self._widget.comm is None:
+        if self._widget is None or not self._widget.is_open:
             from .widget import LiveWidget
 
             self._widget = LiveWidget("run", self._pump.first(), self._receive)
         return self._widget
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether the run is displayed below a cell."""
+        return bool(self._places)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether the widget must stay."""
+        return self._is_used or self.stay or not self.model.ended
+
+    @property
+    def size(self) -> int:
+        """The number of rows that are kept."""
+        return len(self.model.rows)
 
     def show(self) -> None:
         """Show the run below the running cell."""
@@ -138,234 +129,143 @@ class RunDisplay:
 
     def flush(self) -> None:
         """Show all events so far at once. May be called from any thread."""
-        self._pump.guarded(lambda: self._draw(None))
         self._pump.flush()
-        self._pump.guarded(lambda: self._draw(None))
+        self._pump.guarded(lambda: self._draw(math.inf))
 
     async def settle(self) -> None:
         """Show all events so far, in small steps that let the loop run in between."""
-        await self._drawn()
         await self._pump.settle()
-        await self._drawn()
-        if self._keeps_buttons and not await self._is_seen():
-            self.replace_widget()
-
-    @property
-    def _keeps_buttons(self) -> bool:
-        return self.model.ended and bool(self._places)
-
-    async def _is_seen(self) -> bool:
-        """Whether a page shows the widget. If a program runs the notebook, no page does, and the cell must leave
-        static HTML, because there may be no next cell."""
-        if not hears_during_cells():
-            return True  # unknown
-        until = self._timer.monotonic() + _UNSEEN
-        while not self._pages and self._timer.monotonic() < until:  # noqa: ASYNC110  # pages report at any time
+        while self._drawing is not None:  # noqa: ASYNC110  # takes milliseconds
             await asyncio.sleep(_REST)
-        return self._pages > 0
-
-    async def _drawn(self) -> None:
-        while self.is_replacing:  # noqa: ASYNC110  # takes milliseconds
-            await asyncio.sleep(_REST)
-
-    @property
-    def is_replacing(self) -> bool:
-        """Whether the static HTML that replaces the widget is being drawn."""
-        return self._drawing is not None
-
-    def replace_widget(self) -> None:
-        """Replace the widget with static HTML in all places, if the run has ended."""
-        self._pump.guarded(self._replace_if_ended)
 
     def close(self) -> None:
-        """Stop following the run. The outputs stay."""
-        if not self._pump.closed:
-            self._pump.close()
-            self._on_close()
-
-    # --- pages that are loaded again --------------------------------------------------
-
-    # A page that is loaded again knows the widget from its notebook file, but no display ids. There, static
-    # HTML cannot replace the widget, and the page would show an error if the widget were closed at the end.
-
-    def _receive(self, message: Message) -> None:
-        """Handle a message of a front end. May be called from any thread (rule D3)."""
-        if self._cleared:  # too late: static HTML has replaced the widget
+        """Stop following the run, and close the widget: pages show the snapshots instead."""
+        if self._pump.closed:
             return
-        is_new = isinstance(message, dict) and message.get("t") == "hello" and bool(message.get("new"))
-        self._pages += is_new
-        if not self._pump.closed:
-            self._pump.receive(message)
-        elif is_new:
-            self._loop.call_soon_threadsafe(self._revive, message, context=contextvars.Context())
-
-    def _revive(self, hello: Message) -> None:
-        try:
-            if self._pump.closed:  # not revived by another page
-                self._pump = self._make_pump()
-        except TriggerError:
-            _log.warning("a page shows a run that does not exist any more", exc_info=True)
-        else:
-            self._pump.receive(hello)
-
-    def dispose(self) -> None:
-        """Stop following the run and close the widget."""
         self._pump.close()
+        self._on_close()
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_later(_LEAVING, self._close_widget)
+
+    def _close_widget(self) -> None:
         if self._widget is not None:
             self._widget.close()
 
-    # --- the places -------------------------------------------------------------------
-
-    @property
-    def _status(self) -> tuple[str, ...]:
-        return (self.model.run.status, self.model.run.reason)
+    # --- the widget ---------------------------------------------------------------------
 
     def _post(self, message: Wire) -> None:
         if self._widget is not None and self._widget.comm is not None:  # else no front end listens
             self._widget.post(message)
 
+    def _receive(self, message: Message) -> None:
+        """Handle a message of a front end. May be called from any thread (rule D3)."""
+        self._is_heard = True
+        match message:
+            case {"t": "use", "on": is_used}:
+                self._is_used = bool(is_used)
+            case {"t": "hello", "new": True}:
+                self._is_used = False  # the page was loaded again
+            case _:
+                pass
+        if self._pump.closed:  # a page that was being loaded meanwhile
+            self._loop.call_soon_threadsafe(self._close_widget)
+        else:
+            self._pump.receive(message)
+
+    # --- the snapshots ------------------------------------------------------------------
+
     def _show(self) -> None:
         if self.model.ended:
-            self._pump.catch_up()  # the static HTML is shown too and must be complete
+            self._pump.catch_up()  # the snapshot of an ended run is complete
+            if not self.model.ended:  # started again: the cells of the earlier pass keep how that one ended
+                self._places.clear()
+        if self._is_attended:
+            self._pump.guarded(lambda: self._publish(*self.widget.bundle(), "", False))
+        elif not self._places:
+            notebook.at_cells(self._at_next_cell, self._at_end_of_cell)
         if not self._places:
-            self._beside = self._status
+            self._drawn = self._status
+        self._drawn_at, self._has_first = self._loop.time(), True
         place = f"trigger_nb-{uuid4().hex}"
-        self._put(place, False)
+        # Nobody sees the first one of a run under way, unless the page and the kernel are gone at once.
+        first = snapshot.bundle(self.model, advice=self._lacks_widget, styled=not self._is_attended)
+        self._place(first, [place], is_new=True)
         self._places.append(place)
-        if self.model.ended:
-            with_next_cell(self.replace_widget)
+        self.shows_pass = not self.model.ended
 
-    def _update_places(self) -> None:
-        """Update the HTML and text in all places if the run's status has changed."""
-        if self._status == self._beside:
+    def _redraw_if_due(self) -> None:
+        wait = self._due_at() - self._loop.time()
+        if self._drawing is not None or not self._places or wait == math.inf:
             return
-        if self.model.ended:
-            self._pump.catch_up()  # the static HTML must be complete, and the run may have been resumed just now
-        wait = self._redraw_at - self._loop.time()
-        if wait > 0 and not self.model.ended:
+        if wait > 0:
             self._pump.schedule(wait)
             return
-        self._redraw_at = self._loop.time() + _REDRAW
-        if self.model.run.status in (RunStatus.COMPLETED, RunStatus.CANCELED):
-            self._start_replacing()
-        else:
-            for place in self._places:
-                self._put(place, True)
-            if self.model.ended:
-                with_next_cell(self.replace_widget)
-        self._beside = self._status  # last, so that a failure is tried again
-
-    def _replace_if_ended(self) -> None:
-        self._pump.catch_up()
-        if self.model.ended and not self.is_replacing:
-            self._start_replacing()
-        self._draw(None)
-
-    def _start_replacing(self) -> None:
+        if self.model.ended:
+            self._pump.catch_up()  # the snapshot must be complete, and the run may have been resumed just now
+        self._drawn, self._drawn_at, self._has_failed = self._status, self._loop.time(), True
+        self._has_first = False
         self._pump.hold()
-        self._drawing = _drawing(self.model)
+        self._drawing = snapshot.drawing(self.model, advice=self._lacks_widget)
         self._draw(_STEP)
 
-    def _draw(self, seconds: float | None) -> None:
-        """Continue drawing the static HTML, for at most `seconds` or to the end."""
-        until = None if seconds is None else self._timer.thread_time() + seconds
+    def _due_at(self) -> float:
+        """When to draw: at each change of the run's status, at once at its end; and now and then while it is under way."""
+        if self._drawn != self._status:
+            return self._drawn_at + (0.0 if self.model.ended or self._has_first else _REDRAW)
+        if self.model.ended and not self._has_failed:
+            return math.inf
+        if self._has_first:
+            return self._drawn_at + _FIRST_REFRESH
+        waits = self.model.run.status == RunStatus.WAITING
+        return self._drawn_at + (_REFRESH_OF_WAIT if waits else _REFRESH)
+
+    @property
+    def _status(self) -> tuple[str, ...]:
+        return (self.model.run.status, self.model.run.reason)
+
+    @property
+    def _lacks_widget(self) -> bool:
+        return self._is_attended and not self._is_heard and not self.model.ended
+
+    def _draw(self, seconds: float) -> None:
+        """Continue drawing for at most these seconds."""
+        until = self._timer.thread_time() + seconds
         while self._drawing is not None:
             try:
                 next(self._drawing)
-            except StopIteration as done:
-                self._stop_drawing()
-                self._finish_replacing(done.value)
-            except BaseException:
-                self._stop_drawing()
-                raise
+            except BaseException as end:
+                self._drawing = None
+                self._pump.release()
+                if not isinstance(end, StopIteration):
+                    raise
+                self._place(end.value, self._places)
             else:
-                if until is not None and self._timer.thread_time() > until:
-                    self._loop.call_later(
-                        _REST, self._pump.guarded, lambda: self._draw(_STEP), context=contextvars.Context()
-                    )
+                if self._timer.thread_time() > until:
+                    step = partial(self._pump.guarded, lambda: self._draw(_STEP))
+                    self._loop.call_later(_REST, step, context=contextvars.Context())
                     return
 
-    def _stop_drawing(self) -> None:
-        self._drawing = None
-        self._pump.release()
+    def _place(self, drawn: Bundle, places: Iterable[str], *, is_new: bool = False) -> None:
+        self._last = drawn
+        for place in places:
+            framed = snapshot.beside_widget(drawn, late=is_new) if self._is_attended else drawn
+            self._publish(framed, {}, place, not is_new)
+        self._has_failed = False
+        self.shows_pass &= not self.model.ended
+        if self.model.ended and self._is_attended:
+            _kept.put(self)
+        elif self.model.ended and not self.stay:
+            self.close()
 
-    def _finish_replacing(self, static: Bundle) -> None:
-        for place in self._places:
-            self._publish(static, {}, place, True)
-        self._places.clear()
-        if self.stay:
-            return
-        if self._pages < 2:
-            self._pump.close()
-        if self not in _kept:
-            self._on_close()
-            if not self._pages and self._widget is not None:
-                # No page shows the widget, for example because a program runs the notebook. Do not close it
-                # at once: JupyterLab ends the subshell of a type of comms with the last comm of that type, and
-                # then loses messages of a comm that was just opened.
-                self._widget.clear()
-                self._cleared = True
-            keep(self)
+    # --- a program runs the notebook ------------------------------------------------------
 
-    def _put(self, place: str, update: bool) -> None:
-        widget, metadata = self._pump.guarded(self._widget_bundle) or _NOTHING
-        self._publish({**widget, **bundle(self.model)}, metadata, place, update)
+    # It ignores updates between two cells, and it may save the file or stop the kernel after each cell.
 
-    def _widget_bundle(self) -> tuple[Bundle, Bundle]:
-        return self.widget.bundle()
+    def _at_end_of_cell(self) -> None:
+        self._pump.guarded(lambda: self._place(snapshot.bundle(self._left()), self._places))
 
-
-class Kept(Protocol):
-    """A display whose widget is kept after its end."""
-
-    def dispose(self) -> None:
-        """Close the widget."""
-        ...
-
-
-_kept: deque[Kept] = deque()
-
-
-def keep(display: Kept) -> None:
-    """Keep a display for pages that are loaded again, until there are many newer ones."""
-    _kept.append(display)
-    if len(_kept) > _KEPT:
-        _kept.popleft().dispose()
-
-
-# --- the notebook ---------------------------------------------------------------------
-_with_next_cell: list[Callable[[], None]] = []
-
-
-def with_next_cell(call: Callable[[], None]) -> None:
-    """Call `call` when the next cell runs."""
-    events = getattr(_shell(), "events", None)
-    if events is None:
-        return
-    if not _with_next_cell:
-        events.register("pre_run_cell", _next_cell)
-    _with_next_cell.append(call)
-
-
-def _next_cell(_info: object = None) -> None:
-    _shell().events.unregister("pre_run_cell", _next_cell)
-    calls = list(_with_next_cell)
-    _with_next_cell.clear()
-    for call in calls:
-        call()
-
-
-def _shell() -> Any:
-    get_ipython: Callable[[], Any] | None = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    return get_ipython() if get_ipython is not None else None
-
-
-def to_kernel(
-    data: Bundle, metadata: Bundle | None = None, display_id: str = "", update: bool = False
-) -> None:
-    """Display data below the running cell, or update the output with this display id."""
-    from IPython import display
-
-    publish = cast("Any", display).publish_display_data
-    transient = {"display_id": display_id} if display_id else {}
-    publish(dict(data), dict(metadata or {}), transient=transient, update=update)
+    def _at_next_cell(self) -> bool:
+        """Publish again what may have been ignored. Returns whether that was the end."""
+        is_over = self._pump.closed
+        self._place(self._last, self._places)
+        return is_over

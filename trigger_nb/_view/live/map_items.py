@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 
 from ..model.rows import FOLDED, Row, State, Tally, position
 
 _UNASKED = 300  # items of one map that are shown without a request: failed ones, and as many active ones
 _PAGE = 500  # items that one request shows
-_FOUND = 200  # items that a search shows at most
 _DELAY = 0.3  # seconds that an item must run before it is shown
 
 
@@ -18,7 +16,7 @@ class Items:
     """The map items that are shown: active and failed ones, and all that the user requested."""
 
     def __init__(self) -> None:
-        self._shown: dict[str, tuple[State, bool]] = {}  # by path: state, and whether replayed
+        self._shown: dict[str, tuple[State, int]] = {}  # by path: state, and whether replayed
         self._tallies: dict[str, Tally] = {}  # of shown items, by the path of their map
         self._asked: dict[str, dict[str, None]] = {}  # requested items, by the path of their map
         self._found: dict[str, None] = {}  # found by the search
@@ -51,7 +49,7 @@ class Items:
         asked = self._asked.get(item.parent.path, ()) if item.parent is not None else ()
         return path in asked or path in self._found or path in self._held
 
-    def _has_room(self, item: Row, before: tuple[State, bool] | None, tally: Tally) -> bool:
+    def _has_room(self, item: Row, before: tuple[State, int] | None, tally: Tally) -> bool:
         if item.state in FOLDED:
             return True
         failed = tally.states[State.FAILED]
@@ -151,23 +149,3 @@ class Delay:
                 del self._since[path]
                 self._passed.add(path)
                 yield row
-
-
-class Search:
-    """A search for a text in the names and keys of map items, done step by step."""
-
-    def __init__(self, maps: Iterable[Row], text: str) -> None:
-        self.paths: list[str] = []
-        self.over = False
-        self._text = text.lower()
-        self._rows = (item for scope in maps for item in list(scope.children.values()))
-
-    def advance(self, count: int) -> None:
-        """Check the next `count` items."""
-        looked = 0
-        for item in islice(self._rows, count):
-            looked += 1
-            if self._text in item.name.lower() or self._text in item.key.lower():
-                self.paths.append(item.path)
-        self.over = looked < count or len(self.paths) >= _FOUND
-        del self.paths[_FOUND:]

@@ -222,7 +222,8 @@ class Pump:
         match message:
             case {"t": "hello"}:
                 self._heard = self._flowing = True
-                self._stream.hello(message.get("n", 0))
+                # An answer in any case: the front end reports again if it hears nothing.
+                self._tail_due |= self._stream.hello(message.get("n", 0))
             case {"t": "details", "i": int(index)}:
                 self._stream.watch(index, bool(message.get("on")))
             case {"t": "items", "i": int(index)}:
@@ -230,6 +231,8 @@ class Pump:
                 self._stream.show_items(index, state if isinstance(state, str) else None)
             case {"t": "find", "text": str(text)}:
                 self._stream.look_for(text[:1000])
+            case {"t": "look"}:
+                self._stream.look()
             case {"t": "do", "id": str(request)}:
                 self._stream.answer({"id": request, **outcome(lambda: self._do(message), self._report)})
             case {"t": "ask", "id": str(request)}:

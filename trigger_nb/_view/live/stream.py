@@ -10,6 +10,7 @@ requests some of them or searches for a text.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
@@ -21,7 +22,8 @@ from ..model.rows import Row
 from ..model.run_model import RunModel
 from ..render import details
 from . import wire
-from .map_items import Delay, Items, Search
+from .map_items import Delay, Items
+from .search import Search
 from .wire import Button, Wire
 
 _APPLYING = 0.004  # Seconds for applying events before one message, ...
@@ -30,6 +32,7 @@ _BATCH = 100  # Events or rows between two checks of the time.
 _FIRST_ROWS = 150  # Rows of the first message, which must be ready at once.
 _OPEN = 8  # Rows whose open details are kept up to date, at most.
 _DETAILS_PAUSE = 0.4  # Seconds between two updates of the details of one row.
+_LOOK_EVERY = 0.9  # Seconds between two questions to the pass: front ends ask once a second.
 _NOT_DRAWN = "This cannot be displayed; see the kernel's log."
 _T = TypeVar("_T")
 
@@ -79,6 +82,9 @@ class Stream:
         self._base = round(run.started_at or run.created_at or model.now, 3)
         self._number = 0
         self._restarted = True  # the next message begins a snapshot
+        self._in_page = (
+            True  # whether the next message goes to pages only; the first one may be saved with the widget
+        )
         self._header = _Header()
         self._sent: dict[str, Wire] = {}  # by path: the fields of a row as last sent
         # The number of a row is never reused, because an action on the row may be on its way. Therefore the
@@ -93,6 +99,10 @@ class Stream:
         self._delay = Delay()
         self._now = 0.0  # time of the current message, by the model's clock
         self._search: Search | None = None
+        self._searched = ""
+        self._found: dict[str, str] = {}  # by path: where the searched text is in the details of a row
+        self._found_unsent: dict[str, None] = {}
+        self._looked_at = -math.inf
         self._open: dict[int, _OpenDetails] = {}
         self._answers: list[Wire] = []
 
@@ -114,7 +124,9 @@ class Stream:
     def first(self) -> Wire:
         """The first message, which the front end gets with the widget: the header and some rows."""
         self._restart()
+        self._in_page = False
         message = self._message(_FIRST_ROWS)
+        self._in_page = True
         assert message is not None
         return message
 
@@ -145,10 +157,12 @@ class Stream:
 
     # --- requests of the front end ------------------------------------------------------
 
-    def hello(self, number: int) -> None:
-        """A front end reports that it has all messages up to this number."""
+    def hello(self, number: int) -> bool:
+        """A front end reports that it has all messages up to this number. Returns whether that is true."""
         if number != self._number:
             self._restart()
+            return False
+        return True
 
     def watch(self, index: int, on: bool) -> None:
         """The front end has opened or closed the details of a row."""
@@ -175,13 +189,18 @@ class Stream:
             self._dirty |= dict.fromkeys(item.path for item in self._items.ask(scope, state))
 
     def look_for(self, text: str) -> None:
-        """Send map items that contain a text too; "" ends the search."""
-        self._search = None
-        if text:
-            maps = [row for row in self.model.root.standing() if row.folds]
-            self._search = Search(maps, text)
-        else:
+        """Send map items that contain a text too, and where it is in the details of all rows; "" ends the search."""
+        self._searched, self._found, self._found_unsent = text, {}, {}
+        self._search = Search(self.model, text) if text else None
+        if not text:
             self._dirty |= dict.fromkeys(self._items.found(()))
+
+    def look(self) -> None:
+        """A front end asks what the run waits for: a line of the job's function, or a queue."""
+        now = self._timer.monotonic()
+        if now - self._looked_at >= _LOOK_EVERY:
+            self._looked_at = now
+            self._dirty |= dict.fromkeys(self.model.look())
 
     def answer(self, answer: Wire) -> None:
         """Add the answer to a request to the next message."""
@@ -201,11 +220,22 @@ class Stream:
         if search is None:
             return False
         while not search.over and self._timer.thread_time() < until:
-            search.advance(_BATCH)
+            search.advance()
         if search.over:
             self._search = None
-            self._dirty |= dict.fromkeys(self._items.found(search.paths))
+        if search.found or search.over:
+            self._dirty |= dict.fromkeys(self._items.found(search.items))
+            self._found |= search.found
+            self._found_unsent |= dict.fromkeys(search.found)
+            search.found = {}
         return True
+
+    def _newly_found(self) -> list[tuple[int, str]]:
+        """Where the searched text is in the details of rows that the front end has by now."""
+        paths = [path for path in self._found_unsent if path in self._sent]
+        for path in paths:
+            del self._found_unsent[path]
+        return [(self._index[path], self._found[path]) for path in paths]
 
     def _restart(self) -> None:
         if not self.model.loaded:
@@ -216,6 +246,7 @@ class Stream:
         self._open.clear()
         self._items.restart()
         self._gone.clear()
+        self._found_unsent = dict.fromkeys(self._found)
         self._dirty = {"": None, **{row.path: None for row in self.model.root.standing()}}
         self._dirty |= dict.fromkeys(self._items.wanted)
 
@@ -232,7 +263,11 @@ class Stream:
             message["reset"] = True
         rows, run = self._rows(most), self.model.run
         header = wire.header(
-            self.model, self._base, self._controls.buttons(run), self._controls.row_buttons(run)
+            self.model,
+            self._base,
+            self._controls.buttons(run),
+            self._controls.row_buttons(run),
+            in_page=self._in_page,
         )
         if changed := self._header.changes(self.model, header):
             message["run"] = changed
@@ -242,6 +277,8 @@ class Stream:
             message["gone"], self._gone = list(self._gone), {}
         if opened := self._details():
             message["details"] = opened
+        if found := self._newly_found():
+            message["found"] = {"text": self._searched, "rows": found}
         if self._answers:
             message["answers"], self._answers = self._answers, []
         if not message:
@@ -385,7 +422,7 @@ class _Header:
         self._clock: tuple[object, ...] = ()  # the run's status when the clock was last sent
 
     def changes(self, model: RunModel, fields: Wire) -> Wire:
-        """The fields to send so that the header has these `fields`, with the clock if it is set anew."""
+        """The fields to send so that the header has these `fields`, with the clock if it is set again."""
         changed = {name: value for name, value in fields.items() if self._fields.get(name, _UNSENT) != value}
         self._fields = fields
         run = model.run

@@ -6,82 +6,141 @@ import json
 import re
 from collections.abc import Callable
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakSet
 
 import anywidget
+import ipywidgets  # pyright: ignore[reportMissingTypeStubs]
 import traitlets
 
 from ..model.rows import State
 from ..render import icons
-from ..render.html import stylesheet
+from ..render.stylesheet import stylesheet
+from .joining import joined
+from .marimo import in_marimo
 from .wire import SHARED, Wire
 
 _FRONTEND = Path(__file__).parent / "frontend"
-_STYLES = ("widget", "timeline", "runs")
-_IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
-_COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/)\n", re.MULTILINE | re.DOTALL)
-_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", re.MULTILINE)
+_STYLES = ("widget", "timeline", "maps", "runs")
+_LOADER = "loader"
+_ROOT = re.compile(r"\.tnb(?![\w-])")
 
 
 @cache
 def module() -> str:
-    """The front end as one module, because a widget cannot import further files.
+    """The front end as one module, for pages that share nothing among widgets. The page brings the styles."""
+    return f"const FRONTEND = {json.dumps({**frontend(), 'css': ''})};\n{loader()}"
 
-    Each file comes after the files that it imports. Comments are removed: each widget sends the module.
-    """
-    parts = {"": f"const SHARED = {json.dumps(SHARED, separators=(',', ':'))};"}
 
-    def add(name: str) -> None:
-        if name in parts:
-            return
-        text = (_FRONTEND / f"{name}.js").read_text(encoding="utf-8")
-        for needed in _IMPORT.findall(text):
-            add(needed)
-        parts[name] = _EXPORT.sub("", _COMMENT.sub("", _IMPORT.sub("", text)))
+@cache
+def loader() -> str:
+    """The module of each widget, which loads the front end."""
+    return (_FRONTEND / f"{_LOADER}.js").read_text(encoding="utf-8")
 
-    add("widget")
-    return "\n".join(parts.values())
+
+@cache
+def frontend() -> Wire:
+    """The front end: one module with the constants that it shares with the kernel, and the styles."""
+    files = {file.stem: file.read_text(encoding="utf-8") for file in _FRONTEND.glob("*.js")}
+    script = f"const SHARED = {json.dumps(SHARED)};\n{joined(files, 'widget')}"
+    parts: Wire = {"script": script, "css": styles()}
+    return {**parts, "version": sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]}
 
 
 @cache
 def styles() -> str:
-    """The styles of the static HTML, and those of the widget."""
+    """The styles of the static HTML under another root, and those of the widget.
+
+    A widget and a static output, perhaps of another version, have no rule in common. So neither changes how the other looks.
+    """
     parts = [stylesheet(_FRONTEND / f"{name}.css") for name in _STYLES]
-    return "\n".join([stylesheet(), icons.css(list(State), icons.names()), *parts])
+    static = [stylesheet(), icons.css(list(State), icons.names())]
+    return _ROOT.sub(".tnb-live", "\n".join([*static, *parts]))
+
+
+class Frontend(ipywidgets.Widget):
+    """A widget without a view: the front end, which the live widgets of a kernel share, and which is closed with the last.
+
+    Pages get it from here, once each; marimo has other means (see `marimo.py`).
+    """
+
+    value: traitlets.Dict[str, object] = traitlets.Dict().tag(sync=True)
+
+    def __init__(self) -> None:
+        super().__init__(value=frontend())  # pyright: ignore[reportUnknownMemberType]
+        self._users = WeakSet["LiveWidget"]()
+
+    def join(self, widget: LiveWidget) -> None:
+        """A widget needs the front end."""
+        self._users.add(widget)
+
+    def leave(self, widget: LiveWidget) -> None:
+        """A widget is closed."""
+        self._users.discard(widget)
+        if not self._users:
+            cast("Any", super()).close()
+
+
+_shared: Frontend | None = None
+
+
+def _shared_frontend() -> Frontend:
+    global _shared
+    if _shared is None or _shared.comm is None:
+        _shared = Frontend()
+    return _shared
 
 
 class LiveWidget(anywidget.AnyWidget):
     """A widget that exchanges messages with its front end. `first` is the message that comes with the widget."""
 
-    _esm = module()
-    _css = styles()
+    _esm = traitlets.Unicode().tag(sync=True)
+    _css = traitlets.Unicode().tag(sync=True)
     kind = traitlets.Unicode("run").tag(sync=True)
     first: traitlets.Dict[str, object] = traitlets.Dict().tag(sync=True)
+    version = traitlets.Unicode().tag(sync=True)
+    shared: Frontend | None = cast("Any", traitlets.Instance(Frontend, allow_none=True)).tag(
+        sync=True, **cast("Any", ipywidgets).widget_serialization
+    )
 
     def __init__(self, kind: str, first: Wire, receive: Callable[[Wire], None]) -> None:
-        super().__init__(kind=kind, first=first)  # pyright: ignore[reportUnknownMemberType]
+        self.placed_in = ""  # in marimo: the cell that shows it
+        traits = {"kind": kind, "first": first, "version": frontend()["version"]}
+        if in_marimo():
+            super().__init__(**traits, _esm=module(), _css=styles())  # pyright: ignore[reportUnknownMemberType]
+        else:
+            shared = _shared_frontend()
+            super().__init__(**traits, shared=shared, _esm=loader())  # pyright: ignore[reportUnknownMemberType]
+            shared.join(self)
 
         def received(_widget: object, message: Wire, _buffers: object) -> None:
             receive(message)
 
         self.on_msg(received)  # pyright: ignore[reportUnknownMemberType]
 
-    def clear(self) -> None:
-        """Empty the widget's state, which nbclient stores in the notebook."""
-        with self.hold_sync():
-            self._esm, self._css, self.first = "export default {}", "", {}
-
     def close(self) -> None:
         """Close the widget and its layout, which is not closed otherwise."""
         layout = cast("Any", self).layout
         cast("Any", super()).close()
         layout.close()
+        if self.shared is not None:
+            self.shared.leave(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether pages can show it. marimo closes its connection without a word."""
+        return self.comm is not None and not getattr(self.comm, "_closed", False)
 
     def post(self, message: Wire) -> None:
         """Send a message to all front ends that show the widget."""
         self.send(message)  # pyright: ignore[reportUnknownMemberType]
 
     def bundle(self) -> tuple[Wire, Wire]:
-        """The output that displays the widget: data by MIME type, and metadata that some front ends need."""
-        return cast("Any", self)._repr_mimebundle_()
+        """The output that displays the widget: data by MIME type, and metadata that some front ends need.
+
+        Its text is empty, because a front end without widgets shows the snapshot after it.
+        """
+        data, metadata = cast("Any", self)._repr_mimebundle_()
+        return {**data, "text/plain": ""}, metadata

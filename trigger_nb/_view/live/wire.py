@@ -5,22 +5,35 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..._records.records import is_queued
 from ..escape import visible, visible_block
-from ..model.hints import hints
-from ..model.readable import error_line, value_text
-from ..model.rows import ACTIVE, FOLDED, LISTED, Row, State
+from ..model.alike import FIRST
+from ..model.hints import hints, waiting, without_kernel
+from ..model.readable import value_text
+from ..model.rows import LISTED, Row
 from ..model.run_model import RunModel
 from ..model.run_status import job_and_version, run_state, run_title, status_text
+from ..model.states import ACTIVE, FOLDED, State
 from ..model.statuses import StatusLine
 from ..render import details, icons
-from ..render.text import error_shown, error_shown_below, standing_marks
-from ..words import moment
+from ..render.parts import (
+    COUNTDOWNS,
+    PARTS,
+    PROPERTIES,
+    STANDS_AFTER,
+    Bar,
+    counted,
+    may_stand,
+    own_error,
+    parts_of,
+    shares,
+    standing,
+    total,
+)
+from . import map_wire
 
 Wire: TypeAlias = dict[str, Any]
 """A message to the widget, or a part of one."""
@@ -36,16 +49,21 @@ FIELDS: dict[str, tuple[str, object]] = {
     "w": ("until", None),
     "a": ("attempt", 1),
     "m": ("marks", []),
-    "h": ("hot", False),
+    "h": ("hot", []),
     "r": ("replayed", False),
     "g": ("icon", ""),
     "P": ("properties", []),
     "b": ("progress", None),
     "e": ("error", ""),
     "q": ("quiet", False),
-    "l": ("level", ""),
     "z": ("kind", "task"),
+    "c": ("counts", True),
+    "F": ("large", False),
     "f": ("rest", {}),
+    "v": ("spread", None),
+    "u": ("ended", None),
+    "E": ("errors", []),
+    "x": ("alike", None),
 }
 DEFAULTS: Wire = {"p": -1, **{short: default for short, (_, default) in FIELDS.items()}}
 RUNS_PER_PAGE = 50  # in the live list of runs
@@ -55,7 +73,11 @@ SHARED: Wire = {
     "active": [str(state) for state in State if state in ACTIVE],
     "folded": [str(state) for state in State if state in FOLDED],
     "listed": LISTED,
+    "alike": FIRST,
     "fields": FIELDS,
+    "parts": PARTS,
+    "countdowns": {str(state): words for state, words in COUNTDOWNS.items()},
+    "standsAfter": STANDS_AFTER,
     "runsPerPage": RUNS_PER_PAGE,
 }
 
@@ -80,7 +102,8 @@ def row(row: Row, base: float) -> Wire:
     Times are seconds since `base`.
     """
     record, state = row.record, row.state
-    fields: Wire = {"n": visible(row.name, 160)}
+    parts = parts_of(row)
+    fields: Wire = {"n": parts.name}
     if state is not State.COMPLETED:
         fields["s"] = str(state)
     if row.order != float("inf"):
@@ -93,46 +116,39 @@ def row(row: Row, base: float) -> Wire:
         if record.icon:
             fields["g"] = icons.known(record.icon) or list(icons.badge(record.icon))
         if record.properties or record.output_properties:
-            fields["P"] = [details.property_json(each) for each in details.judged(row, 6)]
+            fields["P"] = [details.property_json(each) for each in details.judged(row, PROPERTIES)]
         if record.attempt > 1:
             fields["a"] = record.attempt
-        if record.level not in ("", "info", "log"):
-            fields["l"] = visible(record.level, 20)
-        if record.display_key or state is not State.LOG:
-            key = row.key
-            if key and key != row.name:
-                fields["k"] = visible(key, 100)
+    if parts.key:
+        fields["k"] = parts.key
+    if not row.counts:
+        fields["c"] = False
     if (took := row.duration(None)) is not None:
         fields["d"] = round(took, 3)
-    if (then := row.next_at) is not None:
-        fields["w"] = round(then - base, 3)
-    if (marks := standing_marks(row)) and state is not State.NOT_REACHED:
-        fields["m"] = [visible(mark, 120) for mark in marks]
-        if row.changed or not row.stored:
-            fields["h"] = True
+    if parts.until is not None:
+        fields["w"] = round(parts.until - base, 3)
+    if parts.marks:
+        fields["m"] = parts.marks
+    if parts.hot:
+        fields["h"] = parts.hot
     if row.replayed:
         fields["r"] = True
-    if state is State.RUNNING and (progress := row.progressed) is not None:
-        text = visible(progress.text, 80) if progress.text else ""
-        fields["b"] = [_number(progress.done) or 0, _number(progress.total), text]
-        if record is not None and record.kind == "map":
-            rate = None if progress.rate is None else float(f"{progress.rate:.3g}")
-            ends = None if progress.ends_at is None else round(progress.ends_at - base, 1)
-            fields["b"] += [progress.failed, rate, ends]
-    if row.error is not None and state is not State.NOT_REACHED and not error_shown_below(row):
-        fields["e"] = visible(error_line(row.error), 240)
+    if parts.bar is not None:
+        fields["b"] = _bar(parts.bar, base)
+    if row.folds:
+        fields["F"] = True
+    if parts.error:
+        fields["e"] = parts.error
     if row.minimal or state is State.LOG:
         fields["q"] = True
+    fields |= map_wire.of_map(row, base) or map_wire.of_item(row)
     return fields
 
 
-def _number(value: Any) -> float | None:
-    """The value as a finite number, which JSON can hold; None if it is not a number."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
+def _bar(bar: Bar, base: float) -> list[object]:
+    done = None if bar.done is None else round(bar.done, 4)
+    ends = [] if bar.ends_at is None else [round(bar.ends_at - base, 1)]
+    return [done, round(bar.failed, 4), bar.text, *ends]
 
 
 def changes(before: Wire, after: Wire) -> Wire:
@@ -163,11 +179,18 @@ def packed(rows: Iterable[Wire]) -> list[list[object]]:
     return groups
 
 
-def header(model: RunModel, base: float, buttons: Iterable[Button], row_buttons: Iterable[Button]) -> Wire:
-    """The run itself, without its clock."""
+def header(
+    model: RunModel,
+    base: float,
+    buttons: Iterable[Button],
+    row_buttons: Iterable[Button],
+    *,
+    in_page: bool = True,
+) -> Wire:
+    """The run itself, without its clock. What is not only for a page, but may be saved, has no absolute path."""
     run = model.run
-    is_shown = error_shown(run.error, model.failures[:50])
     lines, more = model.statuses()
+    error, stands = own_error(model), standing(model)
     return {
         "title": visible(run_title(run), 120),
         "job": visible(job_and_version(run), 120),
@@ -177,15 +200,22 @@ def header(model: RunModel, base: float, buttons: Iterable[Button], row_buttons:
         "test": bool(run.is_test),
         "base": base,
         "started": run.started_at,
-        "began": visible(moment(run.started_at), 60) if run.started_at else "",
         "ends": None if (ends_at := model.ends_at) is None else round(ends_at),
         "statuses": [status(line) for line in lines],
         "more_statuses": more,
+        "rows": model.rows_before,
         "ended": model.ended,
-        "tally": {**dict(model.tally.items()), "replayed": model.tally.replayed} | _to_come(model),
+        "total": total(model.tally),
+        "chips": [[name, f"{count:,}", word] for name, count, word in counted(model.tally)],
+        "bar": shares(model),
+        "standing": stands and [stands[0], round(stands[1], 3)],
+        "look": may_stand(model),
+        "waits": waiting(model),
         "store": visible(model.store, 300),
+        "store_at": visible(model.store_at, 1000) if in_page else "",
         "hints": [visible(hint, 1000) for hint in hints(model, counting=False)],
-        "error": None if is_shown or run.error is None else details.error_json(details.error_data(run.error)),
+        "again": visible(without_kernel(run), 1000),
+        "error": None if error is None else details.error_json(details.error_data(error)),
         "output": visible_block(value_text(run.form, run.output, run.redact, 1000), 2000),
         "actions": [button.wire() for button in buttons],
         "row_actions": {button.op: button.wire() for button in row_buttons},
@@ -203,19 +233,11 @@ def status(line: StatusLine) -> Wire:
     }
 
 
-def _to_come(model: RunModel) -> Wire:
-    """The number of map items that have no row yet."""
-    maps = (row for row in model.active.values() if row.unfolded is not None)
-    totals = [(row, row.progress.total) for row in maps if row.progress is not None]
-    count = sum(max(0, int(total) - row.tally.tasks) for row, total in totals if total is not None)
-    return {"to come": count} if count else {}
-
-
 def clock(model: RunModel) -> Wire:
     """The run's duration at a point in time, and whether it is still increasing."""
     elapsed = model.elapsed
     return {
         "elapsed": None if elapsed is None else round(elapsed, 3),
         "at": round(model.now, 3),
-        "ticking": not (model.at_rest or is_queued(model.run)),
+        "ticking": model.is_ticking,
     }

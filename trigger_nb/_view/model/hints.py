@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from keyword import iskeyword
 
 from ..._keys import display_path
+from ..._main_file import near_places
 from ..._records.records import RunRecord, has_handled_failures, is_queued
 from ..._records.status import RunStatus
 from ..escape import visible
-from ..words import moment, plural, remaining
+from ..words import moment, plural, remaining, utc
+from .alike import told_together
 from .rows import Row, State, position
 from .run_model import RunModel
 
 _MOST = 6  # hints of the engine that are shown
+_LOOKED_AT = 200  # failures in which equal errors are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Action:
 def hints(model: RunModel, *, counting: bool = True) -> list[str]:
     """The hints of a run's header; code is between backticks.
 
-    Without `counting`, the hint of a wait has no countdown, which would soon be out of date.
+    Without `counting`, the time until which the run waits is left out: a live header counts down to it.
     """
     own = [
         *_fork_hint(model),
@@ -37,21 +40,32 @@ def hints(model: RunModel, *, counting: bool = True) -> list[str]:
         *_replayed_hint(model),
         *_changed_hint(model),
         *_not_reached_hint(model),
+        *_alike_hint(model),
     ]
-    engine = model.engine_hints
-    left_out = len(engine) - _MOST
-    return [*own, *engine[:_MOST], *([f"… and {left_out:,} more"] if left_out > 0 else [])]
+    engine = [near_places(hint) for hint in model.engine_hints[:_MOST]]
+    left_out = len(model.engine_hints) - _MOST
+    return [*own, *engine, *([f"… and {left_out:,} more"] if left_out > 0 else [])]
+
+
+def _alike_hint(model: RunModel) -> Iterator[str]:
+    """Equal errors of tasks; the items of maps are told together below their map."""
+    alone = (row for row in model.failures[:_LOOKED_AT] if row.parent is None or row.parent.stats is None)
+    innermost = (row for row in alone if not row.tally.states[State.FAILED])
+    for line in told_together((visible(row.name, 40), row.error) for row in innermost):
+        yield line.replace("`", "'")  # which would begin code
 
 
 def _fork_hint(model: RunModel) -> Iterator[str]:
     if forked := model.run.forked:
-        yield f"A fork of run {forked['run']} at {display_path(forked['path'])!r}."
+        yield f"A fork of run {forked.get('run', '')} at {display_path(forked.get('path', ''))!r}."
 
 
 def _waiting_hint(model: RunModel, *, counting: bool) -> Iterator[str]:
     run = model.run
     if is_queued(run):
-        yield "Queued: starts as soon as the limit of its job allows."
+        turn = model.stands.turn
+        before = "" if turn is None else f" ({turn.before:,} before it)" if turn.before else " (it is next)"
+        yield f"Queued{before}: starts as soon as the limit of its job allows."
         return
     if run.reason == "pausing":
         yield "Pausing: tasks that run end, and no other begins. `run.pause(now=True)` cuts them."
@@ -60,17 +74,28 @@ def _waiting_hint(model: RunModel, *, counting: bool) -> Iterator[str]:
     if run.reason == "paused":
         yield "Paused: no task starts until `run.resume()`."
         return
-    if (when := model.next_at) is not None:
-        waits_for = "Next attempt at" if run.reason == "retry" else "Waiting until"
-        left = f" ({remaining(when - model.now)})" if counting else ""
-        yield f"{waits_for} {moment(when)}{left}."
+    if counting and (waits := waiting(model)) is not None:
+        words, when = waits
+        yield f"{words} {moment(when)} ({remaining(when - model.now)})."
     if model.awaited:
         yield "`await` keeps this cell busy until then; `.start(...)` instead of `.run(...)` does not."
 
 
+def waiting(model: RunModel) -> tuple[str, float] | None:
+    """What comes at the end of the wait that the run is in, as words before a time, and that time; None if it does not wait."""
+    run, when = model.run, model.next_at
+    if run.status != RunStatus.WAITING or run.reason in ("paused", "queued") or when is None:
+        return None
+    return ("Next attempt at" if run.reason == "retry" else "Waiting until"), when
+
+
 def _replayed_hint(model: RunModel) -> Iterator[str]:
     reached = model.tally.tasks - model.tally.states[State.NOT_REACHED]
-    if model.run.status == RunStatus.COMPLETED and 0 < reached == model.tally.replayed:
+    if (
+        model.run.status == RunStatus.COMPLETED
+        and 0 < reached == model.tally.replayed
+        and not model.tally.reused
+    ):
         rows = model.root.standing()
         ends = (row.record.ended_at for row in rows if row.record is not None and row.replayed)
         last = max((end for end in ends if end), default=None)
@@ -80,18 +105,23 @@ def _replayed_hint(model: RunModel) -> Iterator[str]:
 
 def _changed_hint(model: RunModel) -> Iterator[str]:
     if kept := [row for row in model.changed.values() if row.replayed]:
-        first = heapq.nsmallest(_NAMED, kept, key=position)
-        names = ", ".join(f"`{visible(row.display_path, 60)}` ({visible(row.changed, 100)})" for row in first)
-        more = f" and {len(kept) - _NAMED:,} more" if len(kept) > _NAMED else ""
-        is_one = len(kept) == 1
-        reused = "has changed; its stored result was" if is_one else "have changed; their stored results were"
-        yield (
-            f"{names}{more} {reused} reused. {_call(model.run, _ONLY)} runs {'it' if is_one else 'them'} again, "
-            '`on_change="rerun"` also all tasks that started later.'
-        )
+        first = heapq.nsmallest(NAMED, kept, key=position)
+        yield WARNING + changed(model.run, [(row.path, row.difference) for row in first], len(kept))
 
 
-_NAMED = 3
+def changed(run: RunRecord, first: Sequence[tuple[str, str]], count: int, method: str = "run") -> str:
+    """The text that results of changed code were reused: of `count` tasks, of which the `first` are named."""
+    names = ", ".join(f"`{visible(display_path(path), 60)}` ({visible(what, 150)})" for path, what in first)
+    more = f" and {count - len(first):,} more" if count > len(first) else ""
+    reused = "has changed; its stored result was" if count == 1 else "have changed; their stored results were"
+    return (
+        f"{names}{more} {reused} reused. {_call(run, _ONLY, method)} runs {'it' if count == 1 else 'them'} again, "
+        '`on_change="rerun"` also all tasks that started later.'
+    )
+
+
+NAMED = 3  # tasks that are named in a hint
+WARNING = "⚠ "  # how a hint begins that is shown in the colour of a warning
 _ONLY = 'on_change="only"'
 
 
@@ -105,15 +135,45 @@ def _name_of_job(run: RunRecord) -> str:
     return run.job if run.job.isidentifier() and not iskeyword(run.job) else ""
 
 
-def _call(run: RunRecord, option: str) -> str:
+def _call(run: RunRecord, option: str, method: str = "run") -> str:
     """The call of the job with an option, as code."""
     job = _name_of_job(run)
-    return f"`{job + '.' if job else ''}run(..., {option})`"
+    return f"`{job + '.' if job else ''}{method}(..., {option})`"
+
+
+def without_kernel(run: RunRecord) -> str:
+    """What to do if the kernel that drove the run has died; "" for a run that has completed."""
+    if run.status == RunStatus.COMPLETED:
+        return ""
+    method = "retry" if run.status == RunStatus.FAILED else "resume"
+    return (
+        "Run the cell again: what is done is kept. In a new kernel, first run the cell that defines the job; then "
+        f"`{_find(run)}.{method}()` continues the run from any cell."
+    )
+
+
+def last_seen(model: RunModel) -> str:
+    """When a picture of a run under way was taken, and what shows the run as it is now; "" for a run that has ended."""
+    if model.ended:
+        return ""
+    run = model.run
+    return (
+        f"Last seen {run.status.lower()} at {utc(model.now)}. To see the run as it is now, run the cell "
+        f"again (what is done is kept), or type `run = {_find(run)}` and `run`."
+    )
+
+
+NO_WIDGET = (
+    "This picture does not move. For the live tree, install its widget where Jupyter's server runs, `pip install anywidget`, "
+    "and reload the page."
+)
 
 
 def actions(model: RunModel) -> list[Action]:
     """The actions that make sense in the run's current status, each with the line to type."""
     run = model.run
+    if not model.offers_actions:
+        return []
     match run.status:
         case RunStatus.FAILED:
             again = Action(
@@ -136,9 +196,13 @@ def actions(model: RunModel) -> list[Action]:
 
 
 def _handle(run: RunRecord) -> Action:
+    return Action("Get a handle to this run", f"run = {_find(run)}")
+
+
+def _find(run: RunRecord) -> str:
     # Through the job: a notebook need not have a variable for its client.
     job = _name_of_job(run)
-    return Action("Get a handle to this run", f"run = {job + '.' if job else ''}client.run({run.id!r})")
+    return f"{job + '.' if job else ''}client.run({run.id!r})"
 
 
 def _rerun(model: RunModel) -> list[Action]:

@@ -12,7 +12,11 @@ from typing import Any, TypeAlias, cast
 
 from ..._records.records import APART
 from ..._redact import HIDDEN, redact
-from ..escape import preview, visible_block
+from ..._values.placeholders import LOST_FILE
+from ..._values.sizes import size
+from ..escape import visible_block
+from ..pretty import Bare, preview
+from .stored_tables import UNREADABLE, described
 
 StoredError: TypeAlias = Mapping[str, object]
 """An error as it is stored. Any field may be missing."""
@@ -28,9 +32,11 @@ def value_text(form: str, value: Any, redacted: list[str], limit: int) -> str:
     if form == "unstored":
         reason = f": {about['reason']}" if about.get("reason") else ""
         where = f" at {about['path']}" if about.get("path", "$") != "$" else ""
+        if about.get("type") == LOST_FILE:
+            return f"a lost value{where}{reason}"
         return f"{about.get('type', 'a value')}{where}, which could not be stored{reason}"
     if form == "file":
-        return f"{about.get('size', '?')} bytes, in a file beside the database"
+        return f"{size(count) if isinstance(count := about.get('size'), int) else '?'}, in a file beside the database"
     if form == "signed":
         return "a signed pickle"
     if form == APART:
@@ -39,6 +45,8 @@ def value_text(form: str, value: Any, redacted: list[str], limit: int) -> str:
         return ""
     if form == "tagged":
         value = readable(value)
+        if isinstance(value, Bare):
+            return value[1:-1][:limit]
     if redacted:
         value = redact(redacted, value)
     return preview(value, limit)
@@ -55,7 +63,7 @@ def error_line(error: StoredError | None, limit: int = 300) -> str:
 
 
 def readable(stored: Any) -> Any:
-    """The codec's JSON without its tags; a value without a plain form becomes its type: `<numpy.array>`.
+    """The codec's JSON without its tags; a value without a plain form becomes its description: `<ndarray int64 (3,)>`.
 
     >>> readable({"$": "tuple", "v": [1, {"$": "date", "v": "2024-02-29"}]})
     [1, '2024-02-29']
@@ -91,9 +99,11 @@ class _Reading:
                 return known(data)
             if tag in _PAIRS:
                 return {str(self.of(key)): self.of(item) for key, item in value[: self._left + 1]}  # type: ignore[index]
-        except (TypeError, ValueError, KeyError, AttributeError, struct.error):
-            return f"<{tag}>"
-        return f"<{data.get('of', tag)}>" if value is None or "." in tag else self.of(value)
+            if text := described(tag, data):
+                return Bare(f"<{text}>")
+        except UNREADABLE:
+            return Bare(f"<{tag}>")
+        return Bare(f"<{data.get('of', tag)}>") if value is None or "." in tag else self.of(value)
 
 
 def _named(data: _Tagged) -> str:
@@ -104,13 +114,19 @@ def _error(data: _Tagged) -> str:
     return f"{data['v']['type']}: {data['v'].get('message', '')}"
 
 
+def _file(data: _Tagged) -> str:
+    about = f", {size(data['size'])}" if isinstance(data.get("size"), int) else ""
+    return Bare(f"<File {data['v'] if isinstance(data['v'], str) else '?'}{about}>")
+
+
 _KNOWN: dict[str, Callable[[_Tagged], str]] = {
     "enum": _named,
     "error": _error,
+    "file": _file,
     "flag": _named,
     "float": lambda data: str(struct.unpack(">d", bytes.fromhex(data["v"]))[0]),
     "secret": lambda _: HIDDEN,
-    "str": lambda _: "<text>",
+    "str": lambda _: Bare("<text>"),
     "complex": lambda data: str(complex(*struct.unpack(">dd", bytes.fromhex(data["v"])))),
     "timedelta": lambda data: str(timedelta(*data["v"])),
 }

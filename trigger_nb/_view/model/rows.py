@@ -4,43 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import cast
+from typing import TypeAlias, cast
 
 from ..._keys import display_key, last_segment
 from ..._records.feed import Printed, Progressed, Seen
-from ..._records.records import TaskRecord
+from ..._records.records import FAN_OUT, TaskRecord
 from ..._records.status import Reason, TaskStatus
 from ..escape import visible_block
+from .map_stats import MapStats
 from .readable import StoredError
+from .states import FOLDED, REUSED, UNDER_WAY, State, Tally, Turn
 
-
-class State(StrEnum):
-    """The state of a row: the status of its task, combined with the task's part in this pass."""
-
-    COMPLETED = "completed"
-    FAILED = "failed"
-    RUNNING = "running"
-    RETRYING = "retrying"  # waits for its next attempt
-    WAITING = "waiting"
-    PENDING = "pending"
-    CANCELED = "canceled"
-    UNFINISHED = "unfinished"  # the run stopped before the task ended
-    NOT_REACHED = "not reached"  # stored by an earlier pass, not reached in this pass (rule R8)
-    LOG = "log"  # a log line; not counted as a task
-
-    @property
-    def active(self) -> bool:
-        """Whether the task runs or waits."""
-        return self in ACTIVE
-
-
-ACTIVE = frozenset({State.RUNNING, State.RETRYING, State.WAITING})
-# Items of large maps in these states are counted, not listed.
-FOLDED = frozenset({State.COMPLETED, State.NOT_REACHED})
 # Each state has its own shape, so that nothing depends on colour.
 SYMBOLS: Mapping[State, str] = {
     State.COMPLETED: "✔",
@@ -56,53 +33,15 @@ SYMBOLS: Mapping[State, str] = {
 }
 
 
-@dataclass(slots=True)
-class Tally:
-    """The number of rows in each state, and the number of replayed rows."""
-
-    states: Counter[State] = field(default_factory=Counter[State])
-    replayed: int = 0
-
-    def add(self, state: State, replayed: bool, times: int = 1) -> None:
-        self.states[state] += times
-        self.replayed += times * replayed
-
-    def without(self, rows: Iterable[Row]) -> Tally:
-        """The tally without these rows."""
-        rest = Tally(Counter(self.states), self.replayed)
-        for row in rows:
-            rest.add(row.state, row.replayed, -1)
-        return rest
-
-    def __bool__(self) -> bool:
-        return self.rows > 0
-
-    @property
-    def tasks(self) -> int:
-        """The number of rows except log lines."""
-        return self.rows - self.states[State.LOG]
-
-    @property
-    def rows(self) -> int:
-        return sum(self.states.values())
-
-    def items(self) -> list[tuple[State, int]]:
-        """The states that occur, in the order of `State`, with their counts."""
-        return [(state, self.states[state]) for state in State if self.states[state] > 0]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Tally) and (self.items(), self.replayed) == (other.items(), other.replayed)
-
-    __hash__ = None  # type: ignore[assignment]  # mutable
-
-
 class Row:
     """One task of the run, or the run itself (`path` is "")."""
 
     __slots__ = (
         "_counted",
+        "_counted_below",
         "_counted_replayed",
         "_sorted",
+        "below",
         "children",
         "depth",
         "implied",
@@ -114,7 +53,9 @@ class Row:
         "record",
         "seen",
         "state",
+        "stats",
         "tally",
+        "turn",
         "unfolded",
     )
 
@@ -133,11 +74,15 @@ class Row:
         # slow down every garbage collection.
         self.children: dict[str, Row] = _NO_CHILDREN
         self.tally = _NO_TALLY  # of the direct children
+        self.below = _NO_TALLY  # of all tasks inside that count (see `counts`), and of log lines
+        self.turn: Turn | None = None  # while the task waits for its turn, as of the last look
         # For a map: the items that are not `FOLDED`, by path. None for other rows.
         self.unfolded: dict[str, Row] | None = None
+        self.stats: MapStats | None = None  # of the items of a map
         self._sorted: list[Row] | None = None
         self._counted: State | None = None  # the state under which the tallies count this row, ...
-        self._counted_replayed = False  # ... and whether they count it as replayed
+        self._counted_replayed = 0  # ... and whether they count it as replayed
+        self._counted_below: tuple[State, int] | None = None  # the same for `below` of the rows around it
 
     @property
     def key(self) -> str:
@@ -205,9 +150,12 @@ class Row:
         return Reason.REPLAYED if self.implied else None
 
     @property
-    def replayed(self) -> bool:
-        """Whether this is a task whose stored result was reused in this pass."""
-        return self.reason is Reason.REPLAYED and self.state is not State.LOG
+    def replayed(self) -> int:
+        """Not 0 for a task whose stored result was reused in this pass; `REUSED` for one whose result is another run's."""
+        if self.state is State.LOG:
+            return 0
+        reason = self.reason
+        return REUSED if reason is Reason.REUSED else int(reason is Reason.REPLAYED)
 
     @property
     def changed(self) -> str:
@@ -215,9 +163,19 @@ class Row:
         return self.seen.changed if self.seen is not None else ""
 
     @property
+    def difference(self) -> str:
+        """As `changed`, with the functions and globals by name that make the difference, if they are known."""
+        return self.seen.difference if self.seen is not None else ""
+
+    @property
     def stored(self) -> bool:
         """False for a completed task whose value could not be stored (rule S4)."""
         return self.record is None or self.record.form != "unstored"
+
+    @property
+    def by_hand(self) -> float | None:
+        """When a person set the result, in UTC seconds; None if the body returned it."""
+        return self.record.by_hand if self.record is not None else None
 
     @property
     def attempt(self) -> int:
@@ -225,7 +183,9 @@ class Row:
 
     @property
     def next_at(self) -> float | None:
-        """The end of the wait, or the start of the next attempt, while the task waits for it."""
+        """The end of the wait, or the start of the next attempt or call, while the task waits for it."""
+        if self.turn is not None and self.state is State.PENDING:
+            return self.turn.next_at
         waits = self.state in (State.WAITING, State.RETRYING)
         return self.record.next_at if waits and self.record is not None else None
 
@@ -245,18 +205,15 @@ class Row:
         return _properties(self.record.output_properties) if self.record is not None else []
 
     @property
-    def prints(self) -> list[tuple[str, str]]:
-        """The text that the task printed and logged (so far, while it runs), as pieces of stream and text.
-
-        A stream is "out", "err", "log", or "note" for remarks about the other pieces (see `_prints`).
-        """
+    def prints(self) -> list[Print]:
+        """The text that the task printed and logged (so far, while it runs), in pieces."""
         if self.printed is not None:
             pieces: object = self.printed.prints.pieces()
         else:
             pieces = self.record.prints if self.record is not None else []
         return [
-            (str(stream), visible_block(_COLOURS.sub("", str(text)), _PRINTS_UNTIL))
-            for stream, text in _pairs(pieces)
+            (stream, visible_block(_COLOURS.sub("", text), _PRINTS_UNTIL), second)
+            for stream, text, second in _prints(pieces)
         ]
 
     def duration(self, now: float | None) -> float | None:
@@ -276,7 +233,7 @@ class Row:
 
     def add(self, child: Row) -> None:
         if self.children is _NO_CHILDREN:
-            self.children, self.tally, self._sorted = {}, Tally(), []
+            self.children, self.tally, self.below, self._sorted = {}, Tally(), Tally(), []
         self.children[child.path] = child
         if self._sorted is not None:
             self._sorted.append(child)
@@ -315,17 +272,33 @@ class Row:
             yield child
             yield from child.standing()
 
-    def count(self, total: Tally) -> bool:
-        """Count the row's current state in the tallies of the parent and the run. Returns whether it had changed."""
+    @property
+    def counts(self) -> bool:
+        """Whether the row counts as a task, by the rule of `counts_beside` in `_records/status.py`.
+
+        So the tasks inside add up to what the header says, and a subtask's failure is one failure.
+        """
+        if self.children is _NO_CHILDREN or not self.tally.tasks:
+            return True
+        states, state = self.tally.states, self.state
+        if state in UNDER_WAY:
+            return not any(states[each] > 0 for each in UNDER_WAY)
+        return state not in FOLDED and not states[state]
+
+    def count(self) -> bool:
+        """Count the row's current state in the tallies of the rows around it. Returns whether it had changed."""
         assert self.parent is not None
         state, replayed = self.state, self.replayed
         if state is self._counted and replayed == self._counted_replayed:
             return False
-        for tally in (self.parent.tally, total):
-            if self._counted is not None:
-                tally.add(self._counted, self._counted_replayed, -1)
-            tally.add(state, replayed)
+        tally = self.parent.tally
+        if self._counted is not None:
+            tally.add(self._counted, self._counted_replayed, -1)
+        tally.add(state, replayed)
         self._counted, self._counted_replayed = state, replayed
+        _count_below(self)
+        if self.parent.parent is not None:
+            _count_below(self.parent)  # it may count no more, or again
         return True
 
     def forget_pass(self) -> None:
@@ -334,26 +307,60 @@ class Row:
         self.implied = False
         self.progress = None
         self.printed = None
+        if self.stats is not None:
+            self.stats.errors.clear()
         if self.state is not State.LOG:
             self.state = State.NOT_REACHED
-        self._counted, self._counted_replayed = self.state, False
-
-    def recount(self) -> None:
-        """Count all children again."""
-        if self.children is not _NO_CHILDREN:
-            self.tally = Tally(Counter(child.state for child in self.children.values()))
+        self._counted, self._counted_replayed = self.state, 0
 
 
+def _count_below(row: Row) -> None:
+    """Count the row, if it counts, in all rows around it."""
+    before, now = row._counted_below, (row.state, row.replayed) if row.counts else None
+    if before == now:
+        return
+    row._counted_below = now
+    scope = row.parent
+    while scope is not None:
+        if before is not None:
+            scope.below.add(*before, -1)
+        if now is not None:
+            scope.below.add(*now)
+        scope = scope.parent
+
+
+def recount(root: Row) -> None:
+    """Count all rows again, after `forget_pass`."""
+    rows = [root, *root.walk()]
+    for row in rows:
+        if row.children:
+            row.tally = Tally(Counter(child.state for child in row.children.values()))
+            row.below = Tally()
+        row._counted_below = None
+    for row in rows:
+        _count_below(row)
+
+
+Print: TypeAlias = tuple[str, str, int]
+"""A piece of what a task printed: the stream, the text, and the second since the epoch in which it was written, or 0.
+
+A stream is "out", "err", "log", or "note" for remarks about the other pieces (see `_records/prints.py`).
+"""
 # Characters of printed text; as much as a record keeps.
 _PRINTS_UNTIL = 20_000
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def _pairs(pieces: object) -> list[list[object]]:
+def _prints(pieces: object) -> Iterator[Print]:
     """The stored pieces; malformed ones are skipped."""
-    pairs = cast("list[list[object]]", pieces) if isinstance(pieces, list) else []
-    return [pair for pair in pairs if isinstance(pair, list) and len(pair) == 2]  # pyright: ignore[reportUnnecessaryIsInstance]
+    for piece in cast("list[object]", pieces) if isinstance(pieces, list) else []:
+        parts = [str(part) for part in cast("list[object]", piece)] if isinstance(piece, list) else []
+        if len(parts) in (2, 3):
+            second = parts[2] if len(parts) == 3 else ""
+            yield parts[0], parts[1], int(second) if second.isdecimal() and len(second) < _DIGITS else 0
 
+
+_DIGITS = 12  # more than any time has, in seconds
 
 _NO_CHILDREN: dict[str, Row] = {}  # shared, never changed
 _NO_TALLY = Tally()
@@ -384,3 +391,8 @@ def _properties(stored: object) -> list[Property]:
         if isinstance(p, dict)
         for p in [cast("dict[str, object]", p)]
     ]
+
+
+def implies(row: Row) -> bool:
+    """Whether subtasks that were not met count as reached with a task. The items of a map are met one by one (R8)."""
+    return row.implied if row.kind in FAN_OUT else bool(row.replayed)

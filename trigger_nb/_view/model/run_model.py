@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import heapq
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 
@@ -18,11 +18,14 @@ from ..._clock import Clock, SystemClock
 from ..._keys import parent_path
 from ..._records.durations import Durations
 from ..._records.feed import Event, Expected, Hinted, PassBegan, Printed, Progressed, Saved, SavedRun, Seen
-from ..._records.records import RunRecord, TaskRecord
+from ..._records.records import RunRecord, TaskRecord, is_queued
 from ..._records.status import RunStatus, TaskStatus
 from ..._records.statuses import KIND as STATUS
-from .rows import FOLDED, Row, State, Tally
+from .lean import Lean, is_whole
+from .map_stats import MapStats
+from .rows import FOLDED, Row, State, Tally, implies, recount
 from .run_status import ENDED, run_seconds
+from .standstill import Look, Standstill
 from .statuses import Board, StatusLine
 
 _STATES: Mapping[str, State] = {
@@ -41,12 +44,14 @@ class RunModel:
     `records` are the stored records. `seen` holds the tasks that this kernel's latest pass has reached so
     far, or None if this kernel made no pass; tasks that are not in it are drawn as not reached (except
     subtasks of a replayed task, which count as reached with it). `store` is the text that tells where the
-    records are. `awaited` is True while a cell waits for the end of the run. A `lazy` model takes in the
+    records are, and `store_at` their absolute path, which must not be saved with the notebook. `awaited` is True while a cell waits for the end of the run. A `lazy` model takes in the
     records piece by piece, as `load` is called. `read` returns the whole record of a task; with it, the
     model keeps only the displayed fields of finished map items (see `whole`). `look_back` requests the
     durations of earlier runs; the model calls it once the run has lasted for a while, and does not wait
-    for the answer.
+    for the answer. `look` tells what the run waits for at the moment. `rows_before` is the number of rows to expect, 0 if it is not known.
     """
+
+    offers_actions = True  # False for the run of a test, which nothing follows
 
     def __init__(
         self,
@@ -56,18 +61,22 @@ class RunModel:
         seen: Mapping[str, Seen] | None = None,
         hints: Iterable[str] = (),
         store: str = "",
+        store_at: str = "",
         awaited: bool = False,
         clock: Clock | None = None,
         lazy: bool = False,
         read: Callable[[str], TaskRecord | None] | None = None,
         look_back: Callable[[], object] | None = None,
+        look: Look = Standstill,
+        rows_before: int = 0,
     ) -> None:
         self.run = run
         self.root = Row("", None)
         self.rows: dict[str, Row] = {}
-        self.tally = Tally()  # of all rows
         self.store = store
+        self.store_at = store_at
         self.awaited = awaited
+        self.rows_before = rows_before
         self._clock = clock or SystemClock()
         self._read = read
         self._pass = seen is not None
@@ -76,6 +85,9 @@ class RunModel:
         self._durations: Durations | None = None
         self._look_back = look_back
         self._looked_back = False  # whether `look_back` was called in this pass
+        self._look = look
+        self.stands = Standstill()  # as of the last look; nothing after the next event
+        self.moved_at = 0.0  # when the last task ended
         # Rows by path, for finding them without walking all rows. Read-only for the code that draws.
         self.active: dict[str, Row] = {}
         self.failed: dict[str, Row] = {}
@@ -120,6 +132,7 @@ class RunModel:
         """Take in events. Returns the paths of rows that may look different, with "" for the header."""
         touched: set[str] = set()
         printed: set[str] = set()  # kept apart: printed text changes the details of a row and nothing else
+        self.stands = Standstill()
         for event in events:
             if isinstance(event, Printed):
                 self._row(event.path).printed = event
@@ -167,13 +180,15 @@ class RunModel:
 
     def _save(self, record: TaskRecord) -> Row:
         row = self._row(record.path)
-        row.record = record
+        before, row.record, row.turn = row.record, record, None
+        self.moved_at = max(self.moved_at, record.ended_at or 0.0)
         if record.kind == "map" and row.unfolded is None:
             row.unfolded = {path: item for path, item in row.children.items() if item.state not in FOLDED}
+            row.stats = MapStats.of(item.record for item in row.children.values())
+        if row.parent is not None and row.parent.stats is not None:
+            row.parent.stats.replace(before, record)
         if self._read is not None and _is_finished_item(row):
-            row.record = _Lean.parse(
-                {name: record.__dict__[name] for name in _LEAN if name in record.__dict__}
-            )
+            row.record = Lean.of(record)
         if record.status != TaskStatus.RUNNING:
             row.printed = None  # the record contains the text
         self._place(row, float(record.started) or float("inf"))
@@ -190,8 +205,8 @@ class RunModel:
         """Mark the subtasks of a replayed task as reached with it. Visits each row once a pass."""
         found: list[Row] = []
         for child in row.children.values():
-            if child.seen is None and child.implied != row.replayed:
-                child.implied = row.replayed
+            if child.seen is None and child.implied != implies(row):
+                child.implied = implies(row)
                 self._unsettled[child] = None
                 found += [child, *self._imply(child)]
         return found
@@ -221,10 +236,7 @@ class RunModel:
             row.forget_pass()
             if row.unfolded is not None:
                 row.unfolded.clear()
-        for row in (self.root, *rows):
-            if row.children:
-                row.recount()
-        self.tally = Tally(Counter(row.state for row in rows))
+        recount(self.root)
         self._board.forget_pass()
         self._durations, self._looked_back = None, False
         return rows
@@ -237,7 +249,7 @@ class RunModel:
         if row is None:
             parent = self._row(up) if (up := parent_path(path)) else self.root
             row = self.rows[path] = Row(path, parent)
-            row.implied = parent.replayed
+            row.implied = implies(parent)
             parent.add(row)
             self._unsettled[row] = None
             if parent is not self.root and parent.record is None:
@@ -266,11 +278,13 @@ class RunModel:
     def _settle(self, row: Row) -> None:
         """Update the row's state, and all counts and indexes that depend on it."""
         row.state = state = self._state(row)
-        if row.count(self.tally):
+        if row.count():
             if row.parent is not None and (unfolded := row.parent.unfolded) is not None:
                 _keep(unfolded, row, state not in FOLDED)
             _keep(self.active, row, state.active)
             _keep(self.failed, row, state is State.FAILED)
+        if row.parent is not None and row.parent.stats is not None:
+            row.parent.stats.errors.note(row.path, row.error if state is State.FAILED else None)
         _keep(self.changed, row, bool(row.changed))
         _keep(self.unstored, row, not row.stored and state is State.COMPLETED)
         if row.kind == STATUS:
@@ -300,6 +314,11 @@ class RunModel:
     # --- queries ----------------------------------------------------------------------
 
     @property
+    def tally(self) -> Tally:
+        """The number of all tasks that count, and of log lines."""
+        return self.root.below
+
+    @property
     def now(self) -> float:
         return self._clock.time()
 
@@ -322,6 +341,21 @@ class RunModel:
     def elapsed(self) -> float | None:
         """The run's duration in seconds: the sum of its passes, without the time between them."""
         return run_seconds(self.run, None if self.at_rest else self.now)
+
+    @property
+    def is_ticking(self) -> bool:
+        """Whether the duration of the run increases."""
+        return not (self.at_rest or is_queued(self.run))
+
+    def look(self) -> set[str]:
+        """Ask what the run waits for. Returns the paths of rows that may look different, with "" for the header."""
+        if self.ended:
+            return set()
+        self.stands = self._look()
+        queued = {path for path in self.stands.turns if path in self.rows}
+        for path in queued:
+            self.rows[path].turn = self.stands.turns[path]
+        return {"", *queued}
 
     def expect(self, durations: Durations) -> None:
         """Take in the durations of earlier runs of the job."""
@@ -371,8 +405,7 @@ class RunModel:
 
     def whole(self, row: Row) -> Row:
         """The row with the whole record of its task."""
-        lean = row.record is not None and (isinstance(row.record, _Lean) or row.record.is_apart)
-        if self._read is None or not lean:
+        if self._read is None or is_whole(row.record):
             return row
         record = self._read(row.path)
         if record is None:
@@ -393,16 +426,6 @@ def _backlog(records: Iterable[TaskRecord], seen: dict[str, Seen]) -> Iterator[E
 
 _RECENT = 30
 _FORESEEN = 1.0  # seconds before a run asks for the durations of earlier runs: most runs are shorter
-
-
-class _Lean(TaskRecord):
-    """The part of a record that the model keeps of a finished map item."""
-
-
-_LEAN = (
-    *("path", "status", "kind", "generation", "started", "started_at", "ended_at", "attempt", "form"),
-    *("name", "icon", "style", "display_key", "properties", "output_properties", "tally"),
-)
 
 
 def _is_finished_item(row: Row) -> bool:

@@ -10,7 +10,8 @@ from ..._keys import display_key, last_segment
 from ..._records.records import RunRecord
 from ..._records.status import RunStatus
 from ..._records.statuses import in_force, progress_of, said, status_path
-from ..escape import preview, visible
+from ..escape import visible
+from ..pretty import preview
 from .rows import Row, State
 
 _Standing: TypeAlias = dict[str, Any]  # the data of one status: label, order, and the arguments of its calls

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from ..model.rows import Row, State, Tally
+from collections.abc import Iterable
+
+from ..model.rows import Row, State
 from ..model.run_model import RunModel
 from . import icons
+from .parts import Bar
 
 
-def states(tally: Tally) -> str:
-    """The bar of the header, which shows the states of all tasks."""
-    total = tally.tasks
-    if not total:
-        return '<div class="tnb-bar"></div>'
-    replayed = min(tally.replayed, tally.states[State.COMPLETED])
-    parts = [(icons.state_name(state), count) for state, count in tally.items() if state is not State.LOG]
-    parts = [(name, count - replayed if name == State.COMPLETED else count) for name, count in parts]
-    parts.insert(0, ("replayed", replayed))
-    shares = "".join(
-        f'<i class="tnb-b-{name}" style="width:{100 * count / total:.2f}%"></i>'
-        for name, count in parts
-        if count > 0
-        if name not in ("pending", "not-reached")
-    )
-    return f'<div class="tnb-bar">{shares}</div>'
+def states(shares: Iterable[tuple[str, float]]) -> str:
+    """The bar of the header: the name of each part, and its percent of the whole width."""
+    drawn = "".join(f'<i class="tnb-b-{name}" style="width:{percent:.2f}%"></i>' for name, percent in shares)
+    return f'<div class="tnb-bar">{drawn}</div>'
 
 
 def span_of(model: RunModel) -> tuple[float, float] | None:
@@ -33,7 +24,14 @@ def span_of(model: RunModel) -> tuple[float, float] | None:
         return None
     start = min(record.started_at for record in records)
     end = max(record.ended_at or record.started_at for record in records)
-    return (start, end - start) if end > start else None
+    # Where all bars are dust, they only tell that nothing took long.
+    leaves = (row.duration(None) or 0.0 for row in rows if not row.children)
+    is_seen = end - start >= _SHORTEST and max(leaves, default=0.0) >= _THINNEST * (end - start)
+    return (start, end - start) if is_seen else None
+
+
+_SHORTEST = 1.0  # seconds of a run
+_THINNEST = 0.02  # of the width: three pixels of a bar in a wide notebook
 
 
 def when(row: Row, took: float | None, start: float, length: float) -> str:
@@ -46,15 +44,12 @@ def when(row: Row, took: float | None, start: float, length: float) -> str:
     return f'<span class="tnb-tl"><i class="tnb-b-{name}" style="left:{left:.1f}%;width:{width:.1f}%"></i></span>'
 
 
-def progress(row: Row) -> str:
-    """The progress bar of a row."""
-    at = row.progressed
-    if at is None or not at.total or not at.total > 0:
+def progress(bar: Bar) -> str:
+    """The progress bar of a row; "" if it is not known how much there is to do."""
+    if bar.done is None:
         return ""
-    parts = (at.done - at.failed, at.failed)
-    done, failed = (100 * min(1.0, max(0.0, part / at.total)) for part in parts)
-    bad = f'<i class="tnb-pb-bad" style="width:{failed:.1f}%"></i>' if failed else ""
-    return f'<span class="tnb-pb"><i style="width:{done:.1f}%"></i>{bad}</span>'
+    bad = f'<i class="tnb-pb-bad" style="width:{100 * bar.failed:.1f}%"></i>' if bar.failed else ""
+    return f'<span class="tnb-pb"><i style="width:{100 * bar.done:.1f}%"></i>{bad}</span>'
 
 
 def share(filled: float) -> str:

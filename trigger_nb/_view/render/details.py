@@ -6,45 +6,28 @@ checked (rule D5).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeAlias, cast
 
-from ..._keys import idempotency_key
+from ..._keys import display_path, idempotency_key
 from ..._records.records import TaskRecord
 from ..._records.status import TaskStatus
-from ..escape import preview, safe_url, visible, visible_block
-from ..model.readable import StoredError, error_line, value_text
-from ..model.rows import Property, Row, State
+from ..escape import safe_url, visible, visible_block
+from ..model.readable import error_line, value_text
+from ..model.rows import Print, Property, Row, State
 from ..model.run_model import RunModel
-from ..words import duration, moment, plural
-from .text import by_state, error_shown_below, shown_reason
+from ..pretty import preview
+from ..words import duration, plural
+from .errors import ErrorData, Json, error_data, error_json
+from .map_stats import spread_sentence
+from .parts import by_state, error_shown_below, shown_reason
 
 _VALUE = 2000  # characters of a value's preview by default
 _TEXT = 1000
 _PROPERTIES = 40
 _PRINTED = 20_000  # characters of printed text; the recorded text is bounded too
-_ERRORS = 30_000  # characters of an error with its causes, notes and members
-_TRACEBACK = 6000
-_NOTES = 10
-_MEMBERS = 10
-_CAUSES = 6
-_DEPTH = 3
-Json: TypeAlias = dict[str, Any]
-"""A part of the details, as the widget gets it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorData:
-    """An error to display. `causes` is the chain as Python shows it, with the nearest cause first."""
-
-    line: str
-    notes: tuple[str, ...] = ()
-    traceback: str = ""
-    causes: tuple[tuple[str, ErrorData], ...] = ()  # label and error
-    members: tuple[ErrorData, ...] = ()
-    more: int = 0  # number of members left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +41,35 @@ class JudgedProperty:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptData:
+    """An attempt to display. Times are UTC seconds since the epoch, and 0 if they are not known."""
+
+    number: int
+    state: str
+    began: float = 0.0
+    took: float | None = None
+    error: str = ""  # one line
+    next_at: float = 0.0  # when the next attempt begins; 0 when it has begun, for the next line says when
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
-    """One section of the details: a label, and one of the other fields."""
+    """One section of the details: a label, and one of the other fields; `text` may follow a time."""
 
     label: str
     text: str = ""
     code: str = ""  # one line
     pre: str = ""  # several lines
+    at: float = 0.0  # a time, in UTC seconds since the epoch
     error: ErrorData | None = None
+    attempts: tuple[AttemptData, ...] = ()
     properties: tuple[JudgedProperty, ...] = ()
-    prints: tuple[tuple[str, str], ...] = ()  # (stream, text), see `Row.prints`
+    prints: tuple[Print, ...] = ()  # the stream of a log line is its level
 
     @property
     def empty(self) -> bool:
-        return not (self.text or self.code or self.pre or self.error or self.properties or self.prints)
+        filled = self.text or self.code or self.pre or self.at
+        return not (filled or self.error or self.attempts or self.properties or self.prints)
 
 
 def sections(model: RunModel, row: Row, limit: int = _VALUE) -> list[Section]:
@@ -86,6 +84,7 @@ def _sections(model: RunModel, row: Row, limit: int) -> Iterator[Section]:
         yield Section("Path", code=visible(row.display_path, 400))
         return
     yield from _errors(row)
+    yield Section("Attempts", attempts=tuple(_attempts(row, record)))
     yield from _texts(row, record)
     yield from _values(record, limit)
     yield Section("Properties", properties=tuple(judged(row, _PROPERTIES)))
@@ -100,7 +99,8 @@ def _errors(row: Row) -> Iterator[Section]:
     if error_shown_below(row):
         yield Section("Error", text=f"{error_line(row.error)} (raised in a subtask; see its details)")
     else:
-        yield Section("Last error" if row.state is State.RETRYING else "Error", error=error_data(row.error))
+        error = error_data(row.error, is_open=row.state is State.FAILED)
+        yield Section("Last error" if row.state is State.RETRYING else "Error", error=error)
 
 
 def _texts(row: Row, record: TaskRecord) -> Iterator[Section]:
@@ -133,20 +133,29 @@ def _history(row: Row, record: TaskRecord) -> Iterator[Section]:
         yield Section("Status", text=" · ".join(dict.fromkeys(_status(row, record))))
     if row.children and row.tally:
         yield Section("Inside", text=by_state(row.tally))
+        yield Section("Durations", text=spread_sentence(row))
     yield Section("Changed", text=_changed(row))
+    if row.changed and row.replayed:
+        yield Section("Take it as no change", code=visible(f"run.accept({row.display_path!r})", 400))
+    diff = row.seen.diff if row.seen is not None else ""
+    yield Section("Difference", pre=visible_block(diff, _DIFF))
+    yield from _reused_from(record)
     if row.next_at is not None:
         label = "Next attempt" if row.state is State.RETRYING else "Waits until"
-        yield Section(label, text=moment(row.next_at))
+        yield Section(label, at=row.next_at)
     if row.state is State.LOG:
-        yield Section("Logged", text=moment(record.started_at) if record.started_at else "")
+        yield Section("Level", text=visible(record.level, 20))
+        yield Section("Logged", at=record.started_at)
         return
     if not record.started_at:
         return
+    if record.by_hand is not None:
+        yield Section("Set by hand", at=record.by_hand, text="by a person, with run.set_output(...)")
     took = row.duration(None)
-    length = f" · took {duration(took)}" if took is not None else ""
-    yield Section("Started", text=moment(record.started_at) + length)
+    length = f"took {duration(took)}" if took is not None else ""
+    yield Section("Started", at=record.started_at, text=length)
     if took is not None and record.ended_at is not None and took >= 60:
-        yield Section("Ended", text=moment(record.ended_at))
+        yield Section("Ended", at=record.ended_at)
 
 
 def _status(row: Row, record: TaskRecord) -> Iterator[str]:
@@ -155,6 +164,8 @@ def _status(row: Row, record: TaskRecord) -> Iterator[str]:
         yield plural(row.attempt, "attempt")
     if (reason := shown_reason(row)) is not None:
         yield reason
+    if row.by_hand is not None:
+        yield "set by hand"
     if record.forced:
         yield "runs again in the next pass"
     if record.crashes:
@@ -163,17 +174,30 @@ def _status(row: Row, record: TaskRecord) -> Iterator[str]:
         yield f"completed after the caller had received {error_line(record.error)}"
 
 
+_DIFF = 10_000  # characters
+
+
+def _reused_from(record: TaskRecord) -> Iterator[Section]:
+    origin = record.reused_from
+    if origin:
+        where = f"run {origin.get('run')}, task {display_path(str(origin.get('path')))}"
+        yield Section("Reused from", at=record.made_at, text=visible(where, 200))
+
+
 def _changed(row: Row) -> str:
     if not row.changed:
         return ""
     then = "the stored result was reused" if row.replayed else "so the task ran again"
-    return f"{visible(row.changed, 100)}, since the result was stored; {then}"
+    return f"{visible(row.difference, 300)}, since the result was stored; {then}"
 
 
 def _identity(model: RunModel, row: Row, record: TaskRecord) -> Iterator[Section]:
     if record.kind == "log":
         return
     yield Section("Path", code=visible(row.display_path, 400))
+    yield Section("In code", code=visible(f"run.task({row.display_path!r})", 400))
+    if "form" in record.given:
+        yield Section("Call it in a cell", code=visible(f"run.task({row.display_path!r}).call()", 400))
     if record.executor:
         yield Section("Executor", text=visible(record.executor, 100))
     if record.kind == "task":
@@ -186,6 +210,31 @@ def _identity(model: RunModel, row: Row, record: TaskRecord) -> Iterator[Section
 
 def _value(label: str, text: str) -> Section:
     return Section(label, pre=text) if "\n" in text else Section(label, code=text)
+
+
+# --- attempts -----------------------------------------------------------------------------------------
+def _attempts(row: Row, record: TaskRecord) -> Iterator[AttemptData]:
+    """The failed attempts, if they are kept, and the one that follows them."""
+    number = 0
+    for kept in record.attempts:
+        number = int(_number(kept.get("number")) or 0)
+        is_last = kept is record.attempts[-1] and number >= record.attempt
+        yield AttemptData(
+            number=number,
+            state=State.FAILED,
+            began=_number(kept.get("began")) or 0.0,
+            took=_number(kept.get("took")),
+            error=visible(error_line(kept).partition("\n")[0], 300),
+            next_at=(_number(kept.get("next_at")) if is_last else None) or 0.0,
+        )
+    if record.attempts and number < record.attempt:
+        began, ended = record.attempted_at, record.ended_at
+        took = None if ended is None or not began else max(0.0, ended - began)
+        yield AttemptData(record.attempt, row.state, began, took)
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, (int, float)) else None
 
 
 # --- properties ---------------------------------------------------------------------------------------
@@ -206,74 +255,21 @@ def _judged(given: Property) -> JudgedProperty:
 
 
 # --- printed text -------------------------------------------------------------------------------------
-def _prints(row: Row) -> Iterator[tuple[str, str]]:
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_LOGGED = re.compile(f"^(?=(?:{'|'.join(_LEVELS)}):)", re.MULTILINE)  # where a log record begins
+
+
+def _prints(row: Row) -> Iterator[Print]:
     left = _PRINTED
-    for stream, text in row.prints:
+    for stream, text, second in row.prints:
         if left <= 0:
             return
-        yield stream, text[:left]
+        if stream != "log":
+            yield stream, text[:left], second
+        for record in filter(None, _LOGGED.split(text[:left]) if stream == "log" else ()):
+            level = record.partition(":")[0]
+            yield level.lower() if level in _LEVELS else "log", record, second
         left -= len(text)
-
-
-# --- errors -------------------------------------------------------------------------------------------
-def error_data(error: StoredError) -> ErrorData:
-    """A stored error with its notes, traceback, causes and members; fields may be missing."""
-    return _Errors().read(error)
-
-
-class _Errors:
-    """Reads one error with its causes and members, with one size limit for all of them."""
-
-    def __init__(self) -> None:
-        self._left = _ERRORS
-
-    def read(self, error: StoredError, depth: int = 0) -> ErrorData:
-        alone = self._alone(error)
-        causes = tuple((label, self._alone(cause)) for label, cause in _chain(error))
-        found = _mappings(error.get("errors"))
-        members: list[ErrorData] = []
-        for member in found[:_MEMBERS]:
-            if depth == _DEPTH or self._left <= 0:
-                break
-            members.append(self.read(member, depth + 1))
-        more = len(found) - len(members) + _count(error.get("errors_left"))
-        return ErrorData(alone.line, alone.notes, alone.traceback, causes, tuple(members), more)
-
-    def _alone(self, error: StoredError) -> ErrorData:
-        line = error_line(error, 2000)
-        shown = error.get("shown")
-        notes = cast("StoredError", shown if isinstance(shown, dict) else error).get("notes")
-        said = tuple(visible_block(note, _TEXT) for note in _list(notes)[:_NOTES])
-        self._left -= len(line) + sum(map(len, said))
-        frames = "\n".join(str(frame).rstrip("\n") for frame in _list(error.get("traceback"))[-200:])
-        traceback = visible_block(frames[-min(_TRACEBACK, self._left) :]) if self._left > 0 else ""
-        self._left -= len(traceback)
-        return ErrorData(line, said, traceback)
-
-
-def _chain(error: StoredError) -> Iterator[tuple[str, StoredError]]:
-    """The chain of causes as Python shows it: `raise ... from None` hides the context."""
-    for _ in range(_CAUSES):
-        context = None if error.get("suppress_context") else error.get("context")
-        for label, inner in (("Caused by", error.get("cause")), ("While handling", context)):
-            if isinstance(inner, dict):
-                error = cast("StoredError", inner)
-                yield label, error
-                break
-        else:
-            return
-
-
-def _list(value: object) -> list[object]:
-    return cast("list[object]", value) if isinstance(value, list) else []
-
-
-def _mappings(value: object) -> list[StoredError]:
-    return [cast("StoredError", each) for each in _list(value) if isinstance(each, dict)]
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
 
 
 # --- JSON for the widget ------------------------------------------------------------------------------
@@ -284,19 +280,29 @@ def as_json(sections: Iterable[Section]) -> list[Json]:
 
 def _section_json(section: Section) -> Json:
     fields: Json = {"label": section.label}
+    if section.at:
+        fields["at"] = section.at
     if section.error is not None:
         fields["error"] = error_json(section.error)
+    elif section.attempts:
+        fields["attempts"] = [_attempt_json(each) for each in section.attempts]
     elif section.properties:
         fields["properties"] = [property_json(each) for each in section.properties]
     elif section.prints:
-        fields["prints"] = [list(each) for each in section.prints]
+        fields["prints"] = [list(each) if each[2] else list(each[:2]) for each in section.prints]
     elif section.pre:
         fields["pre"] = section.pre
     elif section.code:
         fields["code"] = section.code
-    else:
+    elif section.text or not section.at:
         fields["text"] = section.text
     return fields
+
+
+def _attempt_json(attempt: AttemptData) -> Json:
+    given = {"at": attempt.began, "took": attempt.took, "error": attempt.error, "next": attempt.next_at}
+    known = {name: value for name, value in given.items() if value or (value == 0.0 and name == "took")}
+    return {"n": attempt.number, "state": str(attempt.state), **known}
 
 
 def property_json(given: JudgedProperty) -> list[str]:
@@ -305,14 +311,3 @@ def property_json(given: JudgedProperty) -> list[str]:
     while len(fields) > 2 and not fields[-1]:
         fields.pop()
     return fields
-
-
-def error_json(error: ErrorData) -> Json:
-    return {
-        "line": error.line,
-        "notes": list(error.notes),
-        "traceback": error.traceback,
-        "causes": [[label, error_json(cause)] for label, cause in error.causes],
-        "members": [error_json(member) for member in error.members],
-        "more": error.more,
-    }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ..escape import escaped, visible_block
-from .details import ErrorData, JudgedProperty, Section
+from ..model.rows import Print
+from ..words import duration, moment, time_of_day
+from .details import AttemptData, JudgedProperty, Section
+from .errors import ErrorData
 
 DOT = '<span class="tnb-x"> · </span>'  # separates parts where there are no styles
 
@@ -19,26 +22,57 @@ def field_list(sections: Iterable[Section]) -> str:
 def _content(section: Section) -> str:
     if section.error is not None:
         return f"<div>{error_html(section.error)}</div>"
+    if section.attempts:
+        return f'<ul class="tnb-ats">{"".join(map(_attempt, section.attempts))}</ul>'
     if section.properties:
         return f"<div>{DOT.join(map(property_html, section.properties))}</div>"
     if section.prints:
-        return f"<pre>{''.join(_printed(*each) for each in section.prints)}</pre>"
+        return f"<pre>{''.join(_printed(section.prints))}</pre>"
     if section.pre:
         return f"<pre>{escaped(section.pre)}</pre>"
     if section.code:
         return f"<code>{escaped(section.code)}</code>"
-    return f"<span>{escaped(section.text)}</span>"
+    time = moment(section.at) if section.at else ""
+    return f"<span>{escaped(' · '.join(filter(None, [time, section.text])))}</span>"
 
 
-def _printed(stream: str, text: str) -> str:
-    name = {"err": "tnb-o-err", "note": "tnb-o-note"}.get(stream, "")
-    return f'<span class="{name}">{escaped(text)}</span>' if name else escaped(text)
+def _attempt(attempt: AttemptData) -> str:
+    parts = [
+        str(attempt.number),
+        attempt.state,
+        moment(attempt.began) if attempt.began else "",
+        f"took {duration(attempt.took)}" if attempt.took is not None else "",
+    ]
+    line = escaped(" · ".join(filter(None, parts)))
+    error = f' <span class="tnb-bad">{escaped(attempt.error)}</span>' if attempt.error else ""
+    then = escaped(f" · next attempt at {time_of_day(attempt.next_at)}") if attempt.next_at else ""
+    return f"<li>{line}{error}{then}</li>"
+
+
+def _printed(prints: Iterable[Print]) -> Iterator[str]:
+    """The pieces of a text, with the time where a line begins that was printed in another second."""
+    shown, is_new_line = 0, True
+    for stream, text, second in prints:
+        if second and second != shown and is_new_line:
+            shown = second
+            yield f'<span class="tnb-o-at">{time_of_day(second)} </span>'
+        name = _STREAMS.get(stream, "")
+        yield f'<span class="{name}">{escaped(text)}</span>' if name else escaped(text)
+        is_new_line = text.endswith("\n")
+
+
+_STREAMS = {
+    **dict.fromkeys(("err", "warning"), "tnb-o-err"),
+    **dict.fromkeys(("error", "critical"), "tnb-bad"),
+    **dict.fromkeys(("note", "debug"), "tnb-o-note"),
+}
 
 
 def error_html(error: ErrorData) -> str:
     """An error with its causes, notes, traceback and members."""
     parts = [_error_alone(error)]
-    parts += [f"<div>{label}: {_error_alone(cause)}</div>" for label, cause in error.causes]
+    for label, cause in error.causes:
+        parts.append(f'<div class="tnb-cause"><b>{label}</b> {_error_alone(cause)}</div>')
     if error.members or error.more:
         lines = "".join(f"<li>{error_html(member)}</li>" for member in error.members)
         rest = f"<li>… {error.more:,} more</li>" if error.more else ""
@@ -50,7 +84,9 @@ def _error_alone(error: ErrorData) -> str:
     parts = [f'<span class="tnb-bad">{_lines(error.line)}</span>']
     parts += [f"<div>{_lines(note)}</div>" for note in error.notes]
     if error.traceback:
-        parts.append(f"<details><summary>Traceback</summary><pre>{escaped(error.traceback)}</pre></details>")
+        opened = " open" if error.is_open else ""
+        text = escaped(error.traceback)
+        parts.append(f"<details{opened}><summary>Traceback</summary><pre>{text}</pre></details>")
     return "".join(parts)
 
 

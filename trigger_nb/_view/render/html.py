@@ -8,25 +8,40 @@ All text from outside passes `markup` or `safe_url` (rule D5).
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from itertools import chain, groupby, islice
-from pathlib import Path
 
 from ..._keys import ancestors
 from ..._records.status import RunStatus
-from ..escape import escaped, markup
+from ..escape import apart, escaped, isolated, markup
 from ..model.excerpt import Shown, latest, outline
-from ..model.hints import actions, hints
+from ..model.hints import NO_WIDGET, WARNING, actions, hints, last_seen
 from ..model.readable import error_line, value_text
 from ..model.rows import SYMBOLS, Row, State
 from ..model.run_model import RunModel
 from ..model.run_status import job_and_version, run_state, run_title, status_text
-from ..words import duration, moment, plural, probably_left
+from ..words import moment, probably_left
 from . import bars, details, icons
 from .fields import DOT, error_html, field_list, property_html, value_html
-from .text import counts, error_shown, error_shown_below, marks, more, progress_text, tally_of
+from .map_stats import Alike, together, without_groups
+from .parts import (
+    PARTS,
+    PROPERTIES,
+    Parts,
+    counts,
+    error_shown_below,
+    foreseen,
+    lasted,
+    lasting,
+    logged_at,
+    more,
+    own_error,
+    parts_of,
+    shares,
+    stands_for,
+    tally_of,
+)
+from .stylesheet import stylesheet
 
 # Size limits of the final HTML, in characters. A huge run first loses details of rows, then details of
 # failed rows, then rows, which are counted instead.
@@ -41,10 +56,16 @@ _FEW_OF_MANY = 8  # the same in a large run
 _KEPT = 3  # of more children, at least this many are drawn, even if all are alike
 
 
-def live(model: RunModel, *, rows: int = 40) -> str:
-    """The HTML of a run under way: a header, and active, failed and recent rows."""
+def live(model: RunModel, *, rows: int = 24, advice: bool = False, styled: bool = True) -> str:
+    """The HTML of a run under way: a header, and active, failed and recent rows.
+
+    It says when it was drawn, because it stays if nothing draws it again. `advice`: no live widget was seen.
+    Without styles it has a tenth of the size, and looks as on GitHub.
+    """
     page = _Page(model, latest(model, rows=rows))
-    return "".join(page.wrapped(page.head(), page.plain_rows(model.root)))
+    notes = page.notes(last_seen(model), NO_WIDGET if advice else "")
+    drawn = "".join(page.wrapped(page.head(), notes, page.plain_rows(model.root)))
+    return drawn if styled else _STYLE_ELEMENT.sub("", drawn)
 
 
 def final(model: RunModel, *, rows: int = 300, fold: int = 100) -> str:
@@ -76,11 +97,15 @@ def standalone(body: str, title: str) -> str:
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{markup(title)}</title><style>{_PAGE_CSS}</style></head><body>{body}</body></html>\n"
+        f"<title>{markup(title)}</title><style>{PAGE_CSS}</style></head><body><main>{body}</main></body></html>\n"
     )
 
 
-_PAGE_CSS = (
+_STYLE_ELEMENT = re.compile("<style>.*?</style>", re.DOTALL)
+_LINK = re.compile(r"</?a\b[^>]*>")  # in the details of a row, not in the row, which is pressed itself
+# The keyboard opens and closes a row. JupyterLab has other uses for its letters (`b` adds a cell), unless the element says so.
+_SUMMARY = '<summary data-lm-suppress-shortcuts="true"'
+PAGE_CSS = (
     ":root{color-scheme:light dark}"
     "body{margin:24px auto;max-width:1100px;padding:0 16px;background:#fff;color:#1f2328}"
     "@media(prefers-color-scheme:dark){body{background:#16181c;color:#d9dce1;--jp-ui-font-color2:#9aa1ab}}"
@@ -105,7 +130,6 @@ class _Page:
         self._preview = max(200, min(2000, 60_000 // max(1, many)))
         self._listed: list[Row] = []  # failures that are listed above the tree
         self._open: set[str] = set()  # paths of open rows
-        self._failed_inside: Counter[Row] = Counter()
         self._span: tuple[float, float] | None = None  # start and length of the time that the bars show
 
     def wrapped(self, *parts: Iterable[str]) -> Iterator[str]:
@@ -115,7 +139,8 @@ class _Page:
         has_icons = any(row.record is not None and row.record.icon for row in rows)
         yield f'<div class="tnb{" tnb-ics" if has_icons else ""}"><style>{stylesheet()}</style>'
         for part in parts:
-            yield from part
+            for text in part:
+                yield text.replace("<summary", _SUMMARY)
         yield f"<style>{icons.css(self._states, self._icons, self._letters)}</style></div>"
 
     def survey(self) -> None:
@@ -126,7 +151,6 @@ class _Page:
         if self._model.run.status != RunStatus.COMPLETED:
             # A failure that the job handled needs no open details; its line is enough.
             self._open.update(row.path for row in self._listed[:_OPEN])
-        self._failed_inside = _failed_inside(self._model)
         self._span = bars.span_of(self._model)
 
     # --- header -----------------------------------------------------------------------
@@ -136,16 +160,17 @@ class _Page:
         state = run_state(run)
         elapsed, ends_at = model.elapsed, model.ends_at
         yield (
-            f'<div class="tnb-h">{self._shape(state)} <b class="tnb-t">{markup(run_title(model.run))}</b> '
+            f'<div class="tnb-h">{self._shape(state)} <b class="tnb-t">{isolated(run_title(model.run))}</b> '
             f"{_code(job_and_version(model.run))}"
             f"{_mark('test run') if run.is_test else ''}{DOT}"
             f'<span class="tnb-w tnb-w-{icons.state_name(state)}">{markup(status_text(run), 60)}</span>'
-            f"{_sep(duration(elapsed), 'tnb-el') if elapsed is not None else ''}"
+            f"{_sep(lasting(elapsed, still=model.is_ticking), 'tnb-el') if elapsed is not None else ''}"
             f"{_sep(probably_left(ends_at - model.now), 'tnb-eta') if ends_at is not None else ''}</div>"
         )
-        yield bars.states(model.tally)
+        yield bars.states(shares(model))
         yield from self._statuses()
-        about = [markup(counts(model.tally)), f"<code>{markup(run.id)}</code>"]
+        said = [text for text in (counts(model.tally), stands_for(model)) if text]
+        about = [*map(markup, said), f"<code>{markup(run.id)}</code>"]
         if run.started_at:
             about.append(markup(moment(run.started_at)))
         if model.store:
@@ -153,7 +178,8 @@ class _Page:
         separated = DOT.join(f"<span>{part}</span>" for part in about)
         yield f'<div class="tnb-a">{separated}</div>'
         for hint in hints(model):
-            yield f'<div class="tnb-y">{_with_code(hint)}</div>'
+            warns = " tnb-warn" if hint.startswith(WARNING) else ""
+            yield f'<div class="tnb-y{warns}">{_with_code(hint)}</div>'
 
     def _statuses(self) -> Iterator[str]:
         lines, more = self._model.statuses()
@@ -174,18 +200,22 @@ class _Page:
 
     def failures(self) -> Iterator[str]:
         """The errors above the tree: the run's own error, and failures deep in a large tree."""
-        model = self._model
-        if model.run.error is not None and not error_shown(model.run.error, model.failures[:50]):
-            yield f'<div class="tnb-y tnb-y-bad">{error_html(details.error_data(model.run.error))}</div>'
+        if (error := own_error(self._model)) is not None:
+            yield f'<div class="tnb-y tnb-y-bad">{error_html(details.error_data(error))}</div>'
         for row in self._listed if self._large else ():
             is_first_in_map = row.parent is not None and row.parent.folds and row.depth == 1
             if not row.depth or is_first_in_map:
                 continue
             yield (
-                f'<div class="tnb-y tnb-y-bad">{SYMBOLS[row.state]} {markup(row.name, 100)} '
-                f"<code>{markup(row.display_path, 120)}</code> — "
-                f'<span class="tnb-bad">{markup(error_line(row.error))}</span></div>'
+                f'<div class="tnb-y tnb-y-bad">{SYMBOLS[row.state]} {isolated(row.name, 100)} '
+                f"<code>{isolated(row.display_path, 120)}</code> — "
+                f'<span class="tnb-bad">{isolated(error_line(row.error))}</span></div>'
             )
+
+    @staticmethod
+    def notes(*texts: str) -> Iterator[str]:
+        """Lines below the header, without those that are empty."""
+        return (f'<div class="tnb-y">{_with_code(text)}</div>' for text in texts if text)
 
     def output(self) -> Iterator[str]:
         run = self._model.run
@@ -222,14 +252,21 @@ class _Page:
         if not rows and not rest:
             return
         yield '<ul class="tnb-rows">'
+        lines = [*together(scope, rows)]
+        groups = [line for line in lines if isinstance(line, Alike)]
+        for group in groups:
+            yield from self._alike(group)
+        alone = [line for line in lines if not isinstance(line, Alike)]
         drawn = 0
-        for stretch, is_folded in self._stretches(rows):
+        for stretch, is_folded in self._stretches(alone):
             if self._size > _ROWS_UNTIL:
-                rest = scope.tally.without(rows[:drawn])
+                rest = scope.tally.without(
+                    [*chain.from_iterable(group.rows for group in groups), *alone[:drawn]]
+                )
                 break
             drawn += len(stretch)
             yield from self._folded(stretch) if is_folded else self._rows(stretch)
-        if rest:
+        if rest := without_groups(rest, groups):
             yield f'<li class="tnb-u">… {markup(more(rest))}, not listed</li>'
         yield "</ul>"
 
@@ -258,7 +295,8 @@ class _Page:
         """The reason not to fold a row: "failed" or "other"; "" if there is none."""
         if row.state is State.FAILED and not row.children:
             return "failed"
-        if self._failed_inside[row] or row.changed or not row.stored or (row.duration(None) or 0.0) > slow:
+        is_odd = row.changed or not row.stored or row.by_hand is not None
+        if row.below.states[State.FAILED] or is_odd or (row.duration(None) or 0.0) > slow:
             return "other"
         return "" if row.state in (State.COMPLETED, State.LOG, State.NOT_REACHED) else "other"
 
@@ -274,8 +312,21 @@ class _Page:
         yield from self._rows(rows)
         yield "</ul></details></li>"
 
+    def _alike(self, alike: Alike) -> Iterator[str]:
+        """Equal errors: the first rows that have them, and the others folded."""
+        yield self._counted(
+            '<li class="tnb-par"><details open><summary class="tnb-r"><span class="tnb-v"></span>'
+            f'{self._shape(State.FAILED)} <span class="tnb-n">{markup(alike.line)}</span></summary><ul class="tnb-rows">'
+        )
+        yield from self._rows(alike.first)
+        if alike.others:
+            yield from self._folded(alike.others)
+        if alike.omitted:
+            yield f'<li class="tnb-u">… {alike.omitted:,} more with this error, not listed</li>'
+        yield "</ul></details></li>"
+
     def _row(self, row: Row) -> Iterator[str]:
-        line = f'<summary class="tnb-r"><span class="tnb-v"></span>{self._line(row)}</summary>'
+        line = f'<summary class="tnb-r"><span class="tnb-v"></span>{_LINK.sub("", self._line(row))}</summary>'
         until = _FAILURES_UNTIL if row.state is State.FAILED else _DETAILS_UNTIL
         fields = self._fields(row) if self._size < until else ""
         if row.children and fields:
@@ -291,34 +342,42 @@ class _Page:
         return text
 
     def _line(self, row: Row) -> str:
-        parts = [self._shape(row.state), self._icon(row), f'<span class="tnb-n">{markup(row.name)}</span>']
-        if row.state is not State.LOG and row.key and row.key != row.name:
-            parts.append(f'<code class="tnb-k">{markup(row.key, 100)}</code>')
-        if row.state is State.LOG and row.record is not None and row.record.level not in ("", "info", "log"):
-            parts.append(_mark(markup(row.record.level, 20), hot=row.record.level != "debug"))
-        hot = row.next_at is not None or bool(row.changed) or not row.stored
-        parts += [
-            _mark(markup(said), hot=hot and said not in ("replayed", "not reached"))
-            for said in marks(row, self._now)
-        ]
-        if text := progress_text(row):
-            parts.append(bars.progress(row) + _mark(markup(text)))
-        parts += [DOT + property_html(given) for given in details.judged(row, 6)]
-        if row.error is not None and row.state is not State.NOT_REACHED and not error_shown_below(row):
-            parts.append(
-                f'<span class="tnb-e"><span class="tnb-x"> — </span>{markup(error_line(row.error))}</span>'
-            )
-        if row.children and row.tally.tasks and row.kind != "map":
-            failed = self._failed_inside[row]
-            parts.append(
-                _mark(plural(row.tally.tasks, "subtask") + (f", {failed:,} failed" if failed else ""))
-            )
+        parts = parts_of(row)
+        took = lasted(row, self._now) or logged_at(row)
+        drawn = {
+            "state": self._shape(row.state),
+            "icon": self._icon(row),
+            "name": f'<span class="tnb-n">{apart(escaped(parts.name))}</span>',
+            "key": f'<code class="tnb-k">{apart(escaped(parts.key))}</code>' if parts.key else "",
+            "counts": self._counts(parts),
+            "marks": "".join(map(_mark, map(escaped, parts.marks))),
+            "hot": "".join(_mark(escaped(mark), hot=True) for mark in parts.hot),
+            "countdown": _mark(escaped(parts.countdown(row.state, self._now)), hot=True),
+            "progress": self._progress(parts),
+            "properties": " ".join(DOT + property_html(each) for each in details.judged(row, PROPERTIES)),
+            "error": parts.error
+            and f'<span class="tnb-e"><span class="tnb-x"> — </span>{apart(escaped(parts.error))}</span>',
+            "duration": self._when(row) + (_sep(took, "tnb-d") if took else ""),
+        }
+        return " ".join(drawn[part] for part in PARTS if drawn[part])
+
+    def _counts(self, parts: Parts) -> str:
+        """The tasks inside, by state. Without styles, the symbols of the states tell them apart."""
+        counts = (
+            f'<span class="tnb-count" title="{count:,} {state}">{self._shape(state)} {count:,}</span>'
+            for state, count in parts.counts
+        )
+        return f'<span class="tnb-counts">{DOT}{" ".join(counts)}</span>' if parts.counts else ""
+
+    def _progress(self, parts: Parts) -> str:
+        if parts.bar is None:
+            return ""
+        return bars.progress(parts.bar) + _mark(escaped(foreseen(parts.bar, self._now)))
+
+    def _when(self, row: Row) -> str:
+        """The bar that shows when the row ran."""
         took = row.duration(self._now)
-        if self._span is not None:
-            parts.append(bars.when(row, took, *self._span))
-        if took is not None:
-            parts.append(_sep(duration(took), "tnb-d"))
-        return " ".join(part for part in parts if part)
+        return "" if self._span is None else bars.when(row, took, *self._span)
 
     def _shape(self, state: State) -> str:
         self._states.add(state)
@@ -357,23 +416,12 @@ def _row_class(row: Row) -> str:
     return " ".join(name for name in names if name)
 
 
-def _failed_inside(model: RunModel) -> Counter[Row]:
-    """The number of failed tasks in each row, at any depth, without those that failed because of a subtask."""
-    inside: Counter[Row] = Counter()
-    for row in model.failures:
-        up = row.parent if not row.tally.states[State.FAILED] else None
-        while up is not None:
-            inside[up] += 1
-            up = up.parent
-    return inside
-
-
 def _code(text: str) -> str:
     return f'<code class="tnb-k">{markup(text, 80)}</code>' if text else ""
 
 
 def _mark(text: str, *, hot: bool = False) -> str:
-    return f'<span class="tnb-m{" tnb-m-hot" if hot else ""}">{DOT}{text}</span>'
+    return text and f'<span class="tnb-m{" tnb-m-hot" if hot else ""}">{DOT}{text}</span>'
 
 
 def _sep(text: str, name: str) -> str:
@@ -386,14 +434,3 @@ def _with_code(text: str) -> str:
     return "".join(
         f"<code>{markup(part, 500)}</code>" if at % 2 else markup(part, 1000) for at, part in enumerate(parts)
     )
-
-
-_STYLE = Path(__file__).with_name("style.css")
-
-
-@cache
-def stylesheet(path: Path = _STYLE) -> str:
-    """The rules of a stylesheet on one line: in Markdown, a blank line would end the HTML."""
-    text = path.read_text(encoding="utf-8")
-    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-    return re.sub(r"\s*([{};,>])\s*", r"\1", re.sub(r"\s+", " ", text)).strip()

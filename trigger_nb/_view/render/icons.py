@@ -113,17 +113,17 @@ _ALIASES = {
 }
 # A badge with a letter in a colour of the service. Each has its own letter: not everyone can see the colours.
 _BADGES = {
-    "airtable": ("A", "#b8860b"),
+    "airtable": ("A", "#8f6708"),
     "github": ("G", "#57606a"),
-    "openai": ("O", "#0f8a6d"),
+    "openai": ("O", "#0c7d62"),
     "replicate": ("P", "#b3402a"),
     "resend": ("R", "#4b5563"),
-    "sendgrid": ("@", "#1a82e2"),
+    "sendgrid": ("@", "#1670c4"),
     "slack": ("#", "#7b3a7d"),
     "stripe": ("S", "#635bff"),
     "supabase": ("B", "#218358"),
 }
-_PLAIN_BADGE = "#7d8590"
+_PLAIN_BADGE = "#69717b"
 
 
 def names() -> list[str]:
@@ -135,6 +135,11 @@ def known(icon: str) -> str:
     """The name of the picture of an icon; "" if the icon has only a badge."""
     name = _ALIASES.get(icon, icon)
     return name if name in _NAMES else ""
+
+
+def badges() -> list[str]:
+    """The names of all icons with a badge of their own."""
+    return sorted(_BADGES)
 
 
 def badge(icon: str) -> tuple[str, str]:

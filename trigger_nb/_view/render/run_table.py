@@ -9,7 +9,7 @@ from ..._records.status import RunStatus
 from ..escape import markup, visible
 from ..model.rows import SYMBOLS
 from ..model.run_status import run_seconds, run_state, status_text
-from ..words import duration, minute, plural
+from ..words import duration, minute, plural, utc
 from . import icons, tables
 from .html import shape
 
@@ -24,7 +24,9 @@ def as_html(runs: Sequence[RunRecord], now: float) -> str:
         return tables.block(tables.note(_NO_RUNS))
     titles = (f"<th{_align(title)}>{title}</th>" for title in _TITLES)
     rows = tables.table((_row(run, now) for run in runs), titles)
-    return tables.block(rows, style=icons.css({run_state(run) for run in runs}))
+    return tables.block(
+        rows, tables.note(f"As of {utc(now)}"), style=icons.css({run_state(run) for run in runs})
+    )
 
 
 def as_text(runs: Sequence[RunRecord], now: float, *, width: int = 120) -> str:
@@ -38,16 +40,27 @@ def as_text(runs: Sequence[RunRecord], now: float, *, width: int = 120) -> str:
     return "\n".join(tables.aligned(rows, widths))
 
 
-def as_wire(run: RunRecord, now: float) -> dict[str, str]:
-    """A run as the fields that the live list shows."""
-    names = ("job", "payload", "status", "started", "duration", "counts")
-    return {"id": run.id, "state": str(run_state(run)), **dict(zip(names, _cells(run, now), strict=False))}
+def as_wire(run: RunRecord, now: float) -> dict[str, object]:
+    """A run as the fields that the live list shows, which writes its start as the reader's time.
+
+    The list counts on by itself: while the run lasts, `since` is the instant at which its duration would be zero.
+    """
+    job, payload, status, _, took, counts, run_id = _cells(run, now)
+    fields: dict[str, object] = {"id": run_id, "state": str(run_state(run)), "at": run.started_at}
+    fields |= {"job": job, "payload": payload, "status": status, "duration": took, "counts": counts}
+    if _lasts(run) and (lasted := run_seconds(run, now)) is not None:
+        fields |= {"duration": "", "since": round(now - lasted, 2)}
+    return fields
+
+
+def _lasts(run: RunRecord) -> bool:
+    """Whether the duration of a run increases with time."""
+    return run.status in (RunStatus.RUNNING, RunStatus.WAITING) and run.reason != "paused"
 
 
 def _cells(run: RunRecord, now: float) -> list[str]:
     started = run.started_at
-    lasts = run.status in (RunStatus.RUNNING, RunStatus.WAITING) and run.reason != "paused"
-    lasted = run_seconds(run, now if lasts else None)
+    lasted = run_seconds(run, now if _lasts(run) else None)
     took = "" if lasted is None else duration(lasted)
     return [
         visible(f"{run.name or run.job} {run.version if run.version != '0' else ''}".strip(), 60),

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from ..._values.sizes import size
 from ..escape import markup, visible
-from ..words import minute, plural, size
+from ..words import minute, plural
 from . import tables
 
 _JOBS = 8  # jobs that are listed by name
@@ -96,6 +97,73 @@ class Pruned(_Shown):
         if self.note:
             lines.append(("Note", self.note))
         return lines
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StoreCheck(_Shown):
+    """What `client.check` found in a store."""
+
+    directory: Path
+    records: int  # rows of runs, tasks, log lines, events and key-values
+    damaged: tuple[str, ...]  # keys of the rows that cannot be read as they were written
+    database: tuple[str, ...]  # what SQLite's own check and the comparison of the schema found
+    lost_files: tuple[str, ...]  # value files that are missing or not whole, as "folder/name"
+    unused_files: tuple[Path, ...]  # value files that no record names: harmless, `prune` removes old ones
+
+    @property
+    def ok(self) -> bool:
+        """Whether all that was written can be read."""
+        return not (self.damaged or self.database or self.lost_files)
+
+    def _lines(self) -> list[tuple[str, str]]:
+        found = [
+            ("Damaged", _some(self.damaged)),
+            ("Database", _some(self.database)),
+            ("Lost files", _some(self.lost_files)),
+            ("Unused", plural(len(self.unused_files), "value file") if self.unused_files else ""),
+        ]
+        lines = [("Store", str(self.directory)), ("Records", f"{self.records:,}")]
+        lines += [(label, text) for label, text in found if text]
+        advice = (
+            "client.repair() saves what can be read into a new store. A backup is better, if there is one."
+        )
+        return [*lines, ("Result", "all is well" if self.ok else advice)]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Repaired(_Shown):
+    """What `client.repair` saved of a broken store."""
+
+    directory: Path  # the new store
+    replaces: Path  # the broken store, which is as it was
+    records: int  # rows that were saved
+    damaged: tuple[str, ...]  # keys of the rows among them that could not be saved as they were
+    left_out: tuple[str, ...]  # keys of rows that another program wrote
+    files: int  # value files that were saved
+
+    def _lines(self) -> list[tuple[str, str]]:
+        lines = [
+            ("New store", str(self.directory)),
+            ("Saved", f"{plural(self.records, 'record')}, {plural(self.files, 'value file')}"),
+        ]
+        if self.damaged:
+            lines.append(
+                ("Damaged", f"{_some(self.damaged)}. Tasks among them count as done, without a value")
+            )
+        if self.left_out:
+            lines.append(("Left out", _some(self.left_out)))
+        use = (
+            f"end this kernel, move {self.replaces} away, and rename {self.directory} to {self.replaces.name}"
+        )
+        return [*lines, ("To use it", use)]
+
+
+def _some(names: tuple[str, ...]) -> str:
+    """How many there are, with the first ones."""
+    if not names:
+        return ""
+    shown = ", ".join(visible(name, 60) for name in names[:_JOBS])
+    return f"{len(names):,}: {shown}" + (", …" if len(names) > _JOBS else "")
 
 
 def _with(count: int, names: str) -> str:

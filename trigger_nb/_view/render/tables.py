@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..escape import columns, fit, markup
-from .html import stylesheet
+from .stylesheet import stylesheet
 
 
 def block(*parts: str, style: str = "") -> str:

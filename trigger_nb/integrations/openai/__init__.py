@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...retry import RetryAt
 from .._base import Credential, SecretText
+from .._http_retries import by_status, is_connection_error, reset_at, retry_after
 from .._sdk import Known, SdkIntegration, SdkPath, look_up
-from .._verdicts import by_status, is_connection_error, reset_at, retry_after
 from ._answers import type_of
 from ._bodies import call
 from ._methods import KNOWN, Chat, Completions, Embeddings, Files, Responses, Runs, rereadable

@@ -253,9 +253,8 @@ def _match(pattern: list[str], parts: list[str]) -> dict[str, str] | None:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = (
-        512  # with the default of 5, the sixth connection of a `gather` is delayed by a second
-    )
+    # With the default of 5, the sixth connection of a `gather` is delayed by a second.
+    request_queue_size = 512
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Ignore errors of clients that were killed before they got their answer."""

@@ -90,9 +90,8 @@ class FakeStripe(Service):
     def create_webhook_endpoint(self, request: Request) -> Answer:
         def make(given: Json) -> Answer:
             made = self._make("webhook_endpoint", {"status": "enabled", **given})
-            return Answer(
-                200, {**made.body, "secret": f"whsec_{made.body['id']}"}
-            )  # only this answer has the secret
+            # Only this answer has the secret.
+            return Answer(200, {**made.body, "secret": f"whsec_{made.body['id']}"})
 
         return self._write(request, ("url", "enabled_events"), make)
 

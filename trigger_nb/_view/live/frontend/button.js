@@ -11,12 +11,11 @@ export class Button {
    */
   constructor(label, act, looks = {}) {
     const icon = looks.icon && h("span", { class: `tnb-ic tnb-ic-${looks.icon}`, "aria-hidden": "true" });
-    this.text = h("span", {}, icon ? "" : label);
+    this.text = h("span", {}, label);
     this.element = h(
       "button",
       { type: "button", class: `tnb-btn ${looks.class ?? ""}`.trim(), onclick: () => this.why || act() },
-      icon,
-      this.text,
+      icon ?? this.text,
     );
     this.why = "";
     this.title = "";

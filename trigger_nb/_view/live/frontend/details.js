@@ -1,16 +1,19 @@
 // The details of the selected row, and the actions on it.
 
 import { Button } from "./button.js";
-import { h, setAttribute, setChildren, setShown, setText, shape, stateName } from "./dom.js";
-import { grouped, plural } from "./format.js";
-import { propertyElement } from "./row.js";
+import { Copier } from "./copying.js";
+import { h, markIn, setAttribute, setChildren, setShown, setText, shape, stateName } from "./dom.js";
+import { plural } from "./format.js";
+import { tellMoments } from "./moments.js";
+import { sectionElement } from "./sections.js";
+import { Splitter } from "./splitter.js";
 
 const BUSY_REST = "The kernel is busy. More details will appear when it is free.";
 const UNCONNECTED_REST = "Not connected to a kernel, which has more details.";
-const DEEPEST_CAUSE = 6;
 const PATIENCE = 400; // ms without an answer before the fields of the row are shown instead
 
 /** @typedef {import("./store.js").Section} Section */
+/** A section that is drawn: what it was painted from, and the text that is marked in it. @typedef {{ painted: string, marked: string, element: HTMLElement }} Drawn */
 
 /** The pane beside or below the tree. */
 export class DetailsPane {
@@ -29,31 +32,37 @@ export class DetailsPane {
     /** The row that is drawn. @type {number | null} */
     this.drawn = null;
     this.drawnAt = 0;
-    /** @type {{ painted: string, element: HTMLElement }[]} */
+    /** @type {Drawn[]} */
     this.sections = [];
+    this.copier = new Copier();
 
     this.shape = shape("pending");
     this.name = h("b", { class: "tnb-t" });
     this.skip = new Button("Skip wait", () => this.onRow((index) => void actions.order("skip_wait", index)));
     this.rerun = new Button("Rerun from here", () => this.onRow((index) => void actions.askRerun(index)));
     this.buttons = h("span", { class: "tnb-buttons" }, this.skip.element, this.rerun.element);
+    this.expander = new Button("Expand details", () => this.expand(!this.isExpanded), { icon: "expand", class: "tnb-plain" });
     const closer = new Button("Close details", close, { icon: "close", class: "tnb-plain" });
-    this.head = h("div", { class: "tnb-dh" }, this.shape, this.name, this.buttons, closer.element);
+    const ends = h("span", { class: "tnb-dh-end" }, this.expander.element, closer.element);
+    this.head = h("div", { class: "tnb-dh" }, this.shape, this.name, this.buttons, ends);
     this.confirm = new Confirmation(actions, this.rerun.element);
     this.note = h("div", { class: "tnb-note", role: "status", hidden: true });
     this.list = h("ul", { class: "tnb-f" });
     this.element = h(
       "section",
-      { class: "tnb-details", hidden: true, "aria-label": "Details" },
+      { class: "tnb-details", hidden: true, tabindex: "-1", "aria-label": "Details" },
       this.head,
       this.confirm.element,
       this.note,
       this.list,
+      this.copier.said,
     );
+    this.splitter = new Splitter(this.element);
     this.element.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
       event.stopPropagation();
       if (actions.question) actions.dismiss();
+      else if (this.isExpanded) this.expand(false);
       else close();
     });
   }
@@ -62,6 +71,9 @@ export class DetailsPane {
     const row = this.outline.detailedRow();
     const appears = row !== null && this.element.hidden;
     setShown(this.element, row !== null);
+    setShown(this.splitter.element, row !== null && !this.isExpanded);
+    if (!row) this.expand(false);
+    else this.splitter.render();
     this.watch(row ? row.index : null);
     if (!row) return;
     if (this.drawn !== row.index) {
@@ -83,7 +95,26 @@ export class DetailsPane {
     this.note.classList.toggle("tnb-bad", note?.bad ?? false);
     setShown(this.note, note !== null);
     this.renderSections(this.store.details.get(row.index)?.sections ?? this.known(row));
+    this.markFound(this.outline.text);
+    this.tick();
     if (appears) this.bringIntoView();
+  }
+
+  get isExpanded() {
+    return this.element.classList.contains("tnb-expanded");
+  }
+
+  /** @param {boolean} expanded  whether the details take the place of the tree */
+  expand(expanded) {
+    if (expanded === this.isExpanded) return;
+    this.element.classList.toggle("tnb-expanded", expanded);
+    this.expander.setPressed(expanded);
+    this.store.notify();
+  }
+
+  /** Updates the times between two messages. */
+  tick() {
+    if (!this.element.hidden) tellMoments(this.list, this.store.now());
   }
 
   /** @param {import("./store.js").Row} row */
@@ -115,12 +146,25 @@ export class DetailsPane {
    * @param {Section[]} sections
    */
   renderSections(sections) {
+    const focused = this.sections.findIndex(({ element }) => element.contains(document.activeElement));
     this.sections = sections.map((section, at) => {
       const painted = JSON.stringify(section);
       const before = this.sections[at];
-      return before?.painted === painted ? before : { painted, element: sectionElement(section) };
+      return before?.painted === painted ? before : { painted, marked: "", element: sectionElement(section, this.copier) };
     });
     setChildren(this.list, this.sections.map(({ element }) => element));
+    const copy = this.sections[focused]?.element.querySelector("button");
+    if (focused >= 0 && !this.list.contains(document.activeElement)) copy?.focus({ preventScroll: true });
+  }
+
+  /** Marks the text that the filter looks for; what hides it is opened. @param {string} query */
+  markFound(query) {
+    for (const section of this.sections) {
+      if (section.marked === query) continue;
+      section.marked = query;
+      markIn(section.element, query);
+      for (const folded of section.element.querySelectorAll("details")) folded.open ||= folded.querySelector("mark") !== null;
+    }
   }
 
   /**
@@ -131,7 +175,7 @@ export class DetailsPane {
   known(row) {
     const isLive = this.store.channel.live();
     if (isLive && Date.now() - this.drawnAt < PATIENCE) return [];
-    const status = [row.state, row.attempt > 1 && plural(row.attempt, "attempt"), ...row.marks];
+    const status = [row.state, ...row.marks, ...row.hot];
     const sections = [
       { label: "Error", text: row.error },
       { label: "Properties", properties: row.properties },
@@ -144,7 +188,7 @@ export class DetailsPane {
 
   /** Scrolls the pane into view: below the tree it may open outside the visible part of the page. */
   bringIntoView() {
-    const list = this.element.previousElementSibling;
+    const list = this.splitter.element.previousElementSibling;
     const isBelow = list && this.element.getBoundingClientRect().top >= list.getBoundingClientRect().bottom - 1;
     if (isBelow) this.element.scrollIntoView({ block: "nearest" });
   }
@@ -192,58 +236,4 @@ class Confirmation {
     this.yes.setWhy(this.actions.reason(""));
     if (appears) this.yes.element.focus({ preventScroll: true });
   }
-}
-
-// --- sections ------------------------------------------------------------------------------------------------------
-
-/** @param {Section} section */
-function sectionElement(section) {
-  return h("li", {}, h("b", {}, section.label), h("div", {}, ...sectionContent(section)));
-}
-
-/**
- * @param {Section} section
- * @returns {Node[]}
- */
-function sectionContent(section) {
-  if (section.error) return errorElements(section.error, 0);
-  if (section.properties) return section.properties.map((property) => propertyElement(property, false));
-  if (section.prints) return [printsElement(section.prints)];
-  if (section.pre !== undefined) return [h("pre", {}, section.pre)];
-  if (section.code !== undefined) return [h("code", {}, section.code)];
-  return [document.createTextNode(section.text ?? "")];
-}
-
-/**
- * @param {[stream: string, text: string][]} prints
- */
-function printsElement(prints) {
-  const pieces = prints.map(([stream, text]) => {
-    if (stream === "out") return document.createTextNode(text);
-    return h("span", { class: stream === "err" ? "tnb-warn" : "tnb-faint" }, text);
-  });
-  return h("pre", {}, ...pieces);
-}
-
-/**
- * An error with its notes, traceback, causes and members.
- * @param {import("./store.js").ErrorData} error
- * @param {number} depth
- * @returns {HTMLElement[]}
- */
-export function errorElements(error, depth) {
-  const parts = [h("span", { class: "tnb-bad tnb-lines" }, error.line)];
-  for (const note of error.notes ?? []) parts.push(h("div", { class: "tnb-lines" }, note));
-  if (error.traceback) {
-    parts.push(h("details", {}, h("summary", {}, "Traceback"), h("pre", {}, error.traceback)));
-  }
-  if (depth >= DEEPEST_CAUSE) return parts;
-  for (const [label, cause] of error.causes ?? []) {
-    parts.push(h("div", { class: "tnb-cause" }, h("b", {}, `${label} `), ...errorElements(cause, depth + 1)));
-  }
-  for (const member of error.members ?? []) {
-    parts.push(h("div", { class: "tnb-cause" }, ...errorElements(member, depth + 1)));
-  }
-  if (error.more) parts.push(h("div", {}, `… ${grouped(error.more)} more`));
-  return parts;
 }

@@ -23,6 +23,19 @@ export function h(tag, properties = {}, ...children) {
 }
 
 /**
+ * Creates an SVG element.
+ * @param {string} tag
+ * @param {Record<string, string | number>} [attributes]
+ * @param {...Child} children
+ */
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
+  for (const child of children) if (child) element.append(child);
+  return element;
+}
+
+/**
  * Sets the text if it differs: an unchanged node costs no layout and keeps the selection.
  * @param {Element} element
  * @param {string} text
@@ -43,6 +56,15 @@ export function setAttribute(element, name, value) {
   }
   const text = value === true ? "" : String(value);
   if (element.getAttribute(name) !== text) element.setAttribute(name, text);
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {string} name
+ * @param {string} value
+ */
+export function setStyle(element, name, value) {
+  if (element.style.getPropertyValue(name) !== value) element.style.setProperty(name, value);
 }
 
 /**
@@ -153,4 +175,61 @@ export function withCode(text) {
   return text
     .split("`")
     .map((part, at) => (at % 2 ? h("code", {}, part) : document.createTextNode(part)));
+}
+
+const MARKED = 500; // places in one text that are marked at most
+
+/**
+ * A text in pieces: between the places that contain the query, and these places themselves. Upper and lower case are the same.
+ * @param {string} text
+ * @param {string} query  "" finds nothing
+ */
+export function piecesOf(text, query) {
+  const pieces = [];
+  let end = 0;
+  for (const { index, 0: found } of query ? text.matchAll(literal(query)) : []) {
+    if (pieces.length > 2 * MARKED) break;
+    pieces.push(text.slice(end, index), found);
+    end = index + found.length;
+  }
+  return [...pieces, text.slice(end)];
+}
+
+/**
+ * A text as nodes, in which each place that contains the query is a `<mark>`.
+ * @param {string} text
+ * @param {string} query
+ * @returns {Node[]}
+ */
+export function mark(text, query) {
+  const nodes = piecesOf(text, query).map((piece, at) => (at % 2 ? h("mark", {}, piece) : document.createTextNode(piece)));
+  return nodes.filter((node) => node.textContent);
+}
+
+/** @param {string} query */
+function literal(query) {
+  return new RegExp(query.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "gi");
+}
+
+/**
+ * Marks the query in all text of an element, in place of what was marked before. The elements stay, with what is open and
+ * selected in them.
+ * @param {Element} element
+ * @param {string} query
+ */
+export function markIn(element, query) {
+  for (const marked of element.querySelectorAll("mark")) {
+    const around = /** @type {Node} */ (marked.parentNode);
+    marked.replaceWith(...marked.childNodes);
+    around.normalize();
+  }
+  if (!query) return;
+  const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  /** @type {Text[]} */
+  const texts = [];
+  while (walker.nextNode()) texts.push(/** @type {Text} */ (walker.currentNode));
+  for (const text of texts) {
+    const nodes = mark(text.data, query);
+    if (nodes.length > 1 || nodes[0] instanceof Element) text.replaceWith(...nodes);
+  }
 }

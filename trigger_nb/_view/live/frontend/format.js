@@ -58,7 +58,8 @@ function wholeDuration(seconds) {
  */
 function twoUnits(whole, large, name, small, smallName) {
   const rest = Math.floor((whole % large) / small);
-  return `${grouped(Math.floor(whole / large))} ${name}${rest ? ` ${rest} ${smallName}` : ""}`;
+  const smaller = rest ? ` ${rest} ${smallName}` : "";
+  return `${grouped(Math.floor(whole / large))} ${name}${smaller}`;
 }
 
 /**
@@ -81,24 +82,44 @@ export function probablyLeft(seconds) {
 }
 
 /**
- * A rate: `412/s`, `2.5/s`, `24/min`.
- * @param {number} perSecond
+ * The countdown of a row: `in 5 s`, `next attempt in 5 s`.
+ * @param {string} state
+ * @param {number} seconds
  */
-export function rate(perSecond) {
-  const [seconds, name] = perSecond >= 1 ? [1, "s"] : perSecond * MINUTE >= 1 ? [MINUTE, "min"] : [HOUR, "h"];
-  const count = perSecond * seconds;
-  return `${count >= 9.95 ? grouped(count) : Number(count.toFixed(1))}/${name}`;
+export function countdown(state, seconds) {
+  return (SHARED.countdowns[state] ?? "{}").replace("{}", remaining(seconds));
 }
 
-/** The order in which counts of states are shown. */
-export const STATE_ORDER = [
-  "completed",
-  "failed",
-  "running",
-  "retrying",
-  "waiting",
-  "unfinished",
-  "canceled",
-  "pending",
-  "not reached",
-];
+/**
+ * The time since an instant, in one unit: `just now`, `3 min ago`.
+ * @param {number} seconds
+ */
+export function ago(seconds) {
+  if (seconds < JUST_NOW) return "just now";
+  const units = /** @type {[number, string, number][]} */ ([
+    [1, "s", MINUTE],
+    [MINUTE, "min", HOUR],
+    [HOUR, "h", DAY],
+    [DAY, "d", Infinity],
+  ]);
+  const [unit, name] = units.find(([, , until]) => seconds < until) ?? [DAY, "d"];
+  return `${grouped(Math.floor(seconds / unit))} ${name} ago`;
+}
+
+const JUST_NOW = 10; // seconds
+
+/**
+ * An instant in the reader's time zone, with its name: `2026-11-29 12:29:03 PST`.
+ * @param {number} timestamp  in epoch seconds
+ */
+export function localTime(timestamp) {
+  const date = new Date(timestamp * 1000);
+  if (Number.isNaN(date.getTime())) return `${timestamp} s`;
+  const two = (/** @type {number} */ number) => String(number).padStart(2, "0");
+  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join("-");
+  const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":");
+  const zone = ZONE.formatToParts(date).find(({ type }) => type === "timeZoneName")?.value ?? "";
+  return `${day} ${time} ${zone}`.trim();
+}
+
+const ZONE = new Intl.DateTimeFormat("en-US", { timeZoneName: "short" });

@@ -1,11 +1,11 @@
 // The header of a run: title, status, hints and actions.
 
 import { Button } from "./button.js";
-import { errorElements } from "./details.js";
+import { errorElements } from "./sections.js";
 import { h, setAttribute, setChildren, setShown, setText, shape, stateName, withCode } from "./dom.js";
-import { STATE_ORDER, duration, grouped, probablyLeft, ticking } from "./format.js";
+import { duration, grouped, localTime, probablyLeft, remaining, ticking } from "./format.js";
 
-const OFFLINE = "Not connected to a kernel. This is the last known state.";
+const OFFLINE = "Not connected to the kernel that drove this run.";
 
 /** The header: title, status and clock; progress bar; hints; buttons. */
 export class RunHeader {
@@ -19,8 +19,8 @@ export class RunHeader {
     this.actions = actions;
     /** By op. @type {Map<string, Button>} */
     this.buttons = new Map();
-    /** By state. @type {Map<string, HTMLElement>} */
-    this.shares = new Map();
+    /** @type {string | null} */
+    this.offlinePainted = null;
     this.hintsPainted = "";
     this.statusesPainted = "";
     this.errorPainted = "";
@@ -36,7 +36,8 @@ export class RunHeader {
     this.buttonBox = h("span", { class: "tnb-buttons", role: "group", "aria-label": "Actions on the run" });
     this.bar = h("div", { class: "tnb-bar", "aria-hidden": "true" });
     this.note = h("div", { class: "tnb-note", role: "status", hidden: true });
-    this.offline = h("div", { class: "tnb-y", role: "status", hidden: true }, OFFLINE);
+    this.offline = h("div", { class: "tnb-y tnb-warn", role: "status", hidden: true });
+    this.waits = h("div", { class: "tnb-y", hidden: true });
     this.hints = h("div", {});
     this.error = h("div", { class: "tnb-y tnb-y-bad", hidden: true });
     this.head = h(
@@ -50,23 +51,26 @@ export class RunHeader {
       h("span", { class: "tnb-times" }, this.elapsed, this.left),
       this.buttonBox,
     );
-    this.element = h("div", {}, this.head, this.bar, this.statuses, chips, this.note, this.offline, this.hints, this.error);
+    const below = [this.note, this.offline, this.waits, this.hints, this.error];
+    this.element = h("div", {}, this.head, this.bar, this.statuses, chips, ...below);
   }
 
   render() {
     const { header, channel } = this.store;
-    setAttribute(this.shape, "class", `tnb-s tnb-s-${stateName(header.state)}`);
+    const isLastSeen = !channel.live() && !header.ended;
+    const state = isLastSeen ? "pending" : stateName(header.state);
+    setAttribute(this.shape, "class", `tnb-s tnb-s-${state}`);
     setText(this.title, header.title);
     setAttribute(this.title, "title", header.title);
     setText(this.job, header.job);
     setShown(this.test, header.test);
-    setText(this.status, header.status);
-    setAttribute(this.status, "class", `tnb-w tnb-w-${stateName(header.state)}`);
+    setText(this.status, isLastSeen ? `LAST SEEN ${header.status}` : header.status);
+    setAttribute(this.status, "class", `tnb-w tnb-w-${state}`);
     this.renderButtons(header.actions);
-    this.renderBar(header.tally);
+    this.renderBar(header.bar);
     this.renderStatuses(header.statuses, header.more_statuses);
     this.renderNote();
-    setShown(this.offline, !channel.live());
+    this.renderOffline(channel.live() ? null : `${OFFLINE} ${header.again}`);
     this.renderHints(header.hints);
     this.renderError(header.error);
     this.tick();
@@ -79,6 +83,14 @@ export class RunHeader {
     const left = ends === null ? 0 : ends - this.store.now();
     setText(this.left, left > 0 ? probablyLeft(left) : "");
     setShown(this.left, left > 0);
+    this.tickWait();
+  }
+
+  /** What the run waits for, with the reader's time and a countdown. */
+  tickWait() {
+    const { waits } = this.store.header;
+    setText(this.waits, waits ? `${waits[0]} ${localTime(waits[1])} (${remaining(waits[1] - this.store.now())}).` : "");
+    setShown(this.waits, waits !== null);
   }
 
   /** @param {import("./store.js").Action[]} offered */
@@ -96,17 +108,12 @@ export class RunHeader {
     setShown(this.buttonBox, elements.length > 0);
   }
 
-  /** @param {Record<string, number>} tally */
-  renderBar(tally) {
-    const old = Math.min(tally["replayed"] ?? 0, tally["completed"] ?? 0);
-    /** @type {Record<string, number>} */
-    const counts = { ...tally, completed: (tally["completed"] ?? 0) - old, replayed: old };
-    const total = STATE_ORDER.reduce((sum, state) => sum + (tally[state] ?? 0), tally["to come"] ?? 0);
-    const states = BAR_ORDER.filter((state) => counts[state] > 0);
-    const shares = states.map((state) => {
-      const share = this.shares.get(state) ?? h("i", { class: `tnb-b-${state}` });
-      this.shares.set(state, share);
-      share.style.width = `${((100 * counts[state]) / total).toFixed(2)}%`;
+  /** @param {[name: string, percent: number][]} parts */
+  renderBar(parts) {
+    const shares = parts.map(([name, percent], at) => {
+      const share = /** @type {HTMLElement} */ (this.bar.children[at] ?? h("i"));
+      setAttribute(share, "class", `tnb-b-${name}`);
+      share.style.width = `${percent.toFixed(2)}%`;
       return share;
     });
     setChildren(this.bar, shares);
@@ -132,12 +139,19 @@ export class RunHeader {
     setShown(this.note, note !== null);
   }
 
+  /** @param {string | null} text */
+  renderOffline(text) {
+    if (text !== this.offlinePainted) this.offline.replaceChildren(...withCode(text ?? ""));
+    this.offlinePainted = text;
+    setShown(this.offline, text !== null);
+  }
+
   /** @param {string[]} hints */
   renderHints(hints) {
     const painted = JSON.stringify(hints);
     if (painted === this.hintsPainted) return;
     this.hintsPainted = painted;
-    setChildren(this.hints, hints.map((hint) => h("div", { class: "tnb-y" }, ...withCode(hint))));
+    setChildren(this.hints, hints.map((hint) => h("div", { class: hint.startsWith("⚠ ") ? "tnb-y tnb-warn" : "tnb-y" }, ...withCode(hint))));
   }
 
   /** @param {import("./store.js").ErrorData | null} error */
@@ -163,5 +177,3 @@ function statusElement({ state, label, share, percent, text }) {
   const name = h("span", { class: "tnb-n", title: label }, label);
   return h("div", { class: `tnb-st tnb-st-${stateName(state)}` }, shape(state), name, content);
 }
-
-const BAR_ORDER = ["replayed", "completed", "failed", "running", "retrying", "waiting", "unfinished", "canceled"];

@@ -3,8 +3,9 @@
 // Failed items come first, then active ones. Each active item has a fixed place: the next item takes the place of
 // one that is done, and no other row moves. While the pointer moves over the list, no row moves at all.
 
+import { Alike } from "./alike.js";
 import { STATES } from "./dom.js";
-import { STATE_ORDER, grouped } from "./format.js";
+import { grouped } from "./format.js";
 import { Row } from "./rows.js";
 
 const HELD_FOR = 4000; // ms after the last move of the pointer
@@ -22,6 +23,7 @@ export class Items {
     this.last = new Map();
     /** The lines that count other items, by number. @type {Map<number, Row>} */
     this.lines = new Map();
+    this.alike = new Alike();
     /** The line that was used to request more items, and its place. @type {{ index: number, place: number } | null} */
     this.asked = null;
   }
@@ -93,7 +95,7 @@ export class Items {
    * @param {Row} map
    */
   rests(map) {
-    return STATE_ORDER.filter((state) => map.rest[state] > 0).map((state) => this.line(map, state));
+    return STATES.filter((state) => map.rest[state] > 0).map((state) => this.line(map, state));
   }
 
   /**
@@ -134,6 +136,10 @@ export class Items {
    */
   ask(line, place) {
     if (!line.parent) return;
+    if (line.parent.kind === "alike") {
+      this.alike.showAll(line);
+      return;
+    }
     this.asked = { index: line.index, place };
     this.store.askForItems(line.parent, line.state);
   }

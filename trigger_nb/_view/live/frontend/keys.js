@@ -67,10 +67,11 @@ export class TreeKeys {
       case "Enter":
       case " ":
         if (key === " " && this.typing()) return false;
-        if (row.kind === "rest") {
-          outline.setOpen(row, true);
+        if (row.isLine) {
+          tree.toggle(row);
           return true;
         }
+        if (outline.detailed) this.readDetails();
         outline.detailed = true;
         tree.choose(row);
         return true;
@@ -85,6 +86,12 @@ export class TreeKeys {
       default:
         return false;
     }
+  }
+
+  /** To the open details, which the Escape key leaves again. */
+  readDetails() {
+    const details = this.tree.element.closest(".tnb-body")?.querySelector(".tnb-details");
+    if (details instanceof HTMLElement) details.focus({ preventScroll: true });
   }
 
   typing() {

@@ -22,6 +22,8 @@ export class Outline {
     /** The states to show; all if empty. @type {Set<string>} */
     this.states = new Set();
     this.replayedOnly = false;
+    /** Whether the rows of a scope are in the order of their duration, not of their start. */
+    this.longestFirst = false;
     /** Incremented by each change of the filter. */
     this.filterVersion = 0;
     /** Whether to keep the row that started last in view. */
@@ -80,7 +82,7 @@ export class Outline {
   /** The row whose details are shown. */
   detailedRow() {
     const row = this.detailed ? this.activeRow() : null;
-    return row?.kind === "rest" ? null : row;
+    return row?.isLine ? null : row;
   }
 
   /** Must be called after a change of folding or filter. */
@@ -94,6 +96,7 @@ export class Outline {
   /** @param {Row} row */
   isOpen(row) {
     if (!row.isScope || row.kind === "rest") return false;
+    if (row.kind === "alike") return this.chosen.get(row.index) ?? true;
     if (this.filtered) return this.chosenInFilter.get(row.index) ?? (this.hitsBelow.get(row.index) ?? 0) > 0;
     return this.chosen.get(row.index) ?? this.startsOpen(row);
   }
@@ -111,11 +114,12 @@ export class Outline {
   setOpen(row, open) {
     if (row.kind === "rest") {
       this.items.ask(row, this.place(row.index));
+      this.changed();
       return;
     }
     if (!row.isScope || this.isOpen(row) === open) return;
     if (!open) this.items.letGo(row);
-    (this.filtered ? this.chosenInFilter : this.chosen).set(row.index, open);
+    (this.filtered && row.kind !== "alike" ? this.chosenInFilter : this.chosen).set(row.index, open);
     this.changed();
   }
 
@@ -145,6 +149,8 @@ export class Outline {
     for (let scope = row.parent; scope && scope.parent; scope = scope.parent) {
       if (!this.isOpen(scope)) choices.set(scope.index, true);
     }
+    const alike = this.items.alike.reveal(row);
+    if (alike) this.chosen.set(alike.index, true);
     this.changed();
   }
 
@@ -155,7 +161,7 @@ export class Outline {
     const wanted = text.trim().toLowerCase();
     if (wanted === this.text) return;
     this.text = wanted;
-    if (this.store.rows.hasMaps) this.store.lookFor(wanted);
+    this.store.lookFor(wanted);
     this.filterChanged();
   }
 
@@ -168,7 +174,7 @@ export class Outline {
 
   clearFilter() {
     this.text = "";
-    if (this.store.rows.hasMaps) this.store.lookFor("");
+    this.store.lookFor("");
     this.states.clear();
     this.replayedOnly = false;
     this.filterChanged();
@@ -182,9 +188,23 @@ export class Outline {
 
   /** @param {Row} row */
   passes(row) {
-    if (this.states.size && !this.states.has(row.state)) return false;
-    if (this.replayedOnly && !row.replayed) return false;
-    return !this.text || searchText(row).includes(this.text);
+    if (this.states.size && !(row.counts && this.states.has(row.state))) return false;
+    if (this.replayedOnly && !(row.counts && row.replayed)) return false;
+    return !this.text || searchText(row).includes(this.text) || this.store.found.has(row.index);
+  }
+
+  /**
+   * Where the kernel has found the searched text in the details of a row; "" if the row itself shows the text.
+   * @param {Row} row
+   */
+  foundIn(row) {
+    const where = this.text ? this.store.found.get(row.index) : undefined;
+    return where === undefined || searchText(row).includes(this.text) ? "" : where;
+  }
+
+  /** Changes with the text that is searched, and with the places where it was found. */
+  get searchVersion() {
+    return `${this.filterVersion}.${this.store.foundVersion}`;
   }
 
   /**
@@ -219,8 +239,16 @@ export class Outline {
 
   // --- making the lines ---
 
+  /** @param {boolean} on */
+  setLongestFirst(on) {
+    if (on === this.longestFirst) return;
+    this.longestFirst = on;
+    this.changed();
+  }
+
   /** @param {Row} scope */
   inScope(scope) {
+    if (this.longestFirst) return longestFirst(scope.children, this.store);
     return scope.folds ? this.items.inOrder(scope) : this.store.rows.sorted(scope);
   }
 
@@ -271,12 +299,24 @@ export class Outline {
   addLines(scope, depth, all) {
     let shown = this.inScope(scope);
     if (!all) shown = shown.filter((row) => this.hitsBelow.has(row.index) || this.passes(row));
+    if (scope.errors.length && !this.longestFirst) shown = this.items.alike.together(scope, shown);
     if (scope.keepsBack) shown = this.items.withRests(shown, this.restsShown(scope));
     shown.forEach((row, at) => {
       this.made.push({ row, depth, position: at + 1, siblings: shown.length });
       if (this.isOpen(row)) this.addLines(row, depth + 1, all || !this.hitsBelow.has(row.index));
     });
   }
+}
+
+/**
+ * The rows in the order of their duration; those that have none are last.
+ * @param {Row[]} rows
+ * @param {import("./store.js").Store} store
+ */
+function longestFirst(rows, store) {
+  const took = new Map(rows.map((row) => [row, store.took(row) ?? -1]));
+  const length = (/** @type {Row} */ row) => took.get(row) ?? -1;
+  return [...rows].sort((a, b) => length(b) - length(a) || (a.order ?? Infinity) - (b.order ?? Infinity) || a.index - b.index);
 }
 
 /** @type {WeakMap<Row, { version: number, text: string }>} */
@@ -290,7 +330,7 @@ function searchText(row) {
   const known = searchTexts.get(row);
   if (known && known.version === row.version) return known.text;
   const properties = row.properties.map(([label, text]) => `${label} ${text}`);
-  const text = [row.name, row.key, row.error, ...properties, ...row.marks].join("\n").toLowerCase();
+  const text = [row.name, row.key, row.error, ...properties, ...row.marks, ...row.hot].join("\n").toLowerCase();
   searchTexts.set(row, { version: row.version, text });
   return text;
 }

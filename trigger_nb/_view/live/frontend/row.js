@@ -1,8 +1,22 @@
 // One row of the tree, as elements.
 
-import { h, iconElement, link, safeImageUrl, setAttribute, setChildren, setShown, setText, shape, stateName } from "./dom.js";
-import { STATE_ORDER, duration, grouped, probablyLeft, rate, remaining, ticking } from "./format.js";
-import { paintBar } from "./timeline.js";
+import {
+  STATES,
+  h,
+  iconElement,
+  link,
+  piecesOf,
+  safeImageUrl,
+  setAttribute,
+  setChildren,
+  setShown,
+  setText,
+  shape,
+  stateName,
+} from "./dom.js";
+import { countdown, duration, grouped, localTime, probablyLeft, ticking } from "./format.js";
+import { paintCharts } from "./mapstats.js";
+import { timeOfDay } from "./moments.js";
 
 const DEEPEST_INDENT = 14;
 const OVERDUE = 2; // seconds
@@ -13,9 +27,10 @@ export class RowElement {
     this.fold = h("span", { class: "tnb-chev" });
     this.shape = shape("pending");
     this.icon = h("span", { class: "tnb-i0" });
-    this.name = h("span", { class: "tnb-n" });
+    this.name = h("bdi", { class: "tnb-n" });
     this.key = h("code", { class: "tnb-k" });
     this.marks = h("span", { class: "tnb-m" });
+    this.hot = h("span", { class: "tnb-m tnb-m-hot" });
     this.countdown = h("span", { class: "tnb-m tnb-m-hot" });
     this.progressBar = h("i");
     this.progressFailed = h("i", { class: "tnb-pb-bad" });
@@ -24,19 +39,23 @@ export class RowElement {
     this.properties = h("span", { class: "tnb-ps" });
     this.error = h("span", { class: "tnb-e" });
     this.counts = h("span", { class: "tnb-counts" });
+    this.found = h("span", { class: "tnb-m tnb-found" });
     this.took = h("span", { class: "tnb-d" });
     this.cell = h("span", { class: "tnb-cell" });
-    const texts = [this.name, this.key, this.counts, this.marks, this.countdown, this.progress, this.progressText];
-    const ends = [this.properties, this.error];
-    this.left = h("span", { class: "tnb-left" }, this.fold, this.shape, this.icon, ...texts, ...ends);
+    /** The elements of each part: the kernel gives the order. @type {Record<string, HTMLElement[]>} */
+    const drawn = {
+      ...{ state: [this.shape], icon: [this.icon], name: [this.name], key: [this.key], counts: [this.counts] },
+      ...{ marks: [this.marks], hot: [this.hot], countdown: [this.countdown] },
+      ...{ progress: [this.progress, this.progressText], properties: [this.properties], error: [this.error] },
+    };
+    const parts = SHARED.parts.flatMap((part) => drawn[part] ?? []);
+    this.left = h("span", { class: "tnb-left" }, this.fold, ...parts, this.found);
     this.element = h("div", { class: "tnb-row", role: "treeitem" }, this.left, this.cell, this.took);
     /** The values that the row was last painted from. */
     this.painted = "";
     this.iconPainted = "";
     this.propertiesPainted = "";
     this.countsPainted = "";
-    /** The texts beside the progress bar. */
-    this.progressTexts = { count: "", text: "", rate: "" };
     /** @type {import("./store.js").Row | null} */
     this.row = null;
   }
@@ -51,16 +70,16 @@ export class RowElement {
     const isOpen = outline.isOpen(row);
     const isActive = outline.active === row.index;
     const isDetailed = isActive && outline.detailed;
-    const painted = [row.version, depth, position, siblings, isOpen, isActive, isDetailed].join();
+    const painted = [row.version, depth, position, siblings, isOpen, isActive, isDetailed, outline.searchVersion].join();
     if (painted !== this.painted || row !== this.row) {
       this.painted = painted;
       this.row = row;
       setAttribute(this.element, "id", tree.prefix + row.index);
       this.paintPlace(line, isOpen, isActive, isDetailed);
-      this.paintTexts(row, isOpen);
+      this.paintTexts(row, isOpen, outline);
     }
     this.paintClock(store);
-    if (tree.timed) paintBar(this.cell, row, store);
+    tree.timeline?.paint(this.cell, row);
   }
 
   /**
@@ -89,6 +108,7 @@ export class RowElement {
       row.quiet && "tnb-min",
       row.isMap && "tnb-map",
       row.kind === "rest" && "tnb-rest",
+      row.kind === "alike" && "tnb-alike",
     ];
     setAttribute(element, "class", classes.filter(Boolean).join(" "));
     element.style.setProperty("--depth", String(Math.min(depth, DEEPEST_INDENT)));
@@ -97,22 +117,25 @@ export class RowElement {
   /**
    * @param {import("./store.js").Row} row
    * @param {boolean} isOpen
+   * @param {import("./outline.js").Outline} outline
    */
-  paintTexts(row, isOpen) {
+  paintTexts(row, isOpen, outline) {
+    const { text } = outline;
     setAttribute(this.shape, "class", `tnb-s tnb-s-${stateName(row.state)}`);
     setAttribute(this.shape, "title", row.state);
     this.paintIcon(row);
-    setText(this.name, row.name);
+    marked(this.name, row.name, text);
     setAttribute(this.name, "title", row.name);
-    part(this.key, row.key);
+    part(this.key, row.key, text);
     setAttribute(this.key, "title", row.key);
-    part(this.marks, [row.level, ...attemptMark(row), ...row.marks].filter(Boolean).join(" · "));
-    setAttribute(this.marks, "class", row.hot || (row.level && row.level !== "debug") ? "tnb-m tnb-m-hot" : "tnb-m");
+    part(this.marks, row.marks.join(" · "), text);
+    part(this.hot, row.hot.join(" · "), text);
     this.paintProgress(row);
-    this.paintProperties(row);
-    part(this.error, row.error);
+    this.paintProperties(row, text);
+    part(this.error, row.error, text);
     setAttribute(this.error, "title", row.error || null);
     this.paintCounts(row, !isOpen);
+    part(this.found, outline.foundIn(row), text);
   }
 
   /** @param {import("./store.js").Row} row */
@@ -127,23 +150,23 @@ export class RowElement {
 
   /** @param {import("./store.js").Row} row */
   paintProgress(row) {
-    const [done, total, text, failed = 0, perSecond] = row.progress ?? [0, null, ""];
-    setShown(this.progress, Boolean(row.progress && total));
-    if (total) {
-      this.progressBar.style.width = percent(done - failed, total);
-      this.progressFailed.style.width = `max(2px, ${percent(failed, total)})`;
-      setChildren(this.progress, failed ? [this.progressBar, this.progressFailed] : [this.progressBar]);
-    }
-    const count = row.progress ? amount(done) + (total ? ` of ${amount(total)}` : "") : "";
-    this.progressTexts = { count, text, rate: perSecond ? rate(perSecond) : "" };
+    const [done, failed] = row.progress ?? [null, 0];
+    setShown(this.progress, done !== null);
+    if (done === null) return;
+    this.progressBar.style.width = percent(done);
+    this.progressFailed.style.width = `max(2px, ${percent(failed)})`;
+    setChildren(this.progress, failed ? [this.progressBar, this.progressFailed] : [this.progressBar]);
   }
 
-  /** @param {import("./store.js").Row} row */
-  paintProperties(row) {
-    const painted = row.properties.length ? JSON.stringify(row.properties) : "";
+  /**
+   * @param {import("./store.js").Row} row
+   * @param {string} text
+   */
+  paintProperties(row, text) {
+    const painted = row.properties.length ? JSON.stringify([row.properties, text]) : "";
     if (painted === this.propertiesPainted) return;
     this.propertiesPainted = painted;
-    setChildren(this.properties, row.properties.map((property) => propertyElement(property, true)));
+    setChildren(this.properties, row.properties.map((property) => propertyElement(property, true, text)));
   }
 
   /**
@@ -153,7 +176,7 @@ export class RowElement {
    */
   paintCounts(row, folded) {
     const isCounted = row.isMap ? row.progress !== null : folded;
-    const states = row.isScope && row.kind !== "rest" && isCounted ? STATE_ORDER.filter((state) => row.below[state] > 0) : [];
+    const states = row.isScope && row.kind !== "rest" && isCounted ? STATES.filter((state) => state !== "log" && row.below[state] > 0) : [];
     const painted = states.map((state) => `${state} ${row.below[state]}`).join();
     if (painted === this.countsPainted) return;
     this.countsPainted = painted;
@@ -170,11 +193,9 @@ export class RowElement {
    * @param {import("./store.js").Store} store
    */
   paintProgressText(row, store) {
-    const { count, rate, text } = this.progressTexts;
-    const ends = row.progress?.[5] ?? null;
-    const left = ends === null || !store.header.ticking ? null : ends - store.sinceBase();
-    const foreseen = left === null ? [rate] : left < -OVERDUE ? [] : [rate, probablyLeft(left)];
-    part(this.progressText, [count, text, ...foreseen].filter(Boolean).join(" · "));
+    const [, , text, ends] = row.progress ?? [null, 0, ""];
+    const left = ends === undefined || !store.header.ticking ? null : ends - store.sinceBase();
+    part(this.progressText, left === null || left < -OVERDUE ? text : `${text} · ${probablyLeft(left)}`);
   }
 
   /** @param {import("./store.js").Store} store */
@@ -182,39 +203,46 @@ export class RowElement {
     const row = this.row;
     if (!row) return;
     const took = store.took(row);
-    setText(this.took, took === null ? "" : row.ticking ? ticking(took) : duration(took));
+    const logged = row.kind === "log" && row.start !== null ? timeOfDay(store.header.base + row.start) : "";
+    setText(this.took, took === null ? logged : row.ticking ? ticking(took) : duration(took));
+    setAttribute(this.took, "title", row.start === null ? null : `Started ${localTime(row.start + store.header.base)}`);
     this.paintProgressText(row, store);
-    const left = row.until === null ? null : remaining(row.until - store.sinceBase());
-    part(this.countdown, left === null ? "" : row.state === "retrying" ? `next attempt ${left}` : left);
+    paintCharts(this.left, row, store);
+    part(this.countdown, row.until === null ? "" : countdown(row.state, row.until - store.sinceBase()));
+    setAttribute(this.countdown, "title", row.until === null ? null : localTime(row.until + store.header.base));
   }
 }
 
 /**
- * Sets a text, and hides the element if the text is empty.
+ * Sets a text, in which the text that was searched is marked, and hides the element if the text is empty.
  * @param {HTMLElement} element
  * @param {string} text
+ * @param {string} [searched]
  */
-function part(element, text) {
-  setText(element, text);
+function part(element, text, searched = "") {
+  marked(element, text, searched);
   setShown(element, text !== "");
 }
 
-/** @param {import("./store.js").Row} row */
-function attemptMark(row) {
-  return row.attempt > 1 ? [`attempt ${row.attempt}`] : [];
-}
-
 /**
- * @param {number} part
- * @param {number} whole
+ * Sets a text; each place with the searched text is marked.
+ * @param {HTMLElement} element
+ * @param {string} text
+ * @param {string} searched
  */
-function percent(part, whole) {
-  return `${Math.min(100, Math.max(0, (100 * part) / whole)).toFixed(1)}%`;
+export function marked(element, text, searched) {
+  const pieces = piecesOf(text, searched);
+  if (pieces.length === 1 && !element.firstElementChild) return setText(element, text);
+  const painted = JSON.stringify(pieces);
+  if (element.dataset["marked"] === painted) return;
+  element.replaceChildren(...pieces.map((piece, at) => (at % 2 ? h("mark", {}, piece) : piece)));
+  if (pieces.length > 1) element.dataset["marked"] = painted;
+  else delete element.dataset["marked"];
 }
 
-/** @param {number} value */
-function amount(value) {
-  return value.toLocaleString("en-US", { maximumFractionDigits: 2 });
+/** @param {number} share */
+function percent(share) {
+  return `${(100 * share).toFixed(1)}%`;
 }
 
 /**
@@ -222,7 +250,7 @@ function amount(value) {
  * @param {import("./store.js").Row} row
  */
 function accessibleName(row) {
-  const texts = [row.state, row.name, row.key, row.level, ...attemptMark(row), ...row.marks, row.error];
+  const texts = [row.state, row.name, row.key, ...row.marks, ...row.hot, row.error];
   return [...new Set(texts)].filter(Boolean).join(", ");
 }
 
@@ -230,12 +258,16 @@ function accessibleName(row) {
  * A property with its label. In a row, the Tab key skips its link, which the details contain too.
  * @param {import("./store.js").Property} property
  * @param {boolean} inRow
+ * @param {string} [searched]
  */
-export function propertyElement([label, text, url, image], inRow) {
+export function propertyElement([label, text, url, image], inRow, searched = "") {
   const value = link(url, text);
+  const name = h("b", {}, `${label}: `);
+  marked(value, text, searched);
+  marked(name, `${label}: `, searched);
   if (inRow && url) value.setAttribute("tabindex", "-1");
   const source = safeImageUrl(image);
   const picture =
     source && h("img", { src: source, height: "14", alt: "", loading: "lazy", referrerpolicy: "no-referrer" });
-  return h("span", { class: "tnb-p" }, picture, h("b", {}, `${label}: `), value);
+  return h("span", { class: "tnb-p" }, picture, name, value);
 }

@@ -5,8 +5,8 @@ import { STATES } from "./dom.js";
 /** @typedef {"" | string | [letter: string, colour: string]} Icon */
 /** @typedef {[label: string, text: string, url?: string, image?: string]} Property */
 /**
- * The progress of a row. For a map also: failed items among those done, items per second, and the expected end.
- * @typedef {[done: number, total: number | null, text: string, failed?: number, rate?: number | null, ends?: number | null]} Progress
+ * The progress of a row: shares from 0 to 1 (null if the total is not known), the text, and the expected end.
+ * @typedef {[done: number | null, failed: number, text: string, ends?: number]} Progress
  */
 /**
  * The fields that the kernel sends of a row. Times are seconds since `header.base`.
@@ -17,20 +17,31 @@ import { STATES } from "./dom.js";
  * @property {number | null} order  of the first start
  * @property {number | null} start
  * @property {number | null} duration
- * @property {number | null} until  end of the wait, or start of the next attempt
+ * @property {number | null} until  end of the wait, or start of the next attempt or call
  * @property {number} attempt
  * @property {string[]} marks
- * @property {boolean} hot  whether the marks are highlighted
+ * @property {string[]} hot  marks that are highlighted
  * @property {boolean} replayed
  * @property {Icon} icon
  * @property {Property[]} properties
  * @property {Progress | null} progress
  * @property {string} error
  * @property {boolean} quiet
- * @property {string} level
  * @property {string} kind
+ * @property {boolean} counts  whether the row counts as a task: a scope does not if its subtasks account for its state
+ * @property {boolean} large  whether this is a large map, most of whose items the kernel does not send
  * @property {Record<string, number>} rest  of a map: the items that the kernel has not sent, counted by state and "replayed"
+ * @property {Spread | null} spread
+ * @property {Ended | null} ended
+ * @property {[number: number, count: number, text: string][]} errors  of a map: errors that several items have
+ * @property {number | null} alike  of a failed item: the number of its error
  */
+/**
+ * The durations of a map's items that have ended: a histogram, the least and the largest duration in it,
+ * the median, the 95th percentile, the longest one, and the name of the item that it was.
+ * @typedef {[bars: number[], low: number, high: number, half: number, most: number, longest: number, slowest: string]} Spread
+ */
+/** How many items of a map ended in each slice of time: its length, the end of the last one, and the numbers. @typedef {[slice: number, end: number, counts: number[]]} Ended */
 /**
  * A row as it is sent: short names, and only fields that differ from their default (see FIELDS).
  * @typedef {{ i: number, p?: number, [field: string]: unknown }} WireRow
@@ -47,7 +58,7 @@ export class Row {
     /** Sorted for display by `RowSet.sorted`. @type {Row[]} */
     this.children = [];
     this.unsorted = false;
-    /** The number of rows below, by state. @type {Record<string, number>} */
+    /** The number of tasks below, by state. @type {Record<string, number>} */
     this.below = {};
     /** Incremented by each change of the row or of its counts. */
     this.version = 0;
@@ -68,18 +79,28 @@ export class Row {
     this.progress = DEFAULTS.progress;
     this.error = DEFAULTS.error;
     this.quiet = DEFAULTS.quiet;
-    this.level = DEFAULTS.level;
     this.kind = DEFAULTS.kind;
+    this.counts = DEFAULTS.counts;
+    this.large = DEFAULTS.large;
     this.rest = DEFAULTS.rest;
+    this.spread = DEFAULTS.spread;
+    this.ended = DEFAULTS.ended;
+    this.errors = DEFAULTS.errors;
+    this.alike = DEFAULTS.alike;
+  }
+
+  /** Whether the row is none of the kernel's, but a line that counts items or tells their errors. */
+  get isLine() {
+    return this.index < -1;
   }
 
   get isMap() {
     return this.kind === "map";
   }
 
-  /** Whether this is a large map, most of whose items the kernel does not send. */
+  /** Whether this is a large map. */
   get folds() {
-    return this.isMap && (this.keepsBack || Math.max(this.children.length, this.progress?.[1] ?? 0) > SHARED.listed);
+    return this.large || this.keepsBack;
   }
 
   /** Whether there are items that the kernel has not sent. */
@@ -139,7 +160,8 @@ export class RowSet {
     this.lastActive = null;
     /** Whether any row has had an icon; then all rows reserve space for one. */
     this.hasIcons = false;
-    this.hasMaps = false;
+    /** The number of map items that the kernel has not sent. */
+    this.unsent = 0;
   }
 
   /** The number of rows that were sent. */
@@ -149,7 +171,7 @@ export class RowSet {
 
   /** The number of all rows, including those not sent. */
   get total() {
-    return Object.values(this.root.below).reduce((sum, count) => sum + count, 0);
+    return this.size + this.unsent;
   }
 
   /**
@@ -173,19 +195,18 @@ export class RowSet {
     const row = known ?? this.added(wire.i, wire.p ?? -1);
     // A row created as a placeholder for a missing parent gets its place only when it arrives itself.
     if (known && wire.p !== undefined) this.moved(known, this.byIndex.get(wire.p) ?? this.added(wire.p, -1));
-    const state = row.state;
-    const order = row.order;
-    const rest = row.rest;
+    const { state, order, rest } = row;
+    const countedAs = row.counts ? state : null;
     for (const name in wire) {
       const field = FIELDS[name];
       if (field) /** @type {any} */ (row)[field] = wire[name];
     }
     if (row.icon) this.hasIcons = true;
-    if (row.keepsBack) this.hasMaps = true;
     if (row.order !== order && row.parent) row.parent.unsorted = true;
-    if (row.state !== state) {
-      this.count(row, state, -1);
-      this.count(row, row.state, 1);
+    const countsAs = row.counts ? row.state : null;
+    if (countsAs !== countedAs) {
+      if (countedAs !== null) this.count(row, countedAs, -1);
+      if (countsAs !== null) this.count(row, countsAs, 1);
     }
     if (row.rest !== rest) {
       this.countRest(row, rest, -1);
@@ -211,6 +232,7 @@ export class RowSet {
   /** @param {Row} row */
   forget(row) {
     this.byIndex.delete(row.index);
+    this.unsent -= unsentIn(row.rest);
     for (const child of row.children) this.forget(child);
   }
 
@@ -271,6 +293,7 @@ export class RowSet {
    * @param {number} sign
    */
   countRest(row, rest, sign) {
+    this.unsent += sign * unsentIn(rest);
     for (const state in rest) {
       if (state === "replayed") continue;
       row.below[state] = (row.below[state] ?? 0) + sign * rest[state];
@@ -286,13 +309,18 @@ export class RowSet {
 }
 
 /**
- * The number of rows in each state, of a row and all rows below it.
+ * The number of tasks in each state, of a row and all rows below it.
  * @param {Row} row
  */
 function tallyOf(row) {
   const tally = { ...row.below };
-  tally[row.state] = (tally[row.state] ?? 0) + 1;
+  if (row.counts) tally[row.state] = (tally[row.state] ?? 0) + 1;
   return tally;
+}
+
+/** @param {Record<string, number>} rest */
+function unsentIn(rest) {
+  return Object.entries(rest).reduce((sum, [state, count]) => sum + (state === "replayed" ? 0 : count), 0);
 }
 
 /**

@@ -1,14 +1,15 @@
 // The view of one run, which survives changes of the page by the notebook.
 
 import { Actions } from "./actions.js";
+import { keepTime, wake } from "./clock.js";
 import { DetailsPane } from "./details.js";
 import { h, keepShortcutsAway, setAttribute, setShown, setText } from "./dom.js";
 import { RunHeader } from "./header.js";
 import { Outline } from "./outline.js";
 import { Store, guarded } from "./store.js";
-import { mountTimelineAxis } from "./timeline.js";
+import { Timeline } from "./timeline.js";
 import { Toolbar } from "./toolbar.js";
-import { Tree, everyTick } from "./tree.js";
+import { Tree } from "./tree.js";
 
 /** @typedef {import("./store.js").Channel} Channel */
 
@@ -45,13 +46,11 @@ class Shown {
     this.places = new Map();
     /** A view whose element was removed. @type {RunView | null} */
     this.spare = null;
-    /** Elements whose view has moved to another element. @type {WeakRef<HTMLElement>[]} */
-    this.left = [];
-    this.stopTicking = everyTick(() => this.tick());
+    /** Whether the kernel knows that somebody uses a view. */
+    this.used = false;
   }
 
   close() {
-    this.stopTicking();
     this.store.close();
     for (const view of this.places.values()) view.close();
     this.spare?.close();
@@ -59,7 +58,7 @@ class Shown {
 
   /** @param {HTMLElement} element */
   show(element) {
-    this.place(element, this.spareView() ?? new RunView(this.store));
+    this.place(element, this.spareView() ?? this.newView());
     return () => this.leave(element);
   }
 
@@ -70,7 +69,6 @@ class Shown {
   place(element, view) {
     this.places.set(element, view);
     element.append(view.root);
-    view.appeared();
   }
 
   /** A view that is no longer in the page, removed from its element. */
@@ -80,9 +78,8 @@ class Shown {
     if (spare) return spare;
     for (const [element, view] of this.places) {
       if (element.isConnected) continue;
-      // A notebook removes an element that is scrolled out of view, and may insert it again: see `tick`.
       this.places.delete(element);
-      this.left.push(new WeakRef(element));
+      this.refill(element);
       return view;
     }
     return null;
@@ -97,56 +94,92 @@ class Shown {
     this.spare = view;
   }
 
-  tick() {
-    this.left = this.left.filter((reference) => {
-      const element = reference.deref();
-      if (element?.isConnected && !element.childNodes.length) this.place(element, new RunView(this.store));
-      return element && !element.isConnected;
-    });
-    for (const view of this.places.values()) view.tick();
+  /**
+   * Puts a view into an element again whose view has moved to another one: a notebook removes an element that is
+   * scrolled out of view, and may insert it again.
+   * @param {HTMLElement} element
+   */
+  refill(element) {
+    const appear = () => {
+      stop();
+      if (!element.childNodes.length) this.place(element, this.newView());
+    };
+    const stop = keepTime(element, { isTicking: () => false, tick() {}, appear });
+  }
+
+  newView() {
+    return new RunView(this.store, () => this.reportUse());
+  }
+
+  /** The kernel closes widgets of older runs, but none that is used. */
+  reportUse() {
+    const used = [...this.places.values()].some((view) => view.isUsed);
+    if (used !== this.used) this.store.send({ t: "use", on: used });
+    this.used = used;
   }
 }
 
+/** Tells whenever it is put into the page, with the element that it is in. */
+class Sentinel extends HTMLElement {
+  onconnected = () => {};
+
+  connectedCallback() {
+    this.onconnected();
+  }
+}
+// A page can have several versions of this file, and a name only one class.
+customElements.define(`tnb-sentinel-${Math.random().toString(36).slice(2)}`, Sentinel);
+
 /** One view: header, tools, tree and details. */
 class RunView {
-  /** @param {Store} store */
-  constructor(store) {
+  /**
+   * @param {Store} store
+   * @param {() => void} reportUse  to be called when `isUsed` may have changed
+   */
+  constructor(store, reportUse) {
     this.store = store;
+    this.reportUse = reportUse;
     this.outline = new Outline(store);
     this.actions = new Actions(store);
     this.tree = new Tree(store, this.outline);
     this.toolbar = new Toolbar(store, this.outline, this.tree, (timed) => this.setTimed(timed));
     this.header = new RunHeader(store, this.actions, this.toolbar.chipBox);
     this.details = new DetailsPane(store, this.outline, this.actions, () => this.closeDetails());
-    /** @type {(() => void) | null} */
-    this.removeAxis = null;
+    this.timeline = new Timeline(store, this.outline, this.tree);
     this.wasEnded = store.header.ended;
+    this.wasLive = store.channel.live();
     this.closing = new AbortController();
     /** The element with the focus, for when the notebook moves the view. @type {HTMLElement | null} */
     this.focused = null;
 
-    this.axis = h("div", { class: "tnb-axis", hidden: true });
-    const list = h("div", { class: "tnb-list" }, this.axis, this.tree.element, this.tree.empty);
-    this.body = h("div", { class: "tnb-body" }, list, this.details.element);
+    const { head, lanes } = this.timeline;
+    const list = h("div", { class: "tnb-list" }, head.element, this.tree.element, lanes.element, this.tree.empty);
+    this.body = h("div", { class: "tnb-body" }, list, this.details.splitter.element, this.details.element);
     this.output = h("pre", {});
     this.outputBox = h("ul", { class: "tnb-f", hidden: true }, h("li", {}, h("b", {}, "Output"), this.output));
     this.fault = h("div", { class: "tnb-y tnb-y-bad", role: "status", hidden: true }, FAULT);
+    const sentinel = new Sentinel();
+    sentinel.hidden = true;
+    sentinel.onconnected = () => this.appeared();
     this.root = h(
       "div",
-      { class: "tnb tnb-live", role: "region" },
+      { class: "tnb-live", role: "region" },
       this.header.element,
       this.toolbar.element,
       this.body,
       this.outputBox,
       this.fault,
+      sentinel,
     );
     this.listen();
+    guarded(() => this.draw()); // before it is in the page, so that it appears with its height
   }
 
   listen() {
     const { signal } = this.closing;
     keepShortcutsAway(this.root);
     signal.addEventListener("abort", this.store.subscribe(() => this.render()));
+    signal.addEventListener("abort", keepTime(this.root, this));
     this.root.addEventListener("focusin", (event) => (this.focused = /** @type {HTMLElement} */ (event.target)));
     this.root.addEventListener("focusout", () => {
       // An element removed from the page loses the focus too, but not because of the user.
@@ -154,6 +187,9 @@ class RunView {
         if (this.root.isConnected && !this.root.contains(document.activeElement)) this.focused = null;
       });
     });
+    for (const each of ["pointerenter", "pointerleave", "focusin", "focusout"]) {
+      this.root.addEventListener(each, () => setTimeout(this.reportUse)); // when the browser knows it
+    }
     // When the view is removed and inserted again, the browser forgets the scroll position of the list.
     let width = 0;
     const sizes = new ResizeObserver(([entry]) => {
@@ -168,15 +204,14 @@ class RunView {
 
   close() {
     this.closing.abort();
-    this.removeAxis?.();
+    this.timeline.close();
     this.details.watch(null);
     this.root.remove();
   }
 
-  /** The root has been inserted into the page, perhaps not for the first time. */
+  /** The root has been inserted into the page, perhaps not for the first time, which resets the scroll position. */
   appeared() {
     this.render();
-    this.store.notify(); // the notebook may move the view again, which resets the scroll position
     if (this.focused && !this.root.contains(document.activeElement)) this.focused.focus({ preventScroll: true });
   }
 
@@ -191,6 +226,7 @@ class RunView {
     setAttribute(this.root, "aria-label", `Run ${title}`);
     if (this.wasEnded && !ended) this.outline.following = true;
     this.wasEnded = ended;
+    this.wasLive = this.store.channel.live();
     this.tree.render(); // first, because it reads the layout, which the others change
     this.header.render();
     this.toolbar.render();
@@ -199,27 +235,41 @@ class RunView {
     this.body.classList.toggle("tnb-scrolls", this.tree.scrolls);
     setText(this.output, output);
     setShown(this.outputBox, output !== "");
+    this.reportUse();
+    wake();
+  }
+
+  appear() {
+    this.render();
+  }
+
+  isTicking() {
+    return this.tree.isDue || (!this.store.header.ended && (this.store.channel.live() || this.wasLive));
+  }
+
+  /** Whether it has the focus or the pointer, or something in it is open or chosen. */
+  get isUsed() {
+    return this.root.matches(":hover, :focus-within") || this.outline.detailed || this.outline.filtered || this.tree.timed;
   }
 
   tick() {
-    if (!this.root.isConnected) return;
-    guarded(() => {
-      this.header.tick();
-      this.tree.tick();
-    });
+    // Nothing tells that a kernel was shut down.
+    if (this.wasLive !== this.store.channel.live()) this.render();
+    this.header.tick();
+    this.toolbar.tick();
+    this.tree.tick();
+    this.details.tick();
   }
 
   /** @param {boolean} timed */
   setTimed(timed) {
-    setShown(this.axis, timed);
-    this.removeAxis?.();
-    this.removeAxis = timed ? mountTimelineAxis(this.axis, this.store) : null;
-    this.tree.setTimed(timed);
+    if (timed) this.timeline.open();
+    else this.timeline.close();
   }
 
   closeDetails() {
     this.outline.detailed = false;
-    this.tree.element.focus({ preventScroll: true });
+    this.timeline.list().focus({ preventScroll: true });
     this.store.notify();
   }
 }

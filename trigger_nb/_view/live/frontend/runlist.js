@@ -12,23 +12,32 @@ import { BUSY, BUSY_AFTER } from "./actions.js";
  * @property {string} payload
  * @property {string} state
  * @property {string} status
- * @property {string} started
- * @property {string} duration
+ * @property {number | null} at  its start, in epoch seconds
+ * @property {string} duration  "" while it increases
+ * @property {number} [since]  in epoch seconds: when the duration would have been zero, while it increases
  * @property {string} counts
  * @property {import("./store.js").Action[]} actions
  */
 /** @typedef {{ rows: RunLine[], total: number, offset: number, jobs: string[], statuses: string[] }} RunPage */
-/** @typedef {{ id: string, ok: boolean, text?: string, page?: RunPage }} ListAnswer */
+/** @typedef {{ id: string, ok: boolean, text?: string, page?: RunPage, n?: number, now?: number }} ListAnswer */
 /**
- * A message of the kernel: answers, and updates of the open run.
- * @typedef {{ answers?: ListAnswer[], open?: string, update?: Update }} ListMessage
+ * What has changed of a page: all of it, or the changed lines and the ids of all lines in their `order`.
+ * @typedef {Partial<RunPage> & { order?: string[] }} PageChange
+ */
+/**
+ * A message of the kernel: answers, changes of the page of one filter and offset, and updates of the open run.
+ * @typedef {object} ListMessage
+ * @property {ListAnswer[]} [answers]
+ * @property {[job: string, status: string, offset: number]} [of]
+ * @property {number} [n]
+ * @property {number} [now]
+ * @property {PageChange} [page]
+ * @property {string} [open]
+ * @property {Update} [update]
  */
 
 export const PAGE_SIZE = SHARED.runsPerPage;
-const REFRESH_MOVING = 2000; // ms, while a run of the page is active
-const REFRESH_RESTING = 10_000;
-const REFRESH_SHARE = 20; // the minimum pause after an answer is the time that it took, times this
-const UNDER_WAY = new Set(["running", "retrying", "waiting", "pending"]);
+const LOOK_EVERY = 10_000; // ms; the kernel tells of changes, but for those that other kernels make
 
 /** A list of runs, shared by all its views. */
 export class RunList {
@@ -54,9 +63,11 @@ export class RunList {
     /** @type {Map<string, (answer: ListAnswer) => void>} */
     this.asked = new Map();
     this.count = 0;
-    this.loadedAt = 0;
-    /** The time that the kernel took for the last page, in milliseconds. */
-    this.took = 0;
+    /** The number of the last message about the page; 0 if one was missed. */
+    this.number = 0;
+    this.lookedAt = Date.now();
+    /** The kernel's clock minus the local clock: the largest difference seen, because a delayed message makes it smaller. */
+    this.offsetOfClock = -Infinity;
     /** The last request for a page while it has no answer. @type {Promise<ListAnswer> | null} */
     this.loading = null;
     this.stopListening = channel.listen(
@@ -92,6 +103,7 @@ export class RunList {
       this.asked.get(answer.id)?.(answer);
       this.asked.delete(answer.id);
     }
+    if (message.page) this.changed(message);
     const { opened } = this;
     if (message.update && opened && opened.run === message.open) opened.receive(message.update);
   }
@@ -110,6 +122,7 @@ export class RunList {
 
   liveChanged() {
     this.opened?.liveChanged();
+    this.look(true);
     this.notify();
   }
 
@@ -119,15 +132,35 @@ export class RunList {
   async load() {
     const { job, status, offset } = this;
     const loading = (this.loading = this.request({ t: "page", job, status, offset }));
-    this.loadedAt = Date.now();
-    const answer = await loading;
+    this.lookedAt = Date.now();
+    const { text, page, n = 0, now } = await loading;
     if (loading !== this.loading) return;
     this.loading = null;
-    this.took = Date.now() - this.loadedAt;
-    const { page } = answer;
-    if (!page) {
-      this.say(answer.text || "The runs could not be read.");
-    } else if (!page.rows.length && page.total && offset) {
+    if (page) this.show(page, n, now);
+    else this.say(text || "The runs could not be read.");
+  }
+
+  /** Applies what has changed. @param {ListMessage} message */
+  changed({ of = ["", "", 0], n = 0, now, page = {} }) {
+    const isOurs = of[0] === this.job && of[1] === this.status && of[2] === this.offset && !this.loading;
+    if (!isOurs || n <= this.number) return;
+    const { order, ...rest } = page;
+    if (page.rows && !order) return this.show(/** @type {RunPage} */ (page), n, now);
+    if (!this.page || n !== this.number + 1) return this.look(true);
+    const lines = new Map([...this.page.rows, ...(page.rows ?? [])].map((line) => [line.id, line]));
+    const rows = order ? order.map((id) => /** @type {RunLine} */ (lines.get(id))) : this.page.rows;
+    this.show({ ...this.page, ...rest, rows }, n, now);
+  }
+
+  /**
+   * @param {RunPage} page
+   * @param {number} number
+   * @param {number} [now]
+   */
+  show(page, number, now = 0) {
+    this.number = number;
+    this.offsetOfClock = Math.max(this.offsetOfClock, now - Date.now() / 1000);
+    if (!page.rows.length && page.total && this.offset) {
       // The runs of this page have been deleted.
       this.offset = Math.floor((page.total - 1) / PAGE_SIZE) * PAGE_SIZE;
       void this.load();
@@ -137,11 +170,21 @@ export class RunList {
     }
   }
 
-  /** Requests the page again if it may be out of date. A slow kernel is asked less often. */
-  refresh() {
-    const isMoving = !this.loading && this.page?.rows.some((run) => UNDER_WAY.has(run.state));
-    const pause = Math.max(isMoving ? REFRESH_MOVING : REFRESH_RESTING, REFRESH_SHARE * this.took);
-    if (this.channel.live() && Date.now() - this.loadedAt >= pause) this.load();
+  /**
+   * Reports to the kernel that the list is in view, and lets it look for changes of other kernels.
+   * @param {boolean} [atOnce]
+   */
+  look(atOnce = false) {
+    if (!this.channel.live() || this.loading) return;
+    if (!atOnce && Date.now() - this.lookedAt < LOOK_EVERY) return;
+    const { job, status, offset, number } = this;
+    this.lookedAt = Date.now();
+    this.channel.send({ t: "look", job, status, offset, n: number });
+  }
+
+  /** The kernel's clock, in epoch seconds. */
+  now() {
+    return Date.now() / 1000 + this.offsetOfClock;
   }
 
   /**
@@ -214,8 +257,9 @@ export class RunList {
     this.ordered.delete(name);
     this.say(answer.text || (answer.ok ? "" : "The action failed."));
     if (answer.ok && op === "delete" && this.opened?.run === run) this.shut();
-    // A new run is on the first page.
-    if (answer.ok && op === "again") this.offset = 0;
+    // A new run is on the first page. Everything else is told.
+    if (!answer.ok || op !== "again" || !this.offset) return;
+    this.offset = 0;
     this.load();
   }
 

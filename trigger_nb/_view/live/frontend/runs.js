@@ -2,8 +2,9 @@
 
 import { UNCONNECTED } from "./actions.js";
 import { Button } from "./button.js";
+import { keepTime, wake } from "./clock.js";
 import { h, keepShortcutsAway, setAttribute, setChildren, setShown, setText, shape, stateName } from "./dom.js";
-import { grouped, plural } from "./format.js";
+import { ago, grouped, localTime, plural, ticking } from "./format.js";
 import { closeRun, mountRun } from "./run.js";
 import { PAGE_SIZE, RunList } from "./runlist.js";
 
@@ -11,9 +12,8 @@ import { PAGE_SIZE, RunList } from "./runlist.js";
 /** @typedef {import("./runlist.js").RunPage} RunPage */
 /** @typedef {import("./runlist.js").RunChannel} RunChannel */
 
-const REFRESH_CHECK = 1000; // ms
 const COLUMNS = ["State", "Job", "Payload", "Status", "Started", "Duration", "Tasks", "Run", "Actions"];
-const TEXTS = /** @type {const} */ (["job", "payload", "status", "started", "duration", "counts"]);
+const TEXTS = /** @type {const} */ (["job", "payload", "status", "counts"]);
 const OPS = ["retry", "again", "delete"]; // actions with an icon
 
 /** @type {WeakMap<import("./store.js").Channel, RunList>} */
@@ -78,7 +78,7 @@ class RunsView {
     this.below = h("section", { class: "tnb-runs-below", hidden: true }, this.closer.element, this.place);
     this.root = h(
       "div",
-      { class: "tnb tnb-live tnb-runs" },
+      { class: "tnb-live tnb-runs", role: "region", "aria-label": "List of runs" },
       this.tools,
       this.note,
       this.scroller,
@@ -90,16 +90,29 @@ class RunsView {
     this.body.addEventListener("keydown", (event) => this.pressed(event));
     this.body.addEventListener("focusin", (event) => this.focused(event));
     this.stopListening = list.subscribe(() => this.render());
-    this.timer = setInterval(() => {
-      if (this.root.isConnected && !document.hidden) list.refresh();
-    }, REFRESH_CHECK);
+    this.stopTime = keepTime(this.root, this);
   }
 
   close() {
-    clearInterval(this.timer);
+    this.stopTime();
     this.stopListening();
     this.leaveShown();
     this.root.remove();
+  }
+
+  // --- time ---
+
+  isTicking() {
+    return this.list.channel.live();
+  }
+
+  tick() {
+    this.list.look();
+    for (const line of this.list.page?.rows ?? []) this.rows.get(line.id)?.paintTimes(line);
+  }
+
+  appear() {
+    this.tick();
   }
 
   // --- drawing ---
@@ -115,6 +128,7 @@ class RunsView {
     setShown(this.empty, !page?.rows.length);
     if (page) this.renderRows(page);
     this.renderShown();
+    wake();
   }
 
   /** @param {RunPage | null} page */
@@ -329,16 +343,27 @@ class RunRow {
       setText(this[name], line[name]);
       setAttribute(this[name], "title", line[name] || null);
     }
+    this.paintTimes(line);
     this.paintActions(line.actions, isActive);
     const asked = list.asking?.run === run ? list.asking.op : "";
     this.isAsking = asked !== "";
     // A narrow list hides columns: span only the visible ones, because more would take space from them.
     if (this.isAsking) this.askingCell.colSpan = [...this.element.cells].filter((cell) => cell.getClientRects().length).length;
     const [tasks] = /^[\d,]+ tasks?/.exec(line.counts) ?? [""];
+    const withTasks = tasks && ` with its ${tasks}`;
     for (const op in this.yes) setShown(this.yes[op].element, op === asked);
     this.no.setLabel(asked === "delete" ? "Keep" : "No");
     // Both actions cannot be undone: a new run repeats the side effects of its tasks.
-    setText(this.question, asked === "delete" ? `Delete ${run}${tasks && ` with its ${tasks}`}?` : `Run all tasks again, in a new run with the payload of ${run}?`);
+    setText(this.question, asked === "delete" ? `Delete ${run}${withTasks}?` : `Run all tasks again, in a new run with the payload of ${run}?`);
+  }
+
+  /** @param {RunLine} line */
+  paintTimes({ at, duration, since }) {
+    setText(this.started, at === null ? "" : ago(this.list.now() - at));
+    setAttribute(this.started, "title", at === null ? null : localTime(at));
+    const text = since === undefined ? duration : ticking(this.list.now() - since);
+    setText(this.duration, text);
+    setAttribute(this.duration, "title", text || null);
   }
 
   /**

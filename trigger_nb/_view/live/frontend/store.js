@@ -16,19 +16,23 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {string} line
  * @property {string[]} [notes]
  * @property {string} [traceback]
+ * @property {boolean} [open]  whether the traceback is open at first
  * @property {[label: string, error: ErrorData][]} [causes]
  * @property {ErrorData[]} [members]
  * @property {number} [more]  number of members left out
  */
+/** An attempt; times are in epoch seconds. @typedef {{ n: number, state: string, at?: number, took?: number, error?: string, next?: number }} Attempt */
 /**
  * @typedef {object} Section
  * @property {string} label
  * @property {string} [text]
+ * @property {number} [at]  an instant, in epoch seconds
+ * @property {Attempt[]} [attempts]
  * @property {string} [code]
  * @property {string} [pre]
  * @property {ErrorData} [error]
  * @property {Property[]} [properties]
- * @property {[stream: string, text: string][]} [prints]
+ * @property {[stream: string, text: string, second?: number][]} [prints]
  */
 /** @typedef {{ sections: Section[] }} Details */
 /**
@@ -45,13 +49,20 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {number} at
  * @property {boolean} ticking
  * @property {boolean} ended
- * @property {string} began      start of the run, as text
  * @property {number | null} ends  expected end, in epoch seconds
  * @property {Status[]} statuses
  * @property {number} more_statuses  number of statuses left out
- * @property {Record<string, number>} tally  number of rows by state, under "replayed", and of map items "to come"
- * @property {string} store
+ * @property {string} total  number of tasks, as text
+ * @property {[name: string, count: string, word: string][]} chips  counts by state, of replayed tasks and of log lines
+ * @property {[name: string, percent: number][]} bar  parts of the bar, from left to right
+ * @property {[text: string, since: number] | null} standing  where the job's function is, while no task is under way
+ * @property {boolean} look  whether to ask the kernel for that
+ * @property {[words: string, until: number] | null} waits  what the run waits for, and until when
+ * @property {string} store  where the records are, relative to the notebook
+ * @property {string} store_at  the same as an absolute path
+ * @property {number} rows  number of rows to expect; 0 if it is not known
  * @property {string[]} hints
+ * @property {string} again What to do without a kernel.
  * @property {ErrorData | null} error
  * @property {string} output
  * @property {Action[]} actions
@@ -70,6 +81,7 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {number[]} [gone]  rows to remove: map items that are only counted from now on
  * @property {Record<string, Details>} [details]
  * @property {Answer[]} [answers]
+ * @property {{ text: string, rows: [index: number, where: string][] }} [found]  where the searched text is in the details of rows
  */
 /**
  * The connection to the kernel. The second callback of `listen` is called when `live()` may have changed.
@@ -98,6 +110,9 @@ export function guarded(work) {
 let faultReported = false;
 
 const HELLO_EVERY = 1000; // ms
+const UNANSWERED = 3000; // ms until a report is sent again, and then twice as long each time, ...
+const LAST_PATIENCE = 100_000; // ... until then, because a busy kernel reads all of them later
+const LOOK_EVERY = 1000 * SHARED.standsAfter;
 const LOST = "The answer of the kernel was lost. Check whether the action was performed, else try again.";
 
 /** @type {Header} */
@@ -114,13 +129,20 @@ const EMPTY_HEADER = {
   at: 0,
   ticking: false,
   ended: false,
-  began: "",
   ends: null,
   statuses: [],
   more_statuses: 0,
-  tally: {},
+  total: "",
+  chips: [],
+  bar: [],
+  standing: null,
+  look: false,
+  waits: null,
+  rows: 0,
   store: "",
+  store_at: "",
   hints: [],
+  again: "",
   error: null,
   output: "",
   actions: [],
@@ -150,6 +172,10 @@ export class Store {
     this.lastHello = -Infinity;
     /** @type {number | undefined} */
     this.helloTimer = undefined;
+    /** How long the kernel may take for an answer to the last report. */
+    this.patience = UNANSWERED;
+    /** @type {number | undefined} */
+    this.answerTimer = undefined;
 
     /** The kernel's clock minus the local clock: the largest difference seen, because a delayed message makes it smaller. */
     this.offset = -Infinity;
@@ -162,14 +188,19 @@ export class Store {
     this.watched = new Map();
     /** @type {Map<string, (answer: Answer) => void>} */
     this.asked = new Map();
-    /** The text that the kernel searches in unsent items. */
+    /** The text that the kernel searches in unsent items and in details. */
     this.lookedFor = "";
+    /** Where it has found it, by row. @type {Map<number, string>} */
+    this.found = new Map();
+    /** Incremented by each change of `found`. */
+    this.foundVersion = 0;
+    this.lookedAt = 0;
     /** Requests that had no answer when a snapshot was requested. @type {string[]} */
     this.askedBefore = [];
 
     if (channel.first) this.receive({ ...channel.first, reset: true });
     this.stopListening = channel.listen(
-      (update) => this.receive(update),
+      (update) => this.heard(update),
       () => this.liveChanged(),
     );
     this.hello();
@@ -178,6 +209,7 @@ export class Store {
   close() {
     this.stopListening();
     clearTimeout(this.helloTimer);
+    clearTimeout(this.answerTimer);
     cancelAnimationFrame(this.frame);
     this.listeners.clear();
   }
@@ -224,6 +256,13 @@ export class Store {
 
   // --- from the kernel ---
 
+  /** @param {Update} update */
+  heard(update) {
+    clearTimeout(this.answerTimer);
+    this.patience = UNANSWERED;
+    this.receive(update);
+  }
+
   /**
    * Applies a message; a failure must not end the connection.
    * @param {Update} update
@@ -254,6 +293,7 @@ export class Store {
     if (!update.more) this.incoming = null;
     for (const [index, details] of Object.entries(update.details ?? {})) this.details.set(Number(index), details);
     for (const answer of update.answers ?? []) this.answered(answer);
+    if (update.found) this.noteFound(update.found);
     if (update.reset) this.giveUpAnswers();
     if (update.reset) this.watchAgain();
     this.version += 1;
@@ -280,6 +320,13 @@ export class Store {
   clock(now) {
     this.lastNow = now;
     this.offset = Math.max(this.offset, now - Date.now() / 1000);
+  }
+
+  /** @param {{ text: string, rows: [number, string][] }} found */
+  noteFound({ text, rows }) {
+    if (text !== this.lookedFor) return; // asked by another page, or out of date
+    for (const [index, where] of rows) this.found.set(index, where);
+    this.foundVersion += 1;
   }
 
   /** @param {Answer} answer */
@@ -329,11 +376,20 @@ export class Store {
       }, wait);
       return;
     }
-    // The kernel counts pages, because replacing outputs does not reach a page that was loaded again.
+    // In a page that was loaded again, nothing is used yet (see `reportUse` in run.js).
     const isNew = this.lastHello === -Infinity;
     this.askedBefore = [...this.asked.keys()];
     this.lastHello = Date.now();
     this.send({ t: "hello", n: this.applied, ...(isNew && { new: true }) });
+    this.expectAnswer();
+  }
+
+  /** Reports again if the kernel says nothing: of a run that has ended, nothing else would tell that the report was lost. */
+  expectAnswer() {
+    clearTimeout(this.answerTimer);
+    if (this.patience > LAST_PATIENCE) return;
+    this.answerTimer = setTimeout(() => this.channel.live() && this.hello(), this.patience);
+    this.patience *= 2;
   }
 
   /**
@@ -379,10 +435,22 @@ export class Store {
     this.send({ t: "items", i: map.index, ...(state && { s: state }) });
   }
 
-  /** Requests map items with this text in their names. @param {string} text */
+  /** Searches a text in what only the kernel has: unsent map items, outputs, params, errors and printed text. @param {string} text */
   lookFor(text) {
-    if (text !== this.lookedFor) this.send({ t: "find", text });
+    if (text === this.lookedFor) return;
     this.lookedFor = text;
+    this.found.clear();
+    this.foundVersion += 1;
+    this.send({ t: "find", text });
+  }
+
+  /** Asks what the run waits for, as long as only the kernel can tell, at most once a second. */
+  lookAround() {
+    const now = Date.now();
+    if (!this.header.look || !this.channel.live()) this.lookedAt = now;
+    if (now - this.lookedAt < LOOK_EVERY) return;
+    this.lookedAt = now;
+    this.send({ t: "look" });
   }
 
   /** Repeats the requests for details, which the kernel may have forgotten after a new snapshot. */

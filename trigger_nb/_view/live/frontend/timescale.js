@@ -1,9 +1,10 @@
 // The scale of the timeline: the place of an instant, and the ticks of the axis.
 //
 // The scale is linear except for gaps: stretches without work (days between two passes, a wait of an hour) that are
-// much longer than all the rest are shortened to a mark.
+// much longer than all the rest are shortened to a mark. In a run of many tasks, so is a stretch in which one of them
+// works for so long that nothing could be seen of the others.
 
-import { duration } from "./format.js";
+import { duration, ticking } from "./format.js";
 
 /** @typedef {import("./store.js").Row} Row */
 /**
@@ -11,13 +12,14 @@ import { duration } from "./format.js";
  * @typedef {{ row: Row, from: number, to: number }} Span
  */
 /**
- * A stretch without work. `waited`: whether a task waited in it.
- * @typedef {{ from: number, to: number, waited: boolean }} Idle
+ * A stretch in which nothing began or ended: nothing happened, a task waited, or one worked.
+ * @typedef {{ from: number, to: number, kind: "idle" | "waited" | "worked" }} Gap
  */
 /**
  * `places[k]` is the place of `times[k]`, in seconds after shortening. The knots are the beginning, then the two ends
- * of each gap. `full` is the whole width; `origin`, the start of the run, is 0 on the axis.
- * @typedef {{ origin: number, times: number[], places: number[], gaps: Idle[], full: number }} TimeScale
+ * of each gap. The scale shows the places from `start` on, `full` of them; `origin`, the start of the run, is 0 on the
+ * axis.
+ * @typedef {{ origin: number, times: number[], places: number[], gaps: Gap[], start: number, full: number }} TimeScale
  */
 /**
  * A tick of the axis; `at` is in percent of the width.
@@ -25,9 +27,12 @@ import { duration } from "./format.js";
  */
 
 const SHORTEST_GAP = 10; // seconds: shorter gaps are never shortened
-const MUCH_LONGER = 4; // a gap is shortened if it is this many times longer than all the rest
+// A gap is shortened if it is this many times longer than all the rest. Work is drawn in proportion as long as possible.
+const MUCH_LONGER = { idle: 4, waited: 4, worked: 9 };
+const MANY = 10; // rows of a run in which work may be shortened: the bars of a few rows can be seen next to a long one
 const GAP_SHARE = 0.06; // maximum share of the width for each gap
 const GAPS_SHARE = 0.3; // maximum share of the width for all gaps
+const WORK_SHARE = 0.4; // share of the width for all gaps in which a task worked: they remain the longest
 const HEADROOM = 1.2; // free space for growing bars, so that the scale of a live run does not change all the time
 
 const NICE_STEPS = [
@@ -106,19 +111,31 @@ export function timeScale(spans, origin, ticking = false, before = null) {
     first = Math.min(first, from);
     last = Math.max(last, to);
   }
-  const gaps = squeezed(idleStretches(spans, first, last), last - first);
+  const idle = idleStretches(spans, first, last);
+  const still = spans.length < MANY ? [] : stillStretches(spans, first, last, idle);
+  const gaps = squeezed([...idle, ...still], last - first);
   const rest = gaps.reduce((left, gap) => left - (gap.to - gap.from), last - first);
-  const share = gaps.length ? Math.min(GAP_SHARE, GAPS_SHARE / gaps.length) : 0;
-  const width = (share * Math.max(rest, 0.001)) / (1 - share * gaps.length);
+  const shares = sharesOf(gaps);
+  const whole = Math.max(rest, 0.001) / (1 - shares.reduce((sum, share) => sum + share, 0));
   const times = [first];
   const places = [0];
-  for (const { from, to } of gaps) {
+  for (const [k, { from, to }] of gaps.entries()) {
     const place = /** @type {number} */ (places.at(-1)) + from - /** @type {number} */ (times.at(-1));
     times.push(from, to);
-    places.push(place, place + width);
+    places.push(place, place + shares[k] * whole);
   }
   const end = /** @type {number} */ (places.at(-1)) + last - /** @type {number} */ (times.at(-1));
-  return { origin, times, places, gaps, full: ticking ? roomFor(end, before) : Math.max(end, 0.001) };
+  return { origin, times, places, gaps, start: 0, full: ticking ? roomFor(end, before) : Math.max(end, 0.001) };
+}
+
+/**
+ * The share of the width for each gap.
+ * @param {Gap[]} gaps
+ */
+function sharesOf(gaps) {
+  const worked = gaps.filter(({ kind }) => kind === "worked").length;
+  const others = Math.min(GAP_SHARE, GAPS_SHARE / (gaps.length - worked));
+  return gaps.map(({ kind }) => (kind === "worked" ? WORK_SHARE / worked : others));
 }
 
 /**
@@ -135,7 +152,7 @@ function roomFor(end, before) {
  * @param {Span[]} spans
  * @param {number} first
  * @param {number} last
- * @returns {Idle[]}
+ * @returns {Gap[]}
  */
 function idleStretches(spans, first, last) {
   const holders = holdersOf(spans);
@@ -152,7 +169,7 @@ function idleStretches(spans, first, last) {
     else if (holders.has(row)) edges.push([from, 1, 2], [to, -1, 2]);
   }
   edges.sort((a, b) => a[0] - b[0]);
-  /** @type {Idle[]} */
+  /** @type {Gap[]} */
   const idle = [];
   const open = [1, 0, 0]; // whether any task works; number of waiting rows; number of scopes
   for (let k = 0; k + 1 < edges.length; k++) {
@@ -160,7 +177,7 @@ function idleStretches(spans, first, last) {
     const to = edges[k + 1][0];
     open[kind] += by;
     const isIdle = !open[0] && (open[1] || !open[2]);
-    if (isIdle && to - from >= SHORTEST_GAP) idle.push({ from, to, waited: open[1] > 0 });
+    if (isIdle && to - from >= SHORTEST_GAP) idle.push({ from, to, kind: open[1] ? "waited" : "idle" });
   }
   return idle;
 }
@@ -186,38 +203,163 @@ function between(spans, first, last) {
 }
 
 /**
+ * The stretches in which something worked but nothing began or ended. Short ones are left out.
+ * @param {Span[]} spans
+ * @param {number} first
+ * @param {number} last
+ * @param {Gap[]} idle
+ */
+function stillStretches(spans, first, last, idle) {
+  const idleFrom = new Set(idle.map(({ from }) => from));
+  const edges = Float64Array.from([first, last, ...spans.map(({ from }) => from), ...spans.map(({ to }) => to)]).sort();
+  /** @type {Gap[]} */
+  const still = [];
+  for (let k = 0; k + 1 < edges.length; k++) {
+    const [from, to] = [edges[k], edges[k + 1]];
+    if (to - from >= SHORTEST_GAP && !idleFrom.has(from)) still.push({ from, to, kind: "worked" });
+  }
+  return still;
+}
+
+/**
  * The stretches to shorten: those much longer than all the rest, in the order of time.
- * @param {Idle[]} idle
+ * @param {Gap[]} stretches
  * @param {number} span
  */
-function squeezed(idle, span) {
-  const longest = [...idle].sort((a, b) => b.to - b.from - (a.to - a.from));
+function squeezed(stretches, span) {
+  const longest = [...stretches].sort((a, b) => b.to - b.from - (a.to - a.from));
   let rest = span;
   let count = 0;
-  for (const [k, { from, to }] of longest.entries()) {
+  for (const [k, { from, to, kind }] of longest.entries()) {
     rest -= to - from;
-    if (to - from > MUCH_LONGER * rest) count = k + 1;
+    if (to - from > MUCH_LONGER[kind] * rest) count = k + 1;
   }
   return longest.slice(0, count).sort((a, b) => a.from - b.from);
 }
 
 /**
- * The place of an instant, in percent of the width.
+ * The place of an instant, in percent of the width; that of an edge if it is not shown.
  * @param {TimeScale} scale
  * @param {number} time
  */
-export function placeOf({ times, places, full }, time) {
+export function placeOf(scale, time) {
+  return Math.min(100, Math.max(0, ((secondsTo(scale, time) - scale.start) / scale.full) * 100));
+}
+
+/**
+ * The place of an instant, in seconds after shortening.
+ * @param {TimeScale} scale
+ * @param {number} time
+ */
+function secondsTo({ times, places }, time) {
+  const knot = knotBefore(times, time);
+  return places[knot] + (time - times[knot]) * paceAfter(knot, times, places);
+}
+
+/**
+ * The instant at a place, which is in percent of the width.
+ * @param {TimeScale} scale
+ * @param {number} place
+ */
+export function timeAt({ times, places, start, full }, place) {
+  const seconds = start + (full * place) / 100;
+  const knot = knotBefore(places, seconds);
+  return times[knot] + (seconds - places[knot]) / paceAfter(knot, times, places);
+}
+
+/**
+ * The last knot that is not after a value.
+ * @param {number[]} knots
+ * @param {number} value
+ */
+function knotBefore(knots, value) {
   let knot = 0;
-  for (let above = times.length; above - knot > 1; ) {
+  for (let above = knots.length; above - knot > 1; ) {
     const middle = (knot + above) >> 1;
-    if (times[middle] <= time) knot = middle;
+    if (knots[middle] <= value) knot = middle;
     else above = middle;
   }
-  const inGap = knot % 2 === 1;
-  const pace = inGap ? (places[knot + 1] - places[knot]) / (times[knot + 1] - times[knot]) : 1;
-  const place = places[knot] + (time - times[knot]) * pace;
-  return Math.min(100, Math.max(0, (place / full) * 100));
+  return knot;
 }
+
+/**
+ * Seconds on the scale for a second after a knot: less than one in a gap.
+ * @param {number} knot
+ * @param {number[]} times
+ * @param {number[]} places
+ */
+function paceAfter(knot, times, places) {
+  const isInGap = knot % 2 === 1;
+  return isInGap ? (places[knot + 1] - places[knot]) / (times[knot + 1] - times[knot]) : 1;
+}
+
+// --- zoom ------------------------------------------------------------------------------------------------------------
+
+/** The part of a scale that is shown; null for all of it. @typedef {{ from: number, to: number } | null} Part */
+
+const SHORTEST_PART = 0.002; // seconds: times are rounded to milliseconds
+
+/**
+ * The scale that shows a part of a whole scale.
+ * @param {TimeScale} whole
+ * @param {Part} part
+ * @returns {TimeScale}
+ */
+export function partOf(whole, part) {
+  if (!part) return whole;
+  const start = secondsTo(whole, part.from);
+  return { ...whole, start, full: Math.max(SHORTEST_PART / 2, secondsTo(whole, part.to) - start) };
+}
+
+/**
+ * The part of a whole scale that begins at `start` and is `full` seconds wide on it, moved and cut to fit.
+ * @param {TimeScale} whole
+ * @param {number} start
+ * @param {number} full
+ * @returns {Part}
+ */
+export function fitted(whole, start, full) {
+  const width = Math.max(SHORTEST_PART, full);
+  if (width > whole.full * (1 - 1e-6)) return null;
+  const left = Math.max(0, Math.min(start, whole.full - width));
+  const at = (/** @type {number} */ place) => timeAt(whole, (100 * place) / whole.full);
+  return { from: at(left), to: at(left + width) };
+}
+
+/** Whether the scale shows as little as it can. @param {TimeScale} scale */
+export function isShortest({ full }) {
+  return full <= SHORTEST_PART * (1 + 1e-6);
+}
+
+/**
+ * Whether a span is in the part that the scale shows.
+ * @param {TimeScale} scale
+ * @param {Span} span
+ */
+export function isShown(scale, { from, to }) {
+  return secondsTo(scale, to) >= scale.start && secondsTo(scale, from) <= scale.start + scale.full;
+}
+
+// --- words -----------------------------------------------------------------------------------------------------------
+
+/** @param {number} seconds  since the start of the run */
+export function instantText(seconds) {
+  return Math.abs(seconds) < 0.0005 ? "0" : seconds < 0 ? `-${duration(-seconds)}` : duration(seconds);
+}
+
+/**
+ * The label of a bar: start and duration.
+ * @param {Span} span
+ * @param {number} origin
+ */
+export function whenText({ row, from, to }, origin) {
+  const began = `at ${from < origin ? "0" : instantText(from - origin)}`;
+  if (row.kind === "log") return began;
+  if (row.ticking) return `${began}, for ${ticking(to - from)} so far`;
+  return row.duration === null ? `${began}, stopped` : `${began}, took ${duration(to - from)}`;
+}
+
+// --- ticks -----------------------------------------------------------------------------------------------------------
 
 /**
  * The ticks of an axis, at most `most`. After a gap, they count from its end.
@@ -225,22 +367,27 @@ export function placeOf({ times, places, full }, time) {
  * @param {number} most
  * @returns {Tick[]}
  */
-export function ticksOf({ origin, times, places, gaps, full }, most) {
+export function ticksOf({ origin, times, places, gaps, start, full }, most) {
   const step = NICE_STEPS.find((nice) => full / nice <= most) ?? full;
+  const until = (start + full) * (1 + 1e-9);
   /** @type {Tick[]} */
   const ticks = [];
+  const add = (/** @type {number} */ place, /** @type {string} */ text, gap = false) => {
+    if (place >= start && place <= until) ticks.push({ at: ((place - start) / full) * 100, text, gap });
+  };
   for (let knot = 0; knot < times.length; knot += 2) {
     const zero = knot ? places[knot] : origin - times[0];
-    const end = (places[knot + 1] ?? full) * (1 + 1e-9);
+    const end = Math.min(until, (places[knot + 1] ?? until) * (1 + 1e-9));
     // There is no tick at the end of a gap, which has a mark.
-    for (let nth = knot ? 1 : Math.max(0, Math.ceil(-zero / step)); zero + nth * step <= end; nth++) {
-      ticks.push({ at: ((zero + nth * step) / full) * 100, text: (knot ? "+" : "") + tickText(nth * step), gap: false });
+    const first = Math.max(knot ? 1 : 0, Math.ceil((start - zero) / step));
+    // Two hours into the run, milliseconds are told from the first tick on.
+    const isFine = tickText(first * step) === tickText((first + 1) * step);
+    for (let nth = first; zero + nth * step <= end; nth++) {
+      const text = isFine && nth > first ? `+${tickText((nth - first) * step)}` : (knot ? "+" : "") + tickText(nth * step);
+      add(zero + nth * step, text);
     }
     const gap = gaps[knot / 2];
-    if (gap) {
-      const at = ((places[knot + 1] + places[knot + 2]) / 2 / full) * 100;
-      ticks.push({ at, text: duration(gap.to - gap.from), gap: true });
-    }
+    if (gap) add((places[knot + 1] + places[knot + 2]) / 2, duration(gap.to - gap.from), true);
   }
   return ticks;
 }

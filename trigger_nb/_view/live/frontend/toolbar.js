@@ -2,7 +2,7 @@
 
 import { Button } from "./button.js";
 import { h, setAttribute, setChildren, setShown, setText, shape } from "./dom.js";
-import { STATE_ORDER, grouped } from "./format.js";
+import { ago, grouped, localTime, ticking } from "./format.js";
 
 const TOOLS_FROM = 13; // minimum number of rows for the tools
 
@@ -22,6 +22,9 @@ export class Toolbar {
     this.chips = new Map();
     this.isLarge = false;
 
+    this.total = h("span", { class: "tnb-total" });
+    /** Where the job's function is, while no task is under way. */
+    this.standing = h("span", { class: "tnb-standing", hidden: true });
     this.chipBox = h("span", { class: "tnb-chips", role: "group", "aria-label": "Filter by status" });
     this.input = h("input", { type: "search", class: "tnb-filter", placeholder: "Filter", "aria-label": "Filter tasks" });
     this.input.addEventListener("input", () => outline.setText(this.input.value));
@@ -40,8 +43,10 @@ export class Toolbar {
       this.asTree.element,
       this.asTimeline.element,
     );
+    this.tell = new Button("About this run", () => this.toggleAbout(), { icon: "about", class: "tnb-plain tnb-tell" });
+    this.tell.setPressed(false);
     this.about = h("div", { class: "tnb-a" }, h("code", {}), h("span", {}), h("code", {}));
-    const tools = [this.fold, this.unfold, this.follow].map((button) => button.element);
+    const tools = [this.fold, this.unfold, this.follow, this.tell].map((button) => button.element);
     const end = h("span", { class: "tnb-tools" }, this.hits, this.failure.element, this.input, ...tools, this.views);
     this.element = h("div", { class: "tnb-bar2" }, this.about, end);
   }
@@ -52,7 +57,8 @@ export class Toolbar {
     this.isLarge ||= rows.size >= TOOLS_FROM;
     this.renderChips(store.header);
     this.renderAbout(store.header);
-    setShown(this.chipBox, rows.size > 0);
+    this.tick();
+    setShown(this.chipBox, rows.size > 0 || !store.header.ended); // its height is there before the first row
     setShown(this.views, rows.size > 0);
     const hasScopes = rows.root.children.some((row) => row.isScope);
     setShown(this.failure.element, this.isLarge && (rows.root.below["failed"] ?? 0) > 0);
@@ -67,27 +73,42 @@ export class Toolbar {
     this.asTimeline.setPressed(tree.timed);
   }
 
-  /** @param {import("./store.js").Header} header */
-  renderChips(header) {
-    const counts = header.tally;
-    const isShown = (/** @type {string} */ state) =>
-      counts[state] > 0 || this.isChosen(state) || (state === "running" && header.state === state);
-    const chips = [...STATE_ORDER, "replayed"].filter(isShown).map((state) => {
-      const chip = this.chips.get(state) ?? new Chip(state, () => this.outline.toggleState(state));
-      this.chips.set(state, chip);
-      chip.render(counts[state] ?? 0, this.isChosen(state));
-      return chip.element;
-    });
-    setChildren(this.chipBox, chips);
+  tick() {
+    const { started, standing } = this.store.header;
+    const now = this.store.now();
+    setText(this.about.children[1], started === null ? "" : ago(now - started));
+    const since = standing ? now - standing[1] : 0;
+    const isLong = standing !== null && since >= SHARED.standsAfter;
+    setText(this.standing, isLong ? `${standing[0]}, for ${ticking(since)}` : "");
+    setShown(this.standing, isLong);
+    this.store.lookAround();
   }
 
   /** @param {import("./store.js").Header} header */
-  renderAbout({ id, began, store }) {
-    [id, began, store].forEach((text, at) => {
+  renderChips({ total, chips }) {
+    setText(this.total, total && chips.length ? `${total}: ` : total);
+    setShown(this.total, total !== "");
+    const shown = new Map(chips.map(([name, count, word]) => [name, { count, word }]));
+    for (const name of this.chips.keys()) {
+      if (this.isChosen(name) && !shown.has(name)) shown.set(name, { count: "0", word: name });
+    }
+    const elements = [...shown].map(([name, { count, word }]) => {
+      const chip = this.chips.get(name) ?? new Chip(name, () => this.outline.toggleState(name));
+      this.chips.set(name, chip);
+      chip.render(count, word, this.isChosen(name));
+      return chip.element;
+    });
+    setChildren(this.chipBox, [this.total, ...elements, this.standing]);
+  }
+
+  /** @param {import("./store.js").Header} header */
+  renderAbout({ id, started, store, store_at }) {
+    const titles = [id, started === null ? "" : `Started ${localTime(started)}`, store_at || store];
+    [id, null, store].forEach((text, at) => {
       const element = /** @type {HTMLElement} */ (this.about.children[at]);
-      setText(element, text);
-      setAttribute(element, "title", text);
-      setShown(element, text !== "");
+      if (text !== null) setText(element, text);
+      setAttribute(element, "title", titles[at]);
+      setShown(element, titles[at] !== "");
     });
   }
 
@@ -103,6 +124,11 @@ export class Toolbar {
     this.tree.choose(failure);
   }
 
+  /** In a narrow list, id, time and store of the run take a line of their own, which is shown on request. */
+  toggleAbout() {
+    this.tell.setPressed(this.element.classList.toggle("tnb-told"));
+  }
+
   toggleFollowing() {
     this.outline.following = !this.outline.following;
     this.store.notify();
@@ -114,9 +140,11 @@ export class Toolbar {
       this.input.value = "";
       this.outline.setText("");
     } else if (event.key === "ArrowDown") {
-      this.tree.element.focus();
       const [first] = this.outline.lines();
-      if (first) this.tree.choose(first.row);
+      if (first) { // else the list is about to be hidden, and would take the focus with it
+        this.tree.element.focus();
+        this.tree.choose(first.row);
+      }
     } else {
       return;
     }
@@ -134,22 +162,25 @@ class Chip {
   constructor(state, toggle) {
     this.state = state;
     this.count = h("span", { class: "tnb-chip-n" });
+    this.word = h("span", { class: "tnb-chip-w" });
     this.element = h(
       "button",
       { type: "button", class: state === "replayed" ? "tnb-chip tnb-chip-old" : "tnb-chip", onclick: toggle },
       shape(state === "replayed" ? "completed" : state),
       this.count,
-      h("span", { class: "tnb-chip-w" }, state),
+      this.word,
     );
   }
 
   /**
-   * @param {number} count
+   * @param {string} count
+   * @param {string} word
    * @param {boolean} chosen
    */
-  render(count, chosen) {
-    setText(this.count, grouped(count));
+  render(count, word, chosen) {
+    setText(this.count, count);
+    setText(this.word, word);
     setAttribute(this.element, "aria-pressed", String(chosen));
-    setAttribute(this.element, "title", `Show only ${this.state} tasks`);
+    setAttribute(this.element, "title", this.state === "log" ? "Show only log lines" : `Show only ${this.state} tasks`);
   }
 }

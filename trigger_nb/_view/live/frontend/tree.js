@@ -1,14 +1,14 @@
 // The tree of rows as a list. Only the visible rows have elements, however many rows there are.
 
+import { wake } from "./clock.js";
 import { h, setAttribute, setChildren, setShown, setText } from "./dom.js";
 import { TreeKeys } from "./keys.js";
 import { RowElement } from "./row.js";
 import { guarded } from "./store.js";
-import { hideBar } from "./timeline.js";
 
 const ROW_HEIGHT = 24; // the same as .tnb-row in widget.css
 const OVERSCAN = 6; // rows drawn above and below the visible part
-const TICK = 500; // ms
+const STEP = 2; // rows by which the list grows, so that the page below it moves seldom
 const PRINTED = 500; // maximum number of rows on paper
 const FOLLOW_PAUSE = 600; // minimum ms between two jumps to a distant row
 
@@ -24,7 +24,8 @@ export class Tree {
     this.store = store;
     this.outline = outline;
     this.prefix = `tnb-${(treeCount += 1)}-`;
-    this.timed = false;
+    /** Draws bars into the rows; null if they have none. @type {import("./timeline.js").Timeline | null} */
+    this.timeline = null;
     /** @type {Map<number, RowElement>} */
     this.shown = new Map();
     this.lastJump = 0;
@@ -38,6 +39,8 @@ export class Tree {
     this.filterVersion = 0;
     /** The row to scroll into view in the next frame. @type {number | null} */
     this.wanted = null;
+    /** The number of rows that the list has room for, even if it has fewer. */
+    this.room = 0;
     /** The place of the active row when it was last drawn. */
     this.activePlace = -1;
 
@@ -58,11 +61,14 @@ export class Tree {
     for (const moved of ["wheel", "pointermove", "pointerdown"]) {
       element.addEventListener(moved, () => this.outline.items.hold(true), { passive: true });
     }
-    element.addEventListener("pointerleave", () => this.outline.items.hold(false));
+    element.addEventListener("pointerleave", () => {
+      this.outline.items.hold(false);
+      wake();
+    });
     element.addEventListener("click", (event) => this.clicked(event));
     element.addEventListener("dblclick", (event) => {
       const row = this.rowAt(event);
-      if (row?.kind !== "rest") this.toggle(row);
+      if (!row?.isLine) this.toggle(row);
     });
   }
 
@@ -78,10 +84,16 @@ export class Tree {
   clicked(event) {
     const target = /** @type {Element} */ (event.target);
     const row = this.rowAt(event);
-    if (!row || target.closest("a")) return;
-    if (row.kind === "rest" || (target.closest(".tnb-chev") && row.isScope)) this.toggle(row);
+    if (!row || target.closest("a") || this.hasSelection()) return;
+    if (row.isLine || (target.closest(".tnb-chev") && row.isScope)) this.toggle(row);
     else this.outline.detailed = true;
     this.choose(row);
+  }
+
+  /** Whether text of the tree is selected, as after dragging over it: the click that ends that is not meant for a row. */
+  hasSelection() {
+    const selection = getSelection();
+    return Boolean(selection && !selection.isCollapsed && this.element.contains(selection.anchorNode));
   }
 
   /** @param {Event} event */
@@ -120,17 +132,22 @@ export class Tree {
 
   // --- drawing ---
 
-  /** @param {boolean} timed  whether the rows show bars over time */
-  setTimed(timed) {
-    this.timed = timed;
-    this.element.classList.toggle("tnb-timed", timed);
-    if (!timed) for (const drawn of this.shown.values()) hideBar(drawn.cell);
+  get timed() {
+    return this.timeline !== null;
+  }
+
+  /** @param {import("./timeline.js").Timeline | null} timeline */
+  setTimeline(timeline) {
+    this.timeline = timeline;
+    this.element.classList.toggle("tnb-timed", this.timed);
+    if (!timeline) for (const { cell } of this.shown.values()) cell.replaceChildren();
     this.store.notify();
   }
 
   render() {
-    const { element, outline, store } = this;
+    const { element, outline, store, top: stood } = this;
     const lines = outline.lines();
+    this.makeRoom(lines.length);
     setText(this.empty, this.emptyText(lines.length));
     setShown(this.empty, lines.length === 0);
     setShown(element, lines.length > 0);
@@ -142,8 +159,21 @@ export class Tree {
     const viewHeight = this.printing ? height : element.clientHeight;
     this.scrolls = height > viewHeight;
     this.top = Math.max(0, Math.min(this.scrollTarget(this.top, viewHeight), height - viewHeight));
-    if (isElsewhere(element, this.top)) element.scrollTop = this.top;
+    // The event of a scroll by the reader may be still to come. A list that was moved within the page is at 0, without one.
+    if (this.top === stood && element.scrollTop > 0) this.top = element.scrollTop;
+    else if (isElsewhere(element, this.top)) element.scrollTop = this.top;
     this.renderWindow(lines, this.top, viewHeight);
+  }
+
+  /**
+   * While the run is under way, the list grows in steps. It begins with as many rows as an earlier run of the job had,
+   * and does not shrink at the end.
+   * @param {number} lines
+   */
+  makeRoom(lines) {
+    const { ended, rows } = this.store.header;
+    if (!ended) this.room = Math.max(this.room, lines <= rows ? rows : STEP * Math.ceil(lines / STEP), STEP);
+    for (const each of [this.element, this.empty]) each.style.setProperty("--room", `${this.room * ROW_HEIGHT}px`);
   }
 
   /** After a change of the filter, scrolls to the top or to the active row. */
@@ -236,6 +266,11 @@ export class Tree {
     this.render();
   }
 
+  /** Whether there is something to do at the next tick, even when no time passes. */
+  get isDue() {
+    return this.jumpIsDue || this.outline.items.isOverdue;
+  }
+
   /** Updates the clocks between two messages. */
   tick() {
     if (this.outline.items.isOverdue) this.outline.changed();
@@ -275,12 +310,4 @@ function towards(place, top, viewHeight) {
   const near = inView(place + 1, inView(Math.max(0, place - 1), top, viewHeight), viewHeight);
   if (Math.abs(near - top) <= viewHeight / 2) return near;
   return place * ROW_HEIGHT - (viewHeight - ROW_HEIGHT) / 2;
-}
-
-/** Calls the callback twice a second while the page is visible. @param {() => void} callback */
-export function everyTick(callback) {
-  const timer = setInterval(() => {
-    if (!document.hidden) callback();
-  }, TICK);
-  return () => clearInterval(timer);
 }

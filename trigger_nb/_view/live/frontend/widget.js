@@ -41,17 +41,22 @@ function modelChannel(model) {
  */
 function isLive(model) {
   const layout = model.get("layout");
-  return typeof layout !== "object" || layout === null || layout.comm_live !== false;
+  if (typeof layout !== "object" || layout === null) return true;
+  // Of a kernel that was shut down nothing is told: only its connection is disposed of.
+  return layout.comm_live !== false && layout.comm?.jsServicesComm?.isDisposed !== true;
 }
 
 // A function, so that each widget has its own channel, from its first view to its last.
 export default () => {
   /** @type {import("./store.js").Channel} */
   let channel;
+  let isOfKernel = true;
   return {
     /** @param {{ model: Model }} context */
     initialize({ model }) {
       channel = modelChannel(model);
+      // A model from the state in a notebook file is older than the snapshot beside it, which appears if this shows nothing.
+      isOfKernel = isLive(model);
       return () => {
         closeRun(channel);
         closeRuns(channel);
@@ -59,6 +64,7 @@ export default () => {
     },
     /** @param {{ model: Model, el: HTMLElement }} context */
     render({ model, el }) {
+      if (!isOfKernel) return undefined;
       return (model.get("kind") === "runs" ? mountRuns : mountRun)(channel, el);
     },
   };

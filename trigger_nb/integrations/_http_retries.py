@@ -1,4 +1,4 @@
-"""Which errors of HTTP services are worth another attempt, and when."""
+"""When to retry a request to an HTTP service: by its status, its headers, or the error of its connection."""
 
 from __future__ import annotations
 

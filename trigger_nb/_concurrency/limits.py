@@ -1,17 +1,39 @@
-"""The limiters that attempts of tasks and runs of jobs have acquired."""
+"""The limits of one task, one job and one run, made of limiters."""
 
 from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING, TypeAlias
 
-from .limiter import ConcurrencyLimit, Limiter, limiter_of
+from .limiter import ConcurrencyLimit, Limiter, Ticket, limiter_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .._clock import Clock
-    from .limiter import Rate
+    from .limiter import Rate, Waiter
+
+_SEEN = 200  # calls of one queue whose places are looked up
+
+
+def places(tickets: Iterable[Ticket]) -> list[tuple[int, float | None] | None]:
+    """For each ticket: how many calls are before it, and the time before which none may start, if there is one.
+
+    None for a ticket far back in its queue. Each queue is looked through once, however many tickets there are.
+    """
+    queues: dict[Limiter, tuple[dict[Waiter, int], float | None]] = {}
+
+    def place(ticket: Ticket) -> tuple[int, float | None] | None:
+        if ticket.place is None:
+            return None
+        limiter, waiter = ticket.place
+        if limiter not in queues:
+            first, when = limiter.queue(_SEEN)
+            queues[limiter] = {each: at for at, each in enumerate(first)}, when
+        order, when = queues[limiter]
+        return (order[waiter], when) if waiter in order else None
+
+    return [place(ticket) for ticket in tickets]
 
 
 class TaskLimits:
@@ -28,6 +50,7 @@ class TaskLimits:
         self._around = around
         self._to_acquire = limiters if acquire else ()
         self._acquired: list[Limiter] = []
+        self.ticket = Ticket()
 
     def acquire_nowait(self) -> bool:
         """Acquire all of them if there is no need to wait; else `acquire` continues from here."""
@@ -42,7 +65,7 @@ class TaskLimits:
         for limiter in self._to_acquire[len(self._acquired) :]:
             for each in self._around:
                 each.show_hold(limiter.held_until)
-            await limiter.acquire()
+            await limiter.acquire(self.ticket)
             self._acquired.append(limiter)
 
     def release(self) -> None:
@@ -73,15 +96,15 @@ class PacedLimiter:
         finally:
             self._turn.release()
 
-    async def acquire(self) -> None:
+    async def acquire(self, ticket: Ticket | None = None) -> None:
         """As `Limiter.acquire`: both at the same moment."""
-        await self._turn.acquire()
+        await self._turn.acquire(ticket)
         try:
             while True:
-                await self._rate.acquire()
+                await self._rate.acquire(ticket)
                 if self._acquire_slot_nowait():
                     return
-                await self._slots.acquire()
+                await self._slots.acquire(ticket)
                 if self._rate.acquire_nowait():
                     return
                 self._slots.release()
@@ -159,6 +182,7 @@ class RunSlot:
         self._suspended = 0  # how many waits have released the slot
         self._closed = False
         self.is_held = False
+        self.ticket = Ticket()
 
     def acquire_nowait(self) -> bool:
         """Acquire the slot if there is no need to wait."""
@@ -167,7 +191,7 @@ class RunSlot:
 
     async def acquire(self) -> None:
         """Wait for a slot, in the order of arrival."""
-        await self._limiter.acquire()
+        await self._limiter.acquire(self.ticket)
         self.is_held = True
 
     def hand_over(self) -> RunSlot:

@@ -1,4 +1,4 @@
-"""Maps and `io.parallel`: nodes whose children are their result (C2)."""
+"""The nodes of maps and of `io.parallel`: their children are their result (C2)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .._records.feed import Saved
-from .._records.status import TaskStatus
+from .._records.status import Reason, TaskStatus
 from .._tasks.call import Scope, current_scope
 from ..errors import UsageError
 
@@ -35,7 +35,7 @@ async def walk_items(
     state: PassState, records: NewRecords, attempts: Attempts, call: AnyCall, decision: Walk
 ) -> Any:
     """Walk the items of a node. The node is walked in every pass; its items are replayed one by one."""
-    earlier, ledger = decision.earlier, state.ledger
+    earlier = decision.earlier
     record = records.new(call, earlier)
     if decision.is_done:
         call.record = earlier  # as long as all items are replayed
@@ -48,6 +48,8 @@ async def walk_items(
         if begun:
             return
         begun, call.record = True, record
+        if decision.is_done:
+            state.saw(call.path, Reason.NEW)  # it has new items
         if state.feed.watched:
             state.feed.emit(Saved(record, live=True))
 
@@ -63,8 +65,5 @@ async def walk_items(
                 await attempts.give_up(call, record.copy(tally=walk.tally), error, scope)
             raise
     if begun or earlier is None or walk.tally != earlier.tally:
-        ended = record.copy(status=TaskStatus.COMPLETED, tally=walk.tally)
-        await ledger.save(
-            ended.copy(ended=next(ledger.ordinals), ended_at=state.now(), beside=state.beside(call))
-        )
+        await state.commit_end(call, record.copy(status=TaskStatus.COMPLETED, tally=walk.tally))
     return value

@@ -1,0 +1,45 @@
+"""A job as `io` sees it, and the client of a job as the job sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from .._records.status import StatusOption
+from ..errors import UsageError
+from .job_options import Defaults
+
+
+class Client(Defaults, Protocol):
+    """The client of a job, as the job sees it."""
+
+    id: str
+    display: bool
+
+    def runs(self, job: Any = None, status: StatusOption = None, limit: int = 50) -> Any:
+        """The runs in the client's store."""
+        ...
+
+    @property
+    def send_event(self) -> Callable[..., Awaitable[object]]:
+        """Start the jobs whose triggers match."""
+        ...
+
+
+class JobHost:
+    """The `Host` of a job's runs."""
+
+    def __init__(self, job: Any) -> None:  # a `Job`, which is above this room
+        self._job = job
+        self.log_level: str = job.options.log_level
+        self.integrations: dict[str, Any] = dict(job.options.integrations)
+
+    def start_child(self, job: Any, payload: object, *, run_id: str, parent: str, parent_task: str) -> Any:
+        """Start a run of `job` as a child of a task of this run, or join the one that exists."""
+        if not callable(start := getattr(job, "_start_child", None)):
+            raise UsageError(f"io.invoke takes a job, not {type(job).__name__}: {job!r:.100}")
+        return start(payload, run_id=run_id, parent=parent, parent_task=parent_task)
+
+    async def send_event(self, name: str, payload: object, **options: Any) -> Any:
+        """Send an event to the client's jobs."""
+        return await self._job.client.send_event(name, payload, **options)

@@ -1,0 +1,1 @@
+"""Trials: runs of a job in a test, which `job.test` makes."""
