@@ -18,6 +18,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.lab import Lab, chromium_context
 from tests.browser.server import ROOT, Server, jupyter_server
+from tests.browser.wire import COUNT
 
 from .display import Figure, surroundings
 
@@ -25,20 +26,14 @@ RUNS = 30
 PATIENCE = 120.0
 AT_REST = 10.0  # seconds
 
-# Before the page's own code: what comes on the wire, and what moves without anybody's doing.
+# Before the page's own code: what moves without anybody's doing.
 WATCH = """
-window.bench = { bytes: 0, shift: 0 };
-const Native = window.WebSocket;
-window.WebSocket = class extends Native {
-  constructor(...args) {
-    super(...args);
-    this.addEventListener('message', ({ data }) => { bench.bytes += data.byteLength ?? data.size ?? data.length; });
-  }
-};
+window.bench = { shift: 0 };
 new PerformanceObserver(list => {
   for (const { value, hadRecentInput } of list.getEntries()) if (!hadRecentInput) bench.shift += value;
 }).observe({ type: 'layout-shift' });
 """
+WIRE = "wire.widgets + wire.rest"
 # From the command to the first frame with a row of the run in it, in ms.
 PAINT = """([cell, seen]) => new Promise(done => {
   const began = performance.now();
@@ -95,7 +90,7 @@ def measure(
     for figures in (_paint, partial(_wire, runs), partial(_rest, runs, at_rest), _shift):
         lab = Lab(server, context, "benchmark")
         try:
-            lab.page.add_init_script(WATCH)
+            lab.page.add_init_script(COUNT + WATCH)
             measured |= figures(lab, job)
         finally:
             lab.close()
@@ -115,10 +110,10 @@ def _wire(runs: int, lab: Lab, job: str) -> Measured:
     lab.open([job, *(f"await four.run({n})" for n in range(runs))]).run_cell(0).wait_idle()
     lab.run_cell(1).wait_idle()
     settled(lab.page)
-    first = lab.page.evaluate("bench.bytes")
-    lab.run_all().wait_idle()
+    first = lab.page.evaluate(WIRE)
+    lab.select(2).command("notebook:run-all-below").wait_idle()
     settled(lab.page)
-    total = lab.page.evaluate("bench.bytes")
+    total = lab.page.evaluate(WIRE)
     return {"first": first, "further": (total - first) / (runs - 1), "all": total}
 
 
@@ -165,7 +160,7 @@ def settled(page: Page) -> None:
     """Wait until a second has brought nothing."""
     deadline = time.monotonic() + PATIENCE
     before = None
-    while (now := page.evaluate("bench.bytes")) != before and time.monotonic() < deadline:
+    while (now := page.evaluate(WIRE)) != before and time.monotonic() < deadline:
         before = now
         page.wait_for_timeout(1000)
 

@@ -9,22 +9,8 @@ from playwright.sync_api import Locator, expect
 from tests.support.wheel import unpacked_wheel
 
 from .lab import KERNEL, expect_equal
+from .wire import COUNT
 
-# Before the page's own code: how much comes of widgets, and how much else.
-COUNT = """
-window.wire = { widgets: 0, rest: 0 };
-const Native = window.WebSocket;
-window.WebSocket = class extends Native {
-  constructor(...args) {
-    super(...args);
-    this.addEventListener('message', ({ data }) => {
-      const text = typeof data === 'string' ? data : new TextDecoder().decode(data);
-      const [, type] = /"msg_type": ?"(\\w+)"/.exec(text) ?? [];  // the parent's comes later
-      wire[type?.startsWith('comm_') ? 'widgets' : 'rest'] += text.length;
-    });
-  }
-};
-"""
 JOB = """
 from trigger_nb import TriggerClient
 client = TriggerClient("module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
@@ -17,7 +16,7 @@ import traitlets
 
 from ..model.rows import State
 from ..render import icons
-from ..render.stylesheet import stylesheet
+from ..render.stylesheet import stylesheet, under
 from .joining import joined
 from .marimo import in_marimo
 from .wire import SHARED, Wire
@@ -25,7 +24,6 @@ from .wire import SHARED, Wire
 _FRONTEND = Path(__file__).parent / "frontend"
 _STYLES = ("widget", "timeline", "maps", "runs")
 _LOADER = "loader"
-_ROOT = re.compile(r"\.tnb(?![\w-])")
 
 
 @cache
@@ -57,7 +55,7 @@ def styles() -> str:
     """
     parts = [stylesheet(_FRONTEND / f"{name}.css") for name in _STYLES]
     static = [stylesheet(), icons.css(list(State), icons.names())]
-    return _ROOT.sub(".tnb-live", "\n".join([*static, *parts]))
+    return under("tnb-live", "\n".join([*static, *parts]))
 
 
 class Frontend(ipywidgets.Widget):

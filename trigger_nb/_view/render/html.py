@@ -41,7 +41,7 @@ from .parts import (
     stands_for,
     tally_of,
 )
-from .stylesheet import stylesheet
+from .stylesheet import with_styles
 
 # Size limits of the final HTML, in characters. A huge run first loses details of rows, then details of
 # failed rows, then rows, which are counted instead.
@@ -64,8 +64,7 @@ def live(model: RunModel, *, rows: int = 24, advice: bool = False, styled: bool 
     """
     page = _Page(model, latest(model, rows=rows))
     notes = page.notes(last_seen(model), NO_WIDGET if advice else "")
-    drawn = "".join(page.wrapped(page.head(), notes, page.plain_rows(model.root)))
-    return drawn if styled else _STYLE_ELEMENT.sub("", drawn)
+    return "".join(page.wrapped(page.head(), notes, page.plain_rows(model.root), styled=styled))
 
 
 def final(model: RunModel, *, rows: int = 300, fold: int = 100) -> str:
@@ -101,7 +100,6 @@ def standalone(body: str, title: str) -> str:
     )
 
 
-_STYLE_ELEMENT = re.compile("<style>.*?</style>", re.DOTALL)
 _LINK = re.compile(r"</?a\b[^>]*>")  # in the details of a row, not in the row, which is pressed itself
 # The keyboard opens and closes a row. JupyterLab has other uses for its letters (`b` adds a cell), unless the element says so.
 _SUMMARY = '<summary data-lm-suppress-shortcuts="true"'
@@ -132,16 +130,19 @@ class _Page:
         self._open: set[str] = set()  # paths of open rows
         self._span: tuple[float, float] | None = None  # start and length of the time that the bars show
 
-    def wrapped(self, *parts: Iterable[str]) -> Iterator[str]:
-        """All parts in one element. The styles of icons come last: they are known once the rows are drawn."""
+    def wrapped(self, *parts: Iterable[str], styled: bool = True) -> Iterator[str]:
+        """All parts in one element, which is the last string. Which styles they need is known once they are drawn."""
         by_scope = self._shown.by_scope
         rows = self._model.rows.values() if by_scope is None else chain.from_iterable(by_scope.values())
         has_icons = any(row.record is not None and row.record.icon for row in rows)
-        yield f'<div class="tnb{" tnb-ics" if has_icons else ""}"><style>{stylesheet()}</style>'
+        drawn: list[str] = []
         for part in parts:
             for text in part:
-                yield text.replace("<summary", _SUMMARY)
-        yield f"<style>{icons.css(self._states, self._icons, self._letters)}</style></div>"
+                drawn.append(text.replace("<summary", _SUMMARY))
+                yield ""
+        body, classes = "".join(drawn), "tnb-ics" if has_icons else ""
+        signs = icons.css(self._states, self._icons, self._letters)
+        yield with_styles(body, classes, signs) if styled else f'<div class="tnb {classes}">{body}</div>'
 
     def survey(self) -> None:
         """Find the failures to list, the rows to open, and the time span of the rows."""

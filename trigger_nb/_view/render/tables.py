@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..escape import columns, fit, markup
-from .stylesheet import stylesheet
+from .stylesheet import with_styles
 
 
 def block(*parts: str, style: str = "") -> str:
     """An HTML element with our styles around parts that are HTML already; `style` adds further rules."""
-    return f'<div class="tnb"><style>{stylesheet()}{style}</style>{"".join(parts)}</div>'
+    return with_styles("".join(parts), own=style)
 
 
 def note(text: str, limit: int = 600) -> str:
