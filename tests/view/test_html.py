@@ -16,6 +16,7 @@ from trigger_nb._view.live import widget
 from trigger_nb._view.model.rows import State
 from trigger_nb._view.model.run_model import RunModel
 from trigger_nb._view.render import html, icons, text
+from trigger_nb._view.render.stylesheet import stylesheet
 from trigger_nb._view.words import time_of_day
 
 ERROR = {
@@ -299,13 +300,19 @@ def test_bars_that_would_be_dust_are_left_out():
     assert bars((0, 0.1), (3600, 4000)) == 2
 
 
-def test_it_can_be_drawn_part_by_part():
-    """No part is large, so whoever must not be held up can stop between them."""
+def test_it_can_be_drawn_in_steps():
+    """D4: whoever must not be held up can stop between them."""
     model = many(3000, params={"text": "x" * 300})
-    parts = list(html.final_parts(model))
-    assert "".join(parts) == html.final(model)
-    assert len(parts) > 30
-    assert max(map(len, parts)) < 15_000
+    drawing, steps = html.final_drawing(model), 0
+    while True:
+        try:
+            next(drawing)
+        except StopIteration as end:
+            drawn = end.value
+            break
+        steps += 1
+    assert drawn == html.final(model)
+    assert steps > 30
 
 
 def test_a_log_line_has_its_level_and_its_time():
@@ -378,6 +385,6 @@ def test_widgets_and_static_outputs_have_no_rule_in_common():
     """A static output carries its styles with it, perhaps of another version, and they come later in the page."""
     bare = r"(?<![\w-])tnb(?![\w-])"
     assert not re.search(bare, widget.styles())
-    assert "tnb-live" not in html.stylesheet()
+    assert "tnb-live" not in stylesheet()
     for file in Path(widget.__file__).with_name("frontend").glob("*.js"):
         assert not re.search(bare, file.read_text(encoding="utf-8")), file.name

@@ -7,7 +7,7 @@ import contextvars
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from ..._records.feed import Feed
 from ..._records.status import RunStatus
 from ..model.run_model import RunModel
 from ..render import snapshot
+from ..render.drawing import Drawing
 from ..render.snapshot import Bundle
 from . import notebook
 from .kept import Kept
@@ -88,7 +89,7 @@ class RunDisplay:
         self._has_first = False  # whether one of them is the first of its place, which may be without styles
         self._has_failed = False  # whether they could not be drawn
         self._last: Bundle = {}  # the latest one
-        self._drawing: Generator[None, None, Bundle] | None = None  # meanwhile the pump is held
+        self._drawing: Drawing[Bundle] | None = None  # meanwhile the pump is held
         self._pump = Pump(
             make_model, feed, loop, controls, self._post, after_work=self._redraw_if_due, timer=timer
         )

@@ -22,6 +22,7 @@ from ..model.run_model import RunModel
 from ..model.run_status import job_and_version, run_state, run_title, status_text
 from ..words import moment, probably_left
 from . import bars, details, icons
+from .drawing import Drawing, result_of
 from .fields import DOT, error_html, field_list, property_html, value_html
 from .map_stats import Alike, together, without_groups
 from .parts import (
@@ -64,24 +65,26 @@ def live(model: RunModel, *, rows: int = 24, advice: bool = False, styled: bool 
     """
     page = _Page(model, latest(model, rows=rows))
     notes = page.notes(last_seen(model), NO_WIDGET if advice else "")
-    return "".join(page.wrapped(page.head(), notes, page.plain_rows(model.root), styled=styled))
+    return result_of(page.drawn(page.head(), notes, page.plain_rows(model.root), styled=styled))
 
 
 def final(model: RunModel, *, rows: int = 300, fold: int = 100) -> str:
     """The HTML that remains of a run (rule D4): the details of every task inside nested `<details>`."""
-    return "".join(final_parts(model, rows=rows, fold=fold))
+    return result_of(final_drawing(model, rows=rows, fold=fold))
 
 
-def final_parts(model: RunModel, *, rows: int = 300, fold: int = 100) -> Iterator[str]:
-    """The parts of `final`, each drawn in a few milliseconds, so that an event loop is not blocked.
+def final_drawing(model: RunModel, *, rows: int = 300, fold: int = 100) -> Drawing[str]:
+    """The same in steps of a few milliseconds, so that an event loop is not blocked.
 
-    No event may be applied to the model before the last part is drawn.
+    No event may be applied to the model before the last one.
     """
     page = _Page(model, outline(model, rows=rows, fold=fold))
-    yield ""
+    yield
     page.survey()
-    yield from page.wrapped(
-        page.head(), page.failures(), page.rows(model.root), page.output(), page.actions()
+    return (
+        yield from page.drawn(
+            page.head(), page.failures(), page.rows(model.root), page.output(), page.actions()
+        )
     )
 
 
@@ -130,19 +133,19 @@ class _Page:
         self._open: set[str] = set()  # paths of open rows
         self._span: tuple[float, float] | None = None  # start and length of the time that the bars show
 
-    def wrapped(self, *parts: Iterable[str], styled: bool = True) -> Iterator[str]:
-        """All parts in one element, which is the last string. Which styles they need is known once they are drawn."""
+    def drawn(self, *parts: Iterable[str], styled: bool = True) -> Drawing[str]:
+        """All parts in one element, with the styles that they need."""
         by_scope = self._shown.by_scope
         rows = self._model.rows.values() if by_scope is None else chain.from_iterable(by_scope.values())
-        has_icons = any(row.record is not None and row.record.icon for row in rows)
-        drawn: list[str] = []
-        for part in parts:
-            for text in part:
-                drawn.append(text.replace("<summary", _SUMMARY))
-                yield ""
-        body, classes = "".join(drawn), "tnb-ics" if has_icons else ""
-        signs = icons.css(self._states, self._icons, self._letters)
-        yield with_styles(body, classes, signs) if styled else f'<div class="tnb {classes}">{body}</div>'
+        classes = "tnb-ics" if any(row.record is not None and row.record.icon for row in rows) else ""
+        texts: list[str] = []
+        for text in chain.from_iterable(parts):
+            texts.append(text.replace("<summary", _SUMMARY))
+            yield
+        body = "".join(texts)
+        if not styled:
+            return f'<div class="tnb {classes}">{body}</div>'
+        return with_styles(body, classes, icons.css(self._states, self._icons, self._letters))
 
     def survey(self) -> None:
         """Find the failures to list, the rows to open, and the time span of the rows."""

@@ -7,12 +7,13 @@ does in a notebook that is not trusted, draws no widgets either.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from typing import TypeAlias
 
 from ..model.hints import last_seen
 from ..model.run_model import RunModel
 from . import html, text
+from .drawing import Drawing, result_of
 
 Bundle: TypeAlias = Mapping[str, object]  # data by MIME type
 
@@ -28,7 +29,7 @@ _ONE_OF_TWO = (
 _LATE = "@keyframes tnb-late{from,to{max-height:0;overflow:hidden;opacity:0}}.tnb-late{animation:tnb-late 1s}"
 
 
-def drawing(model: RunModel, *, advice: bool = False, styled: bool = True) -> Generator[None, None, Bundle]:
+def drawing(model: RunModel, *, advice: bool = False, styled: bool = True) -> Drawing[Bundle]:
     """Draw a run as HTML and text, in steps of a few ms. The model must not change meanwhile.
 
     `advice`: no live widget was seen. `styled`: with styles while the run is under way; at its end it always has them.
@@ -39,23 +40,14 @@ def drawing(model: RunModel, *, advice: bool = False, styled: bool = True) -> Ge
             "text/html": html.live(model, advice=advice, styled=styled),
             "text/plain": f"{text.excerpt(model)}\n{seen}",
         }
-    parts: list[str] = []
-    for part in html.final_parts(model):
-        parts.append(part)
-        yield
-    plain = text.tree(model)
+    drawn = yield from html.final_drawing(model)
     yield
-    return {"text/html": "".join(parts), "text/plain": plain}
+    return {"text/html": drawn, "text/plain": text.tree(model)}
 
 
 def bundle(model: RunModel, *, advice: bool = False, styled: bool = True) -> Bundle:
     """The same at once."""
-    steps = drawing(model, advice=advice, styled=styled)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            return done.value
+    return result_of(drawing(model, advice=advice, styled=styled))
 
 
 def beside_widget(drawn: Bundle, *, late: bool = False) -> Bundle:

@@ -15,7 +15,7 @@ _RULE = re.compile(r"(@[^{]*)\{((?:[^{}]*\{[^{}]*\})*)\}|([^{}]*)(\{[^{}]*\})") 
 _PARENTHESES = re.compile(r"\((?:[^()]|\([^()]*\))*\)")
 _ALTERNATIVES = re.compile(r",(?![^()]*\))")
 _NAMES = re.compile(r"\.[\w-]+|(?<![\w.:#[-])[a-z]+")
-_VARIABLE = re.compile(r"(--[\w-]+): [^;}]*;")
+_VARIABLE = re.compile(r"(--[\w-]+):[^;}]*;")
 
 
 @cache
@@ -23,7 +23,7 @@ def stylesheet(path: Path = _STYLE) -> str:
     """The rules of a stylesheet on one line: in Markdown, a blank line would end the HTML."""
     text = path.read_text(encoding="utf-8")
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-    return re.sub(r"\s*([{};,>])\s*", r"\1", re.sub(r"\s+", " ", text)).strip()
+    return re.sub(r"\s*([{};,>])\s*|(?<=[\w)]:)\s+", r"\1", re.sub(r"\s+", " ", text)).strip()
 
 
 def under(root: str, rules: str) -> str:
@@ -34,31 +34,37 @@ def under(root: str, rules: str) -> str:
 def with_styles(body: str, classes: str = "", own: str = "") -> str:
     """HTML in one element with the styles that it needs. `classes` are of that element, `own` are further rules."""
     root, rules = _needed(frozenset([*_names_in(body), *(f".{name}" for name in classes.split())]))
-    return f'<div class="tnb {root} {classes}"><style>{rules}{own}</style>{body}</div>'
+    return f'<div class="{" ".join(filter(None, ("tnb", root, classes)))}"><style>{rules}{own}</style>{body}</div>'
 
 
 @lru_cache(maxsize=256)
 def _needed(names: frozenset[str]) -> tuple[str, str]:
-    """The class of a root, and the rules below it that elements and classes of these names need.
+    """The class of a root, and the rules nested in it that elements and classes of these names need.
 
     The class stands for these very rules. Were it `tnb` for all, the rules of one output would also apply to outputs above
     it, and come after a rule there that is to override them.
     """
-    text = "".join(_kept(stylesheet(), names))
+    text = "".join(_nested(stylesheet(), names))
     used = set(re.findall(r"var\((--[\w-]+)", text))
     text = _VARIABLE.sub(lambda found: found[0] if found[1] in used else "", text)
     root = f"tnb-{sha256(text.encode()).hexdigest()[:6]}"
-    return root, under(root, text)
+    return root, f".{root}{{{text}}}"
 
 
-def _kept(rules: str, names: frozenset[str]) -> Iterator[str]:
+def _nested(rules: str, names: frozenset[str]) -> Iterator[str]:
     for group, inside, selectors, declarations in _RULE.findall(rules):
         if group:
-            kept = "".join(_kept(inside, names))
+            kept = "".join(_nested(inside, names))
             yield f"{group}{{{kept}}}" if kept else ""
         else:
-            met = [one for one in _ALTERNATIVES.split(selectors) if _may_match(one, names)]
+            met = [_below_root(one) for one in _ALTERNATIVES.split(selectors) if _may_match(one, names)]
             yield f"{','.join(met)}{declarations}" if met else ""
+
+
+def _below_root(selector: str) -> str:
+    """`.tnb .tnb-r` as it is said within the rule of `.tnb`."""
+    selector = _ROOT.sub("&", selector, count=1)
+    return selector[2:] if selector.startswith(("& .", "& :")) else selector
 
 
 def _may_match(selector: str, names: frozenset[str]) -> bool:

@@ -29,7 +29,9 @@ async function frontendOf(model) {
 async function fetched(model) {
   if (typeof FRONTEND !== "undefined") return FRONTEND;
   const shared = await model.widget_manager.get_model(model.get("shared").replace("IPY_MODEL_", ""));
-  return shared.get("value");
+  const bytes = Uint8Array.from(atob(shared.get("packed")), (character) => character.charCodeAt(0));
+  const unpacking = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(unpacking).json();
 }
 
 /**
