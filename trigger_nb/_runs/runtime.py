@@ -29,6 +29,7 @@ from .._store.file_index import FileIndex
 from .._store.group_commit import GroupCommit
 from .._store.protocol import Row, Store
 from .._values.file_hashes import hashes
+from .._values.thumbnails import MOST_BYTES
 from ..errors import NotFoundError, SelfAwaitError, StoreError, UsageError
 from .outcome import Outcome
 from .run_spec import RunSpec
@@ -206,6 +207,10 @@ class Runtime:
         except (StoreError, ValueError):
             logger.warning("task %r of run %s could not be read", path, run_id, exc_info=True)
             return None
+
+    def picture(self, run_id: str, name: str) -> bytes | None:
+        """A stored thumbnail, for a display; None if it is lost."""
+        return self.store.small_blob(run_id, name, MOST_BYTES)
 
     def save_run(self, run: RunRecord, rows: list[Row] | None = None) -> None:
         """Commit the record of a run, with other rows in the same transaction."""

@@ -73,17 +73,19 @@ class ValueFiles:
             ) from error
         return name
 
-    def get(self, name: str) -> bytes:
-        """The content of a file. Raises `CorruptRecordError` when it is missing or is not what was written."""
+    def get(self, name: str, most: int | None = None) -> bytes:
+        """The content of a file. Raises `CorruptRecordError` when it is missing, longer than `most`, or not what was written."""
         if not _NAME.match(name):
             raise self._corrupt(f"its record names {name!r}, which is not the name of a value file")
         path = self.folder / name
         try:
             self._check_folders()
+            if most is not None and path.lstat().st_size > most:
+                raise self._corrupt(f"the file {path} is longer than what was written")
             data = read_file(path)
         except FileNotFoundError:
             if self.folder != path.parent:  # the store was moved just now
-                return self.get(name)
+                return self.get(name, most)
             raise self._corrupt(f"the file {path} is missing") from None
         except ForeignFileError as error:
             raise self._corrupt(str(error)) from None

@@ -64,7 +64,7 @@ class _Preview:
             return self._text(repr(value))
         if issubclass(kind, enum.Enum):
             return self._text(str(value) if issubclass(kind, enum.Flag) else f"{kind.__name__}.{value.name}")
-        fields = _fields_of(value, kind)
+        fields = fields_of(value, kind)
         if fields is not None:
             return self._mapping(fields, kind.__name__, depth)
         if isinstance(value, Mapping):
@@ -106,7 +106,7 @@ class _Preview:
         return text if len(text) <= room else f"{text[:room]}… ({len(text):,} characters)"
 
 
-def _fields_of(value: Any, kind: type[Any]) -> Mapping[str, Any] | None:
+def fields_of(value: Any, kind: type[Any]) -> Mapping[str, Any] | None:
     """The fields of a model, a dataclass or a named tuple."""
     models = sys.modules.get("pydantic.main")
     if models is not None and issubclass(kind, models.BaseModel):
