@@ -86,7 +86,7 @@ def test_a_table_a_picture_and_a_text(page, tmp_path, width, scheme):
     expect(output).to_contain_text("DataFrame 200 × 14")
     expect(output.get_by_role("row")).to_have_count(11)
     expect(output.get_by_role("columnheader").first).to_have_text("orderint64")
-    expect(output).to_contain_text("… 190 more rows, 5 more columns")
+    expect(output).to_contain_text("… 190 more rows, 4 more columns")
     box = output.get_by_role("region", name="DataFrame 200 × 14")
     assert box.evaluate("box => box.scrollWidth > box.clientWidth && box.tabIndex === 0")
     picture = section(pane, "sales by month").get_by_role("img", name="Figure")

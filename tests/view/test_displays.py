@@ -13,6 +13,7 @@ from hypothesis import given, strategies as st
 from tests.support.views import Page, run, task
 from trigger_nb._records.records import RunRecord, TaskRecord
 from trigger_nb._view.live import wire
+from trigger_nb._view.model.contents import found_in
 from trigger_nb._view.model.displays import displays_of, of_result
 from trigger_nb._view.model.run_model import RunModel
 from trigger_nb._view.render import details, html, text
@@ -151,7 +152,15 @@ def test_pieces_of_an_unknown_form_are_left_out_or_escaped(piece):
     assert len(json.dumps(wire.header(model(record, shown=[piece]), 0, [], []))) < 60_000
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=9), lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["part", "label", "about", "table", "file", "text", "value", "columns", "rows", "types", "of", "index"]), inner, max_size=6), max_leaves=20))  # fmt: skip
+NAMES = ["part", "label", "about", "table", "file", "text", "value", "columns", "rows", "types", "of", "index"]
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=6),
+    max_leaves=20,
+)
+
+
+@given(ANYTHING)
 def test_no_piece_breaks_a_page(piece):
     """D1: an error in rendering would hide all other details."""
     record = shown(
@@ -225,3 +234,10 @@ def test_a_record_of_an_old_store_has_no_pieces():
     """Old rows have no such field."""
     record = RunRecord.loads('{"status":"COMPLETED","form":"tagged","output":{"$":"pandas.DataFrame"}}')
     assert of_result(record, None, 100) == []
+
+
+def test_a_filter_finds_what_is_shown():
+    """D2: in details that are not open, too."""
+    drawn = model(shown({"label": "rows", "about": "DataFrame 200 × 5", "table": HEAD}))
+    assert found_in(drawn.rows["a"], "ana") == "rows: DataFrame 200 × 5 id name 1 Ana 2"
+    assert found_in(drawn.rows["a"], "bo") == ""

@@ -88,6 +88,14 @@ def displays_of(record: TaskRecord) -> list[Display]:
     return [*of_result(record, None, _TEXT), *own]
 
 
+def words_of(record: TaskRecord) -> Iterator[tuple[str, str]]:
+    """The texts of what is shown, by label, for a search."""
+    for display in displays_of(record):
+        table = display.table
+        cells = () if table is None else (*table.columns, *(cell for row in table.rows for cell in row))
+        yield display.label or display.about, " ".join([display.about, *cells, display.text])
+
+
 def shown_by(row: Row, read: ReadPicture) -> list[Display]:
     """The displays of what the body showed, so far while it runs."""
     stored = row.record.shown if row.record is not None else []
