@@ -213,6 +213,18 @@ def test_a_figure_is_a_picture_and_stays_as_it_is():
     assert thumbnail(np.arange(3)) is None
 
 
+def test_pyplot_is_its_current_figure():
+    """As `plt.savefig` takes it; without one there is nothing to draw."""
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+    assert of_object(plt).piece["about"] == "module"
+    assert plt.get_fignums() == []
+    plt.plot([1, 2])
+    assert of_object(plt).picture is not None
+    plt.close("all")
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_a_picture_has_at_most_64_kb(mode):
     image = noise(2000, 1500, mode)
@@ -325,6 +337,12 @@ def test_any_object_has_a_piece():
     assert of_object([{"a": 1}]).piece["table"]["rows"] == [[1]]
     assert "Broken" in of_object(Broken(), "odd").piece["value"]
     assert of_object(SecretStr("s3cret")).piece["value"] == "••••••"
+    assert of_object(np.arange(3), None).piece == {
+        "label": "",
+        "about": "ndarray 3",
+        "text": "array([0, 1, 2])",
+    }
+    assert len(of_object(np.zeros((9000, 9000))).piece["text"]) < 500
 
 
 @pytest.mark.parametrize(

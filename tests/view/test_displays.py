@@ -152,7 +152,20 @@ def test_pieces_of_an_unknown_form_are_left_out_or_escaped(piece):
     assert len(json.dumps(wire.header(model(record, shown=[piece]), 0, [], []))) < 60_000
 
 
-NAMES = ["part", "label", "about", "table", "file", "text", "value", "columns", "rows", "types", "of", "index"]
+NAMES = [
+    "part",
+    "label",
+    "about",
+    "table",
+    "file",
+    "text",
+    "value",
+    "columns",
+    "rows",
+    "types",
+    "of",
+    "index",
+]
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=6),

@@ -28,6 +28,7 @@ from .._store.disk import DiskStore
 from .._store.file_index import FileIndex
 from .._store.group_commit import GroupCommit
 from .._store.protocol import Row, Store
+from .._store.value_files import read_small
 from .._values.file_hashes import hashes
 from .._values.thumbnails import MOST_BYTES
 from ..errors import NotFoundError, SelfAwaitError, StoreError, UsageError
@@ -210,7 +211,7 @@ class Runtime:
 
     def picture(self, run_id: str, name: str) -> bytes | None:
         """A stored thumbnail, for a display; None if it is lost."""
-        return self.store.small_blob(run_id, name, MOST_BYTES)
+        return read_small(self.store.blobs(run_id), name, MOST_BYTES)
 
     def save_run(self, run: RunRecord, rows: list[Row] | None = None) -> None:
         """Commit the record of a run, with other rows in the same transaction."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .._records.records import ABRIDGED_SQL, checksums
-from ..errors import CorruptRecordError, PickleRefusedError, StoreError
+from ..errors import CorruptRecordError, PickleRefusedError
 from .checksums import OF_ABRIDGED, OF_WHOLE, checked
 from .crashpoints import point
 from .database import Database
@@ -188,12 +188,6 @@ class DiskStore:
         """The folder of value files. They follow the rows: where the database is, or nowhere."""
         self._database.check_place()
         return self.directory / "values"
-
-    def small_blob(self, run_id: str, name: str, most: int) -> bytes | None:
-        try:
-            return self.blobs(run_id).get(name, most)
-        except StoreError:
-            return None
 
     def blobs_size(self, run_id: str | None = None) -> int:
         return size_of(self._values()) if run_id is None else self.blobs(run_id).size()

@@ -173,10 +173,6 @@ class Store(Protocol):
         """The value files of one run."""
         ...
 
-    def small_blob(self, run_id: str, name: str, most: int) -> bytes | None:
-        """The bytes of a value file of at most `most` bytes, for displays; None for a larger, lost or damaged one."""
-        ...
-
     def blobs_size(self, run_id: str | None = None) -> int:
         """The number of bytes that the value files of one run, or of all runs, take up."""
         ...

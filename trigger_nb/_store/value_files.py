@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from .._values.tagged import Blobs
 from ..errors import CorruptRecordError, StoreError
 from .crashpoints import point
 from .files import (
@@ -175,6 +176,15 @@ class ValueFiles:
             "again by itself. Restore the file from a backup; or run the task again with run.rerun_from(path); or "
             "set repeatable=True, and the task runs again whenever its value is missing."
         )
+
+
+def read_small(blobs: Blobs, name: str, most: int) -> bytes | None:
+    """The bytes of a value file for a display; None if it has more than `most` bytes, or is lost or damaged."""
+    try:
+        data = blobs.get(name, most) if isinstance(blobs, ValueFiles) else blobs.get(name)
+    except StoreError:
+        return None
+    return data if len(data) <= most else None
 
 
 def size_of(root: Path) -> int:

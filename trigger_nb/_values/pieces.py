@@ -19,7 +19,7 @@ from .._redact import HIDDEN, hide_in_urls, redact, secrets
 from .heads import head_of, head_of_records
 from .names import kind_of
 from .preview import preview, table_text
-from .thumbnails import thumbnail
+from .thumbnails import drawn_by, thumbnail
 
 Piece: TypeAlias = dict[str, Any]
 _VALUE = 2000  # characters of a preview
@@ -59,15 +59,18 @@ def of_object(value: Any, label: str = "", patterns: Sequence[str] = ()) -> Made
     """The piece for any object, with a label. Never raises."""
     found: Made | None = None
     try:
+        value = drawn_by(value)
         found = _of_library(value, patterns, ())
         if found is None and issubclass(kind_of(value), (list, tuple)):
             found = _of_records(value, patterns)
         if found is None and kind_of(value) is str:
             found = Made({"about": "", "text": _text(value)})
+        if found is None and kind_of(value).__module__ == "numpy" and table_text(value):
+            found = Made({"about": about(value), "text": _text(repr(value))})  # of a long one, both ends
     except Exception:  # of a library, or of the user's class
         found = None
     found = found or Made({"about": about(value), "value": redact(patterns, preview(value, _VALUE))})
-    return found._replace(piece={"label": _clean(str(label))[:_LABEL], **found.piece})
+    return found._replace(piece={"label": _clean(str(label or ""))[:_LABEL], **found.piece})
 
 
 def about(value: Any) -> str:

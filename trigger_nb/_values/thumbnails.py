@@ -46,6 +46,12 @@ def thumbnail(value: Any) -> bytes | None:
     return _of_itself(value, kind)
 
 
+def drawn_by(value: Any) -> Any:
+    """The figure that pyplot is drawing, for its module, as `plt.savefig` takes it; any other value itself."""
+    is_pyplot = value is sys.modules.get("matplotlib.pyplot")
+    return value.gcf() if is_pyplot and value.get_fignums() else value
+
+
 def size_of(data: bytes) -> Size | None:
     """Type and size of a stored picture; None if it is no PNG or JPEG, or too large in bytes or pixels.
 

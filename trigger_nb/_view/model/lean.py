@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 
 from ..._records.records import TaskRecord
+from ..._records.status import TaskStatus
 from .rows import Row
 
 _KEPT = (
@@ -21,6 +22,16 @@ class Lean(TaskRecord):
     def of(cls, record: TaskRecord) -> TaskRecord:
         """The lean form of a record."""
         return cls.parse({name: record.__dict__[name] for name in _KEPT if name in record.__dict__})
+
+
+def is_finished_item(row: Row) -> bool:
+    """Whether the row is an item of a map that has completed."""
+    return (
+        row.parent is not None
+        and row.parent.unfolded is not None
+        and row.record is not None
+        and row.record.status == TaskStatus.COMPLETED
+    )
 
 
 def whole(row: Row, read: Callable[[str], TaskRecord | None]) -> Row:

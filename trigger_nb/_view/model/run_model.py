@@ -31,7 +31,7 @@ from ..._records.feed import (
 from ..._records.records import RunRecord, TaskRecord, is_queued
 from ..._records.status import RunStatus, TaskStatus
 from ..._records.statuses import KIND as STATUS
-from .lean import Lean, whole
+from .lean import Lean, is_finished_item, whole
 from .map_stats import MapStats
 from .rows import FOLDED, Row, State, Tally, implies, recount
 from .run_status import ENDED, run_seconds
@@ -46,10 +46,6 @@ _STATES: Mapping[str, State] = {
     TaskStatus.PENDING: State.PENDING,
     TaskStatus.CANCELED: State.CANCELED,
 }
-
-
-def _no_picture(_name: str) -> None:
-    """No thumbnails are stored."""
 
 
 class RunModel:
@@ -84,7 +80,7 @@ class RunModel:
         look_back: Callable[[], object] | None = None,
         look: Look = Standstill,
         rows_before: int = 0,
-        picture: Callable[[str], bytes | None] = _no_picture,
+        picture: Callable[[str], bytes | None] | None = None,
     ) -> None:
         self.run = run
         self.root = Row("", None)
@@ -208,7 +204,7 @@ class RunModel:
             row.stats = MapStats.of(item.record for item in row.children.values())
         if row.parent is not None and row.parent.stats is not None:
             row.parent.stats.replace(before, record)
-        if self._read is not None and _is_finished_item(row):
+        if self._read is not None and is_finished_item(row):
             row.record = Lean.of(record)
         if record.status != TaskStatus.RUNNING:
             row.printed = row.pieces = None  # the record contains them
@@ -440,15 +436,6 @@ def _backlog(records: Iterable[TaskRecord], seen: dict[str, Seen]) -> Iterator[E
 
 _RECENT = 30
 _FORESEEN = 1.0  # seconds before a run asks for the durations of earlier runs: most runs are shorter
-
-
-def _is_finished_item(row: Row) -> bool:
-    return (
-        row.parent is not None
-        and row.parent.unfolded is not None
-        and row.record is not None
-        and row.record.status == TaskStatus.COMPLETED
-    )
 
 
 def _keep(index: dict[str, Row], row: Row, belongs: bool) -> None:
