@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, TypeAlias, cast
 
 from .._redact import HIDDEN, hide_in_urls, redact, secrets
@@ -137,10 +138,14 @@ def _reader(kind: type[Any]) -> Callable[[Any], Head] | None:
 
 
 def _of_pandas(frame: Any) -> Head:
-    first = frame.iloc[:ROWS, :COLUMNS]
-    columns = [first.iloc[:, place] for place in range(first.shape[1])]
+    first = frame.iloc[:ROWS]
+    names: list[Any] = []
+    columns: list[Any] = []
+    for name, column in islice(first.items(), COLUMNS):  # names may be there twice
+        names.append(_label(name))
+        columns.append(column)
     head = {
-        "columns": [_label(name) for name in first.columns.tolist()],
+        "columns": names,
         "types": [str(column.dtype)[:_NAME] for column in columns],
         "rows": [list(row) for row in zip(*(column.tolist() for column in columns), strict=True)],
         "of": list(frame.shape),

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 from .._redact import HIDDEN, hide_in_urls, redact, secrets
 from .heads import head_of, head_of_records
 from .names import kind_of
-from .preview import preview, table_text
+from .preview import preview, shape_text
 from .thumbnails import drawn_by, thumbnail
 
 Piece: TypeAlias = dict[str, Any]
@@ -65,7 +65,7 @@ def of_object(value: Any, label: str = "", patterns: Sequence[str] = ()) -> Made
             found = _of_records(value, patterns)
         if found is None and kind_of(value) is str:
             found = Made({"about": "", "text": _text(value)})
-        if found is None and kind_of(value).__module__ == "numpy" and table_text(value):
+        if found is None and kind_of(value).__module__ == "numpy" and shape_text(value):
             found = Made({"about": about(value), "text": _text(repr(value))})  # of a long one, both ends
     except Exception:  # of a library, or of the user's class
         found = None
@@ -81,8 +81,7 @@ def about(value: Any) -> str:
             return f"text of {len(value):,} characters"
         if kind in _COUNTED:
             return f"{kind.__name__} of {len(value):,}"
-        table = table_text(value).partition(":")[0]
-        return table or kind.__name__[:_LABEL]
+        return shape_text(value) or kind.__name__[:_LABEL]
     except Exception:  # of the user's class
         return kind.__name__[:_LABEL]
 

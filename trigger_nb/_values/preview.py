@@ -142,16 +142,18 @@ def _text_of(value: Any, kind: type[Any]) -> str:
 
 def table_text(value: Any) -> str:
     """The type, shape and columns of a table or array; "" for other values."""
+    shape = shape_text(value)
+    return shape and f"{shape}: {', '.join(_columns(value, kind_of(value).__module__.partition('.')[0]))}"
+
+
+def shape_text(value: Any) -> str:
+    """The type and shape of a table or array: `DataFrame 200 × 4`; "" for other values."""
     kind = kind_of(value)
-    library = kind.__module__.partition(".")[0]
-    if library not in {"numpy", "pandas", "polars", "pyarrow"}:
+    if kind.__module__.partition(".")[0] not in {"numpy", "pandas", "polars", "pyarrow"}:
         return ""
     shape = getattr(value, "shape", None)
-    if not shape:  # a scalar, or another type of the library
-        return ""
-    sizes = " × ".join(f"{size:,}" for size in shape)
-    columns = ", ".join(_columns(value, library))
-    return f"{kind.__name__} {sizes}: {columns}"
+    # Without one it is a scalar, or another type of the library.
+    return f"{kind.__name__} {' × '.join(f'{size:,}' for size in shape)}" if shape else ""
 
 
 def _columns(value: Any, library: str) -> Iterator[str]:
