@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeAlias, 
 from ._callsite import ShowsPublicNames
 from ._clock import Clock, to_seconds
 from ._plans.plan import Plan, make_plan
-from ._records.records import RunRecord, new_run_id
+from ._records.records import RunRecord
+from ._records.run_ids import new_run_id
 from ._records.status import StatusOption
 from ._runs.awaiting import CellCall, has_loop
 from ._runs.context import Context, EventData

@@ -70,3 +70,14 @@ async def with_failure(number: int, io: Any) -> int:
         return await io.run_task("p", picky, -number)
     except ValueError:
         return 0
+
+
+def shows(task: Any) -> int:
+    """Shows a figure, too."""
+    from matplotlib.figure import Figure
+
+    calls.append("shows")
+    figure = Figure()
+    figure.add_subplot().plot([1, 2])
+    task.show(figure, label="plot")
+    return 7

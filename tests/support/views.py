@@ -42,14 +42,31 @@ def run(status: str = "COMPLETED", **fields) -> RunRecord:
 
 
 TAGS = {
-    *("div", "span", "b", "i", "code", "pre", "ul", "li", "a", "img", "details", "summary", "style", "br"),
+    *(
+        "div",
+        "span",
+        "b",
+        "i",
+        "code",
+        "pre",
+        "ul",
+        "li",
+        "a",
+        "img",
+        "details",
+        "summary",
+        "style",
+        "br",
+        "small",
+    ),
     *("table", "thead", "tbody", "tr", "th", "td", "html", "head", "body", "main", "meta", "title"),
 }
 ATTRIBUTES = {
     *("class", "style", "title", "open", "href", "target", "rel", "src", "height", "alt", "referrerpolicy"),
-    *("lang", "charset", "name", "content", "data-lm-suppress-shortcuts"),
+    *("lang", "charset", "name", "content", "data-lm-suppress-shortcuts", "scope", "width"),
 }
 VOID = {"br", "img", "meta"}
+PICTURE = r"data:image/(png|jpeg);base64,[A-Za-z0-9+/]+=*"
 STYLE = r"((left:[\d.]+%;)?width:[\d.]+%|background:#[0-9a-f]{6})"
 
 
@@ -74,8 +91,9 @@ class Page(HTMLParser):
         for name, value in attrs:
             assert name in ATTRIBUTES, name
             if name in ("href", "src"):
-                assert re.match(r"(https?://|mailto:)", value, re.IGNORECASE), value
-                self.links.append(value)
+                is_picture = tag == "img" and re.fullmatch(PICTURE, value)
+                assert is_picture or re.match(r"(https?://|mailto:)", value, re.IGNORECASE), value
+                self.links += [] if is_picture else [value]
             if name == "style":
                 assert re.fullmatch(STYLE, value), value
         if tag not in VOID:

@@ -478,7 +478,7 @@ def test_error_line():
         (
             "file",
             {"file": "f", "size": 7, "sha256": "", "form": ""},
-            "7 B, in a file beside the database",
+            "a long value · 7 B",
         ),
         ("signed", "AAAA", "a signed pickle"),
     ],

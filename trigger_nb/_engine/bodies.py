@@ -225,7 +225,7 @@ class Bodies:
 
     def _task(self, running: RunningBody) -> Task:
         begun = running.attempt
-        task = running.task = Task(running.scope, begun.generation, begun.attempt)
+        task = running.task = Task(running.scope, begun.generation, begun.attempt, begun.redact)
         return task
 
     def start_of_batch(self, first: AnyCall, items: list[Any], node: Scope) -> Start | None:

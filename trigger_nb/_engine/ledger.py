@@ -77,11 +77,16 @@ def begin(memory: Memory, run_id: str, store: Store) -> None:
 
 
 def read_whole(store: Store, run_id: str, record: TaskRecord) -> TaskRecord:
-    """A record with its value, which is read from the store if it is long.
+    """A record with its value and what is shown of it, which are read from the store if they are long.
 
-    Raises `CorruptRecordError` when that is not there any more, and other `StoreError`s.
+    Raises `CorruptRecordError` when the value is not there any more, and other `StoreError`s.
     """
-    return _whole(run_id, record, store.get(f"{run_id}/{record.path}")) if record.is_apart else record
+    if not record.is_abridged:
+        return record
+    text = store.get(f"{run_id}/{record.path}")
+    if record.is_apart or (text is not None and readable_task(record.path, text).rank == record.rank):
+        return _whole(run_id, record, text)
+    return record
 
 
 def _whole(run_id: str, record: TaskRecord, text: str | None) -> TaskRecord:

@@ -20,12 +20,14 @@ from weakref import WeakSet
 
 from .. import _values
 from .._keys import ancestors
+from .._records.feed import Showed
 from .._records.forget import open_again
 from .._records.records import TaskRecord
 from .._records.status import Reason, TaskStatus
 from .._redact import redact, secrets
 from .._tasks.call import MISS
 from .._tasks.running import running_bodies
+from .._tasks.shown import Shown, making
 from .._values.files import FilesInUse
 from ..errors import RunInterrupted
 from .attempts import Attempts
@@ -45,6 +47,7 @@ from .waits import Waits
 
 if TYPE_CHECKING:
     from .._tasks.call import AnyCall, Call, Scope
+    from .._values.pieces import Made
     from .state import MakeIo
     from .stopping import Stop
 
@@ -233,6 +236,14 @@ class Pass(PassState):
                         status=TaskStatus.PENDING, interrupted=True, canceled=None, ended=0, ended_at=None
                     )
                 )
+
+    def show(self, scope: Scope, made: Made) -> None:
+        """Add a piece to the details of the task of a scope. It is recorded with the end of the attempt."""
+        with making:
+            shown = scope.shown = scope.shown or Shown()
+        shown.add(made, self.ledger.blobs.put)
+        if self.feed.watched:
+            self.feed.emit(Showed(scope.path, shown.pieces))
 
     def log(self, scope: Scope, level: str, message: object, data: object = None) -> None:
         """Add a log line to the tree. It rides with the next commit and is not repeated on replay."""

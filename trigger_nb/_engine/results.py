@@ -16,6 +16,7 @@ from .._records.status import Reason, TaskStatus
 from .._store.crashpoints import point
 from .._tasks.call import MISS
 from .._tasks.options import describe
+from .._values import pieces
 from .._values.codec import dump, dump_unstored
 from .._values.json_text import loads
 from .._values.one_shot import holds_one_shot
@@ -172,8 +173,10 @@ class Results:
             done.output_properties = describe(running.task.output_properties)
         note_prints(done, running.scope)
         form, text = self._encoded(call, done, value)
-        if form:
+        if form:  # else the value is in the record, and can be shown from there
             done.form = form
+            made = pieces.of_result(form, value, done.redact)
+            done.show([*(each.kept(self._state.ledger.blobs.put) for each in made), *done.shown])
         returns = None if done.checked else self._stored.returns(call)
         if returns is not None and form != "unstored" and done.error is None:
             try:
@@ -283,9 +286,13 @@ def whose(path: str) -> str:
 
 
 def note_prints(record: TaskRecord, scope: Scope) -> None:
-    """Keep in the record what the body printed."""
+    """Keep in the record what the body printed and showed."""
     if scope.prints is not None:
         record.prints = scope.prints.pieces()
+    if scope.shown is not None:
+        record.show(scope.shown.pieces)
+    elif record.shows:  # of an earlier attempt
+        record.show([])
 
 
 def _did_not_fit(record: TaskRecord) -> bool:

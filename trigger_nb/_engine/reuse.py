@@ -266,12 +266,13 @@ class Reuses:
         `make` makes the record of a task that is about to run. Raises `Unreadable`.
         """
         theirs = _record_of(found)
-        if theirs is None or (theirs.form and not self._has_files(found.run_id, theirs)):
+        if theirs is None or ((theirs.form or theirs.shown) and not self._has_files(found.run_id, theirs)):
             return None
         record = make(call, earlier)
         record.status = TaskStatus.COMPLETED
         record.form, record.value, record.checked = theirs.form, theirs.value, theirs.checked
         record.output_properties, record.made_by = theirs.output_properties, theirs.made_by
+        record.show(theirs.shown)
         origin = {"run": found.run_id, "path": found.path, "at": found.made_at}
         record.reused_from = theirs.reused_from or origin
         record.ended_at = self._now()
@@ -284,7 +285,8 @@ class Reuses:
             names = FILE_NAME.findall(json.dumps(record.value))
             if record.form == "file" and record.value["form"]:  # a plain file names no others
                 names += FILE_NAME.findall(theirs.get(record.value["file"]).decode("ascii"))
-            self._store.share_blobs(run_id, self._run.id, set(names))
+            pictures = FILE_NAME.findall(json.dumps(record.shown))  # one that is lost is missed by nobody
+            self._store.share_blobs(run_id, self._run.id, {*names, *pictures})
             for name in set(names):
                 self._ledger.blobs.get(name)
         except CorruptRecordError:

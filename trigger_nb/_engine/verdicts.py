@@ -113,7 +113,7 @@ class Verdicts:
         if handler is None:
             return None
         state = self._state
-        task = Task(scope, record.generation, record.attempt)
+        task = Task(scope, record.generation, record.attempt, record.redact)
         scope.closed = scope.failed = False
         asked = cancellations()
         token = current_scope.set(scope)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .._records.records import TaskRecord
     from .._tasks.call import FanOut
     from .._tasks.options import OnChange
+    from .._values.pieces import Made
 
 AnyCall: TypeAlias = Call[Any]
 
@@ -247,6 +248,9 @@ class DryPass(PassState):
 
     def log(self, scope: Scope, level: str, message: object, data: object = None) -> None:
         """Log lines are not written."""
+
+    def show(self, scope: Scope, made: Made) -> None:
+        """Nothing is shown."""
 
     def limiters_of(self, call: AnyCall) -> list[Limiter]:
         """No limiters, because no body starts."""

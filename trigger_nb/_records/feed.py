@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from .durations import Durations
@@ -83,6 +83,14 @@ class Printed:
 
 
 @dataclass(frozen=True, slots=True)
+class Showed:
+    """A task called `task.show(obj)`; `pieces` are all that it has shown in this attempt (see `_values/pieces.py`)."""
+
+    path: str
+    pieces: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Hinted:
     """A hint for the run's header, such as slow code between tasks; `over` removes the hint."""
 
@@ -104,7 +112,7 @@ class Expected:
     durations: Durations
 
 
-Event: TypeAlias = Saved | SavedRun | Seen | Progressed | Printed | Hinted | PassBegan | Expected
+Event: TypeAlias = Saved | SavedRun | Seen | Progressed | Printed | Showed | Hinted | PassBegan | Expected
 
 
 class Subscription:

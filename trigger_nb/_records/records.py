@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 from typing import Any
@@ -17,7 +16,7 @@ from zlib import crc32
 
 from .._keys import hashed
 from .._values.json_text import dumps
-from ..errors import CorruptRecordError, InvalidOptionError
+from ..errors import CorruptRecordError
 from .base import Record
 from .status import RunStatus, TaskStatus
 
@@ -90,7 +89,7 @@ class TaskRecord(Record):
     # The value. `form` defines how to read `value`:
     #   ""         plain JSON: `value` is the value itself
     #   "tagged"   JSON with tags
-    #   "file"     `value` is {"file", "size", "form"}: the text is in a file beside the database
+    #   "file"     `value` is {"file", "size", "form", "about"}: the text is in a file beside the database
     #   "signed"   a signed pickle (opt-in)
     #   "unstored" `value` is {"type", "path", "reason"}: the task is completed, its value could not be stored
     #   "apart"    in memory only: the value is long and stays in the store until it is needed, see `abridged`
@@ -117,6 +116,9 @@ class TaskRecord(Record):
     params: Any = None  # a short, redacted preview in plain JSON
     properties: list[dict[str, Any]] = []  # noqa: RUF012
     output_properties: list[dict[str, Any]] = []  # noqa: RUF012
+    # What is shown of the result, and what the body showed: see `_values/pieces.py`. Passes read only how many there are.
+    shown: list[dict[str, Any]] = []  # noqa: RUF012
+    shows: int = 0
     redact: list[str] = []  # noqa: RUF012
     # The text that the body printed and logged: pieces of [stream, text, second], see `prints.py`. `redact` does not apply.
     prints: list[list[str]] = []  # noqa: RUF012
@@ -149,6 +151,15 @@ class TaskRecord(Record):
         """Whether the value is only in the store. Such a record must not be written."""
         return self.form == APART
 
+    @property
+    def is_abridged(self) -> bool:
+        """Whether the value, or what is shown of it, is only in the store."""
+        return self.is_apart or len(self.shown) < self.shows
+
+    def show(self, pieces: list[dict[str, Any]]) -> None:
+        """Keep what is to be shown."""
+        self.shown, self.shows = pieces, len(pieces)
+
     def dumps(self) -> str:
         """The text to store: attributes that differ from their defaults, as ASCII JSON."""
         self._check_whole()
@@ -159,15 +170,19 @@ class TaskRecord(Record):
 
         The order of the fields serves reading. The text of a plain value begins with `plain_head`, followed by
         the value, so that a replay can compare the beginning and parse only the value (`plain_value`). A long
-        value comes last, and the text begins with the length of the part before it, so that this part can be
-        read without the value (`abridged`).
+        value comes last, and what is shown after that, and the text begins with the length of the part before
+        them, so that this part can be read alone (`abridged`).
         """
         self._check_whole()
-        if len(value) > LONG and self.form not in _DESCRIBED:
-            rest = self._text_without(_AT_THE_END)[1:-1]
-            if rest:
-                form = f'"form":"{self.form}",' if self.form else ""
-                return f'{_MEASURED}{len(rest)},{rest},{form}"value":{value}}}'
+        is_long, shown = len(value) > LONG and self.form not in _DESCRIBED, ""
+        if self.shown and self.status == TaskStatus.COMPLETED:
+            shown = f',"shown":{dumps(self.shown)}'
+        if (is_long or shown) and (rest := self._text_without(_AT_THE_END)[1:-1]):
+            if not is_long:
+                rest = f'{rest},"form":"{self.form}","value":{value}'
+                return f"{_MEASURED}{len(rest)},{rest}{shown}}}"
+            form = f'"form":"{self.form}",' if self.form else ""
+            return f'{_MEASURED}{len(rest)},{rest},{form}"value":{value}{shown}}}'
         plain = not (self.form or self.codec or self.error or self.canceled) and self.kind == "task"
         if not plain:
             return f'{self._text_without(_APART)[:-1]},"value":{value}}}'
@@ -230,7 +245,7 @@ def checksums(key: str, text: str, rank: int) -> tuple[int, int | None]:
 
 
 _APART = frozenset({"path", "measured", "is_damaged", "value"})
-_AT_THE_END = frozenset({*_APART, "form"})
+_AT_THE_END = frozenset({*_APART, "form", "shown"})
 _IN_HEAD = frozenset({*_APART, "code", "inputs"})
 
 
@@ -369,6 +384,7 @@ class RunRecord(Record):
     keys: int = 0
     form: str = ""  # of the output, as in a TaskRecord
     output: Any = None
+    shown: list[dict[str, Any]] = []  # noqa: RUF012  # of the output
     error: dict[str, Any] | None = None
     # Paths of the failed tasks that ended the last pass: their errors are not final, and they run again (R5).
     ended_by: list[str] = []  # noqa: RUF012
@@ -432,19 +448,3 @@ def is_queued(run: RunRecord) -> bool:
 def has_handled_failures(run: RunRecord) -> bool:
     """Whether a run has completed although tasks of it failed."""
     return run.status == RunStatus.COMPLETED and bool(run.counts.get(TaskStatus.ERRORED))
-
-
-def new_run_id() -> str:
-    """An id for a run that its payload does not identify."""
-    return "run_" + secrets.token_hex(10)
-
-
-def check_run_id(run_id: object) -> None:
-    """Raise `InvalidOptionError` for an id that a user cannot give to a run."""
-    if not isinstance(run_id, str) or not run_id:
-        raise InvalidOptionError(f'run_id is text such as "import-2024-05", not {run_id!r:.100}')
-    if "/" in run_id or run_id in RESERVED:
-        # The run's rows would be mistaken for those of another run or of the store, and deleted with them.
-        raise InvalidOptionError(
-            f'run_id must not contain "/" or be one of {", ".join(sorted(RESERVED))}; it is {run_id!r:.100}'
-        )

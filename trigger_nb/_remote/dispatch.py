@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, NoReturn, cast
 from .. import _values
 from .._concurrency.threads import Threads, failed, is_executor
 from .._keys import display_path
+from .._redact import secrets as credentials
 from .._tasks.call import current_scope
 from .._tasks.exits import as_error
 from .._tasks.signature import bind_body, signature_of
 from .._values import pickling
 from .._values.errors import frame_text
+from .._values.pieces import Made
 from .._values.placeholders import Unstored
 from ..errors import MissingExtraError, RunInterrupted, UsageError, WorkerLostError
 from .backends import FUNCTION_ADVICE, Backend, ExecutorSource, PoolFuture, backend_of, source_of
@@ -92,6 +94,7 @@ class Dispatcher:
             token=token,
             route=route,
             kernel=this_process(),
+            redact=tuple(task._redact),
         )
         return pickle.dumps(Request(digest, body, arguments, facts))
 
@@ -339,6 +342,8 @@ class _RemoteCall:
         if not self._started_on_time and (record := self._call.record) is not None and record.attempt == 1:
             record.started_at = round(record.started_at - response.seconds, 3)
         self._log(list(response.lines[self._logged :]))
+        for piece, picture in response.shown:  # the worker does not know all credentials
+            self._task._scope.owner.show(self._task._scope, Made(credentials.hide_in(piece), picture))
         if response.properties is not None:
             self._task.output_properties = pickle.loads(response.properties)  # noqa: S301
         return self._value(response)

@@ -22,7 +22,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from .._values import pickling
 from .reporter import MAX_MESSAGE, Message, Reporter, Route, Send, reporter, sender
@@ -31,6 +31,7 @@ T = TypeVar("T")
 _BODIES_KEPT = 64
 _FRAMES_KEPT = 12  # frames of a traceback
 _CHAIN_KEPT = 5  # causes of causes
+_SHOWN = 20  # pieces of one attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class TaskFacts:
     token: str  # names this attempt in messages to the kernel
     route: Route
     kernel: tuple[str, int]  # its host and process id
+    redact: tuple[str, ...] = ()
 
 
 class Request(NamedTuple):
@@ -71,6 +73,7 @@ class Response(NamedTuple):
     seconds: float = 0.0  # duration of the body
     properties: bytes | None = None
     lines: tuple[str, ...] = ()  # all log lines
+    shown: tuple[tuple[dict[str, Any], bytes | None], ...] = ()  # the pieces that the body showed
 
 
 class RemoteTask:
@@ -87,7 +90,9 @@ class RemoteTask:
         self._token = facts.token
         self._reporter = reporter
         self._send = send
+        self._redact = facts.redact
         self._lines: list[str] = []
+        self._shown: list[tuple[dict[str, Any], bytes | None]] = []
 
     @property
     def id(self) -> str:
@@ -111,6 +116,19 @@ class RemoteTask:
         self._lines.append(line)
         if self._send is not None and len(line) < MAX_MESSAGE:
             self._reporter.send(self._send, self._token, {"line": line, "n": len(self._lines)})
+
+    def show(self, obj: object, label: str = "") -> None:
+        """Show an object in the details of this task, once the body has ended."""
+        from .._values.pieces import of_object
+
+        if len(self._shown) <= _SHOWN:  # one more than are kept
+            made = of_object(obj, label, self._redact)
+            self._shown.append((made.piece, made.picture))
+
+    @property
+    def shown(self) -> tuple[tuple[dict[str, Any], bytes | None], ...]:
+        """The pieces that were shown, with their pictures."""
+        return tuple(self._shown)
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -143,7 +161,9 @@ def execute(pickled: bytes) -> bytes:
         reporter.forget(facts.token)
     seconds = time.monotonic() - began
     properties = _pickled(task.output_properties) if task.output_properties else None
-    return pickle.dumps(response._replace(seconds=seconds, properties=properties, lines=task.lines))
+    return pickle.dumps(
+        response._replace(seconds=seconds, properties=properties, lines=task.lines, shown=task.shown)
+    )
 
 
 def _call(request: Request, task: RemoteTask) -> object:

@@ -14,6 +14,7 @@ from .._records.records import FAN_OUT, RunRecord, TaskRecord
 from .._records.status import TaskStatus, counts_beside
 from .._tasks.options import OnChange
 from .._values.codec import dump
+from .._values.pieces import of_result
 from .._values.signed_pickle import Place
 from ..errors import InvalidOptionError
 from .commands import _allowed, _change_and_begin, _save, _tasks_by_path
@@ -60,7 +61,9 @@ def _with_output(
     completed = task.status == TaskStatus.COMPLETED
     generation = task.generation + completed
     place = Place(run_id, task.path, generation) if task.codec == "pickle" else None
-    form, text = dump(value, runtime.store.blobs(run_id), signed_for=place)
+    blobs = runtime.store.blobs(run_id)
+    form, text = dump(value, blobs, signed_for=place)
+    shown = [made.kept(blobs.put) for made in of_result(form, value, task.redact)]
     latest = max((max(each.started, each.ended) for each in (task, *others)), default=0)
     ended = task.settled or task.ended or latest + 1
     now = round(runtime.clock.time(), 3)
@@ -76,6 +79,8 @@ def _with_output(
         beside=task.beside if ended == task.ended else 0,
         started_at=task.started_at or now,
         ended_at=task.ended_at or now,
+        shown=shown,
+        shows=len(shown),
         **_OF_NO_BODY,
     )
 

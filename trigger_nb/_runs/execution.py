@@ -33,6 +33,7 @@ from .._tasks.exits import as_error, foremost, is_stop
 from .._tasks.running import running_bodies, watch
 from .._values.codec import dump_or_describe
 from .._values.one_shot import holds_one_shot
+from .._values.pieces import of_result
 from ..errors import RunLostError, StoreError
 from .ending import Ending, ending_of, notify
 from .notices import warn_of_changes
@@ -332,7 +333,9 @@ class Execution:
 
     def _keep_output(self, output: object) -> None:
         run, live = self.run, self.runtime.memory(self.run.id).live
-        run.form, run.output = dump_or_describe(output, self.runtime.store.blobs(run.id))
+        blobs = self.runtime.store.blobs(run.id)
+        run.form, run.output = dump_or_describe(output, blobs)
+        run.shown = [made.kept(blobs.put) for made in of_result(run.form, output, run.redact)]
         live.pop(("", 0), None)
         if run.form == "unstored" and not holds_one_shot(output):
             live["", 0] = LiveResult(output)

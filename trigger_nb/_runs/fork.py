@@ -11,11 +11,13 @@ from contextlib import suppress
 from .._engine.code_sources import sources_tag
 from .._keys import display_path, hashed
 from .._records.forget import Finality, forget, handled_in
-from .._records.records import RunRecord, TaskRecord, check_run_id
+from .._records.records import RunRecord, TaskRecord
+from .._records.run_ids import check_run_id
 from .._records.status import RunStatus, TaskStatus
 from .._store.protocol import Row
 from .._store.value_files import FILE_NAME
 from .._values.codec import dump
+from .._values.pieces import of_result
 from .._values.signed_pickle import Place, moved
 from ..errors import CorruptRecordError, InvalidOptionError, RunStateError
 from .runtime import Runtime
@@ -156,6 +158,7 @@ class _Given:
         place = Place(run_id, task.path, task.generation) if task.codec == "pickle" else None
         self._form, self._text = dump(output, self, signed_for=place)
         self.identity = f"{self._form}:{self._text}"
+        self._shown = [made.kept(self.put) for made in of_result(self._form, output, task.redact)]
 
     def put(self, data: bytes) -> str:
         name = hashlib.sha256(data).hexdigest()
@@ -199,6 +202,8 @@ class _Given:
             params=task.params,
             properties=task.properties,
             redact=task.redact,
+            shown=self._shown,
+            shows=len(self._shown),
             output_properties=[_BY_HAND],
         )
 

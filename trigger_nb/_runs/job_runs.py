@@ -11,7 +11,8 @@ from .._callsite import warn_at
 from .._engine.ledger import explained
 from .._fingerprint.fingerprints import Fingerprints
 from .._keys import hashed
-from .._records.records import RunRecord, check_run_id, new_run_id
+from .._records.records import RunRecord
+from .._records.run_ids import check_run_id, new_run_id
 from .._tasks.call import Scope, current_scope
 from .._tasks.options import OnChange, check_choices
 from .._values.tagged import Blobs

@@ -28,7 +28,9 @@ from .._store.disk import DiskStore
 from .._store.file_index import FileIndex
 from .._store.group_commit import GroupCommit
 from .._store.protocol import Row, Store
+from .._store.value_files import read_small
 from .._values.file_hashes import hashes
+from .._values.thumbnails import MOST_BYTES
 from ..errors import NotFoundError, SelfAwaitError, StoreError, UsageError
 from .outcome import Outcome
 from .run_spec import RunSpec
@@ -206,6 +208,10 @@ class Runtime:
         except (StoreError, ValueError):
             logger.warning("task %r of run %s could not be read", path, run_id, exc_info=True)
             return None
+
+    def picture(self, run_id: str, name: str) -> bytes | None:
+        """A stored thumbnail, for a display; None if it is lost."""
+        return read_small(self.store.blobs(run_id), name, MOST_BYTES)
 
     def save_run(self, run: RunRecord, rows: list[Row] | None = None) -> None:
         """Commit the record of a run, with other rows in the same transaction."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 
 from .._engine.stopping import Stop
@@ -80,6 +80,7 @@ def make_model(
         look_back=look_back,
         look=look,
         rows_before=_rows_before(runtime, run) if lazy else 0,
+        picture=lru_cache(8)(partial(runtime.picture, run_id)),
     )
     if not lazy:
         model.look()

@@ -14,6 +14,8 @@ from .._records.records import TaskRecord
 from .._records.status import Reason, TaskStatus
 from .._values.placeholders import Unstored
 from .._values.signed_pickle import Place
+from .._view.model.displays import displays_of
+from .._view.render.displays import display_text
 from .runtime import Runtime
 from .task_inputs import TaskInputs, TodaysBody, call_body, inputs_of
 from .task_paths import NormalPath, TaskPath, find_path
@@ -88,7 +90,7 @@ class TaskInfo:
         """
         if self.status != TaskStatus.COMPLETED:
             return None
-        record = self._runtime.whole(self._run_id, self._record)
+        record = self._whole
         if record.form == "unstored":
             lost = Unstored(display_path(record.path), record.value["type"], record.value["reason"])
             return self._runtime.memory(self._run_id).shown(record.path, record.generation, lost)
@@ -136,6 +138,26 @@ class TaskInfo:
     def prints(self) -> str:
         """The text that the task has printed and logged; of a long text, the beginning and the end."""
         return "".join(text for _, text, *_ in self._record.prints)
+
+    @property
+    def shown(self) -> str:
+        """What the details show of the result, and what the body showed with `task.show`, as text; "" for nothing.
+
+        It is kept beside the result, so no value is decoded. Of pictures there is only a name.
+
+        >>> print(run.task("load").shown)  # doctest: +SKIP
+        DataFrame 200 × 2
+           id  name
+        int64  str
+            1  Ana
+            2  Bo
+        … 198 more rows
+        """
+        return "\n\n".join("\n".join(display_text(each)) for each in displays_of(self._whole))
+
+    @property
+    def _whole(self) -> TaskRecord:
+        return self._runtime.whole(self._run_id, self._record)
 
     @property
     def reused_from(self) -> ReusedFrom | None:

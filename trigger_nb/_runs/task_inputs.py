@@ -117,12 +117,12 @@ async def _first_of(batch: Awaitable[Any]) -> Any:
 
 def _task(run: Any, record: TaskRecord) -> Task:
     """The parameter `task` of the body: with the idempotency key of the recorded task, and without a run to report to."""
-    nobody = SimpleNamespace(run=run, feed=Feed(), log=_log_nothing)
+    nobody = SimpleNamespace(run=run, feed=Feed(), log=_tell_nothing, show=_tell_nothing)
     return Task(Scope(cast("PassApi", nobody), record.path), record.generation, record.attempt)
 
 
-def _log_nothing(*_line: object) -> None:
-    """A log line of a body that is called outside of a run."""
+def _tell_nothing(*_told: object) -> None:
+    """A log line, or what is shown, of a body that is called outside of a run."""
 
 
 def _no_io(record: TaskRecord) -> NoReturn:

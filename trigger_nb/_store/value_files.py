@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from .._values.tagged import Blobs
 from ..errors import CorruptRecordError, StoreError
 from .crashpoints import point
 from .files import (
@@ -73,17 +74,19 @@ class ValueFiles:
             ) from error
         return name
 
-    def get(self, name: str) -> bytes:
-        """The content of a file. Raises `CorruptRecordError` when it is missing or is not what was written."""
+    def get(self, name: str, most: int | None = None) -> bytes:
+        """The content of a file. Raises `CorruptRecordError` when it is missing, longer than `most`, or not what was written."""
         if not _NAME.match(name):
             raise self._corrupt(f"its record names {name!r}, which is not the name of a value file")
         path = self.folder / name
         try:
             self._check_folders()
+            if most is not None and path.lstat().st_size > most:
+                raise self._corrupt(f"the file {path} is longer than what was written")
             data = read_file(path)
         except FileNotFoundError:
             if self.folder != path.parent:  # the store was moved just now
-                return self.get(name)
+                return self.get(name, most)
             raise self._corrupt(f"the file {path} is missing") from None
         except ForeignFileError as error:
             raise self._corrupt(str(error)) from None
@@ -173,6 +176,15 @@ class ValueFiles:
             "again by itself. Restore the file from a backup; or run the task again with run.rerun_from(path); or "
             "set repeatable=True, and the task runs again whenever its value is missing."
         )
+
+
+def read_small(blobs: Blobs, name: str, most: int) -> bytes | None:
+    """The bytes of a value file for a display; None if it has more than `most` bytes, or is lost or damaged."""
+    try:
+        data = blobs.get(name, most) if isinstance(blobs, ValueFiles) else blobs.get(name)
+    except StoreError:
+        return None
+    return data if len(data) <= most else None
 
 
 def size_of(root: Path) -> int:

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from .._records.prints import Prints
     from .._records.records import RunRecord, TaskRecord
     from .._records.status import Reason
+    from .._values.pieces import Made
     from .options import Options, Settings
     from .pass_api import RecordsApi, StoppingApi
     from .service import Service
+    from .shown import Shown
     from .time_limit import TimeLimit
 
 T = TypeVar("T")
@@ -226,6 +228,7 @@ class Scope:
         "prefix",
         "prints",
         "seen",
+        "shown",
         "subtasks",
     )
 
@@ -256,6 +259,7 @@ class Scope:
         self.limit: TimeLimit | None = None  # The time limit of this attempt, if it has one.
         self.logged: dict[str, int] | None = None  # How often each log line was logged.
         self.prints: Prints | None = None  # The text that the body printed, made when it first prints.
+        self.shown: Shown | None = None  # What the body showed, made when it first shows something.
 
     def enter(self, call: Call[Any]) -> None:
         """Note that a call has begun. The two are *beside* each other if another one is in flight."""
@@ -409,4 +413,8 @@ class PassApi(Protocol):
 
     def log(self, scope: Scope, level: str, message: object, data: object = None) -> None:
         """Add a log line to the tree."""
+        ...
+
+    def show(self, scope: Scope, made: Made) -> None:
+        """Add a piece to the details of the task of a scope."""
         ...

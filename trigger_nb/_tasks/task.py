@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from .._keys import idempotency_key, last_segment
 from .._records.feed import Progressed
+from .._values.pieces import of_object
 from .options import Properties
 
 if TYPE_CHECKING:
@@ -25,13 +27,16 @@ class Task:
     ```
     """
 
-    def __init__(self, scope: Scope, generation: int = 0, attempt: int = 1) -> None:
+    def __init__(
+        self, scope: Scope, generation: int = 0, attempt: int = 1, redact: Sequence[str] = ()
+    ) -> None:
         self.run_id = scope.owner.run.id
         self.path = scope.path
         self.attempt = attempt
         self.status = "RUNNING"
         self.output_properties: Properties | None = None
         self._generation = generation
+        self._redact = redact
         self._scope = scope
 
     @property
@@ -67,6 +72,21 @@ class Task:
     def log(self, message: object, data: object = None, level: str = "info") -> None:
         """Add a log line below this task. `level` is "debug", "info", "warning" or "error"."""
         self._scope.owner.log(self._scope, level, message, data)
+
+    def show(self, obj: object, label: str = "") -> None:
+        """Show an object in the details of this task, while the body runs and later on: a table, a figure, a text.
+
+        Tables of pandas, polars and pyarrow and lists of records show their first rows; figures and images a thumbnail; texts
+        themselves; other objects a short form. `label` stands beside it. Each attempt keeps up to 20 of them, whether it
+        ends well or fails. They are not part of the result: a replay shows those of the attempt that was recorded.
+
+        ```
+        def clean(frame, task):
+            task.show(frame[frame["amount"] < 0], label="negative")
+            return frame[frame["amount"] >= 0]
+        ```
+        """
+        self._scope.owner.show(self._scope, of_object(obj, label, self._redact))
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

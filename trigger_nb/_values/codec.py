@@ -15,6 +15,7 @@ from .error_reading import read_error
 from .file_hashes import NotReadYetError
 from .json_text import dumps, is_plain, loads, plain_text
 from .names import kind_of, type_name
+from .pieces import about
 from .placeholders import Unstored
 from .register import register_numpy, register_pandas, register_polars, register_pyarrow
 from .signed_pickle import Place, decode_signed, encode_signed
@@ -57,7 +58,7 @@ def dump(
     if len(text) <= INLINE_LIMIT:
         return encoded
     name = blobs.put(text.encode("ascii"))
-    return Encoded("file", json.dumps({"file": name, "form": form, "size": len(text)}))
+    return Encoded("file", json.dumps({"file": name, "form": form, "size": len(text), "about": about(value)}))
 
 
 def dump_unstored(error: NotStorableError) -> Encoded:

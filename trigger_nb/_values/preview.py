@@ -64,7 +64,7 @@ class _Preview:
             return self._text(repr(value))
         if issubclass(kind, enum.Enum):
             return self._text(str(value) if issubclass(kind, enum.Flag) else f"{kind.__name__}.{value.name}")
-        fields = _fields_of(value, kind)
+        fields = fields_of(value, kind)
         if fields is not None:
             return self._mapping(fields, kind.__name__, depth)
         if isinstance(value, Mapping):
@@ -106,7 +106,7 @@ class _Preview:
         return text if len(text) <= room else f"{text[:room]}… ({len(text):,} characters)"
 
 
-def _fields_of(value: Any, kind: type[Any]) -> Mapping[str, Any] | None:
+def fields_of(value: Any, kind: type[Any]) -> Mapping[str, Any] | None:
     """The fields of a model, a dataclass or a named tuple."""
     models = sys.modules.get("pydantic.main")
     if models is not None and issubclass(kind, models.BaseModel):
@@ -142,16 +142,18 @@ def _text_of(value: Any, kind: type[Any]) -> str:
 
 def table_text(value: Any) -> str:
     """The type, shape and columns of a table or array; "" for other values."""
+    shape = shape_text(value)
+    return shape and f"{shape}: {', '.join(_columns(value, kind_of(value).__module__.partition('.')[0]))}"
+
+
+def shape_text(value: Any) -> str:
+    """The type and shape of a table or array: `DataFrame 200 × 4`; "" for other values."""
     kind = kind_of(value)
-    library = kind.__module__.partition(".")[0]
-    if library not in {"numpy", "pandas", "polars", "pyarrow"}:
+    if kind.__module__.partition(".")[0] not in {"numpy", "pandas", "polars", "pyarrow"}:
         return ""
     shape = getattr(value, "shape", None)
-    if not shape:  # a scalar, or another type of the library
-        return ""
-    sizes = " × ".join(f"{size:,}" for size in shape)
-    columns = ", ".join(_columns(value, library))
-    return f"{kind.__name__} {sizes}: {columns}"
+    # Without one it is a scalar, or another type of the library.
+    return f"{kind.__name__} {' × '.join(f'{size:,}' for size in shape)}" if shape else ""
 
 
 def _columns(value: Any, library: str) -> Iterator[str]:

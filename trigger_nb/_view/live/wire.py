@@ -217,6 +217,7 @@ def header(
         "again": visible(without_kernel(run), 1000),
         "error": None if error is None else details.error_json(details.error_data(error)),
         "output": visible_block(value_text(run.form, run.output, run.redact, 1000), 2000),
+        "displays": details.displays_json(model),
         "actions": [button.wire() for button in buttons],
         "row_actions": {button.op: button.wire() for button in row_buttons},
     }

@@ -8,6 +8,7 @@ from typing import cast
 from ..._main_file import near_places
 from ..escape import visible, visible_block
 from ..pretty import preview
+from .displays import words_of
 from .readable import error_line, value_text
 from .rows import Row
 
@@ -32,6 +33,8 @@ def _contents(row: Row) -> Iterator[tuple[str, str]]:
         yield "Params", preview(record.params, _MOST)
     if record.form or record.value is not None:
         yield "Output", value_text(record.form, record.value, record.redact, _MOST)
+    if record.shown:
+        yield from words_of(record)
     if record.data is not None:
         yield "Data", preview(record.data, _MOST)
     if row.error is not None:

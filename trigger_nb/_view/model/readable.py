@@ -14,7 +14,7 @@ from ..._records.records import APART
 from ..._redact import HIDDEN, redact
 from ..._values.placeholders import LOST_FILE
 from ..._values.sizes import size
-from ..escape import visible_block
+from ..escape import visible, visible_block
 from ..pretty import Bare, preview
 from .stored_tables import UNREADABLE, described
 
@@ -36,7 +36,8 @@ def value_text(form: str, value: Any, redacted: list[str], limit: int) -> str:
             return f"a lost value{where}{reason}"
         return f"{about.get('type', 'a value')}{where}, which could not be stored{reason}"
     if form == "file":
-        return f"{size(count) if isinstance(count := about.get('size'), int) else '?'}, in a file beside the database"
+        long = size(count) if isinstance(count := about.get("size"), int) else "of an unknown size"
+        return f"{visible(about['about'], 120)} · {long}" if about.get("about") else f"a long value · {long}"
     if form == "signed":
         return "a signed pickle"
     if form == APART:

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import TypeAlias, cast
 
 from ..._keys import display_key, last_segment
-from ..._records.feed import Printed, Progressed, Seen
+from ..._records.feed import Printed, Progressed, Seen, Showed
 from ..._records.records import FAN_OUT, TaskRecord
 from ..._records.status import Reason, TaskStatus
 from ..escape import visible_block
@@ -48,6 +48,7 @@ class Row:
         "order",
         "parent",
         "path",
+        "pieces",
         "printed",
         "progress",
         "record",
@@ -68,6 +69,7 @@ class Row:
         self.implied = False  # reached in this pass as part of a replayed parent
         self.progress: Progressed | None = None
         self.printed: Printed | None = None  # while the task runs
+        self.pieces: Showed | None = None  # the same
         self.state = State.PENDING
         self.order = float("inf")
         # Most rows have no children and share one empty dictionary: thousands of empty dictionaries would
@@ -306,7 +308,7 @@ class Row:
         self.seen = None
         self.implied = False
         self.progress = None
-        self.printed = None
+        self.printed = self.pieces = None
         if self.stats is not None:
             self.stats.errors.clear()
         if self.state is not State.LOG:

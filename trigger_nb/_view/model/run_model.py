@@ -8,7 +8,6 @@ A model belongs to one thread: `apply` and the code that draws must not run at t
 
 from __future__ import annotations
 
-import copy
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,11 +16,22 @@ from itertools import islice
 from ..._clock import Clock, SystemClock
 from ..._keys import parent_path
 from ..._records.durations import Durations
-from ..._records.feed import Event, Expected, Hinted, PassBegan, Printed, Progressed, Saved, SavedRun, Seen
+from ..._records.feed import (
+    Event,
+    Expected,
+    Hinted,
+    PassBegan,
+    Printed,
+    Progressed,
+    Saved,
+    SavedRun,
+    Seen,
+    Showed,
+)
 from ..._records.records import RunRecord, TaskRecord, is_queued
 from ..._records.status import RunStatus, TaskStatus
 from ..._records.statuses import KIND as STATUS
-from .lean import Lean, is_whole
+from .lean import Lean, is_finished_item, whole
 from .map_stats import MapStats
 from .rows import FOLDED, Row, State, Tally, implies, recount
 from .run_status import ENDED, run_seconds
@@ -49,6 +59,7 @@ class RunModel:
     model keeps only the displayed fields of finished map items (see `whole`). `look_back` requests the
     durations of earlier runs; the model calls it once the run has lasted for a while, and does not wait
     for the answer. `look` tells what the run waits for at the moment. `rows_before` is the number of rows to expect, 0 if it is not known.
+    `picture` reads a thumbnail.
     """
 
     offers_actions = True  # False for the run of a test, which nothing follows
@@ -69,6 +80,7 @@ class RunModel:
         look_back: Callable[[], object] | None = None,
         look: Look = Standstill,
         rows_before: int = 0,
+        picture: Callable[[str], bytes | None] | None = None,
     ) -> None:
         self.run = run
         self.root = Row("", None)
@@ -77,6 +89,7 @@ class RunModel:
         self.store_at = store_at
         self.awaited = awaited
         self.rows_before = rows_before
+        self.picture = picture
         self._clock = clock or SystemClock()
         self._read = read
         self._pass = seen is not None
@@ -134,8 +147,12 @@ class RunModel:
         printed: set[str] = set()  # kept apart: printed text changes the details of a row and nothing else
         self.stands = Standstill()
         for event in events:
-            if isinstance(event, Printed):
-                self._row(event.path).printed = event
+            if isinstance(event, (Printed, Showed)):
+                row = self._row(event.path)
+                if isinstance(event, Printed):
+                    row.printed = event
+                else:
+                    row.pieces = event
                 printed.add(event.path)
                 continue
             touched.add("")
@@ -174,7 +191,7 @@ class RunModel:
                 self.expect(event.durations)
             case PassBegan():
                 return self._begin_pass()
-            case Printed():
+            case Printed() | Showed():
                 pass  # see `apply`
         return []
 
@@ -187,10 +204,10 @@ class RunModel:
             row.stats = MapStats.of(item.record for item in row.children.values())
         if row.parent is not None and row.parent.stats is not None:
             row.parent.stats.replace(before, record)
-        if self._read is not None and _is_finished_item(row):
+        if self._read is not None and is_finished_item(row):
             row.record = Lean.of(record)
         if record.status != TaskStatus.RUNNING:
-            row.printed = None  # the record contains the text
+            row.printed = row.pieces = None  # the record contains them
         self._place(row, float(record.started) or float("inf"))
         self._unsettled[row] = None
         return row
@@ -405,14 +422,7 @@ class RunModel:
 
     def whole(self, row: Row) -> Row:
         """The row with the whole record of its task."""
-        if self._read is None or is_whole(row.record):
-            return row
-        record = self._read(row.path)
-        if record is None:
-            return row
-        row = copy.copy(row)
-        row.record = record
-        return row
+        return row if self._read is None else whole(row, self._read)
 
 
 def _backlog(records: Iterable[TaskRecord], seen: dict[str, Seen]) -> Iterator[Event]:
@@ -426,15 +436,6 @@ def _backlog(records: Iterable[TaskRecord], seen: dict[str, Seen]) -> Iterator[E
 
 _RECENT = 30
 _FORESEEN = 1.0  # seconds before a run asks for the durations of earlier runs: most runs are shorter
-
-
-def _is_finished_item(row: Row) -> bool:
-    return (
-        row.parent is not None
-        and row.parent.unfolded is not None
-        and row.record is not None
-        and row.record.status == TaskStatus.COMPLETED
-    )
 
 
 def _keep(index: dict[str, Row], row: Row, belongs: bool) -> None:

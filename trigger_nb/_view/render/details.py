@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ..._keys import display_path, idempotency_key
-from ..._records.records import TaskRecord
+from ..._records.records import RunRecord, TaskRecord
 from ..._records.status import TaskStatus
 from ..escape import safe_url, visible, visible_block
+from ..model.displays import Display, ReadPicture, of_result, shown_by
 from ..model.readable import error_line, value_text
 from ..model.rows import Print, Property, Row, State
 from ..model.run_model import RunModel
 from ..pretty import preview
 from ..words import duration, plural
+from .displays import display_json
 from .errors import ErrorData, Json, error_data, error_json
 from .map_stats import spread_sentence
 from .parts import by_state, error_shown_below, shown_reason
@@ -65,19 +67,28 @@ class Section:
     attempts: tuple[AttemptData, ...] = ()
     properties: tuple[JudgedProperty, ...] = ()
     prints: tuple[Print, ...] = ()  # the stream of a log line is its level
+    display: Display | None = None
 
     @property
     def empty(self) -> bool:
-        filled = self.text or self.code or self.pre or self.at
+        filled = self.text or self.code or self.pre or self.at or self.display
         return not (filled or self.error or self.attempts or self.properties or self.prints)
 
 
-def sections(model: RunModel, row: Row, limit: int = _VALUE) -> list[Section]:
+def sections(model: RunModel, row: Row, limit: int = _VALUE, *, pictures: bool = True) -> list[Section]:
     """The details of a task; `limit` bounds the length of each value's preview."""
-    return [section for section in _sections(model, model.whole(row), limit) if not section.empty]
+    read = model.picture if pictures else None
+    return [section for section in _sections(model, model.whole(row), limit, read) if not section.empty]
 
 
-def _sections(model: RunModel, row: Row, limit: int) -> Iterator[Section]:
+def output_sections(model: RunModel, limit: int = _VALUE) -> list[Section]:
+    """The output of the run; none if it returned nothing."""
+    run = model.run
+    found = _output(run, value_text(run.form, run.output, run.redact, limit), limit, model.picture)
+    return [section for section in found if not section.empty]
+
+
+def _sections(model: RunModel, row: Row, limit: int, read: ReadPicture) -> Iterator[Section]:
     record = row.record
     if record is None:
         yield Section("Status", text=row.state)
@@ -86,7 +97,9 @@ def _sections(model: RunModel, row: Row, limit: int) -> Iterator[Section]:
     yield from _errors(row)
     yield Section("Attempts", attempts=tuple(_attempts(row, record)))
     yield from _texts(row, record)
-    yield from _values(record, limit)
+    yield from _values(record, limit, read)
+    for display in shown_by(row, read):
+        yield Section(display.label or "Shown", display=display)
     yield Section("Properties", properties=tuple(judged(row, _PROPERTIES)))
     yield Section("Printed", prints=tuple(_prints(row)))
     yield from _history(row, record)
@@ -110,15 +123,24 @@ def _texts(row: Row, record: TaskRecord) -> Iterator[Section]:
     yield Section("About", text=visible(record.description, _TEXT))
 
 
-def _values(record: TaskRecord, limit: int) -> Iterator[Section]:
+def _values(record: TaskRecord, limit: int, read: ReadPicture) -> Iterator[Section]:
     if record.params is not None:
         yield _value("Params", visible_block(preview(record.params, limit)))
-    output = value_text(record.form, record.value, record.redact, limit)
-    yield _value("Output", visible_block(output, 2 * limit))
+    yield from _output(record, value_text(record.form, record.value, record.redact, limit), limit, read)
     if record.form == "unstored":
         yield Section("Not stored", text=_NOT_STORED)
     if record.data is not None:
         yield _value("Data", visible_block(preview(record.data, limit)))
+
+
+def _output(record: TaskRecord | RunRecord, text: str, limit: int, read: ReadPicture) -> Iterator[Section]:
+    """The result: what is shown of it, else its text, and what is shown of its parts."""
+    displays = of_result(record, read, limit)
+    whole = next((each for each in displays if not each.label), None)
+    if whole is None or record.form == "unstored":
+        yield _value("Output", visible_block(text, 2 * limit))
+    for display in displays:
+        yield Section(f"Output {display.label}".rstrip(), display=display)
 
 
 _NOT_STORED = (
@@ -272,10 +294,24 @@ def _prints(row: Row) -> Iterator[Print]:
         left -= len(text)
 
 
+def length_of_picture(section: Section) -> int:
+    """The number of characters of a section's picture."""
+    picture = None if section.display is None else section.display.picture
+    return 0 if picture is None else len(picture.url)
+
+
 # --- JSON for the widget ------------------------------------------------------------------------------
 def as_json(sections: Iterable[Section]) -> list[Json]:
     """The sections as JSON: each has its label and the field that is set."""
     return [_section_json(section) for section in sections]
+
+
+def displays_json(model: RunModel) -> list[Json]:
+    """The displays of the run's output; none if its text says it all."""
+    run = model.run
+    if not run.shown and not isinstance(run.output, (list, dict)):
+        return []
+    return as_json(section for section in output_sections(model) if section.display is not None)
 
 
 def _section_json(section: Section) -> Json:
@@ -288,6 +324,8 @@ def _section_json(section: Section) -> Json:
         fields["attempts"] = [_attempt_json(each) for each in section.attempts]
     elif section.properties:
         fields["properties"] = [property_json(each) for each in section.properties]
+    elif section.display is not None:
+        fields["display"] = display_json(section.display)
     elif section.prints:
         fields["prints"] = [list(each) if each[2] else list(each[:2]) for each in section.prints]
     elif section.pre:

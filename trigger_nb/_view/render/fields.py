@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..escape import escaped, visible_block
+from ..escape import escaped
 from ..model.rows import Print
 from ..words import duration, moment, time_of_day
 from .details import AttemptData, JudgedProperty, Section
+from .displays import display_html
 from .errors import ErrorData
 
 DOT = '<span class="tnb-x"> · </span>'  # separates parts where there are no styles
 
 
-def field_list(sections: Iterable[Section]) -> str:
-    """A list of the sections, each with its label and content; "" if there are none."""
-    fields = "".join(f"<li><b>{escaped(each.label)}</b> {_content(each)}</li>" for each in sections)
-    return f'<ul class="tnb-f">{fields}</ul>' if fields else ""
+def field_list(sections: Iterable[Section], more: str = "", *, is_open: bool = False) -> str:
+    """A list of the sections, each with its label and content; "" if there are none. `more` adds a class; `is_open`: displays
+    are not folded."""
+    fields = "".join(f"<li><b>{escaped(each.label)}</b> {_content(each, is_open)}</li>" for each in sections)
+    return f'<ul class="tnb-f{more}">{fields}</ul>' if fields else ""
 
 
-def _content(section: Section) -> str:
+def _content(section: Section, is_open: bool) -> str:
+    if section.display is not None:
+        return f"<div>{display_html(section.display, is_open=is_open)}</div>"
     if section.error is not None:
         return f"<div>{error_html(section.error)}</div>"
     if section.attempts:
@@ -104,9 +108,3 @@ def property_html(given: JudgedProperty) -> str:
         image = f'<img src="{escaped(given.image_url)}" height="14" alt="" referrerpolicy="no-referrer"> '
     label = f"<b>{escaped(given.label)}:</b>"
     return f'<span class="tnb-p">{image}{label} {text}</span>'
-
-
-def value_html(text: str) -> str:
-    """A value's preview, which has not passed `visible` yet."""
-    text = visible_block(text)
-    return f"<pre>{escaped(text)}</pre>" if "\n" in text else f"<code>{escaped(text)}</code>"

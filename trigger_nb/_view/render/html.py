@@ -16,14 +16,14 @@ from ..._records.status import RunStatus
 from ..escape import apart, escaped, isolated, markup
 from ..model.excerpt import Shown, latest, outline
 from ..model.hints import NO_WIDGET, WARNING, actions, hints, last_seen
-from ..model.readable import error_line, value_text
+from ..model.readable import error_line
 from ..model.rows import SYMBOLS, Row, State
 from ..model.run_model import RunModel
 from ..model.run_status import job_and_version, run_state, run_title, status_text
 from ..words import moment, probably_left
 from . import bars, details, icons
 from .drawing import Drawing, result_of
-from .fields import DOT, error_html, field_list, property_html, value_html
+from .fields import DOT, error_html, field_list, property_html
 from .map_stats import Alike, together, without_groups
 from .parts import (
     PARTS,
@@ -49,6 +49,10 @@ from .stylesheet import with_styles
 _DETAILS_UNTIL = 100_000
 _FAILURES_UNTIL = 250_000
 _ROWS_UNTIL = 350_000
+_PICTURES, _PICTURES_OF_PAGE = (
+    250_000,
+    5_000_000,
+)  # of all thumbnails: in a notebook, and in a page of its own
 _LARGE = 40  # in a run with more rows, only rows that contain a failure are open
 _LISTED = 5  # failures that are listed above the tree of a large run, and revealed in it
 _OPEN = 3  # of these failures, those with open details
@@ -68,17 +72,22 @@ def live(model: RunModel, *, rows: int = 24, advice: bool = False, styled: bool 
     return result_of(page.drawn(page.head(), notes, page.plain_rows(model.root), styled=styled))
 
 
-def final(model: RunModel, *, rows: int = 300, fold: int = 100) -> str:
-    """The HTML that remains of a run (rule D4): the details of every task inside nested `<details>`."""
-    return result_of(final_drawing(model, rows=rows, fold=fold))
+def final(model: RunModel, *, rows: int = 300, fold: int = 100, pictures: int = _PICTURES) -> str:
+    """The HTML that remains of a run (rule D4): the details of every task inside nested `<details>`.
+
+    Thumbnails are in it until they have `pictures` characters.
+    """
+    return result_of(final_drawing(model, rows=rows, fold=fold, pictures=pictures))
 
 
-def final_drawing(model: RunModel, *, rows: int = 300, fold: int = 100) -> Drawing[str]:
+def final_drawing(
+    model: RunModel, *, rows: int = 300, fold: int = 100, pictures: int = _PICTURES
+) -> Drawing[str]:
     """The same in steps of a few milliseconds, so that an event loop is not blocked.
 
     No event may be applied to the model before the last one.
     """
-    page = _Page(model, outline(model, rows=rows, fold=fold))
+    page = _Page(model, outline(model, rows=rows, fold=fold), pictures)
     yield
     page.survey()
     return (
@@ -90,7 +99,7 @@ def final_drawing(model: RunModel, *, rows: int = 300, fold: int = 100) -> Drawi
 
 def page(model: RunModel, title: str) -> str:
     """A self-contained HTML page, for `run.export_html(path)`."""
-    return standalone(final(model, rows=2000, fold=500), title)
+    return standalone(final(model, rows=2000, fold=500, pictures=_PICTURES_OF_PAGE), title)
 
 
 def standalone(body: str, title: str) -> str:
@@ -117,7 +126,7 @@ PAGE_CSS = (
 class _Page:
     """One drawing of a model: the rows to draw, and the shapes and icons that they need."""
 
-    def __init__(self, model: RunModel, shown: Shown) -> None:
+    def __init__(self, model: RunModel, shown: Shown, pictures: int = _PICTURES) -> None:
         self._model = model
         self._shown = shown
         self._now = model.ticking
@@ -125,6 +134,7 @@ class _Page:
         self._icons: set[str] = set()
         self._letters: set[str] = set()
         self._size = 0
+        self._pictures = pictures
         many = len(model.rows)
         self._large = many > _LARGE
         # The more rows there are, the shorter their previews.
@@ -222,9 +232,7 @@ class _Page:
         return (f'<div class="tnb-y">{_with_code(text)}</div>' for text in texts if text)
 
     def output(self) -> Iterator[str]:
-        run = self._model.run
-        if text := value_text(run.form, run.output, run.redact, self._preview):
-            yield f'<ul class="tnb-f tnb-out"><li><b>Output</b> {value_html(text)}</li></ul>'
+        yield field_list(details.output_sections(self._model, self._preview), " tnb-out", is_open=True)
 
     def actions(self) -> Iterator[str]:
         if offered := actions(self._model):
@@ -402,7 +410,11 @@ class _Page:
     # --- details of a row -------------------------------------------------------------
 
     def _fields(self, row: Row) -> str:
-        return field_list(details.sections(self._model, row, self._preview))
+        sections = details.sections(self._model, row, self._preview, pictures=self._pictures > 0)
+        pictures = sum(map(details.length_of_picture, sections))
+        self._pictures -= pictures
+        self._size -= pictures  # they are counted by themselves
+        return field_list(sections)
 
 
 def shape(state: State) -> str:

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from ..escape import columns, fit, visible
+from ..model.displays import of_result
 from ..model.excerpt import Shown, latest, outline
 from ..model.hints import actions, hints
 from ..model.readable import error_line, value_text
@@ -13,6 +14,7 @@ from ..model.rows import SYMBOLS, Property, Row, State
 from ..model.run_model import RunModel
 from ..model.run_status import job_and_version, run_state, run_title, status_text
 from ..words import probably_left
+from .displays import table_text
 from .map_stats import Alike, together, without_groups
 from .parts import (
     PROPERTIES,
@@ -68,6 +70,9 @@ def _head(model: RunModel, width: int) -> Iterator[str]:
         yield from _error(error_line(error, 500), "  ", width)
     if output := value_text(run.form, run.output, run.redact, 300):
         yield fit("  → " + visible(output, 300), width)
+    for display in of_result(run, None, 0):
+        if display.table is not None and run.shown:
+            yield from (f"    {line}" for line in table_text(display.table, width - 4, _HEAD))
 
 
 def _statuses(model: RunModel, width: int) -> Iterator[str]:
@@ -86,6 +91,7 @@ def _bar(share: float) -> str:
 
 
 _BAR = 16  # characters
+_HEAD = 5  # rows of a table that a run returned
 
 
 def _rows(model: RunModel, scope: Row, shown: Shown, width: int, indent: str = "") -> Iterator[str]:

@@ -2,10 +2,12 @@
 
 import { Actions } from "./actions.js";
 import { keepTime, wake } from "./clock.js";
+import { Copier } from "./copying.js";
 import { DetailsPane } from "./details.js";
-import { h, keepShortcutsAway, setAttribute, setShown, setText } from "./dom.js";
+import { h, keepShortcutsAway, setAttribute, setChildren, setShown, setText } from "./dom.js";
 import { RunHeader } from "./header.js";
 import { Outline } from "./outline.js";
+import { sectionElement } from "./sections.js";
 import { Store, guarded } from "./store.js";
 import { Timeline } from "./timeline.js";
 import { Toolbar } from "./toolbar.js";
@@ -156,7 +158,10 @@ class RunView {
     const list = h("div", { class: "tnb-list" }, head.element, this.tree.element, lanes.element, this.tree.empty);
     this.body = h("div", { class: "tnb-body" }, list, this.details.splitter.element, this.details.element);
     this.output = h("pre", {});
-    this.outputBox = h("ul", { class: "tnb-f", hidden: true }, h("li", {}, h("b", {}, "Output"), this.output));
+    this.outputBox = h("ul", { class: "tnb-f", hidden: true });
+    /** What the output was painted from. */
+    this.painted = "";
+    this.copier = new Copier();
     this.fault = h("div", { class: "tnb-y tnb-y-bad", role: "status", hidden: true }, FAULT);
     const sentinel = new Sentinel();
     sentinel.hidden = true;
@@ -168,6 +173,7 @@ class RunView {
       this.toolbar.element,
       this.body,
       this.outputBox,
+      this.copier.said,
       this.fault,
       sentinel,
     );
@@ -222,7 +228,7 @@ class RunView {
   }
 
   draw() {
-    const { ended, output, title } = this.store.header;
+    const { ended, title } = this.store.header;
     setAttribute(this.root, "aria-label", `Run ${title}`);
     if (this.wasEnded && !ended) this.outline.following = true;
     this.wasEnded = ended;
@@ -233,10 +239,22 @@ class RunView {
     this.details.render();
     this.body.classList.toggle("tnb-split", !this.details.element.hidden);
     this.body.classList.toggle("tnb-scrolls", this.tree.scrolls);
-    setText(this.output, output);
-    setShown(this.outputBox, output !== "");
+    this.drawOutput();
     this.reportUse();
     wake();
+  }
+
+  /** The output of the run: as text, or as what is shown of it. */
+  drawOutput() {
+    const { displays = [], output } = this.store.header;
+    const painted = JSON.stringify([output, displays]);
+    if (painted === this.painted) return;
+    this.painted = painted;
+    setText(this.output, output);
+    const hasWhole = displays.some(({ label }) => label === "Output");
+    const plain = output && !hasWhole ? [h("li", {}, h("b", {}, "Output"), this.output)] : [];
+    setChildren(this.outputBox, [...plain, ...displays.map((section) => sectionElement(section, this.copier))]);
+    setShown(this.outputBox, output !== "" || displays.length > 0);
   }
 
   appear() {

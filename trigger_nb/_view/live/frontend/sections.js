@@ -1,5 +1,6 @@
 // The sections of the details, as elements.
 
+import { displayElements, displayText } from "./displays.js";
 import { h, shape } from "./dom.js";
 import { duration, grouped, localTime } from "./format.js";
 import { momentElement, timeOfDay } from "./moments.js";
@@ -16,7 +17,8 @@ const DEEPEST_CAUSE = 6;
  */
 export function sectionElement(section, copier) {
   const label = h("b", {}, section.label);
-  const text = section.error || section.prints || section.pre || section.code ? () => sectionText(section) : null;
+  const isText = section.error || section.prints || section.pre || section.code || (section.display && displayText(section.display));
+  const text = isText ? () => sectionText(section) : null;
   const copy = text && copier.button(section.label.toLowerCase(), text);
   return h("li", { class: copy ? "tnb-copies" : null }, label, h("div", {}, ...sectionContent(section)), copy);
 }
@@ -26,11 +28,12 @@ export function sectionElement(section, copier) {
  * @returns {Node[]}
  */
 function sectionContent(section) {
-  const { at, attempts, code, error, pre, prints, properties, text = "" } = section;
+  const { at, attempts, code, display, error, pre, prints, properties, text = "" } = section;
   if (error) return errorElements(error, 0);
   if (attempts) return [h("ul", { class: "tnb-ats" }, ...attempts.map(attemptElement))];
   if (properties) return properties.map((property) => propertyElement(property, false));
   if (prints) return [printsElement(prints)];
+  if (display) return displayElements(display);
   if (pre !== undefined) return [h("pre", {}, pre)];
   if (code !== undefined) return [h("code", {}, code)];
   if (at) return [momentElement(at), document.createTextNode(text && ` · ${text}`)];
@@ -38,7 +41,8 @@ function sectionContent(section) {
 }
 
 /** The text of a section, to be copied. @param {Section} section */
-function sectionText({ code, error, pre, prints }) {
+function sectionText({ code, display, error, pre, prints }) {
+  if (display) return displayText(display);
   if (error) return errorText(error);
   if (prints) return prints.map(([, text]) => text).join("");
   return pre ?? code ?? "";

@@ -33,7 +33,10 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {ErrorData} [error]
  * @property {Property[]} [properties]
  * @property {[stream: string, text: string, second?: number][]} [prints]
+ * @property {Display} [display]
  */
+/** The first rows of a table; the first `labels` columns name the rows. @typedef {{ columns: string[], types: string[], numbers: boolean[], labels?: number, rows: string[][], more: string }} Table */
+/** A piece of a value: what it is, and what is shown of it. @typedef {{ about?: string, text?: string, table?: Table, picture?: [url: string, width: number, height: number] }} Display */
 /** @typedef {{ sections: Section[] }} Details */
 /**
  * @typedef {object} Header
@@ -65,6 +68,7 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {string} again What to do without a kernel.
  * @property {ErrorData | null} error
  * @property {string} output
+ * @property {Section[]} [displays]  what is shown of the output
  * @property {Action[]} actions
  * @property {Record<string, RowAction>} row_actions
  */
