@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal, NamedTuple, TypeAlias, overload
 
 from .._fingerprint.fingerprints import differs
-from .._keys import display_path
+from .._keys import display_path, last_segment, parent_path
 from .._records.records import RunRecord, TaskRecord
 from .._records.status import RunStatus
 from .._values.json_text import dumps_sorted
@@ -47,10 +47,13 @@ class Difference:
     what: What
     here: str = ""
     there: str = ""
+    item: str = field(default="", repr=False, compare=False)  # the name of an item whose key means nothing to a reader
 
     @property
     def name(self) -> str:
-        """The path, formatted for a reader."""
+        """The path, formatted for a reader; of an item whose key is a digest, with its name."""
+        if self.item:
+            return f"{display_path(parent_path(self.path))}/{self.item}"
         return display_path(self.path) if self.path else "the run itself"
 
 
@@ -141,6 +144,8 @@ def compare(here: Side, there: Side, *, with_durations: bool = False, with_code:
         for path, record in theirs.items()
         if path not in ours
     ]
+    names = {path: record.name for path, record in {**theirs, **ours}.items() if _is_digest(path)}
+    found = [replace(each, item=names[each.path]) if each.path in names else each for each in found]
     wanted = {"duration": with_durations, "code": with_code}
     kept = [each for each in found if wanted.get(each.what, True)]
     left_out = Counter[What](each.what for each in found if not wanted.get(each.what, True))
@@ -161,6 +166,10 @@ def _as_task(run: RunRecord) -> TaskRecord:
         inputs=dumps_sorted([run.payload_form, run.payload]),
         params=run.payload_preview,
     )
+
+
+def _is_digest(path: str) -> bool:
+    return last_segment(path).startswith("~(#,")
 
 
 def _between(a: TaskRecord, b: TaskRecord, open_here: Open, open_there: Open) -> Iterator[Difference]:

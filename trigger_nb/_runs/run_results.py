@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 from .._keys import parent_path
@@ -126,7 +126,8 @@ def _items(records: dict[str, TaskRecord], found: Sequence[TaskRecord]) -> list[
 def _checked(fields: Sequence[str] | None) -> list[str] | None:
     if fields is None:
         return None
-    names: list[object] = [fields] if isinstance(fields, str) else list(fields)
+    given: object = [fields] if isinstance(fields, str) else fields
+    names = list(cast("Iterable[object]", given)) if isinstance(given, Iterable) else []
     if not names or not all(isinstance(name, str) for name in names):
         raise InvalidOptionError(
             f'fields= is a list of names of fields of the outputs, such as ["label", "usage.tokens"], not {fields!r:.100}'

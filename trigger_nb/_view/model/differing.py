@@ -12,13 +12,14 @@ def excerpts(here: str, there: str, most: int) -> tuple[str, str]:
     """Two texts of about `most` characters each; of longer ones, the part that differs, with what is around it.
 
     >>> excerpts("a quick brown fox " * 9 + "barks", "a quick brown fox " * 9 + "sleeps", 60)
-    ('…ick brown fox barks', '…ick brown fox sleeps')
+    ('…brown fox barks', '…brown fox sleeps')
     """
     if here == there or (len(here) <= most and len(there) <= most):
         return _cut(here, 0, len(here), most), _cut(there, 0, len(there), most)
     before, after = common(here, there)
     around = min(_AROUND, most // 4)
     start = max(0, before - around)
+    start = here.find(" ", start, before) + 1 or start if start else 0
     first, second = (_cut(text, start, len(text) - after + around, most) for text in (here, there))
     return first, second
 

@@ -68,7 +68,7 @@ export class Toolbar {
     setShown(this.asTable.element, rows.maps.size > 0 || table.isOpen);
     const hasScopes = rows.root.children.some((row) => row.isScope);
     setShown(this.failure.element, this.isLarge && !table.isOpen && (rows.root.below["failed"] ?? 0) > 0);
-    setShown(this.input, this.isLarge);
+    setShown(this.input, this.isLarge || table.isOpen);
     if (document.activeElement !== this.input && !outline.text) this.input.value = "";
     setShown(this.fold.element, this.isLarge && hasScopes && !table.isOpen);
     setShown(this.unfold.element, this.isLarge && hasScopes && !table.isOpen);
