@@ -17,13 +17,12 @@ from .._view.model.readable import error_line, value_text
 from .._view.render import tables
 from .._view.words import plural
 from ..errors import InvalidOptionError
-from .diff import MARKS, marked, same_value, type_and_message
+from .diff import MARKS, READ, marked, same_value, type_and_message
 from .frames import flattened, make_frame
 from .results import Result, Source
 
 SHOWN = 20  # items that are displayed
 _TEXT = 200  # characters of a displayed value
-_READ = 20_000  # characters of a value in which the difference is looked for
 _LABELS = 20  # different values of a field up to which they count as labels, ...
 _LABEL = 60  # ... and characters of each
 _FIELDS = 4  # fields whose labels or means are displayed
@@ -179,7 +178,7 @@ class Comparison(Sequence[Pair]):
         if a.status != b.status:
             found.append(FieldDifference("status", *map(_status_text, (a, b))))
         elif type_and_message(a) != type_and_message(b):
-            texts = [error_line(each.error, _READ) for each in (a, b)]
+            texts = [error_line(each.error, READ) for each in (a, b)]
             found.append(FieldDifference("error", *excerpts(texts[0], texts[1], _TEXT)))
         mine, other = _leaves(a), _leaves(b)
         shown = (_leaves(a, a.redact) if a.redact else mine), (_leaves(b, b.redact) if b.redact else other)
@@ -344,7 +343,7 @@ def _leaves(record: TaskRecord, redacted: Sequence[str] = ()) -> dict[str, Leaf]
 
 
 def _told(leaf: Leaf | None, shown: Leaf) -> str:
-    return "not there" if leaf is None else " ".join(shown.text(_READ).split())
+    return "not there" if leaf is None else " ".join(shown.text(READ).split())
 
 
 def _status_text(record: TaskRecord) -> str:

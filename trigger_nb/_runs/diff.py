@@ -27,7 +27,7 @@ Open: TypeAlias = Callable[[TaskRecord], TaskRecord]
 What = Literal["only here", "only there", "status", "output", "error", "duration", "code", "params"]
 # Two durations differ if one is more than twice the other, and longer by more than this many seconds.
 _LONGER = 0.1
-_READ = 100_000  # characters of a value in which the difference is looked for
+READ = 100_000  # characters of a value in which the difference is looked for
 _SHOWN = 200  # characters of a value, an error or the like
 ROWS = 50  # differences that are displayed
 MARKS = ".tnb mark { background: color-mix(in srgb, var(--warn) 30%, transparent); color: inherit; }"
@@ -180,7 +180,7 @@ def _between(a: TaskRecord, b: TaskRecord, open_here: Open, open_there: Open) ->
         yield Difference(path, "output", *excerpts(_output(open_here(a)), _output(open_there(b)), _SHOWN))
     elif type_and_message(a) != type_and_message(b):
         yield Difference(
-            path, "error", *excerpts(error_line(a.error, _READ), error_line(b.error, _READ), _SHOWN)
+            path, "error", *excerpts(error_line(a.error, READ), error_line(b.error, READ), _SHOWN)
         )
     if a.inputs and b.inputs and a.inputs != b.inputs:
         yield Difference(path, "params", *excerpts(_params(a), _params(b), _SHOWN))
@@ -210,12 +210,12 @@ def _status(record: TaskRecord) -> str:
 
 
 def _output(record: TaskRecord) -> str:
-    return _on_one_line(value_text(record.form, record.value, record.redact, _READ)) or "None"
+    return _on_one_line(value_text(record.form, record.value, record.redact, READ)) or "None"
 
 
 def _params(record: TaskRecord) -> str:
     params = record.params  # of a run: the preview of its payload
-    return params if isinstance(params, str) else _on_one_line(preview(params, _READ))
+    return params if isinstance(params, str) else _on_one_line(preview(params, READ))
 
 
 def _on_one_line(text: str) -> str:

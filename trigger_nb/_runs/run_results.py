@@ -34,6 +34,7 @@ class RunResults(RunData):
 
         Raises `NotFoundError`, which lists similar paths, if there is no such task.
         """
+        self._runtime.require_run(self._id)
         records = {record.path: record for record in self._runtime.each_task_record(self._id, running=True)}
         found = _found(records, self._id, paths)
         items = _items(records, found)

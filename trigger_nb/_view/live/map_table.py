@@ -24,7 +24,7 @@ from .wire import Wire
 _ROWS = 300  # that one answer has, at most
 _FIELDS = 12  # fields of outputs that are columns, at most
 _CELL = 100  # characters
-_STEP = 25  # outputs that are read at a time
+_LEAST, _MOST = 10, 320  # outputs that are read at a time
 _READING = 0.008  # seconds for reading outputs, per request
 _FRESH = 0.5  # seconds for which an order is used again, while items come and go
 _TABLES = 2  # tables that are kept
@@ -119,6 +119,7 @@ class _Table:
         self._cells: dict[str, tuple[_Stamp, _Cells]] = {}  # by path
         self._fields: dict[str, bool] = {}  # fields that are columns, and whether they have numbers only
         self._more_fields = False
+        self._step = _LEAST  # outputs that the next query reads: a few long ones, or many short ones
         self._order: list[Row] = []
         self._order_of: Wish | None = None
         self._ordered_at = 0.0
@@ -144,6 +145,7 @@ class _Table:
     def _columns(self, fields: list[str]) -> list[list[str]]:
         """The name, title and kind of each column."""
         has_errors = bool(self.scope.tally.states[State.FAILED])
+        has_attempts = any(row.attempt > 1 for row in self.scope.children.values())
         return [
             ["name", "Item", "name"],
             ["status", "Status", "status"],
@@ -152,7 +154,7 @@ class _Table:
                 for name in fields
             ),
             *([["error", "Error", "error"]] if has_errors else []),
-            ["attempts", "Attempts", "number"],
+            *([["attempts", "Attempts", "number"]] if has_attempts else []),
             ["seconds", "Took", "took"],
         ]
 
@@ -172,9 +174,11 @@ class _Table:
         until = self._timer.thread_time() + _READING
         missing = [row for row in self.scope.children.values() if self._is_stale(row)]
         taken = 0
-        while taken < len(missing) and self._timer.thread_time() < until:
-            self._fetch(missing[taken : taken + _STEP])
-            taken += _STEP
+        while taken < len(missing) and (began := self._timer.thread_time()) < until:
+            self._fetch(missing[taken : taken + self._step])
+            taken += self._step
+            is_fast = self._timer.thread_time() - began < _READING / 4
+            self._step = min(_MOST, 2 * self._step) if is_fast else max(_LEAST, self._step // 2)
         left = max(0, len(missing) - taken)
         return 1 - left / len(self.scope.children) if left else 1.0
 

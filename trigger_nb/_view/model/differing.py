@@ -33,10 +33,10 @@ def common(here: str, there: str) -> tuple[int, int]:
     most = min(len(here), len(there))
     before = _longest(most, lambda count: here[:count] == there[:count])
     after = _longest(most - before, lambda count: here[len(here) - count :] == there[len(there) - count :])
-    if here[before : before + 1].isalnum() or there[before : before + 1].isalnum():
+    if any(_is_in_word(text[before : before + 1]) for text in (here, there)):
         before = _beginning(here, before)
     ends = len(here) - after, len(there) - after
-    if any(end > before and text[end - 1].isalnum() for text, end in zip((here, there), ends, strict=True)):
+    if any(end > before and _is_in_word(text[end - 1]) for text, end in zip((here, there), ends, strict=True)):
         after -= _ending(here, ends[0]) - ends[0]
     return before, after
 
@@ -59,17 +59,22 @@ def _longest(most: int, holds: Callable[[int], bool]) -> int:
     return least
 
 
+def _is_in_word(character: str) -> bool:
+    """Whether it belongs to a word or a number, such as 0.25."""
+    return character.isalnum() or character in ("_", ".")
+
+
 def _beginning(text: str, at: int) -> int:
     """Where the word begins that `at` is within or at the end of; `at` itself for a long one."""
     start = at
-    while start and text[start - 1].isalnum():
+    while start and _is_in_word(text[start - 1]):
         start -= 1
     return start if at - start <= _WORD else at
 
 
 def _ending(text: str, at: int) -> int:
     end = at
-    while end < len(text) and text[end].isalnum():
+    while end < len(text) and _is_in_word(text[end]):
         end += 1
     return end if end - at <= _WORD else at
 
