@@ -409,6 +409,8 @@ export class Table {
     const [template, width] = widths(columns, room);
     this.wide.style.setProperty("--cols", template);
     this.wide.style.width = `${width}px`;
+    // Each name that stays in view costs a layer: only if there is something to scroll sideways.
+    this.grid.classList.toggle("tnb-frozen", width > room);
     setAttribute(this.grid, "aria-rowcount", this.part.total + 1);
     setAttribute(this.grid, "aria-colcount", columns.length);
     setAttribute(this.grid, "aria-label", `Items of ${this.mapRow?.name ?? "the map"}`);
@@ -446,6 +448,7 @@ export class Table {
     /** @type {Map<number, TableRow>} */
     const shown = new Map();
     const free = [...this.shown].filter(([place]) => place < first || place >= last).map(([, row]) => row);
+    for (const row of free) row.element.remove(); // else all rows that stay would be moved before them
     for (let place = first; place < last; place += 1) {
       const row = this.shown.get(place) ?? free.pop() ?? new TableRow(this.prefix);
       row.paint(place, this.items.get(place) ?? null, this.columns, this.active, this.outline);
