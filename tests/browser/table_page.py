@@ -33,7 +33,11 @@ def records(count: int) -> list[TaskRecord]:
             name=f"doc {n}",
             value=None
             if n % 400 == 7
-            else {"label": LABELS[n % 3], "score": n * 7 % count, "why": f"it says <b>doc {n}</b>, {'and so on ' * 9}"},
+            else {
+                "label": LABELS[n % 3],
+                "score": n * 7 % count,
+                "why": f"it says <b>doc {n}</b>, {'and so on ' * 9}",
+            },
             error={"type": "ValueError", "message": f"item {n} has no text"} if n % 400 == 7 else None,
             ended_at=1_700_000_002.0 + n * 1.01,
         )

@@ -13,7 +13,10 @@ LONG = "The report says that sales rose in all regions. " * 9
 def runs(world: World, here, there, items=range(6), others=None):
     """Two runs of a job with a map whose body is `here` and then `there`."""
     for body, given in ((here, items), (there, items if others is None else others)):
-        job = world.job(lambda payload, io, b=body, g=given: (yield io.map("classify", g, b, return_errors=True)), id="job")
+        job = world.job(
+            lambda payload, io, b=body, g=given: (yield io.map("classify", g, b, return_errors=True)),
+            id="job",
+        )
         world.run(job, fresh=True)
     newer, older = job.runs()
     return older, newer
@@ -48,7 +51,9 @@ def test_fields_choose_what_is_compared(tmp_path):
     assert len(here.compare(there, "classify", fields="score")) == 6, "0 and 0.0 differ"
     (first, *_) = here.compare(there, "classify", fields=["usage.tokens"])
     assert [tuple(each) for each in first.differences] == [("usage.tokens", "not there", "0")]
-    with pytest.raises(InvalidOptionError, match="no output of 'classify' has the field 'labl'; there is 'label', 'score'"):
+    with pytest.raises(
+        InvalidOptionError, match="no output of 'classify' has the field 'labl'; there is 'label', 'score'"
+    ):
         here.compare(there, "classify", fields=["labl"])
     for wrong in (7, [7], []):
         with pytest.raises(InvalidOptionError, match="fields= is a list of names"):
@@ -79,7 +84,10 @@ def test_items_that_one_run_has_and_errors(tmp_path):
     assert list(frame["error there"])[1] == "ValueError: no text"
 
 
-@pytest.mark.parametrize(("one", "other", "differs"), [(1, 1.0, True), (1, True, True), ((1,), [1], True), ({"a": 1, "b": 2}, {"b": 2, "a": 1}, False)])
+@pytest.mark.parametrize(
+    ("one", "other", "differs"),
+    [(1, 1.0, True), (1, True, True), ((1,), [1], True), ({"a": 1, "b": 2}, {"b": 2, "a": 1}, False)],
+)
 def test_values_are_compared_in_value_and_type(tmp_path, one, other, differs):
     here, there = runs(World(tmp_path), lambda item: one, lambda item: other, [0])
     assert bool(here.compare(there, "classify")) is differs
@@ -104,7 +112,9 @@ def test_what_is_shown_is_bounded_and_redacted(tmp_path):
     world = World(tmp_path)
     for n in range(2):
         body = lambda item, n=n: {"token": f"secret-{n}", "n": n}  # noqa: E731
-        job = world.job(lambda payload, io, b=body: (yield io.map("classify", range(60), b, redact=["token"])), id="job")
+        job = world.job(
+            lambda payload, io, b=body: (yield io.map("classify", range(60), b, redact=["token"])), id="job"
+        )
         world.run(job, fresh=True)
     there, here = job.runs()
     found = here.compare(there, "classify")

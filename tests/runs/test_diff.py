@@ -149,7 +149,9 @@ def test_code_and_params(tmp_path):
     here, there = two_runs(world, job(body, 1), job(edited, 2))
     assert found(here.diff(there)) == [("task", "params", "[1]", "[2]")]
     assert here.diff(there).left_out == {"code": 2}
-    assert str(here.diff(there)).endswith("differences left out: 2 in code; diff(other, code=True) shows them")
+    assert str(here.diff(there)).endswith(
+        "differences left out: 2 in code; diff(other, code=True) shows them"
+    )
     assert found(here.diff(there, code=True)) == [
         ("", "code", "", ""),  # the run function refers to the body
         ("task", "params", "[1]", "[2]"),
@@ -285,7 +287,9 @@ def test_a_run_that_is_not_there(world):
 @pytest.mark.parametrize("times", [9, 900], ids=["in the row", "in a file"])
 def test_of_long_texts_the_part_that_differs_is_shown(world, times):
     long = "The report says that sales rose in all regions. " * times
-    here, there = two_runs(world, job_of(world, long + "But it rained. " + long), job_of(world, long + "But it snowed. " + long))
+    here, there = two_runs(
+        world, job_of(world, long + "But it rained. " + long), job_of(world, long + "But it snowed. " + long)
+    )
     (each,) = here.diff(there)
     assert "regions. But it rained. The report" in each.here
     assert "regions. But it snowed. The report" in each.there
@@ -300,7 +304,9 @@ def test_many_differences_are_shown_in_part(world):
     """An item of a map is shown by its name, not by the digest that is its key."""
 
     def job(shift):
-        return lambda payload, io: (yield io.map("m", [{"id": n} for n in range(60)], world.body(lambda item: item["id"] + shift)))
+        return lambda payload, io: (
+            yield io.map("m", [{"id": n} for n in range(60)], world.body(lambda item: item["id"] + shift))
+        )
 
     here, there = two_runs(world, job(0), job(1))
     diff = here.diff(there)

@@ -26,7 +26,9 @@ class Spot:
 
 def mapped(world: World, body, items, **options):
     """The run of a job with one map, "classify"."""
-    job = world.job(lambda payload, io: (yield io.map("classify", items, body, return_errors=True, **options)), id="job")
+    job = world.job(
+        lambda payload, io: (yield io.map("classify", items, body, return_errors=True, **options)), id="job"
+    )
     world.run(job, run_id=options.pop("run_id", None) or f"run {len(job.runs())}")
     return world.last(job)
 
@@ -53,7 +55,7 @@ def test_each_item_has_what_became_of_it(tmp_path):
     assert results[0].seconds is not None
     assert [each.key for each in results.failed] == ["3"]
     assert len(results[1:3]) == 2
-    assert repr(results[1]) == "<result 'doc 1': COMPLETED, {\"label\": \"spam\", \"usage\": {\"tokens\": 1}}>"
+    assert repr(results[1]) == '<result \'doc 1\': COMPLETED, {"label": "spam", "usage": {"tokens": 1}}>'
 
 
 def test_kept_inputs_and_reused_results(tmp_path):
@@ -116,7 +118,18 @@ def test_a_frame_has_a_column_for_each_field(tmp_path, library):
     results = mapped(world, classify, range(5)).results("classify")
     frame = results.to_frame(library=library)
     assert type(frame).__module__.startswith(library)
-    wanted = ["key", "name", "status", "attempts", "seconds", "reused", "error", "input", "label", "usage.tokens"]
+    wanted = [
+        "key",
+        "name",
+        "status",
+        "attempts",
+        "seconds",
+        "reused",
+        "error",
+        "input",
+        "label",
+        "usage.tokens",
+    ]
     assert list(frame.columns) == wanted
     assert list(frame["label"])[:3] == ["ham", "spam", "ham"]
     assert list(frame["usage.tokens"])[4] == 4
@@ -133,16 +146,27 @@ def test_a_field_named_as_a_column_and_values_of_several_kinds(tmp_path):
     assert list(frame["output"])[1:3] == [7, [1, {"a": 2}]]
     assert list(frame["status"]) == ["COMPLETED"] * 5
     assert list(frame["x"])[0] == 1
-    assert list(mapped(world, lambda item: values[item], range(5)).results("classify").to_frame("polars")["output"])[4] == "x"
+    assert (
+        list(
+            mapped(world, lambda item: values[item], range(5))
+            .results("classify")
+            .to_frame("polars")["output"]
+        )[4]
+        == "x"
+    )
 
 
 def test_too_many_different_fields_are_no_columns(tmp_path):
     """A count of words in each text would make a column for each word."""
     world = World(tmp_path)
-    results = mapped(world, lambda item: {"words": {f"w{item}-{n}": n for n in range(60)}}, range(9)).results("classify")
+    results = mapped(world, lambda item: {"words": {f"w{item}-{n}": n for n in range(60)}}, range(9)).results(
+        "classify"
+    )
     frame = results.to_frame()
     assert list(frame["words"])[8]["w8-59"] == 59
-    assert frames.flattened([{f"{item}-{n}": n for n in range(60)} for item in range(9)], "output").keys() == {"output"}
+    assert frames.flattened(
+        [{f"{item}-{n}": n for n in range(60)} for item in range(9)], "output"
+    ).keys() == {"output"}
     assert list(frames.flattened([], "output")) == ["output"]
 
 
@@ -179,7 +203,12 @@ def test_long_results_are_read_many_at_a_time(tmp_path, monkeypatch):
 def test_what_is_shown_is_bounded_safe_and_redacted(tmp_path):
     """D5, S8."""
     world = World(tmp_path)
-    run = mapped(world, lambda item: {"token": f"secret-{item}", "page": "<b>\x1b[31m" * 99}, range(50), redact=["token"])
+    run = mapped(
+        world,
+        lambda item: {"token": f"secret-{item}", "page": "<b>\x1b[31m" * 99},
+        range(50),
+        redact=["token"],
+    )
     results = run.results("classify")
     page, text = results._repr_html_(), str(results)
     for shown in (page, text):
@@ -200,8 +229,16 @@ def test_an_output_that_was_not_stored_is_none_in_a_frame(tmp_path):
 
 def test_item_name_is_what_is_shown(tmp_path):
     world = World(tmp_path)
-    run = mapped(world, lambda item: 1, [{"id": 7, "title": "a\n" * 99}], item_name=lambda item: item["title"], redact=["id"])
+    run = mapped(
+        world,
+        lambda item: 1,
+        [{"id": 7, "title": "a\n" * 99}],
+        item_name=lambda item: item["title"],
+        redact=["id"],
+    )
     assert run.results("classify")[0].name.startswith("a a a")
     assert len(run.results("classify")[0].name) == 80
-    with pytest.raises(InvalidOptionError, match=r"item_name must be a function, item_name\(item\), not 'title'"):
+    with pytest.raises(
+        InvalidOptionError, match=r"item_name must be a function, item_name\(item\), not 'title'"
+    ):
         mapped(world, lambda item: 1, [1], item_name="title")

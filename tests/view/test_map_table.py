@@ -20,7 +20,9 @@ class Kernel:
 
     def __init__(self, values=VALUES, timer=None, **fields) -> None:
         items = [
-            task(f"m/i{n}", n + 2, name=f"item {n}", value=value, ended_at=1_700_000_000 + 3 * n + 2, **fields)
+            task(
+                f"m/i{n}", n + 2, name=f"item {n}", value=value, ended_at=1_700_000_000 + 3 * n + 2, **fields
+            )
             for n, value in enumerate(values)
         ]
         self.records = {record.path: record for record in [task("m", 1, kind="map"), *items]}
@@ -127,7 +129,9 @@ def test_a_result_that_changes_is_read_again():
 
 def test_what_is_shown_is_bounded_safe_and_redacted():
     """D5, S8."""
-    kernel = Kernel([{"token": "secret", "text": "<b>\x1b" * 200, **{f"f{n}": n for n in range(30)}}], redact=["token"])
+    kernel = Kernel(
+        [{"token": "secret", "text": "<b>\x1b" * 200, **{f"f{n}": n for n in range(30)}}], redact=["token"]
+    )
     part = kernel.ask()
     assert part["more"]
     assert len(part["columns"]) <= 16
@@ -137,7 +141,9 @@ def test_what_is_shown_is_bounded_safe_and_redacted():
     assert len(shown) < 2000
 
 
-@pytest.mark.parametrize("odd", [{"from": -5, "to": "x"}, {"from": None, "to": 10**9}, {"states": 7, "group": "x", "sort": 5}])
+@pytest.mark.parametrize(
+    "odd", [{"from": -5, "to": "x"}, {"from": None, "to": 10**9}, {"states": 7, "group": "x", "sort": 5}]
+)
 def test_odd_messages_are_answered(odd):
     assert len(Kernel().ask(**odd)["rows"]) <= 300
     assert Wish.of(odd).stop - Wish.of(odd).start <= 300

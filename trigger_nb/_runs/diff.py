@@ -47,7 +47,9 @@ class Difference:
     what: What
     here: str = ""
     there: str = ""
-    item: str = field(default="", repr=False, compare=False)  # the name of an item whose key means nothing to a reader
+    item: str = field(
+        default="", repr=False, compare=False
+    )  # the name of an item whose key means nothing to a reader
 
     @property
     def name(self) -> str:

@@ -133,9 +133,9 @@ class Results(Sequence[Result]):
     """
 
     def __init__(self, source: Source, records: Sequence[TaskRecord], label: str) -> None:
-        self.source = source
-        self.records = records
-        self.label = label  # what they are results of
+        self._source = source
+        self._records = records
+        self._label = label  # what they are results of
 
     @overload
     def __getitem__(self, index: int) -> Result: ...
@@ -143,16 +143,16 @@ class Results(Sequence[Result]):
     def __getitem__(self, index: slice) -> Results: ...
     def __getitem__(self, index: int | slice) -> Result | Results:
         if isinstance(index, slice):
-            return self._only(self.records[index])
-        return Result(self.source, self.records[index])
+            return self._only(self._records[index])
+        return Result(self._source, self._records[index])
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self._records)
 
     @property
     def failed(self) -> Results:
         """Those that have failed."""
-        return self._only([record for record in self.records if record.status == TaskStatus.ERRORED])
+        return self._only([record for record in self._records if record.status == TaskStatus.ERRORED])
 
     @property
     def errors(self) -> list[SameErrors]:
@@ -161,7 +161,7 @@ class Results(Sequence[Result]):
         Errors count as equal if they differ only in what they name: "no user 17" and "no user 4".
         """
         kinds: dict[Kind, list[TaskRecord]] = {}
-        for record in self.failed.records:
+        for record in self.failed._records:
             kinds.setdefault(kind_of(record.error or {}), []).append(record)
         by_count = sorted(kinds.items(), key=lambda each: -len(each[1]))
         return [SameErrors(_told_of(kind, records), self._only(records)) for kind, records in by_count]
@@ -216,11 +216,11 @@ class Results(Sequence[Result]):
         return tables.block(*parts, tables.note(self._rest()) if self._rest() else "")
 
     def _headline(self) -> str:
-        counts = Counter(_STATES.get(record.status, record.status.lower()) for record in self.records)
+        counts = Counter(_STATES.get(record.status, record.status.lower()) for record in self._records)
         counted = ", ".join(f"{count:,} {state}" for state, count in counts.most_common())
-        reused = sum(bool(record.reused_from) for record in self.records)
+        reused = sum(bool(record.reused_from) for record in self._records)
         more = f", {reused:,} of them reused from other runs" if reused else ""
-        return f"{plural(len(self), 'result')} of {self.label}{': ' if counted else ''}{counted}{more}"
+        return f"{plural(len(self), 'result')} of {self._label}{': ' if counted else ''}{counted}{more}"
 
     def _errors_told(self) -> list[str]:
         groups = self.errors
@@ -236,13 +236,13 @@ class Results(Sequence[Result]):
         """The titles of the columns by name, and the rows that are displayed, of text by the column's name."""
         rows: list[dict[str, str]] = []
         fields: dict[str, str] = {}
-        for record in islice(self.records, SHOWN):
-            shown = _shown_fields(self.source, record)
+        for record in islice(self._records, SHOWN):
+            shown = _shown_fields(self._source, record)
             fields |= {f".{name}": name or "Output" for name in shown}
             rows.append(
                 {
                     **{f".{name}": text for name, text in shown.items()},
-                    **_told_row(Result(self.source, record)),
+                    **_told_row(Result(self._source, record)),
                 }
             )
         fields = dict(islice(fields.items(), FIELDS))
@@ -251,7 +251,7 @@ class Results(Sequence[Result]):
         return {name: fields.get(name) or _TITLES[name] for name in names}, rows
 
     def _only(self, records: Sequence[TaskRecord]) -> Results:
-        return Results(self.source, records, self.label)
+        return Results(self._source, records, self._label)
 
 
 _STATES: dict[str, str] = {TaskStatus.ERRORED: "failed"}

@@ -34,12 +34,7 @@ class RunResults(RunData):
 
         Raises `NotFoundError`, which lists similar paths, if there is no such task.
         """
-        self._runtime.require_run(self._id)
-        records = {record.path: record for record in self._runtime.each_task_record(self._id, running=True)}
-        found = _found(records, self._id, paths)
-        items = _items(records, found)
-        source = Source(self._runtime, self._id, items, self._info)
-        return Results(source, items, label_of([record.path for record in found]))
+        return Results(*self._selected(paths))
 
     def compare(
         self, other: RunData | str, path: TaskPath | None = None, *, fields: Sequence[str] | None = None
@@ -59,13 +54,10 @@ class RunResults(RunData):
         """
         there = self._other(other)
         wanted = _checked(fields)
-        sides: list[ItemsSide] = []
-        name = ""
-        for run in (self, there):
-            results = run.results(*([] if path is None else [path]))
-            sides.append(ItemsSide(results.source, results.records))
-            name = name or results.label
-        return Comparison(sides[0], sides[1], name, wanted)
+        paths = [] if path is None else [path]
+        source, items, label = self._selected(paths)
+        other_source, other_items, _ = there._selected(paths)
+        return Comparison(ItemsSide(source, items), ItemsSide(other_source, other_items), label, wanted)
 
     def diff(self, other: RunData | str, *, durations: bool = False, code: bool = False) -> RunDiff:
         """Compare this run ("here") with another run, given as a `Run` or by its id ("there"), task by task.
@@ -79,6 +71,15 @@ class RunResults(RunData):
         """
         here, there = (run._side() for run in (self, self._other(other)))
         return compare(here, there, with_durations=durations, with_code=code)
+
+    def _selected(self, paths: Sequence[TaskPath]) -> tuple[Source, list[TaskRecord], str]:
+        """Where results are read from, the records of the items at some paths, and what they are called."""
+        self._runtime.require_run(self._id)
+        records = {record.path: record for record in self._runtime.each_task_record(self._id, running=True)}
+        found = _found(records, self._id, paths)
+        items = _items(records, found)
+        source = Source(self._runtime, self._id, items, self._info)
+        return source, items, label_of([record.path for record in found])
 
     def _other(self, other: RunData | str) -> RunResults:
         if isinstance(other, RunResults):

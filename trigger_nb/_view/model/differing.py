@@ -36,7 +36,9 @@ def common(here: str, there: str) -> tuple[int, int]:
     if any(_is_in_word(text[before : before + 1]) for text in (here, there)):
         before = _beginning(here, before)
     ends = len(here) - after, len(there) - after
-    if any(end > before and _is_in_word(text[end - 1]) for text, end in zip((here, there), ends, strict=True)):
+    if any(
+        end > before and _is_in_word(text[end - 1]) for text, end in zip((here, there), ends, strict=True)
+    ):
         after -= _ending(here, ends[0]) - ends[0]
     return before, after
 
@@ -67,14 +69,14 @@ def _is_in_word(character: str) -> bool:
 def _beginning(text: str, at: int) -> int:
     """Where the word begins that `at` is within or at the end of; `at` itself for a long one."""
     start = at
-    while start and _is_in_word(text[start - 1]):
+    while start and at - start <= _WORD and _is_in_word(text[start - 1]):
         start -= 1
     return start if at - start <= _WORD else at
 
 
 def _ending(text: str, at: int) -> int:
     end = at
-    while end < len(text) and _is_in_word(text[end]):
+    while end < len(text) and end - at <= _WORD and _is_in_word(text[end]):
         end += 1
     return end if end - at <= _WORD else at
 
