@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar
 
@@ -12,7 +11,6 @@ from ._callsite import ShowsPublicNames
 from ._plans.mended_run import MendedRun
 from ._runs import commands, result, showing
 from ._runs.awaiting import has_loop, in_cell
-from ._runs.diff import RunDiff, compare
 from ._runs.frozen import freeze
 from ._runs.runtime import ActiveRun, Runtime
 from ._runs.task_info import TaskPath
@@ -180,25 +178,6 @@ class Run(MendedRun, ShowsPublicNames, Generic[T_co]):
         commands.delete(self._runtime, self._id)
 
     # Display ----------------------------------------------------------------------------------
-
-    def diff(self, other: Run[Any] | str) -> RunDiff:
-        """Compare this run ("here") with another run, given as a `Run` or by its id ("there"), task by task.
-
-        A task exists in one run only, or differs in status, output, error, params, code or duration (twice
-        as long, and longer by more than 0.1 s). The result is true if there is a difference, and is displayed
-        as a table.
-
-        Raises `NotFoundError` if there is no run with this id.
-        """
-        there = other if isinstance(other, Run) else Run(self._runtime, other)
-        return compare(
-            self._current,
-            self._in_order(),
-            there._current,
-            there._in_order(),
-            read_here=partial(self._runtime.whole, self._id),
-            read_there=partial(there._runtime.whole, there._id),
-        )
 
     def tree(self, *, width: int = 100, fold: int | None = 20) -> str:
         """The run as text: one indented line for each task.

@@ -119,13 +119,14 @@ def test_status_and_error(world):
 
     world.run(world.job(fine, id="job"), fresh=True)
     newest = world.client.runs()[0]
-    assert found(here.diff(newest.id)) == [
+    assert [each[:2] for each in found(here.diff(newest.id))] == [("", "status"), ("parent~1x", "status")]
+    assert found(here.diff(newest.id, code=True)) == [
         ("", "status", "FAILED · ValueError: one", "COMPLETED"),
         ("", "code", "", ""),
         ("parent~1x", "status", "ERRORED · ValueError: one", "COMPLETED"),
         ("parent~1x", "code", "", ""),
     ]
-    assert here.diff(newest)[2].name == "parent/x"
+    assert here.diff(newest)[1].name == "parent/x"
 
 
 def test_code_and_params(tmp_path):
@@ -146,7 +147,12 @@ def test_code_and_params(tmp_path):
         return run
 
     here, there = two_runs(world, job(body, 1), job(edited, 2))
-    assert found(here.diff(there)) == [
+    assert found(here.diff(there)) == [("task", "params", "[1]", "[2]")]
+    assert here.diff(there).left_out == {"code": 2}
+    assert str(here.diff(there)).endswith(
+        "differences left out: 2 in code; diff(other, code=True) shows them"
+    )
+    assert found(here.diff(there, code=True)) == [
         ("", "code", "", ""),  # the run function refers to the body
         ("task", "params", "[1]", "[2]"),
         ("task", "code", "", ""),
@@ -182,7 +188,9 @@ def test_durations(world, short, long, differs):
         return job
 
     here, there = two_runs(world, lasting(short), lasting(long))
-    assert [each.what for each in here.diff(there)] == ["duration"] * differs
+    assert [each.what for each in here.diff(there, durations=True)] == ["duration"] * differs
+    assert not here.diff(there)
+    assert here.diff(there).left_out == {"duration": 1} if differs else not here.diff(there).left_out
 
 
 def test_a_fork_and_its_original(world):
@@ -198,6 +206,7 @@ def test_a_value_is_shown_on_one_line(world):
     here, there = two_runs(world, job_of(world, {"x": list(range(100))}), job_of(world, "a\nb"))
     (each,) = here.diff(there)
     assert each.here.startswith('{ "x": [ 0, 1, 2,')
+    assert len(each.here) < 250
     assert each.there == '"a\\nb"'
 
 
@@ -273,3 +282,35 @@ def test_a_run_that_is_not_there(world):
     world.run(job)
     with pytest.raises(NotFoundError, match="no run 'nobody'"):
         world.last(job).diff("nobody")
+
+
+@pytest.mark.parametrize("times", [9, 900], ids=["in the row", "in a file"])
+def test_of_long_texts_the_part_that_differs_is_shown(world, times):
+    long = "The report says that sales rose in all regions. " * times
+    here, there = two_runs(
+        world, job_of(world, long + "But it rained. " + long), job_of(world, long + "But it snowed. " + long)
+    )
+    (each,) = here.diff(there)
+    assert "regions. But it rained. The report" in each.here
+    assert "regions. But it snowed. The report" in each.there
+    assert len(each.here) < 250
+    assert "<mark>rained.</mark>" in here.diff(there)._repr_html_()
+    row = str(here.diff(there)).splitlines()[2]
+    assert "rained" in row
+    assert "snowed" in row
+
+
+def test_many_differences_are_shown_in_part(world):
+    """An item of a map is shown by its name, not by the digest that is its key."""
+
+    def job(shift):
+        return lambda payload, io: (
+            yield io.map("m", [{"id": n} for n in range(60)], world.body(lambda item: item["id"] + shift))
+        )
+
+    here, there = two_runs(world, job(0), job(1))
+    diff = here.diff(there)
+    assert len(diff) == 61  # with the run itself
+    assert "… 11 more differences: list(diff) has all of them" in str(diff)
+    assert 'm/{"id": 0}' in str(diff)
+    assert diff._repr_html_().count("<tr>") == 51

@@ -85,11 +85,11 @@ def read_whole(store: Store, run_id: str, record: TaskRecord) -> TaskRecord:
         return record
     text = store.get(f"{run_id}/{record.path}")
     if record.is_apart or (text is not None and readable_task(record.path, text).rank == record.rank):
-        return _whole(run_id, record, text)
+        return whole_record(run_id, record, text)
     return record
 
 
-def _whole(run_id: str, record: TaskRecord, text: str | None) -> TaskRecord:
+def whole_record(run_id: str, record: TaskRecord, text: str | None) -> TaskRecord:
     whole = None if text is None else readable_task(record.path, text)
     if whole is None or whole.is_damaged or whole.rank != record.rank:
         what, why = "result", "was deleted or damaged, or holds another result now"
@@ -199,7 +199,7 @@ class Ledger:
         """As `read_whole`, for replays."""
         if not record.is_apart:
             return record
-        return _whole(self._run_id, record, self._long_text(self._prefix + record.path))
+        return whole_record(self._run_id, record, self._long_text(self._prefix + record.path))
 
     def _long_text(self, key: str) -> str | None:
         """The whole text of a record. Most passes ask for one after the other, in about the order in which they

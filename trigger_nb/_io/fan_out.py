@@ -135,6 +135,7 @@ class FanOuts(TaskStarter):
         - `rate`: how often an item may begin, such as `"300/minute"`, or a `Rate` that is shared.
         - `batch`: the body gets lists of up to this many items, and returns a list with a result for each.
         - `item_key`: a function that returns the key of an item, such as `lambda item: item.id`.
+        - `item_name`: a function that returns what is shown of an item, such as `lambda item: item.title`.
         - `return_errors`: put the errors of failed items among the results, in place of `MapError`.
         - `max_failures`: start no new item after this many failures; by default after 20 in a row.
         - `name`, `description`: of the map. `properties`: those of each item, or a function of the item.

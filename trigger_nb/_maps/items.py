@@ -206,3 +206,17 @@ def display_name(item: object, segment: str) -> str | None:
     shown = _values.preview(item, _LONGEST_NAME)
     text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
     return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
+
+
+def short_name(name: object) -> str:
+    """A name as it is recorded: on one line, and not too long."""
+    text = " ".join(str(name).split())
+    return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
+
+
+def checked_function(options: dict[str, object], name: str) -> Callable[..., object] | None:
+    """Take an option that is a function of the item out of `options`. Raises `InvalidOptionError` if it is none."""
+    function = options.pop(name, None)
+    if function is not None and not callable(function):
+        raise InvalidOptionError(f"{name} must be a function, {name}(item), not {function!r:.100}")
+    return function

@@ -30,7 +30,7 @@ from .._values.files import FilesInUse, needs_reading
 from ..errors import InvalidOptionError, UsageError
 from .batch import Batch
 from .failures import Failures
-from .items import LAST, Body, Items, Keys, Source, display_name, size_of
+from .items import LAST, Body, Items, Keys, Source, checked_function, display_name, short_name, size_of
 
 if TYPE_CHECKING:
     from .._callsite import Place
@@ -51,6 +51,7 @@ class Plan:
     each: Options  # the options of every item's task
     concurrency: int
     item_key: Callable[..., object] | None = None
+    item_name: Callable[..., object] | None = None
     properties: Callable[..., object] | None = None
     batch: int = 1
     return_errors: bool = False
@@ -75,9 +76,7 @@ def plan_of(options: Mapping[str, object], body: Body) -> Plan:
         raise InvalidOptionError(
             f"max_failures must be a number of failures from 1, or math.inf for no limit, not {most!r:.100}"
         )
-    item_key = given.pop("item_key", None)
-    if item_key is not None and not callable(item_key):
-        raise InvalidOptionError(f"item_key must be a function, item_key(item), not {item_key!r:.100}")
+    item_key, item_name = (checked_function(given, name) for name in ("item_key", "item_name"))
     properties = given.get("properties")
     if callable(properties):  # they differ from item to item
         del given["properties"]
@@ -90,6 +89,7 @@ def plan_of(options: Mapping[str, object], body: Body) -> Plan:
         each=cast("Options", given),
         concurrency=concurrency,
         item_key=item_key,
+        item_name=item_name,
         properties=properties,
         batch=batch,
         max_failures=most,
@@ -331,7 +331,9 @@ class Walk:
         item, plan = call.args[0], self._plan
         more: dict[str, object] = {}
         is_hidden = plan.each.get("redact") or self._owner.settings.redact
-        if not is_hidden and (name := display_name(item, call.segment)) is not None:
+        if plan.item_name is not None:
+            more["name"] = short_name(plan.item_name(item))
+        elif not is_hidden and (name := display_name(item, call.segment)) is not None:
             more["name"] = name
         if plan.properties is not None:
             more["properties"] = plan.properties(item)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from .._keys import ancestors, display_path
 from .._records.forget import forget
-from .._records.records import RunRecord, has_handled_failures
+from .._records.records import RunRecord, TaskRecord, has_handled_failures, readable_task
 from .._records.status import OPERATIONS, Operation, RunStatus
 from .._store import lease as leases
 from .._view.escape import visible
@@ -83,6 +83,12 @@ class RunControls:
         names = ", ".join(visible(display_path(each), 60) for each in again[:3])
         rest = f" and {len(again) - 3:,} more" if len(again) > 3 else ""
         return len(again), f"Runs {plural(len(again), 'task')} again: {names}{rest}"
+
+    def whole_records(self, paths: list[str]) -> list[TaskRecord]:
+        """The records of tasks with their values, as far as they are in the store; one query."""
+        prefix = f"{self._run_id}/"
+        rows = self._runtime.store.read_rows([prefix + path for path in paths])
+        return [readable_task(key[len(prefix) :], text) for key, text in rows.items()]
 
     def button(self, operation: Operation, run: RunRecord, *, main: bool = False, label: str = "") -> Button:
         """One button. `main` highlights the button if it is enabled."""

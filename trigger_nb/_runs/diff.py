@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias, overload
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Literal, NamedTuple, TypeAlias, overload
 
 from .._fingerprint.fingerprints import differs
-from .._keys import display_path
+from .._keys import display_path, last_segment, parent_path
 from .._records.records import RunRecord, TaskRecord
 from .._records.status import RunStatus
 from .._values.json_text import dumps_sorted
-from .._view.escape import markup, visible
+from .._view.escape import escaped, markup, visible
+from .._view.model.differing import common, excerpts, pieces
+from .._view.model.leaves import same_data
 from .._view.model.readable import error_line, value_text
 from .._view.pretty import preview
 from .._view.render import tables
 from .._view.words import duration, plural
+from .whole_records import WholeRecords
 
+Open: TypeAlias = Callable[[TaskRecord], TaskRecord]
 What = Literal["only here", "only there", "status", "output", "error", "duration", "code", "params"]
 # Two durations differ if one is more than twice the other, and longer by more than this many seconds.
 _LONGER = 0.1
+READ = 100_000  # characters of a value in which the difference is looked for
 _SHOWN = 200  # characters of a value, an error or the like
+ROWS = 50  # differences that are displayed
+MARKS = ".tnb mark { background: color-mix(in srgb, var(--warn) 30%, transparent); color: inherit; }"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +39,38 @@ class Difference:
 
     `path` is the path of the task, or "" for the run itself. `what` is "only here", "only there", "status",
     "output", "error", "duration", "code" or "params". `here` and `there` describe both sides for a reader:
-    of bounded length, redacted, and "" if there is nothing to describe.
+    of bounded length, redacted, and "" if there is nothing to describe. Of long texts they are the part that differs,
+    with what is around it.
     """
 
     path: str
     what: What
     here: str = ""
     there: str = ""
+    item: str = field(
+        default="", repr=False, compare=False
+    )  # the name of an item whose key means nothing to a reader
 
     @property
     def name(self) -> str:
-        """The path, formatted for a reader."""
+        """The path, formatted for a reader; of an item whose key is a digest, with its name."""
+        if self.item:
+            return f"{display_path(parent_path(self.path))}/{self.item}"
         return display_path(self.path) if self.path else "the run itself"
 
 
 class RunDiff(Sequence[Difference]):
-    """The differences between two runs: a sequence of `Difference`, true if there are any; displayed as a table."""
+    """The differences between two runs: a sequence of `Difference`, true if there are any; displayed as a table.
 
-    def __init__(self, here: str, there: str, differences: list[Difference]) -> None:
+    `left_out` counts the differences in code and duration that were not asked for.
+    """
+
+    def __init__(
+        self, here: str, there: str, differences: list[Difference], left_out: Counter[What] | None = None
+    ) -> None:
         self.here = here  # ids of the runs
         self.there = there
+        self.left_out: dict[What, int] = dict(left_out or {})
         self._differences = differences
 
     @overload
@@ -63,13 +84,15 @@ class RunDiff(Sequence[Difference]):
         return len(self._differences)
 
     def __repr__(self) -> str:
-        rows = [_TITLES, *map(_cells, self)] if self else []
-        return "\n".join([self._headline(), *tables.aligned(rows, tables.widths_of(rows, _WIDEST))])
+        rows = [_TITLES, *map(_cells, islice(self, ROWS))] if self else []
+        table = tables.aligned(rows, tables.widths_of(rows, _WIDEST))
+        return "\n".join([self._headline(), *table, *self._rest()])
 
     def _repr_html_(self) -> str:
         titles = (f"<th>{title}</th>" for title in _TITLES)
-        table = tables.table(map(_html_row, self), titles) if self else ""
-        return tables.block(tables.note(self._headline(), 400), table)
+        table = tables.table(map(_html_row, islice(self, ROWS)), titles) if self else ""
+        rest = map(tables.note, self._rest())
+        return tables.block(tables.note(self._headline(), 400), table, *rest, style=MARKS)
 
     def _headline(self) -> str:
         tasks = len({each.path for each in self if each.path})
@@ -81,40 +104,54 @@ class RunDiff(Sequence[Difference]):
             found = f"{plural(tasks, 'task')} {'differs' if tasks == 1 else 'differ'}"
         return f"{visible(self.here, 60)} (here) and {visible(self.there, 60)} (there): {found}"
 
+    def _rest(self) -> Iterator[str]:
+        if len(self) > ROWS:
+            yield f"… {plural(len(self) - ROWS, 'more difference')}: list(diff) has all of them"
+        if self.left_out:
+            counted = [f"{count:,} in {what}" for what, count in self.left_out.items()]
+            options = ", ".join(f"{_OPTIONS[what]}=True" for what in self.left_out)
+            yield f"differences left out: {' and '.join(counted)}; diff(other, {options}) shows them"
 
-Whole: TypeAlias = Callable[[TaskRecord], TaskRecord]
+
+_OPTIONS: dict[What, str] = {"code": "code", "duration": "durations"}
 
 
-def compare(
-    here: RunRecord,
-    mine: Iterable[TaskRecord],
-    there: RunRecord,
-    others: Iterable[TaskRecord],
-    *,
-    read_here: Whole,
-    read_there: Whole,
-) -> RunDiff:
-    """The differences between two runs and their tasks, in the order of `mine`; tasks only there come last.
+class Side(NamedTuple):
+    """One of two runs that are compared: its record, those of its tasks, and what reads their long values."""
 
-    Log lines are not compared. `read_here` and `read_there` load a record with its value if the value is long.
+    run: RunRecord
+    tasks: Sequence[TaskRecord]
+    whole: WholeRecords
+
+
+def compare(here: Side, there: Side, *, with_durations: bool = False, with_code: bool = False) -> RunDiff:
+    """The differences between two runs and their tasks, in the order of `here`; tasks only there come last.
+
+    Log lines are not compared. Differences in durations and code are only counted unless they are asked for.
     """
-    ours = {record.path: record for record in mine if record.kind != "log"}
-    theirs = {record.path: record for record in others if record.kind != "log"}
-    found = list(_between(_as_task(here), _as_task(there)))
+    ours = {record.path: record for record in here.tasks if record.kind != "log"}
+    theirs = {record.path: record for record in there.tasks if record.kind != "log"}
+    read = here.whole.opened, there.whole.opened
+    found = list(_between(_as_task(here.run), _as_task(there.run), *read))
     for path, record in ours.items():
-        if path in theirs:
-            other = theirs[path]
-            if record.is_apart or other.is_apart:
-                record, other = read_here(record), read_there(other)  # noqa: PLW2901  # the whole record
-            found += _between(record, other)
-        else:
+        if path not in theirs:
             found.append(Difference(path, "only here", here=_status(record)))
+            continue
+        other = theirs[path]
+        if record.is_apart or other.is_apart:
+            record, other = here.whole.of(record), there.whole.of(other)  # noqa: PLW2901  # the whole record
+        found += _between(record, other, *read)
     found += [
         Difference(path, "only there", there=_status(record))
         for path, record in theirs.items()
         if path not in ours
     ]
-    return RunDiff(here.id, there.id, found)
+    names = {path: record.name for path, record in {**theirs, **ours}.items() if _is_digest(path)}
+    found = [replace(each, item=names[each.path]) if each.path in names else each for each in found]
+    wanted = {"duration": with_durations, "code": with_code}
+    kept = [each for each in found if wanted.get(each.what, True)]
+    left_out = Counter[What](each.what for each in found if not wanted.get(each.what, True))
+    return RunDiff(here.run.id, there.run.id, kept, left_out)
 
 
 def _as_task(run: RunRecord) -> TaskRecord:
@@ -133,16 +170,22 @@ def _as_task(run: RunRecord) -> TaskRecord:
     )
 
 
-def _between(a: TaskRecord, b: TaskRecord) -> Iterator[Difference]:
+def _is_digest(path: str) -> bool:
+    return last_segment(path).startswith("~(#,")
+
+
+def _between(a: TaskRecord, b: TaskRecord, open_here: Open, open_there: Open) -> Iterator[Difference]:
     path = a.path
     if a.status != b.status:
         yield Difference(path, "status", _status(a), _status(b))
-    elif _stored(a) != _stored(b):
-        yield Difference(path, "output", _output(a), _output(b))
-    elif _type_and_message(a) != _type_and_message(b):
-        yield Difference(path, "error", error_line(a.error, _SHOWN), error_line(b.error, _SHOWN))
+    elif not same_value(a, b):
+        yield Difference(path, "output", *excerpts(_output(open_here(a)), _output(open_there(b)), _SHOWN))
+    elif type_and_message(a) != type_and_message(b):
+        yield Difference(
+            path, "error", *excerpts(error_line(a.error, READ), error_line(b.error, READ), _SHOWN)
+        )
     if a.inputs and b.inputs and a.inputs != b.inputs:
-        yield Difference(path, "params", _params(a), _params(b))
+        yield Difference(path, "params", *excerpts(_params(a), _params(b), _SHOWN))
     if differs(a.code, b.code):
         yield Difference(path, "code")
     if a.ended_at is not None and b.ended_at is not None:
@@ -151,13 +194,14 @@ def _between(a: TaskRecord, b: TaskRecord) -> Iterator[Difference]:
             yield Difference(path, "duration", duration(_seconds(a)), duration(_seconds(b)))
 
 
-def _stored(record: TaskRecord) -> str:
-    """The value in its stored form; a value in a file is compared by its checksum."""
-    about = record.value["type"] if record.form == "unstored" else record.value
-    return dumps_sorted([record.form, about])
+def same_value(a: TaskRecord, b: TaskRecord) -> bool:
+    """Whether two values are the same in their stored form; values in files are compared by their checksums."""
+    abouts = [record.value["type"] if record.form == "unstored" else record.value for record in (a, b)]
+    return a.form == b.form and same_data(*abouts)
 
 
-def _type_and_message(record: TaskRecord) -> tuple[object, object]:
+def type_and_message(record: TaskRecord) -> tuple[object, object]:
+    """What makes two errors equal."""
     error = record.error or {}
     return error.get("type"), error.get("message")
 
@@ -168,12 +212,12 @@ def _status(record: TaskRecord) -> str:
 
 
 def _output(record: TaskRecord) -> str:
-    return _on_one_line(value_text(record.form, record.value, record.redact, _SHOWN)) or "None"
+    return _on_one_line(value_text(record.form, record.value, record.redact, READ)) or "None"
 
 
 def _params(record: TaskRecord) -> str:
     params = record.params  # of a run: the preview of its payload
-    return params if isinstance(params, str) else _on_one_line(preview(params, _SHOWN))
+    return params if isinstance(params, str) else _on_one_line(preview(params, READ))
 
 
 def _on_one_line(text: str) -> str:
@@ -191,10 +235,22 @@ _WIDEST = 40  # columns of a cell in text
 
 
 def _cells(each: Difference) -> tuple[str, ...]:
-    return tuple(visible(cell, _SHOWN) for cell in (each.name, each.what, each.here, each.there))
+    here, there = excerpts(each.here, each.there, _WIDEST - 2)
+    return tuple(visible(cell, _SHOWN) for cell in (each.name, each.what, here, there))
 
 
 def _html_row(each: Difference) -> str:
-    name, kind, *sides = (markup(cell, _SHOWN) for cell in (each.name, each.what, each.here, each.there))
-    values = "".join(f"<td>{f'<code>{side}</code>' if side else ''}</td>" for side in sides)
-    return f"<tr><td><b>{name}</b></td><td>{kind}</td>{values}</tr>"
+    here, there = marked(each.here, each.there)
+    values = "".join(f"<td>{f'<code>{side}</code>' if side else ''}</td>" for side in (here, there))
+    return f"<tr><td><b>{markup(each.name)}</b></td><td>{markup(each.what)}</td>{values}</tr>"
+
+
+def marked(here: str, there: str) -> tuple[str, str]:
+    """Two texts as HTML, with the part marked in which they differ, unless that is all of them."""
+    ends = common(here, there)
+    return _marked(here, ends), _marked(there, ends)
+
+
+def _marked(text: str, ends: tuple[int, int]) -> str:
+    before, part, after = (escaped(visible(each, 2 * _SHOWN)) for each in pieces(text, *ends))
+    return f"{before}<mark>{part}</mark>{after}" if part and (before or after) else f"{before}{part}{after}"

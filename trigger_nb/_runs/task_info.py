@@ -90,13 +90,7 @@ class TaskInfo:
         """
         if self.status != TaskStatus.COMPLETED:
             return None
-        record = self._whole
-        if record.form == "unstored":
-            lost = Unstored(display_path(record.path), record.value["type"], record.value["reason"])
-            return self._runtime.memory(self._run_id).shown(record.path, record.generation, lost)
-        place = Place(self._run_id, record.path, record.generation) if record.codec == "pickle" else None
-        blobs = self._runtime.store.blobs(self._run_id)
-        return _values.load(record.form, record.value, blobs, place=place)
+        return output_of(self._runtime, self._run_id, self._whole)
 
     @property
     def error(self) -> BaseException | None:
@@ -162,10 +156,7 @@ class TaskInfo:
     @property
     def reused_from(self) -> ReusedFrom | None:
         """The run and the task that the result was taken over from, and when its body had ended; None if it is its own."""
-        origin = self._record.reused_from
-        if not origin:
-            return None
-        return ReusedFrom(origin["run"], display_path(origin["path"]), to_datetime(self._record.made_at))
+        return reused_from(self._record)
 
     @property
     def duration(self) -> float | None:
@@ -176,6 +167,23 @@ class TaskInfo:
     def __repr__(self) -> str:
         why = f", {self.reason}" if self.reason else ""
         return f"<task {display_path(self.path)!r}: {self.status}{why}>"
+
+
+def output_of(runtime: Runtime, run_id: str, record: TaskRecord) -> Any:
+    """The stored result of a completed task, from its whole record. Raises `ValueNotLoadedError` or `StoreError`."""
+    if record.form == "unstored":
+        lost = Unstored(display_path(record.path), record.value["type"], record.value["reason"])
+        return runtime.memory(run_id).shown(record.path, record.generation, lost)
+    place = Place(run_id, record.path, record.generation) if record.codec == "pickle" else None
+    return _values.load(record.form, record.value, runtime.store.blobs(run_id), place=place)
+
+
+def reused_from(record: TaskRecord) -> ReusedFrom | None:
+    """Where the result of a task was taken over from; None if it is its own."""
+    origin = record.reused_from
+    if not origin:
+        return None
+    return ReusedFrom(origin["run"], display_path(origin["path"]), to_datetime(record.made_at))
 
 
 def task_info(runtime: Runtime, run_id: str, record: TaskRecord, find_body: FindBody) -> TaskInfo:

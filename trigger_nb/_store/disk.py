@@ -8,6 +8,7 @@ eviction policies only.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -41,6 +42,7 @@ _SELECT_ABRIDGED = f"""
 SELECT key, CASE WHEN access_time IS NULL AND store_time IS NOT NULL THEN value ELSE {ABRIDGED_SQL} END, {OF_ABRIDGED}
 FROM Cache WHERE tag = ? ORDER BY rowid
 """
+_ROWS = f"{_ROW} WHERE raw = 1 AND key IN (SELECT value FROM json_each(?))"
 _PAGE = f"{_ROW} WHERE tag = ? ORDER BY rowid DESC LIMIT ? OFFSET ?"
 _READ_ON = f"""
 {_ROW} WHERE tag = ? AND rowid >= (SELECT rowid FROM Cache WHERE key = ? AND raw = 1) ORDER BY rowid LIMIT ?
@@ -113,6 +115,9 @@ class DiskStore:
 
     def select(self, tag: str, *, abridge: bool = False) -> list[tuple[str, str]]:
         return self._look(_SELECT_ABRIDGED if abridge else _SELECT, tag)
+
+    def read_rows(self, keys: Iterable[str]) -> dict[str, str]:
+        return dict(self._look(_ROWS, json.dumps(list(keys))))
 
     def read_on(self, tag: str, key: str, limit: int) -> list[tuple[str, str]]:
         return self._look(_READ_ON, tag, key, limit)

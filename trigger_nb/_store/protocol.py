@@ -111,6 +111,10 @@ class Store(Protocol):
         """
         ...
 
+    def read_rows(self, keys: Iterable[str]) -> dict[str, str]:
+        """The texts of the rows with these keys, by key, as far as they are there; one query."""
+        ...
+
     def read_on(self, tag: str, key: str, limit: int) -> list[tuple[str, str]]:
         """The row of `key` and the rows of its tag that were first written after it: at most `limit` in all."""
         ...

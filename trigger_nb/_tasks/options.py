@@ -76,6 +76,7 @@ class MapOptions(ItemOptions, total=False):
     description: str
     properties: Callable[[Any], Properties] | Properties
     item_key: Callable[[Any], Any]
+    item_name: Callable[[Any], Any]
     concurrency: int
     return_errors: bool
     max_failures: float

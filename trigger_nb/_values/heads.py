@@ -16,8 +16,9 @@ from itertools import islice
 from typing import Any, TypeAlias, cast
 
 from .._redact import HIDDEN, hide_in_urls, redact, secrets
+from .fields import fields_of
 from .names import kind_of
-from .preview import fields_of, preview
+from .preview import preview
 
 Head: TypeAlias = dict[str, Any]
 ROWS, COLUMNS = 10, 12  # that a head has at most

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
-import sys
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date, time
 from typing import Any, cast
 
 from .._redact import hide_in_urls, secrets
+from .fields import fields_of
 from .files import File, Files, file_text
 from .names import kind_of, secret_kind, type_name
 from .placeholders import Placeholder, Redacted
@@ -104,19 +103,6 @@ class _Preview:
         room = max(min(_MAX_TEXT, self._left), 20)
         self._left -= min(len(text), room) + 2
         return text if len(text) <= room else f"{text[:room]}… ({len(text):,} characters)"
-
-
-def fields_of(value: Any, kind: type[Any]) -> Mapping[str, Any] | None:
-    """The fields of a model, a dataclass or a named tuple."""
-    models = sys.modules.get("pydantic.main")
-    if models is not None and issubclass(kind, models.BaseModel):
-        return {**vars(value), **(value.__pydantic_extra__ or {})}
-    if issubclass(kind, tuple) and hasattr(value, "_fields"):
-        return dict(zip(value._fields, value, strict=False))
-    if dataclasses.is_dataclass(cast("object", kind)) and not issubclass(kind, BaseException):
-        names = [field.name for field in dataclasses.fields(cast("Any", kind)) if field.repr]
-        return {name: getattr(value, name) for name in names if hasattr(value, name)}
-    return None
 
 
 def _key_text(key: Any) -> str:

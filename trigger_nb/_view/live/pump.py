@@ -8,14 +8,16 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from ..._records.feed import Feed
+from ..._records.records import TaskRecord
 from ...errors import TriggerError
 from ..escape import visible
 from ..model.run_model import RunModel
 from . import stream
+from .map_table import Tables
 from .wire import Wire
 
 T = TypeVar("T")
@@ -40,6 +42,10 @@ class Controls(stream.Controls, Protocol):
 
     def scope_of_rerun(self, path: str) -> tuple[int, str]:
         """The number of tasks that `rerun_from` would run again, and a sentence that describes them."""
+        ...
+
+    def whole_records(self, paths: list[str]) -> Iterable[TaskRecord]:
+        """The records of tasks with their values, as far as they are in the store; one query."""
         ...
 
 
@@ -88,6 +94,7 @@ class Pump:
         self._subscription = feed.subscribe(self._wake)
         self.model = make_model()
         self._stream = stream.Stream(self.model, self._subscription, controls, self._report, paths, timer)
+        self._tables = Tables(controls, timer)
 
     def first(self) -> Wire:
         """The first message, which the front end gets with the widget."""
@@ -127,6 +134,7 @@ class Pump:
         self.closed = True
         self.model = RunModel(self.model.run)
         self._stream = stream.Stream(self.model, self._subscription, self._controls, self._report)
+        self._tables = Tables(self._controls)
         self._subscription.close()
         if self._timer is not None:
             self._timer.cancel()
@@ -235,6 +243,9 @@ class Pump:
                 self._stream.look()
             case {"t": "do", "id": str(request)}:
                 self._stream.answer({"id": request, **outcome(lambda: self._do(message), self._report)})
+            case {"t": "table", "id": str(request), "i": int(index)}:
+                answer = outcome(lambda: self._table(index, message), self._report)
+                self._stream.answer({"id": request, **answer})
             case {"t": "ask", "id": str(request)}:
                 self._stream.answer({"id": request, **outcome(lambda: self._tell(message), self._report)})
             case _:
@@ -248,6 +259,9 @@ class Pump:
     def _tell(self, message: Message) -> Wire:
         count, which = self._controls.scope_of_rerun(self._path(message) or "")
         return {"count": count, "text": which}
+
+    def _table(self, index: int, message: Message) -> Wire:
+        return self._tables.answer(self._stream.row(index), message, self._stream.number)
 
     def _path(self, message: Message) -> str | None:
         index = message.get("i")

@@ -24,6 +24,7 @@ from ..render import details
 from . import wire
 from .map_items import Delay, Items
 from .search import Search
+from .sent_header import SentHeader
 from .wire import Button, Wire
 
 _APPLYING = 0.004  # Seconds for applying events before one message, ...
@@ -85,7 +86,7 @@ class Stream:
         self._in_page = (
             True  # whether the next message goes to pages only; the first one may be saved with the widget
         )
-        self._header = _Header()
+        self._header = SentHeader()
         self._sent: dict[str, Wire] = {}  # by path: the fields of a row as last sent
         # The number of a row is never reused, because an action on the row may be on its way. Therefore the
         # next stream of the same run gets the same `paths`.
@@ -167,7 +168,7 @@ class Stream:
     def watch(self, index: int, on: bool) -> None:
         """The front end has opened or closed the details of a row."""
         self._close(index)
-        if on and (row := self._row(index)) is not None:
+        if on and (row := self.row(index)) is not None:
             self._open[index] = _OpenDetails()
             self._items.hold(row)
             self._dirty[row.path] = None
@@ -175,12 +176,12 @@ class Stream:
                 self._close(next(iter(self._open)))
 
     def _close(self, index: int) -> None:
-        if self._open.pop(index, None) is not None and (row := self._row(index)) is not None:
+        if self._open.pop(index, None) is not None and (row := self.row(index)) is not None:
             self._dirty |= dict.fromkeys(item.path for item in self._items.release(row))
 
     def show_items(self, index: int, state: str | None) -> None:
         """Send the next items of a map in one state; None withdraws the items that were requested."""
-        scope = self._row(index)
+        scope = self.row(index)
         if scope is None or not scope.folds:
             return
         if state is None:
@@ -210,7 +211,15 @@ class Stream:
         """The path of the row with this number."""
         return self._paths[index] if 0 <= index < len(self._paths) else None
 
-    def _row(self, index: int) -> Row | None:
+    def number(self, path: str) -> int:
+        """The number of the row with this path, also if it was not sent yet."""
+        index = self._index.setdefault(path, len(self._paths))
+        if index == len(self._paths):
+            self._paths.append(path)
+        return index
+
+    def row(self, index: int) -> Row | None:
+        """The row with this number."""
         return self.model.rows.get(self.path(index) or "")
 
     # --- messages -----------------------------------------------------------------------
@@ -241,7 +250,7 @@ class Stream:
         if not self.model.loaded:
             self.model.load(_FIRST_ROWS)
         self._restarted = True
-        self._header = _Header()
+        self._header = SentHeader()
         self._sent.clear()  # rows keep their numbers: a request of the front end may be on its way
         self._open.clear()
         self._items.restart()
@@ -357,10 +366,7 @@ class Stream:
             parent = row.parent
             if parent is not None and parent.path and parent.path not in self._sent:
                 self._write(parent, rows)
-            if path not in self._index:
-                self._index[path] = len(self._paths)
-                self._paths.append(path)
-            index = self._index[path]
+            index = self.number(path)
             changed = dict(fields)
             if index in self._gone:  # the row returns before the message that would have removed it
                 del self._gone[index]
@@ -414,25 +420,6 @@ def _applied(subscription: Subscription, model: RunModel) -> Iterator[Iterable[s
         yield loaded
 
 
-class _Header:
-    """The header of the run as it was last sent."""
-
-    def __init__(self) -> None:
-        self._fields: Wire = {}
-        self._clock: tuple[object, ...] = ()  # the run's status when the clock was last sent
-
-    def changes(self, model: RunModel, fields: Wire) -> Wire:
-        """The fields to send so that the header has these `fields`, with the clock if it is set again."""
-        changed = {name: value for name, value in fields.items() if self._fields.get(name, _UNSENT) != value}
-        self._fields = fields
-        run = model.run
-        clock = (run.status, run.reason, run.passes, run.worked, model.ended)
-        if clock != self._clock:
-            self._clock = clock
-            changed |= wire.clock(model)
-        return changed
-
-
 class _OpenDetails:
     """The state of a row's open details."""
 
@@ -442,6 +429,3 @@ class _OpenDetails:
         self.stale = True
         self.next_at = 0.0  # the earliest next update, by the monotonic clock
         self.sent: list[Wire] = []
-
-
-_UNSENT = object()

@@ -160,6 +160,8 @@ export class RowSet {
     this.lastActive = null;
     /** Whether any row has had an icon; then all rows reserve space for one. */
     this.hasIcons = false;
+    /** The maps. @type {Set<Row>} */
+    this.maps = new Set();
     /** The number of map items that the kernel has not sent. */
     this.unsent = 0;
   }
@@ -202,6 +204,7 @@ export class RowSet {
       if (field) /** @type {any} */ (row)[field] = wire[name];
     }
     if (row.icon) this.hasIcons = true;
+    if (row.isMap) this.maps.add(row);
     if (row.order !== order && row.parent) row.parent.unsorted = true;
     const countsAs = row.counts ? row.state : null;
     if (countsAs !== countedAs) {
@@ -232,6 +235,7 @@ export class RowSet {
   /** @param {Row} row */
   forget(row) {
     this.byIndex.delete(row.index);
+    this.maps.delete(row);
     this.unsent -= unsentIn(row.rest);
     for (const child of row.children) this.forget(child);
   }

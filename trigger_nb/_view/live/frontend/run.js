@@ -9,6 +9,7 @@ import { RunHeader } from "./header.js";
 import { Outline } from "./outline.js";
 import { sectionElement } from "./sections.js";
 import { Store, guarded } from "./store.js";
+import { Table } from "./table.js";
 import { Timeline } from "./timeline.js";
 import { Toolbar } from "./toolbar.js";
 import { Tree } from "./tree.js";
@@ -144,7 +145,8 @@ class RunView {
     this.outline = new Outline(store);
     this.actions = new Actions(store);
     this.tree = new Tree(store, this.outline);
-    this.toolbar = new Toolbar(store, this.outline, this.tree, (timed) => this.setTimed(timed));
+    this.table = new Table(store, this.outline);
+    this.toolbar = new Toolbar(store, this.outline, this.tree, this.table, (view) => this.setView(view));
     this.header = new RunHeader(store, this.actions, this.toolbar.chipBox);
     this.details = new DetailsPane(store, this.outline, this.actions, () => this.closeDetails());
     this.timeline = new Timeline(store, this.outline, this.tree);
@@ -155,8 +157,9 @@ class RunView {
     this.focused = null;
 
     const { head, lanes } = this.timeline;
-    const list = h("div", { class: "tnb-list" }, head.element, this.tree.element, lanes.element, this.tree.empty);
-    this.body = h("div", { class: "tnb-body" }, list, this.details.splitter.element, this.details.element);
+    const views = [head.element, this.tree.element, lanes.element, this.tree.empty, this.table.element];
+    this.list = h("div", { class: "tnb-list" }, ...views);
+    this.body = h("div", { class: "tnb-body" }, this.list, this.details.splitter.element, this.details.element);
     this.output = h("pre", {});
     this.outputBox = h("ul", { class: "tnb-f", hidden: true });
     /** What the output was painted from. */
@@ -211,6 +214,7 @@ class RunView {
   close() {
     this.closing.abort();
     this.timeline.close();
+    this.table.close();
     this.details.watch(null);
     this.root.remove();
   }
@@ -233,7 +237,8 @@ class RunView {
     if (this.wasEnded && !ended) this.outline.following = true;
     this.wasEnded = ended;
     this.wasLive = this.store.channel.live();
-    this.tree.render(); // first, because it reads the layout, which the others change
+    if (this.table.isOpen) this.table.render(); // first, because it reads the layout, which the others change
+    else this.tree.render();
     this.header.render();
     this.toolbar.render();
     this.details.render();
@@ -267,7 +272,7 @@ class RunView {
 
   /** Whether it has the focus or the pointer, or something in it is open or chosen. */
   get isUsed() {
-    return this.root.matches(":hover, :focus-within") || this.outline.detailed || this.outline.filtered || this.tree.timed;
+    return this.root.matches(":hover, :focus-within") || this.outline.detailed || this.outline.filtered || this.tree.timed || this.table.isOpen;
   }
 
   tick() {
@@ -275,19 +280,22 @@ class RunView {
     if (this.wasLive !== this.store.channel.live()) this.render();
     this.header.tick();
     this.toolbar.tick();
-    this.tree.tick();
+    this.table.tick();
+    if (!this.table.isOpen) this.tree.tick();
     this.details.tick();
   }
 
-  /** @param {boolean} timed */
-  setTimed(timed) {
-    if (timed) this.timeline.open();
+  /** @param {"tree" | "timeline" | "table"} view */
+  setView(view) {
+    if (view === "timeline") this.timeline.open();
     else this.timeline.close();
+    this.list.classList.toggle("tnb-tabled", view === "table");
+    this.table.setOpen(view === "table");
   }
 
   closeDetails() {
     this.outline.detailed = false;
-    this.timeline.list().focus({ preventScroll: true });
+    (this.table.isOpen ? this.table.grid : this.timeline.list()).focus({ preventScroll: true });
     this.store.notify();
   }
 }

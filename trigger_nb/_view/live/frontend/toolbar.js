@@ -12,12 +12,14 @@ export class Toolbar {
    * @param {import("./store.js").Store} store
    * @param {import("./outline.js").Outline} outline
    * @param {import("./tree.js").Tree} tree
-   * @param {(timed: boolean) => void} setTimed
+   * @param {import("./table.js").Table} table
+   * @param {(view: "tree" | "timeline" | "table") => void} setView
    */
-  constructor(store, outline, tree, setTimed) {
+  constructor(store, outline, tree, table, setView) {
     this.store = store;
     this.outline = outline;
     this.tree = tree;
+    this.table = table;
     /** @type {Map<string, Chip>} */
     this.chips = new Map();
     this.isLarge = false;
@@ -35,13 +37,16 @@ export class Toolbar {
     this.fold = new Button("Fold all", () => outline.setAllOpen(false), { icon: "fold", class: "tnb-plain" });
     this.unfold = new Button("Unfold all", () => outline.setAllOpen(true), { icon: "unfold", class: "tnb-plain" });
     this.follow = new Button("Follow running tasks", () => this.toggleFollowing(), { icon: "follow", class: "tnb-plain" });
-    this.asTree = new Button("Tree", () => setTimed(false));
-    this.asTimeline = new Button("Timeline", () => setTimed(true));
+    this.asTree = new Button("Tree", () => setView("tree"));
+    this.asTimeline = new Button("Timeline", () => setView("timeline"));
+    this.asTable = new Button("Table", () => setView("table"));
+    this.asTable.element.title = "The items of a map as a table";
     this.views = h(
       "span",
       { class: "tnb-views", role: "group", "aria-label": "View" },
       this.asTree.element,
       this.asTimeline.element,
+      this.asTable.element,
     );
     this.tell = new Button("About this run", () => this.toggleAbout(), { icon: "about", class: "tnb-plain tnb-tell" });
     this.tell.setPressed(false);
@@ -52,7 +57,7 @@ export class Toolbar {
   }
 
   render() {
-    const { outline, store, tree } = this;
+    const { outline, store, table, tree } = this;
     const rows = store.rows;
     this.isLarge ||= rows.size >= TOOLS_FROM;
     this.renderChips(store.header);
@@ -60,17 +65,19 @@ export class Toolbar {
     this.tick();
     setShown(this.chipBox, rows.size > 0 || !store.header.ended); // its height is there before the first row
     setShown(this.views, rows.size > 0);
+    setShown(this.asTable.element, rows.maps.size > 0 || table.isOpen);
     const hasScopes = rows.root.children.some((row) => row.isScope);
-    setShown(this.failure.element, this.isLarge && (rows.root.below["failed"] ?? 0) > 0);
-    setShown(this.input, this.isLarge);
+    setShown(this.failure.element, this.isLarge && !table.isOpen && (rows.root.below["failed"] ?? 0) > 0);
+    setShown(this.input, this.isLarge || table.isOpen);
     if (document.activeElement !== this.input && !outline.text) this.input.value = "";
-    setShown(this.fold.element, this.isLarge && hasScopes);
-    setShown(this.unfold.element, this.isLarge && hasScopes);
-    setShown(this.follow.element, tree.scrolls && !store.header.ended);
+    setShown(this.fold.element, this.isLarge && hasScopes && !table.isOpen);
+    setShown(this.unfold.element, this.isLarge && hasScopes && !table.isOpen);
+    setShown(this.follow.element, tree.scrolls && !store.header.ended && !table.isOpen);
     this.follow.setPressed(outline.following);
-    setText(this.hits, outline.filtered ? `${grouped(outline.hits)} of ${grouped(rows.total)}` : "");
-    this.asTree.setPressed(!tree.timed);
+    setText(this.hits, outline.filtered && !table.isOpen ? `${grouped(outline.hits)} of ${grouped(rows.total)}` : "");
+    this.asTree.setPressed(!tree.timed && !table.isOpen);
     this.asTimeline.setPressed(tree.timed);
+    this.asTable.setPressed(table.isOpen);
   }
 
   tick() {
@@ -139,6 +146,8 @@ export class Toolbar {
     if (event.key === "Escape" && this.input.value) {
       this.input.value = "";
       this.outline.setText("");
+    } else if (event.key === "ArrowDown" && this.table.isOpen) {
+      this.table.focus();
     } else if (event.key === "ArrowDown") {
       const [first] = this.outline.lines();
       if (first) { // else the list is about to be hidden, and would take the focus with it

@@ -196,6 +196,7 @@ export class Tree {
     const visible = lines.slice(first, last);
     const stay = new Set(visible.map(({ row }) => row.index));
     const free = [...this.shown].filter(([index]) => !stay.has(index)).map(([, drawn]) => drawn);
+    for (const drawn of free) drawn.element.remove(); // else all rows that stay would be moved before them
     for (const line of visible) {
       const index = line.row.index;
       const drawn = this.shown.get(index) ?? free.pop() ?? new RowElement();
