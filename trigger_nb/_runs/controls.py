@@ -8,13 +8,16 @@ from .._keys import ancestors, display_path
 from .._records.forget import forget
 from .._records.records import RunRecord, has_handled_failures
 from .._records.status import OPERATIONS, Operation, RunStatus
+from .._records.stops import is_at_stop
 from .._store import lease as leases
 from .._view.escape import visible
 from .._view.live.wire import Button
 from .._view.words import plural
 from ..errors import UsageError
 from . import commands
+from .cell_lines import cell_lines
 from .runtime import Runtime
+from .task_info import find_tasks
 from .task_paths import NormalPath
 
 _LABELS: dict[Operation, str] = {
@@ -24,9 +27,12 @@ _LABELS: dict[Operation, str] = {
     "retry": "Retry",
     "skip_wait": "Skip the wait",
     "rerun_from": "Rerun from here",
+    "accept": "Accept",
     "delete": "Delete",
 }
-_BEGIN_A_PASS = frozenset({"resume", "retry", "rerun_from"})
+_OPEN = "open"  # takes a task into a cell, and changes nothing
+_GOES_ON = "Continue"  # after the first items of a map
+_NEED_JOB = frozenset({"resume", "retry", "rerun_from", "accept"})
 _WITHOUT_FAILURE = frozenset({RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING, RunStatus.COMPLETED})
 
 
@@ -40,7 +46,7 @@ class RunControls:
     def buttons(self, run: RunRecord) -> list[Button]:
         """The buttons for the run. It has either a pause or a resume button."""
         is_idle = self._is_idle(run)
-        label = "Pause now" if self._is_pausing else ""
+        label = "Pause now" if self._is_pausing else _GOES_ON if is_at_stop(run) else ""
         return [
             self.button("resume" if is_idle else "pause", run, main=is_idle, label=label),
             self.button("cancel", run),
@@ -48,8 +54,14 @@ class RunControls:
         ]
 
     def row_buttons(self, run: RunRecord) -> list[Button]:
-        """The buttons for a task."""
-        return [self.button("skip_wait", run), self.button("rerun_from", run)]
+        """The buttons for a task. The front end shows those that make sense for it."""
+        return [
+            self.button("resume", run, label=_GOES_ON),
+            self.button("skip_wait", run),
+            self.button("accept", run),
+            self.button("rerun_from", run),
+            Button(_OPEN, "Open in a cell"),
+        ]
 
     def do(self, operation: str, path: str | None) -> None:
         """Perform the action of a button. Raises `TriggerError` if the run's status does not allow it (any more)."""
@@ -65,6 +77,9 @@ class RunControls:
                 commands.retry(runtime, run_id, which_to_retry(runtime.require_run(run_id)))
             case "skip_wait" if path:
                 commands.skip_wait(runtime, run_id, NormalPath(path))
+            case "accept" if path:
+                run = runtime.require_run(run_id)
+                commands._defined_job(runtime, run)._accept(run_id, path)
             case "rerun_from" if path:
                 commands.rerun_from(runtime, run_id, NormalPath(path))
             case _:
@@ -83,6 +98,11 @@ class RunControls:
         names = ", ".join(visible(display_path(each), 60) for each in again[:3])
         rest = f" and {len(again) - 3:,} more" if len(again) > 3 else ""
         return len(again), f"Runs {plural(len(again), 'task')} again: {names}{rest}"
+
+    def lines_of(self, path: str) -> str:
+        """The lines of code that take a task into a cell."""
+        (task,) = find_tasks(self._runtime, self._run_id, [NormalPath(path)])
+        return cell_lines(self._runtime, self._run_id, task)
 
     def button(self, operation: Operation, run: RunRecord, *, main: bool = False, label: str = "") -> Button:
         """One button. `main` highlights the button if it is enabled."""
@@ -113,10 +133,11 @@ class RunControls:
         if operation == "retry" and status in _WITHOUT_FAILURE and not has_handled_failures(run):
             return "Nothing has failed"
         if run.id in self._runtime.executions:
-            return "It is under way: cancel it first" if operation == "delete" else ""
+            first = {"delete": "cancel", "accept": "pause"}.get(operation)
+            return f"It is under way: {first} it first" if first else ""
         if self._is_driven_elsewhere(run, status):
             return "Another kernel drives the run"
-        if operation in _BEGIN_A_PASS:
+        if operation in _NEED_JOB:
             return why_no_job(self._runtime, run)
         return ""
 

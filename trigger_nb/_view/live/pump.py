@@ -42,6 +42,10 @@ class Controls(stream.Controls, Protocol):
         """The number of tasks that `rerun_from` would run again, and a sentence that describes them."""
         ...
 
+    def lines_of(self, path: str) -> str:
+        """The lines of code that take a task into a cell."""
+        ...
+
 
 class Pump:
     """Sends the events of a run to `post`, and handles the messages of the front end.
@@ -246,6 +250,8 @@ class Pump:
         return {}
 
     def _tell(self, message: Message) -> Wire:
+        if message.get("op") == "open":
+            return {"text": self._controls.lines_of(self._path(message) or "")}
         count, which = self._controls.scope_of_rerun(self._path(message) or "")
         return {"count": count, "text": which}
 
