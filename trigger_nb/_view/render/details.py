@@ -14,6 +14,7 @@ from itertools import islice
 from ..._keys import display_path, idempotency_key
 from ..._records.records import TaskRecord
 from ..._records.status import TaskStatus
+from ..._records.stops import stopped_after
 from ..escape import safe_url, visible, visible_block
 from ..model.readable import error_line, value_text
 from ..model.rows import Print, Property, Row, State
@@ -22,7 +23,7 @@ from ..pretty import preview
 from ..words import duration, plural
 from .errors import ErrorData, Json, error_data, error_json
 from .map_stats import spread_sentence
-from .parts import by_state, error_shown_below, shown_reason
+from .parts import by_state, error_shown_below, shown_reason, stopped_marks
 
 _VALUE = 2000  # characters of a value's preview by default
 _TEXT = 1000
@@ -134,6 +135,8 @@ def _history(row: Row, record: TaskRecord) -> Iterator[Section]:
     if row.children and row.tally:
         yield Section("Inside", text=by_state(row.tally))
         yield Section("Durations", text=spread_sentence(row))
+    if stopped_after(record):
+        yield Section("Stopped", text=" · ".join(stopped_marks(row, record)))
     yield Section("Changed", text=_changed(row))
     if row.changed and row.replayed:
         yield Section("Take it as no change", code=visible(f"run.accept({row.display_path!r})", 400))

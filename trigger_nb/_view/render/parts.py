@@ -120,7 +120,7 @@ def _marks(row: Row) -> Iterator[str]:
     if row.state in (State.CANCELED, State.UNFINISHED) and not has_stopped:
         yield row.state
     if has_stopped and row.record is not None:
-        yield from _stopped_marks(row, row.record)
+        yield from stopped_marks(row, row.record)
     elif row.kind == "map" and row.state is not State.RUNNING:
         yield from _map_marks(row)
     if row.state is State.LOG:
@@ -180,7 +180,7 @@ def _map_marks(row: Row) -> Iterator[str]:
         yield spread
 
 
-def _stopped_marks(row: Row, record: TaskRecord) -> Iterator[str]:
+def stopped_marks(row: Row, record: TaskRecord) -> Iterator[str]:
     """A map that has stopped after its first items: `stopped after 20 of 2,000 items`, `the others take about 3 min`."""
     count, (left, takes) = stopped_after(record), stops.left(record.tally)
     of = f" of {record.tally['items']:,}" if left is not None else ""
