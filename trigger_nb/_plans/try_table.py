@@ -25,11 +25,12 @@ _ROWS = 30  # items that are drawn
 _SHOWN = 1_000  # characters of a value
 _BEFORE = 80  # of them before the first difference, where a long value is cut
 _READ = 100_000  # characters of a value that are looked through for the first difference
-_WORDS = re.compile(r"\w+|\s+|[^\w\s]")
+_WORDS = re.compile(r"\d+(?:\.\d+)?|\w+|\s+|[^\w\s]")
 _NOTHING = "(nothing)"
 
 # Old and new are beside each other, and below each other where that is too narrow. Marks are not told by colour alone.
 _STYLE = """
+.tnb .tnb-try { margin: 0 6px 4px 14px; }
 .tnb.tnb .tnb-try td { max-width: none; white-space: normal; vertical-align: top; overflow: visible; }
 .tnb.tnb .tnb-try pre { max-height: 14em; overflow: auto; }
 .tnb .tnb-try td:first-child { max-width: 14em; overflow-wrap: anywhere; }
