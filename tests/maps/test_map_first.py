@@ -285,6 +285,7 @@ def test_a_plan_says_what_a_run_would_do(world, attended):
     job = squares(world)
     plan = job.plan(None)
     assert [task.path for task in plan.runs] == [f"square/~(~i{item})" for item in (0, 5, 10, 15)]
+    assert "Map 'square' stops after its first items." in repr(plan)
     stopped(world, job)
     plan = job.plan(None)
     assert plan.runs == ()

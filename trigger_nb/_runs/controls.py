@@ -30,7 +30,6 @@ _LABELS: dict[Operation, str] = {
     "accept": "Accept",
     "delete": "Delete",
 }
-_OPEN = "open"  # takes a task into a cell, and changes nothing
 _GOES_ON = "Continue"  # after the first items of a map
 _NEED_JOB = frozenset({"resume", "retry", "rerun_from", "accept"})
 _WITHOUT_FAILURE = frozenset({RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING, RunStatus.COMPLETED})
@@ -55,13 +54,14 @@ class RunControls:
 
     def row_buttons(self, run: RunRecord) -> list[Button]:
         """The buttons for a task. The front end shows those that make sense for it."""
-        return [
-            self.button("resume", run, label=_GOES_ON),
+        buttons = [
             self.button("skip_wait", run),
             self.button("accept", run),
             self.button("rerun_from", run),
-            Button(_OPEN, "Open in a cell"),
         ]
+        if self._has_stopped(run):
+            buttons.append(Button("go_on", _GOES_ON, self._why_not("resume", run)))
+        return buttons
 
     def do(self, operation: str, path: str | None) -> None:
         """Perform the action of a button. Raises `TriggerError` if the run's status does not allow it (any more)."""
@@ -69,7 +69,7 @@ class RunControls:
         match operation:
             case "pause":
                 commands.pause(runtime, run_id, now=self._is_pausing)
-            case "resume":
+            case "resume" | "go_on":
                 commands.resume(runtime, run_id)
             case "cancel":
                 commands.cancel(runtime, run_id)
@@ -114,6 +114,11 @@ class RunControls:
         """Whether the run was paused and bodies in flight still end: to pause it again cuts them."""
         active = self._runtime.executions.get(self._run_id)
         return active is not None and active.run.reason == "pausing"
+
+    def _has_stopped(self, run: RunRecord) -> bool:
+        """Whether a map has stopped after its first items, while other tasks may run."""
+        active = self._runtime.executions.get(self._run_id)
+        return is_at_stop(run) or bool(active and active.pass_ and active.pass_.waits.stops)
 
     def _is_idle(self, run: RunRecord) -> bool:
         """Whether the run continues only when it is resumed. A wait also ends only in a kernel that drives the run."""

@@ -40,7 +40,7 @@ export class DetailsPane {
     this.name = h("b", { class: "tnb-t" });
     this.skip = new Button("Skip wait", () => this.onRow((index) => void actions.order("skip_wait", index)));
     this.rerun = new Button("Rerun from here", () => this.onRow((index) => void actions.askRerun(index)));
-    this.goOn = new Button("Continue", () => this.onRow((index) => void actions.order("resume", index)), { class: "tnb-main" });
+    this.goOn = new Button("Continue", () => this.onRow((index) => void actions.order("go_on", index)), { class: "tnb-main" });
     this.accept = new Button("Accept", () => this.onRow((index) => void actions.order("accept", index)));
     this.open = new Button("Open in a cell", () => this.onRow((index) => void actions.openInCell(index, this.open.element)));
     const offered = [this.goOn, this.skip, this.accept, this.open, this.rerun];
@@ -130,10 +130,10 @@ export class DetailsPane {
     const isStopped = row.isMap && row.marks.some((mark) => mark.startsWith("stopped after"));
     const isChanged = row.replayed && row.hot.some((mark) => mark.startsWith("changed"));
     const hasFailed = row.state === "failed" && (row.kind === "task" || row.kind === "own");
-    this.renderButton(this.goOn, "resume", row, isStopped ? offered["resume"] : undefined);
+    this.renderButton(this.goOn, "go_on", row, isStopped ? offered["go_on"] : undefined);
     this.renderButton(this.accept, "accept", row, isChanged ? offered["accept"] : undefined);
-    this.renderButton(this.open, "open", row, hasFailed ? offered["open"] : undefined);
-    if (hasFailed && !this.store.channel.hasCells?.(this.element)) this.open.setLabel("Copy for a cell");
+    const cell = this.store.channel.hasCells?.(this.element) ? "Open in a cell" : "Copy for a cell";
+    this.renderButton(this.open, "open", row, hasFailed ? { label: cell, why: "" } : undefined);
     this.renderButton(this.rerun, "rerun_from", row, isRunOnce ? offered["rerun_from"] : undefined);
     const shown = this.buttons.querySelectorAll("button:not([hidden])").length;
     this.head.classList.toggle("tnb-dh-two", shown > 1);
