@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeAlias, 
 
 from ._callsite import ShowsPublicNames
 from ._clock import Clock, to_seconds
+from ._plans.accepting import accept
 from ._plans.plan import Plan, make_plan
 from ._records.records import RunRecord
 from ._records.run_ids import new_run_id
@@ -22,6 +23,7 @@ from ._runs.job_runs import JobRuns, RunRequest
 from ._runs.run_spec import RunSpec
 from ._runs.runtime import ActiveRun, Runtime
 from ._runs.scripts import run_in_script
+from ._runs.task_paths import NormalPath
 from ._tasks.options import OnChange
 from ._tasks.signature import bind_run
 from ._trials.stubs import StubMap
@@ -313,6 +315,10 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
     def _again(self, record: RunRecord) -> tuple[RunSpec, RunRecord]:
         """Another pass of a stored run, for a rehearsal, and its record."""
         return self._job_runs.again(record)
+
+    def _accept(self, run_id: str, path: str) -> None:
+        """Take the changes of a task and its subtasks as none: for the button in a display."""
+        accept(self._runtime, run_id, NormalPath(path))
 
     def _try_out(self, trial: Trial, payload: object) -> TrialRun:
         """Run the job in a trial."""

@@ -53,7 +53,10 @@ class Header:
 
     def finished(self, path: str) -> None:
         """Remove that hint."""
-        text = self._finishing.pop(path, "")
+        self.over(self._finishing.pop(path, ""))
+
+    def over(self, text: str) -> None:
+        """Remove a hint."""
         if text in self.hints:
             del self.hints[text]
             self._feed.emit(Hinted(text, over=True))

@@ -66,6 +66,15 @@ class Still:
             sleep.cancel()
         return sleep is not None
 
+    def holds(self, path: str) -> bool:
+        """Whether a call stands still, or its body waits for one that does."""
+        return path in self._whys or path in self._around
+
+    @property
+    def moves_by_itself(self) -> bool:
+        """Whether a call begins soon: after a pause between attempts, or when a limit allows it."""
+        return bool(self._counts["retry"] or self._counts["queued"])
+
     @property
     def reason(self) -> str:
         """What the run waits for, if it waits: "wait", "retry", or "" when nothing sleeps."""

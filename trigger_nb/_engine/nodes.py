@@ -61,6 +61,7 @@ async def walk_items(
             value = await walk(scope, begin)
         except BaseException as error:
             scope.fail()
+            record.tally = walk.tally  # a map may have stopped after its first items
             if isinstance(error, Exception) and not isinstance(error, UsageError):
                 await attempts.give_up(call, record.copy(tally=walk.tally), error, scope)
             raise

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from .. import _values
-from .._keys import ancestors
-from .._records.feed import Showed
+from .._keys import ancestors, display_path
+from .._records.feed import Saved, Showed
 from .._records.forget import open_again
 from .._records.records import TaskRecord
 from .._records.status import Reason, TaskStatus
+from .._records.stops import going_on, hint
 from .._redact import redact, secrets
 from .._tasks.call import MISS
 from .._tasks.running import running_bodies
@@ -70,6 +71,7 @@ class Pass(PassState):
         self.has_final_error = self._decider.has_final_error
         self.waits = Waits(self, self.records)
         self.wait_for_run = self.waits.wait_for_run
+        self.go_on = self.waits.go_on
         verdicts = Verdicts(self, self.make_io)
         results = Results(self, self._stored, self.records)
         off_loop = OffLoop(self, results, self.records, verdicts, self.waits)
@@ -113,7 +115,7 @@ class Pass(PassState):
             calls.discard(call)
             if scope is self.root and not scope.subtasks:
                 self.end_of_call()
-            if self.stopping.closing is not None:
+            if self.stopping.closing is not None or self.waits.stops:
                 self.waits.leave_if_drained()
 
     async def _carry_out(self, call: AnyCall, decision: Decision) -> Any:
@@ -201,6 +203,22 @@ class Pass(PassState):
         except Unreadable as unread:
             await self.stopping.fail(unread.error)
         return taken
+
+    async def stop_after_first(self, path: str, tally: dict[str, int]) -> None:
+        """Let a map wait until a person says that it goes on, which its record then says too."""
+        record = next(each.record for each in self.stopping.calls if each.path == path)
+        assert record is not None
+
+        def show(tally: dict[str, int]) -> None:
+            record.tally = tally
+            if self.feed.watched:
+                self.feed.emit(Saved(record.copy(), live=True))
+
+        show(tally)
+        await self.waits.stop_after_first(path, hint(display_path(path), tally))
+        said = record.copy(status=TaskStatus.PENDING, interrupted=True, tally=going_on())
+        self.ledger.save_with_next(said)
+        show(going_on())
 
     def _note_cancellation(self, call: AnyCall, error: BaseException) -> None:
         """Record why a call was cut short: the pass is ending, a time limit around it, or the user's code (A8)."""

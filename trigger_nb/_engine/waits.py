@@ -16,6 +16,7 @@ from .._records.feed import SavedRun
 from .._records.status import RunStatus, TaskStatus
 from .ledger import run_row
 from .scopes import save_deferred
+from .stopping import Stop
 
 if TYPE_CHECKING:
     from .._concurrency.limits import RunSlot
@@ -47,6 +48,9 @@ class Waits:
         self.slot: RunSlot | None = None  # the run's, if its job has a limit
         # Called when no body of the pass runs any more.
         self.on_all_finished: Callable[[], None] = lambda: None
+        self.stops: dict[
+            str, str
+        ] = {}  # by path of a map that has stopped after its first items: the hint in the header
         self.gave_slot = False  # other runs may use the slot while everything here waits
         self._state = state
         self._records = records
@@ -197,6 +201,36 @@ class Waits:
         stopping = self._state.stopping
         if stopping.closing is not None and not stopping.held and self._still.is_all(self._state.running):
             stopping.stop(stopping.closing)
+        elif self.stops and self._stands():
+            stopping.stop(Stop.PAUSE)
+
+    # Maps that stop after their first items ---------------------------------------------------------
+
+    async def stop_after_first(self, path: str, hint: str) -> None:
+        """Wait until a person says that the map goes on. The pass is paused once nothing else moves."""
+        self.stops[path] = hint
+        self._state.header.hint(hint)
+        with anyio.CancelScope() as stop, self.untimed(path):
+            self._still.enter(path, "parked", stop)
+            try:
+                self.leave_if_drained()
+                await anyio.sleep_forever()
+            finally:
+                self._still.leave(path)
+        self.stops.pop(path)
+        self._state.header.over(hint)
+
+    def go_on(self, path: str | None = None) -> None:
+        """A person says that a map, or all of them, go on after their first items."""
+        for each in [each for each in self.stops if path in (each, None)]:
+            self._still.wake(each)
+
+    def _stands(self) -> bool:
+        """Whether nothing in the pass moves, nor will by itself."""
+        still, stopping = self._still, self._state.stopping
+        if stopping.why is not None or stopping.closing is not None or still.moves_by_itself:
+            return False
+        return still.is_all(self._state.running) and all(still.holds(call.path) for call in stopping.calls)
 
     # The end of a body ------------------------------------------------------------------------------
 

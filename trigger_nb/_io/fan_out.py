@@ -138,6 +138,7 @@ class FanOuts(TaskStarter):
         - `item_name`: a function that returns what is shown of an item, such as `lambda item: item.title`.
         - `return_errors`: put the errors of failed items among the results, in place of `MapError`.
         - `max_failures`: start no new item after this many failures; by default after 20 in a row.
+        - `first`: stop after this many items, spread over all; *Continue* or `run.resume()` goes on. Without a person, go on.
         - `name`, `description`: of the map. `properties`: those of each item, or a function of the item.
         - `retry`, `on_error`, `timeout`, `returns`, `check`, `on_change`, `repeatable`, `keep_inputs`, `reuse`,
           `expires_after`, `codec`, `thread`, `executor`, `icon`, `style`, `redact`: for each item, as in `run_task`.

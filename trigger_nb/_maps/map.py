@@ -10,19 +10,18 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set as AbstractSet
 from contextlib import nullcontext
 from dataclasses import dataclass
-from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import anyio.lowlevel
 
-from .._clock import is_number, to_datetime
-from .._concurrency.limiter import Limiter, check_count
+from .._clock import is_number
+from .._concurrency.limiter import check_count
 from .._keys import display_path
-from .._records.feed import Progressed
 from .._records.status import Reason
+from .._records.stops import goes_on, going_on, has_passed
 from .._tasks.call import MISS, Call
 from .._tasks.exits import as_error
 from .._tasks.signature import signature_of
@@ -30,18 +29,17 @@ from .._values.files import FilesInUse, needs_reading
 from ..errors import InvalidOptionError, UsageError
 from .batch import Batch
 from .failures import Failures
+from .first import chosen, put_first, tally_at_stop
 from .items import LAST, Body, Items, Keys, Source, checked_function, display_name, short_name, size_of
+from .progress import MapLimiter, Progress
 
 if TYPE_CHECKING:
     from .._callsite import Place
-    from .._clock import Clock
     from .._tasks.call import PassApi, Scope
     from .._tasks.options import Options
 
-TELL_EVERY = 0.1  # how often the progress is reported, in seconds
 _BREATHE_EVERY = 200  # items that are replayed before the event loop may run other tasks
 _MOST_AHEAD = 10_000  # items that are looked for in other runs by one query
-_SAMPLES = 100  # for the rate: at least the last ten seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,7 @@ class Plan:
     batch: int = 1
     return_errors: bool = False
     max_failures: float | None = None  # None: `IN_A_ROW`, see `failures.py`
+    first: int | None = None  # items after which the map stops
 
 
 CONCURRENCY = 20
@@ -76,6 +75,7 @@ def plan_of(options: Mapping[str, object], body: Body) -> Plan:
         raise InvalidOptionError(
             f"max_failures must be a number of failures from 1, or math.inf for no limit, not {most!r:.100}"
         )
+    first = given.pop("first", None)
     item_key, item_name = (checked_function(given, name) for name in ("item_key", "item_name"))
     properties = given.get("properties")
     if callable(properties):  # they differ from item to item
@@ -93,6 +93,7 @@ def plan_of(options: Mapping[str, object], body: Body) -> Plan:
         properties=properties,
         batch=batch,
         max_failures=most,
+        first=None if first is None else check_count(first, "first"),
     )
 
 
@@ -110,18 +111,18 @@ class Walk:
         place: Place,
         give: Callable[[object, object], Awaitable[None]] | None = None,
     ) -> None:
+        self.plan = plan
         self.tally: dict[str, int] = {}  # recorded with the node: the numbers of items and of failed ones
         self.stopped = False  # by `stop`
         self.scope: Scope  # the node's
         self._items = items
         self._body = body
-        self._plan = plan
         self._place = place
         self._give = give
         self._source: Source
         self._turn: anyio.Lock | nullcontext[None]  # one worker at a time takes items
         self._spawn: Callable[..., object]
-        self._workers = 1
+        self._workers = 0
         self._closed = False  # no new item starts
         self._results: list[object] = []  # in the order of the items; empty with `give`
         self._read = 0  # items that were read
@@ -131,51 +132,116 @@ class Walk:
         self._ahead: deque[tuple[int, Call[object]] | Exception] = deque()
         # By path: the values of other runs' results, until their items are met; `MISS` for one that a replay reads.
         self._reused: dict[str, object] = {}
+        self._first: list[str] = []  # paths of the items to begin with (`first=`)
+        self._limit = math.inf  # items to take before the map stops after them
+        self._sorts = False  # whether the items that are read ahead are put in the order of `first=`
+        self._is_at_stop = self._goes_on = False
         self._ended = 0
         self._worked_on = 0  # ended items that were not replayed
         self._failures = Failures(plan.max_failures)
-        self._reads_ahead = False
+        self._reads_ahead = self._reuses = False
         self._fault: Exception | None = None  # an error outside of the bodies, which ends the map
-        self._progress: _Progress
+        self._progress: Progress
 
     async def __call__(self, scope: Scope, begun: Callable[[], None]) -> list[object]:
         """Run the items until all have ended. `begun` is called before the first one that is not replayed."""
         self.scope, self._begun = scope, begun
         is_earlier = not self._owner.run.keys and self._owner.ledger.is_known
-        self._keys = Keys(self._plan.item_key, scope.path, is_earlier or None)
+        self._keys = Keys(self.plan.item_key, scope.path, is_earlier or None)
         self._source = Source(self._items, scope.parent)
         self._has_files = FilesInUse.begun
         # Reading a collection ahead changes nothing, and a generator may depend on what its items' tasks do.
-        reuse = self._plan.each.get("reuse", self._owner.settings.reuse)
-        self._reads_ahead = reuse != "run" and isinstance(self._items, (Sequence, AbstractSet))
+        reuse = self.plan.each.get("reuse", self._owner.settings.reuse)
+        self._reuses = reuse != "run"
+        self._reads_ahead = self._reuses and isinstance(self._items, (Sequence, AbstractSet))
+        if self.plan.first is not None:
+            self._begin_with_first(self.plan.first)
         # Reading a plain iterable never yields to the event loop, so it needs no lock.
         is_async = self._source.is_async or self._has_files or self._reads_ahead
         self._turn = anyio.Lock(fast_acquire=True) if is_async else nullcontext()
-        self._progress = _Progress(scope, size_of(self._items))
-        self._limiter = _MapLimiter(self._owner.clock, self._plan.concurrency, self._progress)
+        self._progress = Progress(scope, size_of(self._items))
+        self._limiter = MapLimiter(self._owner.clock, self.plan.concurrency, self._progress)
         await self._walk()
+        if self._limit < math.inf and await self._has_more():
+            await self._stop_after_first()
+            await self._walk()
         await self._source.close()
         if self._ended < self._taken and self._fault is None:
             raise self._owner.stopping.cancellation()  # the pass was stopped, and workers with it
         failures, total = self._failures, self._taken if self.stopped else self._progress.total
-        self.tally = {"items": total or self._taken, "failed": len(failures)}
+        ended = {"items": total or self._taken, "failed": len(failures)}
+        self.tally = going_on(ended) if self._goes_on else ended
         if total is not None and total > self._taken:
             self.tally["not started"] = total - self._taken
         elif failures.gave_up and total is None:
             self.tally["gave up"] = 1  # on how many is not known
         if self._fault is not None:
             raise self._fault
-        if failures and (failures.gave_up or not self._plan.return_errors):
+        if failures and (failures.gave_up or not self.plan.return_errors):
             raise failures.error(display_path(scope.path), self._taken, total)
         return self._results
 
     def stop(self) -> None:
         """Start no new item; those that run are completed."""
         self.stopped = self._closed = True
+        if self._is_at_stop:
+            self._owner.go_on(self.scope.path)
+
+    # The first items --------------------------------------------------------------------------
+
+    def _begin_with_first(self, first: int) -> None:
+        earlier = self._owner.ledger.glance(self.scope.path)
+        self._goes_on = goes_on(earlier)
+        if self._goes_on:
+            self.tally = going_on()
+        elif not has_passed(earlier, first):
+            self._limit = first
+            self._sorts = isinstance(self._items, Collection)
+            self._reads_ahead = self._reads_ahead or self._sorts
+
+    def _put_first(self, calls: Sequence[Call[object]]) -> None:
+        """Put the items to begin with before the others that were read ahead."""
+        self._sorts = False
+        early = chosen(self.plan.first or 1, [self._has_begun(call.path) for call in calls])
+        self._ahead = deque(put_first(self._ahead, early))
+        self._limit = len(early)
+
+    def _has_begun(self, path: str) -> bool:
+        record = self._owner.ledger.glance(path)
+        return path in self._reused or (record is not None and not record.forced)
+
+    async def _has_more(self) -> bool:
+        """Whether the map goes well, and there are items after the first ones."""
+        if self._closed or self._ended < self._taken:
+            return False
+        try:
+            following = await self._next()
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # of the user's iterable or item_key
+            self._end_with(as_error(error, f"the code that gives the items of map {self._name!r}"))
+            return False
+        if following is None:
+            self._closed, self._progress.total = True, self._taken
+            return False
+        self._ahead.appendleft(following)
+        return True
+
+    async def _stop_after_first(self) -> None:
+        """Stop after the first items, if somebody is there to look at them, until that person says that the map goes on."""
+        owner, failed = self._owner, len(self._failures)
+        self._limit = math.inf
+        if not owner.asks:
+            return
+        self._begun()
+        pace = self.plan.concurrency * self.plan.batch, self.plan.each.get("rate")
+        self.tally = tally_at_stop(owner.ledger, self._first, self._progress.total, failed, *pace)
+        self._is_at_stop = True
+        await owner.stop_after_first(self.scope.path, self.tally)
+        self._is_at_stop, self._goes_on, self.tally = False, True, going_on()
 
     # Walking ----------------------------------------------------------------------------------
 
     async def _walk(self) -> None:
+        self._workers = 1
         try:
             async with anyio.create_task_group() as group:
                 self._spawn = group.start_soon
@@ -190,7 +256,7 @@ class Walk:
         """One worker: item after item, until none is left."""
         try:
             while calls := await self._take():
-                if self._workers < self._plan.concurrency and not self._closed:
+                if self._workers < self.plan.concurrency and not self._closed:
                     self._workers += 1
                     self._spawn(self._work)
                 await self._perform_all(calls)
@@ -201,7 +267,7 @@ class Walk:
         """The next items without a stored result, as many as one call of the body takes."""
         taken: list[tuple[int, Call[object]]] = []
         async with self._turn:
-            while not self._closed and len(taken) < self._plan.batch:
+            while not self._closed and len(taken) < self.plan.batch and self._taken < self._limit:
                 try:
                     following = await self._next()
                     if following is None:
@@ -209,13 +275,15 @@ class Walk:
                         break
                     index, call = following
                     self._taken += 1
+                    if self._limit < math.inf:
+                        self._first.append(self.scope.prefix + call.segment)
                     if await self._replay(index, call):
                         continue
                     taken.append((index, self._described(call)))
                 except (Exception, SystemExit) as error:  # noqa: BLE001  # of the user's iterable, item_key or properties
                     self._end_with(as_error(error, f"the code that gives the items of map {self._name!r}"))
                 else:
-                    if self._plan.batch > 1 and self._owner.ledger.is_waiting(call.path):
+                    if self.plan.batch > 1 and self._owner.ledger.is_waiting(call.path):
                         break  # the others need not wait for this one in their batch
         return taken
 
@@ -233,8 +301,9 @@ class Walk:
 
     async def _read_ahead(self) -> None:
         """Read the next items, and take over results of other runs for those that have no record."""
+        most = math.inf if self._sorts else _MOST_AHEAD
         try:
-            while len(self._ahead) < _MOST_AHEAD and (item := await self._source.next()) is not LAST:
+            while len(self._ahead) < most and (item := await self._source.next()) is not LAST:
                 self._ahead.append(await self._met(item))
         except (Exception, SystemExit) as error:  # noqa: BLE001  # of the user's item_key, when it is that item's turn
             self._ahead.append(as_error(error, f"the code that gives the items of map {self._name!r}"))
@@ -242,11 +311,13 @@ class Walk:
         is_known = self._owner.ledger.is_known
         for call in calls:
             call.path = self.scope.prefix + call.segment
-        new = [call for call in calls if not is_known(call.path)]
-        found = await self._owner.reuse_all(new, self._described, batch=self._plan.batch > 1)
+        new = [call for call in calls if self._reuses and not is_known(call.path)]
+        found = await self._owner.reuse_all(new, self._described, batch=self.plan.batch > 1)
         if found:
             self._begun()
             self._reused.update(found)
+        if self._sorts:
+            self._put_first(calls)
 
     async def _met(self, item: object) -> tuple[int, Call[object]]:
         """The call for the item that was just read, with its index."""
@@ -257,7 +328,7 @@ class Walk:
 
     async def _segment_of_files(self, item: object) -> str:
         """The key of an item that may have files. Large ones are read in a thread; `_turn` is held meanwhile."""
-        if self._plan.item_key is None and needs_reading(item):
+        if self.plan.item_key is None and needs_reading(item):
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(None, self._keys.of, item, self._read)
         return self._keys.of(item, self._read)
@@ -266,10 +337,10 @@ class Walk:
         """The call for one item."""
         if self._give is None:
             self._results.append(None)
-        call: Call[object] = Call(self.scope, segment, self._body, (item,), self._plan.each, self._place)
+        call: Call[object] = Call(self.scope, segment, self._body, (item,), self.plan.each, self._place)
         call.awaited = True
         call.limiter = self._limiter
-        if self._plan.item_key is None:
+        if self.plan.item_key is None:
             call.inputs = ""  # the key is made from the same content
         return call
 
@@ -293,7 +364,7 @@ class Walk:
     async def _perform_all(self, calls: list[tuple[int, Call[object]]]) -> None:
         if not all(self._owner.has_final_error(call.path) for _, call in calls):
             self._begun()
-        if self._plan.batch == 1:
+        if self.plan.batch == 1:
             await self._perform(*calls[0])
             return
         batch = Batch([call for _, call in calls], self.scope, self._spawn)
@@ -328,7 +399,7 @@ class Walk:
 
     def _described(self, call: Call[object]) -> Call[object]:
         """The call, with the options that only a task that runs needs."""
-        item, plan = call.args[0], self._plan
+        item, plan = call.args[0], self.plan
         more: dict[str, object] = {}
         is_hidden = plan.each.get("redact") or self._owner.settings.redact
         if plan.item_name is not None:
@@ -351,7 +422,7 @@ class Walk:
             self._results[index] = value
 
     async def _failed(self, index: int, call: Call[object], error: Exception) -> None:
-        if self._plan.return_errors or self._give is None:
+        if self.plan.return_errors or self._give is None:
             await self._end(index, call, error)
         else:
             self._ended += 1
@@ -368,75 +439,6 @@ class Walk:
     @property
     def _owner(self) -> PassApi:
         return self.scope.owner
-
-
-class _Progress:
-    """The progress of a map, for the display."""
-
-    def __init__(self, scope: Scope, total: int | None) -> None:
-        self.total = total  # None if it is not known yet
-        self._owner = scope.owner
-        self._path = scope.path
-        self._ended = self._failed = 0
-        self._told_at = -math.inf
-        self._held_until = 0.0
-        # Times, and how many items had been worked on by then. Replayed items would distort the rate.
-        self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)
-
-    def note(self, ended: int, worked_on: int, failed: int) -> None:
-        """Note the number of ended items, and report it if the last report is old enough."""
-        self._ended, self._failed = ended, failed
-        if self._owner.feed.watched and (now := monotonic()) - self._told_at >= TELL_EVERY:
-            self._told_at = now
-            self._samples.append((now, worked_on))
-            self.tell()
-
-    def hold(self, until: float) -> None:
-        """Report that a service asked to wait until this time, in UTC seconds."""
-        self._held_until = max(self._held_until, until)
-        self._samples.clear()  # waiting would distort the rate
-        self.tell()
-
-    def show_hold(self, until: float) -> None:
-        """Report that a task in an item waits until this time, unless that is over or was reported."""
-        if until > max(self._held_until, self._owner.clock.time()):
-            self.hold(until)
-
-    def tell(self) -> None:
-        """Report the progress to the display."""
-        now = self._owner.clock.time()
-        rate, left = self._rate(), (self.total or 0) - self._ended
-        ends_at = round(now + left / rate, 1) if rate and left > 0 else None
-        held = None
-        if self._held_until > now:
-            held = f"held back until {to_datetime(self._held_until):%H:%M:%S} UTC, as the service asks"
-        self._owner.feed.emit(
-            Progressed(self._path, self._ended, self.total, held, self._failed, rate, ends_at)
-        )
-
-    def _rate(self) -> float | None:
-        """Items per second, recently; None if unknown."""
-        if len(self._samples) < 2:
-            return None
-        (since, before), (now, after) = self._samples[0], self._samples[-1]
-        return (after - before) / (now - since) if after > before else None
-
-
-class _MapLimiter(Limiter):
-    """The limiter of one map; also reports back-off to its progress row."""
-
-    def __init__(self, clock: Clock, concurrency: int, progress: _Progress) -> None:
-        super().__init__(clock, concurrency)
-        self._progress = progress
-
-    def hold(self, until: float) -> None:
-        """As `Limiter.hold`."""
-        super().hold(until)
-        self._progress.hold(until)
-
-    def show_hold(self, until: float) -> None:
-        """As `Limiter.show_hold`."""
-        self._progress.show_hold(until)
 
 
 _Group: TypeAlias = "BaseExceptionGroup[BaseException]"

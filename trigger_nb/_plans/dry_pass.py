@@ -67,12 +67,15 @@ class DryPass(PassState):
     sleep_until: Callable[[float], Awaitable[None]]
     sought: str = ""  # path of a task: the rehearsal ends at its call, which is in `found`
     keeps_all: bool = False  # whatever `on_change=` says, the results of changed tasks are replayed
+    # Path of a map or parallel: the rehearsal ends at its last item. Its items are in `items`, and its call in `found`.
+    items_of: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.turns.thread_seconds = 0.0  # in a rehearsal no time passes while threads run
         self.bodies: list[Met] = []  # the calls whose body would run, in the order of the code
         self.waits: list[Met] = []
+        self.stops: list[str] = []  # paths of maps that would stop after their first items
         self.walked: set[str] = set()  # paths of maps and of `io.parallel`
         self.stored = dict(self.memory.records)  # the texts of the tasks' records as they are, by path
         self._results = StoredResults(self)
@@ -80,7 +83,8 @@ class DryPass(PassState):
         self.found: AnyCall | None = None
         self.changed_calls: dict[str, AnyCall] = {}  # with `keeps_all`: of tasks that have changed, by path
         self._decider = _Keeping(self, self._results) if self.keeps_all else Decider(self, self._results)
-        self.replay = self._decider.replay if not self.sought else self._replay_others
+        self.items: dict[str, AnyCall] = {}  # with `items_of`: the calls of its items, by path
+        self.replay = self._decider.replay if not (self.sought or self.items_of) else self._replay_others
         self.has_final_error = self._decider.has_final_error
         self._open: set[str] = set()  # paths of maps of which an item would run
 
@@ -117,10 +121,11 @@ class DryPass(PassState):
     async def perform(self, call: AnyCall) -> Any:
         """The value of a call if it is known. Otherwise the call is noted: the item of a map returns `MISS`, and any other
         call never returns."""
+        if self.items_of and call.scope.path == self.items_of:
+            self.items[call.path] = call
+            return MISS
         if self.sought and call.path == self.sought:
-            self.found = call
-            self.stopping.stop(Stop.INTERRUPT)
-            return await self._never()
+            return await self._end_at(call)
         try:
             await fingerprint_files(self, call)
             return await self._foresee(call, self._decider.decision(call))
@@ -128,9 +133,19 @@ class DryPass(PassState):
             return await self.stopping.fail(unread.error)
 
     def _replay_others(self, call: AnyCall) -> Any:
-        """As `replay`, but the call that is sought has no value: so it comes to `perform`."""
+        """As `replay`, but what is sought has no value: so it comes to `perform`."""
         value = self._decider.replay(call)
-        return MISS if call.path == self.sought else value
+        return MISS if call.path == self.sought or call.scope.path == self.items_of != "" else value
+
+    async def _end_at(self, call: AnyCall) -> NoReturn:
+        """End the rehearsal at the call that was sought."""
+        self.found = call
+        self.stopping.stop(Stop.INTERRUPT)
+        await self._never()
+
+    def returns_of(self, call: AnyCall) -> Any:
+        """The type that the result of a call is validated into, or None."""
+        return self._results.returns(call)
 
     async def _foresee(self, call: AnyCall, decision: Decision) -> object:
         due: float | None = None
@@ -216,6 +231,8 @@ class DryPass(PassState):
         with scope_of_items(call) as scope:
             try:
                 value = await walk(scope, lambda: None)
+                if call.path == self.items_of:
+                    return await self._end_at(call)
             except Exception as error:
                 if call.path not in self._open or isinstance(error, UsageError):
                     mark_origin(error, self.directory, self.run.id, call.path)
@@ -240,6 +257,18 @@ class DryPass(PassState):
         except Unreadable as unread:
             await self.stopping.fail(unread.error)
         return {}
+
+    async def stop_after_first(self, path: str, tally: dict[str, int]) -> None:
+        """Note that the map would stop here. One whose items are sought goes on."""
+        if path == self.items_of:
+            return
+        self.stops.append(path)
+        if not self.bodies:
+            self.stopping.stop(Stop.INTERRUPT)
+        await self._never()
+
+    def go_on(self, path: str) -> None:
+        """No map waits for anybody."""
 
     def about_to_start(self, what: str) -> None:
         """Note that user code would start a run or send an event, and end the rehearsal."""

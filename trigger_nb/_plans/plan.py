@@ -187,6 +187,7 @@ def make_plan(
     status = None if is_new else runtime.status_of(run)
     notes = _notes(runtime, run, status)
     rehearsal = rehearse(runtime, spec, run, to_seconds(patience, "patience"))
+    notes += tuple(f"Map {display_path(path)!r} stops after its first items." for path in rehearsal.stops)
     estimate = _Estimate(runtime, run, rehearsal)
     runs, expected = estimate.tasks()
     ends = _ends(rehearsal)

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from .._concurrency.interrupt import calls_user_code, interruptible
 from .._concurrency.threads import Home
@@ -27,6 +27,7 @@ from .._records.forget import handled_in
 from .._records.records import RunRecord, readable_task
 from .._records.status import RunStatus
 from .._redact import secrets
+from .._runs.attended import asks
 from .._runs.awaiting import has_loop
 from .._runs.outcome import users_frames
 from .._runs.run_spec import RunSpec, call_run_function
@@ -52,27 +53,33 @@ def rehearse(
     patience: float,
     *,
     sought: str = "",
+    items_of: str = "",
     keeps_all: bool = False,
 ) -> DryPass:
     """Rehearse the next pass of a run in a separate thread, and wait for it.
 
     `patience`: the seconds that user code, beside a wait or a body that would run, may take to reach its next call.
-    It may wait for a result that a rehearsal cannot know. `sought` and `keeps_all` are as in `DryPass`.
+    It may wait for a result that a rehearsal cannot know. `sought`, `items_of` and `keeps_all` are as in `DryPass`.
 
     The record of the run does not change. Raises `StoreError` and `ValueNotLoadedError`; an error of the run function is
     the `error` of the result.
     """
-    return _Stage(runtime, spec, run, patience, sought, keeps_all).play()
+    return _Stage(runtime, spec, run, patience, _Aim(sought, items_of, keeps_all)).play()
+
+
+class _Aim(NamedTuple):
+    """What a rehearsal is for, as in `DryPass`."""
+
+    sought: str
+    items_of: str
+    keeps_all: bool
 
 
 class _Stage:
     """The thread and the loop of one rehearsal, and the director of that loop."""
 
-    def __init__(
-        self, runtime: Runtime, spec: RunSpec, run: RunRecord, patience: float, sought: str, keeps_all: bool
-    ) -> None:
-        self._sought = sought
-        self._keeps_all = keeps_all
+    def __init__(self, runtime: Runtime, spec: RunSpec, run: RunRecord, patience: float, aim: _Aim) -> None:
+        self._aim = aim
         self._runtime = runtime
         self._spec = spec
         self._run = run
@@ -144,8 +151,8 @@ class _Stage:
             memory=_as_stored(self._runtime, self._run.id),
             patience=self._runtime.patience,
             sleep_until=self._sleep_until,
-            sought=self._sought,
-            keeps_all=self._keeps_all,
+            asks=asks(self._run),
+            **self._aim._asdict(),
         )
         self._begun = True
         loop.director = self

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from heapq import heappop, heappush
 from typing import Literal, NamedTuple
 
-from .._keys import ancestors, is_within, parent_path
+from .._keys import ancestors, parent_path
+from . import stops
 from .records import FAN_OUT, RunRecord, TaskRecord, first_ordinal
 from .status import RunStatus, TaskStatus
 
@@ -24,18 +25,24 @@ def forget(records: Records, *paths: str) -> list[TaskRecord]:
     again, and their other children keep their results. For a task without a record, only its subtasks are
     forgotten.
     """
-    chosen = {other for other in records for path in paths if other == path or is_within(other, path)}
-    after: set[str] = set()
-    for path in paths:
+    meant = frozenset(paths)
+    chosen = {other for other in records if not meant.isdisjoint((other, *ancestors(other)))}
+    # By the scope of the paths: one of them, and the first end. Thousands of items of a map must not each search all tasks.
+    ends: dict[str, tuple[str, int]] = {}
+    for path in meant:
         if path in records and (end := records[path].settled or records[path].ended):
-            kept_apart = frozenset(_other_items(records, path))
-            after.update(
-                other
-                for other, record in records.items()
-                if record.started > end
-                and other not in chosen
-                and kept_apart.isdisjoint((other, *ancestors(other)))
-            )
+            one, first = ends.get(parent_path(path), (path, end))
+            ends[parent_path(path)] = (one, min(first, end))
+    after: set[str] = set()
+    for path, end in ends.values():
+        kept_apart = frozenset(_other_items(records, path))
+        after.update(
+            other
+            for other, record in records.items()
+            if record.started > end
+            and other not in chosen
+            and kept_apart.isdisjoint((other, *ancestors(other)))
+        )
     return reset(records, chosen, after)
 
 
@@ -95,6 +102,7 @@ def open_again(record: TaskRecord, *, forced: bool = True, moved: bool = False) 
     new idempotency key. The task keeps its place among the others (R9) unless it is `moved`.
     """
     completed = record.status == TaskStatus.COMPLETED
+    goes_on = not forced and stops.goes_on(record)  # a map after its first items, of which some run again
     return TaskRecord(
         path=record.path,
         status=TaskStatus.PENDING,
@@ -108,6 +116,7 @@ def open_again(record: TaskRecord, *, forced: bool = True, moved: bool = False) 
         started=record.started,
         settled=0 if moved else record.settled or record.ended * completed,
         started_at=record.started_at,
+        tally=stops.going_on() if goes_on else {},
     )
 
 

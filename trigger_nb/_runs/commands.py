@@ -17,6 +17,7 @@ from .._keys import display_path
 from .._records.forget import forget, reset, to_retry
 from .._records.records import RunRecord, TaskRecord, check_legible
 from .._records.status import OPERATIONS, Operation, RunStatus, TaskStatus
+from .._records.stops import going_on, is_at_stop, stopped_after
 from .._store.protocol import Row
 from ..errors import NotFoundError, RunInterrupted, RunStateError, UsageError
 from . import housekeeping
@@ -48,8 +49,16 @@ def pause(runtime: Runtime, run_id: str, *, now: bool = False) -> None:
 
 
 def resume(runtime: Runtime, run_id: str) -> ActiveRun:
-    """Continue a run that is paused, interrupted or canceled."""
-    return begin(runtime, _allowed(runtime, run_id, "resume"))
+    """Continue a run that is paused, interrupted or canceled. Its maps go on that have stopped after their first items."""
+    run = _allowed(runtime, run_id, "resume")
+    if is_at_stop(run):
+        records = _tasks_by_path(runtime, run_id)
+        stopped = [record for record in records.values() if stopped_after(record)]
+        _save(runtime, run, records, [record.copy(tally=going_on()) for record in stopped])
+    active = runtime.executions.get(run_id)
+    if active is not None and active.pass_ is not None:
+        _on_home(active, active.pass_.waits.go_on)
+    return begin(runtime, run)
 
 
 def retry(runtime: Runtime, run_id: str, which: Which) -> ActiveRun:

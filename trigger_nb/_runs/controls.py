@@ -8,13 +8,16 @@ from .._keys import ancestors, display_path
 from .._records.forget import forget
 from .._records.records import RunRecord, TaskRecord, has_handled_failures, readable_task
 from .._records.status import OPERATIONS, Operation, RunStatus
+from .._records.stops import is_at_stop
 from .._store import lease as leases
 from .._view.escape import visible
 from .._view.live.wire import Button
 from .._view.words import plural
 from ..errors import UsageError
 from . import commands
+from .cell_lines import cell_lines
 from .runtime import Runtime
+from .task_info import find_tasks
 from .task_paths import NormalPath
 
 _LABELS: dict[Operation, str] = {
@@ -24,9 +27,11 @@ _LABELS: dict[Operation, str] = {
     "retry": "Retry",
     "skip_wait": "Skip the wait",
     "rerun_from": "Rerun from here",
+    "accept": "Accept",
     "delete": "Delete",
 }
-_BEGIN_A_PASS = frozenset({"resume", "retry", "rerun_from"})
+_GOES_ON = "Continue"  # after the first items of a map
+_NEED_JOB = frozenset({"resume", "retry", "rerun_from", "accept"})
 _WITHOUT_FAILURE = frozenset({RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING, RunStatus.COMPLETED})
 
 
@@ -40,7 +45,7 @@ class RunControls:
     def buttons(self, run: RunRecord) -> list[Button]:
         """The buttons for the run. It has either a pause or a resume button."""
         is_idle = self._is_idle(run)
-        label = "Pause now" if self._is_pausing else ""
+        label = "Pause now" if self._is_pausing else _GOES_ON if is_at_stop(run) else ""
         return [
             self.button("resume" if is_idle else "pause", run, main=is_idle, label=label),
             self.button("cancel", run),
@@ -48,8 +53,15 @@ class RunControls:
         ]
 
     def row_buttons(self, run: RunRecord) -> list[Button]:
-        """The buttons for a task."""
-        return [self.button("skip_wait", run), self.button("rerun_from", run)]
+        """The buttons for a task. The front end shows those that make sense for it."""
+        buttons = [
+            self.button("skip_wait", run),
+            self.button("accept", run),
+            self.button("rerun_from", run),
+        ]
+        if self._has_stopped(run):
+            buttons.append(Button("go_on", _GOES_ON, self._why_not("resume", run)))
+        return buttons
 
     def do(self, operation: str, path: str | None) -> None:
         """Perform the action of a button. Raises `TriggerError` if the run's status does not allow it (any more)."""
@@ -57,7 +69,7 @@ class RunControls:
         match operation:
             case "pause":
                 commands.pause(runtime, run_id, now=self._is_pausing)
-            case "resume":
+            case "resume" | "go_on":
                 commands.resume(runtime, run_id)
             case "cancel":
                 commands.cancel(runtime, run_id)
@@ -65,6 +77,9 @@ class RunControls:
                 commands.retry(runtime, run_id, which_to_retry(runtime.require_run(run_id)))
             case "skip_wait" if path:
                 commands.skip_wait(runtime, run_id, NormalPath(path))
+            case "accept" if path:
+                run = runtime.require_run(run_id)
+                commands._defined_job(runtime, run)._accept(run_id, path)
             case "rerun_from" if path:
                 commands.rerun_from(runtime, run_id, NormalPath(path))
             case _:
@@ -90,6 +105,11 @@ class RunControls:
         rows = self._runtime.store.read_rows([prefix + path for path in paths])
         return [readable_task(key[len(prefix) :], text) for key, text in rows.items()]
 
+    def lines_of(self, path: str) -> str:
+        """The lines of code that take a task into a cell."""
+        (task,) = find_tasks(self._runtime, self._run_id, [NormalPath(path)])
+        return cell_lines(self._runtime, self._run_id, task)
+
     def button(self, operation: Operation, run: RunRecord, *, main: bool = False, label: str = "") -> Button:
         """One button. `main` highlights the button if it is enabled."""
         why = self._why_not(operation, run)
@@ -100,6 +120,11 @@ class RunControls:
         """Whether the run was paused and bodies in flight still end: to pause it again cuts them."""
         active = self._runtime.executions.get(self._run_id)
         return active is not None and active.run.reason == "pausing"
+
+    def _has_stopped(self, run: RunRecord) -> bool:
+        """Whether a map has stopped after its first items, while other tasks may run."""
+        active = self._runtime.executions.get(self._run_id)
+        return is_at_stop(run) or bool(active and active.pass_ and active.pass_.waits.stops)
 
     def _is_idle(self, run: RunRecord) -> bool:
         """Whether the run continues only when it is resumed. A wait also ends only in a kernel that drives the run."""
@@ -119,10 +144,11 @@ class RunControls:
         if operation == "retry" and status in _WITHOUT_FAILURE and not has_handled_failures(run):
             return "Nothing has failed"
         if run.id in self._runtime.executions:
-            return "It is under way: cancel it first" if operation == "delete" else ""
+            first = {"delete": "cancel", "accept": "pause"}.get(operation)
+            return f"It is under way: {first} it first" if first else ""
         if self._is_driven_elsewhere(run, status):
             return "Another kernel drives the run"
-        if operation in _BEGIN_A_PASS:
+        if operation in _NEED_JOB:
             return why_no_job(self._runtime, run)
         return ""
 

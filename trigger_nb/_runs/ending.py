@@ -33,15 +33,19 @@ def ending_of(pass_: Pass) -> Ending:
     run_id, stopping = pass_.run.id, pass_.stopping
     if stopping.is_lost():
         return Ending(RunStatus.INTERRUPTED, error=_lost(run_id))
+    if stopping.why == Stop.PAUSE and pass_.waits.stops:
+        said = ". ".join(pass_.waits.stops.values())
+        error = RunInterruptedError(f"run {run_id} is paused. {said.replace('`', '')}")
+        return Ending(RunStatus.WAITING, error=error, reason="paused")
     if stopping.why not in (None, Stop.ENDED, Stop.MISUSE):
         return _stopped(run_id, stopping.why, stopping.error)
-    error = stopping.misuse or pass_.failure
-    if error is None:
+    failure = stopping.misuse or pass_.failure
+    if failure is None:
         assert pass_.result is not None
         return Ending(RunStatus.COMPLETED, output=pass_.result[0])
-    if isinstance(error, (asyncio.CancelledError, RunInterrupted, KeyboardInterrupt)):
+    if isinstance(failure, (asyncio.CancelledError, RunInterrupted, KeyboardInterrupt)):
         return _stopped(run_id, Stop.INTERRUPT)
-    return Ending(RunStatus.FAILED, error=error)
+    return Ending(RunStatus.FAILED, error=failure)
 
 
 def _stopped(run_id: str, why: Stop, fault: TriggerError | None = None) -> Ending:

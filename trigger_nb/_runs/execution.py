@@ -35,6 +35,7 @@ from .._values.codec import dump_or_describe
 from .._values.one_shot import holds_one_shot
 from .._values.pieces import of_result
 from ..errors import RunLostError, StoreError
+from .attended import asks
 from .ending import Ending, ending_of, notify
 from .notices import warn_of_changes
 from .outcome import Outcome
@@ -137,6 +138,7 @@ class Execution:
             make_io=make_io,
             handled=run.handled,
             is_lost=lambda: runtime.is_lost(run.id),
+            asks=asks(run),
         )
         self.pass_.waits.slot = self._slot
         self.pass_.header.hint(self._spec.payload.hint)

@@ -113,6 +113,10 @@ class RestartableJob(Protocol):
         """Another pass of a stored run, for a rehearsal, and its record."""
         ...
 
+    def _accept(self, run_id: str, path: str) -> None:
+        """Take the changes of a task and its subtasks as none."""
+        ...
+
 
 class Runtime:
     """One store in this process, and its runs that are under way in this kernel."""

@@ -93,8 +93,14 @@ def call_body(run: Any, record: TaskRecord, today: TodaysBody, inputs: TaskInput
     """
     args: tuple[Any, ...] = (dict(inputs.kwargs),) if record.given.get("named") else inputs.args
     is_batch = bool(record.given.get("batch"))
-    if is_batch:
-        args = ([inputs.args[0]],)
+    value = call_on(run, record, today, ([args[0]],) if is_batch else args)
+    if not is_batch:
+        return value
+    return _first_of(value) if inspect.isawaitable(value) else value[0]
+
+
+def call_on(run: Any, record: TaskRecord, today: TodaysBody, args: tuple[Any, ...]) -> Any:
+    """Call the body on these arguments, as `call_body` does."""
     offers: dict[str, Callable[[], object]] = {
         "task": lambda: _task(run, record),
         "io": lambda: _no_io(record),
@@ -103,12 +109,9 @@ def call_body(run: Any, record: TaskRecord, today: TodaysBody, inputs: TaskInput
         offers = {"client": today.service.client, **offers}
     positional, named = bind_body(signature_of(today.body), args, offers)
     try:
-        value = today.body(*positional, **named)
+        return today.body(*positional, **named)
     except RunInterrupted:  # of the `io` of a rehearsal, in the closure of the body
         _no_io(record)
-    if not is_batch:
-        return value
-    return _first_of(value) if inspect.isawaitable(value) else value[0]
 
 
 async def _first_of(batch: Awaitable[Any]) -> Any:

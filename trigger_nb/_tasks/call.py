@@ -347,6 +347,7 @@ class PassApi(Protocol):
     home: Home
     settings: Settings
     patience: Patience
+    asks: bool  # whether somebody may look at the run: a map with `first=` stops
 
     @property
     def ledger(self) -> RecordsApi:
@@ -377,6 +378,15 @@ class PassApi(Protocol):
     ) -> dict[str, object]:
         """Take over the results of other runs for calls that have no record. By path: the value, or `MISS` for one that
         `replay` then has. `describe` adds the options that only a task that is recorded needs."""
+        ...
+
+    async def stop_after_first(self, path: str, tally: dict[str, int]) -> None:
+        """Wait until a person says that a map goes on after its first items, or for the end of the pass: it is paused once
+        nothing else moves. `tally`: of the map's record meanwhile."""
+        ...
+
+    def go_on(self, path: str) -> None:
+        """End that wait."""
         ...
 
     def saw(self, path: str, reason: Reason) -> None:

@@ -80,6 +80,7 @@ class MapOptions(ItemOptions, total=False):
     concurrency: int
     return_errors: bool
     max_failures: float
+    first: int
 
 
 class Options(PlainOptions, total=False):

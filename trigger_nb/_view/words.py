@@ -96,6 +96,15 @@ def probably_left(seconds: float) -> str:
     return f"about {round(seconds / unit):,} {name} left"
 
 
+def about(seconds: float) -> str:
+    """An estimated duration, rounded as its precision deserves.
+
+    >>> about(0.25), about(4.2), about(200)
+    ('about 250 ms', 'about 5 s', 'about 3 min')
+    """
+    return probably_left(seconds).removesuffix(" left") if seconds >= 1 else f"about {duration(seconds)}"
+
+
 def moment(timestamp: float) -> str:
     """An instant in this machine's time zone, with its name, because the text may stay in a notebook."""
     return _written(timestamp, "%Y-%m-%d %H:%M:%S %Z")

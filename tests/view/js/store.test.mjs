@@ -303,6 +303,16 @@ test("states and text narrow each other down", () => {
   assert.equal(shown(outline), "ad");
 });
 
+test("what was reused is filtered apart from what was replayed", () => {
+  const { outline } = started([{ i: 0, n: "a" }, { i: 1, n: "b", r: true }, { i: 2, n: "c", r: true, R: true }]);
+  outline.toggleState("reused");
+  assert.equal(shown(outline), "c");
+  outline.toggleState("replayed");
+  assert.equal(shown(outline), "b c");
+  outline.toggleState("reused");
+  assert.equal(shown(outline), "b");
+});
+
 test("the next failure is the one that failed by itself, after the chosen row and around the end", () => {
   const { store, outline } = started([
     { i: 0, n: "a", s: "failed" }, { i: 1, p: 0, n: "b", s: "failed" }, { i: 2, p: 0, n: "c" }, { i: 3, n: "d", s: "failed" },

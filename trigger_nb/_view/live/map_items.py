@@ -65,10 +65,11 @@ class Items:
             self._tallies[item.parent.path].add(*before, -1)
 
     def rest(self, scope: Row) -> dict[str, int]:
-        """The number of items of a map that are not shown, by state, and under "replayed" across all states."""
+        """The number of items of a map that are not shown, by state; "replayed" and "reused" across all states."""
         shown = self._tallies.get(scope.path, Tally())
         rest = {str(state): count - shown.states[state] for state, count in scope.tally.items()}
-        rest["replayed"] = scope.tally.replayed - shown.replayed
+        reused = rest["reused"] = scope.tally.reused - shown.reused
+        rest["replayed"] = scope.tally.replayed - shown.replayed - reused
         return {name: count for name, count in rest.items() if count > 0}
 
     # --- requests -----------------------------------------------------------------------

@@ -48,6 +48,10 @@ class Controls(stream.Controls, Protocol):
         """The records of tasks with their values, as far as they are in the store; one query."""
         ...
 
+    def lines_of(self, path: str) -> str:
+        """The lines of code that take a task into a cell."""
+        ...
+
 
 class Pump:
     """Sends the events of a run to `post`, and handles the messages of the front end.
@@ -257,6 +261,8 @@ class Pump:
         return {}
 
     def _tell(self, message: Message) -> Wire:
+        if message.get("op") == "open":
+            return {"text": self._controls.lines_of(self._path(message) or "")}
         count, which = self._controls.scope_of_rerun(self._path(message) or "")
         return {"count": count, "text": which}
 

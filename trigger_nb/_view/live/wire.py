@@ -16,7 +16,7 @@ from ..model.readable import value_text
 from ..model.rows import LISTED, Row
 from ..model.run_model import RunModel
 from ..model.run_status import job_and_version, run_state, run_title, status_text
-from ..model.states import ACTIVE, FOLDED, State
+from ..model.states import ACTIVE, FOLDED, REUSED, State
 from ..model.statuses import StatusLine
 from ..render import details, icons
 from ..render.parts import (
@@ -51,6 +51,7 @@ FIELDS: dict[str, tuple[str, object]] = {
     "m": ("marks", []),
     "h": ("hot", []),
     "r": ("replayed", False),
+    "R": ("reused", False),
     "g": ("icon", ""),
     "P": ("properties", []),
     "b": ("progress", None),
@@ -133,6 +134,8 @@ def row(row: Row, base: float) -> Wire:
         fields["h"] = parts.hot
     if row.replayed:
         fields["r"] = True
+        if row.replayed == REUSED:
+            fields["R"] = True
     if parts.bar is not None:
         fields["b"] = _bar(parts.bar, base)
     if row.folds:

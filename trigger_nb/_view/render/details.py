@@ -14,6 +14,7 @@ from itertools import islice
 from ..._keys import display_path, idempotency_key
 from ..._records.records import RunRecord, TaskRecord
 from ..._records.status import TaskStatus
+from ..._records.stops import stopped_after
 from ..escape import safe_url, visible, visible_block
 from ..model.displays import Display, ReadPicture, of_result, shown_by
 from ..model.readable import error_line, value_text
@@ -24,7 +25,7 @@ from ..words import duration, plural
 from .displays import display_json
 from .errors import ErrorData, Json, error_data, error_json
 from .map_stats import spread_sentence
-from .parts import by_state, error_shown_below, shown_reason
+from .parts import by_state, error_shown_below, shown_reason, stopped_marks
 
 _VALUE = 2000  # characters of a value's preview by default
 _TEXT = 1000
@@ -156,6 +157,8 @@ def _history(row: Row, record: TaskRecord) -> Iterator[Section]:
     if row.children and row.tally:
         yield Section("Inside", text=by_state(row.tally))
         yield Section("Durations", text=spread_sentence(row))
+    if stopped_after(record):
+        yield Section("Stopped", text=" · ".join(stopped_marks(row, record)))
     yield Section("Changed", text=_changed(row))
     if row.changed and row.replayed:
         yield Section("Take it as no change", code=visible(f"run.accept({row.display_path!r})", 400))

@@ -10,14 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
+from ..._records import stops
 from ..._records.records import TaskRecord, is_queued
 from ..._records.status import Reason, RunStatus
+from ..._records.stops import stopped_after
 from ..escape import visible
 from ..model.readable import StoredError, error_line
 from ..model.rows import Row, State, Tally
 from ..model.run_model import RunModel
 from ..model.states import REUSED
-from ..words import ago, duration, moment, plural, probably_left, rate, remaining, ticking, time_of_day
+from ..words import about, ago, duration, moment, plural, probably_left, rate, remaining, ticking, time_of_day
 from .map_stats import spread_text
 
 # The parts of a row from left to right; the last one stands at the right end. `hot` are marks in the colour of a warning.
@@ -114,9 +116,12 @@ def _marks(row: Row) -> Iterator[str]:
         yield level
     if row.attempt > 1:
         yield f"attempt {row.attempt}"
-    if row.state in (State.CANCELED, State.UNFINISHED):
+    has_stopped = bool(stopped_after(row.record))
+    if row.state in (State.CANCELED, State.UNFINISHED) and not has_stopped:
         yield row.state
-    if row.kind == "map" and row.state is not State.RUNNING:
+    if has_stopped and row.record is not None:
+        yield from stopped_marks(row, row.record)
+    elif row.kind == "map" and row.state is not State.RUNNING:
         yield from _map_marks(row)
     if row.state is State.LOG:
         return
@@ -171,6 +176,19 @@ def _map_marks(row: Row) -> Iterator[str]:
         yield f"{replayed - reused:,} replayed"
     if (took := row.duration(None)) and items > replayed + left:
         yield rate((items - replayed - left) / took)
+    if spread := spread_text(row):
+        yield spread
+
+
+def stopped_marks(row: Row, record: TaskRecord) -> Iterator[str]:
+    """A map that has stopped after its first items: `stopped after 20 of 2,000 items`, `the others take about 3 min`."""
+    count, (left, takes) = stopped_after(record), stops.left(record.tally)
+    of = f" of {record.tally['items']:,}" if left is not None else ""
+    yield f"stopped after {count:,}{of} items"
+    if failed := record.tally.get("failed"):
+        yield f"{failed:,} failed"
+    if takes is not None:
+        yield f"the others take {about(takes)}"
     if spread := spread_text(row):
         yield spread
 
@@ -232,11 +250,12 @@ def foreseen(bar: Bar, now: float | None) -> str:
 
 # --- counts of tasks ------------------------------------------------------------------------------
 def counted(tally: Tally) -> list[tuple[str, int, str]]:
-    """The counts of tasks by state, of replayed tasks and of log lines: name, count and word of each that occurs."""
+    """The counts of tasks by state, of replayed and reused ones and of log lines: name, count and word of each that occurs."""
     states = [(str(state), count, str(state)) for state, count in tally.items() if state is not State.LOG]
     lines = tally.states[State.LOG]
     others = [
-        ("replayed", tally.replayed, "replayed"),
+        ("replayed", tally.replayed - tally.reused, "replayed"),
+        ("reused", tally.reused, "reused"),
         (str(State.LOG), lines, "log line" + "s" * (lines != 1)),
     ]
     return states + [each for each in others if each[1] > 0]
@@ -256,7 +275,7 @@ def by_state(tally: Tally) -> str:
     """The number of tasks by state: `5 completed, 2 failed · 4 replayed · 1 reused from other runs`."""
     said = counted(tally)
     states = ", ".join(
-        f"{count:,} {word}" for name, count, word in said if name not in ("replayed", State.LOG)
+        f"{count:,} {word}" for name, count, word in said if name not in ("replayed", "reused", State.LOG)
     )
     rest = [f"{tally.replayed - tally.reused:,} replayed"] if tally.replayed > tally.reused else []
     rest += [f"{tally.reused:,} reused from other runs"] if tally.reused > 0 else []
@@ -311,7 +330,7 @@ STANDS_AFTER = 1.0  # seconds: between two tasks there is nothing to tell
 
 
 def shares(model: RunModel) -> list[tuple[str, float]]:
-    """The parts of the header's bar from left to right: state or "replayed", and percent.
+    """The parts of the header's bar from left to right: state, "replayed" or "reused", and percent.
 
     An error that no task shows, because the job's function itself raised it, is a red end.
     """
@@ -319,7 +338,12 @@ def shares(model: RunModel) -> list[tuple[str, float]]:
     whole = tally.tasks + to_come(model)
     replayed = min(tally.replayed, tally.states[State.COMPLETED])
     fresh = [(state, count - replayed * (state is State.COMPLETED)) for state, count in tally.items()]
-    drawn = [("replayed", replayed), *((str(state), count) for state, count in fresh if state in _DRAWN)]
+    reused = min(tally.reused, replayed)
+    drawn = [
+        ("replayed", replayed - reused),
+        ("reused", reused),
+        *((str(state), count) for state, count in fresh if state in _DRAWN),
+    ]
     end = 0.0 if own_error(model) is None else _END if whole else 100.0
     bars = [(name, round((100 - end) * count / whole, 2)) for name, count in drawn if count > 0]
     return [*bars, (str(State.FAILED), end)] if end else bars

@@ -1,7 +1,9 @@
 // The actions that the user requests from the kernel, and their results.
 
+import { toClipboard } from "./copying.js";
+
 export const BUSY_AFTER = 2000; // ms
-const TOLD_FOR = 10_000; // ms that an error message is shown
+const TOLD_FOR = 10_000; // ms that a message is shown
 export const BUSY = "The kernel is busy. The action will be performed when it is free.";
 export const UNCONNECTED = "Not connected to a kernel.";
 
@@ -64,6 +66,21 @@ export class Actions {
     if (question) await this.order("rerun_from", question.index);
   }
 
+  /**
+   * Takes a task into a new cell below; where the page has no cells that we know, to the clipboard.
+   * @param {number} index
+   * @param {HTMLElement} button
+   */
+  async openInCell(index, button) {
+    const answer = await this.exchange("ask", "open", index);
+    if (!answer?.ok) return;
+    const lines = answer.text ?? "";
+    const { channel } = this.store;
+    if (channel.insertCell?.(button, lines)) this.tell("A new cell below has the task.", index);
+    else if (await toClipboard(lines, button)) this.tell("Copied. Paste it into a cell.", index);
+    else this.say({ text: `Copy this into a cell:\n${lines}`, bad: false, index });
+  }
+
   dismiss() {
     this.question = null;
     this.store.notify();
@@ -93,6 +110,16 @@ export class Actions {
     this.note = note;
     if (note?.bad) this.noteTimer = setTimeout(() => this.say(null), TOLD_FOR);
     this.store.notify();
+  }
+
+  /**
+   * Says for a while what was done.
+   * @param {string} text
+   * @param {number} index
+   */
+  tell(text, index) {
+    this.say({ text, bad: false, index });
+    this.noteTimer = setTimeout(() => this.say(null), TOLD_FOR);
   }
 }
 

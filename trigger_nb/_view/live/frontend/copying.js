@@ -52,7 +52,7 @@ export class Copier {
  * @param {string} text
  * @param {HTMLElement} button
  */
-async function toClipboard(text, button) {
+export async function toClipboard(text, button) {
   try {
     if (navigator.clipboard) {
       await navigator.clipboard.writeText(text);

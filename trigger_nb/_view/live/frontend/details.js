@@ -40,7 +40,11 @@ export class DetailsPane {
     this.name = h("b", { class: "tnb-t" });
     this.skip = new Button("Skip wait", () => this.onRow((index) => void actions.order("skip_wait", index)));
     this.rerun = new Button("Rerun from here", () => this.onRow((index) => void actions.askRerun(index)));
-    this.buttons = h("span", { class: "tnb-buttons" }, this.skip.element, this.rerun.element);
+    this.goOn = new Button("Continue", () => this.onRow((index) => void actions.order("go_on", index)), { class: "tnb-main" });
+    this.accept = new Button("Accept", () => this.onRow((index) => void actions.order("accept", index)));
+    this.open = new Button("Open in a cell", () => this.onRow((index) => void actions.openInCell(index, this.open.element)));
+    const offered = [this.goOn, this.skip, this.accept, this.open, this.rerun];
+    this.buttons = h("span", { class: "tnb-buttons" }, ...offered.map(({ element }) => element));
     this.expander = new Button("Expand details", () => this.expand(!this.isExpanded), { icon: "expand", class: "tnb-plain" });
     const closer = new Button("Close details", close, { icon: "close", class: "tnb-plain" });
     const ends = h("span", { class: "tnb-dh-end" }, this.expander.element, closer.element);
@@ -123,8 +127,16 @@ export class DetailsPane {
     const isRunOnce = row.kind !== "log" && row.state !== "pending" && row.state !== "not reached";
     const isWait = row.state === "waiting" || row.state === "retrying";
     this.renderButton(this.skip, "skip_wait", row, isWait ? offered["skip_wait"] : undefined);
+    const isStopped = row.isMap && row.marks.some((mark) => mark.startsWith("stopped after"));
+    const isChanged = row.replayed && row.hot.some((mark) => mark.startsWith("changed"));
+    const hasFailed = row.state === "failed" && (row.kind === "task" || row.kind === "own");
+    this.renderButton(this.goOn, "go_on", row, isStopped ? offered["go_on"] : undefined);
+    this.renderButton(this.accept, "accept", row, isChanged ? offered["accept"] : undefined);
+    const cell = this.store.channel.hasCells?.(this.element) ? "Open in a cell" : "Copy for a cell";
+    this.renderButton(this.open, "open", row, hasFailed ? { label: cell, why: "" } : undefined);
     this.renderButton(this.rerun, "rerun_from", row, isRunOnce ? offered["rerun_from"] : undefined);
-    this.head.classList.toggle("tnb-dh-two", !this.skip.element.hidden && !this.rerun.element.hidden);
+    const shown = this.buttons.querySelectorAll("button:not([hidden])").length;
+    this.head.classList.toggle("tnb-dh-two", shown > 1);
   }
 
   /**

@@ -108,11 +108,13 @@ export class Items {
     this.lines.set(index, line);
     const count = map.rest[state];
     const more = (map.below[state] ?? 0) > count ? " more" : "";
-    const replayed = state === "completed" ? Math.min(count, map.rest["replayed"] ?? 0) : 0;
+    const reused = state === "completed" ? Math.min(count, map.rest["reused"] ?? 0) : 0;
+    const replayed = state === "completed" ? Math.min(count - reused, map.rest["replayed"] ?? 0) : 0;
     const name = `${grouped(count)}${more} ${state}`;
-    if (name !== line.name || replayed !== line.rest["replayed"]) line.version += 1;
-    const marks = replayed ? [replayed === count ? "replayed" : `${grouped(replayed)} replayed`] : [];
-    const fields = { kind: "rest", name, state, marks, replayed: replayed > 0, rest: { [state]: count, replayed } };
+    if (name !== line.name || replayed !== line.rest["replayed"] || reused !== line.rest["reused"]) line.version += 1;
+    const of = Object.entries({ reused, replayed }).filter(([, some]) => some);
+    const marks = of.map(([origin, some]) => (some === count ? origin : `${grouped(some)} ${origin}`));
+    const fields = { kind: "rest", name, state, marks, replayed: of.length > 0, rest: { [state]: count, replayed, reused } };
     return Object.assign(line, fields, { parent: map });
   }
 

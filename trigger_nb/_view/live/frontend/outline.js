@@ -1,6 +1,7 @@
 // The state of one view of a run: open rows, filter, visible lines and the active row.
 
 import { Items } from "./items.js";
+import { isOrigin } from "./rows.js";
 
 /** @typedef {import("./store.js").Row} Row */
 
@@ -21,7 +22,8 @@ export class Outline {
     this.text = "";
     /** The states to show; all if empty. @type {Set<string>} */
     this.states = new Set();
-    this.replayedOnly = false;
+    /** "replayed" and "reused", as far as only such rows are to be shown. @type {Set<string>} */
+    this.origins = new Set();
     /** Whether the rows of a scope are in the order of their duration, not of their start. */
     this.longestFirst = false;
     /** Incremented by each change of the filter. */
@@ -47,7 +49,7 @@ export class Outline {
   }
 
   get filtered() {
-    return this.text !== "" || this.states.size > 0 || this.replayedOnly;
+    return this.text !== "" || this.states.size > 0 || this.origins.size > 0;
   }
 
   /** @returns {Line[]} */
@@ -165,10 +167,10 @@ export class Outline {
     this.filterChanged();
   }
 
-  /** @param {string} state  or "replayed" */
+  /** @param {string} state  or "replayed" or "reused" */
   toggleState(state) {
-    if (state === "replayed") this.replayedOnly = !this.replayedOnly;
-    else if (!this.states.delete(state)) this.states.add(state);
+    const chosen = isOrigin(state) ? this.origins : this.states;
+    if (!chosen.delete(state)) chosen.add(state);
     this.filterChanged();
   }
 
@@ -176,7 +178,7 @@ export class Outline {
     this.text = "";
     this.store.lookFor("");
     this.states.clear();
-    this.replayedOnly = false;
+    this.origins.clear();
     this.filterChanged();
   }
 
@@ -189,7 +191,7 @@ export class Outline {
   /** @param {Row} row */
   passes(row) {
     if (this.states.size && !(row.counts && this.states.has(row.state))) return false;
-    if (this.replayedOnly && !(row.counts && row.replayed)) return false;
+    if (this.origins.size && !(row.counts && this.origins.has(originOf(row)))) return false;
     return !this.text || searchText(row).includes(this.text) || this.store.found.has(row.index);
   }
 
@@ -288,7 +290,8 @@ export class Outline {
     if (!this.filtered) return rests;
     if (this.text) return [];
     const passes = (/** @type {Row} */ row) => !this.states.size || this.states.has(row.state);
-    return rests.filter((row) => passes(row) && (!this.replayedOnly || row.replayed));
+    const isOf = (/** @type {Row} */ row) => !this.origins.size || [...this.origins].some((origin) => row.rest[origin]);
+    return rests.filter((row) => passes(row) && isOf(row));
   }
 
   /**
@@ -306,6 +309,11 @@ export class Outline {
       if (this.isOpen(row)) this.addLines(row, depth + 1, all || !this.hitsBelow.has(row.index));
     });
   }
+}
+
+/** Where the result of a row comes from, if its body did not run: "replayed", "reused" or "". @param {Row} row */
+function originOf(row) {
+  return row.reused ? "reused" : row.replayed ? "replayed" : "";
 }
 
 /**

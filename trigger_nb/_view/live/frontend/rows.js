@@ -21,7 +21,8 @@ import { STATES } from "./dom.js";
  * @property {number} attempt
  * @property {string[]} marks
  * @property {string[]} hot  marks that are highlighted
- * @property {boolean} replayed
+ * @property {boolean} replayed  its body did not run
+ * @property {boolean} reused  replayed, and its result is that of another run
  * @property {Icon} icon
  * @property {Property[]} properties
  * @property {Progress | null} progress
@@ -30,7 +31,7 @@ import { STATES } from "./dom.js";
  * @property {string} kind
  * @property {boolean} counts  whether the row counts as a task: a scope does not if its subtasks account for its state
  * @property {boolean} large  whether this is a large map, most of whose items the kernel does not send
- * @property {Record<string, number>} rest  of a map: the items that the kernel has not sent, counted by state and "replayed"
+ * @property {Record<string, number>} rest  of a map: the items that the kernel has not sent, counted by state, and those "replayed" and "reused" across the states
  * @property {Spread | null} spread
  * @property {Ended | null} ended
  * @property {[number: number, count: number, text: string][]} errors  of a map: errors that several items have
@@ -74,6 +75,7 @@ export class Row {
     this.marks = DEFAULTS.marks;
     this.hot = DEFAULTS.hot;
     this.replayed = DEFAULTS.replayed;
+    this.reused = DEFAULTS.reused;
     this.icon = DEFAULTS.icon;
     this.properties = DEFAULTS.properties;
     this.progress = DEFAULTS.progress;
@@ -299,7 +301,7 @@ export class RowSet {
   countRest(row, rest, sign) {
     this.unsent += sign * unsentIn(rest);
     for (const state in rest) {
-      if (state === "replayed") continue;
+      if (isOrigin(state)) continue;
       row.below[state] = (row.below[state] ?? 0) + sign * rest[state];
       this.count(row, state, sign * rest[state]);
     }
@@ -322,9 +324,14 @@ function tallyOf(row) {
   return tally;
 }
 
+/** Whether this counts results by where they come from, across the states. @param {string} name */
+export function isOrigin(name) {
+  return name === "replayed" || name === "reused";
+}
+
 /** @param {Record<string, number>} rest */
 function unsentIn(rest) {
-  return Object.entries(rest).reduce((sum, [state, count]) => sum + (state === "replayed" ? 0 : count), 0);
+  return Object.entries(rest).reduce((sum, [state, count]) => sum + (isOrigin(state) ? 0 : count), 0);
 }
 
 /**

@@ -56,7 +56,7 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {Status[]} statuses
  * @property {number} more_statuses  number of statuses left out
  * @property {string} total  number of tasks, as text
- * @property {[name: string, count: string, word: string][]} chips  counts by state, of replayed tasks and of log lines
+ * @property {[name: string, count: string, word: string][]} chips  counts by state, of replayed and reused tasks and of log lines
  * @property {[name: string, percent: number][]} bar  parts of the bar, from left to right
  * @property {[text: string, since: number] | null} standing  where the job's function is, while no task is under way
  * @property {boolean} look  whether to ask the kernel for that
@@ -94,6 +94,8 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {(message: Record<string, unknown>) => void} send
  * @property {(onUpdate: (update: Update) => void, onLive?: () => void) => (() => void)} listen
  * @property {() => boolean} live
+ * @property {(element: Element) => boolean} [hasCells]  whether code can be put into a new cell below an element
+ * @property {(element: Element, source: string) => boolean} [insertCell]  does that; returns whether it could
  */
 
 // --- store ---------------------------------------------------------------------------------------------------------

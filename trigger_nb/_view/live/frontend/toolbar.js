@@ -3,6 +3,7 @@
 import { Button } from "./button.js";
 import { h, setAttribute, setChildren, setShown, setText, shape } from "./dom.js";
 import { ago, grouped, localTime, ticking } from "./format.js";
+import { isOrigin } from "./rows.js";
 
 const TOOLS_FROM = 13; // minimum number of rows for the tools
 
@@ -121,7 +122,7 @@ export class Toolbar {
 
   /** @param {string} state */
   isChosen(state) {
-    return state === "replayed" ? this.outline.replayedOnly : this.outline.states.has(state);
+    return isOrigin(state) ? this.outline.origins.has(state) : this.outline.states.has(state);
   }
 
   showNextFailure() {
@@ -174,8 +175,8 @@ class Chip {
     this.word = h("span", { class: "tnb-chip-w" });
     this.element = h(
       "button",
-      { type: "button", class: state === "replayed" ? "tnb-chip tnb-chip-old" : "tnb-chip", onclick: toggle },
-      shape(state === "replayed" ? "completed" : state),
+      { type: "button", class: isOrigin(state) ? "tnb-chip tnb-chip-old" : "tnb-chip", onclick: toggle },
+      shape(isOrigin(state) ? "completed" : state),
       this.count,
       this.word,
     );
@@ -190,6 +191,7 @@ class Chip {
     setText(this.count, count);
     setText(this.word, word);
     setAttribute(this.element, "aria-pressed", String(chosen));
-    setAttribute(this.element, "title", this.state === "log" ? "Show only log lines" : `Show only ${this.state} tasks`);
+    const what = this.state === "log" ? "log lines" : this.state === "reused" ? "tasks whose result is another run's" : `${this.state} tasks`;
+    setAttribute(this.element, "title", `Show only ${what}`);
   }
 }

@@ -1,5 +1,6 @@
 // The entry point for anywidget: a run, or a list of runs.
 
+import { hasCells, insertCell } from "./cells.js";
 import { closeRun, mountRun } from "./run.js";
 import { closeRuns, mountRuns } from "./runs.js";
 
@@ -10,6 +11,7 @@ import { closeRuns, mountRuns } from "./runs.js";
  * @property {(message: unknown) => void} send
  * @property {(event: string, callback: (...values: any[]) => void) => void} on
  * @property {(event: string, callback: (...values: any[]) => void) => void} off
+ * @property {any} [widget_manager]
  */
 
 /**
@@ -31,6 +33,8 @@ function modelChannel(model) {
       };
     },
     live: () => isLive(model),
+    hasCells: (element) => hasCells(model.widget_manager, element),
+    insertCell: (element, source) => insertCell(model.widget_manager, element, source),
   };
 }
 
