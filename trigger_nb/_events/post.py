@@ -146,7 +146,7 @@ class Post:
             else:
                 for_runs = True
                 rows.append(Row(keys.mail(who) + place, TAG, text))
-                rows.append(Row(keys.due(now, "run", who), keys.tag_of(who), "{}"))
+                rows.append(due_row(who, 0.0))  # one row, however many letters there are
         if not rows and not is_taken:
             rows.append(Row(keys.unheard(event.name) + place, TAG, text))
         return rows, inboxes, for_runs
@@ -213,10 +213,15 @@ class Post:
         prefix = keys.mail(run_id)
         return [_letter(*row) for row in self._store.between(prefix, end_of(prefix))]
 
-    def give(self, letter: Letter, by: str) -> None:
+    def give(self, run_id: str, letter: Letter, by: str) -> None:
         """Note which wait of a run has taken a letter. It is its own from now on: no other wait gets it."""
         text = dumps({"event": letter.event, "by": by})
-        self._change(lambda: Changes([Row(letter.key, TAG, text)]))
+
+        def decide() -> Changes:
+            is_last = all(each.by or each.key == letter.key for each in self.letters(run_id))
+            return Changes([Row(letter.key, TAG, text)], [due_row(run_id, 0.0).key] if is_last else [])
+
+        self._change(decide)
 
     def see_to(self, run_id: str, *, gone: Sequence[str] = ()) -> None:
         """Note that listeners see to it that a run ends: if its kernel dies, it is resumed. Removes the rows `gone`."""
