@@ -90,6 +90,7 @@ def test_killed_in_the_middle_of_anything(workers, rounds):
     workers.start()
     wait_until(lambda: all(run.status == "COMPLETED" for run in heard))
     assert heard
+
     # An order that had not come to its wait when "paid" was sent waits for another one.
     def open_orders():
         return [run for run in client.runs(job="order", limit=number + 10) if run.status != "COMPLETED"]
@@ -145,7 +146,9 @@ def test_killed_at_each_commit(workers, point, passage):
         send(client, "paid", 1)
     workers.kill()
     workers.start()
-    wait_until(lambda: client.runs(job="order") and client.runs(job="order")[0].status in ("WAITING", "COMPLETED"))
+    wait_until(
+        lambda: client.runs(job="order") and client.runs(job="order")[0].status in ("WAITING", "COMPLETED")
+    )
     if not waited:
         wait_until(lambda: client.runtime.store.between("post/on/paid/run/", "post/on/paid/run0"))
         send(client, "paid", 1)
