@@ -127,7 +127,7 @@ async def _again(client, number):
     await client.send_event("paid", {"number": number}, fresh=True)
 
 
-@pytest.mark.parametrize("passage", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("passage", [1, 3, 6])
 @pytest.mark.parametrize("point", ["commit:before", "commit:after", "change:within"])
 def test_killed_at_each_commit(workers, point, passage):
     """A worker that dies at one of its first commits: the next one finishes what it began, once."""
