@@ -121,4 +121,7 @@ class Board:
         if kind == "event":
             return Coming(f"event {name}", "is delivered", at)
         record = self._runtime.run_record(name)
-        return None if record is None else Coming(record.name or record.job, f"run {name} goes on", at)
+        if record is None:
+            return None
+        text = f"run {name} goes on" if at else f"run {name} has got an event"
+        return Coming(record.name or record.job, text, at or self._runtime.clock.time())

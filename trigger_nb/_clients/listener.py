@@ -365,7 +365,8 @@ class Listener:
         if self._is_stopped or (now < not_before and run_id not in runtime.executions):
             return
         try:
-            left = resume_left(runtime, run_id, is_open=not over)
+            has_mail = any(keys.split_due(key)[0] == 0.0 for key in over)
+            left = resume_left(runtime, run_id, is_open=not over or has_mail)
         except StoreBusyError:
             raise
         except TriggerError as error:  # of this run: it must not keep others from their turn

@@ -48,7 +48,7 @@ class Left(Enum):
 
 
 def resume_left(runtime: Runtime, run_id: str, *, is_open: bool) -> Left:
-    """Resume a run whose kernel is gone, if it waits for something that has come, or is open: a listener sees to it.
+    """Resume a run whose kernel is gone, if its wait is over, or it is open: a listener sees to it, or it has got an event.
 
     Raises the errors of a start.
     """

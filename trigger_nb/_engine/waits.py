@@ -177,16 +177,19 @@ class Waits:
         status = RunStatus.WAITING if reason else RunStatus.RUNNING
         if self._state.stopping.is_pausing:
             status, reason = RunStatus.RUNNING, "pausing"
-        if status == RunStatus.WAITING and self._ends and (due := min(self._ends.values())) != self._due:
+        due = min(self._ends.values(), default=None) if status == RunStatus.WAITING else None
+        is_news = due is not None and due != self._due
+        if due is not None and is_news:
             self._due = due  # so that a listener resumes the run then, if its kernel is gone (W2)
             self._state.ledger.ride_along(due_row(run.id, due))
-        if (run.status, run.reason) == (status, reason):
-            return
-        run.status, run.reason = status, reason
-        if status == RunStatus.WAITING:
-            self._state.ledger.ride_along(run_row(run))
-        if feed.watched:
-            feed.emit(SavedRun(run.copy()))
+        if (run.status, run.reason) != (status, reason):
+            run.status, run.reason = status, reason
+            if status == RunStatus.WAITING:
+                self._state.ledger.ride_along(run_row(run))
+            if feed.watched:
+                feed.emit(SavedRun(run.copy()))
+        if is_news:
+            self._state.ledger.flush()  # nothing else may be written for days
 
     # Calls that cannot go on in this pass -----------------------------------------------------------
 
