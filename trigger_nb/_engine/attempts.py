@@ -29,6 +29,7 @@ from ..retry import policy
 from .bodies import Failed
 from .given import given_of, given_to_failed
 from .origins import mark_origin
+from .outside import await_outside
 from .results import note_prints
 from .scopes import bodies_in
 from .verdicts import runs_subtasks_again
@@ -91,6 +92,9 @@ class Attempts:
             await self._forget_subtasks(record.copy(status=TaskStatus.PENDING, interrupted=True))
         if "delay_until" in call.options and record.attempt == 1 and not record.crashes and failed is None:
             await self._delay(call, record)
+        if call.outside is not None and failed is None:
+            await await_outside(state, self._waits, call, record, earlier)
+            self._check_open(call)
         prints: Prints | None = None
         limits = self._limits(call)
         while True:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 
+from .._events.post import due_row
 from .._keys import display_path, is_within
 from .._records.feed import SavedRun
 from .._records.status import RunStatus, TaskStatus
@@ -55,6 +56,8 @@ class Waits:
         self._state = state
         self._records = records
         self._still = state.still
+        self._ends: dict[str, float] = {}  # by path of a call that sleeps
+        self._due: float | None = None  # the time at which the store knows the run to be due
         self._awaiting: dict[asyncio.Task[object], Scope] = {}  # what waits for another run, and where
 
     # The task `io.wait` -----------------------------------------------------------------------------
@@ -97,11 +100,13 @@ class Waits:
             return
         with anyio.CancelScope() as pause, self.untimed(path):
             self._still.enter(path, why, pause)
+            self._ends[path] = until
             self.leave_if_drained()
             self.tell_waiting()
             try:
                 await self._sleep_until(until)
             finally:
+                del self._ends[path]
                 self._still.leave(path)
         await self.resume_slot()
         self.tell_waiting()
@@ -176,13 +181,19 @@ class Waits:
         status = RunStatus.WAITING if reason else RunStatus.RUNNING
         if self._state.stopping.is_pausing:
             status, reason = RunStatus.RUNNING, "pausing"
-        if (run.status, run.reason) == (status, reason):
-            return
-        run.status, run.reason = status, reason
-        if status == RunStatus.WAITING:
-            self._state.ledger.ride_along(run_row(run))
-        if feed.watched:
-            feed.emit(SavedRun(run.copy()))
+        due = min(self._ends.values(), default=None) if status == RunStatus.WAITING else None
+        is_news = due is not None and due != self._due
+        if due is not None and is_news:
+            self._due = due  # so that a listener resumes the run then, if its kernel is gone (W2)
+            self._state.ledger.ride_along(due_row(run.id, due))
+        if (run.status, run.reason) != (status, reason):
+            run.status, run.reason = status, reason
+            if status == RunStatus.WAITING:
+                self._state.ledger.ride_along(run_row(run))
+            if feed.watched:
+                feed.emit(SavedRun(run.copy()))
+        if is_news:
+            self._state.ledger.flush()  # nothing else may be written for days
 
     # Calls that cannot go on in this pass -----------------------------------------------------------
 

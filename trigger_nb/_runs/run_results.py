@@ -125,7 +125,7 @@ def _items(records: dict[str, TaskRecord], found: Sequence[TaskRecord]) -> list[
     return list({record.path: record for record in listed}.values())
 
 
-def _checked(fields: Sequence[str] | None) -> list[str] | None:
+def _checked(fields: object) -> list[str] | None:
     if fields is None:
         return None
     given: object = [fields] if isinstance(fields, str) else fields
