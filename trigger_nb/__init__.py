@@ -15,7 +15,12 @@ await greet.run({"id": 7})
 from __future__ import annotations
 
 from . import errors, retry
+from ._clients.dynamic import DynamicSchedule, DynamicTrigger
+from ._clients.events import Event
+from ._clients.listener import Listener
+from ._clients.schedules import Schedule
 from ._concurrency.limiter import ConcurrencyLimit, Rate
+from ._events.records import ReceivedEvent
 from ._io.io import Io
 from ._io.status import Status
 from ._records.status import Reason, RunStatus, TaskStatus
@@ -30,39 +35,47 @@ from .errors import TriggerError
 from .job import Context, Job
 from .retry import Retry, RetryAt, SkipRetrying
 from .run import Run
-from .triggers import Example, event_trigger, invoke_trigger
+from .triggers import Example, Scheduled, cron_trigger, event_trigger, interval_trigger, invoke_trigger
 
 # isort: split
 # Below `.job`: to type checkers and editors, `job` is what was imported last under that name, module or function.
-from .client import Event, TriggerClient, job
+from .client import TriggerClient, job
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ConcurrencyLimit",
     "Context",
+    "DynamicSchedule",
+    "DynamicTrigger",
     "Event",
     "Example",
     "File",
     "Files",
     "Io",
     "Job",
+    "Listener",
     "Notification",
     "Property",
     "Rate",
     "Reason",
+    "ReceivedEvent",
     "Retry",
     "RetryAt",
     "Run",
     "RunStatus",
+    "Schedule",
+    "Scheduled",
     "SkipRetrying",
     "Status",
     "Task",
     "TaskStatus",
     "TriggerClient",
     "TriggerError",
+    "cron_trigger",
     "errors",
     "event_trigger",
+    "interval_trigger",
     "invoke_trigger",
     "job",
     "keep_in_errors",

@@ -5,36 +5,27 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
-from . import _values
-from ._callsite import ShowsPublicNames, calling_line, warn, warn_at
-from ._clock import Clock, is_whole_number, to_seconds, to_timestamp
-from ._keys import hashed
+from ._callsite import ShowsPublicNames, warn
+from ._clients.dynamic import DynamicSchedule, DynamicTrigger
+from ._clients.events import ClientEvents
+from ._clients.schedules import ClientSchedules
+from ._clock import Clock, is_whole_number, to_seconds
 from ._main_file import main_file
-from ._records.records import RunRecord
 from ._records.status import StatusOption, statuses
 from ._runs import housekeeping, verification
-from ._runs.awaiting import CellCall
-from ._runs.context import EventData
-from ._runs.events import why_nobody
 from ._runs.job_options import JobKeywords, JobOptions, lists_options
-from ._runs.payloads import event_record, found_id
 from ._runs.reloads import is_reloaded
 from ._runs.runtime import Runtime, directory_of, runtime_for
 from ._runs.sources import source_of_job
-from ._store.protocol import Row
 from ._store.stores import DefaultStore, directory_of_client, find_default
-from ._tasks.call import current_scope
 from ._tasks.options import OnChange, Reuse, check_choices
-from ._values.codec import dump_or_describe
-from ._values.tagged import Counts
 from ._view.render.store_table import Pruned, Repaired, StoreCheck, StoreInfo
-from .errors import InvalidOptionError, InvalidPayloadError, NotFoundError, NotStorableError, StoreError
+from .errors import InvalidOptionError, NotFoundError
 from .job import AnyJob, Job
 from .run import Run
 from .runs import RunQuery, Runs
@@ -55,26 +46,7 @@ class JobDecorator(Protocol):
     def __call__(self, function: Callable[P, T], /) -> Job[T, Callable[P, T]]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An event that was sent, and the runs that it started.
-
-    ```
-    event = await client.send_event("user.created", {"id": "u1"})
-    outputs = [await run for run in event.runs]
-    ```
-    """
-
-    id: str
-    name: str
-    payload: Any
-    context: Any = None
-    source: str | None = None
-    timestamp: datetime | None = None
-    runs: list[Run[Any]] = field(default_factory=list[Run[Any]])
-
-
-class TriggerClient(ShowsPublicNames):
+class TriggerClient(ClientEvents, ClientSchedules, ShowsPublicNames):
     """A namespace of jobs that share a store on disk, by default in `.trigger_nb/<id>/` beside the notebook.
 
     Another client with the same id has the same store, jobs and running runs.
@@ -192,6 +164,8 @@ class TriggerClient(ShowsPublicNames):
         runtime = self.runtime
         source = source_of_job(runtime, job_id, function, self._default_store)
         job: AnyJob = Job(self, runtime, function, JobOptions(**named, source=source))
+        if isinstance(job.trigger, (DynamicSchedule, DynamicTrigger)):
+            job.trigger.bind(job_id, runtime)
         before: AnyJob | None = runtime.jobs.get(job_id)
         if before is not None and is_reloaded(before.fn, function):
             # It is the new one wherever it was imported.
@@ -204,100 +178,6 @@ class TriggerClient(ShowsPublicNames):
     def jobs(self) -> list[AnyJob]:
         """The jobs defined in this kernel."""
         return list(self.runtime.jobs.values())
-
-    # Events -----------------------------------------------------------------------------------
-
-    def send_event(
-        self,
-        name: str,
-        payload: object = None,
-        *,
-        id: str | None = None,
-        context: object = None,
-        source: str | None = None,
-        timestamp: datetime | None = None,
-        is_test: bool = False,
-        fresh: bool = False,
-    ) -> CellCall[Event]:
-        """Start a run of every enabled job whose trigger matches. The result is an `Event` with its `runs`.
-
-        - `id`: the same id never starts a second run of a job. By default it is made from name and payload,
-          so that running the cell again finds the same runs.
-        - `context`, `source`, `timestamp`: facts about the event for the run function, in `ctx`. The timestamp
-          is a datetime with a time zone, by default now. A trigger may require a `source`.
-        - `is_test`: mark the runs as tests, which `ctx.run.is_test` tells.
-        - `fresh`: start new runs, also if there are some for this event.
-
-        A run of this event that has completed is not started again. Warns if no job listens to the event.
-
-        Raises `InvalidPayloadError` if the payload does not fit the schema of a job; then no run starts.
-
-        ```
-        event = await client.send_event("user.created", {"id": "u1"})
-        ```
-        """
-        line = calling_line()
-
-        async def send() -> Event:
-            if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
-                raise InvalidOptionError(
-                    f'the name of an event must be text, such as "new.user", not {name!r:.100}'
-                )
-            scope = current_scope.get()
-            if scope is not None:
-                scope.owner.about_to_start(f"event {name!r}")
-            event_id = id or self._event_id(name, payload)
-            sent_at = self.runtime.clock.time() if timestamp is None else to_timestamp(timestamp, "timestamp")
-            data: EventData = {"id": event_id, "name": name, "timestamp": round(sent_at, 3)}
-            data |= {
-                key: value for key, value in (("context", context), ("source", source)) if value is not None
-            }
-            matching = [
-                job for job in self.jobs if job.enabled and job.trigger.matches(name, payload, source)
-            ]
-            if not matching:
-                warn_at(text := why_nobody(name, self.jobs), *line)
-                if scope is not None:
-                    scope.owner.log(scope, "warning", text)
-            done = {} if fresh else {job.id: job._completed_for_event(event_id, line) for job in matching}
-            parsed = [(job, job.trigger.parse(payload)) for job in matching if done.get(job.id) is None]
-            if parsed or not matching:
-                self._keep_event(data, payload)
-            runs = [run for run in done.values() if run is not None]
-            fault: StoreError | None = None
-            for job, value in parsed:
-                try:
-                    runs.append(job._start_for_event(data, value, is_test=is_test, fresh=fresh))
-                except StoreError as error:  # the runs of the other jobs start nevertheless
-                    fault = fault or error
-            if fault is not None:
-                raise fault
-            return Event(event_id, name, payload, context, source, timestamp, runs)
-
-        return CellCall(send, f"the sending of event {name!r:.100}", "await client.send_event(...)")
-
-    def _event_id(self, name: str, payload: object) -> str:
-        """I1: the same name and payload are the same event."""
-
-        def id_of(value: object, counts: Counts = "changed") -> str:
-            return hashed("evt_", name, _values.canonical(value, counts))
-
-        def record_of(event_id: str) -> RunRecord | None:
-            text = self.runtime.store.get("event/" + event_id)
-            return None if text is None else event_record(event_id, text)
-
-        try:
-            return found_id(payload, id_of, record_of, self.runtime.store.blobs)[0]
-        except NotStorableError as error:
-            raise InvalidPayloadError(
-                f"the payload of event {name!r} cannot identify the event: {error}. Pass plain data, or name the "
-                "event: send_event(..., id=...)"
-            ) from None
-
-    def _keep_event(self, data: EventData, payload: object) -> None:
-        form, value = dump_or_describe(payload, self.runtime.store.blobs(data["id"]))
-        record = RunRecord(**data, payload_form=form, payload=value, keys=1)
-        self.runtime.journal.commit([Row("event/" + data["id"], "events", record.dumps())], patience=5)
 
     # Runs -------------------------------------------------------------------------------------
 

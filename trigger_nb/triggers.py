@@ -8,12 +8,26 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from . import filters
+from ._schedules.times import CatchUp, Cron, Interval, Times, check_catch_up
 from .errors import InvalidOptionError, InvalidPayloadError
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from pydantic import TypeAdapter, ValidationError
 
-__all__ = ["EventTrigger", "Example", "InvokeTrigger", "Trigger", "event_trigger", "invoke_trigger"]
+__all__ = [
+    "EventTrigger",
+    "Example",
+    "InvokeTrigger",
+    "ScheduleTrigger",
+    "Scheduled",
+    "Trigger",
+    "cron_trigger",
+    "event_trigger",
+    "interval_trigger",
+    "invoke_trigger",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +49,8 @@ def event_trigger(
     filter: filters.Filter | None = None,
     source: str | None = None,
     examples: Sequence[Example] = (),
+    *,
+    context_filter: filters.Filter | None = None,
 ) -> EventTrigger:
     """A trigger that starts a job when an event is sent.
 
@@ -44,6 +60,7 @@ def event_trigger(
     - `filter`: the payloads that start the job, see `trigger_nb.filters`. None (the default): all.
     - `source`: only events sent with this source start the job. None (the default): all.
     - `examples`: example payloads.
+    - `context_filter`: as `filter`, for the context that the event was sent with.
 
     Raises `InvalidFilterError` for a filter with invalid syntax, and `InvalidOptionError` for any other
     invalid value.
@@ -52,7 +69,14 @@ def event_trigger(
     True
     """
     names = (name,) if isinstance(name, str) else tuple(name)
-    return EventTrigger(names=names, schema=schema, filter=filter, source=source, examples=tuple(examples))
+    return EventTrigger(
+        names=names,
+        schema=schema,
+        filter=filter,
+        context_filter=context_filter,
+        source=source,
+        examples=tuple(examples),
+    )
 
 
 def invoke_trigger(schema: object = None, examples: Sequence[Example] = ()) -> InvokeTrigger:
@@ -64,6 +88,54 @@ def invoke_trigger(schema: object = None, examples: Sequence[Example] = ()) -> I
     [1, 2]
     """
     return InvokeTrigger(schema=schema, examples=tuple(examples))
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """The payload of a run that a schedule starts.
+
+    - `ts`: the time at which it was due, in the time zone of the schedule.
+    - `last_ts`: the due time of the run before; None for the first one.
+    - `key`: which schedule of a `DynamicSchedule` it is; "" for the job's own.
+
+    ```
+    @client.job(trigger=cron_trigger("0 9 * * 1-5", timezone="Europe/Berlin"))
+    async def report(payload, io):
+        return f"sales of {payload.ts:%A}"
+    ```
+    """
+
+    ts: datetime
+    last_ts: datetime | None = None
+    key: str = ""
+
+
+def interval_trigger(seconds: float | timedelta, *, catch_up: CatchUp = "last") -> ScheduleTrigger:
+    """A trigger that starts a job every so many seconds, while a kernel listens: see `client.listen`.
+
+    `seconds` is a number or a `timedelta`, of a second or more. The times count from when a kernel first listened.
+    `catch_up` is as for `cron_trigger`. The payload is a `Scheduled`. Raises `InvalidOptionError`.
+
+    >>> interval_trigger(3600).times.text
+    'every 1:00:00'
+    """
+    return ScheduleTrigger(times=Interval.of(seconds), catch_up=catch_up)
+
+
+def cron_trigger(expression: str, *, timezone: Any = None, catch_up: CatchUp = "last") -> ScheduleTrigger:
+    """A trigger that starts a job at the times of a cron expression, while a kernel listens: see `client.listen`.
+
+    - `expression`: minute, hour, day, month and weekday: "0 9 * * 1-5" is 9:00 on weekdays. Or "@daily" and the like.
+    - `timezone`: such as "Europe/Berlin", also a `ZoneInfo`; by default UTC.
+    - `catch_up`: what happens to times that passed while no kernel listened: the "last" one starts a run, "all" of them
+      do, or "none".
+
+    The payload is a `Scheduled`. Raises `InvalidOptionError`, which says what is wrong with the expression or the zone.
+
+    >>> cron_trigger("0 9 * * 1-5", timezone="Europe/Berlin").times.text
+    '0 9 * * 1-5 · At 09:00 on Monday through Friday'
+    """
+    return ScheduleTrigger(times=Cron.of(expression, timezone), catch_up=catch_up)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +175,15 @@ class Trigger:
         except TypeError:  # a generic such as list[int]: it was validated when the run was started
             return payload
 
-    def matches(self, event_name: str, payload: object, source: str | None = None) -> bool:
+    def matches(
+        self, event_name: str, payload: object, source: str | None = None, context: object = None
+    ) -> bool:
         """Whether an event starts the job."""
         return False
+
+    def listens_to(self) -> tuple[str, ...]:
+        """The names of the events that can start the job."""
+        return ()
 
     @cached_property
     def _adapter(self) -> TypeAdapter[Any]:
@@ -125,6 +203,7 @@ class EventTrigger(Trigger):
 
     names: tuple[str, ...]
     filter: filters.Filter | None = field(default=None, hash=False)
+    context_filter: filters.Filter | None = field(default=None, hash=False)
     source: str | None = None
 
     def __post_init__(self) -> None:
@@ -132,17 +211,37 @@ class EventTrigger(Trigger):
             raise InvalidOptionError(
                 f"event_trigger: the name is text, or a list of texts, none of them empty; not {self.names!r}"
             )
-        if self.filter is not None:
-            filters.validate(self.filter)
+        for each in (self.filter, self.context_filter):
+            if each is not None:
+                filters.validate(each)
         super().__post_init__()
 
-    def matches(self, event_name: str, payload: object, source: str | None = None) -> bool:
-        """Whether an event starts the job: its name, source and payload must all match."""
+    def matches(
+        self, event_name: str, payload: object, source: str | None = None, context: object = None
+    ) -> bool:
+        """Whether an event starts the job: its name, source, payload and context must all match."""
         return (
             event_name in self.names
             and (self.source is None or self.source == source)
             and (self.filter is None or filters.matches(self.filter, payload))
+            and (self.context_filter is None or filters.matches(self.context_filter, context))
         )
+
+    def listens_to(self) -> tuple[str, ...]:
+        """The names of the events that can start the job."""
+        return self.names
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleTrigger(Trigger):
+    """A trigger of a schedule. Create it with `interval_trigger` or `cron_trigger`."""
+
+    times: Times
+    catch_up: CatchUp = "last"
+
+    def __post_init__(self) -> None:
+        check_catch_up(self.catch_up)
+        super().__post_init__()
 
 
 def _is_example(value: object) -> bool:

@@ -130,6 +130,8 @@ class Pass(PassState):
                     return value
                 case Wait(then=None):
                     return await self.waits.wait(call, decision)
+                case Wait(then=Run() as then) if call.outside is not None:
+                    decision = then  # the attempt waits
                 case Wait(then=then):
                     assert then is not None
                     until, why = decision.until or 0.0, "wait"

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 
+from .._events.post import due_row
 from .._keys import display_path, is_within
 from .._records.feed import SavedRun
 from .._records.status import RunStatus, TaskStatus
+from ..errors import StoreError
 from .ledger import run_row
 from .scopes import save_deferred
 
 if TYPE_CHECKING:
     from .._concurrency.limits import RunSlot
     from .._records.records import TaskRecord
-    from .._tasks.call import AnyCall, Scope
+    from .._tasks.call import AnyCall, Outside, Scope
     from .._tasks.running import RunningBody
     from .decide import Wait
     from .idle import Why
@@ -40,6 +42,21 @@ def _expected(path: str, seconds: float) -> str:
     )
 
 
+def _wake_for(outside: Outside | None, pause: anyio.CancelScope) -> Callable[[], None]:
+    """End a pause when what it waits for is there. The result ends that."""
+    if outside is None:
+        return lambda: None
+
+    return outside.watch(lambda: pause.cancel() if _is_there(outside) else None)
+
+
+def _is_there(outside: Outside | None) -> bool:
+    try:
+        return outside is not None and outside.is_there()
+    except StoreError:  # the body meets it again, where it can be told
+        return True
+
+
 class Waits:
     """Lets calls of one pass wait, and keeps the status of the run true meanwhile."""
 
@@ -51,6 +68,8 @@ class Waits:
         self._state = state
         self._records = records
         self._still = state.still
+        self._ends: dict[str, float] = {}  # by path of a call that sleeps
+        self._due: float | None = None  # the time at which the store knows the run to be due
         self._awaiting: dict[asyncio.Task[object], Scope] = {}  # what waits for another run, and where
 
     # The task `io.wait` -----------------------------------------------------------------------------
@@ -87,17 +106,21 @@ class Waits:
         now = self._state.clock.time()
         return min(until, now + until - record.started_at) if record.started_at > now else until
 
-    async def pause(self, path: str, until: float, why: Why) -> None:
-        """Sleep until then, or until the wait is skipped. No attempt's time runs meanwhile (A3)."""
-        if until <= self._state.clock.time():
+    async def pause(self, path: str, until: float, why: Why, outside: Outside | None = None) -> None:
+        """Sleep until then, or until the wait is skipped, or `outside` is there. No attempt's time runs meanwhile (A3)."""
+        if until <= self._state.clock.time() or _is_there(outside):
             return
         with anyio.CancelScope() as pause, self.untimed(path):
+            end = _wake_for(outside, pause)
             self._still.enter(path, why, pause)
+            self._ends[path] = until
             self.leave_if_drained()
             self.tell_waiting()
             try:
                 await self._sleep_until(until)
             finally:
+                end()
+                del self._ends[path]
                 self._still.leave(path)
         await self.resume_slot()
         self.tell_waiting()
@@ -172,6 +195,9 @@ class Waits:
         status = RunStatus.WAITING if reason else RunStatus.RUNNING
         if self._state.stopping.is_pausing:
             status, reason = RunStatus.RUNNING, "pausing"
+        if status == RunStatus.WAITING and self._ends and (due := min(self._ends.values())) != self._due:
+            self._due = due  # so that a listener resumes the run then, if its kernel is gone (W2)
+            self._state.ledger.ride_along(due_row(run.id, due))
         if (run.status, run.reason) == (status, reason):
             return
         run.status, run.reason = status, reason

@@ -1,4 +1,4 @@
-"""The part of `io` that starts other runs: `invoke`, `invoke_and_wait` and `send_event`."""
+"""The part of `io` that starts other runs: `invoke` and `invoke_and_wait`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Invoked(Protocol[T_co]):
 
 
 class ChildRuns(TaskStarter):
-    """Starts runs of other jobs, and sends events, each as a task of this run."""
+    """Starts runs of other jobs, each as a task of this run."""
 
     def invoke(self, key: object, job: Any, payload: object = None) -> Call[str]:
         """Start a run of another job without waiting for it. The result is the child run's id.
@@ -74,28 +74,6 @@ class ChildRuns(TaskStarter):
         limit: Any = {} if timeout is None else {"timeout": timeout}
         name = self._name_of_invoke(job)
         return self._task(caller(), key, start, kind="run", params=payload, icon="bolt", name=name, **limit)
-
-    def send_event(self, key: object, name: str, payload: object = None, **options: Any) -> Call[str]:
-        """Send an event, once, to the jobs of the client. The result is the event's id.
-
-        Every enabled job whose trigger matches starts a run. The options are those of `client.send_event`:
-        `id` (by default an id that belongs to this task), `context`, `source`, `timestamp`, `is_test`, `fresh`.
-
-        Raises `InvalidPayloadError` if the payload does not fit a job; then no run starts.
-
-        ```
-        event_id = await io.send_event("announce", "user.created", {"id": "u1"})
-        ```
-        """
-
-        async def send(task: Task) -> str:
-            try:
-                event = await self._host.send_event(name, payload, **{"id": task.idempotency_key, **options})
-            except StoreError as error:
-                return await self._pass.stopping.fail(error)
-            return event.id
-
-        return self._task(caller(), key, send, params=payload, icon="bolt", name=f"send {name}")
 
     def _name_of_invoke(self, job: Any) -> str:
         if not hasattr(job, "_start_child"):

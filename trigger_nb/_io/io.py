@@ -18,9 +18,11 @@ from .._tasks.service import Service
 from ..errors import UsageError
 from .checks import check_options, wait_deadline
 from .child_runs import ChildRuns
+from .events import Events
 from .fan_out import FanOuts
 from .key_values import Stores
 from .logger import Logger
+from .registering import Registering
 from .starter import caller
 from .status import Status, StatusCall, StatusState, checked
 
@@ -41,7 +43,7 @@ class Bindable(Protocol):
         ...
 
 
-class Io(FanOuts, ChildRuns):
+class Io(FanOuts, ChildRuns, Events, Registering):
     """The second parameter of a run function: runs tasks and records their results.
 
     Each method that takes a `key` is a task: it does its work once, and returns the recorded result when the

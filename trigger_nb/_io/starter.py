@@ -8,7 +8,9 @@ from typing import Any, Protocol, cast
 
 from .._callsite import Place
 from .._engine.pass_ import Pass
+from .._events.post import Post
 from .._keys import normal_key
+from .._store.protocol import Store
 from .._tasks.call import AnyCall, Call, Scope, resolve_scope
 from .._tasks.options import Options
 from ..errors import UsageError
@@ -27,6 +29,13 @@ class Host(Protocol):
 
     log_level: str
     integrations: dict[str, Any]
+    post: Post
+    store: Store
+
+    @property
+    def client(self) -> Any:
+        """The client of the job, for its events and schedules."""
+        ...
 
     def start_child(
         self, job: Any, payload: object, *, run_id: str, parent: str, parent_task: str

@@ -22,7 +22,7 @@ from .base import Record
 from .status import RunStatus, TaskStatus
 
 # Prefixes of row keys and tags of rows that the store uses beside the ids of runs.
-RESERVED = frozenset({"run", "runs", "event", "events", "kv", "export", "deleted", "reuse"})
+RESERVED = frozenset({"run", "runs", "event", "events", "kv", "export", "deleted", "reuse", "post"})
 # Kinds of tasks whose children are independent items, all of which every pass visits (C2).
 FAN_OUT = frozenset({"parallel", "map"})
 

@@ -32,6 +32,8 @@ class RunStatus(StrEnum):
     INTERRUPTED = "INTERRUPTED"
 
 
+# The statuses of a run that will not go on by itself.
+FINISHED = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED)
 StatusOption: TypeAlias = RunStatus | str | Iterable[RunStatus | str] | None
 
 

@@ -212,6 +212,8 @@ def _stop(runtime: Runtime, run: RunRecord, why: Stop, status: RunStatus, reason
         run.status, run.reason = status, reason
         with _leased(runtime, run):
             runtime.save_run(run)
+        if status == RunStatus.CANCELED:
+            runtime.end_post(run.id)
 
 
 def _check_not_over(active: ActiveRun, operation: str) -> None:

@@ -25,7 +25,7 @@ from .._records.durations import Durations
 from .._records.feed import Expected, PassBegan, SavedRun
 from .._records.forget import handled_in
 from .._records.records import RunRecord
-from .._records.status import RunStatus
+from .._records.status import FINISHED, RunStatus
 from .._redact import secrets
 from .._tasks import front_end
 from .._tasks.call import Scope, current_scope
@@ -310,6 +310,8 @@ class Execution:
         self.outcome = Outcome(ending.error)
         if not isinstance(ending.error, RunLostError):
             self._write_ending(pass_, run)
+            if run.status in FINISHED:
+                self.runtime.end_post(run.id)
         self._close_slot()
         warn_of_changes(self.runtime, run, pass_, self._spec.function, self._spec.payload.hint)
         pass_.waits.on_all_finished = self._release

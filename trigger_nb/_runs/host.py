@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from .._events.post import Post
 from .._records.status import StatusOption
+from .._store.protocol import Store
 from ..errors import UsageError
 from .job_options import Defaults
 
@@ -33,12 +35,19 @@ class JobHost:
         self._job = job
         self.log_level: str = job.options.log_level
         self.integrations: dict[str, Any] = dict(job.options.integrations)
+        self.post: Post = job._runtime.post
+        self.store: Store = job._runtime.store
 
     def start_child(self, job: Any, payload: object, *, run_id: str, parent: str, parent_task: str) -> Any:
         """Start a run of `job` as a child of a task of this run, or join the one that exists."""
         if not callable(start := getattr(job, "_start_child", None)):
             raise UsageError(f"io.invoke takes a job, not {type(job).__name__}: {job!r:.100}")
         return start(payload, run_id=run_id, parent=parent, parent_task=parent_task)
+
+    @property
+    def client(self) -> Any:
+        """The client of the job, for its events and schedules."""
+        return self._job.client
 
     async def send_event(self, name: str, payload: object, **options: Any) -> Any:
         """Send an event to the client's jobs."""

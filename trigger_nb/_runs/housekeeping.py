@@ -19,8 +19,9 @@ from typing import NamedTuple
 
 from .._clock import to_datetime
 from .._engine.code_sources import sources_tag
+from .._events.keys import tag_of
 from .._records.records import RunRecord, job_of, readable_run, readable_task
-from .._records.status import RunStatus
+from .._records.status import FINISHED, RunStatus
 from .._store import lease as leases
 from .._store.crashpoints import point
 from .._store.protocol import Row
@@ -29,8 +30,6 @@ from .._view.render.store_table import Pruned, StoreInfo
 from ..errors import RunLockedError, RunStateError, StoreError
 from .runtime import Runtime
 
-# The statuses of runs that `prune` removes by default. A run that is INTERRUPTED or WAITING will be continued.
-FINISHED = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED)
 _BATCH = 100  # runs that one transaction removes
 _PATIENCE = 5.0  # seconds to wait for another process's transaction
 _WORTH_IT = 10  # the database is rewritten if at least one in ten of its bytes is free
@@ -214,12 +213,20 @@ def _remove(runtime: Runtime, runs: Sequence[Known], events: Counter[str]) -> li
     events.subtract(run.event for run in runs if run.event)
     # The record of an event is only needed while a run that it started exists.
     gone = {run.event for run in runs if run.event and events[run.event] <= 0}
+    if gone:
+        gone -= runtime.post.pending_events()
+    letters = [letter.key for run_id in ids for letter in runtime.post.letters(run_id)]
     owners = [owner for owner in (*ids, *gone) if runtime.store.blobs_size(owner)]
     pointers = runtime.store.shared.pointers_into(ids)
     moved = _moved(runtime, set(pointers), ids)
     point("delete:before")
     runtime.store.delete(
-        keys=[*(f"run/{run_id}" for run_id in ids), *(f"event/{event}" for event in gone), *pointers],
+        keys=[
+            *(f"run/{run_id}" for run_id in ids),
+            *(f"event/{event}" for event in gone),
+            *pointers,
+            *letters,
+        ],
         tags=[tag for run_id in ids for tag in _tags(run_id)],
         write=[*(Row(f"{_MARKS}/{owner}", _MARKS, "{}") for owner in owners), *moved],
         patience=_PATIENCE,
@@ -252,7 +259,7 @@ def _moved(runtime: Runtime, pointers: Collection[str], gone: Collection[str]) -
 
 def _tags(run_id: str) -> tuple[str, ...]:
     """The tags of all rows of a run except its own record: tasks, log lines, key-values, sources, and rows of earlier versions."""
-    return run_id, f"kv/run/{run_id}", sources_tag(run_id), f"export/{run_id}"
+    return run_id, f"kv/run/{run_id}", sources_tag(run_id), f"export/{run_id}", tag_of(run_id)
 
 
 def _remove_files(runtime: Runtime, owners: Sequence[str]) -> None:

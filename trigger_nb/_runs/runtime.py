@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -19,6 +20,8 @@ from .._engine.ledger import run_row
 from .._engine.memory import Memory
 from .._engine.pass_ import Pass
 from .._engine.stopping import Stop
+from .._events.post import Post
+from .._events.schedules import Schedules
 from .._records.durations import Durations, durations
 from .._records.feed import Feed
 from .._records.records import RunRecord, TaskRecord, is_queued, readable_run, readable_task
@@ -121,6 +124,8 @@ class Runtime:
         self.store = store
         self.journal = GroupCommit(self.store)
         self.clock: Clock = clock or SystemClock()
+        self.post = Post(self.store, self.clock)  # events on their way
+        self.schedules = Schedules(self.store, self.post)
         self.jobs: dict[str, Any] = {}  # the jobs defined in this kernel, by id
         # By run id:
         self.executions: dict[str, ActiveRun] = {}  # the runs under way in this kernel
@@ -211,6 +216,11 @@ class Runtime:
     def save_run(self, run: RunRecord, rows: list[Row] | None = None) -> None:
         """Commit the record of a run, with other rows in the same transaction."""
         self.journal.commit([*(rows or []), run_row(run)], patience=self.patience.store)
+
+    def end_post(self, run_id: str) -> None:
+        """A run has ended: it waits for no event. What cannot be removed now does no harm, and goes with the run."""
+        with contextlib.suppress(StoreError):
+            self.post.close(run_id)
 
     def feed(self, run_id: str) -> Feed:
         """The events of a run, for displays. It is another one later, unless the caller keeps it."""

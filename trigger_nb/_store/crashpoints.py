@@ -3,6 +3,7 @@
 ```
 blob:before-rename -> blob:after-rename -> commit:before -> commit:within -> commit:after
 delete:before -> delete:rows -> delete:files -> shrink:within
+change:within
 ```
 
 When no point is armed, passing one costs a look at a module global.

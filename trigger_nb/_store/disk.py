@@ -20,7 +20,7 @@ from .checksums import OF_ABRIDGED, OF_WHOLE, checked
 from .crashpoints import point
 from .database import Database
 from .files import file_size
-from .protocol import Row, SharedResults, Size
+from .protocol import Changes, Row, SharedResults, Size
 from .shared_results import Pointers
 from .value_files import ValueFiles, size_of, sweep
 
@@ -48,6 +48,7 @@ _PAGE = f"{_ROW} WHERE tag = ? ORDER BY rowid DESC LIMIT ? OFFSET ?"
 _READ_ON = f"""
 {_ROW} WHERE tag = ? AND rowid >= (SELECT rowid FROM Cache WHERE key = ? AND raw = 1) ORDER BY rowid LIMIT ?
 """
+_BETWEEN = f"{_ROW} WHERE key >= ? AND key < ? AND raw = 1 ORDER BY key LIMIT ?"
 _SEARCH = f"{_ROW} WHERE tag = ? AND instr(value, ?) ORDER BY rowid"
 _TALLY = "SELECT tag, count(*) FROM Cache WHERE typeof(tag) = 'text' GROUP BY tag"
 _SIZE_OF = "SELECT total(length(value) + 2 * length(key) + 2 * length(tag)) FROM Cache WHERE tag = ?"
@@ -134,6 +135,9 @@ class DiskStore:
     def search(self, tag: str, text: str) -> list[tuple[str, str]]:
         return self._look(_SEARCH, tag, text)
 
+    def between(self, first: str, last: str, limit: int = -1) -> list[tuple[str, str]]:
+        return self._look(_BETWEEN, first, last, limit)
+
     def tally(self) -> dict[str, int]:
         return dict(self._ask(_TALLY))
 
@@ -162,6 +166,13 @@ class DiskStore:
             sql.executemany(_DELETE_TAG, [(tag,) for tag in tags])
             sql.executemany(_UPSERT, map(sealed, write))
         self._tell_watchers()
+
+    def change(self, decide: Callable[[], Changes | None], *, patience: float | None = None) -> None:
+        with self._writing(patience) as sql, _transaction(sql):
+            changes = decide() or Changes()
+            sql.executemany(_DELETE_KEY, [(key,) for key in changes.delete])
+            sql.executemany(_UPSERT, map(sealed, changes.write))
+            point("change:within")
 
     def watch_runs(self, changed: Callable[[], None]) -> Callable[[], None]:
         def end() -> None:

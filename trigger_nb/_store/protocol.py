@@ -30,6 +30,13 @@ class Row(NamedTuple):
     rank: int = 0
 
 
+class Changes(NamedTuple):
+    """What one transaction writes, and the keys of the rows that it deletes."""
+
+    write: Sequence[Row] = ()
+    delete: Sequence[str] = ()
+
+
 class Shared(NamedTuple):
     """A stored result that other runs may reuse."""
 
@@ -122,6 +129,20 @@ class Store(Protocol):
 
     def page(self, tag: str, limit: int, offset: int = 0) -> list[tuple[str, str]]:
         """Rows of a tag, the most recently added first."""
+        ...
+
+    def between(self, first: str, last: str, limit: int = -1) -> list[tuple[str, str]]:
+        """Key and text of the rows whose keys are `first` or greater and below `last`, by key: at most `limit`, if not -1.
+
+        A query on the index of keys: it reads no other rows.
+        """
+        ...
+
+    def change(self, decide: Callable[[], Changes | None], *, patience: float | None = None) -> None:
+        """Write and delete what `decide` says, in one transaction with what it reads of this store.
+
+        So no other process can change meanwhile what it has read. It must be quick, and call nothing else of this store.
+        """
         ...
 
     def commit(self, rows: Sequence[Row], *, patience: float | None = None) -> frozenset[Row]:

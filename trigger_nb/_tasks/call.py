@@ -61,6 +61,28 @@ class Batch(Protocol):
         ...
 
 
+class Outside(Protocol):
+    """What a task waits for before its body begins, and which may come from other processes, at any time."""
+
+    timeout: float  # seconds to wait at most; the body says what comes after
+
+    def begin(self, by: str) -> None:
+        """Wait from now on, also while no kernel lives. `by` is the task's idempotency key. Raises `StoreError`."""
+        ...
+
+    def next_look(self, now: float) -> float | None:
+        """The next time, in UTC seconds, at which it may come by itself. Raises `StoreError`."""
+        ...
+
+    def is_there(self) -> bool:
+        """Whether it has come. Raises `StoreError`."""
+        ...
+
+    def watch(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake` on this event loop whenever it may have come. The result ends that."""
+        ...
+
+
 class Call(Generic[T]):
     """A call of a task. Awaiting it replays the stored result, or runs the body."""
 
@@ -82,6 +104,7 @@ class Call(Generic[T]):
         "kind",
         "limiter",
         "options",
+        "outside",
         "path",
         "place",
         "record",
@@ -117,6 +140,7 @@ class Call(Generic[T]):
         self.awaited = False
         self.inputs: str | None = None  # the fingerprint of the arguments, if known beforehand
         self.limiter: Limiter | None = None  # of the enclosing map, for an item
+        self.outside: Outside | None = None  # what the body waits for
         self.batch: Batch | None = None  # the items that share one call of the body with this one
         self.is_running = False  # the body is running
         self.is_altered = False  # a body that failed has changed an argument in place

@@ -1,0 +1,1 @@
+"""Parts of a client: its events, its schedules, and what listens for both."""

@@ -1,0 +1,1 @@
+"""When schedules are due: times, without a store and without a clock."""
