@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from tests.cli.programs import wait_until
+from trigger_nb import TriggerClient
 
 JOBS = """
 client = TriggerClient("serve")
@@ -136,7 +137,6 @@ def test_a_wait_is_continued_when_it_is_due_and_not_before(served):
     driver.kill()
     worker = served.begin("work", "serve.py")
     worker.until_said("short: completed job sleeper")
-    assert "(its wait is over)" in worker.said
     assert "long" not in worker.said
     assert status(served, "long") == "WAITING"
     worker.tell()
@@ -160,13 +160,15 @@ def test_a_run_that_waits_stays_waiting_when_its_worker_ends(served):
 def test_what_a_person_has_stopped_stays_stopped(served):
     """A7: paused, canceled and interrupted runs are continued by hand."""
     for run_id, stop in (("p", "pause"), ("c", "cancel"), ("i", None)):
-        driver = served.begin("run", "serve.py:sleeper", "--payload", "1", "--fresh", "--run-id", run_id)
+        driver = served.begin("run", "serve.py:sleeper", "--payload", "86400", "--run-id", run_id)
         driver.until_said("WAITING")
         if stop is None:
             driver.tell(signal.SIGINT)
         else:
             served.call(stop, run_id)
         driver.ended()
+        client = TriggerClient("serve", dir=served.path / ".trigger_nb", display=False)
+        client.run(run_id).skip_wait("nap")  # so that it would be due
     before = {run["id"]: (run["status"], run["passes"]) for run in served.runs()}
     done = served.call("work", "serve.py", "--once")
     assert {run["id"]: (run["status"], run["passes"]) for run in served.runs()} == before
@@ -233,3 +235,35 @@ def test_a_code_of_today_continues_runs_that_wait(served):
     worker = served.begin("work", "serve.py")
     worker.until_said("w: completed")
     assert served.effects == ["first", "second of today"]
+
+
+EVENTS = """
+from trigger_nb import event_trigger
+from trigger_nb import interval_trigger
+client = TriggerClient("serve")
+
+@client.job(trigger=event_trigger("user.created"))
+async def welcome(payload, io):
+    return await io.run_task("mail", lambda: effect(f"welcome {payload['id']}"))
+
+@client.job(trigger=interval_trigger(seconds=1))
+async def tick(payload, io):
+    await io.run_task("tick", lambda: effect("tick"))
+"""
+
+
+def test_events_and_schedules_start_their_runs_once(served):
+    served.script("serve.py", EVENTS)
+    worker = served.begin("work", "serve.py")
+    worker.until(lambda: "tick" in served.effects)
+    for number in (1, 2, 1):
+        payload = f'{{"id": {number}}}'
+        done = served.call("send-event", "user.created", "--payload", payload, "--id", f"u{number}")
+        assert done.stdout == f"u{number} delivered: it starts welcome\n"
+    worker.until(lambda: {"welcome 1", "welcome 2"} <= set(served.effects))
+    worker.tell()
+    assert worker.ended() == 0
+    served.call("send-event", "user.created", "--payload", '{"id": 3}')  # while none listens
+    served.call("work", "serve.py", "--once")
+    assert [each for each in served.effects if each != "tick"] == ["welcome 1", "welcome 2", "welcome 3"]
+    assert "no job listens to it yet" in served.call("send-event", "user.gone").stdout

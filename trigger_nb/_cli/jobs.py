@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated
@@ -107,6 +108,38 @@ async def _serve(file: str, *, grace: float, once: bool) -> int:
     log.info("serves %s (%s) from %s", file, names, places)
     await worker.run()
     return 0
+
+
+@app.command("send-event")
+def send_event(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the event, such as user.created.")],
+    payload: Payload = None,
+    event_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="The same id never starts a second run of a job.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", help="For triggers that listen to one source.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option("--after", metavar="TIME", help="Deliver it later, such as in 90s or 2h.")
+    ] = None,
+    store: Store = None,
+) -> None:
+    """Record an event in a store. Workers and kernels that listen start its runs, now or when they come up."""
+
+    async def work() -> int:
+        value = values.payload_of(payload)
+        delay = values.duration_of(after, "--after")
+        client = stores.listening_store(stores.stores(store), name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # said below
+            event = await client.send_event(name, value, id=event_id, source=source, deliver_after=delay)
+        jobs = client.runtime.post.subscribers(name)
+        starts = f"it starts {', '.join(sorted(jobs))}" if jobs else "no job listens to it yet"
+        typer.echo(f"{event.id} {event.status}: {starts}")
+        return 0
+
+    end_async(work)
 
 
 @app.command("retry")

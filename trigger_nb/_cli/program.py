@@ -6,13 +6,15 @@ import __future__
 import ast
 import builtins
 import contextlib
+import functools
 import importlib
 import importlib.util
 import inspect
+import io
 import os
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -128,8 +130,7 @@ async def _load_file(path: Path) -> Chosen:
     if is_notebook:
         os.chdir(path.parent)  # where its kernel runs
         os.environ["JPY_SESSION_NAME"] = str(path)  # for messages of other processes, and for pools
-        if "display" in chosen.needed:
-            _offer_display()
+        _furnish(main, chosen.needed)
     else:
         main.__file__ = str(path)
     await _execute(chosen.kept, main, path)
@@ -169,13 +170,23 @@ def _told(error: BaseException) -> str:
     return "".join(stack.format()).replace("Traceback (most recent call last):\n", "\n", 1).rstrip()
 
 
-def _offer_display() -> None:
-    """The `display` of notebooks, which kernels have among the builtins."""
+def _furnish(main: ModuleType, needed: Collection[str]) -> None:
+    """What kernels put into the namespace of notebooks, and code may refer to: `display`, and an `open` of their own."""
+    if "open" in needed:
+        vars(main)["open"] = _open
+    if "display" not in needed:
+        return
     with contextlib.suppress(ImportError):
         from IPython import display
 
         if not hasattr(builtins, "display"):
             setattr(builtins, "display", vars(display)["display"])  # noqa: B010  # not in its stub
+
+
+@functools.wraps(io.open)
+def _open(*arguments: Any, **options: Any) -> Any:
+    """As IPython's `open`, which is a wrapper too: so code that uses it is the same here and there."""
+    return io.open(*arguments, **options)  # noqa: UP020
 
 
 def _is_module(name: str) -> bool:

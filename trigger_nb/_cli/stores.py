@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -64,10 +63,19 @@ def _client(path: Path) -> TriggerClient:
     return client
 
 
-def each_record(client: TriggerClient) -> Iterator[RunRecord]:
-    """The records of all runs in a store, newest first, with their current status."""
-    for record in client.runtime.each_run_record():
-        yield record.copy(status=client.runtime.status_of(record))
+def listening_store(clients: list[TriggerClient], event: str) -> TriggerClient:
+    """The store that an event is for: the only one, or the only one with jobs that listen. Raises `Problem`."""
+    listening = [client for client in clients if client.runtime.post.subscribers(event)]
+    found = clients if len(clients) == 1 else listening
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(str(client.dir) for client in (found or clients)[:5])
+    why = (
+        "jobs of several stores listen to it"
+        if found
+        else "there are several stores, and no job listens to it"
+    )
+    raise Problem(f"event {event!r}: {why}; say which store, --store FOLDER: {listed}")
 
 
 def find_run(clients: list[TriggerClient], name: str) -> tuple[TriggerClient, Run]:

@@ -13,10 +13,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 
+from .._clients.listener import Listener
 from .._records.status import RunStatus
 from .._runs import requests
 from .._runs.leaving import cut, leave
@@ -40,6 +40,7 @@ class Worker:
         self._grace = grace
         self._once = once
         self._due = {client.runtime: DueRuns(client.runtime) for client in program.clients}
+        self._reasons: dict[str, str] = {}  # why runs were continued, for the log
         self._told: set[str] = set()  # runs that cannot be continued here, and why was said
         self._known: dict[str, ActiveRun] = {}  # runs under way whose end is logged
         self._ends: set[asyncio.Task[None]] = set()
@@ -55,11 +56,14 @@ class Worker:
     async def run(self) -> None:
         """Serve until `stop`; with `once`, until nothing is under way any more but waits."""
         async with AsyncExitStack() as stack:
+            to_look = [Listener(client.runtime) for client in self._program.clients if self._once]
             for client in self._program.clients:
-                await stack.enter_async_context(_listening(client))
+                if not self._once:
+                    await stack.enter_async_context(client.listen(display=False))
             while not self.stopping.is_set():
                 self._look()
-                if self._once and self._is_idle():
+                to_look = [each for each in to_look if not await self._start_due(each)]
+                if self._once and not to_look and self._is_idle():
                     break
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.stopping.wait(), _LOOK)
@@ -79,6 +83,15 @@ class Worker:
             for active in list(runtime.executions.values()):
                 self._follow(runtime, active)
 
+    async def _start_due(self, listener: Listener) -> bool:
+        """Start what events and schedules ask for by now, and no more: what is due in a second is for the next one."""
+        try:
+            await listener._look()
+        except StoreError as error:
+            log.warning("the store cannot be read: %s", error)
+            return False
+        return not listener._busy
+
     def _resume(self, runtime: Runtime, due: Due) -> None:
         run_id = due.run.id
         if run_id in self._told:
@@ -97,15 +110,15 @@ class Worker:
             log.error("%s cannot be continued: %s", run_id, error)  # noqa: TRY400  # the message says it
         else:
             if active is not None:
-                log.info("%s: continues job %s (%s)", run_id, due.run.job, due.why)
+                self._reasons[run_id] = f" ({due.why})"
 
     def _follow(self, runtime: Runtime, active: ActiveRun) -> None:
         run_id = active.run.id
         if self._known.get(run_id) is active:
             return
         self._known[run_id] = active
-        if active.run.passes == 1:
-            log.info("%s: starts job %s", run_id, active.run.job)
+        does = "starts" if active.run.passes == 1 else "continues"
+        log.info("%s: %s job %s%s", run_id, does, active.run.job, self._reasons.pop(run_id, ""))
         task = asyncio.get_running_loop().create_task(self._tell_end(runtime, active))
         self._ends.add(task)
         task.add_done_callback(self._ends.discard)
@@ -170,16 +183,6 @@ def _state(status: str, reason: str) -> str:
     if status == RunStatus.RUNNING or reason == "queued":
         return "left to the next process"
     return f"{status} ({reason})" if reason else str(status)
-
-
-@asynccontextmanager
-async def _listening(client: Any) -> AsyncGenerator[None]:
-    """Events and schedules of a client's jobs, as long as it serves."""
-    if not hasattr(client, "listen"):
-        yield
-        return
-    async with client.listen(display=False):
-        yield
 
 
 # The process ----------------------------------------------------------------------------------------

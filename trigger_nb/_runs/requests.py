@@ -14,7 +14,7 @@ from . import commands
 from .runtime import Runtime
 
 Requested: TypeAlias = Literal["cancel", "pause"]
-_TAG = "kv/requests"
+_TAG = "post/requests"
 _PATIENCE = 5.0  # seconds to wait for another process's transaction
 _log = logging.getLogger("trigger_nb")
 
