@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 from .. import _main_file
 from .._callsite import PACKAGE_FOLDER
@@ -186,7 +186,7 @@ def _furnish(main: ModuleType, needed: Collection[str]) -> None:
 @functools.wraps(io.open)
 def _open(*arguments: Any, **options: Any) -> Any:
     """As IPython's `open`, which is a wrapper too: so code that uses it is the same here and there."""
-    return io.open(*arguments, **options)  # noqa: UP020
+    return cast("Any", io.open)(*arguments, **options)
 
 
 def _is_module(name: str) -> bool:

@@ -90,7 +90,7 @@ class Worker:
         except StoreError as error:
             log.warning("the store cannot be read: %s", error)
             return False
-        return not listener._busy
+        return True
 
     def _resume(self, runtime: Runtime, due: Due) -> None:
         run_id = due.run.id
