@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import json
 import os
 import pty
@@ -15,6 +17,7 @@ import time
 import pytest
 
 from tests.cli.programs import TIMEOUT
+from trigger_nb._cli.values import as_json
 
 JOBS = """
 client = TriggerClient("shop")
@@ -152,6 +155,18 @@ def test_a_module_is_imported_under_its_name(folder, typed):
     )
     assert json.loads(typed("run", "jobs.letters:where").stdout) == "jobs.letters"
     assert json.loads(typed("run", "jobs/letters.py:where", "--fresh").stdout) == "__main__"
+
+
+def test_what_is_no_json_in_an_output_is_written_as_its_fields_or_its_repr():
+    @dataclasses.dataclass
+    class Part:
+        number: object
+
+    value = {"part": Part(Part(1)), "at": datetime.date(2030, 1, 31), "many": {1}, "pair": (1, 2)}
+    assert json.loads(as_json(value)) == {
+        "part": {"number": {"number": 1}}, "at": "2030-01-31", "many": "{1}", "pair": [1, 2],
+    }  # fmt: skip
+    assert json.loads(as_json({(1, 2): float("nan")})) == "{(1, 2): nan}"
 
 
 # Looking --------------------------------------------------------------------------------------------

@@ -6,9 +6,6 @@ import difflib
 from collections.abc import Iterable
 
 from ..errors import (
-    InvalidOptionError,
-    InvalidPayloadError,
-    NotFoundError,
     RunCanceledError,
     RunInterruptedError,
     RunLockedError,
@@ -38,7 +35,8 @@ def code_of(error: TriggerError) -> int:
         return LOCKED
     if isinstance(error, (RunInterruptedError, RunCanceledError)):
         return NOT_ENDED
-    if isinstance(error, (InvalidOptionError, InvalidPayloadError, NotFoundError, RunStateError, UsageError)):
+    # A wrong value (ValueError) or name (LookupError), or something that makes no sense now.
+    if isinstance(error, (ValueError, LookupError, RunStateError, UsageError)):
         return USAGE
     return FAILED
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import re
 import sys
@@ -22,7 +24,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)", re.IGNORECASE)
 _MOST_TEXT = 10_000  # characters of a value that is no plain JSON
 
 
-def payload_of(given: str | None) -> Any:
+def payload_of(given: str | None, option: str = "--payload") -> Any:
     """A payload: JSON, `@file` with JSON, or `-` for standard input. None if nothing is given. Raises `Problem`."""
     if given is None:
         return None
@@ -33,19 +35,19 @@ def payload_of(given: str | None) -> Any:
         try:
             text = Path(given[1:]).read_text(encoding="utf-8")
         except (OSError, UnicodeError) as error:
-            raise Problem(f"--payload {given}: {error}") from None
+            raise Problem(f"{option} {given}: {error}") from None
     try:
         return json.loads(text)
     except ValueError as error:
         quoted = json.dumps(text, ensure_ascii=False)
         hint = (
-            f" A text needs quotes of its own: --payload '{quoted}'"
+            f" A text needs quotes of its own: {option} '{quoted}'"
             if given == text and len(text) < 60
             else ""
         )
-        raise Problem(f"--payload is no JSON: {error}.{hint}") from None
+        raise Problem(f"{option} is no JSON: {error}.{hint}") from None
     except RecursionError:
-        raise Problem("--payload is nested too deeply") from None
+        raise Problem(f"{option} is nested too deeply") from None
 
 
 def duration_of(given: str | None, option: str) -> timedelta | None:
@@ -62,11 +64,21 @@ def duration_of(given: str | None, option: str) -> timedelta | None:
 
 
 def as_json(value: object) -> str:
-    """A value as one JSON text, with the `repr` of what is no JSON."""
+    """A value as one JSON text: models and dataclasses as their fields, what is no JSON as its `repr`."""
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError):
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+    except (TypeError, ValueError, RecursionError):
         return json.dumps(repr(value), ensure_ascii=False)
+
+
+def _plain(part: Any) -> Any:
+    for name in ("model_dump", "isoformat", "item"):  # of pydantic, of times, of numpy's numbers
+        if callable(method := getattr(part, name, None)) and not isinstance(part, type):
+            with contextlib.suppress(Exception):
+                return method()
+    if dataclasses.is_dataclass(part) and not isinstance(part, type):
+        return {each.name: getattr(part, each.name) for each in dataclasses.fields(part)}
+    return repr(part)
 
 
 def run_json(run: RunRecord, store: str) -> dict[str, Any]:
