@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import json
 import os
 import pty
@@ -162,7 +162,7 @@ def test_what_is_no_json_in_an_output_is_written_as_its_fields_or_its_repr():
     class Part:
         number: object
 
-    value = {"part": Part(Part(1)), "at": datetime.date(2030, 1, 31), "many": {1}, "pair": (1, 2)}
+    value = {"part": Part(Part(1)), "at": dt.date(2030, 1, 31), "many": {1}, "pair": (1, 2)}
     assert json.loads(as_json(value)) == {
         "part": {"number": {"number": 1}}, "at": "2030-01-31", "many": "{1}", "pair": [1, 2],
     }  # fmt: skip
