@@ -26,7 +26,8 @@ from trigger_nb._store import crashpoints as crashpoints_module
 from trigger_nb._store.create import FORMAT
 from trigger_nb._store.disk import DiskStore
 from trigger_nb._store.group_commit import GroupCommit
-from trigger_nb._store.protocol import Row
+from trigger_nb._store.protocol import Changes, Row
+from trigger_nb._store.sorted_keys import BETWEEN
 from trigger_nb.errors import CorruptRecordError, PickleRefusedError, StoreBusyError, StoreError
 
 
@@ -89,6 +90,43 @@ def test_the_order_is_that_of_the_first_writing(store):
     assert [key for key, _ in store.select("run")] == [f"run/{n}" for n in range(5)]
     assert store.page("run", limit=2) == [("run/4", "old"), ("run/3", "old")]
     assert store.page("run", limit=9, offset=3) == [("run/1", "old"), ("run/0", "new")]
+
+
+def test_rows_are_found_between_two_keys_by_the_index(store):
+    """Architecture: one query on the index of keys, in their order; no other row is read."""
+    store.commit([Row(f"due/{number:03d}", "due", f'{{"n":{number}}}') for number in (7, 3, 40)])
+    store.commit([Row("duf/1", "due", "{}"), Row("dud", "due", "{}")])
+    assert [key for key, _ in store.between("due/", "due0")] == ["due/003", "due/007", "due/040"]
+    assert [key for key, _ in store.between("due/004", "due0", 1)] == ["due/007"]
+    with raw(store) as sql:
+        query = f"EXPLAIN QUERY PLAN {BETWEEN}"
+        (plan,) = [row[3] for row in sql.execute(query, ("a", "b", 1))]
+    assert "USING INDEX Cache_key_raw (key>? AND key<?)" in plan
+
+
+def test_a_change_reads_and_writes_in_one_transaction(store, tmp_path):
+    """S1: nobody else writes between the look and the change; an error changes nothing."""
+    store.commit([Row("a", "t", "1"), Row("b", "t", "2")])
+    other = DiskStore(store.directory)
+
+    def decide():
+        assert store.get("a") == "1"
+        with pytest.raises(StoreBusyError):
+            other.commit([Row("a", "t", "3")], patience=0)
+        return Changes([Row("c", "t", "4")], ["b"])
+
+    store.change(decide)
+    assert [key for key, _ in store.select("t")] == ["a", "c"]
+    store.change(lambda: None)
+
+    def fail():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.change(fail)
+    other.commit([Row("a", "t", "3")])
+    assert store.get("a") == "3"
+    other.close()
 
 
 def test_what_is_deleted_is_gone_and_the_rest_is_not(store):
@@ -240,7 +278,8 @@ def test_many_processes_may_create_it_at_once(tmp_path):
     code = """
         import sys
         from trigger_nb._store.disk import DiskStore
-        from trigger_nb._store.protocol import Row
+        from trigger_nb._store.protocol import Changes, Row
+from trigger_nb._store.sorted_keys import BETWEEN
         print("ready", flush=True)
         sys.stdin.readline()
         store = DiskStore(sys.argv[1])
@@ -478,7 +517,8 @@ def test_a_read_only_directory_says_so():
     code = """
         import os, sys
         from trigger_nb._store.disk import DiskStore
-        from trigger_nb._store.protocol import Row
+        from trigger_nb._store.protocol import Changes, Row
+from trigger_nb._store.sorted_keys import BETWEEN
         from trigger_nb.errors import StoreError
         store = DiskStore("made")
         store.commit([Row("a", "t", "1")])
@@ -565,7 +605,8 @@ def test_nothing_is_left_open(tmp_path):
         """
         import sys, gc
         from trigger_nb._store.disk import DiskStore
-        from trigger_nb._store.protocol import Row
+        from trigger_nb._store.protocol import Changes, Row
+from trigger_nb._store.sorted_keys import BETWEEN
         DiskStore(sys.argv[1]).commit([Row("a", "t", "1")])
         gc.collect()
         store = DiskStore(sys.argv[1])
@@ -584,7 +625,8 @@ def test_a_forked_child_uses_connections_of_its_own(tmp_path):
         """
         import os, sys, threading
         from trigger_nb._store.disk import DiskStore
-        from trigger_nb._store.protocol import Row
+        from trigger_nb._store.protocol import Changes, Row
+from trigger_nb._store.sorted_keys import BETWEEN
         store = DiskStore(sys.argv[1])
         store.commit([Row("parent", "t", "1")])
         opened, end = threading.Event(), threading.Event()
@@ -623,7 +665,8 @@ CRASH = """
     import sys
     from trigger_nb._store import crashpoints
     from trigger_nb._store.disk import DiskStore
-    from trigger_nb._store.protocol import Row
+    from trigger_nb._store.protocol import Changes, Row
+from trigger_nb._store.sorted_keys import BETWEEN
     store = DiskStore(sys.argv[1])
     blobs = store.blobs("run")
     crashpoints.arm()

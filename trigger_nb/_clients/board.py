@@ -11,8 +11,8 @@ from uuid import uuid4
 from .._events import keys
 from .._runs.runtime import Runtime
 from .._schedules.times import zone_of
-from .._view.live.notebook import in_notebook, to_kernel
-from .._view.render import coming_table
+from .._view.live.notebook import cell_number, in_notebook, to_kernel
+from .._view.render import coming_table, tables
 from .._view.render.coming_table import Coming
 from .._view.render.snapshot import Bundle
 from .._view.words import plural
@@ -21,6 +21,7 @@ from ..errors import StoreError
 logger = logging.getLogger("trigger_nb")
 _MOST = 12  # rows
 _EVERY = 1.0  # seconds between two updates
+_ELSEWHERE = "Shown below another cell"
 _NOTHING = "nothing is due: events start their runs when they come"
 
 
@@ -42,17 +43,18 @@ class Board:
         self._runtime = runtime
         self._subject = subject
         self._place = ""  # the id of the output below a cell
+        self._cell = -1  # the number of the cell that shows it
         self._shown = ""
         self._renewed_at = 0.0
 
     def show(self) -> None:
         """Show the table below the running cell."""
-        if not in_notebook():
-            return
+        if not in_notebook() or self._cell == cell_number():
+            return  # a cell that ends in client.listen() shows one table, not two
         if self._place:
-            to_kernel(
-                {"text/plain": "", "text/html": "<i>shown in another cell below</i>"}, {}, self._place, True
-            )
+            elsewhere = {"text/plain": _ELSEWHERE, "text/html": tables.block(tables.note(_ELSEWHERE))}
+            to_kernel(elsewhere, {}, self._place, True)
+        self._cell = cell_number()
         self._place = f"trigger_nb-{uuid4().hex}"
         bundle = self._bundle()
         self._shown = str(bundle["text/plain"])

@@ -10,11 +10,12 @@ from urllib.parse import quote
 
 from .. import filters
 from .._events.keys import end_of, last
+from .._events.post import data_of
 from .._events.schedules import id_of_dynamic
 from .._runs.runtime import Runtime
 from .._schedules.times import CatchUp, check_catch_up, times_of
 from .._store.protocol import Changes, Row
-from .._values.json_text import dumps, loads
+from .._values.json_text import dumps
 from ..errors import InvalidOptionError, UsageError
 from ..triggers import EventTrigger, Trigger, event_trigger
 
@@ -167,13 +168,14 @@ class DynamicTrigger(Trigger):
         found: dict[str, EventTrigger] = {}
         for runtime in dict.fromkeys(self._homes.values()):
             for key, text in runtime.store.between(self._prefix, end_of(self._prefix)):
-                data: Mapping[str, Any] = loads(text)
-                found[last(key)] = event_trigger(
-                    data["name"],
-                    filter=data["filter"],
-                    context_filter=data["context_filter"],
-                    source=data["source"],
-                )
+                data = data_of(text)
+                if data.get("name"):  # its row is not damaged
+                    found[last(key)] = event_trigger(
+                        data["name"],
+                        filter=data["filter"],
+                        context_filter=data["context_filter"],
+                        source=data["source"],
+                    )
         return found
 
     def _subscribe(self) -> None:

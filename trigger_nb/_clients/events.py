@@ -247,7 +247,8 @@ class ClientEvents(ClientParts):
 
     def _say_nobody(self, sent: Sent, line: tuple[str, int], scope: Any) -> None:
         """Warn that no job of this kernel has started, unless others have got the event."""
-        if sent.inboxes or sent.for_runs or self.runtime.post.subscribers(sent.record.name):
+        listening = {*sent.inboxes, *self.runtime.post.subscribers(sent.record.name)}
+        if sent.for_runs or listening - self.runtime.jobs.keys():
             return
         text = why_nobody(sent.record.name, self.jobs)
         warn_at(text, *line)

@@ -20,12 +20,20 @@ from .._keys import hashed
 from .._runs.awaiting import has_loop
 from .._runs.runtime import Runtime
 from .._schedules.times import zone_of
-from ..errors import InvalidPayloadError, RunLockedError, StoreError, TriggerError, UsageError
+from ..errors import (
+    CorruptRecordError,
+    InvalidPayloadError,
+    RunLockedError,
+    StoreBusyError,
+    StoreError,
+    TriggerError,
+    UsageError,
+)
 from ..job import AnyJob
 from ..triggers import Scheduled, ScheduleTrigger, Trigger
 from .board import Board
 from .dynamic import DynamicSchedule
-from .starting import resume_left, start_once
+from .starting import Left, resume_left, start_once
 
 logger = logging.getLogger("trigger_nb")
 _AT_ONCE = 100  # letters of one job that are taken out in one look
@@ -55,6 +63,8 @@ class Listener:
         ] = {}  # by job: as the store knows it; None if it is disabled
         self._check_at = 0.0  # by the loop's clock: the next look at open runs
         self._busy = False  # something could not be started yet, because another kernel holds its lock
+        # By run: how often it was resumed here, and when that may be done again, by the loop's clock.
+        self._resumed: dict[str, tuple[int, float]] = {}
         self._board = Board(runtime, self)
         self.started = 0  # the number of runs that it has started or resumed
 
@@ -192,14 +202,15 @@ class Listener:
         post = self._runtime.post
         post.deliver_due()
         now = self._runtime.clock.time()
-        for key, _ in post.due(now, "tick", "run"):
+        for key, _ in post.due(now, "tick"):
             if self._is_stopped:
                 return
-            _, kind, name = keys.split_due(key)
-            if kind == "tick":
-                await self._tick(name, now)
-            elif kind == "run":
-                await self._resume(name, key)
+            await self._tick(keys.split_due(key)[2], now)
+        waiting: dict[str, list[str]] = {}  # by run: the keys of its times that are over
+        for key, _ in post.due(now, "run"):
+            waiting.setdefault(keys.split_due(key)[2], []).append(key)
+        for run_id, over in waiting.items():
+            await self._resume(run_id, over)
         for job in list(self._runtime.jobs.values()):
             if job.enabled and job.trigger.listens_to():
                 await self._read(job)
@@ -207,7 +218,7 @@ class Listener:
         if loop.time() >= self._check_at:
             self._check_at = loop.time() + _CHECK_EVERY
             for run_id in post.open_runs():
-                await self._resume(run_id, None)
+                await self._resume(run_id, [])
 
     def _register(self) -> None:
         """Have the store know what the jobs of this kernel listen to, and when they are due."""
@@ -243,7 +254,12 @@ class Listener:
         at, following = schedule.next_run(now)
         if at is not None:
             for job in jobs:
-                if not self._start_scheduled(job, schedule, at):
+                try:
+                    is_started = self._start_scheduled(job, schedule, at)
+                except (CorruptRecordError, UsageError) as error:  # of one run: the next ones have their turn
+                    warn(f"job {job.id!r} did not start at {to_datetime(at)}: {error}")
+                    continue
+                if not is_started:
                     self._busy = True
                     return
                 await asyncio.sleep(0)
@@ -303,8 +319,10 @@ class Listener:
                     run_id = hashed("run_", run_id, letter.again)
                 value = job.trigger.parse(payload)
                 return self._start(job, run_id, value, event.data(), is_test=event.is_test, gone=letter.key)
-        except StoreError:
-            raise
+        except StoreError as error:
+            if not isinstance(error, CorruptRecordError):
+                raise
+            warn(f"event {event.id} ({event.name!r}) starts no run of job {job.id!r}: {error}")
         except InvalidPayloadError as error:
             warn(
                 f"event {event.id} ({event.name!r}) does not fit job {job.id!r} and starts no run of it: {error}"
@@ -340,18 +358,40 @@ class Listener:
             runtime.post.take_out(letters)
         return True
 
-    async def _resume(self, run_id: str, due: str | None) -> None:
-        """Resume a run whose kernel is gone, and that is due or open."""
-        runtime = self._runtime
-        was_here = run_id in runtime.executions
-        if not resume_left(runtime, run_id, is_open=due is None):
+    async def _resume(self, run_id: str, over: list[str]) -> None:
+        """Resume a run whose kernel is gone: one whose time has come, by these keys, or, without keys, that is open."""
+        runtime, now = self._runtime, asyncio.get_running_loop().time()
+        count, not_before = self._resumed.get(run_id, (0, 0.0))
+        if self._is_stopped or (now < not_before and run_id not in runtime.executions):
             return
-        if run_id in runtime.executions and not was_here:
-            self.started += 1
-            runtime.post.see_to(run_id, gone=[] if due is None else [due])
-            await asyncio.sleep(0)
-        elif due is not None:
-            runtime.post.take_out([due])
+        try:
+            left = resume_left(runtime, run_id, is_open=not over)
+        except StoreBusyError:
+            raise
+        except TriggerError as error:  # of this run: it must not keep others from their turn
+            self._resumed[run_id] = count + 1, now + _patience(count)
+            logger.warning("run %s could not be resumed, which is tried again later: %s", run_id, error)
+            return
+        match left:
+            case Left.RESUMED:
+                # One that stops again at once, as for a damaged record, is not resumed all the time.
+                self._resumed[run_id] = count + 1, now + _patience(count)
+                self.started += 1
+                runtime.post.see_to(run_id, gone=over)
+                await asyncio.sleep(0)
+            case Left.HERE:
+                runtime.post.take_out(over[:-1])  # the last one stays until it has ended: this kernel may die
+            case Left.OVER:
+                self._resumed.pop(run_id, None)
+                runtime.post.close(run_id)
+                runtime.post.take_out(over)
+            case Left.LEFT:
+                pass
+
+
+def _patience(count: int) -> float:
+    """Seconds until a run is resumed again that this listener has resumed so often."""
+    return min(3600.0, _CHECK_EVERY * 2**count)
 
 
 _listeners: WeakKeyDictionary[Runtime, Listener] = WeakKeyDictionary()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 from .._records.records import RunRecord
@@ -37,21 +38,30 @@ def start_once(
     return True
 
 
-def resume_left(runtime: Runtime, run_id: str, *, is_open: bool) -> bool:
+class Left(Enum):
+    """What has become of a run that waits, or that a listener sees to."""
+
+    HERE = "it was under way in this kernel"
+    RESUMED = "it goes on in this kernel"
+    OVER = "it has ended, or is gone"
+    LEFT = "another kernel drives it, or has its job; or a person has paused it"
+
+
+def resume_left(runtime: Runtime, run_id: str, *, is_open: bool) -> Left:
     """Resume a run whose kernel is gone, if it waits for something that has come, or is open: a listener sees to it.
 
-    Whether there is nothing left to do for it: it has gone on here, has ended, or is gone.
+    Raises the errors of a start.
     """
     if run_id in runtime.executions:
-        return True
+        return Left.HERE
     record = runtime.run_record(run_id)
     if record is None or record.status in FINISHED:
-        return True
+        return Left.OVER
     job = runtime.jobs.get(record.job)
     if job is None or not _may_go_on(record, is_open=is_open):
-        return False
+        return Left.LEFT
     if record.holder is not None and leases.is_held(runtime.store.directory, run_id, record.holder):
-        return False
+        return Left.LEFT
     try:
         check_own(record, job.options, job.fn)
         job._restart(record)
@@ -59,8 +69,8 @@ def resume_left(runtime: Runtime, run_id: str, *, is_open: bool) -> bool:
         RunLockedError,
         RunStateError,
     ):  # another kernel was faster; or it is the run of another file's job
-        return False
-    return True
+        return Left.LEFT
+    return Left.RESUMED
 
 
 def _may_go_on(record: RunRecord, *, is_open: bool) -> bool:

@@ -11,7 +11,7 @@ import anyio
 from .._clock import to_seconds, to_timestamp
 from .._concurrency.limiter import Limiter, limiter_of, rate_of_line
 from .._concurrency.limits import TaskLimits
-from .._keys import ancestors, display_path, idempotency_key, is_within
+from .._keys import ancestors, display_path, is_within
 from .._records.feed import Saved
 from .._records.forget import open_again, relog, reset
 from .._records.prints import Prints
@@ -24,17 +24,18 @@ from .._tasks.options import describe
 from .._tasks.running import running_bodies
 from .._tasks.signature import is_async
 from .._tasks.time_limit import TimeLimit
-from ..errors import StoreError, TaskCrashedError, TaskTimeoutError, UsageError
+from ..errors import TaskCrashedError, TaskTimeoutError, UsageError
 from ..retry import policy
 from .bodies import Failed
 from .given import given_of, given_to_failed
 from .origins import mark_origin
+from .outside import await_outside
 from .results import note_prints
 from .scopes import bodies_in
 from .verdicts import runs_subtasks_again
 
 if TYPE_CHECKING:
-    from .._tasks.call import AnyCall, Outside
+    from .._tasks.call import AnyCall
     from .bodies import Bodies
     from .decide import Run
     from .new_record import NewRecords
@@ -92,7 +93,8 @@ class Attempts:
         if "delay_until" in call.options and record.attempt == 1 and not record.crashes and failed is None:
             await self._delay(call, record)
         if call.outside is not None and failed is None:
-            await self._await_outside(call, record, earlier, call.outside)
+            await await_outside(state, self._waits, call, record, earlier)
+            self._check_open(call)
         prints: Prints | None = None
         limits = self._limits(call)
         while True:
@@ -192,31 +194,6 @@ class Attempts:
         until = to_timestamp(call.options.get("delay_until"), "delay_until")
         if until > self._state.clock.time():
             await self._count_down(call, record, until)
-
-    async def _await_outside(
-        self, call: AnyCall, record: TaskRecord, earlier: TaskRecord | None, outside: Outside
-    ) -> None:
-        """Wait until what the body needs has come, or its time is over: until one deadline, stored once."""
-        state = self._state
-        until = state.clock.time() + outside.timeout
-        if earlier is not None and earlier.status == TaskStatus.WAITING and earlier.error is None:
-            until = self._waits.unprolonged(earlier, earlier.next_at or until)
-        try:
-            outside.begin(idempotency_key(state.run.id, call.path, record.generation))
-            is_there = outside.is_there()
-        except StoreError as error:
-            await state.stopping.fail(error)
-            return
-        if is_there or until <= state.clock.time():
-            return
-        call.record = waiting = record.copy(status=TaskStatus.WAITING, next_at=until)
-        await state.ledger.save(waiting)
-        self._check_open(call)
-        while (now := state.clock.time()) < until:
-            look = min(until, outside.next_look(now) or until)
-            await self._waits.pause(call.path, look, "wait", outside)
-            if state.clock.time() < look:
-                return  # it is there, or the wait was skipped
 
     async def _count_down(self, call: AnyCall, record: TaskRecord, until: float) -> None:
         call.record = waiting = record.copy(status=TaskStatus.WAITING, next_at=until)

@@ -16,14 +16,13 @@ from .._events.post import due_row
 from .._keys import display_path, is_within
 from .._records.feed import SavedRun
 from .._records.status import RunStatus, TaskStatus
-from ..errors import StoreError
 from .ledger import run_row
 from .scopes import save_deferred
 
 if TYPE_CHECKING:
     from .._concurrency.limits import RunSlot
     from .._records.records import TaskRecord
-    from .._tasks.call import AnyCall, Outside, Scope
+    from .._tasks.call import AnyCall, Scope
     from .._tasks.running import RunningBody
     from .decide import Wait
     from .idle import Why
@@ -41,21 +40,6 @@ def _expected(path: str, seconds: float) -> str:
         f"your code cancelled the task {name!r} in an earlier pass, so it does not start before {seconds:.0f} s are over. If "
         f"the time limit around it is gone, start it now: run.skip_wait({name!r})"
     )
-
-
-def _wake_for(outside: Outside | None, pause: anyio.CancelScope) -> Callable[[], None]:
-    """End a pause when what it waits for is there. The result ends that."""
-    if outside is None:
-        return lambda: None
-
-    return outside.watch(lambda: pause.cancel() if _is_there(outside) else None)
-
-
-def _is_there(outside: Outside | None) -> bool:
-    try:
-        return outside is not None and outside.is_there()
-    except StoreError:  # the body meets it again, where it can be told
-        return True
 
 
 class Waits:
@@ -107,12 +91,11 @@ class Waits:
         now = self._state.clock.time()
         return min(until, now + until - record.started_at) if record.started_at > now else until
 
-    async def pause(self, path: str, until: float, why: Why, outside: Outside | None = None) -> None:
-        """Sleep until then, or until the wait is skipped, or `outside` is there. No attempt's time runs meanwhile (A3)."""
-        if until <= self._state.clock.time() or _is_there(outside):
+    async def pause(self, path: str, until: float, why: Why) -> None:
+        """Sleep until then, or until the wait is skipped. No attempt's time runs meanwhile (A3)."""
+        if until <= self._state.clock.time():
             return
         with anyio.CancelScope() as pause, self.untimed(path):
-            end = _wake_for(outside, pause)
             self._still.enter(path, why, pause)
             self._ends[path] = until
             self.leave_if_drained()
@@ -120,7 +103,6 @@ class Waits:
             try:
                 await self._sleep_until(until)
             finally:
-                end()
                 del self._ends[path]
                 self._still.leave(path)
         await self.resume_slot()

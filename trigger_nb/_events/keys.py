@@ -53,8 +53,8 @@ def due(when: float, kind: str, name: str) -> str:
 
 def split_due(key: str) -> tuple[float, str, str]:
     """Time, kind and name of such a key."""
-    kind, when, name = key.removeprefix(DUE).split("/", 2)
-    return int(when) / 1000, kind, unquote(name)
+    kind, when, name = [*key.removeprefix(DUE).split("/", 2), "", ""][:3]
+    return int(when) / 1000 if when.isdecimal() else 0.0, kind, unquote(name)
 
 
 def past(kind: str, now: float) -> tuple[str, str]:

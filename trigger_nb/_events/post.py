@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
 from .._clock import Clock
@@ -85,7 +84,7 @@ class Post:
     def deliver_due(self) -> bool:
         """Deliver the events whose time has come; whether there were any."""
         now = self._clock.time()
-        found = [(key, loads(text)) for key, text in self.due(now, "event")]
+        found = [(key, data_of(text)) for key, text in self.due(now, "event")]
 
         def deliver(key: str, again: str) -> None:
             def decide() -> Changes | None:
@@ -146,7 +145,7 @@ class Post:
             else:
                 for_runs = True
                 rows.append(Row(keys.mail(who) + place, TAG, text))
-                rows.append(Row(keys.due(now, "run", who), keys.tag_of(who), "{}"))
+                rows.append(due_row(who, 0.0))  # one row, however many letters there are
         if not rows and not is_taken:
             rows.append(Row(keys.unheard(event.name) + place, TAG, text))
         return rows, inboxes, for_runs
@@ -162,7 +161,7 @@ class Post:
 
         def decide() -> Changes:
             stored = self._store.get(row)
-            before: set[str] = set() if stored is None else set(loads(stored)["names"])
+            before: set[str] = set() if stored is None else set(data_of(stored).get("names", ()))
             write = [Row(row, TAG, text)] if names else []
             gone = [] if names else [row]
             gone += [_on_job(name, job_id) for name in before - set(names)]
@@ -213,10 +212,15 @@ class Post:
         prefix = keys.mail(run_id)
         return [_letter(*row) for row in self._store.between(prefix, end_of(prefix))]
 
-    def give(self, letter: Letter, by: str) -> None:
+    def give(self, run_id: str, letter: Letter, by: str) -> None:
         """Note which wait of a run has taken a letter. It is its own from now on: no other wait gets it."""
         text = dumps({"event": letter.event, "by": by})
-        self._change(lambda: Changes([Row(letter.key, TAG, text)]))
+
+        def decide() -> Changes:
+            is_last = all(each.by or each.key == letter.key for each in self.letters(run_id))
+            return Changes([Row(letter.key, TAG, text)], [due_row(run_id, 0.0).key] if is_last else [])
+
+        self._change(decide)
 
     def see_to(self, run_id: str, *, gone: Sequence[str] = ()) -> None:
         """Note that listeners see to it that a run ends: if its kernel dies, it is resumed. Removes the rows `gone`."""
@@ -259,8 +263,7 @@ class Post:
         found: set[str] = set()
         for key, text in self._store.select(TAG):
             if key.startswith(("post/in/", "post/mail/", "post/unheard/")):
-                with suppress(ValueError):
-                    found.add(str(loads(text).get("event")))
+                found.add(_letter(key, text).event)
             elif key.startswith(keys.DUE) and keys.split_due(key)[1] == "event":
                 found.add(keys.split_due(key)[2])
         return found
@@ -341,8 +344,15 @@ def _on_job(name: str, job_id: str) -> str:
 
 
 def _letter(key: str, text: str) -> Letter:
+    data = data_of(text)  # of a damaged row, the key says which event it was
+    event = data.get("event", keys.last(key))
+    return Letter(key, str(event), str(data.get("again", "")), str(data.get("by", "")))
+
+
+def data_of(text: str) -> dict[str, Any]:
+    """The data of a row; none if it is damaged."""
     try:
-        data: dict[str, Any] = loads(text)
-        return Letter(key, str(data["event"]), str(data.get("again", "")), str(data.get("by", "")))
-    except (ValueError, KeyError, TypeError):  # a damaged row: its key says which event it was
-        return Letter(key, keys.last(key), "", "")
+        data = loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return cast("dict[str, Any]", data) if isinstance(data, dict) else {}

@@ -151,18 +151,16 @@ class Events(TaskStarter):
             raise self._pass.stopping.misused(error)  # noqa: B904  # the same error
         outside = Mailbox(self._host.post, self._host.store, self._pass.run.id, wanted, seconds)
 
-        async def take() -> ReceivedEvent:
-            try:
-                found = outside.take()
-            except StoreError as error:
-                return await self._pass.stopping.fail(error)
-            if found is None:
+        def taken() -> ReceivedEvent:
+            if outside.event is None:
                 raise TaskTimeoutError(
                     f"no event {name!r} that fits came within {timedelta(seconds=seconds)}. run.retry() waits for it again"
                 )
-            return found
+            return outside.event
 
-        call = self._task(caller(), key, take, style="minimal", icon="clock", name=f"wait for {name}")
+        call = self._task(
+            caller(), key, taken, thread=False, style="minimal", icon="clock", name=f"wait for {name}"
+        )
         call.outside = outside
         return call
 
@@ -172,6 +170,7 @@ class Mailbox:
 
     def __init__(self, post: Post, store: Store, run_id: str, wanted: EventTrigger, timeout: float) -> None:
         self.timeout = timeout
+        self.event: ReceivedEvent | None = None  # what the wait has taken
         self._post = post
         self._store = store
         self._run_id = run_id
@@ -197,15 +196,16 @@ class Mailbox:
         """Call `wake` whenever an event may have come."""
         return self._post.watch(wake)
 
-    def take(self) -> ReceivedEvent | None:
-        """Take the event for this wait out of the mail of the run; None if there is none."""
+    def take(self) -> bool:
+        """Take the event for this wait out of the mail of the run, if there is one."""
+        self._post.deliver_due()
         found = self._find()
         if found is None:
-            return None
-        letter, event = found
+            return False
+        letter, self.event = found
         if not letter.by:
-            self._post.give(letter, self._by)
-        return event
+            self._post.give(self._run_id, letter, self._by)
+        return True
 
     def _find(self) -> tuple[Letter, ReceivedEvent] | None:
         """The oldest letter that fits; or the one that this wait had taken when the kernel died."""

@@ -126,6 +126,7 @@ class Registering(TaskStarter):
             )
 
         async def body(task: Task) -> None:
+            self._pass.about_to_start(f"what {shown!r} says")
             try:
                 register()
             except StoreError as error:

@@ -15,7 +15,7 @@ from ..errors import InvalidOptionError
 
 CatchUp: TypeAlias = Literal["last", "all", "none"]
 CATCH_UP = ("last", "all", "none")
-_DAY = 86_400.0
+_AROUND = 4 * 3600.0  # seconds
 _NAMED = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -122,15 +122,15 @@ class Cron:
         from cronsim import CronSim
 
         back = CronSim(self.expression, datetime.fromtimestamp(now + 60, zone_of(self.zone)), reverse=True)
-        if (near := next(back, None)) is None:
-            return None
-        # From a day before on it is followed forwards, so that both directions agree on days with a change of the clocks.
-        found, due = None, self.following(max(began, near.timestamp() - _DAY), began)
-        while due is not None and due <= now:
-            found, due = due, self.following(due, began)
-        if found is None and near.timestamp() > now and near.timestamp() - _DAY > began:
-            return self.latest(near.timestamp() - _DAY, began)
-        return found
+        for near in back:
+            # From some hours before on it is followed forwards: both directions must agree where the clocks change.
+            start = max(began, near.timestamp() - _AROUND)
+            found, due = None, self.following(start, began)
+            while due is not None and due <= now:
+                found, due = due, self.following(due, began)
+            if found is not None or start == began:
+                return found
+        return None
 
     @property
     def text(self) -> str:

@@ -14,28 +14,19 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .._records.records import ABRIDGED_SQL, checksums
+from .._records.records import ABRIDGED_SQL
 from ..errors import CorruptRecordError, PickleRefusedError
-from .checksums import OF_ABRIDGED, OF_WHOLE, checked
+from .checksums import OF_ABRIDGED, checked
 from .crashpoints import point
 from .database import Database
 from .files import file_size
-from .protocol import Changes, Row, SharedResults, Size
+from .protocol import Row, SharedResults, Size
 from .shared_results import Pointers
+from .sorted_keys import DELETE_KEY, ROW, UPSERT, SortedKeys, sealed, transaction
 from .value_files import ValueFiles, size_of, sweep
 
-# diskcache has no such statement: it looks up the key, compares the ranks and writes, in one transaction.
-_UPSERT = """
-INSERT INTO Cache(key, raw, tag, value, access_count, store_time, access_time, mode) VALUES (?, 1, ?, ?, ?, ?, ?, 1)
-ON CONFLICT(key, raw) DO UPDATE
-SET value = excluded.value, access_count = excluded.access_count, store_time = excluded.store_time,
-    access_time = excluded.access_time, mode = 1, filename = NULL
-WHERE excluded.access_count > access_count
-   OR (excluded.access_count = access_count AND access_count % 2 = 0)
-"""
-_ROW = f"SELECT key, value, {OF_WHOLE} FROM Cache"
-_GET = f"{_ROW} WHERE key = ? AND raw = 1"
-_SELECT = f"{_ROW} WHERE tag = ? ORDER BY rowid"
+_GET = f"{ROW} WHERE key = ? AND raw = 1"
+_SELECT = f"{ROW} WHERE tag = ? ORDER BY rowid"
 # Most rows have a checksum, and none of a longer text: they are short.
 _SELECT_ABRIDGED = f"""
 SELECT key, CASE WHEN access_time IS NULL AND store_time IS NOT NULL THEN value ELSE {ABRIDGED_SQL} END, {OF_ABRIDGED}
@@ -44,12 +35,11 @@ FROM Cache WHERE tag = ? ORDER BY rowid
 _NEWEST = "SELECT coalesce(max(rowid), 0) FROM Cache WHERE tag = ?"
 _NEWER = _SELECT_ABRIDGED.replace("WHERE tag = ?", "WHERE tag = ? AND rowid > ?")
 _GET_ABRIDGED = _SELECT_ABRIDGED.replace("WHERE tag = ?", "WHERE key = ? AND raw = 1")
-_PAGE = f"{_ROW} WHERE tag = ? ORDER BY rowid DESC LIMIT ? OFFSET ?"
+_PAGE = f"{ROW} WHERE tag = ? ORDER BY rowid DESC LIMIT ? OFFSET ?"
 _READ_ON = f"""
-{_ROW} WHERE tag = ? AND rowid >= (SELECT rowid FROM Cache WHERE key = ? AND raw = 1) ORDER BY rowid LIMIT ?
+{ROW} WHERE tag = ? AND rowid >= (SELECT rowid FROM Cache WHERE key = ? AND raw = 1) ORDER BY rowid LIMIT ?
 """
-_BETWEEN = f"{_ROW} WHERE key >= ? AND key < ? AND raw = 1 ORDER BY key LIMIT ?"
-_SEARCH = f"{_ROW} WHERE tag = ? AND instr(value, ?) ORDER BY rowid"
+_SEARCH = f"{ROW} WHERE tag = ? AND instr(value, ?) ORDER BY rowid"
 _TALLY = "SELECT tag, count(*) FROM Cache WHERE typeof(tag) = 'text' GROUP BY tag"
 _SIZE_OF = "SELECT total(length(value) + 2 * length(key) + 2 * length(tag)) FROM Cache WHERE tag = ?"
 # Unlike the other queries, this one finds the rows of a run by their keys, in another index.
@@ -58,11 +48,10 @@ _NO_TEXT = "SELECT 1 FROM Cache WHERE key = ? AND raw = 1 AND typeof(value) <> '
 _NO_TEXT_OF_TAG = "SELECT 1 FROM Cache WHERE tag = ? AND (typeof(key) <> 'text' OR typeof(value) <> 'text')"
 _PICKLED = "SELECT count(*) FROM Cache WHERE (raw = 0 OR mode = 4) AND ? IN (key, tag)"
 _MANY = 100  # rows from which on they are written by one statement
-_DELETE_KEY = "DELETE FROM Cache WHERE key = ? AND raw = 1"
 _DELETE_TAG = "DELETE FROM Cache WHERE tag = ?"
 
 
-class DiskStore:
+class DiskStore(SortedKeys):
     """A `Store` in a directory, which is created if it does not exist.
 
     Raises `StoreError` when the directory cannot be used, holds something else, or was written by a newer
@@ -135,9 +124,6 @@ class DiskStore:
     def search(self, tag: str, text: str) -> list[tuple[str, str]]:
         return self._look(_SEARCH, tag, text)
 
-    def between(self, first: str, last: str, limit: int = -1) -> list[tuple[str, str]]:
-        return self._look(_BETWEEN, first, last, limit)
-
     def tally(self) -> dict[str, int]:
         return dict(self._ask(_TALLY))
 
@@ -161,18 +147,11 @@ class DiskStore:
         write: Sequence[Row] = (),
         patience: float | None = None,
     ) -> None:
-        with self._writing(patience) as sql, _transaction(sql):
-            sql.executemany(_DELETE_KEY, [(key,) for key in keys])
+        with self._writing(patience) as sql, transaction(sql):
+            sql.executemany(DELETE_KEY, [(key,) for key in keys])
             sql.executemany(_DELETE_TAG, [(tag,) for tag in tags])
-            sql.executemany(_UPSERT, map(sealed, write))
+            sql.executemany(UPSERT, map(sealed, write))
         self._tell_watchers()
-
-    def change(self, decide: Callable[[], Changes | None], *, patience: float | None = None) -> None:
-        with self._writing(patience) as sql, _transaction(sql):
-            changes = decide() or Changes()
-            sql.executemany(_DELETE_KEY, [(key,) for key in changes.delete])
-            sql.executemany(_UPSERT, map(sealed, changes.write))
-            point("change:within")
 
     def watch_runs(self, changed: Callable[[], None]) -> Callable[[], None]:
         def end() -> None:
@@ -277,21 +256,15 @@ def _replacing(stored: bytes) -> str:
     return stored.decode("utf-8", "replace")
 
 
-def sealed(row: Row) -> tuple[str, str, str, int, int, int | None]:
-    """A row with its checksums, in the order of the columns."""
-    key, tag, text, rank = row
-    return key, tag, text, rank, *checksums(key, text, rank)
-
-
 def _write(sql: sqlite3.Connection, rows: Sequence[Row]) -> frozenset[Row]:
     """Write the rows in one transaction. Returns those that were refused."""
     if len(rows) == 1:  # one statement is a transaction by itself
         point("commit:within")
-        return frozenset(() if sql.execute(_UPSERT, sealed(rows[0])).rowcount else rows)
+        return frozenset(() if sql.execute(UPSERT, sealed(rows[0])).rowcount else rows)
     refused: list[Row] = []
-    with _transaction(sql):
+    with transaction(sql):
         if len(rows) < _MANY or not _all_written(sql, rows):
-            refused = [row for row in rows if not sql.execute(_UPSERT, sealed(row)).rowcount]
+            refused = [row for row in rows if not sql.execute(UPSERT, sealed(row)).rowcount]
         point("commit:within")
     return frozenset(refused)
 
@@ -299,23 +272,8 @@ def _write(sql: sqlite3.Connection, rows: Sequence[Row]) -> frozenset[Row]:
 def _all_written(sql: sqlite3.Connection, rows: Sequence[Row]) -> bool:
     """Write the rows by one statement. False, and nothing is written, if some are refused: which, it does not say."""
     sql.execute("SAVEPOINT many")
-    is_whole = sql.executemany(_UPSERT, map(sealed, rows)).rowcount == len(rows)
+    is_whole = sql.executemany(UPSERT, map(sealed, rows)).rowcount == len(rows)
     if not is_whole:
         sql.execute("ROLLBACK TO many")
     sql.execute("RELEASE many")
     return is_whole
-
-
-@contextlib.contextmanager
-def _transaction(sql: sqlite3.Connection) -> Generator[None]:
-    # IMMEDIATE takes the write lock at once. If a transaction begins with a read and another process writes
-    # before its first write, the transaction fails, however long it waits.
-    sql.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        sql.execute("COMMIT")
-    except BaseException:
-        # After some errors, such as a full disk, SQLite has rolled back by itself.
-        if sql.in_transaction:
-            sql.execute("ROLLBACK")
-        raise

@@ -78,6 +78,10 @@ class Outside(Protocol):
         """Whether it has come. Raises `StoreError`."""
         ...
 
+    def take(self) -> bool:
+        """Take it, for this task alone, if it is there; whether the task has it. Raises `StoreError`."""
+        ...
+
     def watch(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` on this event loop whenever it may have come. The result ends that."""
         ...

@@ -224,7 +224,13 @@ class _TrialHost:
     def __init__(self, host: Host, trial: Trial) -> None:
         self.log_level = host.log_level
         self.integrations = host.integrations
+        self.store, self.post = trial.runtime.store, trial.runtime.post
         self._trial = trial
+
+    @property
+    def client(self) -> Any:
+        """The client knows the real events: a trial needs stubs for these tasks."""
+        self._trial.refuse("asks the client for events, which are not those of the test")
 
     def start_child(self, job: Any, payload: object, *, run_id: str, parent: str, parent_task: str) -> Any:
         """Start the run in the store of the trial, with the stubs for paths below the task."""

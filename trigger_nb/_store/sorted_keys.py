@@ -1,0 +1,71 @@
+"""Rows by the order of their keys, and changes that read and write in one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+
+from .._records.records import checksums
+from .checksums import OF_WHOLE
+from .crashpoints import point
+from .protocol import Changes, Row
+
+# diskcache has no such statement: it looks up the key, compares the ranks and writes, in one transaction.
+UPSERT = """
+INSERT INTO Cache(key, raw, tag, value, access_count, store_time, access_time, mode) VALUES (?, 1, ?, ?, ?, ?, ?, 1)
+ON CONFLICT(key, raw) DO UPDATE
+SET value = excluded.value, access_count = excluded.access_count, store_time = excluded.store_time,
+    access_time = excluded.access_time, mode = 1, filename = NULL
+WHERE excluded.access_count > access_count
+   OR (excluded.access_count = access_count AND access_count % 2 = 0)
+"""
+ROW = f"SELECT key, value, {OF_WHOLE} FROM Cache"
+BETWEEN = f"{ROW} WHERE key >= ? AND key < ? AND raw = 1 ORDER BY key LIMIT ?"
+DELETE_KEY = "DELETE FROM Cache WHERE key = ? AND raw = 1"
+
+
+class SortedKeys(ABC):
+    """The part of a `Store` that reads rows in the order of their keys."""
+
+    def between(self, first: str, last: str, limit: int = -1) -> list[tuple[str, str]]:
+        return self._look(BETWEEN, first, last, limit)
+
+    def change(self, decide: Callable[[], Changes | None], *, patience: float | None = None) -> None:
+        with self._writing(patience) as sql, transaction(sql):
+            changes = decide() or Changes()
+            sql.executemany(DELETE_KEY, [(key,) for key in changes.delete])
+            sql.executemany(UPSERT, map(sealed, changes.write))
+            point("change:within")
+
+    @abstractmethod
+    def _look(
+        self, query: str, name: str, *more: int | str, wrong: list[str] | None = None
+    ) -> list[tuple[str, str]]: ...
+
+    @abstractmethod
+    def _writing(self, patience: float | None) -> AbstractContextManager[sqlite3.Connection]: ...
+
+
+def sealed(row: Row) -> tuple[str, str, str, int, int, int | None]:
+    """A row with its checksums, in the order of the columns."""
+    key, tag, text, rank = row
+    return key, tag, text, rank, *checksums(key, text, rank)
+
+
+@contextlib.contextmanager
+def transaction(sql: sqlite3.Connection) -> Generator[None]:
+    """A transaction that may write, of a connection in autocommit mode."""
+    # IMMEDIATE takes the write lock at once. If a transaction begins with a read and another process writes
+    # before its first write, the transaction fails, however long it waits.
+    sql.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        sql.execute("COMMIT")
+    except BaseException:
+        # After some errors, such as a full disk, SQLite has rolled back by itself.
+        if sql.in_transaction:
+            sql.execute("ROLLBACK")
+        raise
