@@ -9,7 +9,7 @@ import re
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .._keys import display_path
 from .._records.records import RunRecord, TaskRecord
@@ -78,7 +78,7 @@ def _plain(part: Any) -> Any:
                 return method()
     if dataclasses.is_dataclass(part) and not isinstance(part, type):
         return {each.name: getattr(part, each.name) for each in dataclasses.fields(part)}
-    return repr(part)
+    return repr(cast("object", part))
 
 
 def run_json(run: RunRecord, store: str) -> dict[str, Any]:
