@@ -48,11 +48,15 @@ class MainFile(NamedTuple):
         return self.path.stem if self.is_notebook else self.path.name
 
 
-_known: dict[int, MainFile] = {}  # by process id: the notebook of this kernel, once it is found
+_known: dict[
+    int, MainFile
+] = {}  # by process id: the notebook of this kernel once it is found, or what it serves
 
 
 def main_file() -> MainFile:
     """The notebook or script of this process."""
+    if os.getpid() in _known:
+        return _known[os.getpid()]
     shell = _shell()
     main = sys.modules.get("__main__")
     if shell is None or not hasattr(shell, "kernel"):
@@ -60,12 +64,16 @@ def main_file() -> MainFile:
         if path is None and _is_worker() and (session := os.environ.get("JPY_SESSION_NAME", "")):
             return MainFile(Path(os.path.abspath(session)), is_notebook=True)
         return MainFile(path, is_notebook=False)
-    if os.getpid() not in _known:
-        found = _of_kernel(shell)
-        if found.path is None or found.twins:  # further cells may tell
-            return found
+    found = _of_kernel(shell)
+    if found.path is not None and not found.twins:  # else further cells may tell
         _known[os.getpid()] = found
-    return _known[os.getpid()]
+    return found
+
+
+def serve(path: Path) -> None:
+    """Take a notebook or script for the file of this process, which executes its definitions without a kernel."""
+    is_notebook = path.suffix == ".ipynb"
+    _known[os.getpid()] = MainFile(path, is_notebook, began_in=path.parent if is_notebook else None)
 
 
 def prefer(twin: Path) -> None:

@@ -210,6 +210,17 @@ class TriggerClient(ClientEvents, ClientSchedules, ShowsPublicNames):
             raise NotFoundError(f"there is no run {run_id!r} in {self.dir}; client.runs() lists the runs")
         return Run(self.runtime, run_id)
 
+    def watch(self, run_id: str) -> Run:
+        """Follow a run that another process drives: its live tree is shown below the cell. `await` it for its output.
+
+        Raises `NotFoundError`, and `UsageError` where no event loop is running.
+
+        ```
+        run = client.watch("run_1f0c")
+        ```
+        """
+        return self.run(run_id)._watch()
+
     # Housekeeping -----------------------------------------------------------------------------
 
     def info(self) -> StoreInfo:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar
 
 from ._callsite import ShowsPublicNames
 from ._plans.mended_run import MendedRun
-from ._runs import commands, result, showing
+from ._runs import commands, following, result, showing
 from ._runs.awaiting import has_loop, in_cell
 from ._runs.frozen import freeze
 from ._runs.runtime import ActiveRun, Runtime
@@ -88,6 +88,12 @@ class Run(MendedRun, ShowsPublicNames, Generic[T_co]):
         """Note the execution that a command has begun, and show its tree below the cell."""
         self._execution = execution
         self._was_commanded = True
+        self._show_once()
+        return self
+
+    def _watch(self) -> Self:
+        """Follow the run if another process drives it, and show its tree."""
+        following.follow(self._runtime, self._id)
         self._show_once()
         return self
 

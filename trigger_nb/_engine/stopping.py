@@ -44,6 +44,8 @@ class Stopping:
         self.calls: set[AnyCall] = set()  # those being performed now
         # Bodies in flight may end, no new one begins; then the pass stops for this reason (I7, A7).
         self.closing: Stop | None = None
+        # The status and reason with which a pause leaves the run to another process; None: it is paused for its user.
+        self.left: tuple[str, str] | None = None
         # While this is not zero, the pass does not stop: child runs that are paused with it still end.
         self.held = 0
         self.is_lost = is_lost  # whether another kernel has taken the run over

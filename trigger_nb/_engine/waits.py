@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
@@ -188,12 +189,20 @@ class Waits:
             self._state.ledger.ride_along(due_row(run.id, due))
         if (run.status, run.reason) != (status, reason):
             run.status, run.reason = status, reason
+            self._state.ledger.ride_along(run_row(run))
             if status == RunStatus.WAITING:
-                self._state.ledger.ride_along(run_row(run))
+                self._write_soon()
             if feed.watched:
                 feed.emit(SavedRun(run.copy()))
         if is_news:
             self._state.ledger.flush()  # nothing else may be written for days
+
+    def _write_soon(self) -> None:
+        """Have other processes see the wait, and when it is due: nothing else may be committed while it lasts."""
+        seconds = self._state.patience.start
+        if seconds < math.inf:
+            with suppress(RuntimeError):  # not on the loop
+                asyncio.get_running_loop().call_later(seconds, self._state.ledger.flush)
 
     # Calls that cannot go on in this pass -----------------------------------------------------------
 

@@ -37,6 +37,8 @@ def ending_of(pass_: Pass) -> Ending:
         said = ". ".join(pass_.waits.stops.values())
         error = RunInterruptedError(f"run {run_id} is paused. {said.replace('`', '')}")
         return Ending(RunStatus.WAITING, error=error, reason="paused")
+    if stopping.why == Stop.PAUSE and stopping.left is not None:
+        return _left(run_id, *stopping.left)
     if stopping.why not in (None, Stop.ENDED, Stop.MISUSE):
         return _stopped(run_id, stopping.why, stopping.error)
     failure = stopping.misuse or pass_.failure
@@ -67,6 +69,13 @@ def _stopped(run_id: str, why: Stop, fault: TriggerError | None = None) -> Endin
                 f"run {run_id} was interrupted; run its cell again to continue where it stopped"
             )
             return Ending(RunStatus.INTERRUPTED, error=error)
+
+
+def _left(run_id: str, status: str, reason: str) -> Ending:
+    error = RunInterruptedError(
+        f"run {run_id} was left to another process, which continues it where it stopped"
+    )
+    return Ending(RunStatus(status), error=error, reason=reason)
 
 
 def _lost(run_id: str) -> RunLostError:

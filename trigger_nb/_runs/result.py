@@ -99,6 +99,9 @@ def _stop_of_waiter() -> Stop:
 
 
 async def _result(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> object:
+    if (follower := runtime.followers.get(run_id)) is not None:
+        await follower.over()
+        execution = None  # an earlier one, before another process drove the run
     active = runtime.executions.get(run_id) or execution
     if active is None:
         return _stored_result(runtime, runtime.require_run(run_id))

@@ -144,6 +144,7 @@ class Runtime:
         self._unsaved: dict[str, Memory] = {}  # those with something that is not in the store
         self.waits: dict[str, set[str]] = {}  # the runs that a run waits for, to detect cycles
         self.views: dict[str, Any] = {}  # the live display
+        self.followers: dict[str, Any] = {}  # of runs that other processes drive: see `following.py`
         self.limits: dict[str, JobLimits] = {}  # by job id
         self.home: Home | None = None  # the event loop that runs were last started on
         self._leases: dict[str, leases.Lease] = {}
@@ -341,6 +342,11 @@ def runtime_for(directory: Path, clock: Clock | None = None) -> Runtime:
     if found is None or (clock is not None and found.clock is not clock):
         found = _runtimes[directory] = _opened(directory, clock)
     return found
+
+
+def open_runtimes() -> list[Runtime]:
+    """The runtimes of all stores that this process has opened."""
+    return list(dict.fromkeys(_runtimes.values()))
 
 
 def active_runs_in(directory: Path) -> list[str]:

@@ -34,6 +34,9 @@ SELECT key, CASE WHEN access_time IS NULL AND store_time IS NOT NULL THEN value 
 FROM Cache WHERE tag = ? ORDER BY rowid
 """
 _ROWS = f"{ROW} WHERE raw = 1 AND key IN (SELECT value FROM json_each(?))"
+_NEWEST = "SELECT coalesce(max(rowid), 0) FROM Cache WHERE tag = ?"
+_NEWER = _SELECT_ABRIDGED.replace("WHERE tag = ?", "WHERE tag = ? AND rowid > ?")
+_GET_ABRIDGED = _SELECT_ABRIDGED.replace("WHERE tag = ?", "WHERE key = ? AND raw = 1")
 _PAGE = f"{ROW} WHERE tag = ? ORDER BY rowid DESC LIMIT ? OFFSET ?"
 _READ_ON = f"""
 {ROW} WHERE tag = ? AND rowid >= (SELECT rowid FROM Cache WHERE key = ? AND raw = 1) ORDER BY rowid LIMIT ?
@@ -111,6 +114,14 @@ class DiskStore(SortedKeys):
 
     def read_on(self, tag: str, key: str, limit: int) -> list[tuple[str, str]]:
         return self._look(_READ_ON, tag, key, limit)
+
+    def news(self, tag: str, after: int, keys: Iterable[str]) -> tuple[int, list[tuple[str, str]]]:
+        # Asked for first: what is written meanwhile is found again the next time.
+        ((newest,),) = self._ask(_NEWEST, tag)
+        rows = self._look(_NEWER, tag, after) if newest > after else []
+        found = dict(rows)
+        rows += [row for key in keys if key not in found for row in self._look(_GET_ABRIDGED, key)]
+        return newest, rows
 
     def page(self, tag: str, limit: int, offset: int = 0) -> list[tuple[str, str]]:
         return self._look(_PAGE, tag, limit, offset)

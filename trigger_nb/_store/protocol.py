@@ -126,6 +126,11 @@ class Store(Protocol):
         """The row of `key` and the rows of its tag that were first written after it: at most `limit` in all."""
         ...
 
+    def news(self, tag: str, after: int, keys: Iterable[str]) -> tuple[int, list[tuple[str, str]]]:
+        """What may be new under a tag: its rows that were first written after number `after`, and those of these keys,
+        abridged as by `select`; and before them the number to ask with the next time. From 0, these are all rows."""
+        ...
+
     def page(self, tag: str, limit: int, offset: int = 0) -> list[tuple[str, str]]:
         """Rows of a tag, the most recently added first."""
         ...

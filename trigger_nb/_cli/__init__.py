@@ -1,0 +1,1 @@
+"""The command line: `trigger-nb`, or `python -m trigger_nb`."""
