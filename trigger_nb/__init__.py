@@ -17,6 +17,7 @@ from __future__ import annotations
 from . import errors, retry
 from ._concurrency.limiter import ConcurrencyLimit, Rate
 from ._io.io import Io
+from ._io.questions import Approval
 from ._io.status import Status
 from ._records.status import Reason, RunStatus, TaskStatus
 from ._redact import keep_in_errors
@@ -39,6 +40,7 @@ from .client import Event, TriggerClient, job
 __version__ = "0.1.0"
 
 __all__ = [
+    "Approval",
     "ConcurrencyLimit",
     "Context",
     "Event",

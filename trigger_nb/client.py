@@ -23,6 +23,7 @@ from ._runs.awaiting import CellCall
 from ._runs.context import EventData
 from ._runs.events import why_nobody
 from ._runs.job_options import JobKeywords, JobOptions, lists_options
+from ._runs.open_questions import AsksPeople
 from ._runs.payloads import event_record, found_id
 from ._runs.reloads import is_reloaded
 from ._runs.runtime import Runtime, directory_of, runtime_for
@@ -74,7 +75,7 @@ class Event:
     runs: list[Run[Any]] = field(default_factory=list[Run[Any]])
 
 
-class TriggerClient(ShowsPublicNames):
+class TriggerClient(AsksPeople, ShowsPublicNames):
     """A namespace of jobs that share a store on disk, by default in `.trigger_nb/<id>/` beside the notebook.
 
     Another client with the same id has the same store, jobs and running runs.

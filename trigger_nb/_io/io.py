@@ -21,6 +21,7 @@ from .child_runs import ChildRuns
 from .fan_out import FanOuts
 from .key_values import Stores
 from .logger import Logger
+from .questions import Questions
 from .starter import caller
 from .status import Status, StatusCall, StatusState, checked
 
@@ -41,7 +42,7 @@ class Bindable(Protocol):
         ...
 
 
-class Io(FanOuts, ChildRuns):
+class Io(FanOuts, ChildRuns, Questions):
     """The second parameter of a run function: runs tasks and records their results.
 
     Each method that takes a `key` is a task: it does its work once, and returns the recorded result when the

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Self
 
 from .._records.records import TaskRecord
+from .._runs.asked_run import AskedRun
 from .._runs.by_hand import set_output
-from .._runs.run_data import RunData
 from .._runs.task_inputs import TodaysBody
 from .._runs.task_paths import TaskPath
 from .accepting import accept
 from .todays_body import todays_body
 
 
-class MendedRun(RunData):
+class MendedRun(AskedRun):
     """The part of `Run` that needs rehearsals of its job. It records, and begins no pass."""
 
     def set_output(self, path: TaskPath, value: object) -> Self:

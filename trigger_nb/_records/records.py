@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 from typing import Any
@@ -17,12 +16,10 @@ from zlib import crc32
 
 from .._keys import hashed
 from .._values.json_text import dumps
-from ..errors import CorruptRecordError, InvalidOptionError
+from ..errors import CorruptRecordError
 from .base import Record
 from .status import RunStatus, TaskStatus
 
-# Prefixes of row keys and tags of rows that the store uses beside the ids of runs.
-RESERVED = frozenset({"run", "runs", "event", "events", "kv", "export", "deleted", "reuse"})
 # Kinds of tasks whose children are independent items, all of which every pass visits (C2).
 FAN_OUT = frozenset({"parallel", "map"})
 
@@ -43,7 +40,9 @@ class TaskRecord(Record):
     path: str = ""  # in normal form; part of the row's key, so not in the text
     measured: int = 0  # only in texts, see `dumps_result`
     status: str = TaskStatus.COMPLETED
-    kind: str = "task"  # "task", "wait", "log", "parallel", "map", "status" or "run" (a child run)
+    kind: str = (
+        "task"  # "task", "wait", "question", "log", "parallel", "map", "status" or "run" (a child run)
+    )
     # Incremented only when a completed result is forgotten on request (I6, R9). Of two results of one
     # generation, the one that is committed first wins (C5).
     generation: int = 0
@@ -62,6 +61,7 @@ class TaskRecord(Record):
     crashes: int = 0  # consecutive recorded starts that never ended (A1)
     began: int = 0  # of a RUNNING task: ordinal of the recorded start
     next_at: float | None = None  # when a wait ends or the next attempt begins
+    skipped: float = 0.0  # seconds of waiting, before this attempt or the end, that were skipped
     forced: bool = False  # forgotten on request: the next pass runs the task, whatever its status
     failed: bool = False  # forced, and had failed before
     interrupted: bool = False  # PENDING because the pass was stopped while the body ran
@@ -124,7 +124,7 @@ class TaskRecord(Record):
     # "gave up" is there if it is not known how many did not start.
     tally: dict[str, int] = {}  # noqa: RUF012
     level: str = ""  # of a log line
-    data: Any = None  # of a log line, or of a status: see `statuses.py`
+    data: Any = None  # of a log line; of a status, see `statuses.py`; of a question, see `questions.py`
 
     @property
     def has_failed(self) -> bool:
@@ -349,12 +349,17 @@ def _number(text: str, name: str) -> int:
 class RunRecord(Record):
     """The record of one run. Times are UTC seconds since the epoch."""
 
-    _beside = frozenset({"id", "is_damaged"})
+    _beside = frozenset({"id", "is_damaged", "wake_at", "asks", "is_left"})
     _statuses = frozenset(RunStatus)
 
     id: str = ""
     status: str = RunStatus.PENDING
-    reason: str = ""  # of a WAITING run: "wait", "retry", "queued" or "paused"; "pausing"; else ""
+    reason: str = ""  # of a WAITING run: "wait", "retry", "answer", "queued" or "paused"; "pausing"; else ""
+    waits: str = ""  # "skip" if its waits are skipped
+    # Only in a list of runs, and not in the text: see `_runs/due.py`.
+    wake_at: float | None = None  # when its first wait is over
+    asks: int = 0  # questions that wait for an answer
+    is_left: bool = False  # no kernel drives it
     client: str = ""
     job: str = ""
     # The name of the file whose job made the run, "" for the first that had the job: see `owner.py`.
@@ -432,19 +437,3 @@ def is_queued(run: RunRecord) -> bool:
 def has_handled_failures(run: RunRecord) -> bool:
     """Whether a run has completed although tasks of it failed."""
     return run.status == RunStatus.COMPLETED and bool(run.counts.get(TaskStatus.ERRORED))
-
-
-def new_run_id() -> str:
-    """An id for a run that its payload does not identify."""
-    return "run_" + secrets.token_hex(10)
-
-
-def check_run_id(run_id: object) -> None:
-    """Raise `InvalidOptionError` for an id that a user cannot give to a run."""
-    if not isinstance(run_id, str) or not run_id:
-        raise InvalidOptionError(f'run_id is text such as "import-2024-05", not {run_id!r:.100}')
-    if "/" in run_id or run_id in RESERVED:
-        # The run's rows would be mistaken for those of another run or of the store, and deleted with them.
-        raise InvalidOptionError(
-            f'run_id must not contain "/" or be one of {", ".join(sorted(RESERVED))}; it is {run_id!r:.100}'
-        )

@@ -11,7 +11,8 @@ from contextlib import suppress
 from .._engine.code_sources import sources_tag
 from .._keys import display_path, hashed
 from .._records.forget import Finality, forget, handled_in
-from .._records.records import RunRecord, TaskRecord, check_run_id
+from .._records.records import RunRecord, TaskRecord
+from .._records.run_ids import check_run_id
 from .._records.status import RunStatus, TaskStatus
 from .._store.protocol import Row
 from .._store.value_files import FILE_NAME
@@ -23,7 +24,7 @@ from .runtime import Runtime
 # The note in the row of a task whose output no body returned.
 _BY_HAND = {"label": "Output", "text": "given by hand"}
 # Kinds of records. The result of a fan-out consists of the results of its items.
-WITH_OUTPUT = frozenset({"task", "wait", "run"})
+WITH_OUTPUT = frozenset({"task", "wait", "question", "run"})
 
 
 def make_fork(runtime: Runtime, run: RunRecord, path: str, output: object, run_id: str | None) -> RunRecord:
