@@ -127,7 +127,7 @@ class Questions:
         self, record: TaskRecord, key: str, answer: Answer, error: InvalidAnswerError
     ) -> TaskRecord:
         """Take an answer away that does not fit the schema, and say so: the question stays open."""
-        said = f"{answer.words} was refused: {error}"
+        said = f"The answer{f' by {answer.by}' if answer.by else ''} was refused: {error}"
         record = record.copy(data={**record.data, "refused": said})
         await self._state.ledger.save(record)
         self._delete(key)

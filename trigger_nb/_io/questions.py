@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from .._clock import to_datetime, to_seconds
 from .._keys import display_path
-from .._records.questions import APPROVAL, INPUT, KIND, REJECT, Answer, Question
+from .._records.questions import APPROVAL, INPUT, KIND, REJECT, Answer, Field, Question
 from .._redact import secrets
 from .._tasks.call import Call
 from ..errors import InvalidOptionError, UsageError
@@ -119,7 +120,7 @@ class Questions(TaskStarter):
         """
         place = caller()
         try:
-            question = _approval(prompt, choices, schema)
+            question = self._approval(prompt, choices, schema)
             seconds = None if timeout is None else to_seconds(timeout, "timeout")
         except UsageError as error:
             raise self._pass.stopping.misused(error)  # noqa: B904  # the same error
@@ -191,7 +192,7 @@ class Questions(TaskStarter):
                 raise InvalidOptionError(
                     "io.ask with a timeout needs a default, which is the result if nobody has answered by then: default=..."
                 )
-            fields, has_names, is_open = forms.form_of(schema, default)
+            fields, has_names, is_open = self._form(schema, default)
             question = Question(INPUT, _text(prompt), (), fields, has_names, is_open, forms.name_of(schema))
             seconds = None if timeout is None else to_seconds(timeout, "timeout")
         except UsageError as error:
@@ -202,6 +203,28 @@ class Questions(TaskStarter):
 
         call = self._question(place, key, question, build, seconds)
         return call
+
+    def _approval(self, prompt: str, choices: Sequence[str], schema: Any) -> Question:
+        """The question of an approval. Raises `InvalidOptionError`."""
+        texts = [] if isinstance(choices, str) else list(choices)
+        are_texts = all(map(_is_choice, texts))
+        if not texts or not are_texts or len(set(texts)) != len(texts):
+            raise InvalidOptionError(
+                f'choices is a list of different texts, such as ["approve", "reject"], not {choices!r:.100}'
+            )
+        if schema is None:
+            return Question(APPROVAL, _text(prompt), tuple(texts))
+        fields, has_names, is_open = self._form(schema, forms.NO_DEFAULT)
+        return Question(
+            APPROVAL, _text(prompt), tuple(texts), fields, has_names, is_open, forms.name_of(schema)
+        )
+
+    def _form(self, schema: Any, default: Any) -> tuple[tuple[Field, ...], bool, bool]:
+        began = monotonic()
+        try:
+            return forms.form_of(schema, default)
+        finally:  # pydantic may be imported here
+            self._pass.excuse(monotonic() - began)
 
     def _question(
         self,
@@ -230,18 +253,8 @@ def _named(call: Call[Any]) -> str:
     return repr(display_path(call.path or call.segment))
 
 
-def _approval(prompt: str, choices: Sequence[str], schema: Any) -> Question:
-    """The question of an approval. Raises `InvalidOptionError`."""
-    texts = [] if isinstance(choices, str) else list(choices)
-    are_texts = all(isinstance(each, str) and each.strip() and len(each) <= _LONGEST_CHOICE for each in texts)  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's values
-    if not texts or not are_texts or len(set(texts)) != len(texts):
-        raise InvalidOptionError(
-            f'choices is a list of different texts, such as ["approve", "reject"], not {choices!r:.100}'
-        )
-    if schema is None:
-        return Question(APPROVAL, _text(prompt), tuple(texts))
-    fields, has_names, is_open = forms.form_of(schema)
-    return Question(APPROVAL, _text(prompt), tuple(texts), fields, has_names, is_open, forms.name_of(schema))
+def _is_choice(value: object) -> bool:
+    return isinstance(value, str) and value.strip() != "" and len(value) <= _LONGEST_CHOICE
 
 
 _LONGEST_CHOICE = 60  # characters

@@ -146,7 +146,7 @@ class Answer:
         """Who has answered and what, in words: `"approve" by ada`."""
         if self.timed_out:
             return "no answer in time"
-        return (f'"{self.choice}"' if self.choice is not None else "an answer") + (
+        return (f'"{self.choice}"' if self.choice is not None else "answered") + (
             f" by {self.by}" if self.by else ""
         )
 

@@ -23,7 +23,7 @@ from .marimo import in_marimo
 from .wire import SHARED, Wire
 
 _FRONTEND = Path(__file__).parent / "frontend"
-_STYLES = ("widget", "timeline", "maps", "runs")
+_STYLES = ("widget", "timeline", "maps", "runs", "questions")
 _LOADER = "loader"
 _ROOT = re.compile(r"\.tnb(?![\w-])")
 

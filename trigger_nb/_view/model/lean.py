@@ -6,7 +6,17 @@ from ..._records.records import TaskRecord
 
 _KEPT = (
     *("path", "status", "kind", "generation", "started", "started_at", "ended_at", "attempt", "form"),
-    *("name", "icon", "style", "display_key", "properties", "output_properties", "tally", "reused_from"),
+    *(
+        "name",
+        "icon",
+        "style",
+        "display_key",
+        "properties",
+        "output_properties",
+        "tally",
+        "reused_from",
+        "skipped",
+    ),
 )
 
 

@@ -352,7 +352,9 @@ class _Page:
             "counts": self._counts(parts),
             "marks": "".join(map(_mark, map(escaped, parts.marks))),
             "hot": "".join(_mark(escaped(mark), hot=True) for mark in parts.hot),
-            "countdown": _mark(escaped(parts.countdown(row.state, self._now)), hot=True),
+            "countdown": _mark(
+                escaped(parts.countdown(row.state, self._model.now, still=self._now is not None)), hot=True
+            ),
             "progress": self._progress(parts),
             "properties": " ".join(DOT + property_html(each) for each in details.judged(row, PROPERTIES)),
             "error": parts.error

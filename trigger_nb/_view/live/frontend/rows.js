@@ -35,6 +35,7 @@ import { STATES } from "./dom.js";
  * @property {Ended | null} ended
  * @property {[number: number, count: number, text: string][]} errors  of a map: errors that several items have
  * @property {number | null} alike  of a failed item: the number of its error
+ * @property {string} asks  what a person is asked, while the task waits for the answer
  */
 /**
  * The durations of a map's items that have ended: a histogram, the least and the largest duration in it,
@@ -87,6 +88,7 @@ export class Row {
     this.ended = DEFAULTS.ended;
     this.errors = DEFAULTS.errors;
     this.alike = DEFAULTS.alike;
+    this.asks = DEFAULTS.asks;
   }
 
   /** Whether the row is none of the kernel's, but a line that counts items or tells their errors. */
@@ -162,6 +164,8 @@ export class RowSet {
     this.hasIcons = false;
     /** The number of map items that the kernel has not sent. */
     this.unsent = 0;
+    /** The rows that wait for the answer of a person. @type {Set<Row>} */
+    this.asking = new Set();
   }
 
   /** The number of rows that were sent. */
@@ -202,6 +206,8 @@ export class RowSet {
       if (field) /** @type {any} */ (row)[field] = wire[name];
     }
     if (row.icon) this.hasIcons = true;
+    if (row.asks) this.asking.add(row);
+    else this.asking.delete(row);
     if (row.order !== order && row.parent) row.parent.unsorted = true;
     const countsAs = row.counts ? row.state : null;
     if (countsAs !== countedAs) {
@@ -232,6 +238,7 @@ export class RowSet {
   /** @param {Row} row */
   forget(row) {
     this.byIndex.delete(row.index);
+    this.asking.delete(row);
     this.unsent -= unsentIn(row.rest);
     for (const child of row.children) this.forget(child);
   }

@@ -6,6 +6,7 @@ import { DetailsPane } from "./details.js";
 import { h, keepShortcutsAway, setAttribute, setShown, setText } from "./dom.js";
 import { RunHeader } from "./header.js";
 import { Outline } from "./outline.js";
+import { QuestionBar } from "./questions.js";
 import { Store, guarded } from "./store.js";
 import { Timeline } from "./timeline.js";
 import { Toolbar } from "./toolbar.js";
@@ -145,6 +146,7 @@ class RunView {
     this.toolbar = new Toolbar(store, this.outline, this.tree, (timed) => this.setTimed(timed));
     this.header = new RunHeader(store, this.actions, this.toolbar.chipBox);
     this.details = new DetailsPane(store, this.outline, this.actions, () => this.closeDetails());
+    this.questions = new QuestionBar(store, (row) => this.openQuestion(row));
     this.timeline = new Timeline(store, this.outline, this.tree);
     this.wasEnded = store.header.ended;
     this.wasLive = store.channel.live();
@@ -165,6 +167,7 @@ class RunView {
       "div",
       { class: "tnb-live", role: "region" },
       this.header.element,
+      this.questions.element,
       this.toolbar.element,
       this.body,
       this.outputBox,
@@ -229,6 +232,7 @@ class RunView {
     this.wasLive = this.store.channel.live();
     this.tree.render(); // first, because it reads the layout, which the others change
     this.header.render();
+    this.questions.render();
     this.toolbar.render();
     this.details.render();
     this.body.classList.toggle("tnb-split", !this.details.element.hidden);
@@ -265,6 +269,13 @@ class RunView {
   setTimed(timed) {
     if (timed) this.timeline.open();
     else this.timeline.close();
+  }
+
+  /** @param {import("./store.js").Row} row */
+  openQuestion(row) {
+    this.outline.detailed = true;
+    this.tree.choose(row);
+    this.details.focusForm(row.index);
   }
 
   closeDetails() {

@@ -33,6 +33,7 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {ErrorData} [error]
  * @property {Property[]} [properties]
  * @property {[stream: string, text: string, second?: number][]} [prints]
+ * @property {import("./questions.js").Form} [form]
  */
 /** @typedef {{ sections: Section[] }} Details */
 /**
@@ -69,7 +70,7 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {Record<string, RowAction>} row_actions
  */
 /** A status of the run; `share` is the filled part of its bar, from 0 to 1. @typedef {{ state: string, label: string, share: number | null, percent: string, text: string }} Status */
-/** @typedef {{ id: string, ok: boolean, text?: string, count?: number }} Answer */
+/** @typedef {{ id: string, ok: boolean, text?: string, count?: number, fields?: [name: string, fault: string][] }} Answer */
 /**
  * @typedef {object} Update
  * @property {number} n
