@@ -69,7 +69,10 @@ def adapter_of(schema: Any) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     try:
-        return TypeAdapter(schema)
+        adapter = TypeAdapter[Any](schema)
+        if isinstance(schema, str) or not adapter.pydantic_complete:  # a name that may be defined later
+            raise TypeError("it is not defined")
+        return adapter  # noqa: TRY300
     except Exception as error:  # pydantic raises many errors for an object that is no type, such as KeyError
         raise InvalidOptionError(
             f"schema: pydantic cannot validate {schema!r:.100}. Pass a pydantic model, or a type such as str, date or list[int]"

@@ -177,7 +177,7 @@ export class DetailsPane {
     let known = this.forms.get(index);
     if (form && known?.painted !== painted) {
       const made = new AnswerForm(form, code, this.actions, index);
-      known = { painted, form: made, element: h("li", {}, h("b", {}, label), h("div", {}, made.element)) };
+      known = { painted, form: made, element: h("li", { class: "tnb-answer" }, h("b", {}, label), h("div", {}, made.element)) };
       this.forms.set(index, known);
     }
     known?.form.render();

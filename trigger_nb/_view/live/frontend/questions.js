@@ -147,7 +147,9 @@ export class AnswerForm {
   }
 
   focusWrong() {
-    this.fields.find((field) => field.isWrong)?.control.focus();
+    const wrong = this.fields.find((field) => field.isWrong);
+    wrong?.control.focus({ preventScroll: true });
+    wrong?.element.scrollIntoView({ block: "nearest" });
   }
 }
 
