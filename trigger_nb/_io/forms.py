@@ -68,9 +68,14 @@ def adapter_of(schema: Any) -> TypeAdapter[Any]:
     """What validates by a schema. Raises `InvalidOptionError`."""
     from pydantic import TypeAdapter
 
+    if isinstance(schema, str):
+        raise InvalidOptionError(
+            f"schema is a type, such as str or a pydantic model, itself and not its name; not {schema!r:.100}. What the "
+            "person is asked is the prompt: prompt=..."
+        )
     try:
         adapter = TypeAdapter[Any](schema)
-        if isinstance(schema, str) or not adapter.pydantic_complete:  # a name that may be defined later
+        if not adapter.pydantic_complete:  # a name that may be defined later
             raise TypeError("it is not defined")
         return adapter  # noqa: TRY300
     except Exception as error:  # pydantic raises many errors for an object that is no type, such as KeyError

@@ -75,8 +75,8 @@ class Questions(TaskStarter):
     def wait_for_approval(
         self,
         key: object,
-        *,
         prompt: str = ...,
+        *,
         choices: Sequence[str] = ...,
         schema: type[D],
         timeout: float | timedelta | None = ...,
@@ -85,8 +85,8 @@ class Questions(TaskStarter):
     def wait_for_approval(
         self,
         key: object,
-        *,
         prompt: str = ...,
+        *,
         choices: Sequence[str] = ...,
         schema: None = ...,
         timeout: float | timedelta | None = ...,
@@ -94,8 +94,8 @@ class Questions(TaskStarter):
     def wait_for_approval(
         self,
         key: object,
-        *,
         prompt: str = "",
+        *,
         choices: Sequence[str] = ("approve", REJECT),
         schema: Any = None,
         timeout: float | timedelta | None = None,
