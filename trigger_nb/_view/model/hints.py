@@ -134,12 +134,10 @@ def _left_hint(model: RunModel) -> Iterator[str]:
 def waiting(model: RunModel) -> tuple[str, float] | None:
     """What comes at the end of the wait that the run is in, as words before a time, and that time; None if it does not wait."""
     run, when = model.run, model.next_at
-    if (
-        run.status != RunStatus.WAITING
-        or run.reason in ("paused", "queued")
-        or when is None
-        or model.run.is_left
-    ):
+    if run.reason == "answer":  # the end of another wait would be no end of this one
+        limits = (row.next_at for row in open_questions(model))
+        when = min((limit for limit in limits if limit is not None), default=None)
+    if run.status != RunStatus.WAITING or run.reason in ("paused", "queued") or when is None or run.is_left:
         return None
     words = {"retry": "Next attempt at", "answer": "Waiting for an answer, or until"}
     return words.get(run.reason, "Waiting until"), when
