@@ -35,7 +35,8 @@ async def run(tmp_path):
     run = job.start()
     await until(lambda: run.reason == "answer")
     yield run
-    run.cancel()
+    if run.id in run._runtime.executions:
+        run.cancel()
     world.new_kernel()
 
 

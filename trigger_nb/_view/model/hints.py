@@ -217,6 +217,15 @@ def last_seen(model: RunModel) -> str:
     )
 
 
+def to_answer(model: RunModel) -> list[str]:
+    """What to type to answer the open questions, for a picture of a run under way."""
+    rows = [row for row in open_questions(model)[:NAMED] if row.record is not None]
+    ways = [
+        [f"`{visible(code, 300)}`" for _, code in ways_to_answer(row.record)] for row in rows if row.record
+    ]
+    return [f"To answer, type {' or '.join(codes)}." for codes in ways]
+
+
 NO_WIDGET = (
     "This picture does not move. For the live tree, install its widget where Jupyter's server runs, `pip install anywidget`, "
     "and reload the page."

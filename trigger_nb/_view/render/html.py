@@ -15,7 +15,7 @@ from ..._keys import ancestors
 from ..._records.status import RunStatus
 from ..escape import apart, escaped, isolated, markup
 from ..model.excerpt import Shown, latest, outline
-from ..model.hints import NO_WIDGET, WARNING, actions, hints, last_seen
+from ..model.hints import NO_WIDGET, WARNING, actions, hints, last_seen, to_answer
 from ..model.readable import error_line, value_text
 from ..model.rows import SYMBOLS, Row, State
 from ..model.run_model import RunModel
@@ -63,7 +63,7 @@ def live(model: RunModel, *, rows: int = 24, advice: bool = False, styled: bool 
     Without styles it has a tenth of the size, and looks as on GitHub.
     """
     page = _Page(model, latest(model, rows=rows))
-    notes = page.notes(last_seen(model), NO_WIDGET if advice else "")
+    notes = page.notes(*to_answer(model), last_seen(model), NO_WIDGET if advice else "")
     drawn = "".join(page.wrapped(page.head(), notes, page.plain_rows(model.root)))
     return drawn if styled else _STYLE_ELEMENT.sub("", drawn)
 
