@@ -151,6 +151,7 @@ def test_answers_of_several_processes_at_once(kernel, tmp_path):
         for each in people:
             each.stdin.close()
             each.wait()
+            each.stdout.close()
     (winner,) = [number for number, text in enumerate(said) if text == "won"]
     assert said.count(f"lost to {winner}") == 3
     kernel.until_effect(f"after race approve {winner} {winner}")
