@@ -133,7 +133,8 @@ class Waits:
                 await self._sleep_until(until)
             finally:
                 self._still.leave(path)
-        skipped = 0.0 if due is None else max(0.0, due - clock.time())
+        was_skipped = pause.cancelled_caught or until != due  # a clock that was set back skips nothing
+        skipped = max(0.0, due - clock.time()) if due is not None and was_skipped else 0.0
         await self.resume_slot()
         self.tell_waiting()
         return skipped
