@@ -22,6 +22,7 @@ from ._clients.schedules import Schedule
 from ._concurrency.limiter import ConcurrencyLimit, Rate
 from ._events.records import ReceivedEvent
 from ._io.io import Io
+from ._io.questions import Approval
 from ._io.status import Status
 from ._records.status import Reason, RunStatus, TaskStatus
 from ._redact import keep_in_errors
@@ -44,6 +45,7 @@ from .client import TriggerClient, job
 __version__ = "0.1.0"
 
 __all__ = [
+    "Approval",
     "ConcurrencyLimit",
     "Context",
     "DynamicSchedule",

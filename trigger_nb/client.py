@@ -19,6 +19,7 @@ from ._main_file import main_file
 from ._records.status import StatusOption, statuses
 from ._runs import housekeeping, verification
 from ._runs.job_options import JobKeywords, JobOptions, lists_options
+from ._runs.open_questions import AsksPeople
 from ._runs.reloads import is_reloaded
 from ._runs.runtime import Runtime, directory_of, runtime_for
 from ._runs.sources import source_of_job
@@ -46,7 +47,7 @@ class JobDecorator(Protocol):
     def __call__(self, function: Callable[P, T], /) -> Job[T, Callable[P, T]]: ...
 
 
-class TriggerClient(ClientEvents, ClientSchedules, ShowsPublicNames):
+class TriggerClient(ClientEvents, ClientSchedules, AsksPeople, ShowsPublicNames):
     """A namespace of jobs that share a store on disk, by default in `.trigger_nb/<id>/` beside the notebook.
 
     Another client with the same id has the same store, jobs and running runs.

@@ -19,6 +19,8 @@ Exception
     │   ├── UnknownStubError         a test of a job with a stub for a task that the job does not have
     │   └── ReplayMismatchError      a job whose code calls other tasks when it is replayed
     ├── InvalidPayloadError          a payload that the trigger's schema rejects
+    ├── InvalidAnswerError           an answer that does not fit the question of a run
+    ├── AlreadyAnsweredError         a second answer to a question of a run
     ├── NotStorableError             a value that no codec can write
     ├── ValueNotStoredError          the use of a result that could not be stored
     ├── ValueNotLoadedError          a stored value whose class is not loaded, or has changed too much
@@ -56,14 +58,17 @@ from ._examples import examples, is_printed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
 __all__ = [
+    "AlreadyAnsweredError",
     "BadSignatureError",
     "CorruptRecordError",
     "DuplicateKeyError",
     "ExitError",
     "FileLostError",
     "InputsNotKeptError",
+    "InvalidAnswerError",
     "InvalidFilterError",
     "InvalidKeyError",
     "InvalidOptionError",
@@ -226,6 +231,35 @@ class InvalidPayloadError(TriggerError, ValueError):
 
     def __init__(self, message: str, errors: Iterable[dict[str, object]] = ()) -> None:
         self.errors = list(errors)
+        super().__init__(message)
+
+
+class InvalidAnswerError(TriggerError, ValueError):
+    """An answer does not fit the question: its choice is none of those, or its schema refuses the data. Nothing was recorded.
+
+    `errors` is pydantic's list of errors, one mapping for each; `fields` is what is wrong, by the name of the field.
+    """
+
+    def __init__(
+        self, message: str, errors: Iterable[dict[str, object]] = (), fields: dict[str, str] | None = None
+    ) -> None:
+        self.errors = list(errors)
+        self.fields = fields or {}
+        super().__init__(message)
+
+
+class AlreadyAnsweredError(TriggerError):
+    """A question of a run has its answer: the first one counts. The message says whose it is.
+
+    `choice` is what was chosen, `by` who has answered, and `at` when, in UTC; None where it is not known.
+    """
+
+    def __init__(
+        self, message: str, choice: str | None = None, by: str | None = None, at: datetime | None = None
+    ) -> None:
+        self.choice = choice
+        self.by = by
+        self.at = at
         super().__init__(message)
 
 

@@ -24,7 +24,7 @@ from ._runs.run_spec import RunSpec
 from ._runs.runtime import ActiveRun, Runtime
 from ._runs.scripts import run_in_script
 from ._runs.task_paths import NormalPath
-from ._tasks.options import OnChange
+from ._tasks.options import OnChange, WaitsOption
 from ._tasks.signature import bind_run
 from ._trials.stubs import StubMap
 from ._trials.trial import StoreOption, Trial, TrialRun
@@ -98,6 +98,7 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         fresh: bool = False,
         is_test: bool = False,
         on_change: OnChange | None = None,
+        waits: WaitsOption | None = None,
         display: bool = True,
     ) -> CellCall[T_co]:
         """Run the job and wait for its output.
@@ -109,6 +110,7 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         - `is_test`: mark the run as a test, which `ctx.run.is_test` tells.
         - `on_change`: for tasks whose code or arguments have changed: "keep" their results, run "only" these
           tasks again, or "rerun" them and all tasks after them. By default as the job says.
+        - `waits`: "skip" passes each wait and delay at once, to try a job; retries begin after a second at most.
         - `display`: show the tree below the cell.
 
         Raises `InvalidPayloadError`; `RunLockedError` if another kernel executes the run; and the error of
@@ -121,7 +123,12 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
 
         async def begin() -> T_co:
             request = RunRequest(
-                payload=payload, run_id=run_id, fresh=fresh, is_test=is_test, on_change=on_change
+                payload=payload,
+                run_id=run_id,
+                fresh=fresh,
+                is_test=is_test,
+                on_change=on_change,
+                waits=waits,
             )
             run = self._start(request, display=display, awaited=True)
             return await run._result_of_cell()
@@ -137,6 +144,7 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         fresh: bool = False,
         is_test: bool = False,
         on_change: OnChange | None = None,
+        waits: WaitsOption | None = None,
         display: bool = True,
     ) -> Run[T_co]:
         """Start the job in the background and return its `Run` at once. Arguments as in `run`.
@@ -155,7 +163,12 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
             )
         try:
             request = RunRequest(
-                payload=payload, run_id=run_id, fresh=fresh, is_test=is_test, on_change=on_change
+                payload=payload,
+                run_id=run_id,
+                fresh=fresh,
+                is_test=is_test,
+                on_change=on_change,
+                waits=waits,
             )
             return self._start(request, display=display)
         except TriggerError as error:
@@ -169,6 +182,7 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         fresh: bool = False,
         is_test: bool = False,
         on_change: OnChange | None = None,
+        waits: WaitsOption | None = None,
     ) -> T_co:
         """Run the job in a script, without an event loop, and return its output. Arguments and errors as in `run`.
 
@@ -181,7 +195,13 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
 
         def run() -> CellCall[T_co]:
             return self.run(
-                payload, run_id=run_id, fresh=fresh, is_test=is_test, on_change=on_change, display=False
+                payload,
+                run_id=run_id,
+                fresh=fresh,
+                is_test=is_test,
+                on_change=on_change,
+                waits=waits,
+                display=False,
             )
 
         output, error = run_in_script(self._name, run, self._close_clients)

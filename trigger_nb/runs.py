@@ -18,6 +18,7 @@ from ._records.records import RunRecord
 from ._records.status import RunStatus
 from ._runs.awaiting import has_loop
 from ._runs.controls import RunControls, which_to_retry, why_no_job
+from ._runs.due import with_waits
 from ._runs.runtime import Runtime
 from ._view.live import marimo
 from ._view.live.kept import Kept
@@ -74,7 +75,7 @@ class Runs(Sequence[Run]):
         return {"text/html": run_table.as_html(self._records(), self._now), "text/plain": repr(self)}
 
     def _records(self) -> list[RunRecord]:
-        return [run._current for run in self._runs if run._exists]
+        return [with_waits(run._runtime, run._current) for run in self._runs if run._exists]  # pyright: ignore[reportPrivateUsage]
 
     def _repr_html_(self) -> str:
         return run_table.as_html(self._records(), self._now)
@@ -277,7 +278,7 @@ class RunList:
         }
 
     def _line(self, run_id: str) -> Wire:
-        run = Run(self._runtime, run_id)._current
+        run = with_waits(self._runtime, Run(self._runtime, run_id)._current)
         return {**run_table.as_wire(run, self._runtime.clock.time()), "actions": _actions(self._runtime, run)}
 
     def _do(self, operation: str, run_id: str) -> str:

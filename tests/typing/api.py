@@ -9,7 +9,7 @@ from typing import Any, assert_type
 from pydantic import BaseModel
 from slack_sdk.web.async_client import AsyncWebClient
 
-from trigger_nb import File, Files, Io, Job, Run, RunStatus, Status, TriggerClient, job
+from trigger_nb import Approval, File, Files, Io, Job, Run, RunStatus, Status, TriggerClient, job
 from trigger_nb._tasks.call import Call
 from trigger_nb.integrations import Slack
 from trigger_nb.testing import CrashingStore, FakeClock, TrialRun, replay, replay_every_step
@@ -102,6 +102,10 @@ async def run_function(io: Io) -> None:
     assert_type(await io.use(slack).run_task("plain", count, "U1"), int)
     assert_type(await io.run_task("task", look_up, "U1"), str)
     assert_type(await io.wait("wait", hours=3), None)
+    assert_type(await io.wait_for_approval("go", prompt="Go?"), Approval[None])
+    assert_type((await io.wait_for_approval("go", schema=Label, timeout=60)).data, Label)
+    assert_type(await io.ask("city", default="Paris"), str)
+    assert_type(await io.ask("label", Label), Label)
     status = await io.create_status("import", "Importing", "loading")
     assert_type(status, Status)
     assert_type(await status.update("imported", state="success"), None)

@@ -127,8 +127,9 @@ class Attempts:
             if again:
                 await self._forget_subtasks(waiting.copy(status=TaskStatus.WAITING, next_at=next_at))
             del error  # and what its traceback holds: the countdown may be long
-            await self._count_down(call, waiting, next_at)
-            record = record.copy(attempt=record.attempt + 1, error=None, crashes=0)
+            skipped = await self._count_down(call, waiting, next_at)
+            skipped = round(record.skipped + skipped, 3)
+            record = record.copy(attempt=record.attempt + 1, error=None, crashes=0, skipped=skipped)
             state.saw(call.path, Reason.RETRIED)
 
     async def take_over(self, call: AnyCall, found: Found, otherwise: Run) -> TaskRecord | None:
@@ -193,14 +194,16 @@ class Attempts:
     async def _delay(self, call: AnyCall, record: TaskRecord) -> None:
         until = to_timestamp(call.options.get("delay_until"), "delay_until")
         if until > self._state.clock.time():
-            await self._count_down(call, record, until)
+            record.skipped = round(record.skipped + await self._count_down(call, record, until), 3)
 
-    async def _count_down(self, call: AnyCall, record: TaskRecord, until: float) -> None:
+    async def _count_down(self, call: AnyCall, record: TaskRecord, until: float) -> float:
+        """Wait until then; the seconds that were skipped."""
         call.record = waiting = record.copy(status=TaskStatus.WAITING, next_at=until)
         has_result = await self._state.ledger.save(waiting)
         self._check_open(call)  # in a pass that was stopped, the next one counts down (A1, A7)
-        if not has_result:
-            await self._waits.pause(call.path, until, "wait" if waiting.error is None else "retry")
+        if has_result:
+            return 0.0
+        return await self._waits.pause(call.path, until, "wait" if waiting.error is None else "retry")
 
     def _check_open(self, call: AnyCall) -> None:
         """A body may start only while the pass and the scope are open (I7, A6)."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Protocol, TypeAlias, TypeVa
 from .._callsite import show_place
 from .._keys import ancestors, display_key, display_path
 from .._records.forget import open_again
+from .._records.questions import KIND as QUESTION
 from .._records.records import FAN_OUT, TaskRecord, end_in_text, first_ordinal, plain_value
 from .._records.status import Reason, RunStatus, TaskStatus
 from .._tasks.call import MISS
@@ -79,6 +80,14 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask a person, or wait on for the answer."""
+
+    reason: Reason
+    earlier: TaskRecord | None
+
+
+@dataclass(frozen=True, slots=True)
 class Adopt:
     """Take the result of a body that an earlier attempt or pass left running (A5)."""
 
@@ -90,7 +99,7 @@ class ExpectCancel:
     """Give the user's code time to cancel the call as it did before (A8)."""
 
     seconds: float
-    then: Replay | Raise | Run | Wait | Walk | Reuse
+    then: Replay | Raise | Run | Wait | Ask | Walk | Reuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,7 @@ class Walk:
     reason: Reason
 
 
-Decision: TypeAlias = Replay | Raise | Run | Wait | Adopt | ExpectCancel | Walk | Reuse
+Decision: TypeAlias = Replay | Raise | Run | Wait | Ask | Adopt | ExpectCancel | Walk | Reuse
 NEW = Run(Reason.NEW)
 SLACK = 0.05  # seconds that a call waits longer for its cancellation than it did before
 
@@ -141,6 +150,8 @@ def decide(call: AnyCall, record: TaskRecord | None, facts: Facts) -> Decision:
         decision = _of_fan_out(record)
     elif call.kind == "wait":
         decision = _of_wait(record)
+    elif call.kind == QUESTION:
+        decision = _of_question(record)
     elif record is None:
         found = facts.reusable(call)
         return NEW if found is None else Reuse(found, NEW)
@@ -197,6 +208,14 @@ def _of_wait(record: TaskRecord | None) -> Replay | Wait:
     if record.next_at is not None:
         return Wait(record.next_at, Reason.INTERRUPTED, record, None)
     return Wait(None, Reason.FORCED, record, None)
+
+
+def _of_question(record: TaskRecord | None) -> Replay | Ask:
+    if record is None:
+        return Ask(Reason.NEW, None)
+    if record.status == TaskStatus.COMPLETED and record.canceled is None:
+        return Replay(record)
+    return Ask(Reason.INTERRUPTED if record.status == TaskStatus.WAITING else Reason.FORCED, record)
 
 
 def _of_fan_out(record: TaskRecord | None) -> Walk:

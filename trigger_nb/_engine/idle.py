@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .._concurrency.limiter import Ticket
     from .._tasks.running import RunningBody
 
-Why = Literal["wait", "retry", "queued", "parked"]
+Why = Literal["wait", "retry", "answer", "queued", "parked"]
 
 
 class Still:
@@ -66,6 +66,11 @@ class Still:
             sleep.cancel()
         return sleep is not None
 
+    def wake_all(self, *whys: Why) -> None:
+        """End the sleep of all calls that stand still for one of these reasons."""
+        for path in [path for path in self.sleeps if self._whys[path] in whys]:
+            self.wake(path)
+
     def holds(self, path: str) -> bool:
         """Whether a call stands still, or its body waits for one that does."""
         return path in self._whys or path in self._around
@@ -77,8 +82,9 @@ class Still:
 
     @property
     def reason(self) -> str:
-        """What the run waits for, if it waits: "wait", "retry", or "" when nothing sleeps."""
-        return "wait" if self._counts["wait"] else "retry" if self._counts["retry"] else ""
+        """What the run waits for, if it waits: "answer", "wait", "retry", or "" when nothing sleeps."""
+        reasons: tuple[Why, ...] = ("answer", "wait", "retry")
+        return next((why for why in reasons if self._counts[why]), "")
 
     def is_all(self, bodies: Collection[RunningBody]) -> bool:
         """Whether each of these running bodies only waits for a call that stands still."""

@@ -10,6 +10,7 @@ from .. import _values
 from .._callsite import show_place
 from .._keys import display_path
 from .._records.past_attempts import PastAttempt, with_failed
+from .._records.questions import KIND as QUESTION
 from .._records.records import TaskRecord
 from .._records.status import TaskStatus
 from .._redact import check_redact, redact, scrub, scrub_error, secrets
@@ -73,6 +74,8 @@ class NewRecords:
         if earlier is not None:
             record.generation = earlier.generation
             record.settled = earlier.settled
+            if earlier.status == TaskStatus.WAITING:
+                record.skipped = earlier.skipped
             if earlier.error is not None and earlier.status == TaskStatus.WAITING:
                 record.started_at = earlier.started_at  # the clock of `stop_after_delay` runs on
         return record
@@ -103,7 +106,7 @@ class NewRecords:
         for name in ("name", "icon", "style", "description", "display_key", "codec", "on_change"):
             if name in options:
                 setattr(record, name, secrets.hide(str(options.get(name))))
-        if call.kind == "status":
+        if call.kind in ("status", QUESTION):
             record.data = cast("dict[str, Any]", options)["data"]
         if "properties" in options:
             record.properties = describe(options["properties"])

@@ -33,18 +33,19 @@ from .._values.files import FilesInUse
 from ..errors import RunInterrupted
 from .attempts import Attempts
 from .bodies import Bodies, Failed
-from .decide import Adopt, Decider, Decision, ExpectCancel, Raise, Replay, Reuse, Run, Wait, Walk
+from .decide import Adopt, Ask, Decider, Decision, ExpectCancel, Raise, Replay, Reuse, Run, Wait, Walk
 from .files import fingerprint_files, stored_value
 from .ledger import Unreadable, save_copies
 from .new_record import NewRecords
 from .nodes import walk_items
 from .off_loop import OffLoop
 from .origins import origins
+from .questions import Questions
 from .results import Results, StoredResults, note_prints
 from .scopes import subtasks_end
 from .state import PassState
 from .verdicts import Verdicts
-from .waits import Waits
+from .waits import Waits, with_skipped
 
 if TYPE_CHECKING:
     from .._tasks.call import AnyCall, Call, Scope
@@ -72,6 +73,7 @@ class Pass(PassState):
         self.waits = Waits(self, self.records)
         self.wait_for_run = self.waits.wait_for_run
         self.go_on = self.waits.go_on
+        self.questions = self.make_questions()
         verdicts = Verdicts(self, self.make_io)
         results = Results(self, self._stored, self.records)
         off_loop = OffLoop(self, results, self.records, verdicts, self.waits)
@@ -86,6 +88,10 @@ class Pass(PassState):
     def make_bodies(self, results: Results, off_loop: OffLoop) -> Bodies:
         """The part that calls bodies. A trial (`job.test`) has one that calls stubs in their place."""
         return Bodies(self, self._stored, results, self.waits, off_loop, self.make_io)
+
+    def make_questions(self) -> Questions:
+        """The part that asks people. In a trial, stubs answer."""
+        return Questions(self, self._stored, self.records, self.waits)
 
     # Calls ------------------------------------------------------------------------------------------
 
@@ -119,7 +125,7 @@ class Pass(PassState):
                 self.waits.leave_if_drained()
 
     async def _carry_out(self, call: AnyCall, decision: Decision) -> Any:
-        if call.options and call.kind not in ("wait", "map", "parallel"):
+        if call.options and call.kind not in ("wait", "question", "map", "parallel"):
             self._attempts.check_options(call)
         while True:
             match decision:
@@ -142,8 +148,10 @@ class Pass(PassState):
                     until, why = decision.until or 0.0, "wait"
                     if decision.reason != Reason.NEW and then.earlier is not None:
                         until, why = self.waits.unprolonged(then.earlier, until), "retry"
-                    await self.waits.pause(call.path, until, why)
-                    decision = then
+                    skipped = await self.waits.pause(call.path, until, why)
+                    decision = with_skipped(then, skipped)
+                case Ask():
+                    return await self.questions.ask(call, decision)
                 case ExpectCancel():
                     await self.waits.expect_cancel(call, decision.seconds)
                     decision = decision.then

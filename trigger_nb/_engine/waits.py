@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,6 +16,7 @@ import anyio
 from .._events.post import due_row
 from .._keys import display_path, is_within
 from .._records.feed import SavedRun
+from .._records.questions import KIND as QUESTION
 from .._records.status import RunStatus, TaskStatus
 from .ledger import run_row
 from .scopes import save_deferred
@@ -24,15 +26,32 @@ if TYPE_CHECKING:
     from .._concurrency.limits import RunSlot
     from .._records.records import TaskRecord
     from .._tasks.call import AnyCall, Scope
+    from .._tasks.options import WaitsOption
     from .._tasks.running import RunningBody
-    from .decide import Wait
+    from .decide import Run, Wait
     from .idle import Why
     from .new_record import NewRecords
     from .state import PassState
 
 # Seconds that a call waits for its expected cancellation before the header says so.
 PATIENCE_WITHOUT_HINT = 10.0
+LONGEST_BACK_OFF = 1.0  # seconds between two attempts in a run whose waits are skipped
+_LOOK_FOR_MOVES = 1.0  # seconds
 IDLE_SLOT_SECONDS = 10.0  # how long a run that only waits keeps its slot among the runs of its job
+
+
+def without_wait(record: TaskRecord, now: float) -> TaskRecord:
+    """The record of a task that waits, whose wait ends now."""
+    return record.copy(
+        next_at=now, skipped=round(record.skipped + max(0.0, (record.next_at or 0.0) - now), 3)
+    )
+
+
+def with_skipped(then: Run, seconds: float) -> Run:
+    """A decision to run a body before which a wait was skipped."""
+    if not seconds or then.earlier is None:
+        return then
+    return replace(then, earlier=then.earlier.copy(skipped=round(then.earlier.skipped + seconds, 3)))
 
 
 def _expected(path: str, seconds: float) -> str:
@@ -85,36 +104,58 @@ class Waits:
             record.status, record.next_at = TaskStatus.WAITING, call.deadline(now)
             call.record = record
             until = record.next_at
-            if until > now:
+            if until > now and not self._skips:
                 await ledger.save(record)
-        await self.pause(call.path, until, "wait")
-        await self._state.commit_end(call, record.copy(status=TaskStatus.COMPLETED))
+        skipped = await self.pause(call.path, until, "wait")
+        skipped = round(record.skipped + skipped, 3)
+        await self._state.commit_end(call, record.copy(status=TaskStatus.COMPLETED, skipped=skipped))
 
     def unprolonged(self, record: TaskRecord, until: float) -> float:
         """The end of a wait that an earlier pass began: its clock was ahead of what this one shows, if it was set back since."""
         now = self._state.clock.time()
         return min(until, now + until - record.started_at) if record.started_at > now else until
 
-    async def pause(self, path: str, until: float, why: Why) -> None:
-        """Sleep until then, or until the wait is skipped. No attempt's time runs meanwhile (A3)."""
-        if until <= self._state.clock.time():
-            return
+    @property
+    def _skips(self) -> bool:
+        return self._state.settings.waits == "skip"
+
+    async def pause(self, path: str, until: float | None, why: Why) -> float:
+        """Sleep until then, or until somebody wakes the call (None). No attempt's time runs meanwhile (A3).
+
+        Returns the seconds that were skipped: by a person, or because the waits of the run are skipped.
+        """
+        clock = self._state.clock
+        due = until
+        if until is not None:
+            now = clock.time()
+            if self._skips and why != "answer":
+                # A loop of attempts without a pause would call a service as fast as it can.
+                until = min(until, now + (LONGEST_BACK_OFF if why == "retry" else 0.0))
+            if until <= now:
+                return max(0.0, (due or 0.0) - now)
         with anyio.CancelScope() as pause, self.untimed(path):
             self._still.enter(path, why, pause)
-            self._ends[path] = until
+            if due is not None:
+                self._ends[path] = due
             self.leave_if_drained()
             self.tell_waiting()
             try:
                 await self._sleep_until(until)
             finally:
-                del self._ends[path]
+                self._ends.pop(path, None)
                 self._still.leave(path)
+        was_skipped = pause.cancelled_caught or until != due  # a clock that was set back skips nothing
+        skipped = max(0.0, due - clock.time()) if due is not None and was_skipped else 0.0
         await self.resume_slot()
         self.tell_waiting()
+        return skipped
 
-    async def _sleep_until(self, until: float) -> None:
+    async def _sleep_until(self, until: float | None) -> None:
         """C4: a run in which nothing has moved for a while gives its slot to others."""
         clock, patience = self._state.clock, IDLE_SLOT_SECONDS
+        if until is None:
+            await self._sleep_on()
+            return
         left = until - clock.time()
         while self.slot is not None and patience < left:
             await clock.sleep_until(clock.time() + patience)
@@ -124,6 +165,16 @@ class Waits:
             left = min(left - patience, until - clock.time())  # the clock may have been set back
             patience *= 2
         await clock.sleep_until(min(until, clock.time() + left))
+
+    async def _sleep_on(self) -> None:
+        """Sleep until somebody wakes the call. A person may take long: the slot goes as soon as nothing moves."""
+        while self.slot is not None and not self.gave_slot:
+            if self._still.is_all(self._state.running):
+                self.gave_slot = True
+                self.slot.suspend()
+            else:
+                await anyio.sleep(_LOOK_FOR_MOVES)
+        await anyio.sleep_forever()
 
     async def resume_slot(self) -> None:
         """Wait for a slot again before a body begins."""
@@ -170,8 +221,15 @@ class Waits:
         if self._still.wake(path):
             return
         record = self._state.ledger.glance(path)
-        if record is not None and record.status == TaskStatus.WAITING:
-            self._state.ledger.save_with_next(record.copy(next_at=self._state.clock.time()))
+        if record is not None and record.status == TaskStatus.WAITING and record.kind != QUESTION:
+            self._state.ledger.save_with_next(without_wait(record, self._state.clock.time()))
+
+    def follow(self, waits: WaitsOption) -> None:
+        """Wait, or skip waits, from now on: the run was started again meanwhile. Those under way end, too."""
+        self._state.settings.waits = waits
+        self._state.run.waits = "skip" if waits == "skip" else ""
+        if waits == "skip":
+            self._still.wake_all("wait", "retry")
 
     def tell_waiting(self) -> None:
         """Keep the run's status true: it is WAITING while everything that moves in it waits."""

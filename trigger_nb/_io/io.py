@@ -22,6 +22,7 @@ from .events import Events
 from .fan_out import FanOuts
 from .key_values import Stores
 from .logger import Logger
+from .questions import Questions
 from .registering import Registering
 from .starter import caller
 from .status import Status, StatusCall, StatusState, checked
@@ -43,7 +44,7 @@ class Bindable(Protocol):
         ...
 
 
-class Io(FanOuts, ChildRuns, Events, Registering):
+class Io(FanOuts, ChildRuns, Events, Registering, Questions):
     """The second parameter of a run function: runs tasks and records their results.
 
     Each method that takes a `key` is a task: it does its work once, and returns the recorded result when the

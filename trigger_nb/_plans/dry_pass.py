@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
 from .._clock import to_timestamp
 from .._engine.attempts import CRASHES_ALLOWED, crashed, forget_changed
-from .._engine.decide import Adopt, Decider, Decision, ExpectCancel, Raise, Replay, Reuse, Run, Wait, Walk
+from .._engine.decide import (
+    Adopt,
+    Ask,
+    Decider,
+    Decision,
+    ExpectCancel,
+    Raise,
+    Replay,
+    Reuse,
+    Run,
+    Wait,
+    Walk,
+)
 from .._engine.files import fingerprint_files, stored_value
 from .._engine.ledger import Unreadable
 from .._engine.new_record import NewRecords
@@ -167,6 +179,8 @@ class DryPass(PassState):
                     assert then is not None
                     due = decision.until if (decision.until or 0.0) > self.clock.time() else None
                     decision = then
+                case Ask(reason=reason):
+                    return await self._would_run(call, Run(reason), None)
                 case ExpectCancel():
                     await self.sleep_until(self.clock.time() + decision.seconds)
                     decision = decision.then

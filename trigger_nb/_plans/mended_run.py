@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from .._records.records import TaskRecord
+from .._runs.asked_run import AskedRun
 from .._runs.by_hand import set_output
 from .._runs.run_results import RunResults
 from .._runs.task_inputs import TodaysBody
@@ -16,7 +17,7 @@ from .try_out import TryOut
 from .try_subjects import items_of_map, the_task
 
 
-class MendedRun(RunResults):
+class MendedRun(AskedRun, RunResults):
     """The part of `Run` that needs rehearsals of its job. It records, and begins no pass."""
 
     def set_output(self, path: TaskPath, value: object) -> Self:

@@ -20,8 +20,6 @@ from ..errors import CorruptRecordError
 from .base import Record
 from .status import RunStatus, TaskStatus
 
-# Prefixes of row keys and tags of rows that the store uses beside the ids of runs.
-RESERVED = frozenset({"run", "runs", "event", "events", "kv", "export", "deleted", "reuse", "post"})
 # Kinds of tasks whose children are independent items, all of which every pass visits (C2).
 FAN_OUT = frozenset({"parallel", "map"})
 
@@ -42,7 +40,9 @@ class TaskRecord(Record):
     path: str = ""  # in normal form; part of the row's key, so not in the text
     measured: int = 0  # only in texts, see `dumps_result`
     status: str = TaskStatus.COMPLETED
-    kind: str = "task"  # "task", "wait", "log", "parallel", "map", "status" or "run" (a child run)
+    kind: str = (
+        "task"  # "task", "wait", "question", "log", "parallel", "map", "status" or "run" (a child run)
+    )
     # Incremented only when a completed result is forgotten on request (I6, R9). Of two results of one
     # generation, the one that is committed first wins (C5).
     generation: int = 0
@@ -61,6 +61,7 @@ class TaskRecord(Record):
     crashes: int = 0  # consecutive recorded starts that never ended (A1)
     began: int = 0  # of a RUNNING task: ordinal of the recorded start
     next_at: float | None = None  # when a wait ends or the next attempt begins
+    skipped: float = 0.0  # seconds of waiting, before this attempt or the end, that were skipped
     forced: bool = False  # forgotten on request: the next pass runs the task, whatever its status
     failed: bool = False  # forced, and had failed before
     interrupted: bool = False  # PENDING because the pass was stopped while the body ran
@@ -126,7 +127,7 @@ class TaskRecord(Record):
     # "gave up" is there if it is not known how many did not start.
     tally: dict[str, int] = {}  # noqa: RUF012
     level: str = ""  # of a log line
-    data: Any = None  # of a log line, or of a status: see `statuses.py`
+    data: Any = None  # of a log line; of a status, see `statuses.py`; of a question, see `questions.py`
 
     @property
     def has_failed(self) -> bool:
@@ -364,12 +365,17 @@ def _number(text: str, name: str) -> int:
 class RunRecord(Record):
     """The record of one run. Times are UTC seconds since the epoch."""
 
-    _beside = frozenset({"id", "is_damaged"})
+    _beside = frozenset({"id", "is_damaged", "wake_at", "asks", "is_left"})
     _statuses = frozenset(RunStatus)
 
     id: str = ""
     status: str = RunStatus.PENDING
-    reason: str = ""  # of a WAITING run: "wait", "retry", "queued" or "paused"; "pausing"; else ""
+    reason: str = ""  # of a WAITING run: "wait", "retry", "answer", "queued" or "paused"; "pausing"; else ""
+    waits: str = ""  # "skip" if its waits are skipped
+    # Only in a list of runs, and not in the text: see `_runs/due.py`.
+    wake_at: float | None = None  # when its first wait is over
+    asks: int = 0  # questions that wait for an answer
+    is_left: bool = False  # no kernel drives it
     client: str = ""
     job: str = ""
     # The name of the file whose job made the run, "" for the first that had the job: see `owner.py`.

@@ -1,11 +1,13 @@
-"""The ids of runs that no payload identifies: random ones, and those that users give."""
+"""The ids of runs, and the names that none of them may have."""
 
 from __future__ import annotations
 
 import secrets
 
 from ..errors import InvalidOptionError
-from .records import RESERVED
+
+# Prefixes of row keys and tags of rows that the store uses beside the ids of runs.
+RESERVED = frozenset({"run", "runs", "event", "events", "kv", "export", "deleted", "reuse", "post", "answer"})
 
 
 def new_run_id() -> str:

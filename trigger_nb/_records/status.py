@@ -21,7 +21,8 @@ class TaskStatus(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """The status of a run. WAITING has a reason: "wait", "retry", "queued" or "paused"; RUNNING may have "pausing"."""
+    """The status of a run. WAITING has a reason: "wait", "retry", "answer", "queued" or "paused"; RUNNING may have
+    "pausing"."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -63,6 +64,7 @@ Operation = Literal[
     "set_output",
     "accept",
     "skip_wait",
+    "answer",
     "delete",
 ]
 _S = RunStatus
@@ -132,6 +134,15 @@ OPERATIONS: dict[Operation, dict[RunStatus, RunStatus | str]] = {
     "set_output": {status: status for status in _S},
     "accept": _AT_REST,
     "skip_wait": {
+        _S.PENDING: "it has not begun",
+        _S.RUNNING: _S.RUNNING,
+        _S.WAITING: _S.WAITING,
+        _S.COMPLETED: "it has completed",
+        _S.FAILED: _S.FAILED,
+        _S.CANCELED: _S.CANCELED,
+        _S.INTERRUPTED: _S.INTERRUPTED,
+    },
+    "answer": {
         _S.PENDING: "it has not begun",
         _S.RUNNING: _S.RUNNING,
         _S.WAITING: _S.WAITING,

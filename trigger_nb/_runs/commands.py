@@ -13,8 +13,10 @@ from typing import Literal, TypeAlias
 
 from .._engine.ledger import run_row
 from .._engine.stopping import Stop
+from .._engine.waits import without_wait
 from .._keys import display_path
 from .._records.forget import forget, reset, to_retry
+from .._records.questions import KIND as QUESTION, how_to_answer
 from .._records.records import RunRecord, TaskRecord, check_legible
 from .._records.status import OPERATIONS, Operation, RunStatus, TaskStatus
 from .._records.stops import going_on, is_at_stop, stopped_after
@@ -109,12 +111,17 @@ def skip_wait(runtime: Runtime, run_id: str, path: TaskPath) -> None:
     """End a wait, or the delay before the next attempt, now."""
     run = _allowed(runtime, run_id, "skip_wait")
     (task,) = find_tasks(runtime, run_id, [path])
+    if task.kind == QUESTION:
+        raise RunStateError(
+            f"task {display_path(task.path)!r} of run {run_id} asks a person, which cannot be skipped: answer it with "
+            + how_to_answer(task)
+        )
     active = runtime.executions.get(run_id)
     if active is not None and active.pass_ is not None:
         waits = active.pass_.waits
         _on_home(active, lambda: waits.skip(task.path))
     elif task.status == TaskStatus.WAITING:
-        _save(runtime, run, {task.path: task}, [task.copy(next_at=runtime.clock.time())])
+        _save(runtime, run, {task.path: task}, [without_wait(task, runtime.clock.time())])
 
 
 def delete(runtime: Runtime, run_id: str) -> None:

@@ -14,7 +14,7 @@ from .._view.escape import visible
 from .._view.live.wire import Button
 from .._view.words import plural
 from ..errors import UsageError
-from . import commands
+from . import answering, commands
 from .cell_lines import cell_lines
 from .runtime import Runtime
 from .task_info import find_tasks
@@ -84,6 +84,13 @@ class RunControls:
                 commands.rerun_from(runtime, run_id, NormalPath(path))
             case _:
                 raise UsageError(f"there is no action {operation!r} for this")
+
+    def answer(self, path: str, choice: str | None, data: object) -> None:
+        """Answer a question: with a choice, or with a value."""
+        if choice is None:
+            answering.give(self._runtime, self._run_id, NormalPath(path), data)
+        else:
+            answering.choose(self._runtime, self._run_id, NormalPath(path), choice, data)
 
     def scope_of_rerun(self, path: str) -> tuple[int, str]:
         """The number of tasks that `rerun_from` would run again, and a sentence that names them, to confirm the action."""

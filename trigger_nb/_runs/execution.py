@@ -84,6 +84,7 @@ class Execution:
         """Start the run while it is under way: changed code replaces the code of this pass (I7)."""
         if self.pass_ is not None:
             self.pass_.header.hint(spec.payload.hint)
+            self.pass_.waits.follow(spec.settings.waits)
         stopping = None if self.pass_ is None else self.pass_.stopping
         if stopping is not None and (stopping.is_pausing or stopping.why not in (None, Stop.SUPERSEDED)):
             self._next, self._revived = (spec, code), True  # the pass is being stopped; another one follows

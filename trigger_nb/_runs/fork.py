@@ -25,7 +25,7 @@ from .runtime import Runtime
 # The note in the row of a task whose output no body returned.
 _BY_HAND = {"label": "Output", "text": "given by hand"}
 # Kinds of records. The result of a fan-out consists of the results of its items.
-WITH_OUTPUT = frozenset({"task", "wait", "run"})
+WITH_OUTPUT = frozenset({"task", "wait", "question", "run"})
 
 
 def make_fork(runtime: Runtime, run: RunRecord, path: str, output: object, run_id: str | None) -> RunRecord:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from .._clock import to_datetime
 from .._engine.code_sources import sources_tag
 from .._events.keys import tag_of
+from .._records.questions import answers_tag
 from .._records.records import RunRecord, job_of, readable_run, readable_task
 from .._records.status import FINISHED, RunStatus
 from .._store import lease as leases
@@ -258,8 +259,10 @@ def _moved(runtime: Runtime, pointers: Collection[str], gone: Collection[str]) -
 
 
 def _tags(run_id: str) -> tuple[str, ...]:
-    """The tags of all rows of a run except its own record: tasks, log lines, key-values, sources, and rows of earlier versions."""
-    return run_id, f"kv/run/{run_id}", sources_tag(run_id), f"export/{run_id}", tag_of(run_id)
+    """The tags of all rows of a run except its own record: tasks, log lines, key-values, sources, answers, events, and rows of
+    earlier versions."""
+    tags = (sources_tag(run_id), answers_tag(run_id), tag_of(run_id))
+    return run_id, f"kv/run/{run_id}", *tags, f"export/{run_id}"
 
 
 def _remove_files(runtime: Runtime, owners: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from .._keys import hashed
 from .._records.records import RunRecord
 from .._records.run_ids import check_run_id, new_run_id
 from .._tasks.call import Scope, current_scope
-from .._tasks.options import OnChange, check_choices
+from .._tasks.options import OnChange, WaitsOption, check_choices
 from .._values.tagged import Blobs
 from ..errors import RunStateError, TriggerError
 from .context import EventData, context_of
@@ -49,13 +49,14 @@ class RunRequest:
     fresh: bool = False
     is_test: bool = False
     on_change: OnChange | None = None
+    waits: WaitsOption | None = None
     event: EventData | None = None
     # Of a child run: the run that starts it, and the path of the task that does.
     parent: str = ""
     parent_task: str = ""
 
     def __post_init__(self) -> None:
-        check_choices({"on_change": self.on_change})
+        check_choices({"on_change": self.on_change, "waits": self.waits})
         if self.run_id is not None:
             check_run_id(self.run_id)
 
@@ -91,10 +92,13 @@ class JobRuns:
         if record.payload != payload.data:
             record = record.copy(stable_since=record.passes + 1)
         record = record.copy(payload_form=payload.form, payload=payload.data)
+        record.waits = "skip" if self._skips_waits(request, scope) else ""
         if kept is None:
             record.payload_preview = job.options.preview(value)
         living = self._runtime.executions.get(run_id)
-        execution = start(self._runtime, self._spec(payload, request.on_change), self._current(record))
+        execution = start(
+            self._runtime, self._spec(payload, request.on_change, record), self._current(record)
+        )
         return execution, execution is not living
 
     def plan(self, request: RunRequest) -> tuple[RunSpec, RunRecord, bool]:
@@ -104,7 +108,7 @@ class JobRuns:
         payload = self._kept(value, stored, request) or Payload.of(value, NoFiles())
         # The plan uses the payload of the record only to redact it.
         record = stored or self._new(run_id, request, None).copy(payload=_values.preview(value))
-        return self._spec(payload, request.on_change), self._current(record), stored is None
+        return self._spec(payload, request.on_change, record), self._current(record), stored is None
 
     def restart(self, record: RunRecord) -> ActiveRun:
         """Begin another pass of a stored run, with its stored payload."""
@@ -117,7 +121,7 @@ class JobRuns:
         except TriggerError as error:
             raise explained(error, f"the payload of run {record.id!r}") from None
         record = record.copy(payload_form=payload.form, payload=payload.data)
-        return self._spec(payload, None), self._current(record)
+        return self._spec(payload, None, record), self._current(record)
 
     # Runs of events ---------------------------------------------------------------------------------
 
@@ -191,12 +195,22 @@ class JobRuns:
         fresh.set_code(Fingerprints().of(job.fn))
         return fresh
 
-    def _spec(self, payload: Payload, on_change: OnChange | None) -> RunSpec:
+    def _skips_waits(self, request: RunRequest, scope: Scope | None) -> bool:
+        """Whether the waits of a run that starts are skipped. A run that another one starts does as that one."""
+        if request.waits is not None:
+            return request.waits == "skip"
+        if request.parent and (parent := self._runtime.run_record(request.parent)) is not None:
+            return parent.waits == "skip"
+        return scope is not None and scope.owner.run.waits == "skip"
+
+    def _spec(self, payload: Payload, on_change: OnChange | None, run: RunRecord) -> RunSpec:
         job, options = self._job, self._job.options
+        settings = options.settings(job.client, on_change)
+        settings.waits = "skip" if run.waits == "skip" else "wait"
         return self._prepare(
             RunSpec(
                 function=job.fn,
-                settings=options.settings(job.client, on_change),
+                settings=settings,
                 host=lambda: JobHost(job),
                 context=lambda run: context_of(run, job.version),
                 payload=payload,

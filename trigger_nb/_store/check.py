@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 from .._records.base import damaged, is_damaged
-from .._records.records import RESERVED, RunRecord, TaskRecord
+from .._records.records import RunRecord, TaskRecord
+from .._records.run_ids import RESERVED
 from ..errors import CorruptRecordError
 from . import schema
 from .checksums import as_text
@@ -47,7 +48,7 @@ class StoredRow(NamedTuple):
 
     @property
     def is_of_task(self) -> bool:
-        return self.tag not in RESERVED and not self.tag.startswith(("kv/", "export/"))
+        return self.tag not in RESERVED and not self.tag.startswith(("kv/", "export/", "answer/"))
 
     @property
     def owner(self) -> str:

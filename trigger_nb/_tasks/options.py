@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 OnChange: TypeAlias = Literal["keep", "only", "rerun"]
 Reuse: TypeAlias = Literal["run", "job", "client"]
+WaitsOption: TypeAlias = Literal["wait", "skip"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class Options(PlainOptions, total=False):
 _WORDS: dict[str, tuple[str, ...]] = {
     "on_change": ("keep", "only", "rerun"),
     "reuse": ("run", "job", "client"),
+    "waits": ("wait", "skip"),
     "style": ("normal", "minimal"),
     "codec": ("pickle",),
     "log_level": ("debug", "info", "warning", "error"),
@@ -159,3 +161,4 @@ class Settings:
     expires_after: float | None = None  # seconds
     redact: tuple[str, ...] = ()
     executor: object = None
+    waits: WaitsOption = "wait"

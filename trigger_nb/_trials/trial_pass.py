@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 from .._engine.bodies import Bodies
 from .._engine.pass_ import Pass
+from .._engine.questions import Questions
+from .._io.forms import as_json
+from .._io.questions import Approval
+from .._keys import display_path
+from .._records.questions import INPUT, Answer
 from .._tasks.call import current_scope
 from .._tasks.signature import signature_of
-from ..errors import MissingCredentialError, NoStubError
+from ..errors import InvalidAnswerError, InvalidOptionError, MissingCredentialError, NoStubError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +78,12 @@ class TrialPass(Pass):
         bodies.trial = self.trial
         return bodies
 
+    def make_questions(self) -> Questions:
+        """The part that lets stubs answer."""
+        questions = _TrialQuestions(self, self._stored, self.records, self.waits)
+        questions.trial = self.trial
+        return questions
+
     async def perform(self, call: Any) -> Any:
         """As any pass, and tell the observer."""
         try:
@@ -118,6 +129,52 @@ class _TrialBodies(Bodies):
         """The batch runs here, not in its executor."""
         first.options = _here(first.options)
         return super().start_of_batch(first, items, node)
+
+
+class _TrialQuestions(Questions):
+    trial: Observer
+
+    async def answer_to(self, call: Any, key: str, until: float | None) -> Answer:
+        """The answer of the stub: the value, or for an approval its choice, perhaps with data: `("approve", {"limit": 3})`.
+
+        Without a stub, nobody answers: the time limit is over at once.
+        """
+        stub = self.trial.stub_of(call)
+        if stub is None and until is not None:
+            return await super().answer_to(call, key, until)
+        if stub is None:
+            self.trial.refuse("asks a person", call)
+        value: Any = stub()
+        value = value() if callable(value) else value
+        return _as_answer(value, call.options["data"].get("asks"), self._state.now())
+
+    async def _refuse(
+        self, record: TaskRecord, key: str, answer: Answer, error: InvalidAnswerError
+    ) -> TaskRecord:
+        """What does not fit is a mistake in the test."""
+        name = display_path(record.path)
+        raise self._state.stopping.misused(
+            InvalidOptionError(f"the stub of {name!r} does not answer it: {error}")
+        )
+
+
+def _as_answer(value: Any, asks: str, now: float) -> Answer:
+    by = "a stub"
+    if asks == INPUT:
+        return Answer(None, as_json(value), by, now)
+    if isinstance(value, Approval):
+        given = cast("Approval[Any]", value)
+        return Answer(
+            given.choice,
+            None if given.data is None else as_json(given.data),
+            given.by or by,
+            now,
+            timed_out=given.timed_out,
+        )
+    if isinstance(value, (tuple, list)):
+        choice, data = cast("tuple[Any, Any]", value)
+        return Answer(str(choice), as_json(data), by, now)
+    return Answer(str(value), None, by, now)
 
 
 def _here(options: Options) -> Options:

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from ..._records.feed import Feed
 from ..._records.records import TaskRecord
-from ...errors import TriggerError
+from ...errors import InvalidAnswerError, TriggerError
 from ..escape import visible
 from ..model.run_model import RunModel
 from . import stream
@@ -38,6 +38,10 @@ class Controls(stream.Controls, Protocol):
 
     def do(self, operation: str, path: str | None) -> None:
         """Perform an action. Raises `TriggerError` if it is not possible."""
+        ...
+
+    def answer(self, path: str, choice: str | None, data: object) -> None:
+        """Answer a question of the run. Raises `TriggerError` if the answer does not fit, or comes too late."""
         ...
 
     def scope_of_rerun(self, path: str) -> tuple[int, str]:
@@ -250,6 +254,8 @@ class Pump:
             case {"t": "table", "id": str(request), "i": int(index)}:
                 answer = outcome(lambda: self._table(index, message), self._report)
                 self._stream.answer({"id": request, **answer})
+            case {"t": "answer", "id": str(request)}:
+                self._stream.answer({"id": request, **outcome(lambda: self._take(message), self._report)})
             case {"t": "ask", "id": str(request)}:
                 self._stream.answer({"id": request, **outcome(lambda: self._tell(message), self._report)})
             case _:
@@ -258,6 +264,11 @@ class Pump:
 
     def _do(self, message: Message) -> Wire:
         self._controls.do(message.get("op", ""), self._path(message))
+        return {}
+
+    def _take(self, message: Message) -> Wire:
+        choice, data = message.get("choice"), message.get("data")
+        self._controls.answer(self._path(message) or "", None if choice is None else str(choice), data)
         return {}
 
     def _tell(self, message: Message) -> Wire:
@@ -289,6 +300,9 @@ def outcome(act: Callable[[], Wire], report: Callable[[], object]) -> Wire:
     """The answer to a request. Any exception becomes an answer too, because the front end waits for one."""
     try:
         return {"ok": True, **act()}
+    except InvalidAnswerError as error:
+        fields = [[visible(name, 200), visible(fault, 300)] for name, fault in error.fields.items()]
+        return {"ok": False, "text": visible(str(error), 1000), "fields": fields}
     except TriggerError as error:
         text = str(error)
     except Exception as error:  # noqa: BLE001  # any fault

@@ -24,7 +24,7 @@ from .marimo import in_marimo
 from .wire import SHARED, Wire
 
 _FRONTEND = Path(__file__).parent / "frontend"
-_STYLES = ("widget", "timeline", "maps", "table", "runs")
+_STYLES = ("widget", "timeline", "maps", "table", "runs", "questions")
 _LOADER = "loader"
 
 

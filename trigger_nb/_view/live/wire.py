@@ -21,6 +21,8 @@ from ..model.statuses import StatusLine
 from ..render import details, icons
 from ..render.parts import (
     COUNTDOWNS,
+    OVERDUE,
+    OVERDUES,
     PARTS,
     PROPERTIES,
     STANDS_AFTER,
@@ -65,6 +67,7 @@ FIELDS: dict[str, tuple[str, object]] = {
     "u": ("ended", None),
     "E": ("errors", []),
     "x": ("alike", None),
+    "Q": ("asks", ""),
 }
 DEFAULTS: Wire = {"p": -1, **{short: default for short, (_, default) in FIELDS.items()}}
 RUNS_PER_PAGE = 50  # in the live list of runs
@@ -78,6 +81,8 @@ SHARED: Wire = {
     "fields": FIELDS,
     "parts": PARTS,
     "countdowns": {str(state): words for state, words in COUNTDOWNS.items()},
+    "overdues": {str(state): words for state, words in OVERDUES.items()},
+    "overdue": OVERDUE,
     "standsAfter": STANDS_AFTER,
     "runsPerPage": RUNS_PER_PAGE,
 }
@@ -140,6 +145,8 @@ def row(row: Row, base: float) -> Wire:
         fields["b"] = _bar(parts.bar, base)
     if row.folds:
         fields["F"] = True
+    if parts.asks:
+        fields["Q"] = parts.asks
     if parts.error:
         fields["e"] = parts.error
     if row.minimal or state is State.LOG:

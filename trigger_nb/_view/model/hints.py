@@ -9,6 +9,7 @@ from keyword import iskeyword
 
 from ..._keys import display_path
 from ..._main_file import near_places
+from ..._records.questions import KIND as QUESTION, question_of, ways_to_answer
 from ..._records.records import RunRecord, has_handled_failures, is_queued
 from ..._records.status import RunStatus
 from ..escape import visible
@@ -36,6 +37,9 @@ def hints(model: RunModel, *, counting: bool = True) -> list[str]:
     """
     own = [
         *_fork_hint(model),
+        *_skipping_hint(model),
+        *_question_hint(model, counting=counting),
+        *_left_hint(model),
         *_waiting_hint(model, counting=counting),
         *_replayed_hint(model),
         *_changed_hint(model),
@@ -77,16 +81,66 @@ def _waiting_hint(model: RunModel, *, counting: bool) -> Iterator[str]:
     if counting and (waits := waiting(model)) is not None:
         words, when = waits
         yield f"{words} {moment(when)} ({remaining(when - model.now)})."
-    if model.awaited:
+    if model.awaited and run.reason == "answer":
+        yield "`await` keeps this cell busy until there is an answer; `.start(...)` instead of `.run(...)` does not."
+    elif model.awaited:
         yield "`await` keeps this cell busy until then; `.start(...)` instead of `.run(...)` does not."
+
+
+def _skipping_hint(model: RunModel) -> Iterator[str]:
+    if model.run.waits == "skip":
+        yield 'Waits are skipped: `waits="skip"`.'
+
+
+def _question_hint(model: RunModel, *, counting: bool) -> Iterator[str]:
+    """The open questions, which a live tree shows by itself; and the answers that were refused."""
+    if model.at_rest and model.run.status not in (RunStatus.INTERRUPTED, RunStatus.WAITING):
+        return
+    rows = open_questions(model)
+    for row in rows[:NAMED]:
+        question = question_of(row.record) if row.record is not None else None
+        prompt = visible(question.prompt, 300).replace("`", "'") if question is not None else ""
+        if counting:
+            yield f"`{visible(row.display_path, 60)}` waits for an answer{': ' + prompt if prompt else '.'}"
+        if question is not None and question.refused:
+            yield WARNING + visible(question.refused, 300).replace("`", "'")
+    if counting and len(rows) > NAMED:
+        yield f"… and {len(rows) - NAMED:,} more questions: `client.approvals()`"
+
+
+def open_questions(model: RunModel) -> list[Row]:
+    """The rows that wait for an answer, the oldest first."""
+    rows = (row for row in model.active.values() if row.kind == QUESTION and row.state is State.WAITING)
+    return sorted(rows, key=position)
+
+
+def _left_hint(model: RunModel) -> Iterator[str]:
+    """What is due in a run that no kernel drives."""
+    if not model.run.is_left:
+        return
+    rows = [row for row in model.active.values() if row.next_at is not None and row.next_at <= model.now]
+    first = heapq.nsmallest(NAMED, rows, key=lambda row: row.next_at or 0.0)
+    if first:
+        names = ", ".join(f"`{visible(row.display_path, 60)}`" for row in first)
+        more = f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
+        since = moment(first[0].next_at or 0.0)
+        yield f"{WARNING}Due since {since}, and no kernel drives the run: {names}{more}. `{_find(model.run)}.resume()` goes on."
+    elif open_questions(model):
+        yield f"No kernel drives the run. `{_find(model.run)}.resume()` goes on with the answer."
+    elif model.run.status == RunStatus.WAITING:
+        yield f"No kernel drives the run. `{_find(model.run)}.resume()` waits for the rest of it."
 
 
 def waiting(model: RunModel) -> tuple[str, float] | None:
     """What comes at the end of the wait that the run is in, as words before a time, and that time; None if it does not wait."""
     run, when = model.run, model.next_at
-    if run.status != RunStatus.WAITING or run.reason in ("paused", "queued") or when is None:
+    if run.reason == "answer":  # the end of another wait would be no end of this one
+        limits = (row.next_at for row in open_questions(model))
+        when = min((limit for limit in limits if limit is not None), default=None)
+    if run.status != RunStatus.WAITING or run.reason in ("paused", "queued") or when is None or run.is_left:
         return None
-    return ("Next attempt at" if run.reason == "retry" else "Waiting until"), when
+    words = {"retry": "Next attempt at", "answer": "Waiting for an answer, or until"}
+    return words.get(run.reason, "Waiting until"), when
 
 
 def _replayed_hint(model: RunModel) -> Iterator[str]:
@@ -163,6 +217,15 @@ def last_seen(model: RunModel) -> str:
     )
 
 
+def to_answer(model: RunModel) -> list[str]:
+    """What to type to answer the open questions, for a picture of a run under way."""
+    rows = [row for row in open_questions(model)[:NAMED] if row.record is not None]
+    ways = [
+        [f"`{visible(code, 300)}`" for _, code in ways_to_answer(row.record)] for row in rows if row.record
+    ]
+    return [f"To answer, type {' or '.join(codes)}." for codes in ways]
+
+
 NO_WIDGET = (
     "This picture does not move. For the live tree, install its widget where Jupyter's server runs, `pip install anywidget`, "
     "and reload the page."
@@ -183,11 +246,20 @@ def actions(model: RunModel) -> list[Action]:
             return [again, *_rerun(model), _handle(run)]
         case RunStatus.INTERRUPTED | RunStatus.CANCELED:
             again = Action("Continue where the run stopped (same as running the cell again)", "run.resume()")
-            return [again, *_rerun(model), _handle(run)]
+            asks = _answers(model) if run.status == RunStatus.INTERRUPTED else []
+            return [*asks, again, *_rerun(model), _handle(run)]
         case RunStatus.WAITING if run.reason == "paused":
             return [Action("Resume", "run.resume()"), Action("Cancel", "run.cancel()")]
+        case RunStatus.WAITING if model.run.is_left:
+            again = Action("Go on: no kernel drives the run (same as running the cell again)", "run.resume()")
+            return [*_answers(model), again, *_skips(model), _handle(run)]
         case RunStatus.WAITING:
-            return [*_skips(model), Action("Pause", "run.pause()"), Action("Cancel", "run.cancel()")]
+            return [
+                *_answers(model),
+                *_skips(model),
+                Action("Pause", "run.pause()"),
+                Action("Cancel", "run.cancel()"),
+            ]
         case RunStatus.COMPLETED if has_handled_failures(run):
             again = Action("Run tasks again whose errors the code handled", 'run.retry(which="all")')
             return [again, _handle(run)]
@@ -218,8 +290,17 @@ def _rerun(model: RunModel) -> list[Action]:
     ]
 
 
+def _answers(model: RunModel) -> list[Action]:
+    found: list[Action] = []
+    for row in open_questions(model)[:NAMED]:
+        for choice, code in ways_to_answer(row.record) if row.record is not None else ():
+            label = visible(f"{choice or 'Answer'} {row.name}", 80)
+            found.append(Action(label[:1].upper() + label[1:], visible(code, 400)))
+    return found
+
+
 def _skips(model: RunModel) -> list[Action]:
-    waiting = [row for row in model.active.values() if row.next_at is not None]
+    waiting = [row for row in model.active.values() if row.next_at is not None and row.kind != QUESTION]
     return [
         Action(f"Skip the wait {visible(row.name, 60)}", f"run.skip_wait({row.display_path!r})")
         for row in waiting[:3]

@@ -11,7 +11,17 @@ from .rows import Row
 
 _KEPT = (
     *("path", "status", "kind", "generation", "started", "started_at", "ended_at", "attempt", "form"),
-    *("name", "icon", "style", "display_key", "properties", "output_properties", "tally", "reused_from"),
+    *(
+        "name",
+        "icon",
+        "style",
+        "display_key",
+        "properties",
+        "output_properties",
+        "tally",
+        "reused_from",
+        "skipped",
+    ),
 )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ..._keys import display_path, idempotency_key
+from ..._records.questions import KIND as QUESTION, Question, question_of, ways_to_answer
 from ..._records.records import RunRecord, TaskRecord
 from ..._records.status import TaskStatus
 from ..._records.stops import stopped_after
@@ -25,7 +26,7 @@ from ..words import duration, plural
 from .displays import display_json
 from .errors import ErrorData, Json, error_data, error_json
 from .map_stats import spread_sentence
-from .parts import by_state, error_shown_below, shown_reason, stopped_marks
+from .parts import answered, asked, by_state, error_shown_below, shown_reason, stopped_marks
 
 _VALUE = 2000  # characters of a value's preview by default
 _TEXT = 1000
@@ -69,6 +70,7 @@ class Section:
     properties: tuple[JudgedProperty, ...] = ()
     prints: tuple[Print, ...] = ()  # the stream of a log line is its level
     display: Display | None = None
+    form: Json | None = None  # of a question that a live display answers; elsewhere `code` says what to type
 
     @property
     def empty(self) -> bool:
@@ -96,6 +98,7 @@ def _sections(model: RunModel, row: Row, limit: int, read: ReadPicture) -> Itera
         yield Section("Path", code=visible(row.display_path, 400))
         return
     yield from _errors(row)
+    yield from _question(row, record)
     yield Section("Attempts", attempts=tuple(_attempts(row, record)))
     yield from _texts(row, record)
     yield from _values(record, limit, read)
@@ -117,6 +120,38 @@ def _errors(row: Row) -> Iterator[Section]:
         yield Section("Last error" if row.state is State.RETRYING else "Error", error=error)
 
 
+def _question(row: Row, record: TaskRecord) -> Iterator[Section]:
+    """The question, its form while it waits, and the answer."""
+    question = question_of(record)
+    if question is None:
+        return
+    yield Section("Question", text=visible(question.prompt, _TEXT))
+    yield Section("Refused", text=visible(question.refused, _TEXT))
+    if asked(row):
+        ways = [visible(code, 400) for _, code in ways_to_answer(record)]
+        yield Section("Answer", pre="\n".join(ways), form=_form(question))
+    elif row.state is State.COMPLETED and question.answer:
+        at = question.answer.get("at")
+        said = " · ".join(answered(record))
+        yield Section("Answer", at=at if isinstance(at, (int, float)) else 0.0, text=said)
+
+
+def _form(question: Question) -> Json:
+    """The form of a question as JSON."""
+    fields = [
+        {name: value for name, value in each.items() if name in _OF_A_FIELD} for each in question.fields
+    ]
+    return {
+        "asks": question.asks,
+        "choices": [visible(each, 60) for each in question.choices],
+        "fields": fields,
+        "named": question.has_names,
+    }
+
+
+_OF_A_FIELD = ("name", "label", "kind", "required", "nullable", "choices", "default", "about", "limits")
+
+
 def _texts(row: Row, record: TaskRecord) -> Iterator[Section]:
     """Text that is too long for the row, and the description."""
     if len(row.name) > 200 or "\n" in row.name:
@@ -130,7 +165,7 @@ def _values(record: TaskRecord, limit: int, read: ReadPicture) -> Iterator[Secti
     yield from _output(record, value_text(record.form, record.value, record.redact, limit), limit, read)
     if record.form == "unstored":
         yield Section("Not stored", text=_NOT_STORED)
-    if record.data is not None:
+    if record.data is not None and record.kind != QUESTION:
         yield _value("Data", visible_block(preview(record.data, limit)))
 
 
@@ -323,6 +358,8 @@ def _section_json(section: Section) -> Json:
         fields["at"] = section.at
     if section.error is not None:
         fields["error"] = error_json(section.error)
+    elif section.form is not None:
+        fields |= {"form": section.form, "code": section.code or section.pre}
     elif section.attempts:
         fields["attempts"] = [_attempt_json(each) for each in section.attempts]
     elif section.properties:

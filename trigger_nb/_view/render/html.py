@@ -15,7 +15,7 @@ from ..._keys import ancestors
 from ..._records.status import RunStatus
 from ..escape import apart, escaped, isolated, markup
 from ..model.excerpt import Shown, latest, outline
-from ..model.hints import NO_WIDGET, WARNING, actions, hints, last_seen
+from ..model.hints import NO_WIDGET, WARNING, actions, hints, last_seen, to_answer
 from ..model.readable import error_line
 from ..model.rows import SYMBOLS, Row, State
 from ..model.run_model import RunModel
@@ -68,7 +68,7 @@ def live(model: RunModel, *, rows: int = 24, advice: bool = False, styled: bool 
     Without styles it has a tenth of the size, and looks as on GitHub.
     """
     page = _Page(model, latest(model, rows=rows))
-    notes = page.notes(last_seen(model), NO_WIDGET if advice else "")
+    notes = page.notes(*to_answer(model), last_seen(model), NO_WIDGET if advice else "")
     return result_of(page.drawn(page.head(), notes, page.plain_rows(model.root), styled=styled))
 
 
@@ -364,7 +364,9 @@ class _Page:
             "counts": self._counts(parts),
             "marks": "".join(map(_mark, map(escaped, parts.marks))),
             "hot": "".join(_mark(escaped(mark), hot=True) for mark in parts.hot),
-            "countdown": _mark(escaped(parts.countdown(row.state, self._now)), hot=True),
+            "countdown": _mark(
+                escaped(parts.countdown(row.state, self._model.now, still=self._now is not None)), hot=True
+            ),
             "progress": self._progress(parts),
             "properties": " ".join(DOT + property_html(each) for each in details.judged(row, PROPERTIES)),
             "error": parts.error

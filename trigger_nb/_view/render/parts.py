@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ..._records import stops
+from ..._records.questions import KIND as QUESTION, Answer, question_of
 from ..._records.records import TaskRecord, is_queued
 from ..._records.status import Reason, RunStatus
 from ..._records.stops import stopped_after
@@ -33,6 +34,12 @@ COUNTDOWNS: Mapping[State, str] = {
     State.RETRYING: "next attempt {}",
     State.PENDING: "next call allowed {}",
 }
+# The same for a time that is over, although the row still waits: no kernel drives the run, or code blocks it.
+OVERDUES: Mapping[State, str] = {
+    State.WAITING: "due since {}",
+    State.RETRYING: "next attempt due since {}",
+}
+OVERDUE = 2.0  # seconds
 PROPERTIES = 6  # that a row shows
 
 
@@ -58,12 +65,15 @@ class Parts:
     until: float | None  # what the countdown counts to
     bar: Bar | None
     error: str
+    asks: str = ""  # what a person is asked, while the task waits for the answer
 
-    def countdown(self, state: State, now: float | None) -> str:
-        """The remaining time of a wait; without `now`, its end as a date."""
+    def countdown(self, state: State, now: float, *, still: bool = True) -> str:
+        """The remaining time of a wait; its end as a date if nothing counts down `still`."""
         if self.until is None:
             return ""
-        if now is None:
+        if state in OVERDUES and now - self.until > OVERDUE:
+            return OVERDUES[state].format(moment(self.until))
+        if not still:
             return f"{'next attempt' if state is State.RETRYING else 'until'} {moment(self.until)}"
         return COUNTDOWNS.get(state, "{}").format(remaining(self.until - now))
 
@@ -84,7 +94,8 @@ def parts_of(row: Row) -> Parts:
     )
     if row.state is not State.NOT_REACHED:
         parts.marks = [visible(mark, 120) for mark in _marks(row)]
-        if row.changed or not row.stored or row.state is State.LOG:
+        parts.asks = asked(row)
+        if row.changed or not row.stored or row.state is State.LOG or parts.asks:
             parts.hot = [visible(mark, 120) for mark in _hot_marks(row)]
         if row.error is not None and not error_shown_below(row):
             parts.error = visible(error_line(row.error), 240)
@@ -129,6 +140,10 @@ def _marks(row: Row) -> Iterator[str]:
         yield f"waits for its turn ({f'{row.turn.before:,} before it' if row.turn.before else 'it is next'})"
     if row.by_hand is not None:
         yield "set by hand"
+    elif row.kind == QUESTION and row.record is not None and row.state is State.COMPLETED:
+        yield from answered(row.record)
+    if row.record is not None and row.record.skipped:
+        yield f"skipped {duration(row.record.skipped)}{'' if row.kind == 'wait' else ' of waiting'}"
     if row.record is not None and row.record.forced:
         yield "runs again"
     if why := _WHY.get(shown_reason(row) or "", ""):
@@ -141,8 +156,30 @@ def _reused(record: TaskRecord) -> str:
     return f"reused from {visible(str(record.reused_from.get('run')), 60)}, {age}"
 
 
+def asked(row: Row) -> str:
+    """What a person is asked, while the row waits for the answer; "" for other rows."""
+    if row.kind != QUESTION or row.state is not State.WAITING or row.record is None:
+        return ""
+    question = question_of(row.record)
+    return (visible(question.prompt, 300) if question is not None else "") or WAITS_FOR_ANSWER
+
+
+WAITS_FOR_ANSWER = "waits for an answer"
+
+
+def answered(record: TaskRecord) -> Iterator[str]:
+    """The answer to a question, in words: `"approve" by ada`."""
+    question = question_of(record)
+    if question is not None and question.answer:
+        said = question.answer
+        told = Answer(said.get("choice"), None, str(said.get("by", "")), 0.0, bool(said.get("timed_out")))
+        yield visible(told.words, 120)
+
+
 def _hot_marks(row: Row) -> Iterator[str]:
     level = _level(row)
+    if asked(row):
+        yield WAITS_FOR_ANSWER
     if level not in ("", "debug"):
         yield level
     if row.changed:

@@ -24,9 +24,8 @@ def as_html(runs: Sequence[RunRecord], now: float) -> str:
         return tables.block(tables.note(_NO_RUNS))
     titles = (f"<th{_align(title)}>{title}</th>" for title in _TITLES)
     rows = tables.table((_row(run, now) for run in runs), titles)
-    return tables.block(
-        rows, tables.note(f"As of {utc(now)}"), style=icons.css({run_state(run) for run in runs})
-    )
+    notes = [f"As of {utc(now)}", *_left(runs, now)]
+    return tables.block(rows, *map(tables.note, notes), style=icons.css({run_state(run) for run in runs}))
 
 
 def as_text(runs: Sequence[RunRecord], now: float, *, width: int = 120) -> str:
@@ -37,7 +36,7 @@ def as_text(runs: Sequence[RunRecord], now: float, *, width: int = 120) -> str:
     widths = tables.widths_of(rows)
     spare = width - sum(widths) - 2 * (len(widths) - 1)
     widths[2] = max(min(widths[2], 7), widths[2] + min(0, spare))
-    return "\n".join(tables.aligned(rows, widths))
+    return "\n".join([*tables.aligned(rows, widths), *_left(runs, now)])
 
 
 def as_wire(run: RunRecord, now: float) -> dict[str, object]:
@@ -65,12 +64,29 @@ def _cells(run: RunRecord, now: float) -> list[str]:
     return [
         visible(f"{run.name or run.job} {run.version if run.version != '0' else ''}".strip(), 60),
         visible(run.payload_preview, 80),
-        visible(status_text(run) + (" test" if run.is_test else ""), 40),
+        visible(status_text(run) + (" test" if run.is_test else "") + _waits(run, now), 80),
         minute(started) if started is not None else "",
         took,
         _counts(run),
         visible(run.id, 60),
     ]
+
+
+def _waits(run: RunRecord, now: float) -> str:
+    """What a run waits for, if nothing happens by itself: an answer, or a kernel."""
+    asks = f" · {plural(run.asks, 'question')}" if run.asks else ""
+    if run.is_left and run.wake_at is not None and run.wake_at <= now:
+        return f"{asks} · due since {minute(run.wake_at)}"
+    return asks
+
+
+def _left(runs: Sequence[RunRecord], now: float) -> list[str]:
+    """What to type for runs in which something is due."""
+    due = [run for run in runs if run.is_left and run.wake_at is not None and run.wake_at <= now]
+    if not due:
+        return []
+    more = f" and {len(due) - 1:,} more" if len(due) > 1 else ""
+    return [f"Due, and driven by no kernel: client.run({due[0].id!r}).resume(){more}"]
 
 
 def _counts(run: RunRecord) -> str:

@@ -131,7 +131,12 @@ def _line(row: Row, indent: str, model: RunModel, width: int) -> str:
         left, marks = f"{SYMBOLS[row.state]} {marks[0]}: {parts.name}", marks[1:]
     bar = [] if parts.bar is None else [_failed(parts), foreseen(parts.bar, now)]
     properties = [*row.properties, *row.output_properties][:PROPERTIES]
-    notes = [*marks, parts.countdown(row.state, now), *bar, *map(_property, properties)]
+    notes = [
+        *marks,
+        parts.countdown(row.state, model.now, still=now is not None),
+        *bar,
+        *map(_property, properties),
+    ]
     left = indent + " · ".join(part for part in (left, *notes) if part)
     right = lasted(row, now)
     left = fit(left, width - len(right) - 2)

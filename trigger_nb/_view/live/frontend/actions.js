@@ -60,6 +60,16 @@ export class Actions {
     this.store.notify();
   }
 
+  /**
+   * Answers a question. A fault of a field is shown beside it.
+   * @param {number} index
+   * @param {string | null} choice
+   * @param {unknown} data
+   */
+  async answer(index, choice, data) {
+    return await this.exchange("answer", "answer", index, { choice, data });
+  }
+
   async confirmRerun() {
     const question = this.question;
     this.question = null;
@@ -87,20 +97,21 @@ export class Actions {
   }
 
   /**
-   * @param {"do" | "ask"} type
+   * @param {"do" | "ask" | "answer"} type
    * @param {string} op
    * @param {number | null} index
+   * @param {Record<string, unknown>} [more]
    */
-  async exchange(type, op, index) {
+  async exchange(type, op, index, more = {}) {
     const name = key(op, index);
     if (this.waiting.has(name)) return null;
     this.waiting.add(name);
     this.say(null);
     const busy = setTimeout(() => this.say({ text: BUSY, bad: false, index }), BUSY_AFTER);
-    const answer = await this.store.request({ t: type, op, ...(index === null ? {} : { i: index }) });
+    const answer = await this.store.request({ t: type, op, ...(index === null ? {} : { i: index }), ...more });
     clearTimeout(busy);
     this.waiting.delete(name);
-    this.say(answer.ok ? null : { text: answer.text || "The action failed.", bad: true, index });
+    this.say(answer.ok || answer.fields?.length ? null : { text: answer.text || "The action failed.", bad: true, index });
     return answer;
   }
 

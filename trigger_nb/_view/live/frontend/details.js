@@ -5,6 +5,7 @@ import { Copier } from "./copying.js";
 import { h, markIn, setAttribute, setChildren, setShown, setText, shape, stateName } from "./dom.js";
 import { plural } from "./format.js";
 import { tellMoments } from "./moments.js";
+import { AnswerForm } from "./questions.js";
 import { sectionElement } from "./sections.js";
 import { Splitter } from "./splitter.js";
 
@@ -32,9 +33,13 @@ export class DetailsPane {
     /** The row that is drawn. @type {number | null} */
     this.drawn = null;
     this.drawnAt = 0;
+    /** The row whose form gets the focus. @type {number | null} */
+    this.toFocus = null;
     /** @type {Drawn[]} */
     this.sections = [];
     this.copier = new Copier();
+    /** The forms of questions, with what was filled in, by the index of the row. @type {Map<number, { painted: string, form: AnswerForm, element: HTMLElement }>} */
+    this.forms = new Map();
 
     this.shape = shape("pending");
     this.name = h("b", { class: "tnb-t" });
@@ -99,6 +104,10 @@ export class DetailsPane {
     this.note.classList.toggle("tnb-bad", note?.bad ?? false);
     setShown(this.note, note !== null);
     this.renderSections(this.store.details.get(row.index)?.sections ?? this.known(row));
+    if (this.toFocus === row.index && this.sections.length && this.forms.has(row.index)) {
+      this.toFocus = null;
+      this.forms.get(row.index)?.form.focus();
+    }
     this.markFound(this.outline.text);
     this.tick();
     if (appears) this.bringIntoView();
@@ -125,7 +134,7 @@ export class DetailsPane {
   renderButtons(row) {
     const offered = this.store.header.row_actions;
     const isRunOnce = row.kind !== "log" && row.state !== "pending" && row.state !== "not reached";
-    const isWait = row.state === "waiting" || row.state === "retrying";
+    const isWait = (row.state === "waiting" && !row.asks) || row.state === "retrying";
     this.renderButton(this.skip, "skip_wait", row, isWait ? offered["skip_wait"] : undefined);
     const isStopped = row.isMap && row.marks.some((mark) => mark.startsWith("stopped after"));
     const isChanged = row.replayed && row.hot.some((mark) => mark.startsWith("changed"));
@@ -162,11 +171,35 @@ export class DetailsPane {
     this.sections = sections.map((section, at) => {
       const painted = JSON.stringify(section);
       const before = this.sections[at];
+      if (section.form) return { painted, marked: "", element: this.formElement(section, painted) };
       return before?.painted === painted ? before : { painted, marked: "", element: sectionElement(section, this.copier) };
     });
     setChildren(this.list, this.sections.map(({ element }) => element));
     const copy = this.sections[focused]?.element.querySelector("button");
     if (focused >= 0 && !this.list.contains(document.activeElement)) copy?.focus({ preventScroll: true });
+  }
+
+  /**
+   * The form of the question that is drawn.
+   * @param {Section} section
+   * @param {string} painted
+   */
+  formElement({ label, form, code = "" }, painted) {
+    const index = this.drawn ?? -1;
+    let known = this.forms.get(index);
+    if (form && known?.painted !== painted) {
+      const made = new AnswerForm(form, code, this.actions, index);
+      known = { painted, form: made, element: h("li", { class: "tnb-answer" }, h("b", {}, label), h("div", {}, made.element)) };
+      this.forms.set(index, known);
+    }
+    known?.form.render();
+    return known?.element ?? h("li", {});
+  }
+
+  /** Moves the focus into the form of a row, as soon as it is there. @param {number} index */
+  focusForm(index) {
+    this.toFocus = index;
+    this.store.notify();
   }
 
   /** Marks the text that the filter looks for; what hides it is opened. @param {string} query */

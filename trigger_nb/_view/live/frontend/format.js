@@ -82,11 +82,14 @@ export function probablyLeft(seconds) {
 }
 
 /**
- * The countdown of a row: `in 5 s`, `next attempt in 5 s`.
+ * The countdown of a row: `in 5 s`, `next attempt in 5 s`, `due since 2026-11-29 12:29:03 PST`.
  * @param {string} state
  * @param {number} seconds
+ * @param {number} [when]  in epoch seconds
  */
-export function countdown(state, seconds) {
+export function countdown(state, seconds, when) {
+  const overdue = SHARED.overdues[state];
+  if (overdue && when !== undefined && seconds < -SHARED.overdue) return overdue.replace("{}", localTime(when));
   return (SHARED.countdowns[state] ?? "{}").replace("{}", remaining(seconds));
 }
 

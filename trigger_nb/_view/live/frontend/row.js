@@ -208,7 +208,8 @@ export class RowElement {
     setAttribute(this.took, "title", row.start === null ? null : `Started ${localTime(row.start + store.header.base)}`);
     this.paintProgressText(row, store);
     paintCharts(this.left, row, store);
-    part(this.countdown, row.until === null ? "" : countdown(row.state, row.until - store.sinceBase()));
+    const left = row.until === null ? 0 : row.until - store.sinceBase();
+    part(this.countdown, row.until === null ? "" : countdown(row.state, left, row.until + store.header.base));
     setAttribute(this.countdown, "title", row.until === null ? null : localTime(row.until + store.header.base));
   }
 }

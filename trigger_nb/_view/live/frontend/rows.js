@@ -36,6 +36,7 @@ import { STATES } from "./dom.js";
  * @property {Ended | null} ended
  * @property {[number: number, count: number, text: string][]} errors  of a map: errors that several items have
  * @property {number | null} alike  of a failed item: the number of its error
+ * @property {string} asks  what a person is asked, while the task waits for the answer
  */
 /**
  * The durations of a map's items that have ended: a histogram, the least and the largest duration in it,
@@ -89,6 +90,7 @@ export class Row {
     this.ended = DEFAULTS.ended;
     this.errors = DEFAULTS.errors;
     this.alike = DEFAULTS.alike;
+    this.asks = DEFAULTS.asks;
   }
 
   /** Whether the row is none of the kernel's, but a line that counts items or tells their errors. */
@@ -166,6 +168,8 @@ export class RowSet {
     this.maps = new Set();
     /** The number of map items that the kernel has not sent. */
     this.unsent = 0;
+    /** The rows that wait for the answer of a person. @type {Set<Row>} */
+    this.asking = new Set();
   }
 
   /** The number of rows that were sent. */
@@ -207,6 +211,8 @@ export class RowSet {
     }
     if (row.icon) this.hasIcons = true;
     if (row.isMap) this.maps.add(row);
+    if (row.asks) this.asking.add(row);
+    else this.asking.delete(row);
     if (row.order !== order && row.parent) row.parent.unsorted = true;
     const countsAs = row.counts ? row.state : null;
     if (countsAs !== countedAs) {
@@ -238,6 +244,7 @@ export class RowSet {
   forget(row) {
     this.byIndex.delete(row.index);
     this.maps.delete(row);
+    this.asking.delete(row);
     this.unsent -= unsentIn(row.rest);
     for (const child of row.children) this.forget(child);
   }

@@ -7,6 +7,7 @@ import { DetailsPane } from "./details.js";
 import { h, keepShortcutsAway, setAttribute, setChildren, setShown, setText } from "./dom.js";
 import { RunHeader } from "./header.js";
 import { Outline } from "./outline.js";
+import { QuestionBar } from "./questions.js";
 import { sectionElement } from "./sections.js";
 import { Store, guarded } from "./store.js";
 import { Table } from "./table.js";
@@ -149,6 +150,7 @@ class RunView {
     this.toolbar = new Toolbar(store, this.outline, this.tree, this.table, (view) => this.setView(view));
     this.header = new RunHeader(store, this.actions, this.toolbar.chipBox);
     this.details = new DetailsPane(store, this.outline, this.actions, () => this.closeDetails());
+    this.questions = new QuestionBar(store, (row) => this.openQuestion(row));
     this.timeline = new Timeline(store, this.outline, this.tree);
     this.wasEnded = store.header.ended;
     this.wasLive = store.channel.live();
@@ -173,6 +175,7 @@ class RunView {
       "div",
       { class: "tnb-live", role: "region" },
       this.header.element,
+      this.questions.element,
       this.toolbar.element,
       this.body,
       this.outputBox,
@@ -240,6 +243,7 @@ class RunView {
     if (this.table.isOpen) this.table.render(); // first, because it reads the layout, which the others change
     else this.tree.render();
     this.header.render();
+    this.questions.render();
     this.toolbar.render();
     this.details.render();
     this.body.classList.toggle("tnb-split", !this.details.element.hidden);
@@ -291,6 +295,13 @@ class RunView {
     else this.timeline.close();
     this.list.classList.toggle("tnb-tabled", view === "table");
     this.table.setOpen(view === "table");
+  }
+
+  /** @param {import("./store.js").Row} row */
+  openQuestion(row) {
+    this.outline.detailed = true;
+    this.tree.choose(row);
+    this.details.focusForm(row.index);
   }
 
   closeDetails() {

@@ -8,6 +8,8 @@ declare const SHARED: {
   fields: Record<string, [name: string, value: unknown]>;
   parts: string[];
   countdowns: Record<string, string>;
+  overdues: Record<string, string>;
+  overdue: number;
   standsAfter: number;
   runsPerPage: number;
 };

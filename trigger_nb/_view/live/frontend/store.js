@@ -34,6 +34,7 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {Property[]} [properties]
  * @property {[stream: string, text: string, second?: number][]} [prints]
  * @property {Display} [display]
+ * @property {import("./questions.js").Form} [form]
  */
 /** The first rows of a table; the first `labels` columns name the rows. @typedef {{ columns: string[], types: string[], numbers: boolean[], labels?: number, rows: string[][], more: string }} Table */
 /** A piece of a value: what it is, and what is shown of it. @typedef {{ about?: string, text?: string, table?: Table, picture?: [url: string, width: number, height: number] }} Display */
@@ -73,7 +74,7 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {Record<string, RowAction>} row_actions
  */
 /** A status of the run; `share` is the filled part of its bar, from 0 to 1. @typedef {{ state: string, label: string, share: number | null, percent: string, text: string }} Status */
-/** @typedef {{ id: string, ok: boolean, text?: string, count?: number }} Answer */
+/** @typedef {{ id: string, ok: boolean, text?: string, count?: number, fields?: [name: string, fault: string][] }} Answer */
 /**
  * @typedef {object} Update
  * @property {number} n

@@ -1,0 +1,59 @@
+"""What runs wait for: when their waits are over, how many questions are open, and whether a kernel drives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .._records.questions import KIND
+from .._records.records import RunRecord, TaskRecord, is_queued, readable_task, status_in_text
+from .._records.status import RunStatus, TaskStatus
+from .._store import lease as leases
+from .runtime import Runtime
+
+_UNDER_WAY = frozenset({RunStatus.RUNNING, RunStatus.WAITING, RunStatus.INTERRUPTED})
+_WAITS = f'"status":"{TaskStatus.WAITING}"'
+
+
+def waiting_tasks(runtime: Runtime, run_id: str) -> Iterator[TaskRecord]:
+    """The tasks of a run that wait for a time or for an answer."""
+    active = runtime.executions.get(run_id)
+    if active is not None and active.pass_ is not None:
+        found = list(active.pass_.ledger.texts.items())
+    else:
+        prefix = len(run_id) + 1
+        found = [(key[prefix:], text) for key, text in runtime.store.search(run_id, _WAITS)]
+    for path, text in found:
+        if status_in_text(text) == TaskStatus.WAITING:
+            record = readable_task(path, text)
+            if not (record.is_damaged or record.forced):
+                yield record
+
+
+def may_wait(runtime: Runtime, run: RunRecord) -> bool:
+    """Whether tasks of the run may wait, by its status."""
+    return runtime.status_of(run) in _UNDER_WAY and run.reason != "paused" and not is_queued(run)
+
+
+def wake_at(runtime: Runtime, run: RunRecord) -> float | None:
+    """When the first wait of a run is over; None if it waits for no time."""
+    if not may_wait(runtime, run):
+        return None
+    times = [record.next_at for record in waiting_tasks(runtime, run.id) if record.next_at is not None]
+    return min(times, default=None)
+
+
+def is_driven(runtime: Runtime, run: RunRecord) -> bool:
+    """Whether a kernel drives the run, this one or another."""
+    if run.id in runtime.executions:
+        return True
+    return run.holder is not None and leases.is_held(runtime.store.directory, run.id, run.holder)
+
+
+def with_waits(runtime: Runtime, run: RunRecord) -> RunRecord:
+    """The record of a run with what it waits for, for a list of runs."""
+    if not may_wait(runtime, run):
+        return run
+    waiting = list(waiting_tasks(runtime, run.id))
+    times = [record.next_at for record in waiting if record.next_at is not None]
+    asked = sum(record.kind == KIND for record in waiting)
+    return run.copy(wake_at=min(times, default=None), asks=asked, is_left=not is_driven(runtime, run))
