@@ -28,6 +28,8 @@ def page(context):
 def column(grid: Locator, title: str, most: int = 5) -> list[str]:
     """The first cells of a column, as they are seen."""
     titles = [each.rstrip("▲▼").strip() for each in grid.get_by_role("columnheader").all_inner_texts()]
+    if title not in titles:  # the first answer is still to come
+        return []
     rows = grid.locator(".tnb-gr").all()
     rows.sort(key=lambda row: int(row.get_attribute("data-place") or 0))
     return [row.locator(".tnb-gc").nth(titles.index(title)).inner_text().strip() for row in rows[:most]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.worlds import World
+from trigger_nb import RunStatus
 from trigger_nb.errors import InvalidOptionError, NotFoundError
 
 LONG = "The report says that sales rose in all regions. " * 9
@@ -133,6 +134,14 @@ def test_without_a_path_the_tasks_of_the_run_function(tmp_path):
     newer, older = job.runs()
     ((name, here, there),) = older.compare(newer)[0].differences
     assert (name, here, there) == ("output", "1", "2")
+
+
+def test_members_of_an_enum_are_labels(tmp_path):
+    here, there = runs(World(tmp_path), lambda item: RunStatus.FAILED, lambda item: list(RunStatus)[item % 2])
+    labels = here.compare(there, "classify").labels["output"]
+    assert labels.here == {"RunStatus.FAILED": 6}
+    assert sum(labels.there.values()) == 6
+    assert str(here.compare(there, "classify")).count("RunStatus.FAILED → ") == 2
 
 
 def test_wrong_runs_and_paths(tmp_path):

@@ -128,7 +128,7 @@ def _items(records: dict[str, TaskRecord], found: Sequence[TaskRecord]) -> list[
 def _checked(fields: object) -> list[str] | None:
     if fields is None:
         return None
-    given: object = [fields] if isinstance(fields, str) else fields
+    given = cast("object", [fields] if isinstance(fields, str) else fields)
     names = list(cast("Iterable[object]", given)) if isinstance(given, Iterable) else []
     if not names or not all(isinstance(name, str) for name in names):
         raise InvalidOptionError(

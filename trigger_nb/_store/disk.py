@@ -83,7 +83,7 @@ class DiskStore(SortedKeys):
         wrong: list[str] = []
         rows = self._look(_GET, key, wrong=wrong)
         if wrong and self._ask(_NO_TEXT, key):
-            self._refuse(key)
+            _refuse(self, key)
         return rows[0][1] if rows else None
 
     def read_run(self, run_id: str) -> list[tuple[str, str]]:
@@ -95,7 +95,7 @@ class DiskStore(SortedKeys):
                 rows = self._look(_SELECT_ABRIDGED, run_id, wrong=wrong)
                 ((by_key,),) = self._ask(_COUNT, f"{run_id}/", f"{run_id}0")
                 if wrong and self._ask(_NO_TEXT_OF_TAG, run_id):
-                    self._refuse(run_id)
+                    _refuse(self, run_id)
                 if by_key != len(rows) or not all(self._ask(_GET, key) for key in wrong):
                     raise CorruptRecordError(
                         f"records of run {run_id!r} cannot be found: the database in {self.directory} is damaged. What "
@@ -242,18 +242,19 @@ class DiskStore(SortedKeys):
         """Key and text of the rows that a query finds for a key or a tag; see `checked`."""
         return checked(self._ask(query, name, *more), [] if wrong is None else wrong)
 
-    def _refuse(self, name: str) -> NoReturn:
-        ((pickled,),) = self._ask(_PICKLED, name)
-        if pickled:
-            raise PickleRefusedError(
-                f"the store {self.directory} holds a pickled row under {name!r}. This package never writes pickled "
-                "rows, and loading a pickle can run any code, so the row was not read. Find out which program wrote "
-                "it, then delete that row (or the run), or use another store."
-            )
-        raise CorruptRecordError(
-            f"the store {self.directory} holds a row under {name!r} that is not text, so another program wrote it. "
-            "Delete that row (or the run), or use another store."
+
+def _refuse(store: DiskStore, name: str) -> NoReturn:
+    ((pickled,),) = store._ask(_PICKLED, name)
+    if pickled:
+        raise PickleRefusedError(
+            f"the store {store.directory} holds a pickled row under {name!r}. This package never writes pickled "
+            "rows, and loading a pickle can run any code, so the row was not read. Find out which program wrote "
+            "it, then delete that row (or the run), or use another store."
         )
+    raise CorruptRecordError(
+        f"the store {store.directory} holds a row under {name!r} that is not text, so another program wrote it. "
+        "Delete that row (or the run), or use another store."
+    )
 
 
 def _replacing(stored: bytes) -> str:

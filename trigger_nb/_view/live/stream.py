@@ -345,16 +345,12 @@ class Stream:
                     self._dirty |= dict.fromkeys(below.path for below in row.standing())
             elif is_sent:
                 self._write(row, rows)  # its final state
-                self._withdraw(row)
+                self._gone[self._index[row.path]] = None  # the front end removes it, with all rows below it
+                for below in (row, *row.walk()):
+                    self._sent.pop(below.path, None)
         for item in items:
             if item.parent is not None:
                 self._dirty_maps[item.parent.path] = None
-
-    def _withdraw(self, row: Row) -> None:
-        """Have the front end remove a row, with all rows below it."""
-        self._gone[self._index[row.path]] = None
-        for below in (row, *row.walk()):
-            self._sent.pop(below.path, None)
 
     def _write(self, row: Row, rows: list[Wire]) -> None:
         path = row.path

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 from ..._redact import redact, redact_tagged
 from ..._values.json_text import dumps_sorted
-from .readable import value_text
+from ..pretty import Bare
+from .readable import readable, value_text
 
 WHOLE = ""  # the name of the one leaf of a value without fields
 MOST = 100  # leaves of one value
-_DEEPEST = 4
+_DEEPEST = 6
 _WITH_FIELDS = frozenset({"model", "dataclass", "attrs", "namespace", "namedtuple"})
 _PAIRS = frozenset({"dict", "OrderedDict", "Counter", "defaultdict"})
 _Parts: TypeAlias = dict[str, Any]
@@ -31,8 +32,9 @@ class Leaf(NamedTuple):
         """The leaf for a reader: text without quotes, anything else as in the details."""
         if self.data is None:
             return "None"
-        if isinstance(self.data, str):
-            return self.data if len(self.data) <= limit else self.data[:limit] + "…"
+        shown = readable(self.data) if self.is_tagged else self.data
+        if isinstance(shown, str) and not isinstance(shown, Bare):
+            return shown if len(shown) <= limit else shown[:limit] + "…"
         return value_text("tagged" if self.is_tagged else "", self.data, [], limit)
 
     @property
