@@ -33,7 +33,7 @@ def test_the_stop_holds_over_a_kill(kernel):
     begun = kernel.effects
     assert sorted(begun, key=int) == ["0", "8", "16", "24", "32"]
     kernel.kill()
-    kernel.restart()
+    kernel.start()
     kernel.run(DEFINE).check()
     assert "Stopped after the first 5 of 40 items" in kernel.run("await numbers.run()").message
     assert kernel.effects == begun
