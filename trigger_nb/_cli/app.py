@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from . import changing, jobs, looking
+from . import answering, changing, jobs, looking
 from .frame import app
 
-COMMANDS = (jobs, looking, changing)  # each adds its commands to the app when it is imported
+COMMANDS = (jobs, looking, changing, answering)  # each adds its commands to the app when it is imported
 
 
 def run() -> None:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 from ..errors import (
+    AlreadyAnsweredError,
     RunCanceledError,
     RunInterruptedError,
     RunLockedError,
@@ -36,7 +37,7 @@ def code_of(error: TriggerError) -> int:
     if isinstance(error, (RunInterruptedError, RunCanceledError)):
         return NOT_ENDED
     # A wrong value (ValueError) or name (LookupError), or something that makes no sense now.
-    if isinstance(error, (ValueError, LookupError, RunStateError, UsageError)):
+    if isinstance(error, (ValueError, LookupError, AlreadyAnsweredError, RunStateError, UsageError)):
         return USAGE
     return FAILED
 
