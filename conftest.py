@@ -20,7 +20,14 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 # Marks of whole folders, and of tests that use a fixture: `make test-fast` leaves them out.
-_MARKS = {"kernel": "kernel", "browser": "browser", "crash": "slow", "remote": "slow", "docs": "slow", "cli": "slow"}
+_MARKS = {
+    "kernel": "kernel",
+    "browser": "browser",
+    "crash": "slow",
+    "remote": "slow",
+    "docs": "slow",
+    "cli": "slow",
+}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -14,7 +14,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "contributing" / "architecture.md"
 
 _BEGIN, _END = "<!-- rooms: begin -->", "<!-- rooms: end -->"
 # Words that all rooms use: their arrows would hide the others.
-_EVERYWHERE = frozenset({"errors", "_examples", "_callsite", "_clock", "_keys", "_cells", "_main_file", "_redact"})
+_EVERYWHERE = frozenset(
+    {"errors", "_examples", "_callsite", "_clock", "_keys", "_cells", "_main_file", "_redact"}
+)
 
 
 def arrows() -> set[tuple[str, str]]:
