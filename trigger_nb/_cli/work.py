@@ -97,7 +97,7 @@ class Worker:
         if run_id in self._told:
             return
         try:
-            active = resume(runtime, due)
+            active = resume(runtime, due.run, due.is_still)
         except NotFoundError:
             self._told.add(run_id)
             log.warning(

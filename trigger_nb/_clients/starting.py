@@ -9,8 +9,8 @@ from .._records.records import RunRecord
 from .._records.status import FINISHED, RunStatus
 from .._runs.context import EventData
 from .._runs.job_runs import RunRequest
+from .._runs.resuming import resume
 from .._runs.runtime import Runtime
-from .._runs.sources import check_own
 from .._store import lease as leases
 from ..errors import RunLockedError, RunStateError
 from ..job import AnyJob
@@ -57,24 +57,22 @@ def resume_left(runtime: Runtime, run_id: str, *, is_open: bool) -> Left:
     record = runtime.run_record(run_id)
     if record is None or record.status in FINISHED:
         return Left.OVER
-    job = runtime.jobs.get(record.job)
-    if job is None or not _may_go_on(record, is_open=is_open):
+    if record.job not in runtime.jobs or not _may_go_on(record, is_open=is_open):
         return Left.LEFT
     if record.holder is not None and leases.is_held(runtime.store.directory, run_id, record.holder):
         return Left.LEFT
     try:
-        check_own(record, job.options, job.fn)
-        job._restart(record)
+        execution = resume(runtime, record, lambda run: _may_go_on(run, is_open=is_open))
     except (
         RunLockedError,
         RunStateError,
     ):  # another kernel was faster; or it is the run of another file's job
         return Left.LEFT
-    return Left.RESUMED
+    return Left.LEFT if execution is None else Left.RESUMED
 
 
 def _may_go_on(record: RunRecord, *, is_open: bool) -> bool:
     """Whether a run goes on by itself. One that a person has paused does not."""
     if record.status == RunStatus.WAITING:
         return record.reason != "paused"
-    return is_open
+    return is_open and record.status not in FINISHED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from .._records.records import RunRecord, is_queued, readable_run, readable_task
@@ -11,6 +11,7 @@ from .._records.status import RunStatus, TaskStatus
 from .._store import lease as leases
 from ..errors import NotFoundError, RunLockedError
 from .runtime import ActiveRun, Runtime
+from .sources import check_own
 
 # What the record of a run contains that may need a process.
 _MARKS = ('"status":"RUNNING"', '"status":"WAITING"', '"holder":{')
@@ -22,6 +23,10 @@ class Due(NamedTuple):
 
     run: RunRecord
     why: str  # for a log
+
+    def is_still(self, run: RunRecord) -> bool:
+        """Whether the run is as it was found."""
+        return (run.status, run.passes) == (self.run.status, self.run.passes)
 
 
 class DueRuns:
@@ -93,27 +98,28 @@ def due_at(runtime: Runtime, run: RunRecord) -> float:
     )
 
 
-def resume(runtime: Runtime, due: Due) -> ActiveRun | None:
-    """Continue a run that was found due; None if another process has it, or had it since.
+def resume(runtime: Runtime, seen: RunRecord, may_go_on: Callable[[RunRecord], bool]) -> ActiveRun | None:
+    """Continue a run that no process seemed to drive; None if another process has it, or it may not go on as it is by now.
 
-    Call it on the event loop. Raises `NotFoundError` if its job is not defined here, and what a start raises.
+    Call it on the event loop. Raises `NotFoundError` if its job is not defined here, `RunStateError` if it is the run of
+    another file's job, and what a start raises.
     """
-    run_id = due.run.id
-    job = runtime.jobs.get(due.run.job)
+    job = runtime.jobs.get(seen.job)
     if job is None:
-        raise NotFoundError(f"job {due.run.job!r} of run {run_id} is not defined here")
+        raise NotFoundError(f"job {seen.job!r} of run {seen.id} is not defined here")
     try:
-        runtime.take_lease(due.run.copy())  # before the record is read, so that nobody can change it
+        runtime.take_lease(seen.copy())  # before the record is read, so that nobody can change it
     except RunLockedError:
         return None
     try:
-        run = runtime.run_record(run_id)
-        if run is None or (run.status, run.passes) != (due.run.status, due.run.passes):
+        run = runtime.run_record(seen.id)
+        if run is None or not may_go_on(run):
             return None
+        check_own(run, job.options, job.fn)
         return job._restart(run)
     finally:
-        if run_id not in runtime.executions:
-            runtime.release_lease(run_id)
+        if seen.id not in runtime.executions:
+            runtime.release_lease(seen.id)
 
 
 def _may_need_a_process(run: RunRecord) -> bool:
