@@ -23,6 +23,7 @@ from trigger_nb._view.live.stream import Stream
 from trigger_nb._view.live.wire import Button
 from trigger_nb._view.model.run_model import RunModel
 from trigger_nb._view.render import html
+from trigger_nb._view.render.page import PAGE_CSS
 
 from .test_alone import show
 
@@ -87,8 +88,8 @@ PAGES: dict[str, str | Path] = {
     + "details { margin: 0 0 1em; padding: 0.5em; } summary { margin: 4px 0; padding: 2px; } li { margin: 6px 0; }"
     + "pre { margin: 1em 0; padding: 0.4em; border: 1px solid; word-break: break-all; } code { background: #eee; }",
     "Quarto dark": _bare("#222222", "#ffffff"),  # it does not say that it is dark
-    "Exported light": html.PAGE_CSS,
-    "Exported dark": html.PAGE_CSS,  # as the reader prefers: see `fill`
+    "Exported light": PAGE_CSS,
+    "Exported dark": PAGE_CSS,  # as the reader prefers: see `fill`
 }
 LIVE = [
     page for page in PAGES if page.startswith(("JupyterLab", "VS Code", "marimo"))

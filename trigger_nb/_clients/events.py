@@ -16,7 +16,8 @@ from .._clock import to_datetime, to_seconds, to_timestamp
 from .._events.post import Sent
 from .._events.records import EventRecord, payload_of, read_event
 from .._keys import hashed
-from .._records.records import RunRecord, readable_run
+from .._records.reading import readable_run
+from .._records.records import RunRecord
 from .._records.status import FINISHED
 from .._runs.awaiting import CellCall
 from .._runs.events import why_nobody

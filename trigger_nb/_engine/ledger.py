@@ -14,6 +14,7 @@ import anyio
 from .._concurrency.threads import call_in_thread, threads
 from .._keys import display_path, parent_path
 from .._records.feed import Feed, Saved
+from .._records.reading import readable_task
 from .._records.records import (
     FIRST_RESULT,
     RunRecord,
@@ -22,7 +23,6 @@ from .._records.records import (
     first_ordinal,
     is_long,
     job_of,
-    readable_task,
     status_in_text,
 )
 from .._records.status import RunStatus, TaskStatus, counts_beside

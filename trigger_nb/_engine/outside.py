@@ -10,7 +10,8 @@ from ..errors import StoreError
 
 if TYPE_CHECKING:
     from .._records.records import TaskRecord
-    from .._tasks.call import AnyCall, Outside
+    from .._tasks.call import AnyCall
+    from .._tasks.outside import Outside
     from .state import PassState
     from .waits import Waits
 

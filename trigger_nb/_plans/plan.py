@@ -14,7 +14,8 @@ from .._callsite import show_place
 from .._clock import to_datetime, to_seconds
 from .._engine.stopping import Stop
 from .._keys import display_key, display_path, last_segment, parent_path
-from .._records.records import RunRecord, readable_task
+from .._records.reading import readable_task
+from .._records.records import RunRecord
 from .._records.status import Reason, RunStatus, TaskStatus
 from .._redact import secrets
 from .._view.escape import markup, visible

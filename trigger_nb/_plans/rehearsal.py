@@ -24,7 +24,8 @@ from .._engine.memory import Memory
 from .._engine.stopping import Stop
 from .._records.feed import Feed
 from .._records.forget import handled_in
-from .._records.records import RunRecord, readable_task
+from .._records.reading import readable_task
+from .._records.records import RunRecord
 from .._records.status import RunStatus
 from .._redact import secrets
 from .._runs.attended import asks

@@ -17,7 +17,8 @@ from .._engine.waits import without_wait
 from .._keys import display_path
 from .._records.forget import forget, reset, to_retry
 from .._records.questions import KIND as QUESTION, how_to_answer
-from .._records.records import RunRecord, TaskRecord, check_legible
+from .._records.reading import check_legible
+from .._records.records import RunRecord, TaskRecord
 from .._records.status import OPERATIONS, Operation, RunStatus, TaskStatus
 from .._records.stops import going_on, is_at_stop, stopped_after
 from .._store.protocol import Row

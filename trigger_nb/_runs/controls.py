@@ -6,7 +6,8 @@ from typing import Literal
 
 from .._keys import ancestors, display_path
 from .._records.forget import forget
-from .._records.records import RunRecord, TaskRecord, has_handled_failures, readable_task
+from .._records.reading import readable_task
+from .._records.records import RunRecord, TaskRecord, has_handled_failures
 from .._records.status import OPERATIONS, Operation, RunStatus
 from .._records.stops import is_at_stop
 from .._store import lease as leases

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .._records.questions import KIND
-from .._records.records import RunRecord, TaskRecord, is_queued, readable_task, status_in_text
+from .._records.reading import readable_task
+from .._records.records import RunRecord, TaskRecord, is_queued, status_in_text
 from .._records.status import RunStatus, TaskStatus
 from .._store import lease as leases
 from .runtime import Runtime

@@ -15,7 +15,6 @@ from .._concurrency.limits import RunSlot
 from .._concurrency.threads import Home, threads
 from .._engine import ledger
 from .._engine.ledger import run_row
-from .._engine.live import LiveResult
 from .._engine.memory import Memory
 from .._engine.pass_ import Pass
 from .._engine.stopping import Stop
@@ -31,14 +30,12 @@ from .._tasks import front_end
 from .._tasks.call import Scope, current_scope
 from .._tasks.exits import as_error, foremost, is_stop
 from .._tasks.running import running_bodies, watch
-from .._values.codec import dump_or_describe
-from .._values.one_shot import holds_one_shot
-from .._values.pieces import of_result
 from ..errors import RunLostError, StoreError
 from .attended import asks
 from .ending import Ending, ending_of, notify
 from .notices import warn_of_changes
 from .outcome import Outcome
+from .result import keep_output
 from .run_spec import RunSpec, call_run_function
 from .runtime import ActiveRun, Runtime
 from .whereabouts import Whereabouts
@@ -295,7 +292,7 @@ class Execution:
         assert pass_ is not None
         is_news = bool(pass_.bodies.started) or run.last_ending != ending.status
         if ending.status == RunStatus.COMPLETED:
-            self._keep_output(ending.output)
+            keep_output(self.runtime, self.run, ending.output)
             run.handled = next(pass_.ledger.ordinals)
         run.status, run.reason, run.last_ending = ending.status, ending.reason, ending.status
         run.error, run.ended_by = None, []
@@ -335,15 +332,6 @@ class Execution:
             # A9: unwritten rows stay in memory, and awaiting the run raises the error of the store.
             if self.outcome is None or not isinstance(self.outcome.error, StoreError):
                 self.outcome = Outcome(error)
-
-    def _keep_output(self, output: object) -> None:
-        run, live = self.run, self.runtime.memory(self.run.id).live
-        blobs = self.runtime.store.blobs(run.id)
-        run.form, run.output = dump_or_describe(output, blobs)
-        run.shown = [made.kept(blobs.put) for made in of_result(run.form, output, run.redact)]
-        live.pop(("", 0), None)
-        if run.form == "unstored" and not holds_one_shot(output):
-            live["", 0] = LiveResult(output)
 
     def _release(self) -> None:
         """Release the lease unless the run is under way in this kernel, or a body has outlived its pass."""

@@ -14,7 +14,8 @@ from time import monotonic
 
 from .._keys import parent_path
 from .._records.feed import Saved, SavedRun
-from .._records.records import TaskRecord, readable_task
+from .._records.reading import readable_task
+from .._records.records import TaskRecord
 from .._records.status import RunStatus, TaskStatus
 from .._records.statuses import KIND as STATUS
 from ..errors import StoreError, UsageError

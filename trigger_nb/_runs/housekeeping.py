@@ -21,7 +21,8 @@ from .._clock import to_datetime
 from .._engine.code_sources import sources_tag
 from .._events.keys import tag_of
 from .._records.questions import answers_tag
-from .._records.records import RunRecord, job_of, readable_run, readable_task
+from .._records.reading import readable_run, readable_task
+from .._records.records import RunRecord, job_of
 from .._records.status import FINISHED, RunStatus
 from .._store import lease as leases
 from .._store.crashpoints import point

@@ -9,12 +9,16 @@ from collections.abc import Coroutine
 import anyio
 
 from .. import _values
+from .._engine.live import LiveResult
 from .._engine.stopping import Stop
 from .._keys import ancestors, display_path
 from .._records.records import RunRecord
 from .._records.status import RunStatus
 from .._tasks.call import current_scope
+from .._values.codec import dump_or_describe
 from .._values.error_reading import add_note
+from .._values.one_shot import holds_one_shot
+from .._values.pieces import of_result
 from .._values.placeholders import Unstored
 from ..errors import (
     RunCanceledError,
@@ -36,6 +40,16 @@ def output_of(runtime: Runtime, run: RunRecord) -> object:
         return _values.load(run.form, run.output, runtime.store.blobs(run.id))
     lost = Unstored("the run", run.output["type"], run.output["reason"])
     return runtime.memory(run.id).shown("", 0, lost)
+
+
+def keep_output(runtime: Runtime, run: RunRecord, output: object) -> None:
+    """Put the output of a run into its record, and keep it alive in this kernel if it cannot be stored."""
+    live, blobs = runtime.memory(run.id).live, runtime.store.blobs(run.id)
+    run.form, run.output = dump_or_describe(output, blobs)
+    run.shown = [made.kept(blobs.put) for made in of_result(run.form, output, run.redact)]
+    live.pop(("", 0), None)
+    if run.form == "unstored" and not holds_one_shot(output):
+        live["", 0] = LiveResult(output)
 
 
 def error_of(run: RunRecord) -> BaseException | None:

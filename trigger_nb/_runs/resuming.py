@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from .._records.records import RunRecord, is_queued, readable_run, readable_task
+from .._records.reading import readable_run, readable_task
+from .._records.records import RunRecord, is_queued
 from .._records.status import RunStatus, TaskStatus
 from .._store import lease as leases
 from ..errors import NotFoundError, RunLockedError

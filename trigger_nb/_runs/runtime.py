@@ -24,7 +24,8 @@ from .._events.post import Post
 from .._events.schedules import Schedules
 from .._records.durations import Durations, durations
 from .._records.feed import Feed
-from .._records.records import RunRecord, TaskRecord, is_queued, readable_run, readable_task
+from .._records.reading import readable_run, readable_task
+from .._records.records import RunRecord, TaskRecord, is_queued
 from .._records.status import RunStatus
 from .._store import lease as leases
 from .._store.disk import DiskStore

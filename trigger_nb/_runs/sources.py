@@ -11,7 +11,8 @@ from .._callsite import warn
 from .._fingerprint.fingerprints import Fingerprints
 from .._keys import hashed
 from .._main_file import file_of, marks_of
-from .._records.records import RunRecord, check_legible
+from .._records.reading import check_legible
+from .._records.records import RunRecord
 from .._store.owner import Owner, Source
 from .._store.stores import DefaultStore
 from ..errors import RunStateError, StoreError

@@ -10,7 +10,7 @@ from itertools import count, islice
 from pathlib import Path
 
 from .._records.base import damaged, is_damaged
-from .._records.records import readable_task
+from .._records.reading import readable_task
 from .check import StoredRow, is_whole, reading, rows_of
 from .disk import DiskStore
 from .files import make_private_folder

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .._records.status import Reason
     from .._values.pieces import Made
     from .options import Options, Settings
+    from .outside import Outside
     from .pass_api import RecordsApi, StoppingApi
     from .service import Service
     from .shown import Shown
@@ -60,32 +61,6 @@ class Batch(Protocol):
 
     def end(self, call: AnyCall) -> None:
         """Remove an item that has ended, for whatever reason."""
-        ...
-
-
-class Outside(Protocol):
-    """What a task waits for before its body begins, and which may come from other processes, at any time."""
-
-    timeout: float  # seconds to wait at most; the body says what comes after
-
-    def begin(self, by: str) -> None:
-        """Wait from now on, also while no kernel lives. `by` is the task's idempotency key. Raises `StoreError`."""
-        ...
-
-    def next_look(self, now: float) -> float | None:
-        """The next time, in UTC seconds, at which it may come by itself. Raises `StoreError`."""
-        ...
-
-    def is_there(self) -> bool:
-        """Whether it has come. Raises `StoreError`."""
-        ...
-
-    def take(self) -> bool:
-        """Take it, for this task alone, if it is there; whether the task has it. Raises `StoreError`."""
-        ...
-
-    def watch(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Call `wake` on this event loop whenever it may have come. The result ends that."""
         ...
 
 

@@ -20,7 +20,8 @@ from .._callsite import Place, show_place
 from .._clock import Clock
 from .._concurrency.interrupt import calls_user_code, interruptible
 from .._keys import display_path, parent_path
-from .._records.records import FAN_OUT, readable_task
+from .._records.reading import readable_task
+from .._records.records import FAN_OUT
 from .._records.status import RunStatus
 from .._runs.awaiting import has_loop
 from .._runs.outcome import users_frames

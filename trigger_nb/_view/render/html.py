@@ -25,6 +25,7 @@ from . import bars, details, icons
 from .drawing import Drawing, result_of
 from .fields import DOT, error_html, field_list, property_html
 from .map_stats import Alike, together, without_groups
+from .page import standalone
 from .parts import (
     PARTS,
     PROPERTIES,
@@ -102,25 +103,9 @@ def page(model: RunModel, title: str) -> str:
     return standalone(final(model, rows=2000, fold=500, pictures=_PICTURES_OF_PAGE), title)
 
 
-def standalone(body: str, title: str) -> str:
-    """An HTML page around our HTML, light or dark according to the reader's system."""
-    return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{markup(title)}</title><style>{PAGE_CSS}</style></head><body><main>{body}</main></body></html>\n"
-    )
-
-
 _LINK = re.compile(r"</?a\b[^>]*>")  # in the details of a row, not in the row, which is pressed itself
 # The keyboard opens and closes a row. JupyterLab has other uses for its letters (`b` adds a cell), unless the element says so.
 _SUMMARY = '<summary data-lm-suppress-shortcuts="true"'
-PAGE_CSS = (
-    ":root{color-scheme:light dark}"
-    "body{margin:24px auto;max-width:1100px;padding:0 16px;background:#fff;color:#1f2328}"
-    "@media(prefers-color-scheme:dark){body{background:#16181c;color:#d9dce1;--jp-ui-font-color2:#9aa1ab}}"
-    "@media print{body{background:#fff;color:#000;margin:0}}"
-)
 
 
 class _Page:
