@@ -279,7 +279,6 @@ def test_many_processes_may_create_it_at_once(tmp_path):
         import sys
         from trigger_nb._store.disk import DiskStore
         from trigger_nb._store.protocol import Changes, Row
-from trigger_nb._store.sorted_keys import BETWEEN
         print("ready", flush=True)
         sys.stdin.readline()
         store = DiskStore(sys.argv[1])
@@ -518,7 +517,6 @@ def test_a_read_only_directory_says_so():
         import os, sys
         from trigger_nb._store.disk import DiskStore
         from trigger_nb._store.protocol import Changes, Row
-from trigger_nb._store.sorted_keys import BETWEEN
         from trigger_nb.errors import StoreError
         store = DiskStore("made")
         store.commit([Row("a", "t", "1")])
@@ -606,7 +604,6 @@ def test_nothing_is_left_open(tmp_path):
         import sys, gc
         from trigger_nb._store.disk import DiskStore
         from trigger_nb._store.protocol import Changes, Row
-from trigger_nb._store.sorted_keys import BETWEEN
         DiskStore(sys.argv[1]).commit([Row("a", "t", "1")])
         gc.collect()
         store = DiskStore(sys.argv[1])
@@ -626,7 +623,6 @@ def test_a_forked_child_uses_connections_of_its_own(tmp_path):
         import os, sys, threading
         from trigger_nb._store.disk import DiskStore
         from trigger_nb._store.protocol import Changes, Row
-from trigger_nb._store.sorted_keys import BETWEEN
         store = DiskStore(sys.argv[1])
         store.commit([Row("parent", "t", "1")])
         opened, end = threading.Event(), threading.Event()
@@ -666,7 +662,6 @@ CRASH = """
     from trigger_nb._store import crashpoints
     from trigger_nb._store.disk import DiskStore
     from trigger_nb._store.protocol import Changes, Row
-from trigger_nb._store.sorted_keys import BETWEEN
     store = DiskStore(sys.argv[1])
     blobs = store.blobs("run")
     crashpoints.arm()

@@ -93,7 +93,8 @@ def test_it_filters_by_text_state_and_error():
     assert kernel.names(states=["failed"]) == [90, 91, 92]
     assert kernel.names(states=["failed"], group=0) == [90, 91, 92]
     assert kernel.names(group=7) == []
-    assert kernel.names(replayed=True) == []
+    assert kernel.names(origins=["replayed"]) == []
+    assert kernel.names(origins=["reused"]) == []
     assert "error" in [name for name, *_ in kernel.ask()["columns"]]
 
 

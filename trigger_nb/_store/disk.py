@@ -8,7 +8,6 @@ eviction policies only.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -33,7 +32,6 @@ _SELECT_ABRIDGED = f"""
 SELECT key, CASE WHEN access_time IS NULL AND store_time IS NOT NULL THEN value ELSE {ABRIDGED_SQL} END, {OF_ABRIDGED}
 FROM Cache WHERE tag = ? ORDER BY rowid
 """
-_ROWS = f"{ROW} WHERE raw = 1 AND key IN (SELECT value FROM json_each(?))"
 _NEWEST = "SELECT coalesce(max(rowid), 0) FROM Cache WHERE tag = ?"
 _NEWER = _SELECT_ABRIDGED.replace("WHERE tag = ?", "WHERE tag = ? AND rowid > ?")
 _GET_ABRIDGED = _SELECT_ABRIDGED.replace("WHERE tag = ?", "WHERE key = ? AND raw = 1")
@@ -108,9 +106,6 @@ class DiskStore(SortedKeys):
 
     def select(self, tag: str, *, abridge: bool = False) -> list[tuple[str, str]]:
         return self._look(_SELECT_ABRIDGED if abridge else _SELECT, tag)
-
-    def read_rows(self, keys: Iterable[str]) -> dict[str, str]:
-        return dict(self._look(_ROWS, json.dumps(list(keys))))
 
     def read_on(self, tag: str, key: str, limit: int) -> list[tuple[str, str]]:
         return self._look(_READ_ON, tag, key, limit)

@@ -1,11 +1,12 @@
-"""Rows by the order of their keys, and changes that read and write in one transaction."""
+"""Rows by their keys, and changes that read and write in one transaction."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager
 
 from .._records.records import checksums
@@ -23,15 +24,19 @@ WHERE excluded.access_count > access_count
    OR (excluded.access_count = access_count AND access_count % 2 = 0)
 """
 ROW = f"SELECT key, value, {OF_WHOLE} FROM Cache"
+_ROWS = f"{ROW} WHERE raw = 1 AND key IN (SELECT value FROM json_each(?))"
 BETWEEN = f"{ROW} WHERE key >= ? AND key < ? AND raw = 1 ORDER BY key LIMIT ?"
 DELETE_KEY = "DELETE FROM Cache WHERE key = ? AND raw = 1"
 
 
 class SortedKeys(ABC):
-    """The part of a `Store` that reads rows in the order of their keys."""
+    """The part of a `Store` that reads rows by their keys."""
 
     def between(self, first: str, last: str, limit: int = -1) -> list[tuple[str, str]]:
         return self._look(BETWEEN, first, last, limit)
+
+    def read_rows(self, keys: Iterable[str]) -> dict[str, str]:
+        return dict(self._look(_ROWS, json.dumps(list(keys))))
 
     def change(self, decide: Callable[[], Changes | None], *, patience: float | None = None) -> None:
         with self._writing(patience) as sql, transaction(sql):

@@ -19,6 +19,7 @@ from ..escape import visible
 from ..model.leaves import WHOLE, leaves
 from ..model.readable import error_line, value_text
 from ..model.rows import Row, State
+from ..model.states import REUSED
 from .wire import Wire
 
 _ROWS = 300  # that one answer has, at most
@@ -46,6 +47,9 @@ class Timer(Protocol):
     def monotonic(self) -> float: ...
 
 
+_ORIGINS = {0: "", 1: "replayed", REUSED: "reused"}  # where a result comes from, as the front end calls it
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a front end asks for: which items, in which order, and which part of them."""
@@ -54,7 +58,7 @@ class Wish:
     down: bool = False
     text: str = ""  # in lower case
     states: frozenset[str] = frozenset()  # all if empty
-    replayed: bool = False  # only replayed items
+    origins: frozenset[str] = frozenset()  # "replayed" and "reused": only such items
     group: int | None = None  # only items that failed with the error of this number
     start: int = 0
     stop: int = 0
@@ -62,20 +66,24 @@ class Wish:
     @classmethod
     def of(cls, message: Mapping[str, Any]) -> Wish:
         """The wish in a message; what makes no sense in it is left out."""
-        start, stop, group, states = (message.get(name) for name in ("from", "to", "group", "states"))
+        start, stop, group = (message.get(name) for name in ("from", "to", "group"))
         start = start if isinstance(start, int) and start > 0 else 0
         stop = stop if isinstance(stop, int) else start
-        given = cast("list[object]", states) if isinstance(states, list) else []
         return cls(
             sort=str(message.get("sort") or "")[:1000],
             down=message.get("down") is True,
             text=str(message.get("text") or "")[:1000].lower(),
-            states=frozenset(each for each in given if isinstance(each, str)),
-            replayed=message.get("replayed") is True,
+            states=_texts(message.get("states")),
+            origins=_texts(message.get("origins")),
             group=group if isinstance(group, int) else None,
             start=start,
             stop=min(stop, start + _ROWS),
         )
+
+
+def _texts(given: object) -> frozenset[str]:
+    listed = cast("list[object]", given) if isinstance(given, list) else []
+    return frozenset(each for each in listed if isinstance(each, str))
 
 
 class _Cell(NamedTuple):
@@ -222,7 +230,7 @@ class _Table:
     def _passes(self, row: Row, wish: Wish) -> bool:
         if wish.states and row.state not in wish.states:
             return False
-        if wish.replayed and not row.replayed:
+        if wish.origins and _ORIGINS[row.replayed] not in wish.origins:
             return False
         if wish.group is not None:
             stats = self.scope.stats

@@ -140,9 +140,9 @@ export class Table {
 
   /** What is asked for, but for the part. */
   get wish() {
-    const { text, states, replayedOnly } = this.outline;
+    const { text, states, origins } = this.outline;
     const wish = { i: this.map, sort: this.sort, down: this.down, group: this.group };
-    return { ...wish, text, states: [...states], replayed: replayedOnly };
+    return { ...wish, text, states: [...states], origins: [...origins] };
   }
 
   // --- asking the kernel ---
