@@ -250,9 +250,137 @@ def test_a_dask_worker_is_killed_and_in_a_second_kernel_all_is_replayed(tmp_path
         assert of(done, "count() == before").result == "True"
 
 
+# prompts, etl, crawl -------------------------------------------------------------------------------
+
+
+class Twice(NamedTuple):
+    first: list[tuple[str, Cell]]  # the notebook in one kernel
+    second: list[tuple[str, Cell]]  # the notebook in another kernel
+    bodies: list[str]  # what that called
+    shown: str  # what a last expression gave there
+
+
+def run_twice(directory, name, last="None"):
+    directory.mkdir()
+    for helper in NOTEBOOKS.glob("loopback*.py"):
+        shutil.copy(helper, directory)
+    with kernel_in(directory, notebook=name) as kernel:
+        first = run_all(kernel, name)
+        kernel.restart()
+        kernel.run(COUNT_BODIES).check()
+        second = run_all(kernel, name)
+        return Twice(first, second, value(kernel, "bodies"), value(kernel, last))
+
+
+def counts(done, words):
+    """The numbers that cells printed after these words."""
+    return [int(number) for _, ran in done for number in re.findall(rf"{words}: (\d+)", ran.printed)]
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory):
+    return run_twice(tmp_path_factory.mktemp("prompts") / "notebooks", "prompts.ipynb")
+
+
+def test_no_answer_to_a_prompt_is_asked_for_twice(prompts):
+    """R1, R6: 200 mails, five new ones, five tried, another prompt, and back; then all of it in another kernel."""
+    assert counts(prompts.first, "answers asked for") == [200, 5, 5, 200, 0]
+    assert counts(prompts.second, "answers asked for") == [0, 0, 5, 0, 0]
+    assert prompts.bodies == []
+    assert "205 completed · 200 reused from other runs" in of(prompts.first, 'run_id="tomorrow"').tree
+    assert "200 completed · 200 reused from other runs" in of(prompts.first, 'run_id="prompt 1 again"').tree
+
+
+def test_two_prompts_are_compared_on_five_mails_and_on_all(prompts):
+    for done in (prompts.first, prompts.second):
+        assert "2 differ, 3 the same" in of(done, "try_map").tree
+        found = of(done, "first.compare(").result
+        assert "50 of 200 items differ" in found
+        assert re.search(r"delivery → refund +25 items", found)
+        assert re.search(r"billing → refund +25 items", found)
+        assert re.search(r"refund +50 ", of(done, "groupby").result)
+
+
+@pytest.fixture(scope="module")
+def etl(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("etl") / "notebooks"
+    return run_twice(directory, "etl.ipynb", 'run.task("plot").shown')
+
+
+def test_of_an_edited_file_runs_what_depends_on_it(etl):
+    """R6: one of six files; none that was only touched; none in another kernel."""
+    called = [ran.printed for _, ran in etl.first if ran.printed]
+    months = ", ".join(f"'2026-0{month}.csv'" for month in range(1, 7))
+    assert called == [
+        f"called: [{months}, 'shops.txt', 'add up', 'plot']\n",
+        "called: ['2026-04.csv', 'add up', 'plot']\n",
+        "called: []\n",
+    ]
+    assert [ran.printed for _, ran in etl.second if ran.printed] == ["called: []\n"] * 3
+    assert etl.bodies == []
+
+
+def test_a_plot_is_shown_and_made_anew(etl):
+    charts = [each["data"]["image/png"] for _, ran in etl.first for each in images(ran)]
+    assert len(charts) == 2
+    assert charts[0] != charts[1]
+    assert [each["data"]["image/png"] for _, ran in etl.second for each in images(ran)] == [charts[1]] * 2
+    assert re.search(r"2026-04 .* 14360\n", of(etl.first, 'task("add-up").output').result)
+    assert re.search(r"2026-04 .* 5360\n", of(etl.second, 'task("add-up").output').result)
+    assert "sold by month" in etl.shown
+    [shown] = of(etl.first, 'TriggerClient("etl")').displays
+    assert "<img" in shown["text/html"]
+
+
+def images(ran):
+    return [each for each in ran._content("execute_result") if "image/png" in each["data"]]
+
+
+@pytest.fixture(scope="module")
+def crawl(tmp_path_factory):
+    return run_twice(tmp_path_factory.mktemp("crawl") / "notebooks", "crawl.ipynb")
+
+
+def test_a_failed_item_is_taken_into_a_cell_and_called(crawl):
+    """R5: two of 18 pages fail; one has its arguments, and the edited body takes them."""
+    assert "2 of 18 items of map 'book' failed" in of(crawl.first, "crawl.start()").printed
+    assert "17 completed, 2 failed" in of(crawl.first, "crawl.start()").tree
+    for done in (crawl.first, crawl.second):
+        assert "args=('/books/7',)" in of(done, "task.inputs.args").printed
+        assert of(done, "task.call()").result == "Book(title='Moby-Dick', price=None)"
+
+
+def test_a_result_is_written_by_hand_and_the_run_goes_on(crawl):
+    """R5: the other pages are not read again, and every later kernel says that a person wrote it."""
+    mended = of(crawl.first, "run.set_output(")
+    assert mended.result == "{'books': 18, 'for sale': 17, 'all of them cost': 170.5}"
+    assert "20 completed · 18 replayed" in mended.tree
+    assert "✔ /books/13 · set by hand · replayed" in mended.tree
+    assert "✔ /books/7 · run again" in mended.tree
+    assert of(crawl.second, "run.set_output(").result == mended.result
+    for done in (crawl.first, crawl.second):
+        assert [
+            line.endswith("set by hand") for line in of(done, "book.set_by_hand").printed.splitlines()
+        ] == [
+            False,
+            True,
+            False,
+        ]
+    assert counts(crawl.first, "pages asked for by this kernel") == [1 + 18 + 3]
+    assert counts(crawl.second, "pages asked for by this kernel") == [2]
+
+
 # What is committed ---------------------------------------------------------------------------------
 
-ALL = ["quickstart.ipynb", "resume.ipynb", "integrations.ipynb", "dask.ipynb"]
+ALL = [
+    "quickstart.ipynb",
+    "resume.ipynb",
+    "integrations.ipynb",
+    "dask.ipynb",
+    "prompts.ipynb",
+    "etl.ipynb",
+    "crawl.ipynb",
+]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -262,7 +390,7 @@ def test_a_notebook_shows_its_outputs_to_those_who_have_no_kernel(name):
     trees = [output for cell in cells for output in cell.outputs if output.output_type == "display_data"]
     assert trees
     for tree in trees:
-        assert re.search("COMPLETED|FAILED", tree.data["text/plain"])
+        assert re.search("COMPLETED|FAILED|nothing recorded", tree.data["text/plain"])
         assert "<div" in tree.data["text/html"]
     for cell in cells:
         failed = any(output.output_type == "error" for output in cell.outputs)

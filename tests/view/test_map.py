@@ -307,6 +307,11 @@ def test_of_finished_items_the_model_keeps_what_their_rows_show():
     assert {"Params", "Output"} <= {section.label for section in sections(model, row)}
 
 
+def test_a_finished_item_says_that_a_person_set_it():
+    whole = item(1, by_hand=T + 1)
+    assert "set by hand" in text.tree(of_map([whole], read={whole.path: whole}.get))
+
+
 def test_what_a_run_keeps_stays_when_its_store_is_gone():
     whole = item(1, value=[1])
     model = of_map([whole], read=lambda path: None)

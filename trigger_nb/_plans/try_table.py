@@ -33,8 +33,8 @@ _STYLE = """
 .tnb .tnb-try { margin: 0 6px 4px 14px; }
 .tnb.tnb .tnb-try td { max-width: none; white-space: normal; vertical-align: top; overflow: visible; }
 .tnb.tnb .tnb-try pre { max-height: 14em; overflow: auto; }
-.tnb .tnb-try td:first-child { max-width: 14em; overflow-wrap: anywhere; }
-.tnb .tnb-try td:is(:nth-child(2), :nth-child(3)) { width: 42%; }
+.tnb .tnb-try td:first-child { width: 20%; overflow-wrap: anywhere; }
+.tnb .tnb-try td:is(:nth-child(2), :nth-child(3)) { width: 33%; }
 .tnb .tnb-try td:last-child { white-space: nowrap; }
 .tnb .tnb-try del, .tnb .tnb-try ins { padding: 0 1px; border-radius: 2px; color: inherit; }
 .tnb .tnb-try del { background: color-mix(in srgb, var(--bad) 20%, transparent); text-decoration: line-through; }

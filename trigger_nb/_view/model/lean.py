@@ -21,6 +21,7 @@ _KEPT = (
         "tally",
         "reused_from",
         "skipped",
+        "by_hand",
     ),
 )
 
