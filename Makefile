@@ -39,7 +39,7 @@ test test-newest test-oldest:
 	@$(PY) -m pytest -q -n auto --dist worksteal
 
 test-fast: $(READY)  ## without kernels, browsers and other slow tests: the loop while working
-	@$(PY) -m pytest -q -n auto --dist worksteal -m "not kernel and not browser and not slow"
+	@$(PY) -m pytest -q -n auto --dist worksteal -m "not kernel and not browser and not slow and not long"
 
 check: $(READY) $(TYPESCRIPT_READY)  ## lint, format and types, also of the docs' examples and of the front end's JavaScript
 	@$(PY) -m ruff check --quiet

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from trigger_nb._store.database import sealed
 from trigger_nb._store.protocol import Row
-from trigger_nb._store.sorted_keys import sealed
 
 
 def rewrite(store: Path, pattern: str, change: Callable[[str], str], rank: int | None = None) -> int:

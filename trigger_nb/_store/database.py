@@ -12,6 +12,7 @@ from os import getpid
 from pathlib import Path
 
 from .._callsite import warn
+from .._records.records import checksums
 from ..errors import StoreError
 from .create import FORMAT, create
 from .files import (
@@ -26,7 +27,7 @@ from .files import (
 from .formats import migrate, version_of
 from .local_disk import check_local
 from .place import Place
-from .protocol import PATIENCE
+from .protocol import PATIENCE, Row
 from .schema import check_schema
 from .sqlite_errors import explain, explain_os, is_interrupt
 
@@ -345,3 +346,25 @@ def _exists(path: Path) -> bool:
             f"{path.name}-wal, is there. Restore the file, or delete the whole directory to start with an empty store."
         )
     return False
+
+
+def sealed(row: Row) -> tuple[str, str, str, int, int, int | None]:
+    """A row with its checksums, in the order of the columns."""
+    key, tag, text, rank = row
+    return key, tag, text, rank, *checksums(key, text, rank)
+
+
+@contextlib.contextmanager
+def transaction(sql: sqlite3.Connection) -> Generator[None]:
+    """A transaction that may write, of a connection in autocommit mode."""
+    # IMMEDIATE takes the write lock at once. If a transaction begins with a read and another process writes
+    # before its first write, the transaction fails, however long it waits.
+    sql.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        sql.execute("COMMIT")
+    except BaseException:
+        # After some errors, such as a full disk, SQLite has rolled back by itself.
+        if sql.in_transaction:
+            sql.execute("ROLLBACK")
+        raise

@@ -18,11 +18,11 @@ from .._records.records import ABRIDGED_SQL
 from ..errors import CorruptRecordError, PickleRefusedError
 from .checksums import OF_ABRIDGED, checked
 from .crashpoints import point
-from .database import Database
+from .database import Database, sealed, transaction
 from .files import file_size
 from .protocol import Row, SharedResults, Size
 from .shared_results import Pointers
-from .sorted_keys import DELETE_KEY, ROW, UPSERT, SortedKeys, sealed, transaction
+from .sorted_keys import DELETE_KEY, ROW, UPSERT, SortedKeys
 from .value_files import ValueFiles, size_of, sweep
 
 _GET = f"{ROW} WHERE key = ? AND raw = 1"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 
-from .._records.records import checksums
 from .checksums import OF_WHOLE
 from .crashpoints import point
-from .protocol import Changes, Row
+from .database import sealed, transaction
+from .protocol import Changes
 
 # diskcache has no such statement: it looks up the key, compares the ranks and writes, in one transaction.
 UPSERT = """
@@ -52,25 +51,3 @@ class SortedKeys(ABC):
 
     @abstractmethod
     def _writing(self, patience: float | None) -> AbstractContextManager[sqlite3.Connection]: ...
-
-
-def sealed(row: Row) -> tuple[str, str, str, int, int, int | None]:
-    """A row with its checksums, in the order of the columns."""
-    key, tag, text, rank = row
-    return key, tag, text, rank, *checksums(key, text, rank)
-
-
-@contextlib.contextmanager
-def transaction(sql: sqlite3.Connection) -> Generator[None]:
-    """A transaction that may write, of a connection in autocommit mode."""
-    # IMMEDIATE takes the write lock at once. If a transaction begins with a read and another process writes
-    # before its first write, the transaction fails, however long it waits.
-    sql.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        sql.execute("COMMIT")
-    except BaseException:
-        # After some errors, such as a full disk, SQLite has rolled back by itself.
-        if sql.in_transaction:
-            sql.execute("ROLLBACK")
-        raise
