@@ -24,7 +24,7 @@ from .trace import Findings
 ROOT = Path(__file__).parents[2]
 FIRST_SEED = 1000
 LAUNCHES_ALLOWED = 40
-TIMEOUT = 120.0  # seconds; only what hangs takes that long
+TIMEOUT = 600.0  # seconds; only what hangs takes that long, on a busy machine too
 UNDISTURBED, REPLAYED = "undisturbed", "replayed"
 COUNTS = {
     "task bodies called": "bodies",
@@ -173,9 +173,17 @@ def start(
     )
 
 
-def launch_once(directory: Path, launch: str, seed: int, *, crash_at: str = "", mutant: str = "") -> bool:
+def launch_once(
+    directory: Path,
+    launch: str,
+    seed: int,
+    *,
+    crash_at: str = "",
+    mutant: str = "",
+    subject: Subject = JOBS,
+) -> bool:
     """Run a job in a process; whether it ended. Killed or stopped, it did not; anything else is a failure."""
-    return _ended(start(directory, launch, [seed], crash_at=crash_at, mutant=mutant), seed)
+    return _ended(start(directory, launch, [seed], crash_at=crash_at, mutant=mutant, subject=subject), seed)
 
 
 def _kill_and_resume(subject: Subject, killed: Path, alone: Path, seed: int, mutant: str) -> Outcome:
