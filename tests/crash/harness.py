@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,15 +17,72 @@ from random import Random
 
 from trigger_nb._store.crashpoints import VARIABLE as CRASH_AT
 
-from . import mutants
-from .child import SPOILED, STOPPED, store_of
-from .trace import Findings, check, read
+from . import child, history_check, history_child, mutants, trace
+from .child import SPOILED, STOPPED
+from .trace import Findings
 
 ROOT = Path(__file__).parents[2]
 FIRST_SEED = 1000
 LAUNCHES_ALLOWED = 40
-TIMEOUT = 120.0  # seconds; only what hangs takes that long
+TIMEOUT = 600.0  # seconds; only what hangs takes that long, on a busy machine too
 UNDISTURBED, REPLAYED = "undisturbed", "replayed"
+COUNTS = {
+    "task bodies called": "bodies",
+    "bodies called again after an interruption": "interrupted",
+    "tasks committed": "committed",
+    "committed bodies called again": "repeated",
+    "wrong results": "wrong",
+    "results lost": "lost",
+    "idempotency keys that changed": "keys",
+    "attempts forgotten": "attempts",
+}
+COUNTS_OF_HISTORIES = {
+    "task bodies called": "bodies",
+    "bodies called again after an interruption": "interrupted",
+    "results taken over from other runs": "reused",
+    "results that had expired": "expired",
+    "results of files that were edited": "edited",
+    "runs deleted or pruned": "removed",
+    "bodies called though there was a result": "repeated",
+    "results that nothing had made": "unfounded",
+    "wrong results": "wrong",
+    "results or runs lost": "lost",
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is killed: what runs in its processes, and how their traces are read."""
+
+    module: str
+    name: str  # of what there is one for each seed
+    store_of: Callable[[int], str]
+    findings: Callable[
+        [Path, Path, int], Findings
+    ]  # the folders of those that were killed, and of those left alone
+    counts: dict[str, str]
+    replayed_by: tuple[str, ...] = ()  # launches after the end, of all in one process
+
+
+def findings(killed: Path, alone: Path, seed: int) -> Findings:
+    """What the traces of a job tell."""
+    return trace.check(trace.read(killed / f"{seed}.trace"), trace.read(alone / f"{seed}.trace"))
+
+
+def _findings_of_history(killed: Path, alone: Path, seed: int) -> Findings:
+    return history_check.check(history_check.read(killed / f"{seed}.trace"), seed)
+
+
+# Whatever the crashes left in the stores, all of it replays, also after a pass that ended early.
+JOBS = Subject("tests.crash.child", "jobs", child.store_of, findings, COUNTS, (REPLAYED, SPOILED, REPLAYED))
+HISTORIES = Subject(  # the acts of a history replay what is there, and more than once
+    "tests.crash.history_child",
+    "histories",
+    history_child.store_of,
+    _findings_of_history,
+    COUNTS_OF_HISTORIES,
+)
+SUBJECTS = {subject.name: subject for subject in (JOBS, HISTORIES)}
 
 
 @dataclass
@@ -44,6 +101,7 @@ class Summary:
 
     outcomes: list[Outcome]
     seconds: float
+    subject: Subject
 
     @property
     def faults(self) -> list[str]:
@@ -51,68 +109,60 @@ class Summary:
 
     def table(self) -> str:
         rows = {
-            "jobs": len(self.outcomes),
+            self.subject.name: len(self.outcomes),
             "processes started": sum(one.launches for one in self.outcomes),
             "processes killed (SIGKILL)": sum(one.kills for one in self.outcomes),
-            "task bodies called": self._sum("bodies"),
-            "bodies called again after an interruption": self._sum("interrupted"),
-            "tasks committed": self._sum("committed"),
-            "committed bodies called again": self._count("repeated"),
-            "wrong results": self._count("wrong"),
-            "results lost": self._count("lost"),
-            "idempotency keys that changed": self._count("keys"),
-            "attempts forgotten": self._count("attempts"),
+            **{name: self._sum(count) for name, count in self.subject.counts.items()},
             "seconds": round(self.seconds),
         }
         width = max(map(len, rows))
         return "\n".join(f"{name:{width}}  {number:>7,}" for name, number in rows.items())
 
     def _sum(self, name: str) -> int:
-        return sum(getattr(one.findings, name) for one in self.outcomes)
-
-    def _count(self, name: str) -> int:
-        return sum(len(getattr(one.findings, name)) for one in self.outcomes)
+        each = (getattr(one.findings, name) for one in self.outcomes)
+        return sum(len(one) if isinstance(one, list) else one for one in each)
 
 
-def crash_test(directory: Path, seeds: Sequence[int], *, at_once: int = 2, mutant: str = "") -> Summary:
-    """Kill and resume the jobs of these seeds, each in a store of its own under `directory`."""
+def crash_test(
+    directory: Path, seeds: Sequence[int], *, subject: Subject = JOBS, at_once: int = 2, mutant: str = ""
+) -> Summary:
+    """Kill and resume the jobs or histories of these seeds, each in a store of its own under `directory`."""
     began = time.monotonic()
     alone, killed = directory / "alone", directory / "killed"
     alone.mkdir(parents=True)
     killed.mkdir()
-    in_one_process(alone, UNDISTURBED, seeds)
+    in_one_process(alone, UNDISTURBED, seeds, subject=subject)
     for seed in seeds:
-        assert not (faults := findings(alone, alone, seed).faults), f"seed {seed}, left alone: {faults}"
+        found = subject.findings(alone, alone, seed)
+        assert not found.faults, f"seed {seed}, left alone: {found.faults}"
     with ThreadPoolExecutor(at_once) as pool:
-        outcomes = list(pool.map(lambda seed: _kill_and_resume(killed, alone, seed, mutant), seeds))
-    if (
-        not mutant
-    ):  # Whatever the crashes left in the stores, all of it replays, also after a pass that ended early.
-        for launch in (REPLAYED, SPOILED, REPLAYED):
-            in_one_process(killed, launch, seeds)
+        outcomes = list(pool.map(lambda seed: _kill_and_resume(subject, killed, alone, seed, mutant), seeds))
+    for launch in () if mutant else subject.replayed_by:
+        in_one_process(killed, launch, seeds, subject=subject)
     for outcome in outcomes:
-        outcome.findings = findings(killed, alone, outcome.seed)
-    return Summary(outcomes, time.monotonic() - began)
+        outcome.findings = subject.findings(killed, alone, outcome.seed)
+    return Summary(outcomes, time.monotonic() - began, subject)
 
 
-def findings(killed: Path, alone: Path, seed: int) -> Findings:
-    """What the traces of a job tell."""
-    return check(read(killed / f"{seed}.trace"), read(alone / f"{seed}.trace"))
-
-
-def in_one_process(directory: Path, launch: str, seeds: Iterable[int]) -> None:
+def in_one_process(directory: Path, launch: str, seeds: Iterable[int], *, subject: Subject = JOBS) -> None:
     """Run jobs one after the other to their ends, undisturbed."""
-    process = start(directory, launch, seeds)
+    process = start(directory, launch, seeds, subject=subject)
     code, complaints = _end_of(process, timeout=TIMEOUT * 10)
     assert code == 0, f"the jobs left alone ended with {code}:\n{complaints}"
 
 
 def start(
-    directory: Path, launch: str, seeds: Iterable[int], *, crash_at: str = "", mutant: str = ""
+    directory: Path,
+    launch: str,
+    seeds: Iterable[int],
+    *,
+    crash_at: str = "",
+    mutant: str = "",
+    subject: Subject = JOBS,
 ) -> subprocess.Popen[bytes]:
     """A process that runs jobs. `crash_at` is a named point at which it dies: "commit:before:3"."""
     env = os.environ | {"PYTHONPATH": str(ROOT), CRASH_AT: crash_at, mutants.VARIABLE: mutant}
-    command = [sys.executable, "-m", "tests.crash.child", str(directory), launch, *map(str, seeds)]
+    command = [sys.executable, "-m", subject.module, str(directory), launch, *map(str, seeds)]
     return subprocess.Popen(
         command,
         env=env,
@@ -123,32 +173,42 @@ def start(
     )
 
 
-def launch_once(directory: Path, launch: str, seed: int, *, crash_at: str = "", mutant: str = "") -> bool:
+def launch_once(
+    directory: Path,
+    launch: str,
+    seed: int,
+    *,
+    crash_at: str = "",
+    mutant: str = "",
+    subject: Subject = JOBS,
+) -> bool:
     """Run a job in a process; whether it ended. Killed or stopped, it did not; anything else is a failure."""
-    return _ended(start(directory, launch, [seed], crash_at=crash_at, mutant=mutant), seed)
+    return _ended(start(directory, launch, [seed], crash_at=crash_at, mutant=mutant, subject=subject), seed)
 
 
-def _kill_and_resume(killed: Path, alone: Path, seed: int, mutant: str) -> Outcome:
+def _kill_and_resume(subject: Subject, killed: Path, alone: Path, seed: int, mutant: str) -> Outcome:
     random = Random(seed)
-    lines = len(read(alone / f"{seed}.trace"))
+    lines = _length(alone / f"{seed}.trace")
     for _ in range(LAUNCHES_ALLOWED):
-        outcome = _resume_until_ended(killed, seed, mutant, lines, random)
+        outcome = _resume_until_ended(subject, killed, seed, mutant, lines, random)
         if outcome.kills:
             return outcome
         # The first process was done before the kill came: that shows nothing. Once more, from nothing.
-        shutil.rmtree(killed / store_of(seed))
+        shutil.rmtree(killed / subject.store_of(seed))
         (killed / f"{seed}.trace").unlink()
-    raise AssertionError(f"the job of seed {seed} is too short to be killed")
+    raise AssertionError(f"what seed {seed} makes is too short to be killed")
 
 
-def _resume_until_ended(killed: Path, seed: int, mutant: str, lines: int, random: Random) -> Outcome:
+def _resume_until_ended(
+    subject: Subject, killed: Path, seed: int, mutant: str, lines: int, random: Random
+) -> Outcome:
     outcome = Outcome(seed)
     planned = random.randint(1, 6)
     ended = False
     while not ended:
         outcome.launches += 1
         assert outcome.launches <= LAUNCHES_ALLOWED, f"the job of seed {seed} does not come to an end"
-        process = start(killed, str(outcome.launches), [seed], mutant=mutant)
+        process = start(killed, str(outcome.launches), [seed], mutant=mutant, subject=subject)
         if outcome.kills < planned:
             _kill_at_random(process, killed / f"{seed}.trace", lines, random)
         ended = _ended(process, seed)

@@ -9,9 +9,13 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 
+from trigger_nb._engine.reuse import Reuses
+from trigger_nb._runs import housekeeping
 from trigger_nb._store.disk import DiskStore
 from trigger_nb._store.protocol import Row
+from trigger_nb._values import file_hashes
 
 VARIABLE = "CRASH_TEST_MUTANT"
 # Seconds between the return of a value and its commit. A busy machine needs more.
@@ -42,7 +46,44 @@ def commit_after_return() -> None:
     DiskStore.commit = commit_later  # type: ignore[method-assign]
 
 
-MUTANTS = {"commit-after-return": commit_after_return}
+def wipe_shared_files() -> None:
+    """The removal of a run empties its value files, which others have hard links to."""
+    delete = DiskStore.delete_blobs
+
+    def wipe(self: DiskStore, run_id: str) -> None:
+        for file in self.blobs(run_id).folder.rglob("*"):
+            if file.is_file():
+                file.chmod(0o600)
+                file.write_bytes(b"")
+        delete(self, run_id)
+
+    DiskStore.delete_blobs = wipe  # type: ignore[method-assign]
+
+
+def lose_pointers() -> None:
+    """The removal of a run does not lead others to the copies of its results."""
+    housekeeping._moved = lambda *_: []  # type: ignore[assignment]
+
+
+def never_expire() -> None:
+    """`expires_after=` counts for nothing."""
+    Reuses._limit = lambda *_: None  # type: ignore[method-assign]
+
+
+def overlook_edits() -> None:
+    """A file counts by its name."""
+    file_hashes._read = lambda path: file_hashes.Hashed(  # type: ignore[assignment]
+        file_hashes.stamp_of(path), sha256(path.encode()).hexdigest()
+    )
+
+
+MUTANTS = {
+    "commit-after-return": commit_after_return,
+    "wipe-shared-files": wipe_shared_files,
+    "lose-pointers": lose_pointers,
+    "never-expire": never_expire,
+    "overlook-edits": overlook_edits,
+}
 
 
 def apply() -> None:

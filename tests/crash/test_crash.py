@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from . import mutants
-from .harness import FIRST_SEED, crash_test
+from . import history_check
+from .harness import FIRST_SEED, HISTORIES, crash_test, launch_once
 from .trace import Line, check
 
 
@@ -21,9 +21,25 @@ def test_random_jobs_killed_at_random_moments(tmp_path):
 def test_it_finds_out_a_commit_after_the_return(tmp_path, monkeypatch):
     """The same jobs under an engine that hands out a value before it commits it."""
     monkeypatch.setenv("CRASH_TEST_DELAY", "0.25")
-    (mutant,) = mutants.MUTANTS
-    summary = crash_test(tmp_path / "crash", range(FIRST_SEED, FIRST_SEED + 4), mutant=mutant)
+    summary = crash_test(tmp_path / "crash", range(FIRST_SEED, FIRST_SEED + 4), mutant="commit-after-return")
     assert any(one.findings.repeated for one in summary.outcomes), summary.table()
+
+
+@pytest.mark.timeout(3600)
+def test_runs_that_share_results_killed_at_random_moments(tmp_path):
+    """Issue 15, Must hold: reuse, expiry, edited files, deleting and pruning, in random histories. The long form has 200."""
+    summary = crash_test(tmp_path / "crash", range(FIRST_SEED, FIRST_SEED + 2), subject=HISTORIES)
+    assert summary.faults == []
+    assert all(one.kills for one in summary.outcomes)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("mutant", ["wipe-shared-files", "never-expire"])
+def test_it_finds_out_wrong_reuse(tmp_path, mutant):
+    """The same histories, left alone, in a client that is wrong on purpose."""
+    launch_once(tmp_path, "1", 1003, mutant=mutant, subject=HISTORIES)
+    assert history_check.check(history_check.read(tmp_path / "1003.trace"), 1003).faults
 
 
 # The check itself: each fault in a trace made by hand ------------------------------------------

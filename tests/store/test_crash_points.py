@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash import mutants
 from tests.crash.harness import REPLAYED, UNDISTURBED, findings, in_one_process, launch_once
 
 PACKAGE = Path(__file__).parents[2] / "trigger_nb"
@@ -69,13 +68,15 @@ def test_it_finds_out_a_commit_after_the_return(job, tmp_path, alone, monkeypatc
     passage of the point is tried.
     """
     monkeypatch.setenv("CRASH_TEST_DELAY", "0.25")
-    seed, (mutant,) = SEEDS[job], mutants.MUTANTS
+    seed = SEEDS[job]
     # The first passage is the run's own record, the second the first task's.
     for passage in (2, 3, 4, 5, 6):
         folder = tmp_path / str(passage)
         folder.mkdir()
-        assert not launch_once(folder, "1", seed, crash_at=f"commit:before:{passage}", mutant=mutant)
-        launch_once(folder, "2", seed, mutant=mutant)
+        assert not launch_once(
+            folder, "1", seed, crash_at=f"commit:before:{passage}", mutant="commit-after-return"
+        )
+        launch_once(folder, "2", seed, mutant="commit-after-return")
         if findings(folder, alone, seed).repeated:
             return
     pytest.fail("no body was called again whose result had been handed out")
