@@ -25,15 +25,16 @@ def test_it_finds_out_a_commit_after_the_return(tmp_path, monkeypatch):
     assert any(one.findings.repeated for one in summary.outcomes), summary.table()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_runs_that_share_results_killed_at_random_moments(tmp_path):
-    """Issue 15, Must hold: reuse, expiry, edited files, deleting and pruning, in random histories. The long form has 200."""
+    """Reuse, expiry, edited files, deleting and pruning, in random histories. `make crashtest` has 200."""
     summary = crash_test(tmp_path / "crash", range(FIRST_SEED, FIRST_SEED + 2), subject=HISTORIES)
     assert summary.faults == []
     assert all(one.kills for one in summary.outcomes)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("mutant", ["wipe-shared-files", "never-expire"])
 def test_it_finds_out_wrong_reuse(tmp_path, mutant):
