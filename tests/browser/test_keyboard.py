@@ -141,7 +141,7 @@ def test_the_focus_goes_where_one_reads(lab, run):
     keyboard.press("Enter")
     expect(about).to_be_focused()
     keyboard.press("Tab")
-    expect(about.get_by_role("button", name="Rerun from here")).to_be_focused()
+    expect(about.get_by_role("button", name="Open in a cell")).to_be_focused()
     keyboard.press("Escape")
     expect(about).to_be_hidden()
     chosen(run, "durian")
@@ -151,7 +151,7 @@ def test_the_focus_goes_where_one_reads(lab, run):
     keyboard.press("Tab")
     expect(run.get_by_role("separator", name="Size of the details")).to_be_focused()
     keyboard.press("Tab")
-    expect(about.get_by_role("button", name="Rerun from here")).to_be_focused()
+    expect(about.get_by_role("button", name="Open in a cell")).to_be_focused()
     keyboard.press("Shift+Tab")
     keyboard.press("Shift+Tab")
     chosen(run, "durian")
@@ -249,7 +249,7 @@ def test_tab_goes_through_all_that_can_be_pressed_and_the_focus_is_seen(lab, run
     assert stops[1:] == [
         "Pause", "Cancel", "Retry", "33 completed", "1 failed", "1 running", "Next failure", "Filter tasks",
         "Fold all", "Unfold all", "Follow running tasks", "Tree", "Timeline", "Tasks of A shop",
-        "Size of the details", "Rerun from here", "Expand details", "Close details",
+        "Size of the details", "Open in a cell", "Rerun from here", "Expand details", "Close details",
     ]  # fmt: skip
     lab.page.keyboard.press("Enter")
     chosen(run, "durian")
