@@ -197,6 +197,23 @@ class Lab:
         self.page.evaluate(f"cell => void {PANEL}.content.scrollToItem(cell)", cell)
         return self
 
+    def bring(self, cell: int, drawn: Locator) -> Self:
+        """Scroll to a cell until this of it is seen.
+
+        Outputs of the cells above grow as they are drawn, and move it out of view again. It is left alone for longer
+        each time: a page that is told to scroll before it has drawn anything begins anew.
+        """
+        for seconds in (1, 2, 4, 8, 16, 32, PATIENCE):
+            self.scroll_to(cell)
+            try:
+                drawn.wait_for(timeout=seconds * 1000)
+            except Error:
+                if seconds == PATIENCE:
+                    raise
+            else:
+                break
+        return self
+
     def edit(self, cell: int, source: str) -> Self:
         """Write something else into a cell."""
         self.page.evaluate(
@@ -297,6 +314,7 @@ class Lab:
         self.page.emulate_media(color_scheme=scheme)
         is_light = str(scheme == "light").lower()
         self.page.locator(f'body[data-jp-theme-light="{is_light}"]').wait_for(state="attached")
+        self.page.locator(".jp-Notebook").first.wait_for()  # all is hidden until the next frame
         return self
 
     def screenshot(self, file: Path) -> Path:

@@ -302,8 +302,7 @@ async def quick(payload, io):
 def test_after_thirty_runs_that_ended_unseen_each_cell_shows_one_tree(lab):
     """D4: the latest widgets are live again; of the others, which are closed, the snapshot is seen."""
     lab.open([UNTIL + QUICK, *(f"quick.start({n}).id" for n in range(30))]).run_all().wait_idle()
-    # Cells above grow when their trees appear, and move it out of view again.
-    expect_equal(lambda: lab.scroll_to(30).live(30).filter(has_text="RUNNING").count(), 1)
+    lab.bring(30, lab.live(30).filter(has_text="RUNNING"))
     lab.save()
     lab.page.goto("about:blank")
     lab.signal("go")
@@ -378,7 +377,8 @@ def test_what_was_saved_is_readable_when_it_is_opened_again(lab, kernel, is_trus
     lab.open(saved, kernel=kernel)
     said = {1: ["COMPLETED", "Post it"], 2: ["FAILED", "write failed", "run.retry()"], 3: [re.compile(TAKEN)]}
     for cell, texts in said.items():
-        expect_equal(lambda cell=cell: lab.scroll_to(cell).tree(cell).count(), 1)
+        lab.bring(cell, lab.tree(cell).first)
+        expect(lab.tree(cell)).to_have_count(1)
         expect(lab.live(cell)).to_have_count(0)
         for text in texts:
             expect(lab.tree(cell)).to_contain_text(text)

@@ -8,7 +8,7 @@ import json
 import os
 import pty
 import re
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -283,6 +283,8 @@ class Terminal:
             os.chdir(folder.path)
             env = folder.environment | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
             os.execve(sys.executable, [sys.executable, "-m", "trigger_nb", *arguments], env)
+        self.ready = selectors.DefaultSelector()
+        self.ready.register(self.file, selectors.EVENT_READ)
 
     @property
     def text(self):
@@ -292,8 +294,7 @@ class Terminal:
         deadline = time.monotonic() + TIMEOUT
         while not holds():
             assert time.monotonic() < deadline, self.text
-            ready, _, _ = select.select([self.file], [], [], 0.1)
-            if ready and not self._read():
+            if self.ready.select(0.1) and not self._read():
                 assert holds(), self.text
                 return
 
@@ -308,6 +309,8 @@ class Terminal:
     def ended(self):
         while self._read():
             pass
+        self.ready.close()
+        os.close(self.file)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
