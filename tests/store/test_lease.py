@@ -16,6 +16,7 @@ import pytest
 
 from trigger_nb import RunStatus, TriggerClient
 from trigger_nb._store import local_disk as local_disk_module
+from trigger_nb._store.disk import DiskStore
 from trigger_nb._store.lease import TIME_TO_LIVE, acquire, is_held
 from trigger_nb._store.local_disk import SINGLE_MACHINE
 from trigger_nb.errors import RunLockedError, StoreError
@@ -315,6 +316,28 @@ def test_a_deleted_store_begins_anew(tmp_path):
     second = acquire(store, "run")
     assert "RunLockedError" in acquire_in_another_process(store)
     second.release()
+
+
+@posix
+def test_a_store_that_is_closed_leaves_no_file_open_but_that_of_a_lease(tmp_path):
+    """C5: closing the file would drop the leases of this process on it. Test suites open thousands of stores."""
+    descriptors = Path("/dev/fd")
+    before = len(list(descriptors.iterdir()))
+    for n in range(5):
+        store = DiskStore(tmp_path / f"store{n}")
+        acquire(store.directory, "run").release()
+        assert is_held(store.directory, "run", {}) is False
+        store.close()
+    assert len(list(descriptors.iterdir())) == before
+
+    lease = acquire(store.directory, "run")
+    store.close()
+    assert not lease.lost
+    assert "RunLockedError" in acquire_in_another_process(store.directory)
+    lease.release()
+    store.close()
+    assert len(list(descriptors.iterdir())) == before
+    acquire(store.directory, "run").release()  # it is opened again
 
 
 def test_a_directory_without_locks_says_so(tmp_path):

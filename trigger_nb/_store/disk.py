@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from .._records.records import ABRIDGED_SQL
 from ..errors import CorruptRecordError, PickleRefusedError
+from . import lease
 from .checksums import OF_ABRIDGED, checked
 from .crashpoints import point
 from .database import Database, sealed, transaction
@@ -204,6 +205,7 @@ class DiskStore(SortedKeys):
 
     def close(self) -> None:
         self._database.close()
+        lease.close(self.directory)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a store cannot be pickled: open it by its directory in the other process")

@@ -30,6 +30,7 @@ from .local_disk import SINGLE_MACHINE, is_single_machine
 
 # The number of seconds for which a holder on another machine counts as alive, from the start of its lease.
 TIME_TO_LIVE = 86_400.0
+_FILE = "run.lock"
 _Fact: TypeAlias = str | float | None
 Holder: TypeAlias = Mapping[str, _Fact]  # the kernel that drives a run, as the run's record names it
 
@@ -105,17 +106,27 @@ class Lease:
 # The lock ----------------------------------------------------------------------------------------
 
 
+def close(store: Path) -> None:
+    """Close the store's lock file in this process, unless it holds the lease on a run of the store."""
+    process = _process()
+    with process.mutex:
+        process.close(store / _FILE)
+
+
 class _Lock:
     """A lock on one byte of the store's lock file, which stands for the run.
 
-    All runs share one file. A process opens it once and never closes it, because closing would drop its locks
-    on all runs. A forked child inherits the open file, but not the locks.
+    All runs share one file. A process opens it once, and does not close it while it holds a lock, because closing
+    would drop its locks on all runs. A forked child inherits the open file, but not the locks.
     """
 
     def __init__(self, store: Path, run_id: str) -> None:
         self.pid = getpid()
         self._process = _process()
-        self._file = self._process.lock_file(store / "run.lock")
+        self._path = store / _FILE
+        self._file = (
+            -1
+        )  # the descriptor, while the lock is held: one that is not held may be closed at any time
         digest = hashlib.sha256(run_id.encode()).digest()
         # 31 bits, because every system and file system can seek that far. If two active runs share a byte,
         # one is refused until the other has ended.
@@ -125,16 +136,19 @@ class _Lock:
         """Acquire the lock if it is free. Returns whether it was."""
         held = self._process.held
         with self._process.mutex:
+            file = self._process.lock_file(self._path)
             # The system distinguishes processes, but not the threads of one process.
-            if (self._file, self._byte) in held or not _try_lock(self._file, self._byte):
+            if (file, self._byte) in held or not _try_lock(file, self._byte):
                 return False
-            held.add((self._file, self._byte))
+            held.add((file, self._byte))
+            self._file = file
             return True
 
     def is_taken(self) -> bool:
         """Whether any process holds the lock, including this one. Does not change the lock."""
         with self._process.mutex:
-            return (self._file, self._byte) in self._process.held or _is_locked(self._file, self._byte)
+            file = self._process.lock_file(self._path)
+            return (file, self._byte) in self._process.held or _is_locked(file, self._byte)
 
     def keep(self) -> bool:
         """Acquire the lock again if the system has dropped it. Returns whether this process holds it now."""
@@ -202,19 +216,26 @@ class _Process:
         self._files: dict[tuple[int, int] | None, int] = {}  # by device and inode
 
     def lock_file(self, path: Path) -> int:
-        """The descriptor of a lock file. Each file is opened once."""
-        with self.mutex:
-            # Found by its identity: the store may have been moved since. A replaced file stays open, so that its
-            # locks are kept.
-            identity = file_identity(path)
-            if identity not in self._files:
-                with contextlib.suppress(FileExistsError):
-                    os.close(create_file(path))
-                file = open_file(path, os.O_RDWR)
-                status = os.fstat(file)
-                identity = status.st_dev, status.st_ino
-                self._files[identity] = file
-            return self._files[identity]
+        """The descriptor of a lock file. Each file is opened once. The caller holds the mutex."""
+        # Found by its identity: the store may have been moved since. A replaced file stays open, so that its
+        # locks are kept.
+        identity = file_identity(path)
+        if identity not in self._files:
+            with contextlib.suppress(FileExistsError):
+                os.close(create_file(path))
+            file = open_file(path, os.O_RDWR)
+            status = os.fstat(file)
+            identity = status.st_dev, status.st_ino
+            self._files[identity] = file
+        return self._files[identity]
+
+    def close(self, path: Path) -> None:
+        """Close a lock file if this process holds no lock on it. The caller holds the mutex."""
+        identity = file_identity(path)
+        file = self._files.get(identity)
+        if file is not None and all(each != file for each, _ in self.held):
+            del self._files[identity]
+            os.close(file)
 
 
 _current: _Process | None = None
