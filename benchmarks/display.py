@@ -121,6 +121,8 @@ def measure(
         lab.run_cell(1)
         _click(lab.page, load.seconds, patience)
         _until(figures.exists, 3 * load.seconds + patience)
+        if not lab.page.evaluate("bench.last"):
+            _to_the_last_state(lab.page, patience)  # again, where the page was too busy for it
         _until(lambda: lab.page.evaluate("bench.last"), patience)
         kernel = json.loads(figures.read_text())
         if kernel["snapshot_at"]:
@@ -138,13 +140,20 @@ def _click(page: Page, seconds: float, patience: float) -> None:
     """Click a button a few times while updates come in."""
     button = page.get_by_role("button", name="Pause")
     button.wait_for(timeout=1000 * (seconds + patience))
-    with suppress(Error):  # a page that is too busy for it is measured all the same
-        page.get_by_role("button", name="Unfold all").click(timeout=1000)
-        page.get_by_role("tree").press("Home", timeout=1000)  # to where the last state will be
+    _to_the_last_state(page, 1.0)
     for _ in range(CLICKS):
         page.wait_for_timeout(1000 * seconds / (CLICKS + 2))
         with suppress(Error):
             button.click(timeout=1000)
+
+
+def _to_the_last_state(page: Page, patience: float) -> None:
+    """Show the rows where the last state will be, if there are rows to scroll."""
+    if not page.get_by_role("tree").count():
+        return
+    with suppress(Error):  # a page that is too busy for it is measured all the same
+        page.get_by_role("button", name="Unfold all").click(timeout=1000 * patience)
+        page.get_by_role("tree").press("Home", timeout=1000 * patience)
 
 
 def _until(holds: Callable[[], Any], seconds: float) -> None:
