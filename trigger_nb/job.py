@@ -23,6 +23,7 @@ from ._runs.job_runs import JobRuns, RunRequest
 from ._runs.run_spec import RunSpec
 from ._runs.runtime import ActiveRun, Runtime
 from ._runs.scripts import run_in_script
+from ._runs.stored_values import StoredValues
 from ._runs.task_paths import NormalPath
 from ._tasks.options import OnChange, WaitsOption
 from ._tasks.signature import bind_run
@@ -284,6 +285,11 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         ```
         """
         return self.client.runs(job=self, status=status, limit=limit)
+
+    @property
+    def store(self) -> StoredValues:
+        """The values that runs of the job have in `io.store.job`: `greet.store.get("cursor")`."""
+        return StoredValues(self._runtime, f"kv/job/{self.id}")
 
     def __call__(self, *_args: object, **_options: object) -> NoReturn:
         raise TypeError(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
+from .._maps.parallel import Parallel
 from .._tasks.call import Call
 from .._tasks.task import Task
 from ..errors import StoreError, UsageError
@@ -74,6 +75,33 @@ class ChildRuns(TaskStarter):
         limit: Any = {} if timeout is None else {"timeout": timeout}
         name = self._name_of_invoke(job)
         return self._task(caller(), key, start, kind="run", params=payload, icon="bolt", name=name, **limit)
+
+    def batch_invoke_and_wait(
+        self,
+        key: object,
+        job: Invoked[T],
+        payloads: Iterable[object],
+        *,
+        timeout: float | timedelta | None = None,
+    ) -> Call[list[T]]:
+        """Start a run of another job for each payload and wait for all. The result is the list of their outputs, in order.
+
+        All child runs settle; then the first error is raised, and only failed ones run again in the next pass. `timeout`
+        is the limit of each, in seconds or as a `timedelta`.
+
+        Raises the errors of `invoke_and_wait`.
+
+        ```
+        reports = await io.batch_invoke_and_wait("reports", make_report, [{"user": user} for user in users])
+        ```
+        """
+        name = self._name_of_invoke(job)
+
+        async def one(payload: object, io: ChildRuns) -> T:
+            return await io.invoke_and_wait("run", job, payload, timeout=timeout)
+
+        fan_out = Parallel(list(payloads), one, {}, caller())
+        return self._task(caller(), key, fan_out, kind="parallel", name=name, icon="bolt")
 
     def _name_of_invoke(self, job: Any) -> str:
         if not hasattr(job, "_start_child"):

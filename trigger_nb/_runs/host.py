@@ -33,7 +33,7 @@ class JobHost:
 
     def __init__(self, job: Any) -> None:  # a `Job`, which is above this room
         self._job = job
-        self.log_level: str = job.options.log_level
+        self.log_level: str = job.options.log_level or job.client.log_level
         self.integrations: dict[str, Any] = dict(job.options.integrations)
         self.post: Post = job._runtime.post
         self.store: Store = job._runtime.store
