@@ -227,6 +227,12 @@ async def test_a_body_is_bounded(client, service):
         ("background_fetch", {"executor": None}, "no option 'executor'"),
         ("background_fetch", {"json": 1, "data": {}}, "one body"),
         ("background_fetch", {"method": 7}, "method is"),
+        ("background_fetch", {"json": 1}, 'method="POST"'),
+        ("background_fetch", {"json": {1, 2}, "method": "POST"}, "JSON values: .* set"),
+        ("background_fetch", {"data": "text", "method": "POST"}, "data of a request"),
+        ("background_fetch", {"params": 7}, "params of a request"),
+        ("background_fetch", {"headers": {"X": "\u2603"}}, "header 'X'"),
+        ("background_fetch", {"url": "http://[::1"}, "url is an address"),
         ("background_fetch", {"headers": {"X": 7}}, "header 'X'"),
         ("background_fetch", {"max_bytes": 0}, "max_bytes"),
         ("background_fetch", {"allow_status": 404}, "allow_status"),
@@ -298,7 +304,7 @@ def test_no_text_of_a_reset_header_is_an_error(text, form):
 
 
 async def test_a_poll_looks_until_the_response_fits(client, service, clock):
-    """Reference: every interval, or when the service says; failures are looks. W1."""
+    """Reference, W6: every interval, or when the service says; failures are looks, and no attempts."""
 
     @client.job
     async def job(payload, io):
@@ -378,7 +384,7 @@ def waiting(async_world, service):
 
 @pytest.mark.parametrize(("passed", "looks"), [(59, 1), (60, 2), (3000, 2)])
 def test_a_poll_goes_on_in_another_kernel(waiting, service, passed, looks):
-    """W2: the next look is stored, and what came meanwhile counts, also after the end of the time."""
+    """W2, W6: the next look is stored, and what came meanwhile counts, also after the end of the time."""
     world, job = waiting
     world.clock.advance(passed)
     again = job()
@@ -401,7 +407,7 @@ def test_a_poll_goes_on_in_another_kernel(waiting, service, passed, looks):
 
 
 def test_the_time_counts_from_the_first_look(waiting, service):
-    """W1: in whichever kernel that was."""
+    """W6: in whichever kernel that was."""
     world, job = waiting
     world.clock = FakeClock(1550.0)
     error = world.fail(job())
@@ -411,7 +417,7 @@ def test_the_time_counts_from_the_first_look(waiting, service):
 
 
 def test_a_poll_holds_no_slot(world):
-    """C4: another run of the job is through while the first one polls, however short the interval."""
+    """C4, W6: another run of the job is through while the first one polls, however short the interval."""
     with FakeHTTP() as service:
 
         @world.job(concurrency_limit=1)
@@ -433,7 +439,7 @@ def test_a_poll_holds_no_slot(world):
 
 
 async def test_skipped_waits_and_tests_of_jobs(client, service, clock):
-    """`waits="skip"`: a look a second; `job.test`: a stub, or one look."""
+    """W5: `waits="skip"` is a look a second; `job.test`: a stub, or one look."""
 
     @client.job
     async def job(payload, io):
@@ -446,7 +452,9 @@ async def test_skipped_waits_and_tests_of_jobs(client, service, clock):
     assert (await job.test(stubs={"poll": 7})).output == 7
     assert len(service.requests) == 3
     service.plan(404)
-    assert type((await job.test()).error) is TaskTimeoutError  # without a stub its body runs, as any: one look
+    assert (
+        type((await job.test()).error) is TaskTimeoutError
+    )  # without a stub its body runs, as any: one look
     assert len(service.requests) == 4
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .waits import Waits
 
 
+_AT_ONCE = 0.01  # seconds by which a sleep may end early
+
+
 async def await_outside(
     state: PassState, waits: Waits, call: AnyCall, record: TaskRecord, earlier: TaskRecord | None
 ) -> None:
@@ -74,24 +77,23 @@ async def _poll(
     due = now = clock.time()
     if earlier is not None and earlier.status == TaskStatus.WAITING and earlier.error is None:
         record.started_at = min(earlier.started_at, now)
-        polling.shown[:] = earlier.output_properties
+        record.output_properties = polling.shown[:] = earlier.output_properties
         due = waits.unprolonged(earlier, earlier.next_at or now)
     until = record.started_at + polling.timeout
     while True:
-        if due > now:
-            record.output_properties = [*polling.shown]
-            call.record = waiting = record.copy(status=TaskStatus.WAITING, next_at=due)
-            if await state.ledger.save(waiting):
-                return  # it has a result, given by hand
-            skipped = await waits.pause(call.path, due, "poll")
-            record.skipped = round(record.skipped + skipped, 3)
+        call.record = waiting = record.copy(status=TaskStatus.WAITING, next_at=due)
+        if await state.ledger.save(waiting):
+            return  # it has a result, given by hand
+        skipped = await waits.pause(call.path, due, "poll")
+        record.skipped = round(record.skipped + skipped, 3)
         if state.stopping.why is not None or call.scope.closed:
             raise state.stopping.cancellation()
         if state.stopping.closing is not None:
             await waits.park(call)
         seconds = await polling.look(clock.time())
+        record.output_properties = [*polling.shown]
         now = clock.time()
-        if seconds is None or now >= until:
+        if seconds is None or now > until - _AT_ONCE:
             return
         due = min(until, now + seconds)
 

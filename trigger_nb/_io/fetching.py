@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from functools import partial
+from json import dumps as as_json
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
@@ -39,6 +40,7 @@ _OF_REQUESTS = ("method", "params", "headers", "json", "data", "content", "retry
 _OPTIONS = TASK_OPTIONS - {"params", "codec", "thread", "executor", "repeatable"}
 _FETCH_OPTIONS = _OPTIONS - {"retry", "timeout"}
 _POLL_OPTIONS = _FETCH_OPTIONS - {"on_error", "rate", "reuse"}
+_BODIES = {"json", "data", "content"}
 _sites: WeakValueDictionary[tuple[str, str], limiter.Service] = WeakValueDictionary()
 
 
@@ -50,7 +52,7 @@ class Fetching(TaskStarter):
         key: object,
         url: str,
         *,
-        method: str = "GET",
+        method: str | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, Any] | None = None,
         json: Any = None,
@@ -67,8 +69,8 @@ class Fetching(TaskStarter):
 
         Pauses between attempts need no kernel, and hold no slot of the job.
 
-        - `method`, `params` (the query), `headers`, and one of `json`, `data` (a form) and `content`: the request. Values of
-          `headers` may be a `SecretStr`; those that hold credentials by their name are hidden anyway.
+        - `method` (by default "GET"), `params` (the query), `headers`, and one of `json`, `data` (a form) and `content`: the
+          request. Values of `headers` may be a `SecretStr`; those that hold credentials by their name are hidden anyway.
         - `allow_status`: statuses that are no error, besides 2xx.
         - `retry`: a retry policy, or a mapping of statuses to one: `{429: ResetHeaders(...), "5xx": Retry(limit=3)}`. Also
           "timeout" and "connection"; None is no retry. What it does not name is retried as by the integration `HTTP`.
@@ -95,7 +97,7 @@ class Fetching(TaskStarter):
         key: object,
         url: str,
         *,
-        method: str = "GET",
+        method: str | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, Any] | None = None,
         json: Any = None,
@@ -130,7 +132,7 @@ class Fetching(TaskStarter):
         timeout: float | timedelta = 600,
         request_timeout: float | timedelta = 30,
         response_filter: ResponseFilter | Callable[[Response], object] | None = None,
-        method: str = "GET",
+        method: str | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, Any] | None = None,
         json: Any = None,
@@ -186,7 +188,7 @@ class Fetching(TaskStarter):
         result: Callable[[Response], Any],
         key: object,
         url: str,
-        method: str,
+        method: str | None,
         given: dict[str, Any],
         retry: Any,
         timeout: float | timedelta | None,
@@ -277,7 +279,7 @@ def _check(options: dict[str, Any], known: frozenset[str]) -> None:
 
 
 def _exchange(
-    method: str,
+    method: str | None,
     url: str,
     given: dict[str, Any],
     max_bytes: int,
@@ -288,11 +290,16 @@ def _exchange(
     from ..integrations._http_exchange import Exchange
 
     url = str(url)
-    if urlsplit(url).scheme.lower() not in ("http", "https") or not urlsplit(url).hostname:
+    if not _is_address(url):
         raise InvalidOptionError(
             f'url is an address that begins with "https://" or "http://", not {hide_in_urls(url)!r:.100}. For many requests '
             "to one service, trigger_nb.integrations.HTTP has a base_url"
         )
+    given = {name: value for name, value in given.items() if value is not None}
+    _check_given(given)
+    if method is None and given.keys() & _BODIES:
+        raise InvalidOptionError('a request with a body needs a method, such as method="POST"')
+    method = "GET" if method is None else method
     if not isinstance(method, str) or not method.isalpha():  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
         raise InvalidOptionError(f'method is "GET", "POST" or another one of HTTP, not {method!r:.100}')
     if not is_whole_number(max_bytes) or max_bytes < 1:
@@ -301,13 +308,34 @@ def _exchange(
         raise InvalidOptionError(
             f"allow_status is a collection of statuses, such as (404,), not {allow_status!r:.100}"
         )
-    given = {name: value for name, value in given.items() if value is not None}
-    if len(bodies := given.keys() & {"json", "data", "content"}) > 1:
-        raise InvalidOptionError(f"a request has one body: one of {', '.join(sorted(bodies))}")
     shown = {"method": method.upper(), "url": hide_in_urls(url), **given}
     if "headers" in given:
         given["headers"], shown["headers"] = _headers(given["headers"])
     return Exchange(method.upper(), url, given, allow_status, idempotency_header), shown
+
+
+def _is_address(url: str) -> bool:
+    try:
+        address = urlsplit(url)
+    except ValueError:  # half of an IPv6 address
+        return False
+    return address.scheme.lower() in ("http", "https") and bool(address.hostname)
+
+
+def _check_given(given: dict[str, Any]) -> None:
+    """Raise `InvalidOptionError` for a query, headers or a body that cannot be sent."""
+    if len(bodies := given.keys() & _BODIES) > 1:
+        raise InvalidOptionError(f"a request has one body: one of {', '.join(sorted(bodies))}")
+    for name in given.keys() & {"params", "headers", "data"}:
+        if not isinstance(given[name], Mapping):
+            raise InvalidOptionError(f"{name} of a request is a mapping, not {given[name]!r:.100}")
+    if not isinstance(given.get("content", ""), (str, bytes)):
+        raise InvalidOptionError(f"content of a request is text or bytes, not {given['content']!r:.100}")
+    if "json" in given:
+        try:
+            as_json(given["json"])
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidOptionError(f"json of a request is JSON values: {error}") from None
 
 
 def _headers(given: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
@@ -320,6 +348,10 @@ def _headers(given: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
         if not isinstance(sent[name], str):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
             raise InvalidOptionError(
                 f"the header {name!r} is text or a SecretStr, not {type(value).__name__}"
+            )
+        if not sent[name].isascii():
+            raise InvalidOptionError(
+                f"the header {name!r} has characters that no header can have; encode them"
             )
         hidden = is_secret or is_credential(name)
         shown[name] = HIDDEN if hidden else sent[name]
