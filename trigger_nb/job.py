@@ -321,9 +321,16 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         run_id = new_run_id() if fresh else self._job_runs.id_for_event(event["id"])
         return self._start(RunRequest(payload=payload, run_id=run_id, is_test=is_test, event=event))
 
-    def _start_child(self, payload: object, *, run_id: str, parent: str, parent_task: str) -> Run:
+    def _start_child(
+        self, payload: object, *, run_id: str, parent: str, parent_task: str, context: object = None
+    ) -> Run:
         """Start a run as the child of a task of another run."""
-        request = RunRequest(payload=payload, run_id=run_id, parent=parent, parent_task=parent_task)
+        event: EventData | None = None
+        if context is not None:
+            event = {"id": run_id, "name": "invoke", "context": context}
+        request = RunRequest(
+            payload=payload, run_id=run_id, parent=parent, parent_task=parent_task, event=event
+        )
         return self._start(request, display=False)
 
     def _start(self, request: RunRequest, *, display: bool = True, awaited: bool = False) -> Run:

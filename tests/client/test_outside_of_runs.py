@@ -112,6 +112,23 @@ def test_a_run_for_each_payload(world):
         return payload, ctx.run.is_retry
 
     @world.job
+    def told(payload, io):
+        return (yield io.invoke_and_wait("child", knows, 7, context={"by": payload}))
+
+    @world.job
+    def knows(payload, io, ctx):
+        yield io.yield_("known")
+        return payload, ctx.event.name, ctx.event.context, ctx.event.id == ctx.run.id
+
+    assert world.run(told, "Ana") == (7, "invoke", {"by": "Ana"}, True)
+
+    @world.job
+    def wrong(payload, io):
+        yield io.invoke("child", knows, context={1, 2})
+
+    assert isinstance(world.fail(wrong), InvalidOptionError)
+
+    @world.job
     def parent(payload, io):
         return (yield io.batch_invoke_and_wait("all", child, [1, 2, 3], timeout=3600))
 

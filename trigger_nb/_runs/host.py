@@ -38,11 +38,11 @@ class JobHost:
         self.post: Post = job._runtime.post
         self.store: Store = job._runtime.store
 
-    def start_child(self, job: Any, payload: object, *, run_id: str, parent: str, parent_task: str) -> Any:
+    def start_child(self, job: Any, payload: object, **known: Any) -> Any:
         """Start a run of `job` as a child of a task of this run, or join the one that exists."""
         if not callable(start := getattr(job, "_start_child", None)):
             raise UsageError(f"io.invoke takes a job, not {type(job).__name__}: {job!r:.100}")
-        return start(payload, run_id=run_id, parent=parent, parent_task=parent_task)
+        return start(payload, **known)
 
     @property
     def client(self) -> Any:
