@@ -33,8 +33,9 @@ from ._tasks.task import Task
 from ._values.files import File, Files
 from ._values.register import register_codec, register_error
 from .errors import TriggerError
+from .filters import ResponseFilter
 from .job import Context, Job
-from .retry import Retry, RetryAt, SkipRetrying
+from .retry import ResetHeaders, Retry, RetryAt, SkipRetrying
 from .run import Run
 from .triggers import Example, Scheduled, cron_trigger, event_trigger, interval_trigger, invoke_trigger
 
@@ -62,6 +63,8 @@ __all__ = [
     "Rate",
     "Reason",
     "ReceivedEvent",
+    "ResetHeaders",
+    "ResponseFilter",
     "Retry",
     "RetryAt",
     "Run",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from ._callsite import ShowsPublicNames, warn
 from ._clients.dynamic import DynamicSchedule, DynamicTrigger
@@ -18,11 +18,12 @@ from ._clock import Clock, is_whole_number, to_seconds
 from ._main_file import main_file
 from ._records.status import StatusOption, statuses
 from ._runs import housekeeping, verification
-from ._runs.job_options import JobKeywords, JobOptions, lists_options
+from ._runs.job_options import JobKeywords, JobOptions, LogLevel, lists_options
 from ._runs.open_questions import AsksPeople
 from ._runs.reloads import is_reloaded
 from ._runs.runtime import Runtime, directory_of, runtime_for
 from ._runs.sources import source_of_job
+from ._runs.stored_values import StoredValues
 from ._store.stores import DefaultStore, directory_of_client, find_default
 from ._tasks.options import OnChange, Reuse, check_choices
 from ._view.render.store_table import Pruned, Repaired, StoreCheck, StoreInfo
@@ -61,10 +62,11 @@ class TriggerClient(ClientEvents, ClientSchedules, AsksPeople, ShowsPublicNames)
     - `reuse`: whose results of the same code and arguments count, in place of a call: the "run"'s, "job"'s or "client"'s.
     - `expires_after`: seconds, or a `timedelta`: a task whose result is older runs again.
     - `executor`: where bodies run, in place of this process, such as a `ProcessPoolExecutor`.
+    - `log_level`: the lowest level of `io.logger` that is kept: "debug", "info", "warning" or "error".
     - `display`: show the tree of a run below its cell.
     - `clock`: the source of the time, such as a `FakeClock` in tests.
 
-    `on_change`, `repeatable`, `keep_inputs`, `reuse`, `expires_after` and `executor` are defaults for the client's jobs.
+    `on_change`, `repeatable`, `keep_inputs`, `reuse`, `expires_after`, `executor` and `log_level` are defaults for the client's jobs.
     Raises `InvalidOptionError`.
 
     >>> client = TriggerClient("onboarding")
@@ -82,6 +84,7 @@ class TriggerClient(ClientEvents, ClientSchedules, AsksPeople, ShowsPublicNames)
         reuse: Reuse = "run",
         expires_after: float | timedelta | None = None,
         executor: object = None,
+        log_level: LogLevel = "info",
         display: bool = True,
         clock: Clock | None = None,
     ) -> None:
@@ -91,7 +94,7 @@ class TriggerClient(ClientEvents, ClientSchedules, AsksPeople, ShowsPublicNames)
             raise InvalidOptionError(f"max_depth must be a whole number of 1 or more, not {max_depth!r:.100}")
         kept = {} if keep_inputs is None else {"keep_inputs": keep_inputs}
         check_choices({"on_change": on_change, "repeatable": repeatable, "reuse": reuse, **kept})
-        check_choices({"expires_after": expires_after, "executor": executor, "display": display})
+        check_choices({"expires_after": expires_after, "log_level": log_level, "display": display})
         self.id = id
         self.max_depth = max_depth
         self.on_change: OnChange = on_change
@@ -100,6 +103,7 @@ class TriggerClient(ClientEvents, ClientSchedules, AsksPeople, ShowsPublicNames)
         self.reuse: Reuse = reuse
         self.expires_after = expires_after
         self.executor: Any = executor
+        self.log_level: LogLevel = log_level
         self.display = display
         self._dir = directory_of_client(id, dir)
         self._clock = clock
@@ -182,13 +186,20 @@ class TriggerClient(ClientEvents, ClientSchedules, AsksPeople, ShowsPublicNames)
 
     # Runs -------------------------------------------------------------------------------------
 
-    def runs(self, job: AnyJob | str | None = None, status: StatusOption = None, limit: int = 50) -> Runs:
+    def runs(
+        self,
+        job: AnyJob | str | None = None,
+        status: StatusOption = None,
+        limit: int = 50,
+        *,
+        before: Run | str | None = None,
+    ) -> Runs:
         """The runs in the store, newest first. Shown as a table.
 
         `job` is a `Job` or its id, and `status` a status such as "FAILED", or several: only those runs are returned.
-        `limit` is the most runs to return.
+        `limit` is the most runs to return; `before` is a run, or its id: only runs that were started before it, for the next page.
 
-        Raises `InvalidOptionError` for an unknown status or an invalid limit.
+        Raises `NotFoundError` if there is no such run, and `InvalidOptionError` for an unknown status or an invalid limit.
 
         >>> len(client.runs(status="FAILED", limit=10))
         0
@@ -196,7 +207,8 @@ class TriggerClient(ClientEvents, ClientSchedules, AsksPeople, ShowsPublicNames)
         if not is_whole_number(limit) or limit < 0:
             raise InvalidOptionError(f"limit must be a whole number of runs, not {limit!r:.100}")
         job_id = job.id if isinstance(job, Job) else job
-        query = RunQuery(self.runtime, job_id, None if status is None else statuses(status))
+        last = "" if before is None else self.run(before if isinstance(before, str) else before.id).id
+        query = RunQuery(self.runtime, job_id, None if status is None else statuses(status), last)
         return Runs(list(islice(query.each(), int(limit))), query)
 
     def run(self, run_id: str) -> Run:
@@ -221,6 +233,11 @@ class TriggerClient(ClientEvents, ClientSchedules, AsksPeople, ShowsPublicNames)
         ```
         """
         return self.run(run_id)._watch()
+
+    @property
+    def store(self) -> ClientStores:
+        """The values that all jobs have in `io.store.env`, outside of a run: `client.store.env.get("cursor")`."""
+        return ClientStores(StoredValues(self.runtime, "kv/env"))
 
     # Housekeeping -----------------------------------------------------------------------------
 
@@ -288,6 +305,12 @@ class TriggerClient(ClientEvents, ClientSchedules, AsksPeople, ShowsPublicNames)
 
     def __repr__(self) -> str:
         return f"<TriggerClient {self.id!r} in {self.dir}>"
+
+
+class ClientStores(NamedTuple):
+    """Stored values of a client."""
+
+    env: StoredValues
 
 
 _default: dict[tuple[Path | None, str], TriggerClient] = {}

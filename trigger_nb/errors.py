@@ -34,6 +34,7 @@ Exception
     │   ├── ExitError                a body or a job was left by SystemExit, or by another exception that is no Exception
     │   ├── MapError                 an ExceptionGroup of the errors of a map's items
     │   ├── TaskTimeoutError         an attempt took longer than the task's `timeout`
+    │   ├── ResponseTooLargeError    a response that is longer than `max_bytes` of its request
     │   ├── TaskCrashedError         a body during which the process died repeatedly
     │   └── WorkerLostError          an executor's worker died while it ran the body
     └── StoreError                   the store cannot be read or written
@@ -83,6 +84,7 @@ __all__ = [
     "PickleRefusedError",
     "RedactedError",
     "ReplayMismatchError",
+    "ResponseTooLargeError",
     "RunCanceledError",
     "RunInterrupted",
     "RunInterruptedError",
@@ -354,6 +356,10 @@ class MapError(TaskError, ExceptionGroup[Exception]):
 
 class TaskTimeoutError(TaskError, TimeoutError):
     """An attempt of a task took longer than the task's `timeout`."""
+
+
+class ResponseTooLargeError(TaskError):
+    """A response is longer than `max_bytes` of `io.background_fetch` or `io.background_poll`."""
 
 
 class TaskCrashedError(TaskError):

@@ -17,21 +17,76 @@ from __future__ import annotations
 
 import difflib
 import operator
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias, cast
 
-from .errors import InvalidFilterError
+from .errors import InvalidFilterError, InvalidOptionError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-__all__ = ["Filter", "matches", "validate"]
+__all__ = ["Filter", "ResponseFilter", "matches", "statuses", "validate"]
 Filter: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ResponseFilter:
+    """Which response ends `io.background_poll`.
+
+    - `status`: statuses, such as 200, "2xx" or "200-204"; one of them must be that of the response (default 200).
+    - `headers`: an event filter for the headers, with their names in lower case.
+    - `body`: an event filter for the body, as JSON.
+
+    Raises `InvalidOptionError` and `InvalidFilterError`.
+
+    >>> ResponseFilter(body={"state": ["done"]}).matches(200, {}, {"state": "done"})
+    True
+    """
+
+    status: Sequence[int | str] = (200,)
+    headers: Filter | None = None
+    body: Filter | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.status, str) or not isinstance(self.status, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
+            raise InvalidOptionError(
+                f"ResponseFilter.status is a list of statuses, such as [200, 204], not {self.status!r:.100}"
+            )
+        for each in self.status:
+            statuses(each)
+        for part in (self.headers, self.body):
+            if part is not None:
+                validate(part)
+
+    def matches(self, status: int, headers: Mapping[str, str], body: object) -> bool:
+        """Whether a response is one that is meant."""
+        return (
+            any(status in statuses(each) for each in self.status)
+            and (self.headers is None or matches(self.headers, headers))
+            and (self.body is None or matches(self.body, body))
+        )
+
+
+def statuses(text: object) -> range:
+    """The HTTP statuses that a number, "404", "500-599" or "5xx" stands for. Raises `InvalidOptionError`.
+
+    >>> statuses("5xx")
+    range(500, 600)
+    """
+    said = str(text).strip().lower() if isinstance(text, (int, str)) and not isinstance(text, bool) else ""
+    if re.fullmatch(r"[1-5]xx", said):
+        return range(int(said[0]) * 100, int(said[0]) * 100 + 100)
+    if re.fullmatch(r"[1-5]\d\d(\s*-\s*[1-5]\d\d)?", said):
+        first, _, last = said.partition("-")
+        if int(first) <= int(last or first):
+            return range(int(first), int(last or first) + 1)
+    raise InvalidOptionError(f'a status is a number such as 404, "500-599" or "5xx"; not {text!r:.100}')
 
 
 def validate(filter: Filter) -> None:

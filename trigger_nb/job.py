@@ -23,6 +23,7 @@ from ._runs.job_runs import JobRuns, RunRequest
 from ._runs.run_spec import RunSpec
 from ._runs.runtime import ActiveRun, Runtime
 from ._runs.scripts import run_in_script
+from ._runs.stored_values import StoredValues
 from ._runs.task_paths import NormalPath
 from ._tasks.options import OnChange, WaitsOption
 from ._tasks.signature import bind_run
@@ -285,6 +286,11 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         """
         return self.client.runs(job=self, status=status, limit=limit)
 
+    @property
+    def store(self) -> StoredValues:
+        """The values that runs of the job have in `io.store.job`: `greet.store.get("cursor")`."""
+        return StoredValues(self._runtime, f"kv/job/{self.id}")
+
     def __call__(self, *_args: object, **_options: object) -> NoReturn:
         raise TypeError(
             f"a job is not called: await {self._name}.run(payload) runs it, {self._name}.start(payload) "
@@ -315,9 +321,16 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         run_id = new_run_id() if fresh else self._job_runs.id_for_event(event["id"])
         return self._start(RunRequest(payload=payload, run_id=run_id, is_test=is_test, event=event))
 
-    def _start_child(self, payload: object, *, run_id: str, parent: str, parent_task: str) -> Run:
+    def _start_child(
+        self, payload: object, *, run_id: str, parent: str, parent_task: str, context: object = None
+    ) -> Run:
         """Start a run as the child of a task of another run."""
-        request = RunRequest(payload=payload, run_id=run_id, parent=parent, parent_task=parent_task)
+        event: EventData | None = None
+        if context is not None:
+            event = {"id": run_id, "name": "invoke", "context": context}
+        request = RunRequest(
+            payload=payload, run_id=run_id, parent=parent, parent_task=parent_task, event=event
+        )
         return self._start(request, display=False)
 
     def _start(self, request: RunRequest, *, display: bool = True, awaited: bool = False) -> Run:

@@ -22,7 +22,7 @@ import random as _random
 import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from ._clock import is_number, is_whole_number, to_seconds, to_timestamp
 from .errors import InvalidOptionError
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = [
     "LONGEST_DELAY",
     "Policy",
+    "ResetFormat",
+    "ResetHeaders",
     "Retry",
     "RetryAt",
     "RetryOption",
@@ -131,7 +133,35 @@ class SkipRetrying:
         _check_error(self.error, "SkipRetrying.error")
 
 
-RetryOption: TypeAlias = "int | Retry | BaseRetrying | None"
+ResetFormat = Literal["unix", "unix_milliseconds", "iso8601", "duration"]
+
+
+@dataclass(frozen=True)
+class ResetHeaders:
+    """Names of a service's own rate limit headers: requests allowed, requests left, and the end of the limit.
+
+    `format` is the format of that time: "unix" (seconds), "unix_milliseconds", "iso8601" or "duration", such
+    as "1m30.5s".
+
+    >>> ResetHeaders("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "unix").reset
+    'x-ratelimit-reset'
+    """
+
+    limit: str
+    remaining: str
+    reset: str
+    format: ResetFormat = "unix"
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "remaining", "reset"):
+            if not isinstance(header := getattr(self, name), str) or not header:
+                raise InvalidOptionError(f"ResetHeaders.{name} is the name of a header, not {header!r:.100}")
+        if self.format not in get_args(ResetFormat):
+            known = ", ".join(f'"{each}"' for each in get_args(ResetFormat))
+            raise InvalidOptionError(f"ResetHeaders.format is one of {known}; not {self.format!r:.100}")
+
+
+RetryOption: TypeAlias = "int | Retry | BaseRetrying | Policy | None"
 
 
 def policy(option: RetryOption) -> Policy | None:
@@ -141,6 +171,8 @@ def policy(option: RetryOption) -> Policy | None:
     """
     if option is None:
         return None
+    if isinstance(option, Policy):
+        return option
     if isinstance(option, Retry):
         return Policy(option)
     if (described := _as_description(option)) is not None:

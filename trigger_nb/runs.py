@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import dropwhile, islice
 from typing import TYPE_CHECKING, Any, overload
 from uuid import uuid4
 
@@ -95,15 +95,18 @@ _kept = Kept(10)  # Live lists.
 
 @dataclass(frozen=True, slots=True)
 class RunQuery:
-    """A selection of a store's runs: by job and by statuses; None selects all."""
+    """A selection of a store's runs: by job and by statuses; None selects all. And those before a run; "" is none."""
 
     runtime: Runtime
     job: str | None = None
     statuses: tuple[RunStatus, ...] | None = None
+    before: str = ""
 
     def each(self) -> Iterator[Run]:
         """The runs, newest first, read one by one."""
         records = self.runtime.each_run_record()
+        if self.before:
+            records = islice(dropwhile(lambda record: record.id != self.before, records), 1, None)
         return (Run(self.runtime, record.id) for record in records if self.matches(record))
 
     def matches(self, record: RunRecord) -> bool:
@@ -115,7 +118,7 @@ class RunQuery:
     def within(self, job: str, status: str) -> RunQuery:
         """A narrower selection, by job and status; "" does not restrict."""
         chosen = (RunStatus(status),) if status in set(RunStatus) else self.statuses
-        return RunQuery(self.runtime, job or self.job, chosen)
+        return RunQuery(self.runtime, job or self.job, chosen, self.before)
 
 
 _PAUSE = 0.25  # Minimum time between two looks at the runs, in seconds, ...

@@ -154,7 +154,9 @@ def test_every_part_of_retry_triggers_and_filters_is_in_its_page():
 
 
 def test_no_page_tells_of_what_is_not_there():
-    told = "\n".join(page.read_text(encoding="utf-8") for page in PAGES if page.stem != "roadmap")
+    # The names of another system are checked in `test_trigger_dev`.
+    pages = [page for page in PAGES if page.stem not in ("roadmap", "trigger-dev")]
+    told = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     known = {
         kind.icon for kind in vars(integrations).values() if isinstance(kind, type) and hasattr(kind, "icon")
     }

@@ -195,7 +195,23 @@ class ClientEvents(ClientParts):
         ```
         """
         self._event(event_id)
-        runs = [run for run in self._runs_of(event_id) if run.status not in FINISHED]
+        return self._cancel(self._runs_of(event_id))
+
+    def cancel_runs_for_job(self, job: AnyJob | str) -> list[Run[Any]]:
+        """Cancel the runs of a job, by itself or its id, that have not ended. Returns these.
+
+        Raises `RunLockedError` for a run that another kernel drives; the other ones are canceled nevertheless.
+
+        ```
+        client.cancel_runs_for_job("signup")
+        ```
+        """
+        job_id = job if isinstance(job, str) else job.id
+        records = [record for record in self.runtime.each_run_record() if record.job == job_id]
+        return self._cancel([Run(self.runtime, record.id) for record in records])
+
+    def _cancel(self, chosen: Iterable[Run[Any]]) -> list[Run[Any]]:
+        runs = [run for run in chosen if run.status not in FINISHED]
         locked: RunLockedError | None = None
         for run in runs:
             try:

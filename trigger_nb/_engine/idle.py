@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .._concurrency.limiter import Ticket
     from .._tasks.running import RunningBody
 
-Why = Literal["wait", "retry", "answer", "queued", "parked"]
+Why = Literal["wait", "poll", "retry", "answer", "queued", "parked"]
 
 
 class Still:
@@ -83,8 +83,9 @@ class Still:
     @property
     def reason(self) -> str:
         """What the run waits for, if it waits: "answer", "wait", "retry", or "" when nothing sleeps."""
-        reasons: tuple[Why, ...] = ("answer", "wait", "retry")
-        return next((why for why in reasons if self._counts[why]), "")
+        reasons: tuple[Why, ...] = ("answer", "wait", "poll", "retry")
+        found = next((why for why in reasons if self._counts[why]), "")
+        return "wait" if found == "poll" else found
 
     def is_all(self, bodies: Collection[RunningBody]) -> bool:
         """Whether each of these running bodies only waits for a call that stands still."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .._values.tagged import Blobs
     from .ledger import Ledger
 
-_NO_VALUE = "{}"  # the text of a deleted value's row
+NO_VALUE = "{}"  # the text of a deleted value's row
 
 
 class NamedValues:
@@ -37,7 +37,7 @@ class NamedValues:
         """The value, in a tuple; None if there is none."""
         try:
             text = self._store.get(f"{place}/{name}")
-            return None if text is None or text == _NO_VALUE else (self._decoded(text, owner),)
+            return decoded(text, self._files_of(owner))
         except (StoreError, ValueNotLoadedError) as error:
             what = f"the value {f'{place}/{name}'.removeprefix('kv/')!r} of `io.store`"
             return await self._fail(explained(error, what, "set it again"))
@@ -45,25 +45,35 @@ class NamedValues:
     async def write(self, place: str, name: str, owner: str, value: object) -> None:
         """Store a value, in place of an earlier one."""
         try:
-            form, text = _values.encode(value, self._files_of(owner))
+            text = encoded(value, self._files_of(owner))
         except StoreError as error:
             return await self._fail(error)
-        return await self._write(place, name, f'{{"form":"{form}","value":{text}}}')
+        return await self._write(place, name, text)
 
     async def delete(self, place: str, name: str) -> None:
         """Delete a value, if there is one."""
-        await self._write(place, name, _NO_VALUE)
+        await self._write(place, name, NO_VALUE)
 
     async def _write(self, place: str, name: str, text: str) -> None:
         await self._ledger.write_rows([Row(f"{place}/{name}", place, text)])
 
-    def _decoded(self, text: str, owner: str) -> object:
-        try:
-            data = loads(text)
-            form, value = data["form"], data["value"]
-        except (ValueError, RecursionError, LookupError, TypeError) as error:
-            raise CorruptRecordError(f"its row in the store is damaged: {error}") from None
-        return _values.load(form, value, self._files_of(owner))
-
     def _files_of(self, owner: str) -> Blobs:
         return self._ledger.blobs if owner == self._run_id else self._store.blobs(owner)
+
+
+def encoded(value: object, blobs: Blobs) -> str:
+    """The text of a value's row."""
+    form, text = _values.encode(value, blobs)
+    return f'{{"form":"{form}","value":{text}}}'
+
+
+def decoded(text: str | None, blobs: Blobs) -> tuple[object] | None:
+    """The value of a row, in a tuple; None if there is none. Raises `CorruptRecordError`."""
+    if text is None or text == NO_VALUE:
+        return None
+    try:
+        data = loads(text)
+        form, value = data["form"], data["value"]
+    except (ValueError, RecursionError, LookupError, TypeError) as error:
+        raise CorruptRecordError(f"its row in the store is damaged: {error}") from None
+    return (_values.load(form, value, blobs),)

@@ -130,7 +130,7 @@ class Waits:
             now = clock.time()
             if self._skips and why != "answer":
                 # A loop of attempts without a pause would call a service as fast as it can.
-                until = min(until, now + (LONGEST_BACK_OFF if why == "retry" else 0.0))
+                until = min(until, now + (LONGEST_BACK_OFF if why in ("retry", "poll") else 0.0))
             if until <= now:
                 return max(0.0, (due or 0.0) - now)
         with anyio.CancelScope() as pause, self.untimed(path):
@@ -139,6 +139,8 @@ class Waits:
                 self._ends[path] = due
             self.leave_if_drained()
             self.tell_waiting()
+            if why == "poll":
+                self._lend_slot()  # not after a while: a short interval would keep it for good
             try:
                 await self._sleep_until(until)
             finally:
@@ -146,7 +148,8 @@ class Waits:
                 self._still.leave(path)
         was_skipped = pause.cancelled_caught or until != due  # a clock that was set back skips nothing
         skipped = max(0.0, due - clock.time()) if due is not None and was_skipped else 0.0
-        await self.resume_slot()
+        if why != "poll":  # whose looks need none; its body does
+            await self.resume_slot()
         self.tell_waiting()
         return skipped
 
@@ -159,9 +162,7 @@ class Waits:
         left = until - clock.time()
         while self.slot is not None and patience < left:
             await clock.sleep_until(clock.time() + patience)
-            if not self.gave_slot and self._still.is_all(self._state.running):
-                self.gave_slot = True
-                self.slot.suspend()
+            self._lend_slot()
             left = min(left - patience, until - clock.time())  # the clock may have been set back
             patience *= 2
         await clock.sleep_until(min(until, clock.time() + left))
@@ -169,12 +170,16 @@ class Waits:
     async def _sleep_on(self) -> None:
         """Sleep until somebody wakes the call. A person may take long: the slot goes as soon as nothing moves."""
         while self.slot is not None and not self.gave_slot:
-            if self._still.is_all(self._state.running):
-                self.gave_slot = True
-                self.slot.suspend()
-            else:
+            if not self._lend_slot():
                 await anyio.sleep(_LOOK_FOR_MOVES)
         await anyio.sleep_forever()
+
+    def _lend_slot(self) -> bool:
+        """Let other runs use the slot if nothing moves in this one; whether they may."""
+        if self.slot is not None and not self.gave_slot and self._still.is_all(self._state.running):
+            self.gave_slot = True
+            self.slot.suspend()
+        return self.gave_slot
 
     async def resume_slot(self) -> None:
         """Wait for a slot again before a body begins."""
@@ -229,7 +234,7 @@ class Waits:
         self._state.settings.waits = waits
         self._state.run.waits = "skip" if waits == "skip" else ""
         if waits == "skip":
-            self._still.wake_all("wait", "retry")
+            self._still.wake_all("wait", "retry", "poll")
 
     def tell_waiting(self) -> None:
         """Keep the run's status true: it is WAITING while everything that moves in it waits."""

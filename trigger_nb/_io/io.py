@@ -20,6 +20,7 @@ from .checks import check_options, wait_deadline
 from .child_runs import ChildRuns
 from .events import Events
 from .fan_out import FanOuts
+from .fetching import Fetching
 from .key_values import Stores
 from .logger import Logger
 from .questions import Questions
@@ -44,7 +45,7 @@ class Bindable(Protocol):
         ...
 
 
-class Io(FanOuts, ChildRuns, Events, Registering, Questions):
+class Io(FanOuts, ChildRuns, Events, Registering, Questions, Fetching):
     """The second parameter of a run function: runs tasks and records their results.
 
     Each method that takes a `key` is a task: it does its work once, and returns the recorded result when the

@@ -38,7 +38,7 @@ class Host(Protocol):
         ...
 
     def start_child(
-        self, job: Any, payload: object, *, run_id: str, parent: str, parent_task: str
+        self, job: Any, payload: object, *, run_id: str, parent: str, parent_task: str, context: object
     ) -> ChildRun:
         """Start a run of `job` as a child of a task of this run, or join the one that exists."""
         ...

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from .._clock import to_datetime
 from .._records.records import RunRecord
+from .._records.status import RunStatus
 
 EventData: TypeAlias = dict[str, Any]
 """An event in the record of a run: `id`, `name`, `timestamp`, and `context` and `source` if they were given."""
@@ -23,12 +24,17 @@ class JobContext:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """The run, as `ctx.run`. `pass_number` counts from 1 how often the run function was executed for it."""
+    """The run, as `ctx.run`.
+
+    `pass_number` counts from 1 how often the run function was executed for it. `is_retry` is True if the pass before this one
+    has failed.
+    """
 
     id: str
     is_test: bool
     started_at: datetime
     pass_number: int
+    is_retry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,13 @@ def context_of(run: RunRecord, version: str) -> Context:
     event = run.event or {}
     return Context(
         job=JobContext(run.job, version),
-        run=RunContext(run.id, run.is_test, to_datetime(run.started_at or 0.0), run.passes),
+        run=RunContext(
+            run.id,
+            run.is_test,
+            to_datetime(run.started_at or 0.0),
+            run.passes,
+            run.last_ending == RunStatus.FAILED,
+        ),
         event=EventContext(
             event.get("id", run.id),
             event.get("name", "invoke"),

@@ -33,16 +33,16 @@ class JobHost:
 
     def __init__(self, job: Any) -> None:  # a `Job`, which is above this room
         self._job = job
-        self.log_level: str = job.options.log_level
+        self.log_level: str = job.options.log_level or job.client.log_level
         self.integrations: dict[str, Any] = dict(job.options.integrations)
         self.post: Post = job._runtime.post
         self.store: Store = job._runtime.store
 
-    def start_child(self, job: Any, payload: object, *, run_id: str, parent: str, parent_task: str) -> Any:
+    def start_child(self, job: Any, payload: object, **known: Any) -> Any:
         """Start a run of `job` as a child of a task of this run, or join the one that exists."""
         if not callable(start := getattr(job, "_start_child", None)):
             raise UsageError(f"io.invoke takes a job, not {type(job).__name__}: {job!r:.100}")
-        return start(payload, run_id=run_id, parent=parent, parent_task=parent_task)
+        return start(payload, **known)
 
     @property
     def client(self) -> Any:

@@ -36,7 +36,8 @@ class JobKeywords(TypedDict, total=False):
     - `integrations`: a mapping of names to services, `{"slack": Slack()}`: found in a run as `io.slack`.
     - `enabled`: False: no new run starts; runs that exist can continue.
     - `on_success`, `on_failure`: called with a `Notification` when a run has completed, or failed.
-    - `log_level`: the lowest level of `io.logger` that is kept: "debug", "info", "warning" or "error".
+    - `log_level`: the lowest level of `io.logger` that is kept: "debug", "info", "warning" or "error". By default as the
+      client says.
     - `max_task_duration`: the `timeout` of tasks that have none, in seconds or as a `timedelta`.
     - `on_change`: for tasks whose code or arguments have changed: "keep" their results, run "only" these tasks again, or
       "rerun" them and all tasks after them. By default as the client says, and so are the next four.
@@ -60,7 +61,7 @@ class JobKeywords(TypedDict, total=False):
     enabled: bool
     on_success: Handler | None
     on_failure: Handler | None
-    log_level: LogLevel
+    log_level: LogLevel | None
     max_task_duration: float | timedelta | None
     on_change: OnChange | None
     repeatable: bool | None
@@ -85,6 +86,7 @@ class Defaults(Protocol):
     """What jobs take from their client where they do not say it themselves."""
 
     max_depth: int
+    log_level: LogLevel
     on_change: OnChange
     repeatable: bool
     keep_inputs: bool | None
@@ -105,7 +107,7 @@ class JobOptions:
     enabled: bool = True
     on_success: Handler | None = None
     on_failure: Handler | None = None
-    log_level: LogLevel = "info"
+    log_level: LogLevel | None = None
     max_task_duration: float | timedelta | None = None
     on_change: OnChange | None = None
     repeatable: bool | None = None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .._records.status import Reason
     from .._values.pieces import Made
     from .options import Options, Settings
-    from .outside import Outside
+    from .outside import Outside, Polling
     from .pass_api import RecordsApi, StoppingApi
     from .service import Service
     from .shown import Shown
@@ -121,7 +121,7 @@ class Call(Generic[T]):
         self.awaited = False
         self.inputs: str | None = None  # the fingerprint of the arguments, if known beforehand
         self.limiter: Limiter | None = None  # of the enclosing map, for an item
-        self.outside: Outside | None = None  # what the body waits for
+        self.outside: Outside | Polling | None = None  # what the body waits for
         self.batch: Batch | None = None  # the items that share one call of the body with this one
         self.is_running = False  # the body is running
         self.is_altered = False  # a body that failed has changed an argument in place

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(slots=True)
+class Polling:
+    """What a task looks for again and again before its body begins, because nobody tells when it is there."""
+
+    look: Callable[
+        [float], Awaitable[float | None]
+    ]  # looks now: seconds until the next look; None: it was the last
+    timeout: float  # seconds after which there is only one more look; the body says what comes after
+    shown: list[dict[str, Any]]  # properties that the row shows meanwhile, kept up by `look`
 
 
 class Outside(Protocol):

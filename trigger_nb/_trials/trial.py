@@ -233,10 +233,10 @@ class _TrialHost:
         """The client knows the real events: a trial needs stubs for these tasks."""
         self._trial.refuse("asks the client for events, which are not those of the test")
 
-    def start_child(self, job: Any, payload: object, *, run_id: str, parent: str, parent_task: str) -> Any:
+    def start_child(self, job: Any, payload: object, *, parent_task: str, **known: Any) -> Any:
         """Start the run in the store of the trial, with the stubs for paths below the task."""
         child = job._in_trial(self._trial.below(parent_task))
-        return child._start_child(payload, run_id=run_id, parent=parent, parent_task=parent_task)
+        return child._start_child(payload, parent_task=parent_task, **known)
 
     async def send_event(self, name: str, payload: object, **options: Any) -> NoReturn:
         self._trial.refuse(f"sends the event {name!r}, which could start other jobs")

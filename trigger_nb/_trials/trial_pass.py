@@ -15,6 +15,7 @@ from .._io.questions import Approval
 from .._keys import display_path
 from .._records.questions import INPUT, Answer
 from .._tasks.call import current_scope
+from .._tasks.outside import Polling
 from .._tasks.signature import signature_of
 from ..errors import InvalidAnswerError, InvalidOptionError, MissingCredentialError, NoStubError
 
@@ -85,7 +86,9 @@ class TrialPass(Pass):
         return questions
 
     async def perform(self, call: Any) -> Any:
-        """As any pass, and tell the observer."""
+        """As any pass, and tell the observer. Nothing is looked for again and again: the stub has the result."""
+        if isinstance(call.outside, Polling):
+            call.outside = None
         try:
             return await super().perform(call)
         finally:

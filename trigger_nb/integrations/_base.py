@@ -245,7 +245,7 @@ class Integration(Generic[ClientT]):
                 f"job and use io.{self.icon}, or use io.use(...); outside of a job, use the client: .native"
             )
         defaults: Options = {"icon": self.icon, "retry": retry or self.retry}
-        service = _Service(self, options.get("retry"))
+        service = ServicePart(self, options.get("retry"))
         return self._io._service_task(
             _users_frame(), key, body, args, {**defaults, **options}, service, kind=kind
         )
@@ -275,7 +275,7 @@ def _users_frame() -> Any:
     return frame
 
 
-class _Service:
+class ServicePart:
     """The integration's part in the task of one call: the client, and the decision about errors."""
 
     def __init__(self, integration: Integration[Any], retry: Any) -> None:
@@ -295,8 +295,13 @@ class _Service:
         if answer is None:
             return None if self._retry is not None else SkipRetrying()
         if isinstance(answer, RetryAt):
-            return _not_at_once(answer, now)
+            return self.not_at_once(answer, now)
         return None if answer else SkipRetrying()
+
+    def not_at_once(self, answer: RetryAt, now: float) -> RetryAt:
+        """At least a second from now: a limit that should be lifted already still holds, or the clocks differ."""
+        soon = answer.due_at(now) < now + SHORTEST_DELAY
+        return RetryAt(SHORTEST_DELAY, answer.error) if soon else answer
 
     def _should_retry(self, error: Exception) -> bool | RetryAt | None:
         try:
@@ -305,11 +310,6 @@ class _Service:
             name = type(self._integration).__name__
             error.add_note(f"{name}.should_retry failed: {secrets.hide(repr(fault))}")
             return None
-
-
-def _not_at_once(answer: RetryAt, now: float) -> RetryAt:
-    """At least a second from now: a limit that should be lifted already still holds, or the clocks differ."""
-    return answer if answer.due_at(now) >= now + SHORTEST_DELAY else RetryAt(SHORTEST_DELAY, answer.error)
 
 
 class _Anywhere:

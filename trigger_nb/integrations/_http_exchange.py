@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from .._redact import SENSITIVE, is_credential, secrets
+from .._redact import SENSITIVE, hide_in_urls, is_credential, secrets
 from .._tasks.task import Task
+from ..errors import ResponseTooLargeError
 
 if TYPE_CHECKING:
     from httpx import AsyncClient, Request, Response
@@ -24,6 +25,11 @@ _PRIVATE = frozenset({"auth", "key", "sig", "signature", "token", "x-amz-signatu
 _LONGER_THAN_WORDS = 16
 _NOTED = 500  # characters of an error response that are added as a note
 _CHUNK = 256 * 1024
+_OF_PACKED = (
+    "content-encoding",
+    "content-length",
+    "transfer-encoding",
+)  # headers that no longer hold for a body that was read
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,10 @@ class Exchange:
         """The task's input."""
         return {"method": self.method, "url": self.url, **self.given}
 
-    def request(self, client: AsyncClient, task: Task) -> Request:
+    def request(self, client: AsyncClient, task: Task | None) -> Request:
         """The request, with the task's idempotency key unless its method is safe."""
         request = client.build_request(self.method, self.url, **self.given)
-        if self.idempotency_header is not None and self.method not in _SAFE:
+        if task is not None and self.idempotency_header is not None and self.method not in _SAFE:
             request.headers.setdefault(self.idempotency_header, task.idempotency_key)
         return request
 
@@ -89,6 +95,48 @@ def content(response: Response) -> Any:
             return response.text
     is_text = kind.startswith("text/") or kind.endswith(("xml", "javascript", "x-www-form-urlencoded"))
     return response.text if is_text else response.content
+
+
+async def send(
+    client: AsyncClient, exchange: Exchange, task: Task | None = None, max_bytes: int | None = None
+) -> Response:
+    """The response with its body. Raises `ResponseTooLargeError` if that is longer than `max_bytes`."""
+    request = exchange.request(client, task)
+    if max_bytes is None:
+        return await client.send(request)
+    response = await client.send(request, stream=True)
+    try:
+        told = _total(response)
+        if told is not None and told > max_bytes:
+            raise _too_large(exchange, max_bytes)
+        parts: list[bytes] = []  # counted as they come: a short body may unpack to a long one
+        size = 0
+        async for part in response.aiter_bytes(_CHUNK):
+            size += len(part)
+            if size > max_bytes:
+                raise _too_large(exchange, max_bytes)
+            parts.append(part)
+    finally:
+        await response.aclose()
+    return _with_body(response, b"".join(parts))
+
+
+def _with_body(response: Response, body: bytes) -> Response:
+    """A response whose body was read, and unpacked, in parts."""
+    import httpx
+
+    headers = [each for each in response.headers.multi_items() if each[0] not in _OF_PACKED]
+    said = {name: each for name, each in response.extensions.items() if name == "reason_phrase"}
+    return httpx.Response(
+        response.status_code, headers=headers, content=body, request=response.request, extensions=said
+    )
+
+
+def _too_large(exchange: Exchange, max_bytes: int) -> ResponseTooLargeError:
+    return ResponseTooLargeError(
+        f"the response to {exchange.method} {hide_in_urls(exchange.url)} is longer than {max_bytes:,} bytes. Allow more with "
+        "max_bytes=, or write it into a file: `download` of trigger_nb.integrations.HTTP"
+    )
 
 
 async def download(client: AsyncClient, exchange: Exchange, path: str, task: Task) -> dict[str, Any]:

@@ -7,9 +7,8 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Literal
 
-from ..retry import RetryAt
+from ..retry import ResetFormat, RetryAt
 
 # Statuses of requests that came too early, took too long or were over a limit. With any other status below 500,
 # another attempt would fail in the same way.
@@ -22,7 +21,6 @@ _CONNECTION_ERRORS = {
     "requests": ("ConnectionError", "Timeout"),
     "requests.exceptions": ("ChunkedEncodingError",),
 }
-ResetFormat = Literal["unix", "unix_milliseconds", "iso8601", "duration"]
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 

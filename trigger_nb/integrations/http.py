@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 from .._redact import hide_in_urls, is_credential, keep_in_errors, secrets
 from .._tasks.options import Options, Properties
 from .._tasks.task import Task
-from ..retry import RetryAt
+from ..retry import ResetHeaders, RetryAt
 from ._base import Credential, Integration, SecretText
-from ._http_exchange import IDEMPOTENT, Exchange, content, download
-from ._http_retries import ResetFormat, by_status, is_connection_error, reset_at, retry_after
+from ._http_exchange import IDEMPOTENT, Exchange, content, download, send
+from ._http_retries import by_status, is_connection_error, reset_at, retry_after
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -49,23 +49,6 @@ class Response:
     status: int
     headers: dict[str, str]
     body: Any = None
-
-
-@dataclass(frozen=True)
-class ResetHeaders:
-    """Names of a service's own rate limit headers: requests allowed, requests left, and the end of the limit.
-
-    `format` is the format of that time: "unix" (seconds), "unix_milliseconds", "iso8601" or "duration", such
-    as "1m30.5s".
-
-    >>> ResetHeaders("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "unix").reset
-    'x-ratelimit-reset'
-    """
-
-    limit: str
-    remaining: str
-    reset: str
-    format: ResetFormat = "unix"
 
 
 class Asked(TypedDict, total=False):
@@ -256,7 +239,7 @@ class HTTP(Integration["httpx.AsyncClient"]):
         exchange = self._exchange(method, url, given, allow_status)
         return self.task(
             key,
-            partial(_send, exchange=exchange, limits=self._rate_limit),
+            partial(fetch, exchange=exchange, limits=self._rate_limit),
             exchange.params(),
             name=exchange.method,
             properties={"URL": hide_in_urls(url)},
@@ -288,17 +271,24 @@ class HTTP(Integration["httpx.AsyncClient"]):
 
 
 # Bodies -----------------------------------------------------------------------------------------
-async def _send(
+async def fetch(
     params: dict[str, Any],
     client: httpx.AsyncClient,
     task: Task,
     *,
     exchange: Exchange,
     limits: ResetHeaders | None,
+    max_bytes: int | None = None,
 ) -> Response:
-    response = await client.send(exchange.request(client, task))
+    """Send a request, and take a response whose status is accepted."""
+    response = await send(client, exchange, task, max_bytes)
     task.output_properties = _told(response, limits)
     exchange.check(response)
+    return answer(response)
+
+
+def answer(response: httpx.Response) -> Response:
+    """What is kept of a response."""
     headers = {
         name: hide_in_urls(secrets.hide(value))
         for name, value in response.headers.items()
