@@ -36,7 +36,7 @@ class Follower:
     A run that is interrupted, or whose process has died, is followed on: another process may continue it.
     """
 
-    def __init__(self, runtime: Runtime, run_id: str) -> None:
+    def __init__(self, runtime: Runtime, run_id: str, *, aloud: bool = False) -> None:
         self._runtime = runtime
         self._run_id = run_id
         self._feed = runtime.feed(run_id)
@@ -54,7 +54,7 @@ class Follower:
         self._told: tuple[str, ...] = ()  # the status in the last event about the run
         self._all_at = 0.0
         self._is_stale = False  # whether the record of the run has changed since all rows were read
-        self.look(silently=True)
+        self.look(silently=not aloud)
         self._task = asyncio.get_running_loop().create_task(
             self._follow(), name=f"trigger_nb follow {run_id}"
         )
@@ -191,6 +191,15 @@ def follow(runtime: Runtime, run_id: str) -> Follower | None:
             return None
         runtime.followers[run_id] = follower
     return follower
+
+
+def follow_on(runtime: Runtime, run_id: str) -> None:
+    """Follow a run that this process has left to another one: the trees that show it go on."""
+    runtime.passes.pop(run_id, None)
+    if run_id not in runtime.followers:
+        follower = Follower(runtime, run_id, aloud=True)
+        if not follower.is_over:
+            runtime.followers[run_id] = follower
 
 
 def _forget_pass(runtime: Runtime, run_id: str) -> None:
