@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -191,3 +192,130 @@ def test_a_run_is_moved_out_and_back_while_it_goes_on(notebook):
 def test_a_run_of_2000_items_is_moved_ten_times_with_kills(notebook):
     """R3, A5, C5, C7."""
     moved(notebook(JOB.replace("PAUSE", "0.05")), 2000, 10, kill_every=3)
+
+
+SLOW = """
+client = TriggerClient("moves")
+
+@client.job
+async def slow(payload, io):
+    async def body():
+        effect("begins")
+        while not os.path.exists("HOME/go"):
+            await asyncio.sleep(0.01)
+        effect("ends")
+        return "done"
+    return await io.run_task("body", body)
+
+@client.job
+async def odd(payload, io):
+    await io.run_task("lock", __import__("threading").Lock)
+    await io.wait("nap", hours=1)
+
+@client.job
+async def inner(payload, io):
+    await io.run_task("step", effect, "inner")
+    await io.wait("nap", hours=1)
+    return "inner"
+
+@client.job
+async def outer(payload, io):
+    return await io.invoke_and_wait("inner", inner, 1)
+"""
+
+
+def refused(notebook: Notebook, code: str) -> str:
+    found = notebook.kernel.run(code)
+    assert found.error in ("DetachError", "RunStateError"), found.error
+    return found.message
+
+
+def test_a_failed_detach_leaves_the_run_in_the_kernel(notebook):
+    """A9: the worker is made ready before anything stops. Each refusal says what to do."""
+    made = notebook(SLOW, saved=False)
+    kernel = made.kernel
+    made.run("run = slow.start(); run_id = run.id")
+    kernel.until_effect("begins")
+    assert "there is no file" in refused(made, "await run.detach()")
+    made.save("client = 1")
+    assert "as it is saved, does not define its job: save the notebook" in refused(made, "await run.detach()")
+    made.save(*made.cells, "1 / 0", "class Broken(missing): pass")
+    assert "name 'missing' is not defined" in refused(made, "await run.detach()")
+    made.save(*(each.replace('"done"', '"other"') for each in made.cells))
+    assert "has other code for job 'slow' than this kernel" in refused(made, "await run.detach()")
+    made.save(*(each.replace('"moves"', '"moves2"') for each in made.cells))
+    assert "have another store" in refused(made, "await run.detach()")
+    made.save()
+    made.run("odds = odd.start(); outs = outer.start()")
+    kernel.until_effect("inner")
+    alive = "the result of 'lock' could not be stored, so only this kernel has it"
+    assert alive in refused(
+        made, "while odds.status != 'WAITING': await asyncio.sleep(0.01)\nawait odds.detach()"
+    )
+    child = "child = client.runs(job=inner)[0]"
+    assert "cannot be detached alone" in refused(made, f"{child}\nawait child.detach()")
+    assert (
+        made.run("print(all(each.id in client.runtime.executions for each in (run, odds, outs, child)))")
+        == "True\n"
+    )
+    # A child run goes along with the run that waits for it, and comes back with it.
+    both = "print(outs.id in client.runtime.executions, child.id in client.runtime.executions)"
+    assert made.run(f"await outs.detach()\n{both}") == "False False\n"
+    assert made.run(f"await outs.attach()\n{both}") == "True True\n"
+    kernel.signal("go")
+    assert made.run("print(await run)") == "done\n"
+    assert "COMPLETED" in refused(made, "await run.detach()")
+    assert "nothing to bring back" in refused(made, "await run.attach()")
+    assert [each for each in kernel.effects if each != "inner"] == ["begins", "ends"]
+    assert kernel.effects.count("inner") == 1
+    made.run("odds.cancel(); outs.cancel()")
+
+
+def test_a_worker_that_serves_the_job_takes_the_run_and_gives_it_back(notebook):
+    """C7: no second process is started. Bodies in flight end first, or with `now` are cut and run again."""
+    made = notebook(SLOW)
+    kernel = made.kernel
+    environment = kernel.environment | {"TRIGGER_NB_DIR": ""}
+    log = kernel.home / "work.log"
+    with log.open("wb") as said:
+        command = [sys.executable, "-m", "trigger_nb", "work", "notebook.ipynb", "--grace", "0"]
+        work = subprocess.Popen(command, cwd=kernel.directory, env=environment, stdout=said, stderr=said)
+    try:
+        made.run("run = slow.start()")
+        kernel.until_effect("begins")
+        serves = "from trigger_nb._runs.workers import code_of, serving\n"
+        serves += "while not serving(client.runtime, 'slow', code_of(slow.fn)): await asyncio.sleep(0.01)"
+        made.run(serves)
+        assert made.run("await run.detach(now=True); print(run.status)") == "RUNNING\n"
+        assert made.worker() == work.pid
+        made.until(lambda: kernel.effects == ["begins", "begins"])
+        waiting = kernel.submit("await run.attach(); print(run.id in client.runtime.executions)")
+        made.until(lambda: "told to hand over" in log.read_text())
+        kernel.signal("go")  # a gentle return: the body ends there
+        assert waiting.end().check().printed in (
+            "True\n",
+            "False\n",
+        )  # the run has ended with it, or goes on here
+        assert made.run("print(await run)") == "done\n"
+        assert kernel.effects == ["begins", "begins", "ends"]
+        assert not made.logs
+        work.terminate()
+        assert work.wait(120) == 0
+    finally:
+        work.kill()
+        work.wait()
+
+
+def test_the_command_line_pauses_a_run_that_a_kernel_drives_and_a_cell_awaits(notebook):
+    """C7: nothing in the kernel listens for that but the run itself."""
+    made = notebook(SLOW)
+    kernel = made.kernel
+    awaited = kernel.submit("await slow.run()")
+    kernel.until_effect("begins")
+    (run,) = made.client.runs()
+    command = [sys.executable, "-m", "trigger_nb", "cancel", run.id]
+    done = subprocess.run(
+        command, cwd=kernel.directory, env=kernel.environment, capture_output=True, text=True, check=False
+    )
+    assert "CANCELED" in done.stdout, done.stderr
+    assert awaited.end().error == "RunCanceledError"

@@ -342,7 +342,7 @@ def _told(active: ActiveRun, begin: Callable[[], asyncio.Task[None]]) -> None:
             return
         now = active.pass_.header if active.pass_ is not None else header
         if now is not None:
-            now.hint(f"Not detached. {error}".replace("`", "'"))
+            now.hint(f"Not detached: {error}".replace("`", "'"))
 
     def start() -> None:
         begin().add_done_callback(ended)
