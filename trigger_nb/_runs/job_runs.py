@@ -17,6 +17,7 @@ from .._tasks.call import Scope, current_scope
 from .._tasks.options import OnChange, WaitsOption, check_choices
 from .._values.tagged import Blobs
 from ..errors import RunStateError, TriggerError
+from . import moves
 from .attending import attend
 from .context import EventData, context_of
 from .events import Listener, completed
@@ -122,6 +123,7 @@ class JobRuns:
         execution = start(self._runtime, spec, record)
         if not self._is_trial:
             attend(self._runtime)
+            moves.forget_other(self._runtime, execution.run.id)
         return execution
 
     def again(self, record: RunRecord) -> tuple[RunSpec, RunRecord]:

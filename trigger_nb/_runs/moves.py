@@ -76,6 +76,16 @@ def of(runtime: Runtime, run_id: str) -> Move | None:
     return Move(str(row.get("to", "")), at, str(row.get("log", "")), row.get("out") is True)
 
 
+def forget_other(runtime: Runtime, run_id: str) -> None:
+    """A run has begun here: if it was detached, it is not any more, unless it was moved here, or is about to be moved."""
+    if run_id in runtime.moving:
+        return
+    with suppress(StoreError):
+        move = of(runtime, run_id)
+        if move is not None and move.to != own_name():
+            drop(runtime, run_id)
+
+
 def is_for_another(runtime: Runtime, run_id: str) -> bool:
     """Whether another process is to continue a run, and has a while to do so."""
     move = of(runtime, run_id)

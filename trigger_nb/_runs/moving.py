@@ -8,17 +8,20 @@ the one or the other; who has the lease drives it, and nobody else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from typing import Any
 
 from .._keys import display_path
+from .._records.feed import Hinted
 from .._records.records import RunRecord
 from .._records.status import FINISHED, RunStatus
+from .._tasks.call import current_scope
 from ..errors import DetachError, NotFoundError, RunLockedError, RunStateError, StoreError, TriggerError
 from . import moves, requests
 from .due import is_driven
@@ -32,6 +35,8 @@ from .workers import code_of, serving
 
 _STEP = 0.02  # seconds between two looks at whether a run has changed hands
 _PATIENCE = 15.0  # seconds until the other side is taken for dead
+_DETACHING = "Detaching: a worker is being started. The run goes on meanwhile."
+_ATTACHING = "Attaching: tasks in flight end where they run. `run.attach(now=True)` cuts them."
 _log = logging.getLogger("trigger_nb")
 
 
@@ -106,12 +111,6 @@ def hand_over(runtime: Runtime, run_id: str, *, now: bool) -> None:
         _logged(_begin(runtime, run_id, _hand_over(runtime, active, now=now)))
 
 
-async def settled(runtime: Runtime, run_id: str) -> None:
-    """Wait until a run is not being moved. Raises the error of a move that has failed."""
-    while (moving := runtime.moving.get(run_id)) is not None:
-        await _until(moving)
-
-
 # Out --------------------------------------------------------------------------------------------------
 
 
@@ -125,26 +124,28 @@ async def _detach(runtime: Runtime, active: ActiveRun, *, now: bool, anyway: boo
             f"run {run.id} stays in this kernel: the result of {display_path(path)!r} could not be stored, so only this kernel "
             "has it. run.detach(anyway=True) leaves it behind: a task that uses it fails"
         )
-    worker: OwnWorker | None = None
     name = serving(runtime, run.job, code)
-    if name is None:
-        name = moves.new_name()
-        moves.note(runtime, run.id, name, is_out=True)
+    worker: OwnWorker | None = None
+    with _hinted(active, _DETACHING):
         try:
-            worker = OwnWorker(runtime, run.id, file_for(job.fn), name, "" if anyway else code)
-            why = await worker.ready()
-        except OSError as error:
-            why = f"no process could be started: {error}"
-        except DetachError:
-            moves.drop(runtime, run.id)
-            raise
-        if why:
+            if name is None:
+                name = moves.new_name()
+                # Before the worker is there: if this kernel dies meanwhile, the run is the worker's.
+                moves.note(runtime, run.id, name, is_out=True)
+                worker = OwnWorker(runtime, run.id, file_for(job.fn), name, "" if anyway else code)
+                if why := await worker.ready():
+                    raise DetachError(f"run {run.id} stays in this kernel: {why}")
+            log = "" if worker is None else str(worker.log)
+            moves.note(runtime, run.id, name, log=log, is_out=True)
+        except BaseException as error:
             moves.drop(runtime, run.id)
             if worker is not None:
-                await worker.end()
-            raise DetachError(f"run {run.id} stays in this kernel: {why}")
-    log = "" if worker is None else str(worker.log)
-    moves.note(runtime, run.id, name, log=log, is_out=True)
+                worker.tell_to_end()
+            if isinstance(error, OSError):
+                raise DetachError(
+                    f"run {run.id} stays in this kernel: no process could be started: {error}"
+                ) from None
+            raise
     is_left = await _leave(runtime, active, now=now)
     if is_left and await _is_taken(runtime, run.id, active.run.passes, worker):
         _show_on(runtime, run.id)
@@ -167,6 +168,19 @@ async def _detach(runtime: Runtime, active: ActiveRun, *, now: bool, anyway: boo
             )
         moves.note(runtime, run.id, name, log=log, is_out=True)
     _show_on(runtime, run.id)
+
+
+@contextlib.contextmanager
+def _hinted(active: ActiveRun, text: str) -> Generator[None]:
+    """Say something in the header of a run for a while."""
+    header = None if active.pass_ is None else active.pass_.header
+    if header is not None:
+        header.hint(text)
+    try:
+        yield
+    finally:
+        if header is not None:
+            header.over(text)
 
 
 async def _hand_over(runtime: Runtime, active: ActiveRun, *, now: bool) -> None:
@@ -226,6 +240,7 @@ async def _attach(
     _check_here(runtime, run)
     asked_at, asked_of = 0.0, -1
     moves.note(runtime, run_id, moves.own_name(), is_out=False)
+    feed = runtime.feed(run_id)
     try:
         while run_id not in runtime.executions:
             run = runtime.require_run(run_id)
@@ -238,6 +253,7 @@ async def _attach(
             if resume(runtime, run, _is_open, begin) is not None:
                 return
             if run.passes != asked_of:
+                feed.emit(Hinted(_ATTACHING))
                 requests.ask(runtime, run, "hand over now" if now else "hand over")
                 asked_at, asked_of = time.monotonic(), run.passes
             elif time.monotonic() > asked_at + _PATIENCE and requests.is_open(runtime, run_id):
@@ -248,6 +264,7 @@ async def _attach(
             requests.withdraw(runtime, run_id)
         raise
     finally:
+        feed.emit(Hinted(_ATTACHING, over=True))
         moves.drop(runtime, run_id)
 
 
@@ -285,6 +302,13 @@ def _to_be_left(runtime: Runtime, run_id: str) -> ActiveRun:
         )
         why = "there is nothing to detach" if status in FINISHED else where
         raise RunStateError(f"run {run_id} is {status} and not under way in this kernel: {why}")
+    if threading.get_ident() != active.home.thread:
+        raise RunStateError(f"run {run_id} lives on the event loop of another thread: detach it there")
+    scope = current_scope.get()
+    if scope is not None and scope.owner.run.id == run_id:
+        raise RunStateError(
+            f"run {run_id} cannot wait for its own end here: detach it from outside of its job"
+        )
     if waiting := _waiters(runtime, run_id):
         raise RunStateError(
             f"run {run_id} cannot be detached alone: run {waiting[0]} waits for it here. Detach that one, and this one goes along"
@@ -328,29 +352,14 @@ async def _until(task: asyncio.Task[None]) -> None:
 
 
 def _told(active: ActiveRun, begin: Callable[[], asyncio.Task[None]]) -> None:
-    """Begin a move, and tell in the header of the run that it is under way, and why it has failed."""
-    header = active.pass_.header if active.pass_ is not None else None
-    text = "Detaching: a worker is being started. The run goes on meanwhile."
-    if header is not None:
-        header.hint(text)
+    """Begin a move, and tell in the header of the run why it has failed."""
 
     def ended(task: asyncio.Task[None]) -> None:
-        if header is not None:
-            header.over(text)
         error = None if task.cancelled() else task.exception()
-        if error is None:
-            return
-        now = active.pass_.header if active.pass_ is not None else header
-        if now is not None:
-            now.hint(f"Not detached: {error}".replace("`", "'"))
+        if error is not None and active.pass_ is not None:
+            active.pass_.header.hint(f"Not detached: {error}".replace("`", "'"))
 
-    def start() -> None:
-        begin().add_done_callback(ended)
-
-    if threading.get_ident() == active.home.thread:
-        start()
-    else:
-        active.home.soon(start)
+    begin().add_done_callback(ended)
 
 
 def _logged(task: asyncio.Task[None]) -> None:

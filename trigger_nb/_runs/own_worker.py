@@ -115,10 +115,14 @@ class OwnWorker:
             return str(answer["why"])  # pyright: ignore[reportUnknownArgumentType]
         return f"the worker has died (exit code {await self.end()}); its log is {self.log}"
 
-    async def end(self) -> int:
-        """End it; it has not begun with the run, or leaves it to the next process."""
+    def tell_to_end(self) -> None:
+        """Tell it to end: it has not begun with the run, or leaves it to the next process."""
         with suppress(ProcessLookupError):
             self._process.terminate()
+
+    async def end(self) -> int:
+        """End it, and wait for that."""
+        self.tell_to_end()
         try:
             return await _in_thread(lambda: self._process.wait(10.0))
         except subprocess.TimeoutExpired:
