@@ -148,7 +148,7 @@ def moved(notebook: Notebook, count: int, moves: int, *, kill_every: int) -> Non
     notebook.run(f"run = many.start({count})")
     notebook.until_begun(9)
     known: list[tuple[int, set[str]]] = []  # after each kill: the number of begins, and what was committed
-    step = max(1, (count // 8 - 4) // (2 * moves))
+    step = max(1, (count // 8 - 4) // (3 * moves))
 
     def go_on() -> None:
         nonlocal allowed
