@@ -198,7 +198,7 @@ async def test_a_run_that_another_kernel_drives_is_left_to_it(tmp_path, monkeypa
     )  # ... which does not hold the lease
     buttons = [*controls.buttons(record), *controls.row_buttons(record)]
     asked = {button.op for button in buttons if not button.why}
-    assert asked == {"pause", "cancel", "skip_wait"}
+    assert asked == {"pause", "cancel", "skip_wait", "attach"}
     whys = [button.why for button in buttons if button.why]
     whys.remove("It is under way" if status == RunStatus.RUNNING else "Nothing has failed")
     if status == RunStatus.RUNNING:

@@ -60,7 +60,7 @@ class RunControls:
         if run.id in self._runtime.executions:
             cuts = run.id in self._runtime.moving and self._is_pausing
             return [Button("detach", "Detach now" if cuts else "Detach")]
-        if run.id in self._runtime.followers and self._is_driven_elsewhere(run, RunStatus(run.status)):
+        if self._is_driven_elsewhere(run, RunStatus(run.status)):
             is_coming = run.id in self._runtime.moving
             return [Button("attach", "Attach now" if is_coming else "Attach", why_no_job(self._runtime, run))]
         return []

@@ -25,7 +25,7 @@ from .._tasks.call import current_scope
 from ..errors import DetachError, NotFoundError, RunLockedError, RunStateError, StoreError, TriggerError
 from . import moves, requests
 from .due import is_driven
-from .following import follow_on
+from .following import follow, follow_on
 from .leaving import can_be_left, cut, leave, with_children
 from .own_worker import OwnWorker, file_for
 from .resuming import resume
@@ -87,6 +87,7 @@ async def attach(runtime: Runtime, run_id: str, *, now: bool) -> None:
 
 def attach_for_start(runtime: Runtime, run_id: str, begin: Callable[[], ActiveRun]) -> None:
     """Bring a detached run back, because its cell was run again; then begin the pass that the cell asks for."""
+    follow(runtime, run_id)  # what runs there may take long to end
     if run_id not in runtime.moving:
         _logged(_begin(runtime, run_id, _attach(runtime, run_id, now=False, begin=begin)))
 
