@@ -27,6 +27,7 @@ Exception
     ├── RedactedError                the use of a secret that was not stored
     ├── InputsNotKeptError           the arguments of a task are not in the store
     ├── RunStateError                an operation that the run's status does not allow
+    ├── DetachError                  a run that cannot be moved to a worker; it goes on where it is
     ├── NotFoundError                a run, task or job that does not exist
     ├── RunCanceledError             raised by `await run` for a canceled run
     ├── RunInterruptedError          raised by `await run` for an interrupted or paused run
@@ -301,6 +302,10 @@ class InputsNotKeptError(TriggerError):
 
 class RunStateError(TriggerError):
     """The run's status does not allow the operation."""
+
+
+class DetachError(TriggerError):
+    """A run could not be moved to a worker, or back. It goes on where it was, and nothing is lost."""
 
 
 class NotFoundError(TriggerError, LookupError):

@@ -15,6 +15,7 @@ from ._plans.plan import Plan, make_plan
 from ._records.records import RunRecord
 from ._records.run_ids import new_run_id
 from ._records.status import StatusOption
+from ._runs import moving
 from ._runs.awaiting import CellCall, has_loop
 from ._runs.context import Context, EventData
 from ._runs.host import Client
@@ -30,7 +31,7 @@ from ._tasks.signature import bind_run
 from ._trials.stubs import StubMap
 from ._trials.trial import StoreOption, Trial, TrialRun
 from ._view.live.marimo import in_any_notebook
-from .errors import TriggerError, UsageError
+from .errors import RunLockedError, TriggerError, UsageError
 from .run import Run
 from .runs import Runs
 
@@ -69,7 +70,7 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         runtime: Runtime,
         function: F_co,
         options: JobOptions,
-        prepare: Callable[[RunSpec], RunSpec] = lambda spec: spec,
+        prepare: Callable[[RunSpec], RunSpec] | None = None,
     ) -> None:
         self.client = client
         self.fn = function
@@ -334,12 +335,27 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         return self._start(request, display=False)
 
     def _start(self, request: RunRequest, *, display: bool = True, awaited: bool = False) -> Run:
-        execution, began = self._job_runs.begin(request)
-        run = Run(self._runtime, execution.run.id)
-        run._follow(execution, began=began, display=display)
+        try:
+            execution, began = self._job_runs.begin(request)
+        except RunLockedError:
+            run = self._brought_back(request)
+            if run is None:
+                raise
+            run._displays = display
+        else:
+            run = Run[T_co](self._runtime, execution.run.id)
+            run._follow(execution, began=began, display=display)
         if display and self.client.display and in_any_notebook():
             run.show(awaited=awaited)
         return run
+
+    def _brought_back(self, request: RunRequest) -> Run[T_co] | None:
+        """The run that another process drives, if it was detached here: it is brought back, and goes on as requested."""
+        run_id = self._job_runs.id_of(request)
+        if not (has_loop() and moving.is_detached(self._runtime, run_id)):
+            return None
+        moving.attach_for_start(self._runtime, run_id, lambda: self._job_runs.begin(request)[0])
+        return Run(self._runtime, run_id)
 
     def _restart(self, record: RunRecord) -> ActiveRun:
         """Begin another pass of a stored run, with its stored payload."""

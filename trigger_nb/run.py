@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar
 
 from ._callsite import ShowsPublicNames
 from ._plans.mended_run import MendedRun
-from ._runs import commands, following, result, showing
-from ._runs.awaiting import has_loop, in_cell
+from ._runs import commands, following, moving, result, showing
+from ._runs.awaiting import CellCall, has_loop, in_cell
 from ._runs.frozen import freeze
 from ._runs.runtime import ActiveRun, Runtime
 from ._runs.task_info import TaskPath
@@ -102,7 +102,7 @@ class Run(MendedRun, ShowsPublicNames, Generic[T_co]):
     def cancel(self) -> Self:
         """End the run: running tasks are cancelled, and the results of completed tasks stay.
 
-        Child runs that it waits for are cancelled with it. Raises `RunStateError` if the run has ended by itself.
+        If another process drives it, that one is asked to, and does so in a moment. Child runs that it waits for are cancelled with it. Raises `RunStateError` if the run has ended by itself.
         """
         commands.cancel(self._runtime, self._id)
         return self
@@ -111,7 +111,8 @@ class Run(MendedRun, ShowsPublicNames, Generic[T_co]):
         """Stop the run until `resume()`: no task begins any more, and those that run end and are recorded.
 
         Meanwhile the run is RUNNING with the reason "pausing". With `now=True` it stops at once: the tasks that run
-        are cancelled, and run again when it is resumed. Child runs that the run waits for are paused with it.
+        are cancelled, and run again when it is resumed. Child runs that the run waits for are paused with it. If another
+        process drives the run, that one is asked to, and does so in a moment.
 
         Raises `RunStateError` if the run has ended.
         """
@@ -168,6 +169,50 @@ class Run(MendedRun, ShowsPublicNames, Generic[T_co]):
         """End a wait, or the delay before the next attempt, now."""
         commands.skip_wait(self._runtime, self._id, path)
         return self
+
+    # Other processes --------------------------------------------------------------------------
+
+    def detach(self, *, now: bool = False, anyway: bool = False) -> CellCall[Self]:
+        """Move the run out of this kernel while it goes on: a worker process drives it, and the notebook can be closed.
+
+        The tree follows the run, and its buttons work. Await it: `await run.detach()`. The worker has the job from the
+        notebook's or script's file, as it is saved; it ends with the run. A `trigger-nb work` that serves the job takes the
+        run instead. Tasks in flight end first, and are recorded; `now=True` cancels them, and they run again in the worker.
+        `attach()`, or to run the cell again, brings the run back.
+
+        Raises `DetachError` if no worker can have the run, as when the notebook was not saved since the job was edited
+        (`anyway=True` takes the saved one), and `RunStateError` if the run is not under way in this kernel. After an error it
+        goes on here.
+
+        ```
+        run = report.start(2030)
+        await run.detach()
+        ```
+        """
+
+        async def move() -> Self:
+            await moving.detach(self._runtime, self._id, now=now, anyway=anyway)
+            return self
+
+        return CellCall(move, f"the detachment of run {self._id}", "await run.detach()")
+
+    def attach(self, *, now: bool = False) -> CellCall[Self]:
+        """Bring the run into this kernel from the process that drives it: a worker, or another kernel.
+
+        Await it: `await run.attach()`. That process ends the tasks in flight, which are recorded, and this kernel goes on; `now=True`
+        cancels them, and they run again here. A run whose process has died goes on here at once.
+
+        Raises `NotFoundError` if its job is not defined in this kernel, `RunStateError` if the run is paused, and
+        `RunLockedError` if the other process does not answer. After an error the run is where it was.
+        """
+
+        async def move() -> Self:
+            await moving.attach(self._runtime, self._id, now=now)
+            self._execution = self._runtime.executions.get(self._id)
+            self._show_once()
+            return self
+
+        return CellCall(move, f"the return of run {self._id}", "await run.attach()")
 
     def delete(self) -> None:
         """Remove the run with all its stored data. This cannot be undone.

@@ -73,7 +73,22 @@ def test_a_second_kernel_is_told_who_drives_the_run(pair):
     assert effects(first, "locked") == ["quick", "slow"]
 
 
-@pytest.mark.parametrize("operation", ["cancel()", "pause()", "retry()", "rerun_from('quick')", "delete()"])
+@pytest.mark.parametrize(("operation", "status"), [("cancel()", "CANCELED"), ("pause(now=True)", "WAITING")])
+def test_a_run_of_another_kernel_is_stopped_there_on_request(pair, operation, status):
+    """C7: the request goes by the store; a kernel looks for it while it drives a run."""
+    first, second = pair
+    payload = "asked " + operation.partition("(")[0]
+    start(first, payload)
+    second.run(f"run = shared.runs()[0]; run.{operation}").check()
+    until = f"while str(run.status) != '{status}': await asyncio.sleep(0.01)"
+    second.run(until).check()
+    assert first.run("str(run.status)").result == f"'{status}'"
+    first.signal(f"go {payload}")
+    assert second.run("await run.resume()").check().result == "'slow'"
+    assert effects(first, payload) == ["quick", "slow", "slow"]
+
+
+@pytest.mark.parametrize("operation", ["retry()", "rerun_from('quick')", "delete()"])
 def test_a_run_of_another_kernel_is_not_changed_from_here(pair, operation):
     first, second = pair
     payload = "kept " + operation.partition("(")[0]

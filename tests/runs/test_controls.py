@@ -38,9 +38,10 @@ def controls_of(run) -> tuple[RunControls, RunRecord]:
 
 
 def offered(run) -> dict[str, str]:
-    """Each button, and why it makes no sense."""
+    """Each button of the table, and why it makes no sense."""
     controls, record = controls_of(run)
-    return {button.op: button.why for button in [*controls.buttons(record), *controls.row_buttons(record)]}
+    buttons = [*controls.buttons(record), *controls.row_buttons(record)]
+    return {button.op: button.why for button in buttons if button.op in OPERATIONS}
 
 
 async def brought_to(stage: Stage, status: str):
@@ -65,6 +66,9 @@ async def test_a_button_is_enabled_exactly_when_it_makes_sense(tmp_path, status)
     buttons = offered(run)
     assert {operation for operation, why in buttons.items() if not why} == ENABLED[status]
     assert len({"pause", "resume"} & set(buttons)) == 1, "it can be paused or resumed, never both"
+    controls, record = controls_of(run)
+    moves = [button.op for button in controls.buttons(record) if button.op not in OPERATIONS]
+    assert moves == (["detach"] if run.id in run._runtime.executions else [])
     for operation, why in buttons.items():
         after = OPERATIONS[operation][run.status]
         if why:
@@ -184,7 +188,7 @@ async def test_a_pass_cannot_begin_without_its_job(tmp_path, status):
 @pytest.mark.anyio
 @pytest.mark.parametrize("status", [RunStatus.RUNNING, RunStatus.WAITING])
 async def test_a_run_that_another_kernel_drives_is_left_to_it(tmp_path, monkeypatch, status):
-    """C5."""
+    """C5, C7: what it can be asked for by the store is offered, and the rest is not."""
     stage = Stage(tmp_path)
     run = await stage.bring(status)
     controls, record = controls_of(run)
@@ -192,7 +196,10 @@ async def test_a_run_that_another_kernel_drives_is_left_to_it(tmp_path, monkeypa
     monkeypatch.setattr(
         controls_module.leases, "is_held", lambda *_: True
     )  # ... which does not hold the lease
-    whys = [button.why for button in [*controls.buttons(record), *controls.row_buttons(record)]]
+    buttons = [*controls.buttons(record), *controls.row_buttons(record)]
+    asked = {button.op for button in buttons if not button.why}
+    assert asked == {"pause", "cancel", "skip_wait", "attach"}
+    whys = [button.why for button in buttons if button.why]
     whys.remove("It is under way" if status == RunStatus.RUNNING else "Nothing has failed")
     if status == RunStatus.RUNNING:
         whys.remove("It is under way; pause() it first")

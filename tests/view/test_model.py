@@ -175,6 +175,16 @@ def test_a_new_pass_forgets_what_was_met():
     assert view.tally.replayed == 1
 
 
+def test_the_passes_of_another_process_tell_nothing_of_what_they_meet():
+    """C7: a run that was detached is drawn as it is stored."""
+    view = model([task("a"), task("b", 2)], seen=seen("a"))
+    view.apply([PassBegan(0), Saved(task("a")), Saved(task("b", 2)), Saved(task("c", 3))])
+    assert states(view) == dict.fromkeys("abc", State.COMPLETED)
+    assert view.tally.replayed == 0
+    view.apply([PassBegan(2), Seen("a", Reason.REPLAYED)])
+    assert states(view) == {"a": State.COMPLETED, "b": State.NOT_REACHED, "c": State.NOT_REACHED}
+
+
 def test_what_lies_in_a_replayed_parent_is_replayed_with_it():
     """R1: a replayed parent's body is not called, so nobody meets its children."""
     view = model([task("p"), task("p/c", 2), task("p/c/d", 3)], seen=seen("p", reason=Reason.REPLAYED))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from .._records.status import RunStatus
 from .._runs import requests
+from .._runs.commands import is_elsewhere
 from ..client import TriggerClient
-from ..errors import RunLockedError
 from ..run import Run
 from . import driving, stores, values
 from .frame import RunName, Store, app, end
-from .problems import FAILED, NOT_ENDED, Problem, code_of
+from .problems import FAILED, LOCKED, NOT_ENDED, Problem
 
 
 @app.command("cancel")
@@ -29,23 +29,25 @@ def pause(name: RunName, store: Store = None) -> None:
     _ask(name, store, "pause")
 
 
-def _ask(name: str, store: str | None, what: requests.Requested) -> None:
+def _ask(name: str, store: str | None, what: Literal["cancel", "pause"]) -> None:
     def work() -> int:
         client, run = stores.find_run(stores.stores(store), name)
-        try:
-            run.cancel() if what == "cancel" else run.pause()
-        except RunLockedError as error:
-            if not driving.to_the_end(_asked(client, run.id, what)) == 0:
-                raise Problem(str(error), code_of(error)) from None
+        is_asked = is_elsewhere(client.runtime, client.runtime.require_run(run.id))
+        run.cancel() if what == "cancel" else run.pause()
+        if is_asked and driving.to_the_end(_is_done(client, run.id)) != 0:
+            raise Problem(
+                f"the process that drives run {run.id} does not answer: it is busy with code that blocks its event loop, or is "
+                "of an older version. Nothing was changed",
+                LOCKED,
+            )
         typer.echo(f"{run.id} {_status(run)}")
         return 0
 
     end(work)
 
 
-async def _asked(client: TriggerClient, run_id: str, what: requests.Requested, patience: float = 10.0) -> int:
-    """Ask the process that drives a run. Returns 0 if it has done so, or has taken the request and is about to."""
-    requests.ask(client.runtime, run_id, what)
+async def _is_done(client: TriggerClient, run_id: str, patience: float = 10.0) -> int:
+    """Wait for the process that drives a run. Returns 0 if it has done what was asked, or is about to."""
     for _ in range(round(patience / 0.1)):
         await asyncio.sleep(0.1)
         if not requests.is_open(client.runtime, run_id):

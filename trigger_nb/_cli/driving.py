@@ -13,7 +13,6 @@ from rich.console import Console
 from .._engine.stopping import Stop
 from .._records.status import RunStatus
 from .._redact import redact
-from .._runs import requests
 from .._store.owner import Owner
 from ..client import TriggerClient
 from ..errors import RunInterruptedError, TriggerError
@@ -24,7 +23,6 @@ from .problems import FAILED, INTERRUPTED, NOT_ENDED, Problem, code_of
 from .program import Program, load, split
 from .values import as_json
 
-_LOOK = 1.0  # seconds between two looks for requests of other processes
 _MISSING: Any = object()
 
 
@@ -107,22 +105,12 @@ def _owners(directory: Any) -> str:
 
 async def _drive(program: Program, job: AnyJob, begin: Callable[[], Run], screen: Screen) -> int:
     with _prints_on_stderr():
-        asking = asyncio.ensure_future(_carry_out(job))
         try:
             run = begin()
             output, error = await _watched(run, screen)
         finally:
-            asking.cancel()
             await program.close()
     return _told(run, job, output, error, screen)
-
-
-async def _carry_out(job: AnyJob) -> None:
-    """Do what `trigger-nb cancel` and `pause` in other terminals ask for."""
-    while True:
-        await asyncio.sleep(_LOOK)
-        with contextlib.suppress(TriggerError):
-            requests.carry_out(job._runtime)
 
 
 async def _watched(run: Run, screen: Screen) -> tuple[Any, BaseException | None]:

@@ -18,10 +18,10 @@ from contextlib import AsyncExitStack, suppress
 
 from .._clients.listener import Listener
 from .._records.status import RunStatus
-from .._runs import requests
 from .._runs.leaving import cut, leave
 from .._runs.resuming import Due, DueRuns, resume
 from .._runs.runtime import ActiveRun, Runtime
+from .._runs.workers import Served
 from .._view.model.readable import error_line
 from .._view.words import duration
 from ..errors import NotFoundError, StoreError, TriggerError
@@ -39,7 +39,10 @@ class Worker:
         self._program = program
         self._grace = grace
         self._once = once
+        for client in program.clients:
+            client.runtime.shows = False
         self._due = {client.runtime: DueRuns(client.runtime) for client in program.clients}
+        self._served = {runtime: Served(runtime) for runtime in self._due}
         self._reasons: dict[str, str] = {}  # why runs were continued, for the log
         self._told: set[str] = set()  # runs that cannot be continued here, and why was said
         self._known: dict[str, ActiveRun] = {}  # runs under way whose end is logged
@@ -74,8 +77,7 @@ class Worker:
     def _look(self) -> None:
         for runtime, due_runs in self._due.items():
             try:
-                for run_id, what in requests.carry_out(runtime):
-                    log.info("%s: told to %s", run_id, what)
+                self._served[runtime].tell()
                 for due in due_runs.look():
                     self._resume(runtime, due)
             except StoreError as error:
@@ -150,6 +152,7 @@ class Worker:
     # The end ----------------------------------------------------------------------------------
 
     async def _leave(self) -> None:
+        """Leave the runs that are under way to the next process."""
         left = [active for runtime in self._due for active in leave(runtime)]
         every = [active for runtime in self._due for active in runtime.executions.values()]
         if every:
@@ -170,6 +173,9 @@ class Worker:
                 ended.cancel()
         if self._ends:
             await asyncio.wait(set(self._ends), timeout=1.0)
+        for served in self._served.values():
+            with suppress(StoreError):
+                served.end()
         await self._program.close()
         log.info("ended")
 

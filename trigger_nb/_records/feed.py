@@ -100,7 +100,10 @@ class Hinted:
 
 @dataclass(frozen=True, slots=True)
 class PassBegan:
-    """A new pass of the run function has begun; earlier `Seen` events belong to earlier passes."""
+    """A new pass of the run function has begun; earlier `Seen` events belong to earlier passes.
+
+    The number 0 stands for the passes of another process, of which no `Seen` tells: all records follow.
+    """
 
     number: int
 

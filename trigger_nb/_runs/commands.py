@@ -1,7 +1,8 @@
 """Commands on a run: cancel, pause, resume, retry, rerun, fork, skip a wait, delete.
 
 A command first checks in `OPERATIONS` that the status of the run allows it. On a run that is under way in this kernel
-it acts through the execution; on another run it changes the stored records while it holds the lease.
+it acts through the execution; on another run it changes the stored records while it holds the lease. A process that drives the
+run elsewhere is asked to stop it, or to skip a wait.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from .._records.status import OPERATIONS, Operation, RunStatus, TaskStatus
 from .._records.stops import going_on, is_at_stop, stopped_after
 from .._store.protocol import Row
 from ..errors import NotFoundError, RunInterrupted, RunStateError, UsageError
-from . import housekeeping
+from . import housekeeping, requests
 from .awaiting import has_loop
+from .due import is_driven
 from .fork import make_fork
 from .runtime import ActiveRun, RestartableJob, Runtime
 from .sources import check_own
@@ -37,14 +39,20 @@ _PATIENCE = 5.0  # seconds to wait for another process's transaction
 
 def cancel(runtime: Runtime, run_id: str) -> None:
     """End a run: running tasks are cancelled, and stored results stay."""
-    _stop(runtime, _allowed(runtime, run_id, "cancel"), Stop.CANCEL, RunStatus.CANCELED)
+    run = _allowed(runtime, run_id, "cancel")
+    if is_elsewhere(runtime, run):
+        requests.ask(runtime, run, "cancel")
+    else:
+        _stop(runtime, run, Stop.CANCEL, RunStatus.CANCELED)
 
 
 def pause(runtime: Runtime, run_id: str, *, now: bool = False) -> None:
     """Stop a run until `resume`: `now`, or when the bodies in flight have ended."""
     run = _allowed(runtime, run_id, "pause")
     active = runtime.executions.get(run_id)
-    if active is None or now:
+    if is_elsewhere(runtime, run):
+        requests.ask(runtime, run, "pause now" if now else "pause")
+    elif active is None or now:
         _stop(runtime, run, Stop.PAUSE, RunStatus.WAITING, "paused")
     else:
         _check_not_over(active, "pause")
@@ -121,6 +129,8 @@ def skip_wait(runtime: Runtime, run_id: str, path: TaskPath) -> None:
     if active is not None and active.pass_ is not None:
         waits = active.pass_.waits
         _on_home(active, lambda: waits.skip(task.path))
+    elif is_elsewhere(runtime, run):
+        requests.ask(runtime, run, "skip the wait", task.path)
     elif task.status == TaskStatus.WAITING:
         _save(runtime, run, {task.path: task}, [without_wait(task, runtime.clock.time())])
 
@@ -128,6 +138,11 @@ def skip_wait(runtime: Runtime, run_id: str, path: TaskPath) -> None:
 def delete(runtime: Runtime, run_id: str) -> None:
     """Remove a run with all its stored data, and its child runs."""
     housekeeping.delete(runtime, _allowed(runtime, run_id, "delete"))
+
+
+def is_elsewhere(runtime: Runtime, run: RunRecord) -> bool:
+    """Whether another process drives a run."""
+    return not runtime.holds_lease(run.id) and is_driven(runtime, run)
 
 
 # Beginning a pass ----------------------------------------------------------------------------------

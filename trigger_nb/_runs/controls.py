@@ -15,7 +15,7 @@ from .._view.escape import visible
 from .._view.live.wire import Button
 from .._view.words import plural
 from ..errors import UsageError
-from . import answering, commands
+from . import answering, commands, moving
 from .cell_lines import cell_lines
 from .runtime import Runtime
 from .task_info import find_tasks
@@ -33,6 +33,7 @@ _LABELS: dict[Operation, str] = {
 }
 _GOES_ON = "Continue"  # after the first items of a map
 _NEED_JOB = frozenset({"resume", "retry", "rerun_from", "accept"})
+_BY_THE_STORE = frozenset({"pause", "cancel", "skip_wait"})  # which another process is asked for
 _WITHOUT_FAILURE = frozenset({RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING, RunStatus.COMPLETED})
 
 
@@ -51,7 +52,18 @@ class RunControls:
             self.button("resume" if is_idle else "pause", run, main=is_idle, label=label),
             self.button("cancel", run),
             self.button("retry", run, main=run.status == RunStatus.FAILED),
+            *self._moves(run),
         ]
+
+    def _moves(self, run: RunRecord) -> list[Button]:
+        """The button that moves the run to a worker, or back."""
+        if run.id in self._runtime.executions:
+            cuts = run.id in self._runtime.moving and self._is_pausing
+            return [Button("detach", "Detach now" if cuts else "Detach")]
+        if self._is_driven_elsewhere(run, RunStatus(run.status)):
+            is_coming = run.id in self._runtime.moving
+            return [Button("attach", "Attach now" if is_coming else "Attach", why_no_job(self._runtime, run))]
+        return []
 
     def row_buttons(self, run: RunRecord) -> list[Button]:
         """The buttons for a task. The front end shows those that make sense for it."""
@@ -74,6 +86,10 @@ class RunControls:
                 commands.resume(runtime, run_id)
             case "cancel":
                 commands.cancel(runtime, run_id)
+            case "detach":
+                moving.begin_to_detach(runtime, run_id, now=self._is_pausing)
+            case "attach":
+                moving.begin_to_attach(runtime, run_id, now=run_id in runtime.moving)
             case "retry":
                 commands.retry(runtime, run_id, which_to_retry(runtime.require_run(run_id)))
             case "skip_wait" if path:
@@ -155,6 +171,8 @@ class RunControls:
             first = {"delete": "cancel", "accept": "pause"}.get(operation)
             return f"It is under way: {first} it first" if first else ""
         if self._is_driven_elsewhere(run, status):
+            if operation in _BY_THE_STORE:
+                return ""
             return "Another kernel drives the run"
         if operation in _NEED_JOB:
             return why_no_job(self._runtime, run)

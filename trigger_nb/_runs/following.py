@@ -10,15 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from pathlib import Path
 from time import monotonic
 
 from .._keys import parent_path
-from .._records.feed import Saved, SavedRun
+from .._main_file import near
+from .._records.feed import Hinted, PassBegan, Saved, SavedRun
 from .._records.reading import readable_task
 from .._records.records import TaskRecord
 from .._records.status import RunStatus, TaskStatus
 from .._records.statuses import KIND as STATUS
 from ..errors import StoreError, UsageError
+from . import moves
 from .awaiting import has_loop
 from .runtime import Runtime
 
@@ -36,11 +39,12 @@ class Follower:
     A run that is interrupted, or whose process has died, is followed on: another process may continue it.
     """
 
-    def __init__(self, runtime: Runtime, run_id: str) -> None:
+    def __init__(self, runtime: Runtime, run_id: str, *, aloud: bool = False) -> None:
         self._runtime = runtime
         self._run_id = run_id
         self._feed = runtime.feed(run_id)
         self._over = asyncio.Event()
+        self._hint = _where(runtime, run_id) if aloud else ""
         self._version = -1
         self._newest = 0  # number of the newest row that was read
         self._texts: dict[str, int] = {}  # hashes of the texts of all records, by path
@@ -54,7 +58,11 @@ class Follower:
         self._told: tuple[str, ...] = ()  # the status in the last event about the run
         self._all_at = 0.0
         self._is_stale = False  # whether the record of the run has changed since all rows were read
-        self.look(silently=True)
+        if aloud:
+            self._feed.emit(PassBegan(0))
+        if self._hint:
+            self._feed.emit(Hinted(self._hint))
+        self.look(silently=not aloud)
         self._task = asyncio.get_running_loop().create_task(
             self._follow(), name=f"trigger_nb follow {run_id}"
         )
@@ -82,6 +90,8 @@ class Follower:
             self._end()
 
     def _end(self) -> None:
+        if self._hint and not self.is_over:
+            self._feed.emit(Hinted(self._hint, over=True))
         self._over.set()
         if self._runtime.followers.get(self._run_id) is self:
             del self._runtime.followers[self._run_id]
@@ -191,6 +201,24 @@ def follow(runtime: Runtime, run_id: str) -> Follower | None:
             return None
         runtime.followers[run_id] = follower
     return follower
+
+
+def follow_on(runtime: Runtime, run_id: str) -> None:
+    """Follow a run that this process has left to another one: the trees that show it go on."""
+    runtime.passes.pop(run_id, None)
+    if run_id not in runtime.followers:
+        follower = Follower(runtime, run_id, aloud=True)
+        if not follower.is_over:
+            runtime.followers[run_id] = follower
+
+
+def _where(runtime: Runtime, run_id: str) -> str:
+    """What the header says of a run that was detached."""
+    move = moves.of(runtime, run_id)
+    if move is None or not move.is_out:
+        return ""
+    log = f" What it logs is in `{near(Path(move.log))}`." if move.log else ""
+    return f"Detached: a worker drives the run, and the notebook can be closed. `run.attach()` brings it back.{log}"
 
 
 def _forget_pass(runtime: Runtime, run_id: str) -> None:

@@ -30,6 +30,7 @@ from .._store.protocol import Row
 from .._store.shared_results import pointer
 from .._view.render.store_table import Pruned, StoreInfo
 from ..errors import RunLockedError, RunStateError, StoreError
+from .own_worker import log_of
 from .runtime import Runtime
 
 _BATCH = 100  # runs that one transaction removes
@@ -235,6 +236,8 @@ def _remove(runtime: Runtime, runs: Sequence[Known], events: Counter[str]) -> li
     )
     point("delete:rows")
     for run_id in ids:
+        with contextlib.suppress(OSError):
+            log_of(runtime, run_id).unlink(missing_ok=True)
         runtime.forget(run_id)
     _remove_files(runtime, owners)
     return ids

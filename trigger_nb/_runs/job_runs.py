@@ -17,6 +17,8 @@ from .._tasks.call import Scope, current_scope
 from .._tasks.options import OnChange, WaitsOption, check_choices
 from .._values.tagged import Blobs
 from ..errors import RunStateError, TriggerError
+from . import moves
+from .attending import attend
 from .context import EventData, context_of
 from .events import Listener, completed
 from .execution import start
@@ -65,11 +67,12 @@ class JobRuns:
     """The runs of a job in one store. `prepare` changes what a run is executed with, as a test of the job does."""
 
     def __init__(
-        self, job: DefinedJob, runtime: Runtime, prepare: Callable[[RunSpec], RunSpec] = lambda spec: spec
+        self, job: DefinedJob, runtime: Runtime, prepare: Callable[[RunSpec], RunSpec] | None = None
     ) -> None:
         self._job = job
         self._runtime = runtime
-        self._prepare = prepare
+        self._is_trial = prepare is not None  # no other process knows of its store
+        self._prepare: Callable[[RunSpec], RunSpec] = prepare or (lambda spec: spec)
 
     # Beginning --------------------------------------------------------------------------------------
 
@@ -96,9 +99,7 @@ class JobRuns:
         if kept is None:
             record.payload_preview = job.options.preview(value)
         living = self._runtime.executions.get(run_id)
-        execution = start(
-            self._runtime, self._spec(payload, request.on_change, record), self._current(record)
-        )
+        execution = self._start(self._spec(payload, request.on_change, record), self._current(record))
         return execution, execution is not living
 
     def plan(self, request: RunRequest) -> tuple[RunSpec, RunRecord, bool]:
@@ -112,7 +113,18 @@ class JobRuns:
 
     def restart(self, record: RunRecord) -> ActiveRun:
         """Begin another pass of a stored run, with its stored payload."""
-        return start(self._runtime, *self.again(record))
+        return self._start(*self.again(record))
+
+    def id_of(self, request: RunRequest) -> str:
+        """The id of the run that a request is for."""
+        return self._find(self._job.trigger.parse(request.payload), request)[0]
+
+    def _start(self, spec: RunSpec, record: RunRecord) -> ActiveRun:
+        execution = start(self._runtime, spec, record)
+        if not self._is_trial:
+            attend(self._runtime)
+            moves.forget_other(self._runtime, execution.run.id)
+        return execution
 
     def again(self, record: RunRecord) -> tuple[RunSpec, RunRecord]:
         """Another pass of a stored run, and its record."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from .._engine.stopping import Stop
 from .._records.records import is_queued
 from .._records.status import RunStatus
 from .runtime import ActiveRun, Runtime
 
 
-def leave(runtime: Runtime) -> list[ActiveRun]:
-    """Begin to leave the runs that are under way in this process: nothing new begins, and bodies in flight end.
+def leave(runtime: Runtime, which: Collection[ActiveRun] | None = None) -> list[ActiveRun]:
+    """Begin to leave the runs that are under way in this process, or some: nothing new begins, and bodies in flight end.
 
     A run that waits stays WAITING. Any other one stays RUNNING, as that of a process that has died, which is what it is to
     others once its lease is released. One that is being stopped already ends as it was told to. Call it on the event loop.
     """
-    left = [active for active in runtime.executions.values() if _can_be_left(active)]
+    among = runtime.executions.values() if which is None else which
+    left = [active for active in among if can_be_left(active)]
     for active in left:  # all before the first is paused, because a pause takes child runs along
         assert active.pass_ is not None
         active.pass_.stopping.left = _left_as(active)
@@ -30,7 +33,19 @@ def cut(left: list[ActiveRun]) -> None:
             active.stop(Stop.PAUSE)
 
 
-def _can_be_left(active: ActiveRun) -> bool:
+def with_children(runtime: Runtime, active: ActiveRun) -> list[ActiveRun]:
+    """A run, and the child runs that it waits for, at any depth: a pause takes them along."""
+    found = [active]
+    for each in found:
+        for run_id in runtime.waits.get(each.run.id, ()):
+            child = runtime.executions.get(run_id)
+            if child is not None and child.run.parent == each.run.id and child not in found:
+                found.append(child)
+    return found
+
+
+def can_be_left(active: ActiveRun) -> bool:
+    """Whether a run is under way, and nobody has asked it to stop."""
     stopping = None if active.pass_ is None else active.pass_.stopping
     return stopping is not None and stopping.why is None and not stopping.is_pausing
 

@@ -78,9 +78,7 @@ async def result_or_leave(runtime: Runtime, run_id: str, execution: ActiveRun | 
     try:
         return await result(runtime, run_id, execution)
     except asyncio.CancelledError:
-        raise asyncio.CancelledError(
-            f"run {run_id} continues; await it again for its output, or end it with run.cancel()"
-        ) from None
+        raise _goes_on(run_id) from None
 
 
 async def result_or_stop(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> object:
@@ -92,6 +90,8 @@ async def result_or_stop(runtime: Runtime, run_id: str, execution: ActiveRun | N
     try:
         return await result(runtime, run_id, execution)
     except asyncio.CancelledError:
+        if run_id in runtime.followers:
+            raise _goes_on(run_id) from None
         if active is not None:
             active.stop(_stop_of_waiter())
             await _wait_briefly(active.wait_finished(), runtime.patience.cell)
@@ -105,6 +105,12 @@ async def result_or_stop(runtime: Runtime, run_id: str, execution: ActiveRun | N
         raise
 
 
+def _goes_on(run_id: str) -> asyncio.CancelledError:
+    return asyncio.CancelledError(
+        f"run {run_id} continues; await it again for its output, or end it with run.cancel()"
+    )
+
+
 def _stop_of_waiter() -> Stop:
     """How a run is stopped whose waiter is cancelled: as the run that waits; interrupted, if a cell does, or code gave up."""
     scope = current_scope.get()
@@ -113,19 +119,35 @@ def _stop_of_waiter() -> Stop:
 
 
 async def _result(runtime: Runtime, run_id: str, execution: ActiveRun | None) -> object:
-    if (follower := runtime.followers.get(run_id)) is not None:
-        await follower.over()
-        execution = None  # an earlier one, before another process drove the run
-    active = runtime.executions.get(run_id) or execution
-    if active is None:
-        return _stored_result(runtime, runtime.require_run(run_id))
-    await _wait_finished(runtime, run_id, active)
+    while True:
+        await _moved(runtime, run_id)
+        if (follower := runtime.followers.get(run_id)) is not None:
+            await follower.over()
+            execution = None  # an earlier one, before another process drove the run
+            continue
+        active = runtime.executions.get(run_id) or execution
+        if active is None:
+            return _stored_result(runtime, runtime.require_run(run_id))
+        await _wait_finished(runtime, run_id, active)
+        if not (run_id in runtime.moving or run_id in runtime.followers):
+            break  # else another process has it now
     await showing.settle(runtime, run_id, awaited=True)
     assert active.outcome is not None
     error = active.outcome.raised()
     if error is not None:
         raise _with_note(runtime, active.run, error)  # the store may have no record of it any more
     return output_of(runtime, runtime.require_run(run_id))
+
+
+async def _moved(runtime: Runtime, run_id: str) -> None:
+    """Wait until the run is not being moved out of this process, or back. If that fails, the run goes on where it was."""
+    while (moving := runtime.moving.get(run_id)) is not None:
+        try:
+            await asyncio.shield(moving)
+        except TriggerError:
+            if not (run_id in runtime.executions or run_id in runtime.followers):
+                raise
+        await asyncio.sleep(0)
 
 
 async def _wait_finished(runtime: Runtime, run_id: str, active: ActiveRun) -> None:

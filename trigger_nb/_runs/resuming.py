@@ -11,6 +11,7 @@ from .._records.records import RunRecord, is_queued
 from .._records.status import RunStatus, TaskStatus
 from .._store import lease as leases
 from ..errors import NotFoundError, RunLockedError
+from . import moves
 from .runtime import ActiveRun, Runtime
 from .sources import check_own
 
@@ -74,8 +75,11 @@ class DueRuns:
     def _why(self, run: RunRecord) -> str:
         if self._runtime.status_of(run) == RunStatus.INTERRUPTED:
             return "its process is gone"
-        if _waits(run) and not self._is_held(run) and self._due_at(run) <= self._runtime.clock.time():
-            return "its wait is over"
+        if _waits(run) and not self._is_held(run):
+            if self._due_at(run) <= self._runtime.clock.time():
+                return "its wait is over"
+            if moves.is_for_this(self._runtime, run.id):
+                return "it was detached"
         return ""
 
     def _is_held(self, run: RunRecord) -> bool:
@@ -99,15 +103,22 @@ def due_at(runtime: Runtime, run: RunRecord) -> float:
     )
 
 
-def resume(runtime: Runtime, seen: RunRecord, may_go_on: Callable[[RunRecord], bool]) -> ActiveRun | None:
+def resume(
+    runtime: Runtime,
+    seen: RunRecord,
+    may_go_on: Callable[[RunRecord], bool],
+    begin: Callable[[], ActiveRun] | None = None,
+) -> ActiveRun | None:
     """Continue a run that no process seemed to drive; None if another process has it, or it may not go on as it is by now.
 
-    Call it on the event loop. Raises `NotFoundError` if its job is not defined here, `RunStateError` if it is the run of
-    another file's job, and what a start raises.
+    None, too, if it is being moved to another process. Call it on the event loop. Raises `NotFoundError` if its job is not
+    defined here, `RunStateError` if it is the run of another file's job, and what a start raises.
     """
     job = runtime.jobs.get(seen.job)
     if job is None:
         raise NotFoundError(f"job {seen.job!r} of run {seen.id} is not defined here")
+    if moves.is_for_another(runtime, seen.id):
+        return None
     try:
         runtime.take_lease(seen.copy())  # before the record is read, so that nobody can change it
     except RunLockedError:
@@ -117,7 +128,7 @@ def resume(runtime: Runtime, seen: RunRecord, may_go_on: Callable[[RunRecord], b
         if run is None or not may_go_on(run):
             return None
         check_own(run, job.options, job.fn)
-        return job._restart(run)
+        return job._restart(run) if begin is None else begin()
     finally:
         if seen.id not in runtime.executions:
             runtime.release_lease(seen.id)

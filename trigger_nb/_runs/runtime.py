@@ -146,6 +146,11 @@ class Runtime:
         self.waits: dict[str, set[str]] = {}  # the runs that a run waits for, to detect cycles
         self.views: dict[str, Any] = {}  # the live display
         self.followers: dict[str, Any] = {}  # of runs that other processes drive: see `following.py`
+        self.moving: dict[
+            str, Any
+        ] = {}  # the task that moves a run to another process, or back: see `moving.py`
+        self.shows = True  # whether runs are shown or awaited here; a worker only drives them
+        self.attendant: Any = None  # carries out what other processes ask for: see `attending.py`
         self.limits: dict[str, JobLimits] = {}  # by job id
         self.home: Home | None = None  # the event loop that runs were last started on
         self._leases: dict[str, leases.Lease] = {}

@@ -190,7 +190,7 @@ class RunModel:
             case Expected():
                 self.expect(event.durations)
             case PassBegan():
-                return self._begin_pass()
+                return self._begin_pass(event.number)
             case Printed() | Showed():
                 pass  # see `apply`
         return []
@@ -241,9 +241,9 @@ class RunModel:
             self._settle(row)
         return rows
 
-    def _begin_pass(self) -> list[Row]:
+    def _begin_pass(self, number: int) -> list[Row]:
         self._settle_all()
-        self._pass = True
+        self._pass = number > 0
         self._hints.clear()
         self.recent.clear()
         for index in (self.active, self.failed, self.changed, self.unstored):
