@@ -20,6 +20,7 @@ from ._runs.context import Context, EventData
 from ._runs.host import Client
 from ._runs.job_options import JobOptions
 from ._runs.job_runs import JobRuns, RunRequest
+from ._runs.notify_option import Notify
 from ._runs.run_spec import RunSpec
 from ._runs.runtime import ActiveRun, Runtime
 from ._runs.scripts import run_in_script
@@ -99,6 +100,7 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         is_test: bool = False,
         on_change: OnChange | None = None,
         waits: WaitsOption | None = None,
+        notify: Notify | None = None,
         display: bool = True,
     ) -> CellCall[T_co]:
         """Run the job and wait for its output.
@@ -111,6 +113,8 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         - `on_change`: for tasks whose code or arguments have changed: "keep" their results, run "only" these
           tasks again, or "rerun" them and all tasks after them. By default as the job says.
         - `waits`: "skip" passes each wait and delay at once, to try a job; retries begin after a second at most.
+        - `notify`: who is told when the run has ended, or asks something: "browser", a function that gets the run, or a
+          list of these; False for nobody. By default as the job says.
         - `display`: show the tree below the cell.
 
         Raises `InvalidPayloadError`; `RunLockedError` if another kernel executes the run; and the error of
@@ -129,6 +133,7 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
                 is_test=is_test,
                 on_change=on_change,
                 waits=waits,
+                notify=notify,
             )
             run = self._start(request, display=display, awaited=True)
             return await run._result_of_cell()
@@ -145,6 +150,7 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         is_test: bool = False,
         on_change: OnChange | None = None,
         waits: WaitsOption | None = None,
+        notify: Notify | None = None,
         display: bool = True,
     ) -> Run[T_co]:
         """Start the job in the background and return its `Run` at once. Arguments as in `run`.
@@ -169,6 +175,7 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
                 is_test=is_test,
                 on_change=on_change,
                 waits=waits,
+                notify=notify,
             )
             return self._start(request, display=display)
         except TriggerError as error:
@@ -183,6 +190,7 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         is_test: bool = False,
         on_change: OnChange | None = None,
         waits: WaitsOption | None = None,
+        notify: Notify | None = None,
     ) -> T_co:
         """Run the job in a script, without an event loop, and return its output. Arguments and errors as in `run`.
 
@@ -201,6 +209,7 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
                 is_test=is_test,
                 on_change=on_change,
                 waits=waits,
+                notify=notify,
                 display=False,
             )
 
@@ -327,6 +336,10 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         if display and self.client.display and in_any_notebook():
             run.show(awaited=awaited)
         return run
+
+    def _handle(self, run_id: str) -> Run[T_co]:
+        """The run with an id, for those who are told of it."""
+        return Run(self._runtime, run_id)
 
     def _restart(self, record: RunRecord) -> ActiveRun:
         """Begin another pass of a stored run, with its stored payload."""

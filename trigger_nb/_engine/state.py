@@ -55,6 +55,7 @@ class PassState:
     patience: Patience
     handled: int = 0  # ordinal up to which the run function has handled errors, see `forget.handled_in`
     is_lost: Callable[[], bool] = lambda: False  # whether another kernel has taken the run over
+    on_question: Callable[[Header], None] = lambda _header: None  # called when a new question is open
     asks: bool = False  # whether somebody may look at the run: a map with `first=` stops
 
     def __post_init__(self) -> None:

@@ -12,11 +12,12 @@ from .._records.status import OPERATIONS, Operation, RunStatus
 from .._records.stops import is_at_stop
 from .._store import lease as leases
 from .._view.escape import visible
-from .._view.live.wire import Button
+from .._view.live.wire import PAGE, Button, Wire
 from .._view.words import plural
 from ..errors import UsageError
 from . import answering, commands
 from .cell_lines import cell_lines
+from .notify_option import BROWSER
 from .runtime import Runtime
 from .task_info import find_tasks
 from .task_paths import NormalPath
@@ -63,6 +64,14 @@ class RunControls:
         if self._has_stopped(run):
             buttons.append(Button("go_on", _GOES_ON, self._why_not("resume", run)))
         return buttons
+
+    def page(self, run: RunRecord) -> Wire:
+        """What a page does for the run beside showing it."""
+        job = self._runtime.jobs.get(run.job)
+        if job is None:
+            return {**PAGE, "titled": True}
+        told = BROWSER in job._job_runs.notifiers(run.id) and not run.parent
+        return {**PAGE, "notifies": told, "titled": job.client.tab_title and not run.parent}
 
     def do(self, operation: str, path: str | None) -> None:
         """Perform the action of a button. Raises `TriggerError` if the run's status does not allow it (any more)."""

@@ -26,6 +26,7 @@ from .._records.forget import handled_in
 from .._records.records import RunRecord
 from .._records.status import FINISHED, RunStatus
 from .._redact import secrets
+from .._store.protocol import Row
 from .._tasks import front_end
 from .._tasks.call import Scope, current_scope
 from .._tasks.exits import as_error, foremost, is_stop
@@ -34,6 +35,7 @@ from ..errors import RunLostError, StoreError
 from .attended import asks
 from .ending import Ending, ending_of, notify
 from .notices import warn_of_changes
+from .notifying import Notices
 from .outcome import Outcome
 from .result import keep_output
 from .run_spec import RunSpec, call_run_function
@@ -67,6 +69,7 @@ class Execution:
         self._home: Home | None = None
         self._durations: Durations | None = None
         self._holds: set[asyncio.Task[None]] = set()  # wait for child runs; the loop holds tasks only weakly
+        self._notices = Notices(runtime, run.id, spec.notify, spec.handle)
 
     # Beginning --------------------------------------------------------------------------------
 
@@ -79,6 +82,7 @@ class Execution:
 
     def join(self, spec: RunSpec, code: str) -> None:
         """Start the run while it is under way: changed code replaces the code of this pass (I7)."""
+        self._notices = Notices(self.runtime, self.run.id, spec.notify, spec.handle)
         if self.pass_ is not None:
             self.pass_.header.hint(spec.payload.hint)
             self.pass_.waits.follow(spec.settings.waits)
@@ -137,6 +141,7 @@ class Execution:
             handled=run.handled,
             is_lost=lambda: runtime.is_lost(run.id),
             asks=asks(run),
+            on_question=self._notices.asked,
         )
         self.pass_.waits.slot = self._slot
         self.pass_.header.hint(self._spec.payload.hint)
@@ -310,7 +315,7 @@ class Execution:
         run.holder = None
         self.outcome = Outcome(ending.error)
         if not isinstance(ending.error, RunLostError):
-            self._write_ending(pass_, run)
+            self._write_ending(pass_, run, self._notices.note(run, is_news=is_news))
             if run.status in FINISHED:
                 self.runtime.end_post(run.id)
         self._close_slot()
@@ -323,11 +328,12 @@ class Execution:
         self._release()
         if is_news:
             await notify(self._spec, run, ending)
+        await self._notices.ended(run, pass_.header, is_news=is_news)
 
-    def _write_ending(self, pass_: Pass, run: RunRecord) -> None:
+    def _write_ending(self, pass_: Pass, run: RunRecord, rows: list[Row]) -> None:
         try:
             pass_.ledger.flush(self.runtime.patience.store)
-            self.runtime.save_run(run)
+            self.runtime.save_run(run, rows)
         except StoreError as error:
             # A9: unwritten rows stay in memory, and awaiting the run raises the error of the store.
             if self.outcome is None or not isinstance(self.outcome.error, StoreError):

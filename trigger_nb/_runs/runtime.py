@@ -147,6 +147,7 @@ class Runtime:
         self.views: dict[str, Any] = {}  # the live display
         self.followers: dict[str, Any] = {}  # of runs that other processes drive: see `following.py`
         self.limits: dict[str, JobLimits] = {}  # by job id
+        self.notify: dict[str, Any] = {}  # by run id: what a call of `job.run` has said
         self.home: Home | None = None  # the event loop that runs were last started on
         self._leases: dict[str, leases.Lease] = {}
         # Held while a run begins, and while its lease is released: a body that outlived its pass does the
@@ -251,7 +252,7 @@ class Runtime:
 
     def forget(self, run_id: str) -> None:
         """Drop the data of a run that was removed. Its displays stay as they are."""
-        for each in (self.memories, self.passes, self._unsaved, self.waits):
+        for each in (self.memories, self.passes, self._unsaved, self.waits, self.notify):
             each.pop(run_id, None)
         feed = self.feeds.get(run_id)
         if feed is not None and not feed.watched:

@@ -87,6 +87,9 @@ SHARED: Wire = {
     "runsPerPage": RUNS_PER_PAGE,
 }
 
+# What a page does for a run beside showing it: whether the browser tells its end, and the title of the tab its progress.
+PAGE: Wire = {"notifies": False, "titled": False}
+
 
 @dataclass(frozen=True, slots=True)
 class Button:

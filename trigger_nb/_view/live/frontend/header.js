@@ -1,5 +1,6 @@
 // The header of a run: title, status, hints and actions.
 
+import { askPermission, canAsk } from "./alerts.js";
 import { Button } from "./button.js";
 import { errorElements } from "./sections.js";
 import { h, setAttribute, setChildren, setShown, setText, shape, stateName, withCode } from "./dom.js";
@@ -34,6 +35,8 @@ export class RunHeader {
     this.left = h("span", { class: "tnb-eta", title: "Estimated from earlier runs of the job", hidden: true });
     this.statuses = h("div", { class: "tnb-sts", role: "group", "aria-label": "Statuses", hidden: true });
     this.buttonBox = h("span", { class: "tnb-buttons", role: "group", "aria-label": "Actions on the run" });
+    this.bell = new Button("Notify me", () => void askPermission().then(() => this.store.notify()));
+    setAttribute(this.bell.element, "title", "Let the browser tell you when the run has ended");
     this.bar = h("div", { class: "tnb-bar", "aria-hidden": "true" });
     this.note = h("div", { class: "tnb-note", role: "status", hidden: true });
     this.offline = h("div", { class: "tnb-y tnb-warn", role: "status", hidden: true });
@@ -104,6 +107,8 @@ export class RunHeader {
       setAttribute(button.element, "aria-busy", this.actions.isWaiting(op) ? "true" : null);
       return button.element;
     });
+    const { ended, notifies } = this.store.header;
+    if (notifies && !ended && this.store.channel.live() && canAsk()) elements.push(this.bell.element);
     setChildren(this.buttonBox, elements);
     setShown(this.buttonBox, elements.length > 0);
   }

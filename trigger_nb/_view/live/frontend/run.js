@@ -1,6 +1,7 @@
 // The view of one run, which survives changes of the page by the notebook.
 
 import { Actions } from "./actions.js";
+import { Alerts } from "./alerts.js";
 import { keepTime, wake } from "./clock.js";
 import { Copier } from "./copying.js";
 import { DetailsPane } from "./details.js";
@@ -52,9 +53,11 @@ class Shown {
     this.spare = null;
     /** Whether the kernel knows that somebody uses a view. */
     this.used = false;
+    this.alerts = new Alerts(this.store, () => this.reveal());
   }
 
   close() {
+    this.alerts.close();
     this.store.close();
     for (const view of this.places.values()) view.close();
     this.spare?.close();
@@ -87,6 +90,12 @@ class Shown {
       return view;
     }
     return null;
+  }
+
+  /** Brings the run into view. */
+  reveal() {
+    const place = [...this.places.keys()].find((element) => element.isConnected);
+    place?.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {HTMLElement} element */
