@@ -9,7 +9,7 @@ from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar
 
 from ._callsite import ShowsPublicNames
-from ._clock import Clock, to_seconds
+from ._clock import Clock, is_whole_number, to_seconds
 from ._plans.accepting import accept
 from ._plans.plan import Plan, make_plan
 from ._records.records import RunRecord
@@ -20,6 +20,7 @@ from ._runs.context import Context, EventData
 from ._runs.host import Client
 from ._runs.job_options import JobOptions
 from ._runs.job_runs import JobRuns, RunRequest
+from ._runs.known_payloads import LATEST, KnownPayload, PayloadForms, known_payloads
 from ._runs.notify_option import Notify
 from ._runs.run_spec import RunSpec
 from ._runs.runtime import ActiveRun, Runtime
@@ -30,7 +31,7 @@ from ._tasks.signature import bind_run
 from ._trials.stubs import StubMap
 from ._trials.trial import StoreOption, Trial, TrialRun
 from ._view.live.marimo import in_any_notebook
-from .errors import TriggerError, UsageError
+from .errors import InvalidOptionError, TriggerError, UsageError
 from .run import Run
 from .runs import Runs
 
@@ -294,6 +295,17 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         """
         return self.client.runs(job=self, status=status, limit=limit)
 
+    def payloads(self, limit: int = LATEST) -> list[KnownPayload]:
+        """Payloads to start a run with: the examples of the trigger, then the distinct ones of the latest runs.
+
+        `limit` is the most payloads of runs. Raises `InvalidOptionError` for an invalid limit.
+
+        >>> await greet.run(greet.payloads()[0].payload, fresh=True)  # doctest: +SKIP
+        """
+        if not is_whole_number(limit) or limit < 0:
+            raise InvalidOptionError(f"limit must be a whole number of payloads, not {limit!r:.100}")
+        return known_payloads(self._runtime, self.options, self.trigger, int(limit))
+
     def __call__(self, *_args: object, **_options: object) -> NoReturn:
         raise TypeError(
             f"a job is not called: await {self._name}.run(payload) runs it, {self._name}.start(payload) "
@@ -348,6 +360,17 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
     def _again(self, record: RunRecord) -> tuple[RunSpec, RunRecord]:
         """Another pass of a stored run, for a rehearsal, and its record."""
         return self._job_runs.again(record)
+
+    def _payload_forms(self, run_id: str) -> PayloadForms:
+        """The forms of *Run with …* beside the display of a run."""
+        return PayloadForms(self._runtime, self.options, self.trigger, run_id)
+
+    def _start_with(self, payload: object, *, is_test: bool) -> str:
+        """Start a run with the payload of such a form; its id. A payload that has a run already gets another one."""
+        found, record = self._job_runs._find(self.trigger.parse(payload), RunRequest(payload=payload))
+        is_new = record is None and not is_test  # a test run must not be the run of that payload
+        request = RunRequest(payload=payload, run_id=found if is_new else new_run_id(), is_test=is_test)
+        return self._start(request, display=False)._id
 
     def _accept(self, run_id: str, path: str) -> None:
         """Take the changes of a task and its subtasks as none: for the button in a display."""

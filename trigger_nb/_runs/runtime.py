@@ -106,6 +106,18 @@ class ActiveRun(Protocol):
         ...
 
 
+class PayloadForms(Protocol):
+    """What a run of a job may be started with, in a display: see `known_payloads.py`."""
+
+    def choices(self) -> list[dict[str, Any]]:
+        """The payloads that a person may begin with, each with its form."""
+        ...
+
+    def payload(self, source: str, data: Any, *, is_edited: bool) -> Any:
+        """The payload that a form was sent with. Raises `InvalidAnswerError`."""
+        ...
+
+
 class RestartableJob(Protocol):
     """A job, as commands on its runs use it."""
 
@@ -115,6 +127,14 @@ class RestartableJob(Protocol):
 
     def _again(self, record: RunRecord) -> tuple[RunSpec, RunRecord]:
         """Another pass of a stored run, for a rehearsal, and its record."""
+        ...
+
+    def _payload_forms(self, run_id: str) -> PayloadForms:
+        """The forms that another run is started from, beside the display of a run."""
+        ...
+
+    def _start_with(self, payload: object, *, is_test: bool) -> str:
+        """Start a run with a payload from such a form; its id."""
         ...
 
     def _accept(self, run_id: str, path: str) -> None:

@@ -14,9 +14,11 @@ export class RunHeader {
    * @param {import("./store.js").Store} store
    * @param {import("./actions.js").Actions} actions
    * @param {HTMLElement} chips
+   * @param {import("./runwith.js").RunWith} runWith
    */
-  constructor(store, actions, chips) {
+  constructor(store, actions, chips, runWith) {
     this.store = store;
+    this.runWith = runWith;
     this.actions = actions;
     /** By op. @type {Map<string, Button>} */
     this.buttons = new Map();
@@ -107,7 +109,8 @@ export class RunHeader {
       setAttribute(button.element, "aria-busy", this.actions.isWaiting(op) ? "true" : null);
       return button.element;
     });
-    const { ended, notifies } = this.store.header;
+    const { ended, notifies, run_with } = this.store.header;
+    if (run_with !== null) elements.push(this.runWith.opener.element);
     if (notifies && !ended && this.store.channel.live() && canAsk()) elements.push(this.bell.element);
     setChildren(this.buttonBox, elements);
     setShown(this.buttonBox, elements.length > 0);

@@ -9,6 +9,7 @@ import { h, keepShortcutsAway, setAttribute, setChildren, setShown, setText } fr
 import { RunHeader } from "./header.js";
 import { Outline } from "./outline.js";
 import { QuestionBar } from "./questions.js";
+import { RunWith, StartedRuns } from "./runwith.js";
 import { sectionElement } from "./sections.js";
 import { Store, guarded } from "./store.js";
 import { Table } from "./table.js";
@@ -157,7 +158,9 @@ class RunView {
     this.tree = new Tree(store, this.outline);
     this.table = new Table(store, this.outline);
     this.toolbar = new Toolbar(store, this.outline, this.tree, this.table, (view) => this.setView(view));
-    this.header = new RunHeader(store, this.actions, this.toolbar.chipBox);
+    this.runWith = new RunWith(store, this.actions);
+    this.header = new RunHeader(store, this.actions, this.toolbar.chipBox, this.runWith);
+    this.started = new StartedRuns(store, mountRun);
     this.details = new DetailsPane(store, this.outline, this.actions, () => this.closeDetails());
     this.questions = new QuestionBar(store, (row) => this.openQuestion(row));
     this.timeline = new Timeline(store, this.outline, this.tree);
@@ -184,12 +187,14 @@ class RunView {
       "div",
       { class: "tnb-live", role: "region" },
       this.header.element,
+      this.runWith.element,
       this.questions.element,
       this.toolbar.element,
       this.body,
       this.outputBox,
       this.copier.said,
       this.fault,
+      this.started.element,
       sentinel,
     );
     this.listen();
@@ -225,6 +230,7 @@ class RunView {
 
   close() {
     this.closing.abort();
+    this.started.close();
     this.timeline.close();
     this.table.close();
     this.details.watch(null);
@@ -252,6 +258,8 @@ class RunView {
     if (this.table.isOpen) this.table.render(); // first, because it reads the layout, which the others change
     else this.tree.render();
     this.header.render();
+    this.runWith.render();
+    this.started.render();
     this.questions.render();
     this.toolbar.render();
     this.details.render();
@@ -285,7 +293,7 @@ class RunView {
 
   /** Whether it has the focus or the pointer, or something in it is open or chosen. */
   get isUsed() {
-    return this.root.matches(":hover, :focus-within") || this.outline.detailed || this.outline.filtered || this.tree.timed || this.table.isOpen;
+    return this.root.matches(":hover, :focus-within") || this.outline.detailed || this.outline.filtered || this.tree.timed || this.table.isOpen || this.runWith.isOpen;
   }
 
   tick() {

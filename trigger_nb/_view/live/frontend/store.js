@@ -73,10 +73,12 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {Action[]} actions
  * @property {Record<string, RowAction>} row_actions
  * @property {boolean} notifies  whether the browser tells the end of the run
+ * @property {string | null} run_with  why no run can be started with another payload; null without a button for it
+ * @property {[run: string, widget: string][]} others  the runs that were started so
  * @property {boolean} titled  whether the title of the tab tells its progress
  */
 /** A status of the run; `share` is the filled part of its bar, from 0 to 1. @typedef {{ state: string, label: string, share: number | null, percent: string, text: string }} Status */
-/** @typedef {{ id: string, ok: boolean, text?: string, count?: number, fields?: [name: string, fault: string][] }} Answer */
+/** @typedef {{ id: string, ok: boolean, text?: string, count?: number, fields?: [name: string, fault: string][], run?: string, choices?: import("./runwith.js").Choice[] }} Answer */
 /**
  * @typedef {object} Update
  * @property {number} n
@@ -99,6 +101,8 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {() => boolean} live
  * @property {(element: Element) => boolean} [hasCells]  whether code can be put into a new cell below an element
  * @property {(element: Element, source: string) => boolean} [insertCell]  does that; returns whether it could
+ * @property {(widget: string) => Promise<Channel | null>} [open]  the channel of another run, by the id of its widget
+ * @property {(run: string) => void} [started]  shows a run that was started here, in place of `open`
  */
 
 // --- store ---------------------------------------------------------------------------------------------------------
@@ -158,6 +162,8 @@ const EMPTY_HEADER = {
   row_actions: {},
   notifies: false,
   titled: false,
+  run_with: null,
+  others: [],
 };
 
 /** Applies the messages of a channel in order, and notifies the views at most once per frame. */
