@@ -21,6 +21,7 @@ from .memory import Memory
 from .named_values import NamedValues
 from .reuse import Reuses
 from .stopping import Stopping
+from .tracing import Tracing
 from .turns import End, Turns
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class PassState:
         self.reuses = Reuses(self.run, self.settings, self.ledger, self.changes, self.store, self.now)
         self._followers: Followers | None = None
         self.header = Header(self.feed)
+        self.tracing: Tracing | None = None
         self.still = Still()
         self.turns = Turns(self.home)
         self.running: set[RunningBody] = set()  # bodies running now, each in the process-wide table too

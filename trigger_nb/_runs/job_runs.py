@@ -17,9 +17,9 @@ from .._tasks.call import Scope, current_scope
 from .._tasks.options import OnChange, WaitsOption, check_choices
 from .._values.tagged import Blobs
 from ..errors import RunStateError, TriggerError
+from .beginning import start
 from .context import EventData, context_of
 from .events import Listener, completed
-from .execution import start
 from .host import Client, JobHost
 from .notify_option import Notifier, Notify, check_notify, nearest
 from .payloads import NoFiles, Payload, found_id

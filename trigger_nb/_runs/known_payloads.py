@@ -14,7 +14,7 @@ from .._io.forms import as_json, check_by_schema, form_of
 from .._records.questions import Field
 from .._records.records import RunRecord
 from .._redact import HIDDEN, redact, secrets
-from .._values.json_text import dumps
+from .._values.json_text import dumps, is_plain
 from .._view.escape import visible
 from ..errors import InvalidAnswerError, InvalidOptionError, NotFoundError, TriggerError
 from ..triggers import Trigger
@@ -26,6 +26,7 @@ LATEST = 10  # payloads of runs
 _SEARCHED = 200  # runs of the job
 _LONGEST = 20_000  # characters of a payload that is edited
 _NEW = "new"
+_NOT_PLAIN = "It is not plain data, so it can only be used as it is."
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +122,17 @@ class PayloadForms:
             label = f"{known.at:%Y-%m-%d %H:%M} · " if known.at else ""
             label += known.preview
         choice = {"id": name, "label": visible(label, 100)}
+        # Without a schema, nothing makes a set of a list again.
+        data = known.payload
+        fixed = "" if self._schema is not None or is_plain(data) else _NOT_PLAIN
         try:
-            data = as_json(known.payload)
+            data = as_json(data)
         except TriggerError:
-            return {
-                **choice,
-                "fixed": "It is not plain data, so it can only be used as it is.",
-                "fields": [],
-                "named": False,
-            }
-        if len(dumps(data)) > _LONGEST:
-            return {**choice, "fixed": "It is too long to be edited here.", "fields": [], "named": False}
+            fixed = _NOT_PLAIN
+        if not fixed and len(dumps(data)) > _LONGEST:
+            fixed = "It is too long to be edited here."
+        if fixed:
+            return {**choice, "fixed": fixed, "fields": [], "named": False}
         return {**choice, **self._form(self._shown(data))}
 
     def _empty(self) -> dict[str, Any]:

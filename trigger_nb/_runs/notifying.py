@@ -25,7 +25,7 @@ from .notify_option import BROWSER, Notifier
 if TYPE_CHECKING:
     from .runtime import Runtime
 
-logger = logging.getLogger("trigger_nb.run")
+logger = logging.getLogger("trigger_nb")
 _PREFIX = "notice/"  # of the keys and tags of what is still to be told
 _LONGEST = 30.0  # seconds that a function may take; a script waits for it
 _LEFT = 60.0  # seconds after which nobody is telling an ending any more
