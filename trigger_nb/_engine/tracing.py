@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from .._keys import display_key, display_path
 from .._records.status import Reason
-from .._view.model.readable import error_line
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 ErrorData = Callable[["AnyCall", "TaskRecord", BaseException], dict[str, Any]]
 _NAME = "trigger_nb"
+_LONGEST = 300  # characters of an error's message
 
 
 def tracing_of(run: RunRecord) -> Tracing | None:
@@ -116,7 +116,10 @@ def _fail(span: Span, data: dict[str, Any]) -> None:
     """An error as it may be shown: what `redact=` hides is not in it."""
     from opentelemetry.trace import Status, StatusCode
 
-    line = error_line(data)
-    name, _, message = line.partition(": ")
-    span.add_event("exception", {"exception.type": str(data.get("type", name)), "exception.message": message})
-    span.set_status(Status(StatusCode.ERROR, line))
+    name, shown = (
+        str(data.get("type") or "error"),
+        data.get("shown") or data,
+    )  # `shown`: without redacted parts
+    message = str(shown.get("message") or "")[:_LONGEST]
+    span.add_event("exception", {"exception.type": name, "exception.message": message})
+    span.set_status(Status(StatusCode.ERROR, f"{name.rpartition('.')[2]}: {message}"))

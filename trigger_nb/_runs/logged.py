@@ -74,13 +74,8 @@ class RunLog:
 
     def _log_task(self, record: TaskRecord) -> None:
         if record.kind == "log":
-            level = logging.getLevelName(record.level.upper())
-            _log.log(
-                level if isinstance(level, int) else logging.INFO,
-                "%s",
-                record.name,
-                extra=self._extra(record),
-            )
+            level = _LEVELS.get(record.level, logging.INFO)
+            _log.log(level, "%s", record.name, extra=self._extra(record))
             return
         key = f"{record.generation}/{record.path}/{record.status}"
         if record.status not in (TaskStatus.COMPLETED, TaskStatus.ERRORED) or key in self._ended:

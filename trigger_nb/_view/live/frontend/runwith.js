@@ -115,9 +115,7 @@ export class RunWith {
     fields.complain(answer.fields ?? []);
     if (!answer.ok || !answer.run) return;
     this.close();
-    const { started } = this.store.channel;
-    if (started) started(answer.run);
-    else this.actions.say({ text: `Started ${answer.run}.`, bad: false, index: null });
+    this.store.channel.started?.(answer.run); // elsewhere its tree appears below, or a hint tells of it
   }
 }
 
