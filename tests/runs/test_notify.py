@@ -92,6 +92,8 @@ def test_the_nearest_says_who_is_told(tmp_path):
             plain.run_sync(6, notify=wrong)
         with pytest.raises(InvalidOptionError, match="notify is"):
             client.job(notify=wrong)
+    with pytest.raises(InvalidOptionError, match="is called with the run, and cannot be"):
+        plain.run_sync(6, notify=lambda: None)
     assert not [run for run in plain.runs() if run.payload == 6]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias, cast
 
@@ -29,10 +30,22 @@ def _notifier(given: object) -> Notifier:
         return BROWSER
     if isinstance(given, type) or not callable(given):
         near = isinstance(given, str) and difflib.get_close_matches(given.lower(), [BROWSER])
-        hint = 'Did you mean "browser"?' if near or given is True else "notify=False tells nobody."
+        if near or given is True:
+            hint = 'Did you mean "browser"?'
+        elif isinstance(given, str):
+            hint = "A function posts to Slack or by e-mail: docs/how-to/be-told.md has some."
+        else:
+            hint = "notify=False tells nobody."
         raise InvalidOptionError(
             f'notify is "browser", a function that gets the run, or a list of these; not {given!r:.100}. {hint}'
         )
+    try:
+        inspect.signature(given).bind(None)
+    except TypeError as error:
+        name = getattr(given, "__name__", type(given).__name__)
+        raise InvalidOptionError(f"notify={name} is called with the run, and cannot be: {error}") from None
+    except ValueError:
+        pass  # a builtin without a signature
     return given
 
 

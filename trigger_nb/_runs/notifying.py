@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .._concurrency.threads import call_in_thread, threads
 from .._records.records import RunRecord
 from .._records.status import FINISHED
+from .._redact import secrets
 from .._store.protocol import Row
 from .._view.model.hints import WARNING
 from ..errors import StoreError
 from .notify_option import BROWSER, Notifier
+from .outcome import users_frames
 
 if TYPE_CHECKING:
     from .runtime import Runtime
@@ -97,8 +99,9 @@ class Notices:
         except TimeoutError:
             return f"{WARNING}Not told: `notify={name}` took longer than {_LONGEST:g} s. The run is not affected."
         except (Exception, SystemExit) as error:  # of the user's function
-            logger.warning("notify=%s of run %s failed", name, self._run_id, exc_info=True)
-            return f"{WARNING}Not told: `notify={name}` raised {type(error).__name__}: {error}. The run is not affected."
+            told = (type(error), error, users_frames(error.__traceback__))
+            logger.warning("notify=%s of run %s failed", name, self._run_id, exc_info=told)
+            return f"{WARNING}Not told: `notify={name}` raised {type(error).__name__}: {secrets.hide(str(error))}. The run is not affected."
         return ""
 
     async def _called(self, function: Any) -> None:
