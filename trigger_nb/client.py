@@ -19,6 +19,7 @@ from ._main_file import main_file
 from ._records.status import StatusOption, statuses
 from ._runs import housekeeping, verification
 from ._runs.job_options import JobKeywords, JobOptions, LogLevel, lists_options
+from ._runs.notify_option import Notify, check_notify
 from ._runs.open_questions import AsksPeople
 from ._runs.reloads import is_reloaded
 from ._runs.runtime import Runtime, directory_of, runtime_for
@@ -64,9 +65,12 @@ class TriggerClient(ClientEvents, ClientSchedules, AsksPeople, ShowsPublicNames)
     - `executor`: where bodies run, in place of this process, such as a `ProcessPoolExecutor`.
     - `log_level`: the lowest level of `io.logger` that is kept: "debug", "info", "warning" or "error".
     - `display`: show the tree of a run below its cell.
+    - `notify`: who is told when a run has ended, or asks something: "browser", a function that gets the run, or a list.
+    - `tab_title`: show the progress of runs in the title of the browser's tab.
     - `clock`: the source of the time, such as a `FakeClock` in tests.
 
-    `on_change`, `repeatable`, `keep_inputs`, `reuse`, `expires_after`, `executor` and `log_level` are defaults for the client's jobs.
+    `on_change`, `repeatable`, `keep_inputs`, `reuse`, `expires_after`, `executor`, `log_level` and `notify` are defaults for
+    the client's jobs.
     Raises `InvalidOptionError`.
 
     >>> client = TriggerClient("onboarding")
@@ -86,6 +90,8 @@ class TriggerClient(ClientEvents, ClientSchedules, AsksPeople, ShowsPublicNames)
         executor: object = None,
         log_level: LogLevel = "info",
         display: bool = True,
+        notify: Notify | None = None,
+        tab_title: bool = True,
         clock: Clock | None = None,
     ) -> None:
         if not id or not isinstance(id, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
@@ -95,6 +101,8 @@ class TriggerClient(ClientEvents, ClientSchedules, AsksPeople, ShowsPublicNames)
         kept = {} if keep_inputs is None else {"keep_inputs": keep_inputs}
         check_choices({"on_change": on_change, "repeatable": repeatable, "reuse": reuse, **kept})
         check_choices({"expires_after": expires_after, "log_level": log_level, "display": display})
+        check_choices({"executor": executor, "tab_title": tab_title})
+        check_notify(notify)
         self.id = id
         self.max_depth = max_depth
         self.on_change: OnChange = on_change
@@ -105,6 +113,8 @@ class TriggerClient(ClientEvents, ClientSchedules, AsksPeople, ShowsPublicNames)
         self.executor: Any = executor
         self.log_level: LogLevel = log_level
         self.display = display
+        self.notify: Notify | None = notify
+        self.tab_title = tab_title
         self._dir = directory_of_client(id, dir)
         self._clock = clock
         self._default_store: DefaultStore | None = None  # of the default client

@@ -9,7 +9,7 @@ from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeAlias, TypeVar
 
 from ._callsite import ShowsPublicNames
-from ._clock import Clock, to_seconds
+from ._clock import Clock, is_whole_number, to_seconds
 from ._plans.accepting import accept
 from ._plans.plan import Plan, make_plan
 from ._records.records import RunRecord
@@ -21,6 +21,8 @@ from ._runs.context import Context, EventData
 from ._runs.host import Client
 from ._runs.job_options import JobOptions
 from ._runs.job_runs import JobRuns, RunRequest
+from ._runs.known_payloads import LATEST, KnownPayload, PayloadForms, known_payloads
+from ._runs.notify_option import Notify
 from ._runs.run_spec import RunSpec
 from ._runs.runtime import ActiveRun, Runtime
 from ._runs.scripts import run_in_script
@@ -31,7 +33,7 @@ from ._tasks.signature import bind_run
 from ._trials.stubs import StubMap
 from ._trials.trial import StoreOption, Trial, TrialRun
 from ._view.live.marimo import in_any_notebook
-from .errors import RunLockedError, TriggerError, UsageError
+from .errors import InvalidOptionError, RunLockedError, TriggerError, UsageError
 from .run import Run
 from .runs import Runs
 
@@ -101,6 +103,7 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         is_test: bool = False,
         on_change: OnChange | None = None,
         waits: WaitsOption | None = None,
+        notify: Notify | None = None,
         display: bool = True,
     ) -> CellCall[T_co]:
         """Run the job and wait for its output.
@@ -113,6 +116,8 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         - `on_change`: for tasks whose code or arguments have changed: "keep" their results, run "only" these
           tasks again, or "rerun" them and all tasks after them. By default as the job says.
         - `waits`: "skip" passes each wait and delay at once, to try a job; retries begin after a second at most.
+        - `notify`: who is told when the run has ended, or asks something: "browser", a function that gets the run, or a
+          list of these; False for nobody. By default as the job says.
         - `display`: show the tree below the cell.
 
         Raises `InvalidPayloadError`; `RunLockedError` if another kernel executes the run; and the error of
@@ -131,6 +136,7 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
                 is_test=is_test,
                 on_change=on_change,
                 waits=waits,
+                notify=notify,
             )
             run = self._start(request, display=display, awaited=True)
             return await run._result_of_cell()
@@ -147,6 +153,7 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         is_test: bool = False,
         on_change: OnChange | None = None,
         waits: WaitsOption | None = None,
+        notify: Notify | None = None,
         display: bool = True,
     ) -> Run[T_co]:
         """Start the job in the background and return its `Run` at once. Arguments as in `run`.
@@ -171,6 +178,7 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
                 is_test=is_test,
                 on_change=on_change,
                 waits=waits,
+                notify=notify,
             )
             return self._start(request, display=display)
         except TriggerError as error:
@@ -185,6 +193,7 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         is_test: bool = False,
         on_change: OnChange | None = None,
         waits: WaitsOption | None = None,
+        notify: Notify | None = None,
     ) -> T_co:
         """Run the job in a script, without an event loop, and return its output. Arguments and errors as in `run`.
 
@@ -203,6 +212,7 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
                 is_test=is_test,
                 on_change=on_change,
                 waits=waits,
+                notify=notify,
                 display=False,
             )
 
@@ -292,6 +302,17 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         """The values that runs of the job have in `io.store.job`: `greet.store.get("cursor")`."""
         return StoredValues(self._runtime, f"kv/job/{self.id}")
 
+    def payloads(self, limit: int = LATEST) -> list[KnownPayload]:
+        """Payloads to start a run with: the examples of the trigger, then the distinct ones of the latest runs.
+
+        `limit` is the most payloads of runs. Raises `InvalidOptionError` for an invalid limit.
+
+        >>> await greet.run(greet.payloads()[0].payload, fresh=True)  # doctest: +SKIP
+        """
+        if not is_whole_number(limit) or limit < 0:
+            raise InvalidOptionError(f"limit must be a whole number of payloads, not {limit!r:.100}")
+        return known_payloads(self._runtime, self.options, self.trigger, int(limit))
+
     def __call__(self, *_args: object, **_options: object) -> NoReturn:
         raise TypeError(
             f"a job is not called: await {self._name}.run(payload) runs it, {self._name}.start(payload) "
@@ -357,6 +378,10 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
         moving.attach_for_start(self._runtime, run_id, lambda: self._job_runs.begin(request)[0])
         return Run(self._runtime, run_id)
 
+    def _handle(self, run_id: str) -> Run[T_co]:
+        """The run with an id, for those who are told of it."""
+        return Run(self._runtime, run_id)
+
     def _restart(self, record: RunRecord) -> ActiveRun:
         """Begin another pass of a stored run, with its stored payload."""
         return self._job_runs.restart(record)
@@ -364,6 +389,17 @@ class Job(ShowsPublicNames, Generic[T_co, F_co]):
     def _again(self, record: RunRecord) -> tuple[RunSpec, RunRecord]:
         """Another pass of a stored run, for a rehearsal, and its record."""
         return self._job_runs.again(record)
+
+    def _payload_forms(self, run_id: str) -> PayloadForms:
+        """The forms of *Run with …* beside the display of a run."""
+        return PayloadForms(self._runtime, self.options, self.trigger, run_id)
+
+    def _start_with(self, payload: object, *, is_test: bool) -> str:
+        """Start a run with the payload of such a form; its id. A payload that has a run already gets another one."""
+        found, record = self._job_runs._find(self.trigger.parse(payload), RunRequest(payload=payload))
+        is_new = record is None and not is_test  # a test run must not be the run of that payload
+        request = RunRequest(payload=payload, run_id=found if is_new else new_run_id(), is_test=is_test)
+        return self._start(request, display=False)._id
 
     def _accept(self, run_id: str, path: str) -> None:
         """Take the changes of a task and its subtasks as none: for the button in a display."""

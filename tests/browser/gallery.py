@@ -20,7 +20,7 @@ from trigger_nb import Reason
 from trigger_nb._records.feed import Feed, Progressed, Seen
 from trigger_nb._view.live import widget
 from trigger_nb._view.live.stream import Stream
-from trigger_nb._view.live.wire import Button
+from trigger_nb._view.live.wire import PAGE, Button
 from trigger_nb._view.model.run_model import RunModel
 from trigger_nb._view.render import html
 from trigger_nb._view.render.page import PAGE_CSS
@@ -154,6 +154,9 @@ class _Controls:
     def buttons(self, _run: object) -> list[Button]:
         return [Button("pause", "Pause"), Button("cancel", "Cancel"), Button("retry", "Retry", "Nothing has failed."),
                 Button("start", "Continue", main=True)]  # fmt: skip
+
+    def page(self, _run: object) -> dict[str, Any]:
+        return dict(PAGE)
 
     def row_buttons(self, _run: object) -> list[Button]:
         return [Button("skip_wait", "Skip wait"), Button("rerun_from", "Rerun from here")]

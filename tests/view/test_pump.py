@@ -13,7 +13,7 @@ from trigger_nb import TaskStatus
 from trigger_nb._records.feed import Feed, Saved, SavedRun
 from trigger_nb._view.live import pump as pump_module, wire
 from trigger_nb._view.live.pump import Pump
-from trigger_nb._view.live.wire import Button
+from trigger_nb._view.live.wire import PAGE, Button
 from trigger_nb._view.model.run_model import RunModel
 from trigger_nb._view.render import details
 from trigger_nb.errors import RunStateError
@@ -28,6 +28,9 @@ class Controls:
 
     def buttons(self, run):
         return [Button("pause", "Pause")]
+
+    def page(self, run):
+        return dict(PAGE)
 
     def row_buttons(self, run):
         return [Button("rerun_from", "Rerun from here")]

@@ -15,7 +15,7 @@ from trigger_nb import Reason, RunStatus, TaskStatus
 from trigger_nb._records.feed import Feed, PassBegan, Progressed, Saved, SavedRun, Seen
 from trigger_nb._view.live import stream as stream_module
 from trigger_nb._view.live.stream import Stream
-from trigger_nb._view.live.wire import Button
+from trigger_nb._view.live.wire import PAGE, Button
 from trigger_nb._view.model.run_model import RunModel
 
 
@@ -25,6 +25,9 @@ class Controls:
 
     def buttons(self, run):
         return self.given
+
+    def page(self, run):
+        return dict(PAGE)
 
     def row_buttons(self, run):
         return [Button("rerun_from", "Rerun from here")]

@@ -204,6 +204,7 @@ def set_up_logging(*, level: str) -> None:
     if not root.handlers:
         root.addHandler(handler)
     logging.getLogger("trigger_nb").setLevel(level.upper())
+    logging.getLogger("trigger_nb.run").disabled = True  # the worker tells of its runs itself
     logging.captureWarnings(capture=True)
 
 

@@ -17,7 +17,9 @@ from .._events.post import Letter
 from .._events.records import payload_of, read_event
 from .._events.schedules import StoredSchedule, id_of_job
 from .._keys import hashed
+from .._records.records import RunRecord
 from .._runs.awaiting import has_loop
+from .._runs.notifying import Notices, tell_owed
 from .._runs.runtime import Runtime
 from .._schedules.times import zone_of
 from ..errors import (
@@ -219,6 +221,13 @@ class Listener:
             self._check_at = loop.time() + _CHECK_EVERY
             for run_id in post.open_runs():
                 await self._resume(run_id, [])
+            await tell_owed(self._runtime, self._notices_of)
+
+    def _notices_of(self, run: RunRecord) -> Notices | None:
+        job: AnyJob | None = self._runtime.jobs.get(run.job)
+        if job is None:
+            return None
+        return Notices(self._runtime, run.id, job._job_runs.notifiers(run.id), job._handle)
 
     def _register(self) -> None:
         """Have the store know what the jobs of this kernel listen to, and when they are due."""

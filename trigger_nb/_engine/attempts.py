@@ -73,8 +73,12 @@ class Attempts:
         self._waits = waits
         self._bodies = bodies
 
-    async def run(self, call: AnyCall, decision: Run, failed: Failed | None = None) -> Any:
+    def run(self, call: AnyCall, decision: Run, failed: Failed | None = None) -> Awaitable[Any]:
         """Attempt after attempt. `failed` is the first one's end, if that was a body of an earlier pass."""
+        running, tracing = self._run(call, decision, failed), self._state.tracing
+        return running if tracing is None else tracing.task(running, call, self._records.error_data)
+
+    async def _run(self, call: AnyCall, decision: Run, failed: Failed | None) -> Any:
         state = self._state
         earlier = await self._forgotten(call, decision)
         if failed is None:
@@ -268,10 +272,13 @@ class Attempts:
         if record.attempt > 1:
             record.attempted_at = self._state.now()
             scope.prints = prints or Prints()
-        timeout = self._timeout(call)
-        if timeout is None:
-            return self._bodies.run(call, record, scope)
-        return self._run_in_time(call, record, scope, timeout)
+        timeout, tracing = self._timeout(call), self._state.tracing
+        run = (
+            self._bodies.run(call, record, scope)
+            if timeout is None
+            else self._run_in_time(call, record, scope, timeout)
+        )
+        return run if tracing is None else tracing.attempt(run, call, record, self._records.error_data)
 
     async def _run_in_time(self, call: AnyCall, record: TaskRecord, scope: Scope, seconds: float) -> Any:
         """A3: a time limit bounds one attempt."""

@@ -54,6 +54,8 @@ class Questions:
         await state.ledger.save(record)
         key = answer_key(state.run.id, call.path, record.generation)
         until = None if record.next_at is None else self._waits.unprolonged(record, record.next_at)
+        if decision.earlier is None or decision.earlier.status != TaskStatus.WAITING:
+            state.on_question(state.header)
         while True:
             answer = await self.answer_to(call, key, until)
             try:

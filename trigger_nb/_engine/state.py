@@ -21,6 +21,7 @@ from .memory import Memory
 from .named_values import NamedValues
 from .reuse import Reuses
 from .stopping import Stopping
+from .tracing import Tracing
 from .turns import End, Turns
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class PassState:
     patience: Patience
     handled: int = 0  # ordinal up to which the run function has handled errors, see `forget.handled_in`
     is_lost: Callable[[], bool] = lambda: False  # whether another kernel has taken the run over
+    on_question: Callable[[Header], None] = lambda _header: None  # called when a new question is open
     asks: bool = False  # whether somebody may look at the run: a map with `first=` stops
 
     def __post_init__(self) -> None:
@@ -86,6 +88,7 @@ class PassState:
         self.reuses = Reuses(self.run, self.settings, self.ledger, self.changes, self.store, self.now)
         self._followers: Followers | None = None
         self.header = Header(self.feed)
+        self.tracing: Tracing | None = None
         self.still = Still()
         self.turns = Turns(self.home)
         self.running: set[RunningBody] = set()  # bodies running now, each in the process-wide table too

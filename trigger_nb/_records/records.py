@@ -365,6 +365,7 @@ class RunRecord(Record):
     stable_since: int = 0  # number of the first pass since which code and payload are the same; 0: not known
     counts: dict[str, int] = {}  # noqa: RUF012  # tasks by status, for the table of runs
     holder: dict[str, Any] | None = None  # the kernel that drives the run, see `lease.py`
+    trace: str = ""  # the `traceparent` of the last pass, if OpenTelemetry is set up
     hints: list[str] = []  # noqa: RUF012  # the hints in the header after the last pass
     redact: list[str] = []  # noqa: RUF012
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from .._keys import ancestors, display_path
+from .._records.feed import Hinted
 from .._records.forget import forget
 from .._records.reading import readable_task
 from .._records.records import RunRecord, TaskRecord, has_handled_failures
@@ -12,12 +14,13 @@ from .._records.status import OPERATIONS, Operation, RunStatus
 from .._records.stops import is_at_stop
 from .._store import lease as leases
 from .._view.escape import visible
-from .._view.live.wire import Button
+from .._view.live.wire import PAGE, Button, Wire
 from .._view.words import plural
 from ..errors import UsageError
 from . import answering, commands, moving
 from .cell_lines import cell_lines
-from .runtime import Runtime
+from .notify_option import BROWSER
+from .runtime import RestartableJob, Runtime
 from .task_info import find_tasks
 from .task_paths import NormalPath
 
@@ -40,9 +43,11 @@ _WITHOUT_FAILURE = frozenset({RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WA
 class RunControls:
     """The buttons of one run. `OPERATIONS` decides which are enabled, as it does for the methods of `Run`."""
 
-    def __init__(self, runtime: Runtime, run_id: str) -> None:
+    def __init__(self, runtime: Runtime, run_id: str, widget_of: Callable[[str], str] | None = None) -> None:
         self._runtime = runtime
         self._run_id = run_id
+        self._widget_of = widget_of  # makes the widget of a run that is started here, and tells its id
+        self._others: list[tuple[str, str]] = []  # these runs and widgets
 
     def buttons(self, run: RunRecord) -> list[Button]:
         """The buttons for the run. It has either a pause or a resume button."""
@@ -75,6 +80,37 @@ class RunControls:
         if self._has_stopped(run):
             buttons.append(Button("go_on", _GOES_ON, self._why_not("resume", run)))
         return buttons
+
+    def page(self, run: RunRecord) -> Wire:
+        """What a page does for the run beside showing it."""
+        job = self._runtime.jobs.get(run.job)
+        if job is None:
+            return {**PAGE, "titled": True}
+        return {
+            "notifies": BROWSER in job._job_runs.notifiers(run.id) and not run.parent,
+            "titled": job.client.tab_title and not run.parent,
+            "run_with": "" if job.enabled else f"Job {run.job!r} is disabled",
+            "others": list(self._others),
+        }
+
+    def payloads(self) -> list[dict[str, Any]]:
+        """What another run of the job may be started with."""
+        return self._job()._payload_forms(self._run_id).choices()
+
+    def run_with(self, source: str, data: object, *, is_edited: bool, is_test: bool) -> str:
+        """Start another run of the job, and show it; its id. Raises `TriggerError`, also if the payload does not fit."""
+        job = self._job()
+        payload = job._payload_forms(self._run_id).payload(source, data, is_edited=is_edited)
+        started = job._start_with(payload, is_test=is_test)
+        if self._widget_of is not None:
+            self._others.append((started, self._widget_of(started)))
+        # For those who read the file.
+        text = f'Started with another payload: `client.run("{started}")` shows it.'
+        self._runtime.feed(self._run_id).emit(Hinted(text))
+        return started
+
+    def _job(self) -> RestartableJob:
+        return commands._defined_job(self._runtime, self._runtime.require_run(self._run_id))
 
     def do(self, operation: str, path: str | None) -> None:
         """Perform the action of a button. Raises `TriggerError` if the run's status does not allow it (any more)."""

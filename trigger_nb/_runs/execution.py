@@ -18,6 +18,7 @@ from .._engine.ledger import run_row
 from .._engine.memory import Memory
 from .._engine.pass_ import Pass
 from .._engine.stopping import Stop
+from .._engine.tracing import tracing_of
 from .._io.blocking import BlockingIo
 from .._io.io import Io
 from .._records.durations import Durations
@@ -26,6 +27,7 @@ from .._records.forget import handled_in
 from .._records.records import RunRecord
 from .._records.status import FINISHED, RunStatus
 from .._redact import secrets
+from .._store.protocol import Row
 from .._tasks import front_end
 from .._tasks.call import Scope, current_scope
 from .._tasks.exits import as_error, foremost, is_stop
@@ -33,7 +35,9 @@ from .._tasks.running import running_bodies, watch
 from ..errors import RunLostError, StoreError
 from .attended import asks
 from .ending import Ending, ending_of, notify
+from .logged import RunLog
 from .notices import warn_of_changes
+from .notifying import Notices
 from .outcome import Outcome
 from .result import keep_output
 from .run_spec import RunSpec, call_run_function
@@ -67,6 +71,8 @@ class Execution:
         self._home: Home | None = None
         self._durations: Durations | None = None
         self._holds: set[asyncio.Task[None]] = set()  # wait for child runs; the loop holds tasks only weakly
+        self._log: RunLog | None = None
+        self._notices = Notices(runtime, run.id, spec.notify, spec.handle)
 
     # Beginning --------------------------------------------------------------------------------
 
@@ -79,6 +85,7 @@ class Execution:
 
     def join(self, spec: RunSpec, code: str) -> None:
         """Start the run while it is under way: changed code replaces the code of this pass (I7)."""
+        self._notices = Notices(self.runtime, self.run.id, spec.notify, spec.handle)
         if self.pass_ is not None:
             self.pass_.header.hint(spec.payload.hint)
             self.pass_.waits.follow(spec.settings.waits)
@@ -111,6 +118,7 @@ class Execution:
             else:
                 self._set_queued()
             memory = runtime.memory(run.id)
+            tracing = tracing_of(run)
             self._write_parked(memory)
             ledger.begin(memory, run.id, runtime.store)
         except BaseException:
@@ -137,8 +145,11 @@ class Execution:
             handled=run.handled,
             is_lost=lambda: runtime.is_lost(run.id),
             asks=asks(run),
+            on_question=self._notices.asked,
         )
         self.pass_.waits.slot = self._slot
+        self.pass_.tracing = tracing
+        self._log = self._log or RunLog.of(self.feed, run)
         self.pass_.header.hint(self._spec.payload.hint)
         runtime.passes[run.id] = self.pass_
         runtime.latest.append(self.pass_)
@@ -205,6 +216,8 @@ class Execution:
                 del self.runtime.executions[self.run.id]
             self._close_slot()
             self._release()
+            if self._log is not None:
+                self._log.close()
             if self._finished is not None:
                 self._finished.set()
 
@@ -233,7 +246,12 @@ class Execution:
             await self._run_as_task(pass_)
         finally:
             watch.leave(pass_)
-        return ending_of(pass_)
+        ending = ending_of(pass_)
+        if pass_.tracing is not None:
+            error = ending.error if ending.status == RunStatus.FAILED else None
+            data = None if error is None else pass_.records.run_error_data(error, [])
+            pass_.tracing.end(ending.status, data, pass_.reasons)
+        return ending
 
     async def _run_as_task(self, pass_: Pass) -> None:
         """Run the pass in a separate asyncio task: to cancel it does not cancel the code that records its end."""
@@ -257,6 +275,8 @@ class Execution:
     async def _call_function(self, pass_: Pass) -> None:
         """Call the run function, then wait for the tasks that it left in flight (A6)."""
         token = current_scope.set(pass_.root)
+        if pass_.tracing is not None:
+            pass_.tracing.enter()
         try:
             if self._slot is not None and not self._slot.is_held:
                 await self._acquire_slot(self._slot, pass_)
@@ -310,7 +330,7 @@ class Execution:
         run.holder = None
         self.outcome = Outcome(ending.error)
         if not isinstance(ending.error, RunLostError):
-            self._write_ending(pass_, run)
+            self._write_ending(pass_, run, self._notices.note(run, is_news=is_news))
             if run.status in FINISHED:
                 self.runtime.end_post(run.id)
         self._close_slot()
@@ -323,11 +343,12 @@ class Execution:
         self._release()
         if is_news:
             await notify(self._spec, run, ending)
+        await self._notices.ended(run, pass_.header, is_news=is_news)
 
-    def _write_ending(self, pass_: Pass, run: RunRecord) -> None:
+    def _write_ending(self, pass_: Pass, run: RunRecord, rows: list[Row]) -> None:
         try:
             pass_.ledger.flush(self.runtime.patience.store)
-            self.runtime.save_run(run)
+            self.runtime.save_run(run, rows)
         except StoreError as error:
             # A9: unwritten rows stay in memory, and awaiting the run raises the error of the store.
             if self.outcome is None or not isinstance(self.outcome.error, StoreError):
@@ -420,23 +441,3 @@ class Execution:
         """The event loop that the run lives on."""
         assert self._home is not None
         return self._home
-
-
-def start(runtime: Runtime, spec: RunSpec, run: RunRecord) -> ActiveRun:
-    """Begin a pass of a run, or join the pass that is under way (I7). Call it on the event loop.
-
-    Raises `RunLockedError` and other store errors; then nothing has begun.
-    """
-    active = runtime.executions.get(run.id)
-    if active is not None:
-        active.join(spec, run.code)
-        return active
-    execution = Execution(runtime, spec, run)
-    with runtime.guard:
-        runtime.executions[run.id] = execution
-    try:
-        execution.begin()
-    except BaseException:
-        del runtime.executions[run.id]
-        raise
-    return execution

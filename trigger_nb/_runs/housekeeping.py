@@ -30,6 +30,7 @@ from .._store.protocol import Row
 from .._store.shared_results import pointer
 from .._view.render.store_table import Pruned, StoreInfo
 from ..errors import RunLockedError, RunStateError, StoreError
+from .notifying import key_of
 from .own_worker import log_of
 from .runtime import Runtime
 
@@ -263,9 +264,9 @@ def _moved(runtime: Runtime, pointers: Collection[str], gone: Collection[str]) -
 
 
 def _tags(run_id: str) -> tuple[str, ...]:
-    """The tags of all rows of a run except its own record: tasks, log lines, key-values, sources, answers, events, and rows of
-    earlier versions."""
-    tags = (sources_tag(run_id), answers_tag(run_id), tag_of(run_id))
+    """The tags of all rows of a run except its own record: tasks, log lines, key-values, sources, answers, events, notices,
+    and rows of earlier versions."""
+    tags = (sources_tag(run_id), answers_tag(run_id), tag_of(run_id), key_of(run_id))
     return run_id, f"kv/run/{run_id}", *tags, f"export/{run_id}"
 
 

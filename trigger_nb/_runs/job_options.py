@@ -21,6 +21,7 @@ from .._tasks.options import OnChange, Reuse, Settings, check_choices
 from .._values.tagged import Counts
 from ..errors import InvalidOptionError, InvalidPayloadError, NotStorableError, UnreadableFileError
 from ..triggers import InvokeTrigger, Trigger
+from .notify_option import Notify, check_notify
 from .outcome import Handler
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -51,6 +52,8 @@ class JobKeywords(TypedDict, total=False):
     - `identity`: a function of the payload that returns what identifies the run; by default the whole payload.
     - `concurrency_limit`: how many runs are in progress at once: a number, or a `ConcurrencyLimit` that jobs share.
     - `rate`: how often a run begins at most: "10/hour", or a `Rate`.
+    - `notify`: who is told when a run has ended, or asks something: "browser", a function that gets the run, or a list of
+      these; False for nobody. By default as the client says.
     """
 
     id: str | None
@@ -73,6 +76,7 @@ class JobKeywords(TypedDict, total=False):
     executor: object
     concurrency_limit: int | ConcurrencyLimit | None
     rate: str | Rate | None
+    notify: Notify | None
 
 
 def lists_options(function: F) -> F:
@@ -93,6 +97,7 @@ class Defaults(Protocol):
     reuse: Reuse
     expires_after: float | timedelta | None
     executor: object
+    notify: Notify | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,7 @@ class JobOptions:
     executor: object = None
     concurrency_limit: int | ConcurrencyLimit | None = None
     rate: str | Rate | None = None
+    notify: Notify | None = None
     # Not an option: the name of the job's file, among those that define a job of this id in the same store.
     source: str = ""
 
@@ -145,6 +151,7 @@ class JobOptions:
         if "rate" in chosen:
             chosen["rate"] = to_rate(chosen["rate"], "rate of a job")
         check_choices(chosen)
+        check_notify(chosen.get("notify"))
         return chosen
 
     def settings(self, client: Defaults, on_change: OnChange | None) -> Settings:

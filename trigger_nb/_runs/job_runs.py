@@ -19,10 +19,11 @@ from .._values.tagged import Blobs
 from ..errors import RunStateError, TriggerError
 from . import moves
 from .attending import attend
+from .beginning import start
 from .context import EventData, context_of
 from .events import Listener, completed
-from .execution import start
 from .host import Client, JobHost
+from .notify_option import Notifier, Notify, check_notify, nearest
 from .payloads import NoFiles, Payload, found_id
 from .reloads import why_outdated
 from .run_spec import RunSpec
@@ -35,6 +36,10 @@ class DefinedJob(Listener, Protocol):
 
     name: str
     version: str
+
+    def _handle(self, run_id: str) -> object:
+        """The run with an id, as users get it."""
+        ...
 
     @property
     def client(self) -> Client:
@@ -52,6 +57,7 @@ class RunRequest:
     is_test: bool = False
     on_change: OnChange | None = None
     waits: WaitsOption | None = None
+    notify: Notify | None = None
     event: EventData | None = None
     # Of a child run: the run that starts it, and the path of the task that does.
     parent: str = ""
@@ -59,6 +65,7 @@ class RunRequest:
 
     def __post_init__(self) -> None:
         check_choices({"on_change": self.on_change, "waits": self.waits})
+        check_notify(self.notify)
         if self.run_id is not None:
             check_run_id(self.run_id)
 
@@ -98,6 +105,8 @@ class JobRuns:
         record.waits = "skip" if self._skips_waits(request, scope) else ""
         if kept is None:
             record.payload_preview = job.options.preview(value)
+        if request.notify is not None:
+            self._runtime.notify[run_id] = request.notify
         living = self._runtime.executions.get(run_id)
         execution = self._start(self._spec(payload, request.on_change, record), self._current(record))
         return execution, execution is not living
@@ -229,8 +238,15 @@ class JobRuns:
                 on_success=options.on_success,
                 on_failure=options.on_failure,
                 limiter=options.limiter(self._runtime.limits, self._runtime.clock),
+                notify=self.notifiers(run.id),
+                handle=job._handle,
             )
         )
+
+    def notifiers(self, run_id: str) -> tuple[Notifier, ...]:
+        """Who is told of a run: as the call that started it in this kernel says, else the job, else the client."""
+        job = self._job
+        return nearest(self._runtime.notify.get(run_id), job.options.notify, job.client.notify)
 
     def _blobs(self, run_id: str) -> Blobs:
         return self._runtime.store.blobs(run_id)

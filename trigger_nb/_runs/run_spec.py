@@ -20,6 +20,7 @@ from .._tasks.call import PassApi
 from .._tasks.options import Settings
 from .._tasks.signature import bind_run, is_async
 from .context import Context
+from .notify_option import Notifier
 from .outcome import Handler
 from .payloads import Payload
 
@@ -36,6 +37,8 @@ class RunSpec:
     on_success: Handler | None = None
     on_failure: Handler | None = None
     limiter: RunLimiter | None = None  # limits the runs of the job
+    notify: tuple[Notifier, ...] = ()
+    handle: Callable[[str], object] = str  # the run with an id, for those who are told
     make_pass: Callable[..., Pass] = Pass
 
 

@@ -106,6 +106,18 @@ class ActiveRun(Protocol):
         ...
 
 
+class PayloadForms(Protocol):
+    """What a run of a job may be started with, in a display: see `known_payloads.py`."""
+
+    def choices(self) -> list[dict[str, Any]]:
+        """The payloads that a person may begin with, each with its form."""
+        ...
+
+    def payload(self, source: str, data: Any, *, is_edited: bool) -> Any:
+        """The payload that a form was sent with. Raises `InvalidAnswerError`."""
+        ...
+
+
 class RestartableJob(Protocol):
     """A job, as commands on its runs use it."""
 
@@ -115,6 +127,14 @@ class RestartableJob(Protocol):
 
     def _again(self, record: RunRecord) -> tuple[RunSpec, RunRecord]:
         """Another pass of a stored run, for a rehearsal, and its record."""
+        ...
+
+    def _payload_forms(self, run_id: str) -> PayloadForms:
+        """The forms that another run is started from, beside the display of a run."""
+        ...
+
+    def _start_with(self, payload: object, *, is_test: bool) -> str:
+        """Start a run with a payload from such a form; its id."""
         ...
 
     def _accept(self, run_id: str, path: str) -> None:
@@ -152,6 +172,7 @@ class Runtime:
         self.shows = True  # whether runs are shown or awaited here; a worker only drives them
         self.attendant: Any = None  # carries out what other processes ask for: see `attending.py`
         self.limits: dict[str, JobLimits] = {}  # by job id
+        self.notify: dict[str, Any] = {}  # by run id: what a call of `job.run` has said
         self.home: Home | None = None  # the event loop that runs were last started on
         self._leases: dict[str, leases.Lease] = {}
         # Held while a run begins, and while its lease is released: a body that outlived its pass does the
@@ -256,7 +277,7 @@ class Runtime:
 
     def forget(self, run_id: str) -> None:
         """Drop the data of a run that was removed. Its displays stay as they are."""
-        for each in (self.memories, self.passes, self._unsaved, self.waits):
+        for each in (self.memories, self.passes, self._unsaved, self.waits, self.notify):
             each.pop(run_id, None)
         feed = self.feeds.get(run_id)
         if feed is not None and not feed.watched:

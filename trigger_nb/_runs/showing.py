@@ -128,11 +128,18 @@ def display_of(runtime: Runtime, run_id: str) -> RunDisplay:
             lambda: make_model(runtime, run_id, lazy=True),
             runtime.feed(run_id),
             asyncio.get_running_loop(),
-            RunControls(runtime, run_id),
+            RunControls(runtime, run_id, partial(_widget_of, runtime)),
             left=lambda: make_model(runtime, run_id, run=_left_by_cell(runtime, run_id)),
             on_close=lambda: views.pop(run_id, None),
         )
     return display
+
+
+def _widget_of(runtime: Runtime, run_id: str) -> str:
+    """The id of the widget of a run, which no cell shows."""
+    display = display_of(runtime, run_id)
+    display.stay = True
+    return str(display.widget.model_id)
 
 
 def show(runtime: Runtime, run_id: str, *, awaited: bool) -> None:

@@ -48,7 +48,7 @@ class StoredRow(NamedTuple):
 
     @property
     def is_of_task(self) -> bool:
-        return self.tag not in RESERVED and not self.tag.startswith(("kv/", "export/", "answer/"))
+        return self.tag not in RESERVED and not self.tag.startswith(("kv/", "export/", "answer/", "notice/"))
 
     @property
     def owner(self) -> str:

@@ -100,7 +100,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "codec": ("pickle",),
     "log_level": ("debug", "info", "warning", "error"),
 }
-_FLAGS = ("thread", "repeatable", "keep_inputs", "enabled", "display", "return_errors")
+_FLAGS = ("thread", "repeatable", "keep_inputs", "enabled", "display", "tab_title", "return_errors")
 
 
 def check_choices(options: Mapping[str, object]) -> None:

@@ -184,6 +184,7 @@ class Trial:
         spec.host = lambda: _TrialHost(make_host(), self)
         spec.settings.executor = None
         spec.on_success = spec.on_failure = spec.limiter = None
+        spec.notify = ()
         return spec
 
     # What its passes tell and ask -------------------------------------------------------------------

@@ -52,6 +52,14 @@ class Controls(stream.Controls, Protocol):
         """The records of tasks with their values, as far as they are in the store; one query."""
         ...
 
+    def payloads(self) -> list[Wire]:
+        """What another run of the job may be started with, each with its form."""
+        ...
+
+    def run_with(self, source: str, data: object, *, is_edited: bool, is_test: bool) -> str:
+        """Start another run of the job; its id. Raises `TriggerError` if the payload does not fit."""
+        ...
+
     def lines_of(self, path: str) -> str:
         """The lines of code that take a task into a cell."""
         ...
@@ -256,6 +264,8 @@ class Pump:
                 self._stream.answer({"id": request, **answer})
             case {"t": "answer", "id": str(request)}:
                 self._stream.answer({"id": request, **outcome(lambda: self._take(message), self._report)})
+            case {"t": "run_with", "id": str(request)}:
+                self._stream.answer({"id": request, **outcome(lambda: self._run_with(message), self._report)})
             case {"t": "ask", "id": str(request)}:
                 self._stream.answer({"id": request, **outcome(lambda: self._tell(message), self._report)})
             case _:
@@ -271,7 +281,14 @@ class Pump:
         self._controls.answer(self._path(message) or "", None if choice is None else str(choice), data)
         return {}
 
+    def _run_with(self, message: Message) -> Wire:
+        is_edited, is_test = bool(message.get("edited")), bool(message.get("test"))
+        source, data = str(message.get("source")), message.get("data")
+        return {"run": self._controls.run_with(source, data, is_edited=is_edited, is_test=is_test)}
+
     def _tell(self, message: Message) -> Wire:
+        if message.get("op") == "run_with":
+            return {"choices": self._controls.payloads()}
         if message.get("op") == "open":
             return {"text": self._controls.lines_of(self._path(message) or "")}
         count, which = self._controls.scope_of_rerun(self._path(message) or "")

@@ -56,6 +56,10 @@ class Controls(Protocol):
         """The actions on a task of the run."""
         ...
 
+    def page(self, run: RunRecord) -> Wire:
+        """What a page does for the run beside showing it: see `PAGE` in `wire.py`."""
+        ...
+
 
 class Stream:
     """The messages of one run, in order.
@@ -278,6 +282,7 @@ class Stream:
             self._controls.row_buttons(run),
             in_page=self._in_page,
         )
+        header |= self._controls.page(run)
         if changed := self._header.changes(self.model, header):
             message["run"] = changed
         if rows:

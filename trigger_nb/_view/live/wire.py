@@ -87,6 +87,11 @@ SHARED: Wire = {
     "runsPerPage": RUNS_PER_PAGE,
 }
 
+# What a page does for a run beside showing it: whether the browser tells its end, and the title of the tab its progress;
+# why no run can be started with another payload, "" if one can, None for no button; and the runs that were started so,
+# each with the id of its widget.
+PAGE: Wire = {"notifies": False, "titled": False, "run_with": None, "others": []}
+
 
 @dataclass(frozen=True, slots=True)
 class Button:

@@ -97,7 +97,7 @@ export class Actions {
   }
 
   /**
-   * @param {"do" | "ask" | "answer"} type
+   * @param {"do" | "ask" | "answer" | "run_with"} type
    * @param {string} op
    * @param {number | null} index
    * @param {Record<string, unknown>} [more]

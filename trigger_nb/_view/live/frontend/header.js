@@ -1,5 +1,6 @@
 // The header of a run: title, status, hints and actions.
 
+import { askPermission, canAsk } from "./alerts.js";
 import { Button } from "./button.js";
 import { errorElements } from "./sections.js";
 import { h, setAttribute, setChildren, setShown, setText, shape, stateName, withCode } from "./dom.js";
@@ -13,9 +14,11 @@ export class RunHeader {
    * @param {import("./store.js").Store} store
    * @param {import("./actions.js").Actions} actions
    * @param {HTMLElement} chips
+   * @param {import("./runwith.js").RunWith} runWith
    */
-  constructor(store, actions, chips) {
+  constructor(store, actions, chips, runWith) {
     this.store = store;
+    this.runWith = runWith;
     this.actions = actions;
     /** By op. @type {Map<string, Button>} */
     this.buttons = new Map();
@@ -34,6 +37,8 @@ export class RunHeader {
     this.left = h("span", { class: "tnb-eta", title: "Estimated from earlier runs of the job", hidden: true });
     this.statuses = h("div", { class: "tnb-sts", role: "group", "aria-label": "Statuses", hidden: true });
     this.buttonBox = h("span", { class: "tnb-buttons", role: "group", "aria-label": "Actions on the run" });
+    this.bell = new Button("Notify me", () => void askPermission().then(() => this.store.notify()));
+    setAttribute(this.bell.element, "title", "Let the browser tell you when the run has ended");
     this.bar = h("div", { class: "tnb-bar", "aria-hidden": "true" });
     this.note = h("div", { class: "tnb-note", role: "status", hidden: true });
     this.offline = h("div", { class: "tnb-y tnb-warn", role: "status", hidden: true });
@@ -104,6 +109,9 @@ export class RunHeader {
       setAttribute(button.element, "aria-busy", this.actions.isWaiting(op) ? "true" : null);
       return button.element;
     });
+    const { ended, notifies, run_with } = this.store.header;
+    if (run_with !== null) elements.push(this.runWith.opener.element);
+    if (notifies && !ended && this.store.channel.live() && canAsk()) elements.push(this.bell.element);
     setChildren(this.buttonBox, elements);
     setShown(this.buttonBox, elements.length > 0);
   }

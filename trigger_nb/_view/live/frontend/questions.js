@@ -78,8 +78,7 @@ export class AnswerForm {
     this.form = form;
     this.actions = actions;
     this.index = index;
-    const prefix = `tnb-form-${++forms}-`;
-    this.fields = form.fields.map((field, at) => new FieldElement(field, `${prefix}${at}`));
+    this.fields = new Fields(form.fields, form.named);
     const isInput = form.asks === "input";
     this.buttons = (isInput ? ["Answer"] : form.choices).map((choice, at) => {
       const label = isInput ? choice : choice.slice(0, 1).toUpperCase() + choice.slice(1);
@@ -89,7 +88,7 @@ export class AnswerForm {
     this.element = h(
       "form",
       { class: "tnb-form", novalidate: true, "aria-label": "Answer", autocomplete: "off" },
-      ...this.fields.map(({ element }) => element),
+      ...this.fields.elements,
       buttons,
       h("div", { class: "tnb-form-code" }, "Or type ", h("code", {}, code)),
     );
@@ -116,45 +115,81 @@ export class AnswerForm {
   }
 
   focus() {
-    const first = this.fields[0]?.control ?? this.buttons[0]?.element;
-    first?.focus({ preventScroll: true });
+    (this.fields.first ?? this.buttons[0]?.element)?.focus({ preventScroll: true });
     this.element.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {string | null} choice */
   async submit(choice) {
-    const isUntouched = this.fields.every((field) => !field.isTouched);
-    const needsData = this.fields.length > 0 && !(choice === "reject" && isUntouched);
-    const data = needsData ? this.read() : null;
-    if (data === WRONG) return this.focusWrong();
+    const { fields } = this;
+    const needsData = fields.all.length > 0 && !(choice === "reject" && !fields.isTouched);
+    const data = needsData ? fields.read() : null;
+    if (data === WRONG) return fields.focusWrong();
     const answer = await this.actions.answer(this.index, choice, data);
-    const faults = new Map(answer?.fields ?? []);
-    for (const field of this.fields) field.complain(faults.get(field.field.name) ?? "");
-    if (faults.size) this.focusWrong();
+    fields.complain(answer?.fields ?? []);
+  }
+}
+
+export const WRONG = Symbol("wrong");
+const MISSING = Symbol("missing");
+
+/** The fields of a form. */
+export class Fields {
+  /**
+   * @param {Field[]} fields
+   * @param {boolean} named  whether the value is an object with these fields, and not that of the only one
+   */
+  constructor(fields, named) {
+    this.named = named;
+    const prefix = `tnb-form-${++forms}-`;
+    this.all = fields.map((field, at) => new FieldElement(field, `${prefix}${at}`));
+  }
+
+  get elements() {
+    return this.all.map(({ element }) => element);
+  }
+
+  /** The control of the first field. */
+  get first() {
+    return this.all[0]?.control;
+  }
+
+  get isTouched() {
+    return this.all.some((field) => field.isTouched);
   }
 
   /** What was filled in; `WRONG` if a field cannot be read. */
   read() {
     /** @type {Record<string, unknown>} */
     const data = {};
-    for (const field of this.fields) {
+    for (const field of this.all) {
       const value = field.read();
       field.complain(value === WRONG ? "This is not JSON." : "");
       if (value !== MISSING) data[field.field.name] = value;
     }
     if (Object.values(data).includes(WRONG)) return WRONG;
-    return this.form.named ? data : (data[""] ?? null);
+    return this.named ? data : (data[""] ?? null);
+  }
+
+  /**
+   * Shows faults beside their fields; those of no field beside the first one.
+   * @param {[name: string, fault: string][]} told
+   */
+  complain(told) {
+    const faults = new Map(told);
+    for (const field of this.all) field.complain(faults.get(field.field.name) ?? "");
+    const names = this.all.map((field) => field.field.name);
+    const others = told.filter(([name]) => !names.includes(name)).map(([name, fault]) => (name ? `${name}: ${fault}` : fault));
+    if (others.length && !this.all.some((field) => field.isWrong)) this.all[0]?.complain(others.join(" · "));
+    if (faults.size) this.focusWrong();
   }
 
   focusWrong() {
-    const wrong = this.fields.find((field) => field.isWrong);
+    const wrong = this.all.find((field) => field.isWrong);
     wrong?.control.focus({ preventScroll: true });
     wrong?.element.scrollIntoView({ block: "nearest" });
   }
 }
-
-const WRONG = Symbol("wrong");
-const MISSING = Symbol("missing");
 
 /** One field with its label, its help and its fault. */
 class FieldElement {

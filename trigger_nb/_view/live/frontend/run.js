@@ -1,6 +1,7 @@
 // The view of one run, which survives changes of the page by the notebook.
 
 import { Actions } from "./actions.js";
+import { Alerts } from "./alerts.js";
 import { keepTime, wake } from "./clock.js";
 import { Copier } from "./copying.js";
 import { DetailsPane } from "./details.js";
@@ -8,6 +9,7 @@ import { h, keepShortcutsAway, setAttribute, setChildren, setShown, setText } fr
 import { RunHeader } from "./header.js";
 import { Outline } from "./outline.js";
 import { QuestionBar } from "./questions.js";
+import { RunWith, StartedRuns } from "./runwith.js";
 import { sectionElement } from "./sections.js";
 import { Store, guarded } from "./store.js";
 import { Table } from "./table.js";
@@ -52,9 +54,11 @@ class Shown {
     this.spare = null;
     /** Whether the kernel knows that somebody uses a view. */
     this.used = false;
+    this.alerts = new Alerts(this.store, () => this.reveal());
   }
 
   close() {
+    this.alerts.close();
     this.store.close();
     for (const view of this.places.values()) view.close();
     this.spare?.close();
@@ -87,6 +91,12 @@ class Shown {
       return view;
     }
     return null;
+  }
+
+  /** Brings the run into view. */
+  reveal() {
+    const place = [...this.places.keys()].find((element) => element.isConnected);
+    place?.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {HTMLElement} element */
@@ -148,7 +158,9 @@ class RunView {
     this.tree = new Tree(store, this.outline);
     this.table = new Table(store, this.outline);
     this.toolbar = new Toolbar(store, this.outline, this.tree, this.table, (view) => this.setView(view));
-    this.header = new RunHeader(store, this.actions, this.toolbar.chipBox);
+    this.runWith = new RunWith(store, this.actions);
+    this.header = new RunHeader(store, this.actions, this.toolbar.chipBox, this.runWith);
+    this.started = new StartedRuns(store, mountRun);
     this.details = new DetailsPane(store, this.outline, this.actions, () => this.closeDetails());
     this.questions = new QuestionBar(store, (row) => this.openQuestion(row));
     this.timeline = new Timeline(store, this.outline, this.tree);
@@ -175,12 +187,14 @@ class RunView {
       "div",
       { class: "tnb-live", role: "region" },
       this.header.element,
+      this.runWith.element,
       this.questions.element,
       this.toolbar.element,
       this.body,
       this.outputBox,
       this.copier.said,
       this.fault,
+      this.started.element,
       sentinel,
     );
     this.listen();
@@ -216,6 +230,7 @@ class RunView {
 
   close() {
     this.closing.abort();
+    this.started.close();
     this.timeline.close();
     this.table.close();
     this.details.watch(null);
@@ -243,6 +258,8 @@ class RunView {
     if (this.table.isOpen) this.table.render(); // first, because it reads the layout, which the others change
     else this.tree.render();
     this.header.render();
+    this.runWith.render();
+    this.started.render();
     this.questions.render();
     this.toolbar.render();
     this.details.render();
@@ -276,7 +293,7 @@ class RunView {
 
   /** Whether it has the focus or the pointer, or something in it is open or chosen. */
   get isUsed() {
-    return this.root.matches(":hover, :focus-within") || this.outline.detailed || this.outline.filtered || this.tree.timed || this.table.isOpen;
+    return this.root.matches(":hover, :focus-within") || this.outline.detailed || this.outline.filtered || this.tree.timed || this.table.isOpen || this.runWith.isOpen;
   }
 
   tick() {

@@ -212,7 +212,7 @@ export class RunList {
   /** @param {string} run */
   open(run) {
     if (this.opened?.run === run) return;
-    this.opened = new RunChannel(this.channel, run);
+    this.opened = new RunChannel(this.channel, run, (started) => this.open(started));
     this.channel.send({ t: "open", run });
     this.notify();
   }
@@ -278,10 +278,12 @@ export class RunChannel {
   /**
    * @param {Channel} channel
    * @param {string} run
+   * @param {(run: string) => void} [started]  called with a run that was started from it
    */
-  constructor(channel, run) {
+  constructor(channel, run, started = () => {}) {
     this.channel = channel;
     this.run = run;
+    this.started = started;
     /** @type {Update | null} */
     this.first = null;
     /** @type {Map<(update: Update) => void, (() => void) | undefined>} */

@@ -72,9 +72,13 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {Section[]} [displays]  what is shown of the output
  * @property {Action[]} actions
  * @property {Record<string, RowAction>} row_actions
+ * @property {boolean} notifies  whether the browser tells the end of the run
+ * @property {string | null} run_with  why no run can be started with another payload; null without a button for it
+ * @property {[run: string, widget: string][]} others  the runs that were started so
+ * @property {boolean} titled  whether the title of the tab tells its progress
  */
 /** A status of the run; `share` is the filled part of its bar, from 0 to 1. @typedef {{ state: string, label: string, share: number | null, percent: string, text: string }} Status */
-/** @typedef {{ id: string, ok: boolean, text?: string, count?: number, fields?: [name: string, fault: string][] }} Answer */
+/** @typedef {{ id: string, ok: boolean, text?: string, count?: number, fields?: [name: string, fault: string][], run?: string, choices?: import("./runwith.js").Choice[] }} Answer */
 /**
  * @typedef {object} Update
  * @property {number} n
@@ -97,6 +101,8 @@ import { RowSet, unpacked } from "./rows.js";
  * @property {() => boolean} live
  * @property {(element: Element) => boolean} [hasCells]  whether code can be put into a new cell below an element
  * @property {(element: Element, source: string) => boolean} [insertCell]  does that; returns whether it could
+ * @property {(widget: string) => Promise<Channel | null>} [open]  the channel of another run, by the id of its widget
+ * @property {(run: string) => void} [started]  shows a run that was started here, in place of `open`
  */
 
 // --- store ---------------------------------------------------------------------------------------------------------
@@ -154,6 +160,10 @@ const EMPTY_HEADER = {
   output: "",
   actions: [],
   row_actions: {},
+  notifies: false,
+  titled: false,
+  run_with: null,
+  others: [],
 };
 
 /** Applies the messages of a channel in order, and notifies the views at most once per frame. */
@@ -190,6 +200,8 @@ export class Store {
 
     /** @type {Set<() => void>} */
     this.listeners = new Set();
+    /** Called at once, also in a tab that is hidden, which draws no frames. @type {Set<() => void>} */
+    this.attendants = new Set();
     this.frame = 0;
     /** The number of views that show the details of a row. @type {Map<number, number>} */
     this.watched = new Map();
@@ -259,6 +271,16 @@ export class Store {
   subscribe(callback) {
     this.listeners.add(callback);
     return () => void this.listeners.delete(callback);
+  }
+
+  /**
+   * Calls the callback after each message.
+   * @param {() => void} callback
+   * @returns {() => void} ends it
+   */
+  attend(callback) {
+    this.attendants.add(callback);
+    return () => void this.attendants.delete(callback);
   }
 
   // --- from the kernel ---
@@ -354,6 +376,7 @@ export class Store {
   }
 
   notify() {
+    for (const callback of this.attendants) guarded(callback);
     if (this.frame) return;
     this.frame = requestAnimationFrame(() => {
       this.frame = 0;

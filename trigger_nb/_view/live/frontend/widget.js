@@ -35,7 +35,23 @@ function modelChannel(model) {
     live: () => isLive(model),
     hasCells: (element) => hasCells(model.widget_manager, element),
     insertCell: (element, source) => insertCell(model.widget_manager, element, source),
+    ...(model.widget_manager && { open: (/** @type {string} */ widget) => openOther(model, widget) }),
   };
+}
+
+/**
+ * The channel of another widget of the kernel, which no cell shows.
+ * @param {Model} model
+ * @param {string} id
+ * @returns {Promise<import("./store.js").Channel | null>}
+ */
+async function openOther(model, id) {
+  try {
+    const other = await model.widget_manager.get_model(id);
+    return other ? modelChannel(other) : null;
+  } catch {
+    return null; // it was closed meanwhile
+  }
 }
 
 /**
