@@ -23,6 +23,7 @@ from ..errors import InvalidSignatureError, StoreError
 from . import pages
 from .inbox import Inbox
 from .reading import Refused, body_of, fields_of, request_of
+from .writer import Writer
 
 logger = logging.getLogger("trigger_nb")
 T = TypeVar("T")
@@ -48,13 +49,13 @@ class App:
         self._most = most
         self._public = public
         self._call = call
-        # One thread writes: the store has one writer at a time, and threads would wait for each other.
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="trigger_nb serve")
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="trigger_nb serve")
+        self._writer = Writer(inbox.runtime.post)
         self.asgi = Starlette(
             routes=[
                 Route("/health", self._health, methods=["GET"]),
                 Route("/events", self._guarded(self._events), methods=["POST"]),
-                Route("/endpoints/{name}/{token}", self._guarded(self._endpoint), methods=_METHODS),
+                Route("/endpoints/{name:path}/{token}", self._guarded(self._endpoint), methods=_METHODS),
                 Route("/requests/{run}/{token}", self._guarded(self._callback), methods=["POST"]),
                 Route("/approvals/{token}", self._guarded(self._questions), methods=["GET"]),
                 Route("/approvals/{run}/{token}", self._guarded(self._question), methods=["GET", "POST"]),
@@ -64,10 +65,11 @@ class App:
 
     def close(self) -> None:
         """End the threads."""
-        self._writer.shutdown(wait=False)
+        self._threads.shutdown(wait=False)
+        self._writer.close()
 
     async def _do(self, function: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, partial(function, *args))
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args))
 
     def _guarded(self, handler: Handler) -> Handler:
         """The handler, with an answer for all that it may raise. What is wrong here is no secret of the request's."""
@@ -105,11 +107,19 @@ class App:
             )
         body = await body_of(request, self._most)
         key = request.headers.get("idempotency-key", "")[:500]
-        sent = await self._do(self._inbox.events, body, key)
+        sent = await self._writer.send(await self._do(self._inbox.events, body, key))
+        told = [
+            {
+                "id": each.record.id,
+                "name": each.record.name,
+                "status": each.record.state,
+                "is_new": not each.is_known,
+            }
+            for each in sent
+        ]
         is_list = body.lstrip()[:1] == b"["
-        return JSONResponse(
-            sent if is_list else sent[0], 201 if any(each["is_new"] for each in sent) else 200
-        )
+        status = 200 if all(each.is_known for each in sent) else 201
+        return JSONResponse(told if is_list else told[0], status, headers=_SAFE)
 
     async def _endpoint(self, request: Request) -> Response:
         endpoint = self._inbox.endpoint(request.path_params["name"], request.path_params["token"])
@@ -134,11 +144,10 @@ class App:
         ):
             respond = None
         if respond is None or not respond.skip_runs:
-            event_id = await self._do(self._inbox.request, endpoint, taken, headers)
-        else:
-            event_id = ""
-        if respond is None:
-            return JSONResponse({"id": event_id}, headers=_SAFE)
+            record = await self._do(self._inbox.request, endpoint, taken, headers)
+            await self._writer.send([record])
+            if respond is None:
+                return JSONResponse({"id": record.id}, headers=_SAFE)
         return await self._respond(endpoint, respond, taken)
 
     async def _ask(

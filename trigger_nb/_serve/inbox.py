@@ -28,6 +28,7 @@ _EVENT = frozenset(
 )
 _MOST_EVENTS = 1000  # in one request
 _LONGEST = 500  # characters of a name or an id
+_LATEST = 253_402_300_799.0  # the end of the year 9999, which is the last one
 
 
 class Inbox:
@@ -41,8 +42,8 @@ class Inbox:
 
     # Events -------------------------------------------------------------------------------------------
 
-    def events(self, body: bytes, key: str) -> list[dict[str, Any]]:
-        """Send the events of a request. `key` is its `Idempotency-Key`: a second request with it sends nothing again."""
+    def events(self, body: bytes, key: str) -> list[EventRecord]:
+        """The events of a request, to be sent. `key` is its `Idempotency-Key`: a second request with it sends nothing again."""
         given = json_of(body)
         many = cast("list[Any]", given) if isinstance(given, list) else [given]
         if not many or len(many) > _MOST_EVENTS:
@@ -50,7 +51,7 @@ class Inbox:
         records = [
             self._event(each, f"{key}-{at}" if key and len(many) > 1 else key) for at, each in enumerate(many)
         ]
-        return [self._sent(*each) for each in records]
+        return [self._ready(*each) for each in records]
 
     def _event(self, given: Any, key: str) -> tuple[EventRecord, Any]:
         """The record of an event, and its payload. Raises `Refused` if a job of this kernel cannot take it."""
@@ -93,8 +94,8 @@ class Inbox:
         if at is not None:
             raise Refused(400, 'an event has "deliver_at" or "deliver_after": one of the two')
         try:
-            return round(now + to_seconds(after, "deliver_after"), 3)
-        except InvalidOptionError as error:
+            return _at_most(round(now + to_seconds(after, "deliver_after"), 3))
+        except (InvalidOptionError, ValueError) as error:
             raise Refused(400, str(error)) from None
 
     def _time(self, data: Mapping[str, Any], field: str) -> float | None:
@@ -102,7 +103,7 @@ class Inbox:
         if text is None:
             return None
         try:
-            return round(to_timestamp(datetime.fromisoformat(text), field), 3)
+            return _at_most(round(to_timestamp(datetime.fromisoformat(text), field), 3))
         except (TypeError, ValueError, OverflowError):
             raise Refused(
                 400, f'"{field}" is a time with a zone, such as "2026-12-01T09:00:00Z"; not {text!r:.100}'
@@ -117,16 +118,10 @@ class Inbox:
                 except InvalidPayloadError as error:
                     raise Refused(422, str(error)) from None
 
-    def _sent(self, record: EventRecord, payload: Any) -> dict[str, Any]:
+    def _ready(self, record: EventRecord, payload: Any) -> EventRecord:
         record.payload_form, record.payload = dump_or_describe(payload, self.runtime.store.blobs(record.id))
         record.keys = 1
-        sent = self.runtime.post.send(record)
-        return {
-            "id": sent.record.id,
-            "name": sent.record.name,
-            "status": sent.record.state,
-            "is_new": not sent.is_known,
-        }
+        return record
 
     # Endpoints ----------------------------------------------------------------------------------------
 
@@ -155,8 +150,10 @@ class Inbox:
                 f"endpoint {endpoint.id!r} has no secret to check signatures with: the server's log names it",
             ) from None
 
-    def request(self, endpoint: HttpEndpoint, request: HttpRequest, headers: Mapping[str, str]) -> str:
-        """Record a request to an endpoint as an event, once for each delivery. Returns the event's id."""
+    def request(
+        self, endpoint: HttpEndpoint, request: HttpRequest, headers: Mapping[str, str]
+    ) -> EventRecord:
+        """The event of a request to an endpoint: the same one for a delivery that comes again."""
         given = ""
         if hasattr(endpoint.verify, "delivery"):
             given = cast("Any", endpoint.verify).delivery(headers, request.body)
@@ -166,8 +163,7 @@ class Inbox:
         record = EventRecord(id=event_id, name=endpoint.event, timestamp=now, source=endpoint.source)
         payload = request.data()
         self._check(record, payload)
-        self._sent(record, payload)
-        return event_id
+        return self._ready(record, payload)
 
     # Requests that runs wait for ----------------------------------------------------------------------
 
@@ -188,3 +184,9 @@ class Inbox:
                 raise Refused(409, "another request has come to this address before: the first one counts")
             case _:
                 return found
+
+
+def _at_most(when: float) -> float:
+    if not 0 <= when <= _LATEST:
+        raise ValueError("it is later than any date")
+    return when
