@@ -22,7 +22,7 @@ from .._redact import secrets
 from .._runs import answering
 from .._runs.open_questions import open_questions
 from .._view.escape import escaped, markup, visible_block
-from .._view.words import ago, minute, utc
+from .._view.words import ago, utc
 from ..errors import (
     AlreadyAnsweredError,
     CorruptRecordError,
@@ -185,7 +185,7 @@ def _shown(
     if record.status != TaskStatus.WAITING or runtime.status_of(run) in FINISHED:
         state = markup(str(runtime.status_of(run)).lower())
         return f"<article><h1>{prompt}</h1>{about}<p>This run waits for no answer now: it is {state}.</p></article>"
-    until = "" if record.next_at is None else f'<p class="quiet">Until {markup(minute(record.next_at))}</p>'
+    until = "" if record.next_at is None else f'<p class="quiet">Until {markup(utc(record.next_at))}</p>'
     refused = f'<p class="fault">{markup(asked.refused, 500)}</p>' if asked.refused else ""
     whole = (
         f'<p class="fault" role="alert">{markup(faults[""], 500)}</p>'
@@ -240,7 +240,8 @@ def _fields(asked: Question, form: Mapping[str, Any] | None, faults: Mapping[str
         marks += ' aria-invalid="true"' if fault else ""
         marks += f' aria-describedby="{name}-about"' if fault or field.get("about") else ""
         label = markup(field.get("label") or "Answer", 100)
-        optional = "" if field.get("required") else ' <span class="quiet">(may be left empty)</span>'
+        is_filled = field.get("required") or "default" in field
+        optional = "" if is_filled else ' <span class="quiet">(may be left empty)</span>'
         value = None if form is None else form.get(name, "")
         if kind == "checkbox" and not field.get("nullable"):
             is_on = field.get("default") is True if value is None else value != ""
