@@ -36,7 +36,12 @@ class Worker:
         self.url = ""
 
     def start(self) -> None:
-        env = {**os.environ, "PYTHONPATH": str(ROOT), "TRIGGER_NB_TEST_HOME": str(self.folder), "TRIGGER_NB_TOKEN": TOKEN}
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "TRIGGER_NB_TEST_HOME": str(self.folder),
+            "TRIGGER_NB_TOKEN": TOKEN,
+        }
         command = [sys.executable, "-m", "trigger_nb", "work", str(self.folder / "program.py"), "--serve"]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, env=env, stderr=log)
@@ -137,12 +142,15 @@ def test_killed_in_the_middle_of_each_kind_of_wait(worker, rounds):
             worker.kill()
             worker.start()
 
+    approved = []
     for number in range(rounds):
         send(worker.url + "/events", json={"name": "ask", "payload": number, "id": f"ask{number}"})
         urls = []
         for name in ("urls", "callbacks"):
-            wait_until(lambda name=name: len({line.split()[0] for line in worker.lines(name)}) == number + 1)
-            urls.append(next(line.split()[1] for line in worker.lines(name) if line.split()[0] == str(number)))
+            wait_until(lambda name=name: len(set(worker.lines(name))) == len(approved) + 1)
+            urls.append(
+                next(line.split()[1] for line in worker.lines(name) if line.split()[0] == str(number))
+            )
             send(urls[-1], json=[name, number])
             assert worker.until_answered(urls[-1], json="another") == 409
         wait_until(lambda: worker.client.approvals())
@@ -152,6 +160,7 @@ def test_killed_in_the_middle_of_each_kind_of_wait(worker, rounds):
         (run,) = worker.client.runs(job="ask", limit=1)
         wait_until(lambda run=run: run.status == "COMPLETED")
         assert run.output == [["urls", number], ["callbacks", number], "approve"]
+        approved.append(run.id)
     # The same address again after a crash between the body and its commit: there was never another one.
     for name in ("urls", "callbacks"):
         assert len(set(worker.lines(name))) == rounds

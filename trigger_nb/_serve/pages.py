@@ -130,6 +130,8 @@ def answer(inbox: Inbox, run_id: str, token: str, form: Mapping[str, Any]) -> tu
     run, record = found
     asked = question_of(record)
     assert asked is not None
+    if inbox.runtime.status_of(run) in FINISHED:
+        return 409, _shown(inbox, run, record)
     by = str(form.get("by", "")).strip()[:100] or "somebody by link"
     faults: dict[str, str] = {}
     try:
