@@ -32,7 +32,7 @@ sender.join()  # the loop stands still meanwhile
 
 
 def test_requests_to_a_notebook(tmp_path):
-    """R3, W2."""
+    """R3, W2, W6."""
     with kernel_in(tmp_path / "nb") as kernel:
         first = kernel.run(CELL)
         assert first.ok

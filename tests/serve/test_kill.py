@@ -96,7 +96,7 @@ def worker(tmp_path):
 
 @pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=pytest.mark.long)])
 def test_no_event_is_lost_and_each_starts_one_run(worker, rounds):
-    """R3: killed at a random moment, with the request in flight. What was sent twice was one delivery."""
+    """R3, W6: killed at a random moment, with the request in flight. What was sent twice was one delivery."""
     draw = random.Random(rounds)
     signature = signatures.hmac("a secret", header="X-Sig", id_header="X-Id")
     number, burst = 0, 20
@@ -129,7 +129,7 @@ def test_no_event_is_lost_and_each_starts_one_run(worker, rounds):
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(200, marks=pytest.mark.long)])
 def test_killed_in_the_middle_of_each_kind_of_wait(worker, rounds):
-    """R3, W2, W4: the request comes while the worker lives, is dead or dies; the run goes on once, with the first one."""
+    """R3, W2, W4, W6: the request comes while the worker lives, is dead or dies; the run goes on once, with the first one."""
     draw = random.Random(rounds)
     worker.start()
 

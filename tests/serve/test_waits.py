@@ -25,7 +25,7 @@ class Form(BaseModel):
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", ["async", "def"])
 async def test_requests_and_callbacks(site, kind):
-    """R1, W2: the address is given away once; the first request is the result, also one that comes at once."""
+    """R1, W2, W6: the address is given away once; the first request is the result, also one that comes at once."""
     urls, calls = [], []
     loop = asyncio.get_running_loop()
 
@@ -145,7 +145,7 @@ async def test_times_ends_and_mistakes(site):
 
 @pytest.mark.anyio
 async def test_what_comes_while_no_kernel_lives_counts(site, tmp_path):
-    """R3, W2: the request is recorded by another process on the store, whose listener then goes on with the run."""
+    """R3, W2, W6: the request is recorded by another process on the store, whose listener then goes on with the run."""
     urls = []
 
     @site.client.job

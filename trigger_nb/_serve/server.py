@@ -16,7 +16,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from .._concurrency.threads import Home
 from .._runs.awaiting import has_loop
 from .._runs.runtime import Runtime
 from ..endpoints import HttpRequest
@@ -55,7 +54,7 @@ class Server:
         self._runtime = runtime
         self._inbox = Inbox(runtime, token)
         self._public = public_url
-        self._home = Home() if has_loop() else None
+        self._loop = asyncio.get_running_loop() if has_loop() else None  # the kernel's
         self._app = _application(self._inbox, self, max_body)
         self._socket = _bind(host, port, self._inbox.addresses.last_port)
         self.port: int = self._socket.getsockname()[1]
@@ -156,10 +155,12 @@ class Server:
         """Call a function of the user's: a coroutine on the kernel's loop, a `def` in a thread."""
         from .app import call_here
 
-        home = self._home
-        if home is None or not inspect.iscoroutinefunction(function) or threading.get_ident() == home.thread:
+        loop = self._loop
+        if loop is None or loop is asyncio.get_running_loop() or loop.is_closed():
             return await call_here(function, request)
-        return await asyncio.to_thread(home.run, lambda: function(request))
+        if not inspect.iscoroutinefunction(function):
+            return await call_here(function, request)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(request), loop))
 
     def __repr__(self) -> str:
         state = "serves" if self.is_serving else "does not serve"
