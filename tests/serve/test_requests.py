@@ -185,6 +185,7 @@ async def test_endpoints(site):
     assert token not in shown
     assert site.server.token not in shown
     assert "unsigned" not in repr(site.server)
+    assert site.client.check().ok
     # The address is the same in the next process, and of no other store.
     assert orders.url == f"http://site/endpoints/or%2Fders%20%C3%A9/{token}"
 

@@ -87,8 +87,10 @@ async def test_requests_and_callbacks(site, kind):
     assert (await run)[0] == "new"
     over = await site.http.post(urls[0], json="old")
     assert over.status_code == 409
+    assert site.client.check().ok
     run.delete()
     assert (await site.http.post(urls[0], json="old")).status_code == 404
+    assert not site.client.runtime.store.select(f"answer/{run.id}")
 
 
 @pytest.mark.anyio

@@ -16,10 +16,10 @@ from .._redact import TOKEN
 from .._store.protocol import Changes, Row, Store
 from .._values.json_text import dumps, loads
 from ..errors import UsageError
+from .keys import TAG
 
-TAG = "serve"
-_SECRET = "serve/secret"  # noqa: S105  # the key of the row
-_BASE = "serve/base"
+_SECRET = "post/serve/secret"  # noqa: S105  # the key of the row
+_BASE = "post/serve/base"
 _PATIENCE = 5.0
 
 
