@@ -255,6 +255,19 @@ async def test_answers_of_ones_own(site, caplog):
 
 
 @pytest.mark.anyio
+async def test_without_its_secret_an_endpoint_takes_nothing(site, monkeypatch, caplog):
+    monkeypatch.delenv("STRIPE_WEBHOOK_SECRET", raising=False)
+    endpoint = site.client.http_endpoint("money", verify="stripe")
+    assert "not taken: no secret" in repr(site.server)
+    headers = {"Stripe-Signature": "t=1,v1=00"}
+    with caplog.at_level(logging.WARNING, "trigger_nb"):
+        assert (await site.http.post(endpoint.url, content=b"{}", headers=headers)).status_code == 503
+    assert "STRIPE_WEBHOOK_SECRET" in caplog.text
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", SECRET)
+    assert (await site.sign(endpoint, {"id": "e"})).status_code == 200
+
+
+@pytest.mark.anyio
 async def test_verify_of_ones_own(site, caplog):
     def verify(request):
         assert isinstance(request.body, bytes)

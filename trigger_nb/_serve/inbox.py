@@ -6,6 +6,7 @@ loop delays no answer.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
@@ -23,6 +24,7 @@ from ..endpoints import HttpEndpoint, HttpRequest
 from ..errors import InvalidOptionError, InvalidPayloadError, InvalidSignatureError, MissingCredentialError
 from .reading import Refused, json_of
 
+logger = logging.getLogger("trigger_nb")
 _EVENT = frozenset(
     {"id", "name", "payload", "context", "source", "timestamp", "deliver_at", "deliver_after", "is_test"}
 )
@@ -144,7 +146,8 @@ class Inbox:
             cast("Any", endpoint.verify).check(headers, body, self.runtime.clock.time())
         except InvalidSignatureError as error:
             raise Refused(401, str(error)) from None
-        except MissingCredentialError:
+        except MissingCredentialError as error:
+            logger.warning("a request to endpoint %r was not taken: %s", endpoint.id, error)
             raise Refused(
                 503,
                 f"endpoint {endpoint.id!r} has no secret to check signatures with: the server's log names it",

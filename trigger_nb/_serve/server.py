@@ -19,7 +19,13 @@ from urllib.parse import urlsplit
 from .._runs.awaiting import has_loop
 from .._runs.runtime import Runtime
 from ..endpoints import HttpRequest
-from ..errors import InvalidOptionError, MissingExtraError, StoreError, UsageError
+from ..errors import (
+    InvalidOptionError,
+    MissingCredentialError,
+    MissingExtraError,
+    StoreError,
+    UsageError,
+)
 from .inbox import Inbox
 
 if TYPE_CHECKING:
@@ -165,13 +171,25 @@ class Server:
     def __repr__(self) -> str:
         state = "serves" if self.is_serving else "does not serve"
         lines = [f"{state} {self.url}", "  events      POST /events, with server.token"]
-        for endpoint in self._runtime.endpoints.values():
-            is_open = (
-                "" if endpoint.verify is not None else "  (unsigned: whoever has the address is believed)"
-            )
-            lines.append(f"  endpoint    {endpoint.id}: its address is endpoint.url{is_open}")
+        lines += [
+            f"  endpoint    {each.id}: its address is endpoint.url{_doubt(each.verify)}"
+            for each in self._runtime.endpoints.values()
+        ]
         lines.append("  questions   server.approvals_url")
         return "\n".join(lines)
+
+
+def _doubt(verify: Any) -> str:
+    """What a person should know of how requests are verified."""
+    if verify is None:
+        return "  (unsigned: whoever has the address is believed)"
+    read: Callable[[], str] | None = getattr(verify, "read_secret", None)
+    try:
+        if read is not None:
+            read()
+    except MissingCredentialError as error:
+        return f"  (not taken: {error})"
+    return ""
 
 
 def check(host: object, port: object, public_url: object, token: object, max_body: object) -> None:
