@@ -239,7 +239,8 @@ def _bind(host: str, port: int, last: int | None) -> socket.socket:
     tries = [port] if port else [*([last] if last else []), 0]
     error: OSError | None = None
     for each in tries:
-        bound = socket.socket(family, socket.SOCK_STREAM)
+        # With its protocol said: else asyncio leaves answers to wait 40 ms for the sender's acknowledgement.
+        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind((host, each))
