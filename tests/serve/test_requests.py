@@ -155,6 +155,7 @@ async def test_endpoints(site):
         return payload.id
 
     async with site.client.listen():
+        await site.until(lambda: len(site.client.runtime.post.subscribers(orders.event)) == 2)
         more = {
             "X-Kind": "paid",
             "Authorization": "Bearer 123456",
@@ -305,6 +306,8 @@ async def test_services_by_name(site):
     repo = {"repository": {"full_name": "acme/shop", "owner": {"login": "acme"}}}
     other = {"repository": {"full_name": "acme/other", "owner": {"login": "acme"}}}
     async with site.client.listen():
+        # A job gets what comes from its registration on, and jobs are registered one after the other.
+        await site.until(lambda: len(site.client.runtime.post.subscribers("http:typeform")) == 1)
         sent = [
             (github, {"action": "opened", **repo}, {"X-GitHub-Event": "issues", "X-GitHub-Delivery": "1"}),
             (github, {"action": "opened", **repo}, {"X-GitHub-Event": "issues", "X-GitHub-Delivery": "1"}),
