@@ -28,9 +28,12 @@ LATE = {
     *("distributed", "ipyparallel"),
     *("githubkit", "openai", "resend", "slack_sdk", "sqlalchemy", "stripe"),
     *("pyairtable", "replicate", "sendgrid", "supabase"),
+    *("starlette", "uvicorn"),
 }
 # Files that are nothing without such a library, and are themselves imported late.
 MAY_IMPORT_EARLY = {
+    "_serve/app.py": {"starlette"},
+    "_serve/pages.py": {"starlette"},
     "_values/numpy_arrays.py": {"numpy"},
     "_values/pandas_frames.py": {"numpy"},
     "_view/live/widget.py": {"anywidget", "ipywidgets"},

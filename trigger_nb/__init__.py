@@ -14,7 +14,7 @@ await greet.run({"id": 7})
 
 from __future__ import annotations
 
-from . import errors, retry
+from . import errors, retry, signatures
 from ._clients.dynamic import DynamicSchedule, DynamicTrigger
 from ._clients.events import Event
 from ._clients.listener import Listener
@@ -28,10 +28,11 @@ from ._records.status import Reason, RunStatus, TaskStatus
 from ._redact import keep_in_errors
 from ._runs import completion as _completion
 from ._runs.outcome import Notification
-from ._tasks.options import Property
+from ._tasks.options import Callback, Property
 from ._tasks.task import Task
 from ._values.files import File, Files
 from ._values.register import register_codec, register_error
+from .endpoints import HttpEndpoint, HttpRequest, RespondWith
 from .errors import TriggerError
 from .filters import ResponseFilter
 from .job import Context, Job
@@ -47,6 +48,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Approval",
+    "Callback",
     "ConcurrencyLimit",
     "Context",
     "DynamicSchedule",
@@ -55,6 +57,8 @@ __all__ = [
     "Example",
     "File",
     "Files",
+    "HttpEndpoint",
+    "HttpRequest",
     "Io",
     "Job",
     "Listener",
@@ -64,6 +68,7 @@ __all__ = [
     "Reason",
     "ReceivedEvent",
     "ResetHeaders",
+    "RespondWith",
     "ResponseFilter",
     "Retry",
     "RetryAt",
@@ -87,6 +92,7 @@ __all__ = [
     "register_codec",
     "register_error",
     "retry",
+    "signatures",
 ]
 
 _completion.register()

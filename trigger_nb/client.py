@@ -14,6 +14,7 @@ from ._callsite import ShowsPublicNames, warn
 from ._clients.dynamic import DynamicSchedule, DynamicTrigger
 from ._clients.events import ClientEvents
 from ._clients.schedules import ClientSchedules
+from ._clients.serving import ClientServing
 from ._clock import Clock, is_whole_number, to_seconds
 from ._main_file import main_file
 from ._records.status import StatusOption, statuses
@@ -28,6 +29,7 @@ from ._runs.stored_values import StoredValues
 from ._store.stores import DefaultStore, directory_of_client, find_default
 from ._tasks.options import OnChange, Reuse, check_choices
 from ._view.render.store_table import Pruned, Repaired, StoreCheck, StoreInfo
+from .endpoints import EndpointTrigger
 from .errors import InvalidOptionError, NotFoundError
 from .job import AnyJob, Job
 from .run import Run
@@ -49,7 +51,7 @@ class JobDecorator(Protocol):
     def __call__(self, function: Callable[P, T], /) -> Job[T, Callable[P, T]]: ...
 
 
-class TriggerClient(ClientEvents, ClientSchedules, AsksPeople, ShowsPublicNames):
+class TriggerClient(ClientEvents, ClientSchedules, ClientServing, AsksPeople, ShowsPublicNames):
     """A namespace of jobs that share a store on disk, by default in `.trigger_nb/<id>/` beside the notebook.
 
     Another client with the same id has the same store, jobs and running runs.
@@ -181,6 +183,8 @@ class TriggerClient(ClientEvents, ClientSchedules, AsksPeople, ShowsPublicNames)
         job: AnyJob = Job(self, runtime, function, JobOptions(**named, source=source))
         if isinstance(job.trigger, (DynamicSchedule, DynamicTrigger)):
             job.trigger.bind(job_id, runtime)
+        if isinstance(job.trigger, EndpointTrigger):
+            job.trigger.endpoint.bind(runtime)
         before: AnyJob | None = runtime.jobs.get(job_id)
         if before is not None and is_reloaded(before.fn, function):
             # It is the new one wherever it was imported.

@@ -21,6 +21,7 @@ Exception
     ├── InvalidPayloadError          a payload that the trigger's schema rejects
     ├── InvalidAnswerError           an answer that does not fit the question of a run
     ├── AlreadyAnsweredError         a second answer to a question of a run
+    ├── InvalidSignatureError        a request to an endpoint that is not signed, or not rightly
     ├── NotStorableError             a value that no codec can write
     ├── ValueNotStoredError          the use of a result that could not be stored
     ├── ValueNotLoadedError          a stored value whose class is not loaded, or has changed too much
@@ -75,6 +76,7 @@ __all__ = [
     "InvalidKeyError",
     "InvalidOptionError",
     "InvalidPayloadError",
+    "InvalidSignatureError",
     "MapError",
     "MissingCredentialError",
     "MissingExtraError",
@@ -264,6 +266,13 @@ class AlreadyAnsweredError(TriggerError):
         self.by = by
         self.at = at
         super().__init__(message)
+
+
+class InvalidSignatureError(TriggerError):
+    """A request to an endpoint has no signature, a wrong one, or one that is too old. It is answered with 401, and not recorded.
+
+    A `verify=` function of yours may raise it, too; its message is sent as the answer.
+    """
 
 
 class NotStorableError(TriggerError, TypeError):

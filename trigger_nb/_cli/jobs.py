@@ -15,7 +15,7 @@ from .crew import Crew, pipe_of_parent
 from .driving import Screen
 from .frame import File, OfJob, Payload, Quiet, RunName, Store, app, end_async
 from .problems import Problem
-from .work import Worker, log, set_up_logging, stop_on_signals, stop_with_parent
+from .work import Http, Worker, log, set_up_logging, stop_on_signals, stop_with_parent
 
 
 class OnChange(StrEnum):
@@ -69,6 +69,19 @@ def work_on(
         ),
     ] = 30.0,
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "info",
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Take requests over HTTP, as `client.serve()` does.")
+    ] = False,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="With --serve: 0.0.0.0 is for everybody.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="With --serve: 0 is a free one.")
+    ] = 0,
+    public_url: Annotated[
+        str | None,
+        typer.Option("--public-url", metavar="URL", help="With --serve: what addresses begin with."),
+    ] = None,
 ) -> None:
     """Serve the jobs of files without a browser, until SIGTERM.
 
@@ -78,10 +91,15 @@ def work_on(
     async def work() -> int:
         _check_level(log_level)
         set_up_logging(level=log_level)
+        http = Http(host, port, public_url) if serve else None
+        if http is None and (host, port, public_url) != ("127.0.0.1", 0, None):
+            raise Problem("--host, --port and --public-url are for --serve, which is not there")
+        if http is not None and (once or len(files) > 1):
+            raise Problem("--serve is for one file, and not for --once: an address belongs to one worker")
         if len(files) > 1:
             options = ["--grace", str(grace), "--log-level", log_level, *(["--once"] if once else [])]
             return await Crew(files, options, once=once).run()
-        return await _serve(files[0], grace=grace, once=once)
+        return await _serve(files[0], grace=grace, once=once, http=http)
 
     end_async(work)
 
@@ -92,14 +110,14 @@ def _check_level(level: str) -> None:
         raise Problem(f"--log-level is one of {', '.join(known)}; not {level!r}")
 
 
-async def _serve(file: str, *, grace: float, once: bool) -> int:
+async def _serve(file: str, *, grace: float, once: bool, http: Http | None) -> int:
     parent = pipe_of_parent()
     program = await driving.load(file)
     for line in program.left_out:
         log.info("%s", line)
     if not program.jobs:
         raise Problem(f"{file} defines no job: put @job above a function")
-    worker = Worker(program, grace=grace, once=once)
+    worker = Worker(program, grace=grace, once=once, http=http)
     stop_on_signals(worker.stop)
     if parent is not None:
         stop_with_parent(worker.stop, parent)

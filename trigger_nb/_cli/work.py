@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from typing import NamedTuple
 
 from .._clients.listener import Listener
 from .._records.status import RunStatus
@@ -24,23 +25,33 @@ from .._runs.runtime import ActiveRun, Runtime
 from .._runs.workers import Served
 from .._view.model.readable import error_line
 from .._view.words import duration
-from ..errors import NotFoundError, StoreError, TriggerError
+from ..errors import NotFoundError, StoreError, TriggerError, UsageError
 from .program import Program
 
 _LOOK = 1.0  # seconds between two looks at the store
+_TURN = 0.0005  # seconds; Python's own are 0.005
 _AFTER_CUT = 10.0  # seconds for which bodies may still record that they were cut
 log = logging.getLogger("trigger_nb.work")
+
+
+class Http(NamedTuple):
+    """How a worker takes requests: the options of `client.serve`."""
+
+    host: str
+    port: int
+    public_url: str | None
 
 
 class Worker:
     """The runs of one file in this process."""
 
-    def __init__(self, program: Program, *, grace: float, once: bool) -> None:
+    def __init__(self, program: Program, *, grace: float, once: bool, http: Http | None = None) -> None:
         self._program = program
         self._grace = grace
         self._once = once
         for client in program.clients:
             client.runtime.shows = False
+        self._http = http
         self._due = {client.runtime: DueRuns(client.runtime) for client in program.clients}
         self._served = {runtime: Served(runtime) for runtime in self._due}
         self._reasons: dict[str, str] = {}  # why runs were continued, for the log
@@ -63,6 +74,8 @@ class Worker:
             for client in self._program.clients:
                 if not self._once:
                     await stack.enter_async_context(client.listen(display=False))
+            if self._http is not None:
+                self._serve(self._http, stack)
             while not self.stopping.is_set():
                 self._look()
                 to_look = [each for each in to_look if not await self._start_due(each)]
@@ -71,6 +84,20 @@ class Worker:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.stopping.wait(), _LOOK)
         await self._leave()
+
+    def _serve(self, http: Http, stack: AsyncExitStack) -> None:
+        """Take requests for the store of the file."""
+        if len(self._program.clients) > 1:
+            stores = ", ".join(str(client.dir) for client in self._program.clients)
+            raise UsageError(
+                f"--serve is for a file with one store, and {self._program.name} has several: {stores}"
+            )
+        # While runs compute, the thread of the server waits this long for its turn, several times a request.
+        sys.setswitchinterval(_TURN)
+        server = self._program.clients[0].serve(http.host, http.port, public_url=http.public_url)
+        stack.enter_context(server)
+        for line in repr(server).splitlines():
+            log.info("%s", line)
 
     # While it serves --------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ post/in/<job>/<time>/<event>         events for a job, in the order in which the
 post/unheard/<name>/<time>/<event>   events that were for nobody
 post/mail/<run>/<time>/<event>       events for a run that waits, or that its waits have taken
 post/job/<job>, post/schedule/<id>, post/trigger/<id>/<key>
+post/serve/secret, post/serve/base   what addresses are made from, and where they are served
 ```
 """
 

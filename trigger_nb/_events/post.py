@@ -61,25 +61,41 @@ class Post:
         `is_taken`: jobs of this kernel start runs for it, so it waits for no other job. `again` makes it another sending of
         an event that was sent before.
         """
+        return self.send_all([event], is_taken=is_taken, again=again)[0]
+
+    def send_all(
+        self, events: Sequence[EventRecord], *, is_taken: bool = False, again: str = ""
+    ) -> list[Sent]:
+        """As `send`, for several events in one transaction."""
         now = self._clock.time()
-        sent = Sent(event, {}, is_known=False)
+        sent: list[Sent] = []
 
         def decide() -> Changes | None:
-            nonlocal sent
-            known = read_event(self._store, event.id)
-            if known is not None and not again:
-                sent = Sent(known, {}, is_known=True)
-                return None
-            if event.deliver_at is not None and event.deliver_at > now:
-                row = Row(keys.due(event.deliver_at, "event", event.id), TAG, dumps({"again": again}))
-                return Changes([_event_row(event), row])
-            record = event.copy(delivered_at=round(now, 3))
-            rows, inboxes, for_runs = self._routed(record, now, again, is_taken=is_taken)
-            sent = Sent(record, inboxes, is_known=False, for_runs=for_runs)
-            return Changes([_event_row(record), *rows])
+            sent.clear()  # the transaction may be tried again
+            first: dict[str, EventRecord] = {}
+            write: list[Row] = []
+            for event in events:
+                known = first.get(event.id) or (None if again else read_event(self._store, event.id))
+                if known is not None:
+                    sent.append(Sent(known, {}, is_known=True))
+                    continue
+                one, rows = self._first(event, now, again, is_taken=is_taken)
+                first[event.id] = one.record
+                sent.append(one)
+                write += rows
+            return Changes(write) if write else None
 
         self._change(decide)
         return sent
+
+    def _first(self, event: EventRecord, now: float, again: str, *, is_taken: bool) -> tuple[Sent, list[Row]]:
+        """An event that is recorded now, and its rows. In a transaction."""
+        if event.deliver_at is not None and event.deliver_at > now:
+            row = Row(keys.due(event.deliver_at, "event", event.id), TAG, dumps({"again": again}))
+            return Sent(event, {}, is_known=False), [_event_row(event), row]
+        record = event.copy(delivered_at=round(now, 3))
+        rows, inboxes, for_runs = self._routed(record, now, again, is_taken=is_taken)
+        return Sent(record, inboxes, is_known=False, for_runs=for_runs), [_event_row(record), *rows]
 
     def deliver_due(self) -> bool:
         """Deliver the events whose time has come; whether there were any."""

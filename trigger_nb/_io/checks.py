@@ -11,7 +11,7 @@ from .._clock import to_seconds, to_timestamp
 from .._tasks.options import MapOptions, Options, PlainOptions, check_choices
 from ..errors import InvalidOptionError
 
-TASK_OPTIONS = frozenset([*PlainOptions.__annotations__, *Options.__annotations__])
+TASK_OPTIONS = frozenset([*PlainOptions.__annotations__, *Options.__annotations__, "callback"])
 MAP_OPTIONS = frozenset([*MapOptions.__annotations__, "returns", "check", "batch"])
 _TYPING = frozenset({"typing", "typing_extensions"})  # the modules of special forms such as `Any`
 

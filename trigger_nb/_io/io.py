@@ -13,7 +13,7 @@ from .._callsite import Place
 from .._clock import to_datetime
 from .._keys import normal_key
 from .._tasks.call import AnyCall, Call, current_scope, resolve_scope
-from .._tasks.options import Options, PlainOptions
+from .._tasks.options import Callback, Options, PlainOptions
 from .._tasks.service import Service
 from ..errors import UsageError
 from .checks import check_options, wait_deadline
@@ -25,6 +25,7 @@ from .key_values import Stores
 from .logger import Logger
 from .questions import Questions
 from .registering import Registering
+from .requests import Requests
 from .starter import caller
 from .status import Status, StatusCall, StatusState, checked
 
@@ -45,7 +46,7 @@ class Bindable(Protocol):
         ...
 
 
-class Io(FanOuts, ChildRuns, Events, Registering, Questions, Fetching):
+class Io(FanOuts, ChildRuns, Events, Registering, Requests, Questions, Fetching):
     """The second parameter of a run function: runs tasks and records their results.
 
     Each method that takes a `key` is a task: it does its work once, and returns the recorded result when the
@@ -63,6 +64,15 @@ class Io(FanOuts, ChildRuns, Events, Registering, Questions, Fetching):
     ```
     """
 
+    @overload
+    def run_task(
+        self,
+        key: object,
+        body: Callable[..., object],
+        *args: object,
+        callback: Callback,
+        **options: Unpack[Options],
+    ) -> Call[Any]: ...
     @overload
     def run_task(
         self,
@@ -123,6 +133,8 @@ class Io(FanOuts, ChildRuns, Events, Registering, Questions, Fetching):
         - `codec`: "pickle" stores the result as a signed pickle.
         - `thread`: False runs a `def` body where the job runs, and not in a thread.
         - `executor`: where the body runs, such as a `ProcessPoolExecutor`.
+        - `callback`: a `Callback`: the result is not what the body returns, but the JSON of the first request that comes to
+          `task.callback_url`. It needs `client.serve()`.
         - `returns`: a type to validate the result into, such as a pydantic model.
         - `check`: a pydantic model class, or a function of the result that raises or returns what to keep. A
           result that it refuses is a failed attempt; a replay does not call it again.
@@ -144,6 +156,8 @@ class Io(FanOuts, ChildRuns, Events, Registering, Questions, Fetching):
         checked: Any = options
         try:
             if options:
+                if (callback := options.pop("callback", None)) is not None:
+                    return self._with_callback(place, key, body, args, callback, options)
                 check_options(options)
             if current_scope.get() is not scope:  # rarely so, and `resolve_scope` costs more than this test
                 scope = resolve_scope(scope)

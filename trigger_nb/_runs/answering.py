@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from .._clock import to_datetime
+from .._events.post import due_row
 from .._io.forms import as_json, check_by_fields, check_names
 from .._keys import display_path
 from .._records.questions import (
@@ -114,10 +115,14 @@ def _record(
             check_by_fields(question, data, repr(name))
     key = answer_key(run_id, task.path, task.generation)
     row = Row(key, answers_tag(run_id), answer.dumps(), FINAL)
-    if runtime.journal.commit([row], patience=_PATIENCE):
+    # A kernel that listens goes on with a run that no kernel drives.
+    rows = [row] if active is not None else [row, due_row(run_id, 0.0)]
+    if row in runtime.journal.commit(rows, patience=_PATIENCE):
         raise _answered(name, run_id, _stored(runtime, key))
     if active is not None:
         _tell(active)
+    else:
+        runtime.post.tell()
 
 
 def _tell(active: ActiveRun) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, overload
 
 from .._clock import to_datetime
+from .._events.addresses import Addresses
 from .._keys import display_path
 from .._records.questions import KIND, Asks, answer_key, how_to_answer, question_of
 from .._records.records import RunRecord, TaskRecord
@@ -32,6 +33,7 @@ class OpenQuestion:
     - `asked_at`, `until`: when it was asked, and its time limit, in UTC.
     - `is_driven`: whether a kernel drives the run, and will go on at once.
     - `to_type`: the line of code that answers it.
+    - `url`: the page on which it is answered, for whoever has this address; None if nobody serves it (`client.serve`).
     """
 
     run_id: str
@@ -45,6 +47,7 @@ class OpenQuestion:
     is_driven: bool
     to_type: str
     fields: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    url: str | None = field(default=None, repr=False)
 
 
 class Approvals(Sequence[OpenQuestion]):
@@ -116,10 +119,11 @@ def _has_answer(runtime: Runtime, run: RunRecord, record: TaskRecord) -> bool:
 def _open(runtime: Runtime, run: RunRecord, record: TaskRecord) -> OpenQuestion:
     question = question_of(record)
     assert question is not None
+    path, addresses = display_path(record.path), Addresses(runtime.store)
     return OpenQuestion(
         run_id=run.id,
         job=run.job,
-        path=display_path(record.path),
+        path=path,
         asks=question.asks,
         prompt=question.prompt,
         choices=question.choices,
@@ -128,4 +132,5 @@ def _open(runtime: Runtime, run: RunRecord, record: TaskRecord) -> OpenQuestion:
         is_driven=is_driven(runtime, run),
         to_type=how_to_answer(record, f"client.run({run.id!r})"),
         fields=question.fields,
+        url=addresses.of_question(run.id, path) if addresses.base is not None else None,
     )

@@ -20,6 +20,7 @@ from .._engine.ledger import run_row
 from .._engine.memory import Memory
 from .._engine.pass_ import Pass
 from .._engine.stopping import Stop
+from .._events.addresses import Addresses
 from .._events.post import Post
 from .._events.schedules import Schedules
 from .._records.durations import Durations, durations
@@ -35,6 +36,7 @@ from .._store.protocol import Row, Store
 from .._store.value_files import read_small
 from .._values.file_hashes import hashes
 from .._values.thumbnails import MOST_BYTES
+from ..endpoints import HttpEndpoint
 from ..errors import NotFoundError, SelfAwaitError, StoreError, UsageError
 from .outcome import Outcome
 from .run_spec import RunSpec
@@ -152,6 +154,7 @@ class Runtime:
         self.journal = GroupCommit(self.store)
         self.clock: Clock = clock or SystemClock()
         self.post = Post(self.store, self.clock)  # events on their way
+        self.endpoints: dict[str, HttpEndpoint] = {}  # of this kernel, by id
         self.schedules = Schedules(self.store, self.post)
         self.jobs: dict[str, Any] = {}  # the jobs defined in this kernel, by id
         # By run id:
@@ -258,6 +261,10 @@ class Runtime:
         """A run has ended: it waits for no event. What cannot be removed now does no harm, and goes with the run."""
         with contextlib.suppress(StoreError):
             self.post.close(run_id)
+
+    def address_of(self, endpoint: str) -> str:
+        """The address of an endpoint. Raises `UsageError` if nobody serves this store."""
+        return Addresses(self.store).of_endpoint(endpoint)
 
     def feed(self, run_id: str) -> Feed:
         """The events of a run, for displays. It is another one later, unless the caller keeps it."""

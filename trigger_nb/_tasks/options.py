@@ -36,6 +36,22 @@ class Property:
     image_url: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """The option `callback=` of a task whose result comes later, as a request to `task.callback_url`.
+
+    `timeout`: seconds, or a `timedelta`, that it may take after the body has ended; by default an hour.
+
+    >>> Callback(timeout=600).timeout
+    600
+    """
+
+    timeout: float | timedelta = 3600
+
+    def __post_init__(self) -> None:
+        to_seconds(self.timeout, "timeout of Callback")
+
+
 Properties: TypeAlias = "Mapping[str, object] | Sequence[Property]"
 
 

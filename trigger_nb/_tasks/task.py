@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, NoReturn
 
-from .._keys import idempotency_key, last_segment
+from .._keys import display_path, idempotency_key, is_within, last_segment
 from .._records.feed import Progressed
 from .._values.pieces import of_object
+from ..errors import UsageError
 from .options import Properties
 
 if TYPE_CHECKING:
     from .call import Scope
+
+# In a task with `callback=`: its path, and the address for its answer.
+callback_address: ContextVar[tuple[str, str]] = ContextVar("trigger_nb_callback", default=("", ""))
 
 
 class Task:
@@ -53,6 +58,23 @@ class Task:
     def idempotency_key(self) -> str:
         """A token for outside services: the same in every attempt, and after a restart of the kernel."""
         return idempotency_key(self.run_id, self.path, self._generation)
+
+    @property
+    def callback_url(self) -> str:
+        """The address to which the answer is to be sent, of a task with `callback=`. Raises `UsageError` for another task.
+
+        ```
+        def start(text, task):
+            service.post("/jobs", json={"text": text, "webhook": task.callback_url})
+        ```
+        """
+        at, url = callback_address.get()
+        if not is_within(self.path, at) or not url:
+            raise UsageError(
+                f"task {display_path(self.path)!r} has no address for an answer: give it one by "
+                "io.run_task(key, body, callback=Callback(timeout=3600))"
+            )
+        return url
 
     def progress(self, done: float, total: float | None = None, text: str | None = None) -> None:
         """Show the progress of the body while it runs; it is not recorded.

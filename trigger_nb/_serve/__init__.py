@@ -1,0 +1,1 @@
+"""The HTTP server: what comes from outside is recorded, and then answered."""
