@@ -18,6 +18,8 @@ from trigger_nb import (
     interval_trigger,
     invoke_trigger,
 )
+from trigger_nb._events.keys import job_row
+from trigger_nb._events.records import EventRecord
 from trigger_nb.errors import InvalidOptionError, NotFoundError, UsageError
 from trigger_nb.testing import FakeClock
 
@@ -100,6 +102,24 @@ def test_a_job_that_has_listened_gets_what_came_while_it_was_away(world):
     world.job(id="other", trigger=event_trigger("ping"))(lambda payload, io: world.note("other"))
     asyncio.run(listen_while(world))
     assert world.calls == [{"n": 2}, "other"]
+
+
+def test_an_event_that_comes_while_jobs_are_registered_is_for_all_of_them(world, monkeypatch):
+    """W2: no job misses it because another one came first."""
+    noting(world)
+    world.job(id="other", trigger=event_trigger("ping"))(lambda payload, io: world.note("other"))
+    store, change, sent = world.client.runtime.store, world.client.runtime.store.change, []
+
+    def change_and_send(decide, **options):
+        change(decide, **options)
+        if not sent and store.get(job_row("noting")) is not None:
+            sent.append(True)
+            world.client.runtime.post.send(EventRecord(id="e1", name="ping", timestamp=0.0))
+
+    monkeypatch.setattr(store, "change", change_and_send)
+    asyncio.run(listen_while(world))
+    assert sent
+    assert sorted(run.job for run in world.client.runs()) == ["noting", "other"]
 
 
 def test_a_kernel_that_sends_starts_its_own_jobs_at_once(world):

@@ -306,7 +306,7 @@ async def test_services_by_name(site):
     repo = {"repository": {"full_name": "acme/shop", "owner": {"login": "acme"}}}
     other = {"repository": {"full_name": "acme/other", "owner": {"login": "acme"}}}
     async with site.client.listen():
-        # A job gets what comes from its registration on, and jobs are registered one after the other.
+        # A job gets what comes from its registration on.
         await site.until(lambda: len(site.client.runtime.post.subscribers("http:typeform")) == 1)
         sent = [
             (github, {"action": "opened", **repo}, {"X-GitHub-Event": "issues", "X-GitHub-Delivery": "1"}),

@@ -179,8 +179,9 @@ class DynamicTrigger(Trigger):
         return found
 
     def _subscribe(self) -> None:
-        for job_id, runtime in self._homes.items():
-            runtime.post.subscribe(job_id, self.listens_to())
+        names = self.listens_to()
+        for runtime in _homes(self, self._homes):
+            runtime.post.subscribe({job_id: names for job_id, home in self._homes.items() if home is runtime})
 
 
 def _homes(trigger: DynamicSchedule | DynamicTrigger, homes: Mapping[str, Runtime]) -> list[Runtime]:

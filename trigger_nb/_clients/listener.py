@@ -234,19 +234,17 @@ class Listener:
         defined = self._defined()
         if defined == self._triggers:
             return
-        runtime, heard = self._runtime, set[str]()
+        runtime, names = self._runtime, dict[str, tuple[str, ...]]()
         for job_id, trigger in defined.items():
             if self._triggers.get(job_id) == trigger and job_id in self._triggers:
                 continue
-            names = () if trigger is None else trigger.listens_to()
-            runtime.post.subscribe(job_id, names)
-            heard.update(names)
+            names[job_id] = () if trigger is None else trigger.listens_to()
             if isinstance(trigger, ScheduleTrigger):
                 now = runtime.clock.time()
                 runtime.schedules.keep(id_of_job(job_id), job_id, "", trigger.times, trigger.catch_up, now)
             else:
                 runtime.schedules.remove(id_of_job(job_id))
-        runtime.post.drop_heard(sorted(heard))
+        runtime.post.subscribe(names)
         self._triggers = defined
 
     # Schedules --------------------------------------------------------------------------------------

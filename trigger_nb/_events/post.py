@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
@@ -168,37 +168,40 @@ class Post:
 
     # Jobs that listen -------------------------------------------------------------------------------
 
-    def subscribe(self, job_id: str, names: Sequence[str]) -> None:
-        """From now on, put events of these names into the inbox of a job; with those that were for nobody so far."""
-        row = keys.job_row(job_id)
-        text = dumps({"names": sorted(set(names))})
-        if self._store.get(row) == text or (not names and self._store.get(row) is None):
-            return
+    def subscribe(self, jobs: Mapping[str, Collection[str]]) -> None:
+        """From now on, put events of these names into the inboxes of these jobs; with those that were for nobody so far.
+
+        In one transaction: an event that comes meanwhile is for all jobs that listen to its name, or still for nobody.
+        """
 
         def decide() -> Changes:
-            stored = self._store.get(row)
-            before: set[str] = set() if stored is None else set(data_of(stored).get("names", ()))
-            write = [Row(row, TAG, text)] if names else []
-            gone = [] if names else [row]
-            gone += [_on_job(name, job_id) for name in before - set(names)]
-            for name in set(names) - before:
-                write.append(Row(_on_job(name, job_id), TAG, "{}"))
-                prefix = keys.unheard(name)
-                for key, letter in self._store.between(prefix, end_of(prefix)):
-                    write.append(Row(keys.inbox(job_id) + key.removeprefix(prefix), TAG, letter))
+            write: list[Row] = []
+            gone: list[str] = []
+            for job_id, names in jobs.items():
+                row, text = keys.job_row(job_id), _subscribed(names)
+                stored = self._store.get(row)
+                if stored == (text if names else None):
+                    continue
+                before: set[str] = set() if stored is None else set(data_of(stored).get("names", ()))
+                if names:
+                    write.append(Row(row, TAG, text))
+                else:
+                    gone.append(row)
+                gone += [_on_job(name, job_id) for name in before - set(names)]
+                for name in set(names) - before:
+                    write.append(Row(_on_job(name, job_id), TAG, "{}"))
+                    prefix = keys.unheard(name)
+                    for key, letter in self._store.between(prefix, end_of(prefix)):
+                        write.append(Row(keys.inbox(job_id) + key.removeprefix(prefix), TAG, letter))
+            for name in {name for names in jobs.values() for name in names}:  # somebody's now
+                gone += [
+                    key for key, _ in self._store.between(keys.unheard(name), end_of(keys.unheard(name)))
+                ]
             return Changes(write, gone)
 
-        self._change(decide)
-
-    def drop_heard(self, names: Sequence[str]) -> None:
-        """Forget which events of these names were for nobody: all jobs of a kernel that listen have them now."""
-        found = [
-            key
-            for name in names
-            for key, _ in self._store.between(keys.unheard(name), end_of(keys.unheard(name)))
-        ]
-        if found:
-            self.take_out(found)
+        changes = decide()
+        if changes.write or changes.delete:
+            self._change(decide)
 
     def subscribers(self, name: str) -> list[str]:
         """The jobs that listen to events of a name, lastingly."""
@@ -353,6 +356,10 @@ def due_row(run_id: str, when: float) -> Row:
 
 def _event_row(event: EventRecord) -> Row:
     return Row(f"event/{event.id}", "events", event.dumps())
+
+
+def _subscribed(names: Collection[str]) -> str:
+    return dumps({"names": sorted(set(names))})
 
 
 def _on_job(name: str, job_id: str) -> str:
