@@ -16,7 +16,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac as _hmac
-import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -371,15 +370,3 @@ def _title(header: str) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def load_json(body: bytes) -> Any:
-    """JSON of a request. Raises `ValueError` for what is no JSON, also for NaN, numbers and nesting without end."""
-
-    def refuse(name: str) -> Any:
-        raise ValueError(f"{name} is no JSON")
-
-    try:
-        return json.loads(body, parse_constant=refuse)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
