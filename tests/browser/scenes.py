@@ -306,7 +306,7 @@ def timeline(lab: Lab) -> None:
 
 def integrations(lab: Lab) -> None:
     lab.wait_idle()
-    expect(lab.tree(1)).to_contain_text("17 completed")
+    expect(lab.tree(1).get_by_role("button", name="17 completed")).to_be_visible()
 
 
 def runs(lab: Lab) -> None:
