@@ -34,7 +34,7 @@ from .sources import check_own
 from .workers import code_of, serving
 
 _STEP = 0.02  # seconds between two looks at whether a run has changed hands
-_PATIENCE = 15.0  # seconds until the other side is taken for dead
+_PATIENCE = 60.0  # seconds until the other side is taken for dead
 _DETACHING = "Detaching: a worker is being started. The run goes on meanwhile."
 _ATTACHING = "Attaching: tasks in flight end where they run. `run.attach(now=True)` cuts them."
 _log = logging.getLogger("trigger_nb")
