@@ -22,7 +22,7 @@ from trigger_nb._records.records import RunRecord, TaskRecord
 from trigger_nb._records.status import Reason, RunStatus, TaskStatus
 from trigger_nb._view.live import pump
 from trigger_nb._view.live.display import RunDisplay
-from trigger_nb._view.live.wire import Button
+from trigger_nb._view.live.wire import PAGE, Button
 from trigger_nb._view.model.run_model import RunModel
 
 LAST = "all is done"  # what the page looks for: the last thing that happens
@@ -191,6 +191,9 @@ class Clicks:
 
     def row_buttons(self, run: RunRecord) -> list[Button]:
         return []
+
+    def page(self, run: RunRecord) -> dict[str, Any]:
+        return dict(PAGE)
 
     def do(self, operation: str, path: str | None) -> None:
         self._figures.clicked_at.append(time.time())

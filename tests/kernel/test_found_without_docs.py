@@ -48,7 +48,7 @@ def test_a_name_that_is_no_parameter_completes_as_ever(one_kernel: Kernel):
     assert completions(one_kernel, "import io\nio.StringI") == {"StringIO"}
     assert complete("def other(io):\n    pass\n\nio.") == ([], "")
     assert complete("def other(io):\n    def inner(x):\n        io.w") == (
-        ["wait", "wait_for_approval", "wait_for_event"],
+        ["wait", "wait_for_approval", "wait_for_event", "wait_for_request"],
         "w",
     )
     assert complete("def other(io):\n    self.io.w") == ([], "")
