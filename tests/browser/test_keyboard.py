@@ -247,8 +247,8 @@ def test_tab_goes_through_all_that_can_be_pressed_and_the_focus_is_seen(lab, run
             assert visible, name
         stops.append(name)
     assert stops[1:] == [
-        "Pause", "Cancel", "Retry", "Detach", "33 completed", "1 failed", "1 running", "Next failure", "Filter tasks",
-        "Fold all", "Unfold all", "Follow running tasks", "Tree", "Timeline", "Tasks of A shop",
+        "Pause", "Cancel", "Retry", "Detach", "Run with …", "33 completed", "1 failed", "1 running", "Next failure",
+        "Filter tasks", "Fold all", "Unfold all", "Follow running tasks", "Tree", "Timeline", "Tasks of A shop",
         "Size of the details", "Open in a cell", "Rerun from here", "Expand details", "Close details",
     ]  # fmt: skip
     lab.page.keyboard.press("Enter")

@@ -21,6 +21,7 @@ import sqlalchemy
 import stripe
 
 from trigger_nb import Job, TriggerClient
+from trigger_nb.errors import TaskCrashedError
 from trigger_nb.integrations import HTTP, SQL, OpenAI, Resend, Stripe
 
 ONCE = [httpx, openai, resend, sqlalchemy, stripe]  # the forks have them
@@ -71,7 +72,13 @@ def run(asked: dict[str, Any]) -> int:
 
 
 async def _run(job: Job[Any], payload: Any) -> Any:
-    return await job.run(payload)
+    run = job.start(payload)
+    try:
+        return await run
+    except (
+        TaskCrashedError
+    ):  # three kills met the same body, as they may on a slow machine: do as its message says
+        return await run.retry()
 
 
 def main() -> None:
