@@ -204,6 +204,7 @@ class Lab:
         each time: a page that is told to scroll before it has drawn anything begins anew.
         """
         for seconds in (1, 2, 4, 8, 16, 32, PATIENCE):
+            self.page.bring_to_front()
             self.scroll_to(cell)
             try:
                 drawn.wait_for(timeout=seconds * 1000)

@@ -302,8 +302,7 @@ async def quick(payload, io):
 def test_after_thirty_runs_that_ended_unseen_each_cell_shows_one_tree(lab):
     """D4: the latest widgets are live again; of the others, which are closed, the snapshot is seen."""
     lab.open([UNTIL + QUICK, *(f"quick.start({n}).id" for n in range(30))]).run_all().wait_idle()
-    lab.bring(30, lab.live(30).filter(has_text="RUNNING"))
-    lab.save()
+    until_saved(lab, 30, "RUNNING")
     lab.page.goto("about:blank")
     lab.signal("go")
     expect_equal(lambda: len(list(lab.folder.glob("ended *"))), 30)
