@@ -198,22 +198,8 @@ class Lab:
         return self
 
     def bring(self, cell: int, drawn: Locator) -> Self:
-        """Scroll to a cell until this of it is seen.
-
-        Outputs of the cells above grow as they are drawn, and move it out of view again. It is left alone for longer
-        each time: a page that is told to scroll before it has drawn anything begins anew.
-        """
-        for seconds in (1, 2, 4, 8, 16, 32, PATIENCE):
-            self.page.bring_to_front()
-            self.scroll_to(cell)
-            try:
-                drawn.wait_for(timeout=seconds * 1000)
-            except Error:
-                if seconds == PATIENCE:
-                    raise
-            else:
-                break
-        return self
+        """Scroll to a cell until this of it is seen: cells above grow as they are drawn, and move it out of view again."""
+        return self._until_drawn(drawn, lambda: self.scroll_to(cell))
 
     def edit(self, cell: int, source: str) -> Self:
         """Write something else into a cell."""
@@ -315,8 +301,28 @@ class Lab:
         self.page.emulate_media(color_scheme=scheme)
         is_light = str(scheme == "light").lower()
         self.page.locator(f'body[data-jp-theme-light="{is_light}"]').wait_for(state="attached")
-        self.page.locator(".jp-Notebook").first.wait_for()  # all is hidden until the next frame
-        return self
+        return self._until_drawn(
+            self.page.locator(".jp-Notebook").first
+        )  # all is hidden until the next frame
+
+    def _until_drawn(self, drawn: Locator, before: Callable[[], object] = bool) -> Self:
+        """Wait until something is seen; `before` each look, do this.
+
+        On a busy machine Chromium may stop drawing a page, and what waits for a frame waits for good: a picture is a frame.
+        """
+        deadline, seconds = time.monotonic() + PATIENCE, 1.0
+        while True:
+            self.page.bring_to_front()
+            before()
+            try:
+                drawn.wait_for(timeout=1000 * seconds)
+            except Error:
+                if time.monotonic() > deadline:
+                    raise
+                self.page.screenshot()
+                seconds = min(2 * seconds, 8.0)
+            else:
+                return self
 
     def screenshot(self, file: Path) -> Path:
         self.page.screenshot(path=file, timeout=5_000)
