@@ -51,8 +51,9 @@ class PageTitle {
     const part = titlePart([...this.runs.values()], this.ended);
     if (part === "" && this.written === "") return;
     if (this.written === "" || document.title !== this.written) this.own = document.title;
-    this.written = part === "" ? "" : `${part} · ${this.own}`;
-    document.title = this.written || this.own;
+    document.title = part === "" ? this.own : `${part} · ${this.own}`;
+    // Read back: a title has no double spaces, and one that never equals what was written would be written for ever.
+    this.written = part === "" ? "" : document.title;
     if (part === "") {
       this.observer?.disconnect();
       this.observer = null;
