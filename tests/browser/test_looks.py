@@ -553,7 +553,7 @@ run = hostile.start({"a": ALL})
 
 # What only acts is not in the page's texts, and what may act not among its elements and attributes.
 ACTS = r"""run => {
-  const acting = [...run.querySelectorAll('script, iframe, object, embed, form, base, link, meta, img, svg:not(.tnb-lanes-bars, .tnb-chart svg)')];
+  const acting = [...run.querySelectorAll('script, iframe, object, embed, form:not(.tnb-with), base, link, meta, img, svg:not(.tnb-lanes-bars, .tnb-chart svg)')];
   for (const element of run.querySelectorAll('*'))
     for (const { name, value } of element.attributes)
       if (name.startsWith('on') || (/^(href|src)$/.test(name) && !/^(https?:|mailto:)/.test(value))) acting.push(element);
