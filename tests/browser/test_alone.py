@@ -512,6 +512,25 @@ def test_at_the_end_of_the_list_one_stays_there_while_items_still_come(page):
     expect(rest).to_have_attribute("aria-selected", "true")
 
 
+def test_items_that_come_before_the_line_that_counts_them_is_drawn_as_active(page):
+    """D2: whoever presses Enter right after End sees the first of the items that were asked for."""
+    embed = {"i": 0, "n": "embed", "z": "map", "s": "running", "t": 0, "f": {"completed": 900}}
+    first = {"n": 1, "now": 1010, "run": {**RUN, "ended": False}, "rows": wire.packed([embed])}
+    page.evaluate("([first, items]) => Object.assign(window, { first, items })", [first, items(1, 800)])
+    show(page, "run", "if (message.t === 'items') say({ n: 2, rows: items });")
+    tree = page.get_by_role("tree")
+    for key in ("Home", "ArrowRight"):
+        tree.press(key)
+    expect(page.get_by_role("treeitem").filter(has_text="900 completed")).to_be_visible()
+    tree.evaluate(
+        "tree => { for (const key of ['End', 'Enter'])"
+        " tree.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true })) }"
+    )
+    asked = page.get_by_role("treeitem", name="completed, item 1", exact=True)
+    expect(asked).to_be_in_viewport()
+    expect(asked).to_have_attribute("aria-selected", "true")
+
+
 def timers(page: Page) -> int:
     return page.evaluate("timers.size")
 

@@ -531,6 +531,26 @@ asyncio.run(main()) if sys.argv[1] == "True" else job.test()
     assert "KeyboardInterrupt" in error
 
 
+def test_the_guard_is_silent_while_the_interpreter_ends(tmp_path):
+    script = """
+import sys
+from trigger_nb._trials import outside
+
+class Last:
+    def __del__(self, audit=sys.audit):
+        audit("shop.closed")
+
+outside.watch()
+sys.kept = outside  # so that its names are cleared one by one
+outside._last = Last()
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert (process.returncode, process.stderr) == (0, "")
+
+
 def test_an_error_that_a_copy_would_change_is_raised_as_it_is(client, monkeypatch):
     """dask registers a way to copy errors that loses what their classes keep beside their arguments."""
     monkeypatch.setitem(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import math
 import subprocess
 import sys
 import textwrap
@@ -936,6 +937,10 @@ def test_previews_show_fields():
 def test_a_small_result_costs_hardly_more_than_its_json():
     """Goal 4: the check for plain JSON is cheap beside writing it. A ratio, with a wide margin."""
     value = {"id": 7, "name": "x"}
-    ours = min(timeit.repeat(lambda: encode(value, BLOBS), number=2000, repeat=7))
-    theirs = min(timeit.repeat(lambda: json.dumps(value), number=2000, repeat=7))
+    ours = theirs = math.inf
+    for _ in range(200):  # another process may take the processor from either of them for a while
+        ours = min(ours, timeit.timeit(lambda: encode(value, BLOBS), number=2000))
+        theirs = min(theirs, timeit.timeit(lambda: json.dumps(value), number=2000))
+        if ours < 3 * theirs:
+            break
     assert ours < 3 * theirs

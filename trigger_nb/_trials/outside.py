@@ -13,7 +13,7 @@ import ipaddress
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import Context, ContextVar, copy_context
 from functools import wraps
 from typing import Any, cast
@@ -52,8 +52,9 @@ def watch() -> None:
         _note_starts_of_threads()
 
 
-def _on_event(event: str, args: tuple[object, ...]) -> None:
-    place = _EVENTS.get(event)
+# The places are a default: as the interpreter ends it raises events when the names of this module are gone.
+def _on_event(event: str, args: tuple[object, ...], places: Mapping[str, int] = _EVENTS) -> None:
+    place = places.get(event)
     if place is None or (found := _found_guard()) is None:
         return
     context, said = found

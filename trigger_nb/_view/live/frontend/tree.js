@@ -146,7 +146,9 @@ export class Tree {
 
   render() {
     const { element, outline, store, top: stood } = this;
+    const { active } = outline;
     const lines = outline.lines();
+    if (this.wanted === active) this.wanted = outline.active; // requested items came before the line was drawn as active
     this.makeRoom(lines.length);
     setText(this.empty, this.emptyText(lines.length));
     setShown(this.empty, lines.length === 0);
