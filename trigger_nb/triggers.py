@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from . import filters
-from ._schedules.times import CatchUp, Cron, Interval, Times, check_catch_up
+from ._schedules.scheduled import Scheduled
+from ._schedules.times import CatchUp, Cron, Interval, Times, check_catch_up, zone_of
 from .errors import InvalidOptionError, InvalidPayloadError
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
-
     from pydantic import TypeAdapter, ValidationError
 
 __all__ = [
@@ -90,26 +90,6 @@ def invoke_trigger(schema: object = None, examples: Sequence[Example] = ()) -> I
     return InvokeTrigger(schema=schema, examples=tuple(examples))
 
 
-@dataclass(frozen=True, slots=True)
-class Scheduled:
-    """The payload of a run that a schedule starts.
-
-    - `ts`: the time at which it was due, in the time zone of the schedule.
-    - `last_ts`: the due time of the run before; None for the first one.
-    - `key`: which schedule of a `DynamicSchedule` it is; "" for the job's own.
-
-    ```
-    @client.job(trigger=cron_trigger("0 9 * * 1-5", timezone="Europe/Berlin"))
-    async def report(payload, io):
-        return f"sales of {payload.ts:%A}"
-    ```
-    """
-
-    ts: datetime
-    last_ts: datetime | None = None
-    key: str = ""
-
-
 def interval_trigger(seconds: float | timedelta, *, catch_up: CatchUp = "last") -> ScheduleTrigger:
     """A trigger that starts a job every so many seconds, while a kernel listens: see `client.listen`.
 
@@ -167,6 +147,10 @@ class Trigger:
         except ValidationError as error:
             # The message has all details, so `from None` leaves the original error out of the traceback.
             raise _invalid_payload(self.schema, error) from None
+
+    def missing(self, now: float) -> Any:
+        """The payload of a run that is started without one at `now`, in UTC seconds."""
+        return None
 
     def fit(self, payload: Any) -> Any:
         """A stored payload as the run function gets it: validated only if it is no instance of the schema's class."""
@@ -238,10 +222,15 @@ class ScheduleTrigger(Trigger):
 
     times: Times
     catch_up: CatchUp = "last"
+    schema: Any = Scheduled
 
     def __post_init__(self) -> None:
         check_catch_up(self.catch_up)
-        super().__post_init__()
+
+    def missing(self, now: float) -> Scheduled:
+        """The payload for the time at which it was due last: so the run is the same one until it is due again."""
+        due = self.times.latest(now, 0.0)
+        return Scheduled(datetime.fromtimestamp(now if due is None else due, zone_of(self.times.zone)))
 
 
 def _is_example(value: object) -> bool:

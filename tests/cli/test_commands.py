@@ -276,12 +276,13 @@ def test_an_interrupted_run_says_so_and_is_continued(shop):
 class Terminal:
     """A command in a terminal of 100 by 30."""
 
-    def __init__(self, folder, *arguments):
+    def __init__(self, folder, *arguments, **environment):
         self.screen = b""
         self.pid, self.file = pty.fork()
         if self.pid == 0:
             os.chdir(folder.path)
             env = folder.environment | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
+            env |= environment
             os.execve(sys.executable, [sys.executable, "-m", "trigger_nb", *arguments], env)
         self.ready = selectors.DefaultSelector()
         self.ready.register(self.file, selectors.EVENT_READ)
@@ -328,6 +329,17 @@ async def steps(payload, io):
         await io.run_task(f"step-{number}", body)
     return "all done"
 """
+
+
+def test_in_a_cell_no_cursor_is_moved(folder):
+    """`!trigger-nb run ...` gets a terminal from IPython, whose output a notebook only adds to what is there."""
+    folder.script("steps.py", STEPS)
+    for number in range(3):
+        folder.signal(f"go{number}")
+    terminal = Terminal(folder, "run", "steps.py", JPY_PARENT_PID="1")
+    assert terminal.ended() == 0
+    assert terminal.text.count("steps · COMPLETED") == 1
+    assert not re.search(rb"\x1b\[[0-9?]*[A-Zhl]", terminal.screen)
 
 
 def test_show_watch_follows_a_run_of_another_process_in_a_terminal(folder):

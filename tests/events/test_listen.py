@@ -13,6 +13,7 @@ from tests.support.worlds import until
 from trigger_nb import (
     DynamicSchedule,
     DynamicTrigger,
+    Scheduled,
     cron_trigger,
     event_trigger,
     interval_trigger,
@@ -20,7 +21,7 @@ from trigger_nb import (
 )
 from trigger_nb._events.keys import job_row
 from trigger_nb._events.records import EventRecord
-from trigger_nb.errors import InvalidOptionError, NotFoundError, UsageError
+from trigger_nb.errors import InvalidOptionError, InvalidPayloadError, NotFoundError, UsageError
 from trigger_nb.testing import FakeClock
 
 DAY = 86_400.0
@@ -28,6 +29,9 @@ DAY = 86_400.0
 
 class Ping(BaseModel):
     n: int
+
+
+EVERY_MORNING = cron_trigger("0 9 * * *", timezone="Europe/Berlin")
 
 
 @pytest.fixture
@@ -529,3 +533,66 @@ def test_listening_in_a_script(world):
             world.client.listen(display=False).run_forever_sync()
 
     asyncio.run(inside())
+
+
+# By hand ---------------------------------------------------------------------------------------------
+
+
+def morning(world, trigger=EVERY_MORNING):
+    @world.job(id="morning", trigger=trigger)
+    def job(payload, io):
+        yield from ()
+        return payload
+
+    return job
+
+
+def test_by_hand_a_job_has_the_time_at_which_it_was_due_last(world):
+    job = morning(world)
+    found = world.run(job)
+    assert found == Scheduled(datetime(2028, 3, 19, 9, tzinfo=ZoneInfo("Europe/Berlin")))
+    world.clock.advance(3600)
+    assert world.run(job) == found
+    assert len(job.runs()) == 1  # the same run
+    world.clock.advance(DAY)
+    assert world.run(job).ts == found.ts + timedelta(days=1)
+    assert len(job.runs()) == 2
+
+
+def test_by_hand_an_interval_counts_from_whole_multiples(world):
+    assert world.run(morning(world, interval_trigger(3600))).ts == datetime(2028, 3, 20, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("trigger", [EVERY_MORNING, DynamicSchedule("mornings")])
+def test_by_hand_a_time_may_be_given_as_text(world, trigger):
+    job = morning(world, trigger)
+    given = {"ts": "2030-01-31T02:30:00+01:00", "key": "ana"}
+    assert world.run(job, given) == Scheduled(datetime.fromisoformat(given["ts"]), key="ana")
+    with pytest.raises(
+        InvalidPayloadError, match="does not fit Scheduled.*\n  ts: Input should be a valid datetime"
+    ):
+        world.run(job, {"ts": "tomorrow"})
+
+
+def test_by_hand_a_dynamic_schedule_needs_no_payload(world):
+    assert world.run(morning(world, DynamicSchedule("mornings"))) is None
+
+
+def test_a_model_may_have_a_schedules_payload_as_a_field():
+    class Due(BaseModel):
+        at: Scheduled
+
+    assert Due.model_validate({"at": {"ts": "2030-01-31T02:30:00Z"}}).at.ts == datetime(
+        2030, 1, 31, 2, 30, tzinfo=UTC
+    )
+
+
+@pytest.mark.anyio
+async def test_the_cell_that_listens_can_show_what_is_coming(world):
+    """No moment passes between the two: the schedule is known as soon as the kernel listens."""
+    morning(world)
+    listener = world.client.listen(display=False)
+    [coming] = world.client.schedules()
+    assert coming.next_at.hour == 9
+    assert "0 9 * * *" in repr(listener)
+    listener.stop()

@@ -262,8 +262,8 @@ class Twice(NamedTuple):
 
 def run_twice(directory, name, last="None"):
     directory.mkdir()
-    for helper in NOTEBOOKS.glob("loopback*.py"):
-        shutil.copy(helper, directory)
+    for file in (NOTEBOOKS / name, *NOTEBOOKS.glob("loopback*.py")):
+        shutil.copy(file, directory)
     with kernel_in(directory, notebook=name) as kernel:
         first = run_all(kernel, name)
         kernel.restart()
@@ -508,3 +508,45 @@ def test_the_proof_holds_for_what_it_should_hold_for(demo, capsys):
 )
 def test_the_proof_fails_when_something_is_amiss(demo, what):
     assert not proof(demo, **what)
+
+
+@pytest.fixture(scope="module")
+def onboarding(tmp_path_factory):
+    return run_twice(tmp_path_factory.mktemp("onboarding") / "notebooks", "onboarding.ipynb")
+
+
+def test_a_person_approves_and_waits_are_skipped(onboarding):
+    """R2, A5: one run whose waits are skipped, one whose wait of three hours is ended; nobody is asked twice."""
+    tried = of(onboarding.second, 'waits="skip"').tree
+    assert '✔ welcome · "approve" by jane · replayed' in tried
+    assert "✔ wait 3 hours [wait] · skipped 3 h · replayed" in tried
+    assert "Send the welcome e-mail to Ana Silva?" in of(onboarding.first, 'waits="skip"').result
+    assert of(onboarding.first, "event = await").printed.startswith("WAITING until")
+    assert of(onboarding.first, 'run.task("welcome").output').printed.startswith("approve by jane")
+    assert counts(onboarding.first, "e-mails sent by this kernel") == [2]
+
+    assert "no open questions" in of(onboarding.second, 'waits="skip"').result
+    assert of(onboarding.second, "event = await").printed.startswith("COMPLETED")
+    assert of(onboarding.second, 'run.task("welcome").output').printed.startswith("approve by jane")
+    assert counts(onboarding.second, "e-mails sent by this kernel") == [0]
+    assert onboarding.bodies == []
+
+
+@pytest.fixture(scope="module")
+def nightly(tmp_path_factory):
+    return run_twice(tmp_path_factory.mktemp("nightly") / "notebooks", "nightly.ipynb")
+
+
+def test_a_report_goes_from_the_notebook_to_a_worker(nightly):
+    """The worker and the command line have the notebook's jobs and its store, and repeat nothing."""
+    tree = of(nightly.first, "await nightly.run()").tree
+    assert "✔ Porto · attempt 2 · retried" in tree
+    assert re.search(r"nightly +30 2 \* \* \*", of(nightly.first, "client.listen()").tree)
+    worker = of(nightly.first, "work nightly.ipynb --once").printed
+    assert "code cell 3: left out `path = await nightly.run()`" in worker
+    assert re.search(r"serves nightly\.ipynb \(nightly\) from .*notebooks/\.trigger_nb/nightly", worker)
+    assert "ended" in worker.splitlines()[-1]
+    by_hand = of(nightly.first, "run nightly.ipynb").printed
+    assert "6 tasks: 6 completed · 6 replayed" in by_hand
+    assert "Everything was replayed" in of(nightly.second, "await nightly.run()").tree
+    assert nightly.bodies == []

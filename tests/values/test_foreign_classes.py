@@ -7,7 +7,7 @@ import json
 import sys
 import typing
 import urllib.error
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 from pydantic import BaseModel
 
-from tests.support.codec import MemoryBlobs, round_trip
+from tests.support.codec import MemoryBlobs, round_trip, same
 from tests.support.worlds import World
 from trigger_nb import Retry
 from trigger_nb._clock import to_seconds
@@ -154,6 +154,32 @@ def test_a_generic_model_of_any_parameter_comes_back(parameter):
     back = round_trip(cls.model_construct(items=[Item(id=1)]))
     assert type(back) is cls
     assert back.items == [Item(id=1)]
+
+
+# Times that pydantic reads from text ----------------------------------------------------------------
+
+
+class Appointment(BaseModel):
+    at: datetime
+    from_: time = time(9)
+
+
+@pytest.mark.parametrize("zone", ["Z", "+01:00", "-05:30", "+23:59"])
+def test_times_with_a_zone_that_pydantic_read_come_back(zone):
+    given = Appointment.model_validate({"at": f"2030-01-31T02:30:00{zone}", "from_": f"08:00:00{zone}"})
+    for value in (given, given.at, given.from_):
+        assert same(round_trip(value), value)
+        assert repr(round_trip(value)) == repr(value)
+
+
+def test_a_time_that_pydantic_read_counts_as_the_equal_one_of_datetime():
+    """I1: a model that is read from JSON is the one that was written."""
+    made = Appointment(at=datetime(2030, 1, 31, 2, 30, tzinfo=UTC))
+    read = Appointment.model_validate_json(made.model_dump_json())
+    assert type(read.at.tzinfo) is not type(made.at.tzinfo)
+    assert canonical(read) == canonical(made)
+    other = Appointment.model_validate({"at": "2030-01-31T02:30:00+01:00"})
+    assert canonical(other) != canonical(made)
 
 
 # Time zones of dateutil --------------------------------------------------------------------------

@@ -253,6 +253,11 @@ def test_a_fraction_is_two_numbers():
         refused({"$": "text", "of": "fractions:Fraction", "v": text})
 
 
+@pytest.mark.parametrize("offset", [86_400, -86_400, 2**70, 1.5, "3600", None])
+def test_a_zone_is_an_offset_within_a_day(offset):
+    refused({"$": "pydantic.zone", "v": offset})
+
+
 @pytest.mark.parametrize(
     "name", ["/etc/hostname", "../x", "Europe/../../etc/passwd", "a.b", "", "Europe/", 5, None]
 )
@@ -389,6 +394,7 @@ OBJECTS = {"$": "numpy.objects", "shape": [1], "v": [HERE]}
         {"$": "text", "of": "uuid:UUID", "v": HERE},
         {"$": "text", "of": "ipaddress:IPv4Address", "v": HERE},
         {"$": "dateutil.zone", "of": "tzoffset", "v": ["x", HERE]},
+        {"$": "pydantic.zone", "v": HERE},
         {"$": "datetime", "v": "2030-01-01T00:00:00", "fold": 0, "tz": HERE},
         {"$": "timezone", "v": HERE, "name": None},
         {"$": "row", "of": "Row", "names": [HERE], "v": [1]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Awaitable
 from contextlib import suppress
@@ -22,6 +23,9 @@ from ..run import Run
 
 _REDRAW = 0.125  # seconds between two pictures
 _LEAST_ROWS = 6
+_IN_CELL = (
+    "JPY_PARENT_PID" in os.environ
+)  # `!trigger-nb ...` looks like a terminal, but its output is only added to
 _WIDTH = 100  # of a line that goes to a file or another program
 _COLOURS = {
     State.COMPLETED: "green",
@@ -80,7 +84,7 @@ def show(console: Console, run: Run, *, fold: int | None = 20, width: int | None
 
 
 class LiveTree:
-    """The tree of a run, drawn again and again in a terminal; elsewhere a line for each change of the status."""
+    """The tree of a run, drawn again and again in a terminal; elsewhere, as in a cell, a line for each change of the status."""
 
     def __init__(self, console: Console, run: Run) -> None:
         self._console = console
@@ -99,7 +103,7 @@ class LiveTree:
         """Show the run until something is over, which is cancelled with this."""
         waiting = asyncio.ensure_future(over)
         try:
-            if self._console.is_terminal:
+            if self._console.is_terminal and not _IN_CELL:
                 await self._draw(waiting)
             else:
                 await self._report(waiting)

@@ -13,6 +13,7 @@ from .._events.keys import end_of, last
 from .._events.post import data_of
 from .._events.schedules import id_of_dynamic
 from .._runs.runtime import Runtime
+from .._schedules.scheduled import Scheduled
 from .._schedules.times import CatchUp, check_catch_up, times_of
 from .._store.protocol import Changes, Row
 from .._values.json_text import dumps
@@ -42,6 +43,7 @@ class DynamicSchedule(Trigger):
 
     id: str
     catch_up: CatchUp = field(default="last", kw_only=True)
+    schema: Any = field(default=Scheduled, kw_only=True)
     _homes: dict[str, Runtime] = field(
         default_factory=dict[str, Runtime], init=False, repr=False, compare=False
     )
@@ -49,7 +51,10 @@ class DynamicSchedule(Trigger):
     def __post_init__(self) -> None:
         _check_id(self, self.id)
         check_catch_up(self.catch_up)
-        super().__post_init__()
+
+    def parse(self, payload: object) -> Any:
+        """As of any trigger. A run that is started by hand may have no payload: no schedule is more its own than another."""
+        return None if payload is None else super().parse(payload)
 
     def register(
         self,

@@ -136,6 +136,8 @@ class Listener:
             return
         self._loop = loop
         self._news = asyncio.Event()
+        with contextlib.suppress(StoreError):  # the task tries again, and says why it failed
+            self._register()  # at once, so that the cell can show what is coming
         self._task = loop.create_task(self._listen(), name="trigger_nb listener")
 
     def _wake(self) -> None:

@@ -91,7 +91,7 @@ class JobRuns:
         job = self._job
         if text := why_outdated(job):
             warn_at(text, job.fn.__code__.co_filename, job.fn.__code__.co_firstlineno)
-        value = job.trigger.parse(request.payload)
+        value = self._payload_of(request)
         run_id, record = self._find(value, request)
         scope = current_scope.get()
         if scope is not None and not request.parent:
@@ -113,7 +113,7 @@ class JobRuns:
 
     def plan(self, request: RunRequest) -> tuple[RunSpec, RunRecord, bool]:
         """The pass that a plan rehearses, its record, and whether the run would be new. Nothing is stored."""
-        value = self._job.trigger.parse(request.payload)
+        value = self._payload_of(request)
         run_id, stored = self._find(value, request)
         payload = self._kept(value, stored, request) or Payload.of(value, NoFiles())
         # The plan uses the payload of the record only to redact it.
@@ -126,7 +126,11 @@ class JobRuns:
 
     def id_of(self, request: RunRequest) -> str:
         """The id of the run that a request is for."""
-        return self._find(self._job.trigger.parse(request.payload), request)[0]
+        return self._find(self._payload_of(request), request)[0]
+
+    def _payload_of(self, request: RunRequest) -> Any:
+        trigger, payload = self._job.trigger, request.payload
+        return trigger.parse(trigger.missing(self._runtime.clock.time()) if payload is None else payload)
 
     def _start(self, spec: RunSpec, record: RunRecord) -> ActiveRun:
         execution = start(self._runtime, spec, record)

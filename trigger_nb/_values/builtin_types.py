@@ -357,6 +357,18 @@ def _read_dateutil(reader: Reader, data: dict[str, Any]) -> tzinfo:
     return zone
 
 
+def _write_pydantic_zone(writer: Writer, value: tzinfo) -> Any:
+    """The zone of the times that pydantic reads from text. In keys it counts as the zone of `datetime` that equals it."""
+    offset = value.utcoffset(None) or timedelta()
+    if writer.canonical:
+        return writer.write(timezone(offset))
+    return {TAG: "pydantic.zone", "v": int(offset.total_seconds())}
+
+
+def _read_pydantic_zone(reader: Reader, data: dict[str, Any]) -> tzinfo:
+    return import_library("pydantic_core").TzInfo(of_type(data["v"], int))
+
+
 # Types whose values can be rebuilt from their `str`.
 _TEXT_TYPES: Final = frozenset(
     {
@@ -402,6 +414,8 @@ def _read_text_type(reader: Reader, data: dict[str, Any]) -> Any:
 def _find_zone(cls: type[Any]) -> Write | None:
     if f"{cls.__module__}.{cls.__qualname__}" == "zoneinfo.ZoneInfo":
         return _write_zoneinfo
+    if f"{cls.__module__}.{cls.__qualname__}" == "pydantic_core._pydantic_core.TzInfo":
+        return _write_pydantic_zone
     if cls.__module__.startswith("dateutil.") and issubclass(cls, tzinfo):
         return _write_dateutil
     return _write_pytz if cls.__module__.partition(".")[0] == "pytz" and issubclass(cls, tzinfo) else None
@@ -434,6 +448,7 @@ def register() -> None:
     add_reader("zone", _read_zoneinfo)
     add_reader("pytz.zone", _read_pytz)
     add_reader("dateutil.zone", _read_dateutil)
+    add_reader("pydantic.zone", _read_pydantic_zone)
     add_finder(_find_zone)
     add_reader("text", _read_text_type)
     add_finder(_find_text_type)
