@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections import Counter
 
@@ -16,7 +17,7 @@ from trigger_nb._records.records import RunRecord
 from trigger_nb._view.escape import columns, fit, safe_url, visible, visible_block
 from trigger_nb._view.model.rows import Row, State, Tally
 from trigger_nb._view.model.run_model import RunModel
-from trigger_nb._view.pretty import preview
+from trigger_nb._view.pretty import on_one_line, preview
 from trigger_nb._view.render import parts, run_table as run_table_module, text
 from trigger_nb._view.words import duration, moment
 
@@ -303,3 +304,21 @@ def test_the_table_cuts_payloads_first():
     lines = run_table_module.as_text([run(payload_preview="x" * 500)], T, width=110).splitlines()
     assert max(map(len, lines)) <= 110
     assert lines[1].endswith("run_1")
+
+
+def test_a_long_output_stays_on_its_line():
+    output = {"paid": {"id": "evt_1", "note": "a\nb"}, "sizes": list(range(40)), "empty": {}}
+    tree = text.tree(RunModel(run(RunStatus.COMPLETED, output=output), [], clock=Clock()), width=200)
+    assert '  → {"paid": {"id": "evt_1", "note": "a\\nb"}, "sizes": [0, 1, 2, 3,' in tree
+    assert "↵" not in tree
+
+
+@given(
+    st.recursive(
+        st.integers() | st.text(max_size=9) | st.none(),
+        lambda deeper: st.lists(deeper) | st.dictionaries(st.text(max_size=9), deeper),
+    )
+)
+def test_on_one_line_a_preview_says_the_same(value):
+    if not isinstance(value, str):
+        assert json.loads(on_one_line(preview(value, 1_000_000))) == value

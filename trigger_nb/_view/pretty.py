@@ -57,6 +57,15 @@ def preview(value: Any, limit: int, default: _Default = str) -> str:
     return _cut(writer.lines(value, "", 0) if line is None else [line], limit)
 
 
+def on_one_line(shown: str) -> str:
+    """A preview on one line. Texts in it have no line breaks of their own: these are escaped.
+
+    >>> on_one_line(preview({"sizes": list(range(40))}, 200))[:20]
+    '{"sizes": [0, 1, 2, '
+    """
+    return re.sub(r"\n *", " ", re.sub(r"(?<=[\[{])\n *|\n *(?=[\]}])", "", shown))
+
+
 def _cut(pieces: Iterable[str], limit: int) -> str:
     kept: list[str] = []
     size = 0

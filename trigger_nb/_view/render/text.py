@@ -13,6 +13,7 @@ from ..model.readable import error_line, value_text
 from ..model.rows import SYMBOLS, Property, Row, State
 from ..model.run_model import RunModel
 from ..model.run_status import job_and_version, run_state, run_title, status_text
+from ..pretty import on_one_line
 from ..words import probably_left
 from .displays import table_text
 from .map_stats import Alike, together, without_groups
@@ -69,7 +70,9 @@ def _head(model: RunModel, width: int) -> Iterator[str]:
     if (error := own_error(model)) is not None:
         yield from _error(error_line(error, 500), "  ", width)
     if output := value_text(run.form, run.output, run.redact, 300):
-        yield fit("  → " + visible(output, 300), width)
+        yield fit(
+            "  → " + visible(output if isinstance(run.output, str) else on_one_line(output), 300), width
+        )
     for display in of_result(run, None, 0):
         if display.table is not None and run.shown:
             yield from (f"    {line}" for line in table_text(display.table, width - 4, _HEAD))
