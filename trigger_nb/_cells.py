@@ -28,6 +28,11 @@ _SET_UP = re.compile(
     r"|warnings\.(filterwarnings|simplefilter)|([\w.]+\.)?register_(codec|error)|([\w.]+\.)?keep_in_errors"
 )
 _COMMAND = re.compile(r"^\s*[%!?].*$|^\s*[\w.]+\?+\s*$", re.MULTILINE)  # of IPython, and not of Python
+# What IPython makes of a command, and how it was typed.
+_TYPED = (
+    (re.compile(r"get_ipython\(\)\.(?:system|getoutput)\((['\"])(.*)\1\)"), r"!\2"),
+    (re.compile(r"get_ipython\(\)\.run_line_magic\('(\w+)', (['\"])(.*)\2\)"), r"%\1 \3"),
+)
 _MOST_SHOWN = 60  # characters of a statement
 
 
@@ -43,6 +48,8 @@ class Statement(NamedTuple):
     def shown(self) -> str:
         """The statement for a message, on one line."""
         line = ast.unparse(self.node).split("\n", 1)[0]
+        for made, typed in _TYPED:
+            line = made.sub(typed, line)
         return line if len(line) <= _MOST_SHOWN else line[: _MOST_SHOWN - 1] + "…"
 
 

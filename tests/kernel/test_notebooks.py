@@ -544,6 +544,7 @@ def test_a_report_goes_from_the_notebook_to_a_worker(nightly):
     assert re.search(r"nightly +30 2 \* \* \*", of(nightly.first, "client.listen()").tree)
     worker = of(nightly.first, "work nightly.ipynb --once").printed
     assert "code cell 3: left out `path = await nightly.run()`" in worker
+    assert "code cell 5: left out `!{sys.executable} -m trigger_nb work nightly.ipynb --once`" in worker
     assert re.search(r"serves nightly\.ipynb \(nightly\) from .*notebooks/\.trigger_nb/nightly", worker)
     assert "ended" in worker.splitlines()[-1]
     by_hand = of(nightly.first, "run nightly.ipynb").printed

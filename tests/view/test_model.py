@@ -479,6 +479,22 @@ def test_error_line():
         ("tagged", {"$": "dict", "v": [[1, {"$": "secret", "of": "text"}]]}, '{"1": "•••"}'),
         ("tagged", {"$": "dataclass", "of": "m:Point", "v": {"x": 1}}, '{"x": 1}'),
         ("tagged", {"$": "numpy.array", "b64": "AA=="}, "numpy.array"),
+        *(
+            (
+                "tagged",
+                {"$": "datetime", "v": "2030-01-31T02:30:00", "fold": 0, "tz": zone},
+                f'"2030-01-31T02:30:00{shown}"',
+            )
+            for zone, shown in [
+                (None, ""),
+                ({"$": "timezone", "v": {"$": "timedelta", "v": [0, 0, 0]}, "name": None}, "+00:00"),
+                ({"$": "timezone", "v": {"$": "timedelta", "v": [-1, 66600, 0]}, "name": None}, "-05:30"),
+                ({"$": "pydantic.zone", "v": 3600}, "+01:00"),
+                ({"$": "zone", "v": "Europe/Berlin"}, "[Europe/Berlin]"),
+                ({"$": "dateutil.zone", "of": "gettz", "v": ["Asia/Tokyo"]}, "[Asia/Tokyo]"),
+                ({"$": "dateutil.zone", "of": "tzutc", "v": []}, "[tzutc]"),
+            ]
+        ),
         ("", {"$": "tuple", "v": [1]}, '{"$": "tuple", "v": [1]}'),
         (
             "unstored",

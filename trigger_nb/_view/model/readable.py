@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import timedelta, timezone
 from typing import Any, TypeAlias, cast
 
 from ..._records.records import APART
@@ -120,6 +120,26 @@ def _file(data: _Tagged) -> str:
     return Bare(f"<File {data['v'] if isinstance(data['v'], str) else '?'}{about}>")
 
 
+def _moment(data: _Tagged) -> str:
+    """A time with its zone: an offset, or a name in brackets as in RFC 9557."""
+    zone = data["tz"]
+    if zone is None:
+        return data["v"]
+    match zone[_TAG], zone["v"]:
+        case "timezone", offset:
+            return data["v"] + _offset(timedelta(*offset["v"]))
+        case "pydantic.zone", seconds:
+            return data["v"] + _offset(timedelta(seconds=seconds))
+        case _, [str(name), *_] | str(name):
+            return f"{data['v']}[{name}]"
+        case _:
+            return f"{data['v']}[{zone.get('of', zone[_TAG])}]"
+
+
+def _offset(offset: timedelta) -> str:
+    return str(timezone(offset))[len("UTC") :] or "+00:00"
+
+
 _KNOWN: dict[str, Callable[[_Tagged], str]] = {
     "enum": _named,
     "error": _error,
@@ -129,5 +149,7 @@ _KNOWN: dict[str, Callable[[_Tagged], str]] = {
     "secret": lambda _: HIDDEN,
     "str": lambda _: Bare("<text>"),
     "complex": lambda data: str(complex(*struct.unpack(">dd", bytes.fromhex(data["v"])))),
+    "datetime": _moment,
+    "time": _moment,
     "timedelta": lambda data: str(timedelta(*data["v"])),
 }
