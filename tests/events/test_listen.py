@@ -268,6 +268,38 @@ def test_pruning_keeps_events_that_a_job_has_still_to_take(world):
     assert world.client.runtime.store.select("events") == []
 
 
+def test_pruning_by_age_removes_events_that_started_nothing(world):
+    """W2: nobody listened to them, or the filter of whoever did refused them. Newer ones are still for who comes."""
+    noting(world, filter={"n": [{"$gt": 5}]})
+
+    async def main():
+        await world.client.send_event("ping", {"n": 1, "long": "x" * 100_000})  # refused by the filter
+        await world.client.send_event("ping", {"n": 7})
+        await world.client.send_event("order", {"for": "nobody"})
+        await world.client.send_event("order", {"for": "later"}, deliver_after=30 * DAY)
+        await world.client.send_event("other", {"n": 2}, id="canceled", deliver_after=30 * DAY)
+        world.client.cancel_event("canceled")
+        world.clock.advance(2 * DAY)
+        await world.client.send_event("order", {"for": "the next"})
+
+    asyncio.run(listen_while(world, main()))
+    names = lambda: sorted(event.name for _, event in world.client.runtime.post.events())  # noqa: E731
+    assert names() == ["order", "order", "order", "other", "ping", "ping"]
+    world.client.prune(keep_last=100)
+    world.client.prune(status="FAILED", older_than=DAY)
+    assert len(names()) == 6, "these are about runs alone"
+    world.client.prune(older_than=DAY, keep_last=100)
+    assert names() == ["order", "order", "ping"]
+    assert world.client.runtime.store.blobs_size() == 0
+
+    @world.job(id="late", trigger=event_trigger("order"))
+    def late(payload, io):
+        yield io.run_task("note", world.noting(payload))
+
+    asyncio.run(listen_while(world))
+    assert world.take() == [{"n": 7}, {"for": "the next"}]
+
+
 # --- Runs whose kernel is gone --------------------------------------------------------------------
 
 

@@ -24,6 +24,7 @@ TAG = "post"
 DUE = "post/due/"
 KINDS = ("event", "tick", "run")
 OPEN = "post/open/"
+UNHEARD = "post/unheard/"
 _count = itertools.count()
 
 
@@ -80,7 +81,7 @@ def inbox(job_id: str) -> str:
 
 def unheard(name: str) -> str:
     """The prefix of the events of a name that were for nobody."""
-    return f"post/unheard/{quote(name, safe='')}/"
+    return f"{UNHEARD}{quote(name, safe='')}/"
 
 
 def mail(run_id: str) -> str:

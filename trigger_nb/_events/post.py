@@ -8,8 +8,9 @@ out when it has started its run, or has given the event to its wait.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ from .._clock import Clock
 from .._concurrency.threads import Home
 from .._store.protocol import Changes, Row, Store
 from .._values.json_text import dumps, loads
-from ..errors import StoreError
+from ..errors import CorruptRecordError, StoreError
 from . import keys
 from .keys import TAG, end_of
 from .records import EventRecord, read_event
@@ -277,11 +278,21 @@ class Post:
             found += [key for key, _ in self._store.between(*keys.future(kind, now), most)]
         return sorted(found, key=keys.split_due)[:most]
 
+    def events(self) -> Iterator[tuple[str, EventRecord]]:
+        """The ids and records of all events that can be read."""
+        for key, text in self._store.select("events"):
+            with contextlib.suppress(CorruptRecordError):
+                yield key.removeprefix("event/"), EventRecord.loads(text)
+
+    def unheard(self) -> list[Letter]:
+        """The events that were for nobody: whoever listens to their names next gets them."""
+        return [_letter(*row) for row in self._store.between(keys.UNHEARD, end_of(keys.UNHEARD))]
+
     def pending_events(self) -> set[str]:
         """The ids of events that are still to be delivered or taken. Reads all that waits in the store."""
         found: set[str] = set()
         for key, text in self._store.select(TAG):
-            if key.startswith(("post/in/", "post/mail/", "post/unheard/")):
+            if key.startswith(("post/in/", "post/mail/", keys.UNHEARD)):
                 found.add(_letter(key, text).event)
             elif key.startswith(keys.DUE) and keys.split_due(key)[1] == "event":
                 found.add(keys.split_due(key)[2])

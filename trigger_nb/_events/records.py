@@ -42,6 +42,11 @@ class EventRecord(Record):
         return self.deliver_at is not None and self.delivered_at is None and self.canceled_at is None
 
     @property
+    def ended_at(self) -> float:
+        """When it was delivered or canceled."""
+        return self.canceled_at or self.delivered_at or self.timestamp
+
+    @property
     def state(self) -> str:
         """The event's status: "waiting" for its time, "canceled" or "delivered"."""
         return "canceled" if self.canceled_at is not None else "waiting" if self.is_waiting else "delivered"

@@ -82,6 +82,8 @@ def prune(runtime: Runtime, rule: Rule, *, dry_run: bool = False) -> Pruned:
     before = _disk(runtime)
     events = Counter(run.event for family in families for run in family if run.event)
     removed, skipped = _remove_families(runtime, chosen, events)
+    if rule.before is not None and rule.status == FINISHED:
+        _forget_events(runtime, rule.before)
     _sweep(runtime)
     note = _shrink(runtime)
     return Pruned(tuple(removed), max(0, before - _disk(runtime)), skipped=tuple(skipped), note=note)
@@ -232,7 +234,7 @@ def _remove(runtime: Runtime, runs: Sequence[Known], events: Counter[str]) -> li
             *letters,
         ],
         tags=[tag for run_id in ids for tag in _tags(run_id)],
-        write=[*(Row(f"{_MARKS}/{owner}", _MARKS, "{}") for owner in owners), *moved],
+        write=[*_marks(owners), *moved],
         patience=_PATIENCE,
     )
     point("delete:rows")
@@ -242,6 +244,11 @@ def _remove(runtime: Runtime, runs: Sequence[Known], events: Counter[str]) -> li
         runtime.forget(run_id)
     _remove_files(runtime, owners)
     return ids
+
+
+def _marks(owners: Iterable[str]) -> list[Row]:
+    """Marks of runs and events whose value files are still to be removed."""
+    return [Row(f"{_MARKS}/{owner}", _MARKS, "{}") for owner in owners]
 
 
 def _moved(runtime: Runtime, pointers: Collection[str], gone: Collection[str]) -> list[Row]:
@@ -283,6 +290,22 @@ def _remove_files(runtime: Runtime, owners: Sequence[str]) -> None:
 
 def _is_there(runtime: Runtime, owner: str) -> bool:
     return any(runtime.store.get(f"{kind}/{owner}") is not None for kind in ("run", "event"))
+
+
+# Events ---------------------------------------------------------------------------------------------
+def _forget_events(runtime: Runtime, before: float) -> None:
+    """Remove events delivered at `before` or earlier that started nothing, and that no job has still to take."""
+    post = runtime.post
+    old = {event_id for event_id, event in post.events() if not event.is_waiting and event.ended_at <= before}
+    for_nobody = [letter for letter in post.unheard() if letter.event in old]
+    post.take_out([letter.key for letter in for_nobody])
+    # In this order: a letter is taken out of an inbox when the run that it starts is stored.
+    kept = post.pending_events()
+    kept |= {str((run.event or {}).get("id", "")) for run in runtime.each_run_record()}
+    gone = old - kept
+    owners = [event for event in gone if runtime.store.blobs_size(event)]
+    runtime.store.delete(keys=[f"event/{event}" for event in gone], write=_marks(owners), patience=_PATIENCE)
+    _remove_files(runtime, owners)
 
 
 # Remains of crashes ---------------------------------------------------------------------------------
