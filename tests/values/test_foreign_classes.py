@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ByteSize
 
 from tests.support.codec import MemoryBlobs, round_trip, same
 from tests.support.worlds import World
@@ -170,6 +170,17 @@ def test_times_with_a_zone_that_pydantic_read_come_back(zone):
     for value in (given, given.at, given.from_):
         assert same(round_trip(value), value)
         assert repr(round_trip(value)) == repr(value)
+
+
+class Upload(BaseModel):
+    limit: ByteSize = ByteSize(1)
+
+
+def test_sizes_of_pydantic_come_back():
+    given = Upload.model_validate({"limit": "3 GB"})
+    for value in (given, given.limit, ByteSize(2**80)):
+        assert same(round_trip(value), value)
+    assert canonical(given) != canonical(Upload(limit=ByteSize(4)))
 
 
 def test_a_time_that_pydantic_read_counts_as_the_equal_one_of_datetime():

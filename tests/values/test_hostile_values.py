@@ -395,6 +395,7 @@ OBJECTS = {"$": "numpy.objects", "shape": [1], "v": [HERE]}
         {"$": "text", "of": "ipaddress:IPv4Address", "v": HERE},
         {"$": "dateutil.zone", "of": "tzoffset", "v": ["x", HERE]},
         {"$": "pydantic.zone", "v": HERE},
+        {"$": "pydantic.ByteSize", "v": HERE},
         {"$": "datetime", "v": "2030-01-01T00:00:00", "fold": 0, "tz": HERE},
         {"$": "timezone", "v": HERE, "name": None},
         {"$": "row", "of": "Row", "names": [HERE], "v": [1]},

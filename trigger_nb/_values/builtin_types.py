@@ -369,6 +369,16 @@ def _read_pydantic_zone(reader: Reader, data: dict[str, Any]) -> tzinfo:
     return import_library("pydantic_core").TzInfo(of_type(data["v"], int))
 
 
+def _find_byte_size(cls: type[Any]) -> Write | None:
+    if f"{cls.__module__}.{cls.__qualname__}" != "pydantic.types.ByteSize":
+        return None
+    return lambda writer, value: {TAG: "pydantic.ByteSize", "v": writer.write(int(value))}
+
+
+def _read_byte_size(reader: Reader, data: dict[str, Any]) -> int:
+    return import_library("pydantic").ByteSize(reader.of(data["v"], int))
+
+
 # Types whose values can be rebuilt from their `str`.
 _TEXT_TYPES: Final = frozenset(
     {
@@ -450,5 +460,7 @@ def register() -> None:
     add_reader("dateutil.zone", _read_dateutil)
     add_reader("pydantic.zone", _read_pydantic_zone)
     add_finder(_find_zone)
+    add_reader("pydantic.ByteSize", _read_byte_size)
+    add_finder(_find_byte_size)
     add_reader("text", _read_text_type)
     add_finder(_find_text_type)
