@@ -217,12 +217,22 @@ class EventTrigger(Trigger):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScheduleTrigger(Trigger):
+class TimeTrigger(Trigger):
+    """Base class of triggers whose payload is a `Scheduled`."""
+
+    schema: Any = Scheduled
+    catch_up: CatchUp = "last"
+
+    def fit(self, payload: Any) -> Any:
+        """The stored payload: that of a run which was started before this class had a schema may be any other."""
+        return payload
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleTrigger(TimeTrigger):
     """A trigger of a schedule. Create it with `interval_trigger` or `cron_trigger`."""
 
     times: Times
-    catch_up: CatchUp = "last"
-    schema: Any = Scheduled
 
     def __post_init__(self) -> None:
         check_catch_up(self.catch_up)

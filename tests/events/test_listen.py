@@ -606,6 +606,23 @@ def test_by_hand_a_time_may_be_given_as_text(world, trigger):
         world.run(job, {"ts": "tomorrow"})
 
 
+@pytest.mark.parametrize("payload", [None, {"day": 1}])
+def test_a_run_of_before_its_job_had_a_schedule_goes_on(world, payload):
+    @world.job(id="morning", trigger=invoke_trigger())
+    def before(payload, io):
+        yield io.run_task("fail", world.failing("fail", ValueError("at first")))
+
+    world.fail(before, payload)
+    [run] = before.runs()
+    world.new_kernel()
+    morning(world)
+    assert asyncio.run(_again(world, run.id)) == payload
+
+
+async def _again(world, run_id):
+    return await world.client.run(run_id).retry()
+
+
 def test_by_hand_a_dynamic_schedule_needs_no_payload(world):
     assert world.run(morning(world, DynamicSchedule("mornings"))) is None
 

@@ -13,16 +13,15 @@ from .._events.keys import end_of, last
 from .._events.post import data_of
 from .._events.schedules import id_of_dynamic
 from .._runs.runtime import Runtime
-from .._schedules.scheduled import Scheduled
-from .._schedules.times import CatchUp, check_catch_up, times_of
+from .._schedules.times import check_catch_up, times_of
 from .._store.protocol import Changes, Row
 from .._values.json_text import dumps
 from ..errors import InvalidOptionError, UsageError
-from ..triggers import EventTrigger, Trigger, event_trigger
+from ..triggers import EventTrigger, TimeTrigger, Trigger, event_trigger
 
 
 @dataclass(frozen=True)
-class DynamicSchedule(Trigger):
+class DynamicSchedule(TimeTrigger):
     """A trigger with as many schedules as you register, one for each key: for instance one for each customer.
 
     - `id`: its name in the store. Schedules that were registered stay, also for the next kernel.
@@ -42,8 +41,6 @@ class DynamicSchedule(Trigger):
     """
 
     id: str
-    catch_up: CatchUp = field(default="last", kw_only=True)
-    schema: Any = field(default=Scheduled, kw_only=True)
     _homes: dict[str, Runtime] = field(
         default_factory=dict[str, Runtime], init=False, repr=False, compare=False
     )
