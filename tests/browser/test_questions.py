@@ -8,7 +8,7 @@ from .lab import Lab
 
 JOB = """\
 import enum
-from datetime import date
+from datetime import date, datetime
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -24,6 +24,7 @@ class Budget(BaseModel):
     day: date | None = None
     is_urgent: bool = Field(False, title="Urgent")
     tags: list[str] = []
+    at: datetime | None = None
 
 
 @client.job(name="Newsletter")
@@ -31,7 +32,7 @@ async def newsletter(payload, io):
     await io.run_task("draft", lambda: "Dear all")
     budget = await io.wait_for_approval("budget", prompt="Spend this on ads?", schema=Budget)
     city = await io.ask("city", prompt="Which city?", default="Paris")
-    return f"{budget.choice} {budget.data and budget.data.limit} {city}"
+    return f"{budget.choice} {budget.data and budget.data.limit} {city} {budget.data and budget.data.at}"
 """
 START = "run = newsletter.start()"
 
@@ -74,6 +75,12 @@ def test_a_form_is_filled_in_by_keyboard(lab):
     live.get_by_label("Kind").select_option("monthly")
     live.get_by_label("Day").fill("2026-12-24")
     live.get_by_label("Urgent").check()
+    at = live.get_by_role("textbox", name="At", exact=True)
+    expect(at).to_have_accessible_description("Such as 2030-01-31 09:30")
+    at.fill("soon")
+    live.get_by_role("button", name="Approve").click()
+    expect(live.get_by_text("valid datetime")).to_be_visible()
+    at.fill("2026-12-24 18:30")
     live.get_by_role("button", name="Approve").click()
 
     live.get_by_role("button", name="Answer city").click()
@@ -83,7 +90,7 @@ def test_a_form_is_filled_in_by_keyboard(lab):
     city.fill("Rome")
     city.press("Enter")
     expect(live).to_contain_text("COMPLETED")
-    expect(live).to_contain_text("approve 300 Rome")
+    expect(live).to_contain_text("approve 300 Rome 2026-12-24 18:30:00")
     expect(lab.static(1)).to_contain_text("COMPLETED")
 
 

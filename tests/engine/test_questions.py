@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, Field, field_validator
+from pydantic import AwareDatetime, BaseModel, Field, HttpUrl, SecretStr, field_validator
 
 from tests.support.worlds import World, failure, until
 from trigger_nb import Approval, RunStatus, TaskStatus
@@ -361,6 +363,11 @@ async def test_without_the_class_the_fields_are_checked(still_world):
         (Literal["a", "b"], "b", "b"),
         (Colour, "blue", Colour.BLUE),
         (list[int], ["1", 2], [1, 2]),
+        (datetime, "2030-01-31 09:30", datetime(2030, 1, 31, 9, 30)),
+        (AwareDatetime, "2030-01-31T09:30:00Z", datetime(2030, 1, 31, 9, 30, tzinfo=UTC)),
+        (timedelta, timedelta(hours=2), timedelta(hours=2)),
+        (Decimal, "12.50", Decimal("12.50")),
+        (Path, Path("a/b"), Path("a/b")),
         (int | None, None, None),
         (Budget, {"limit": 2}, Budget(limit=2)),
     ],
@@ -375,11 +382,50 @@ async def test_inputs_of_many_kinds(still_world, schema, given, value):
 
     run = await asked(job)
     with pytest.raises(InvalidAnswerError):
-        run.answer("value", {"limit": "x", "no": object} if schema is not str else ["x"])
+        run.answer("value", {"limit": "x", "no": object} if schema not in (str, Path) else ["x"])
     run.answer("value", given)
     assert await run == value
     world.new_kernel()
     assert type(await job.run()) is type(value)
+
+
+class Meeting(BaseModel):
+    at: datetime = Field(description="When it begins")
+    lasts: timedelta = timedelta(hours=1)
+    until: AwareDatetime | None = None
+    cost: Decimal = Field(Decimal("12.50"), gt=0)
+    page: HttpUrl | None = None
+    who: SecretStr | None = None
+    days: list[datetime] = []
+
+
+@pytest.mark.anyio
+async def test_what_pydantic_reads_from_text_is_typed_as_text(still_world):
+    """W4: the form asks for no JSON, and the kernel that knows no class takes it as well."""
+    world = still_world
+    run = await asked(publishing(world, schema=Meeting))
+    (question,) = world.client.approvals()
+    fields = {field["name"]: field for field in question.fields}
+    assert [name for name, field in fields.items() if field["kind"] == "written"] == [
+        "at", "lasts", "until", "cost", "page"
+    ]  # fmt: skip
+    assert [fields[name].get("about") for name in ("at", "lasts", "page")] == [
+        "When it begins", "Such as 1:30:00", None
+    ]  # fmt: skip
+    assert fields["cost"]["default"] == "12.50"
+    run.pause(now=True)
+    await until(lambda: run.reason == "paused")
+    world.new_kernel()
+    given = {
+        "at": "2030-01-31 09:30",
+        "until": "2030-01-31T10:30:00Z",
+        "cost": "13.70",
+        "page": "https://a.b",
+    }
+    with pytest.raises(InvalidAnswerError):
+        world.client.run(run.id).approve("publish", data={**given, "at": ["x"]})
+    world.client.run(run.id).approve("publish", data=given)
+    assert (await publishing(world, schema=Meeting).run()).data == Meeting.model_validate(given)
 
 
 # Mistakes ---------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html.parser
+from datetime import time
 from typing import Literal
 
 import pytest
@@ -20,6 +21,7 @@ class Form(BaseModel):
     sure: bool = False
     note: str | None = None
     tags: list[str] = []
+    at: time | None = None
 
 
 @pytest.mark.anyio
@@ -220,7 +222,8 @@ async def test_an_approval_on_its_page(site):
     assert page.headers["referrer-policy"] == "same-origin"
     assert page.headers["cache-control"] == "no-store"
     controls = Controls(page.text).names
-    assert list(controls) == ["f0", "f1", "f2", "f3", "f4", "by", "choice0", "choice1"]
+    assert list(controls) == ["f0", "f1", "f2", "f3", "f4", "f5", "by", "choice0", "choice1"]
+    assert (controls["f5"]["type"], "Such as 09:30" in page.text) == ("text", True)
     assert (controls["f0"]["type"], controls["f0"]["min"], controls["f0"]["max"]) == ("number", "1", "10")
     assert "required" in controls["f0"]
     assert "formnovalidate" in controls["choice1"]
@@ -251,7 +254,7 @@ async def test_an_approval_on_its_page(site):
     assert (await site.http.post(url, content=b"x=" + b"y" * 2_000_000)).status_code in (413, 415)
     assert run.reason == "answer"
 
-    good = {**filled, "f0": "7", "f4": '["x"]', "by": "ada"}
+    good = {**filled, "f0": "7", "f4": '["x"]', "f5": " 09:30 ", "by": "ada"}
     own = {"Origin": "http://site", "Sec-Fetch-Site": "same-origin"}
     done = await site.http.post(url, data=good, headers=own, follow_redirects=True)
     assert (done.status_code, str(done.url)) == (200, url)
@@ -259,7 +262,7 @@ async def test_an_approval_on_its_page(site):
     assert "<form" not in done.text
     second = await site.http.post(url, data={"choice": "1", "by": "bob"})
     assert (second.status_code, "by ada" in second.text) == (409, True)
-    assert await run == ("start", "ada", Form(limit=7, kind="a", note='"><b>', tags=["x"]))
+    assert await run == ("start", "ada", Form(limit=7, kind="a", note='"><b>', tags=["x"], at=time(9, 30)))
     assert "by ada" in (await site.http.get(url)).text
 
     other, url = await asked(site, 2)

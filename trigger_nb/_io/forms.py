@@ -5,6 +5,7 @@ field without a name. The kinds of fields:
 
     text, integer, number, checkbox, date
     choice     one of "choices": of a `Literal` or an enum
+    written    what pydantic reads from text: times, decimals, UUIDs, URLs and the like
     json       everything else, written as JSON
 
 The page, the command line and other processes have no class of the user's: they check by the fields alone. The kernel that
@@ -29,7 +30,13 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 _KINDS: dict[Any, str] = {str: "text", int: "integer", float: "number", bool: "checkbox", date: "date"}
-_TYPES: dict[str, Any] = {kind: type_ for type_, kind in _KINDS.items()}
+_TYPES: dict[str, Any] = {kind: type_ for type_, kind in _KINDS.items()} | {"written": str | int | float}
+_SUCH_AS = {  # by the format that a JSON schema names
+    "date": "Such as 2030-01-31",
+    "date-time": "Such as 2030-01-31 09:30",
+    "time": "Such as 09:30",
+    "duration": "Such as 1:30:00",
+}
 _LIMITS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
 _LONGEST = 1_000_000  # characters of an answer as JSON
 _SCALARS = (str, int, float, bool)
@@ -127,12 +134,12 @@ def _field(name: str, annotation: Any, info: FieldInfo | None) -> Field:
         field["choices"] = choices
     if nullable:
         field["nullable"] = True
+    if about := (info and info.description) or (kind == "written" and _such_as(annotation)):
+        field["about"] = about
     if info is None:
         field["required"] = True
     else:
         limits = {**limits, **_limits(info.metadata)}
-        if info.description:
-            field["about"] = info.description
         if info.is_required():
             field["required"] = True
         elif info.default is not PydanticUndefined and info.default is not None:
@@ -164,7 +171,36 @@ def _shape(annotation: Any) -> tuple[str, bool, list[Any], dict[str, Any]]:
         return _of_choices(get_args(annotation))
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return _of_choices([each.value for each in annotation])
-    return (_KINDS.get(annotation, "json") if isinstance(annotation, type) else "json"), False, [], limits
+    if isinstance(annotation, type) and annotation in _KINDS:
+        return _KINDS[annotation], False, [], limits
+    return ("written" if _is_written(annotation) else "json"), False, [], limits
+
+
+def _is_written(annotation: Any) -> bool:
+    """Whether pydantic reads it from text. A secret is no text for a form: answers are kept."""
+    ways = _ways(annotation)
+    types = [way.get("type") for way in ways]
+    return (
+        "string" in types
+        and {"string", "number"}.issuperset(types)
+        and not any(way.get("writeOnly") for way in ways)
+    )
+
+
+def _such_as(annotation: Any) -> str:
+    """An example of a text, if people may not know how to write it."""
+    return next((_SUCH_AS[way["format"]] for way in _ways(annotation) if way.get("format") in _SUCH_AS), "")
+
+
+def _ways(annotation: Any) -> list[dict[str, Any]]:
+    """The JSON schemas of what pydantic takes for it; none if it has no schema."""
+    from pydantic import TypeAdapter
+
+    try:
+        schema = TypeAdapter[Any](annotation).json_schema()
+    except Exception:  # noqa: BLE001  # pydantic raises many errors for what has none
+        return []
+    return schema.get("anyOf", [schema])
 
 
 def _of_choices(values: Iterable[Any]) -> tuple[str, bool, list[Any], dict[str, Any]]:
@@ -258,7 +294,7 @@ def _as_annotation(field: Field) -> tuple[Any, Any]:
     annotation: Any = Literal[tuple(choices)] if choices else _TYPES.get(field.get("kind", ""), Any)
     told: dict[str, Any] = field.get("limits") or {}
     limits: dict[str, Any] = {name: value for name, value in told.items() if name in _LIMITS}
-    if limits and annotation is not Any:
+    if limits and field.get("kind") in _KINDS.values():
         annotation = Annotated[annotation, ModelField(**limits)]
     if field.get("nullable"):
         annotation = annotation | None

@@ -29,7 +29,7 @@ class OpenQuestion:
     - `asks`: "approval", or "input" for `io.ask`.
     - `prompt`, `choices`: what is asked, and the choices of an approval.
     - `fields`: the fields of its form, as plain data: "name", "kind" ("text", "integer", "number", "checkbox", "date",
-      "choice" or "json"), "required", "default", "choices", "limits", "about", as far as there are any.
+      "choice", "written" for times and the like, or "json"), "required", "default", "choices", "limits", "about", as far as there are any.
     - `asked_at`, `until`: when it was asked, and its time limit, in UTC.
     - `is_driven`: whether a kernel drives the run, and will go on at once.
     - `to_type`: the line of code that answers it.

@@ -12,7 +12,7 @@ let forms = 0; // made in this page, for ids of their fields
  * @typedef {object} Field
  * @property {string} name
  * @property {string} label
- * @property {string} kind  "text", "integer", "number", "checkbox", "date", "choice" or "json"
+ * @property {string} kind  "text", "integer", "number", "checkbox", "date", "choice", "written" or "json"
  * @property {boolean} [required]
  * @property {boolean} [nullable]
  * @property {unknown[]} [choices]
@@ -241,7 +241,7 @@ class FieldElement {
     if (field.kind === "text") return text === "" && field.required ? MISSING : text === "" && field.nullable ? null : text;
     if (text.trim() === "") return field.nullable ? null : MISSING;
     if (field.kind === "json") return parsed(text);
-    if (field.kind === "date") return text;
+    if (!isNumber(field)) return text.trim();
     const number = Number(text);
     return Number.isNaN(number) ? text : number;
   }
@@ -254,6 +254,11 @@ function parsed(text) {
   } catch {
     return WRONG;
   }
+}
+
+/** @param {Field} field */
+function isNumber({ kind }) {
+  return kind === "integer" || kind === "number";
 }
 
 /**
@@ -292,12 +297,12 @@ function controlOf(field) {
     area.value = given === undefined ? "" : JSON.stringify(given, null, 1);
     return area;
   }
-  const isNumber = kind === "integer" || kind === "number";
+  const numeric = isNumber(field);
   const input = h("input", {
-    type: isNumber ? "number" : kind === "date" ? "date" : "text",
-    step: isNumber ? (kind === "integer" ? "1" : "any") : null,
-    min: isNumber ? (limits["ge"] ?? null) : null,
-    max: isNumber ? (limits["le"] ?? null) : null,
+    type: numeric ? "number" : kind === "date" ? "date" : "text",
+    step: numeric ? (kind === "integer" ? "1" : "any") : null,
+    min: numeric ? (limits["ge"] ?? null) : null,
+    max: numeric ? (limits["le"] ?? null) : null,
     maxlength: kind === "text" ? (limits["max_length"] ?? null) : null,
   });
   input.value = given === undefined || given === null ? "" : String(given);
