@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, get_origin
 
 from ..errors import NotStorableError, StoreError, ValueNotLoadedError
-from . import builtin_types, classes, errors, files, foreign_classes, models
+from . import builtin_types, classes, errors, files, foreign_classes, models, times
 from .error_parts import register_parts
 from .error_reading import read_error
 from .file_hashes import NotReadYetError
@@ -197,6 +197,7 @@ def _cached_adapter(returns: Any) -> Any:
 
 
 builtin_types.register()
+times.register()
 models.register()
 foreign_classes.register()
 classes.register()
