@@ -23,9 +23,8 @@ from ..run import Run
 
 _REDRAW = 0.125  # seconds between two pictures
 _LEAST_ROWS = 6
-_IN_CELL = (
-    "JPY_PARENT_PID" in os.environ
-)  # `!trigger-nb ...` looks like a terminal, but its output is only added to
+# `!trigger-nb ...` in a cell looks like a terminal, but what it writes is only added to its output.
+_IN_CELL = "JPY_PARENT_PID" in os.environ
 _WIDTH = 100  # of a line that goes to a file or another program
 _COLOURS = {
     State.COMPLETED: "green",

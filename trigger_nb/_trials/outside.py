@@ -52,7 +52,7 @@ def watch() -> None:
         _note_starts_of_threads()
 
 
-# The places are a default: as the interpreter ends it raises events when the names of this module are gone.
+# The places are a default: while the interpreter ends, it raises events when the names of this module are gone.
 def _on_event(event: str, args: tuple[object, ...], places: Mapping[str, int] = _EVENTS) -> None:
     place = places.get(event)
     if place is None or (found := _found_guard()) is None:
