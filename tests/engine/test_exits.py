@@ -479,7 +479,7 @@ async def cleaned_up(wait):
     try:
         await wait()
         return "done"
-    except BaseException:
+    except asyncio.CancelledError:
         await asyncio.sleep(0.01)
         return "swallowed"
 
