@@ -224,7 +224,7 @@ class TimeTrigger(Trigger):
     catch_up: CatchUp = "last"
 
     def fit(self, payload: Any) -> Any:
-        """The stored payload: that of a run which was started before this class had a schema may be any other."""
+        """The stored payload as it is: a run from before its job had a schedule may have any."""
         return payload
 
 

@@ -50,7 +50,7 @@ class DynamicSchedule(TimeTrigger):
         check_catch_up(self.catch_up)
 
     def parse(self, payload: object) -> Any:
-        """As of any trigger. A run that is started by hand may have no payload: no schedule is more its own than another."""
+        """The payload as a `Scheduled`. None stays None: of several schedules, none can fill in for a missing payload."""
         return None if payload is None else super().parse(payload)
 
     def register(

@@ -285,7 +285,7 @@ class Post:
                 yield key.removeprefix("event/"), EventRecord.loads(text)
 
     def unheard(self) -> list[Letter]:
-        """The events that were for nobody: whoever listens to their names next gets them."""
+        """Events that no job and no run listened to. The next job that listens to their names gets them."""
         return [_letter(*row) for row in self._store.between(keys.UNHEARD, end_of(keys.UNHEARD))]
 
     def pending_events(self) -> set[str]:

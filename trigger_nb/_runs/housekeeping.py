@@ -294,11 +294,10 @@ def _is_there(runtime: Runtime, owner: str) -> bool:
 
 # Events ---------------------------------------------------------------------------------------------
 def _forget_events(runtime: Runtime, before: float) -> None:
-    """Remove events delivered at `before` or earlier that started nothing, and that no job has still to take."""
+    """Remove events that were delivered at `before` or earlier and started no run, unless a job has still to take them."""
     post = runtime.post
     old = {event_id for event_id, event in post.events() if not event.is_waiting and event.ended_at <= before}
-    for_nobody = [letter for letter in post.unheard() if letter.event in old]
-    post.take_out([letter.key for letter in for_nobody])
+    post.take_out([letter.key for letter in post.unheard() if letter.event in old])
     # In this order: a letter is taken out of an inbox when the run that it starts is stored.
     kept = post.pending_events()
     kept |= {str((run.event or {}).get("id", "")) for run in runtime.each_run_record()}
