@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,10 @@ from tests.support.worlds import KINDS, PATIENCE, World
 from trigger_nb._clock import Patience
 from trigger_nb._runs import runtime as runtime_module
 from trigger_nb._tasks import running as running_module
+
+# A shell starts what runs in its background with interrupts ignored, and each process would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test depends on timing, nor on how fast hypothesis makes its examples. In CI each run tries the same ones.
 settings.register_profile(

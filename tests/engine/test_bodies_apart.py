@@ -1,9 +1,10 @@
-"""A body leaves nothing behind that a replay would not: context variables, changed arguments."""
+"""A body leaves nothing behind that a replay would not: context variables, changed arguments, variables around it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import random
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,6 +44,8 @@ def grow(value):
         value.setdefault("rows", []).append(1)
     elif isinstance(value, set):
         value.add("x")
+    elif hasattr(value, "shuffle"):
+        value.shuffle([1, 2, 3])
     else:
         getattr(value, "items", value).append("x")
 
@@ -58,6 +61,9 @@ CHANGED = {
     "array": lambda: np.zeros(3),
     "large array": lambda: np.zeros((1000, 100)),
     "frame": lambda: pd.DataFrame({"a": [1]}),
+    "random": lambda: random.Random(1),
+    "random of NumPy": lambda: np.random.default_rng(1),
+    "old random of NumPy": lambda: np.random.RandomState(1),
 }
 
 
@@ -145,3 +151,72 @@ def test_an_async_body_sees_what_was_set_around_it_and_passes_errors_on(tmp_path
         return await io.run_task("read", read)
 
     assert world.run(job) == "around"
+
+
+# What a body uses and was not given ---------------------------------------------------------------------
+
+FOUND, COUNTED, NUMBERS = [], 0, list(range(5000))
+
+
+def count():
+    global COUNTED
+    COUNTED += 1
+    return len(NUMBERS)
+
+
+def find(number):
+    FOUND.append(number)
+    return count()
+
+
+def around(world, job):
+    text = " ".join(line.strip() for line in world.last(job).tree().splitlines())
+    return [part.partition(",")[0] for part in text.split("The body ")[1:] if "changed while it ran" in part]
+
+
+def test_a_body_that_changes_variables_around_it_gets_a_hint(world):
+    """The usual way to lose rows: a replay calls no body, and the list stays empty. Also through functions beside it."""
+
+    @world.job
+    def job(payload, io):
+        rows, seen, frame = [], {}, pd.DataFrame({"a": [1]})
+        draw, total = np.random.default_rng(1), 0
+
+        def add(row):
+            nonlocal total
+            total += row
+            rows.append(row)
+
+        def also():
+            frame["b"] = seen["x"] = 2
+            return draw.random()
+
+        yield io.run_task("add", lambda: add(1))
+        yield io.run_task("again", lambda: add(2))  # is hinted at once
+        yield io.run_task("also", also)
+        yield io.run_task("find", find, 7)
+        yield io.run_task("only looks", lambda: (len(rows), total, seen, frame, FOUND, NUMBERS))
+        return rows
+
+    world.run(job)
+    first, second, third = around(world, job)
+    assert first.endswith("uses 'rows' and 'total'")
+    assert second.endswith("uses 'draw' and 'frame' and 'seen'")
+    assert third == "'find' uses 'FOUND' and 'COUNTED'"
+
+
+def test_bodies_that_change_nothing_around_them_get_no_hint(world):
+    """Nor do clients, caches of functions and the like: what counts by identity."""
+    made = {"client": object(), "lock": asyncio.Lock()}
+
+    @world.job
+    def job(payload, io):
+        def recursive(depth):
+            return depth and recursive(depth - 1)
+
+        yield io.run_task("recursive", recursive, 3)
+        yield io.run_task("uses", lambda: (made["client"], NUMBERS[3], payload))
+        yield io.map("items", range(3), lambda item: NUMBERS[item])
+
+    world.run(job, {"a": 1})
+    assert around(world, job) == []

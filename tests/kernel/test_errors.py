@@ -231,6 +231,7 @@ WRONG = {
     '@client.job(redact="user.email")\nasync def f(payload, io): pass': "a list of paths",
     '@client.job("name")\nasync def f(payload, io): pass': "@client.job needs a function, not 'name'",
     "@client.job\nasync def f(payload, io, ctx, more): pass": "nothing for its parameter 'more'",
+    "class S:\n    @client.job\n    async def f(self, payload, io): pass": "crawl = job(site.crawl)",
     "await wrong.run(on_change='again')": 'on_change is "keep", "only" or "rerun"; not',
     "await wrong.run(object())": "identity=",
     "client.runs(status='DONE')": "one of PENDING, RUNNING",

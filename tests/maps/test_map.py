@@ -217,6 +217,18 @@ def test_a_mistaken_option_is_told_before_anything_runs(world, option, said):
     assert world.take() == []
 
 
+@pytest.mark.parametrize("method", ["map", "imap"])
+def test_a_map_hands_on_nothing_but_items(world, method):
+    """`run_task` takes arguments after the body; who expects the same of a map is told what to write."""
+
+    @world.job
+    def job(payload, io):
+        yield getattr(io, method)("classify", [1], pow, 2)
+
+    with pytest.raises(InvalidOptionError, match=r"2 follows the body here.* lambda item: pow\(item, \.\.\.\)"):
+        world.run(job)
+
+
 def test_no_items_are_no_problem(world):
     """An empty map returns an empty list, and so does it the next time."""
     job = mapping(world)

@@ -278,7 +278,7 @@ def test_a_def_body_on_the_loop_cannot_block_it(world):
     ("options", "words"),
     [
         ({"retrys": 3}, "Did you mean 'retry'"),
-        ({"user": 3}, "Arguments for the body follow it by position"),
+        ({"user": 3}, "Arguments for the body follow it by position, and have names in a partial"),
         ({"retry": "3"}, "retry takes the number of attempts"),
         ({"retry": 0}, "1 or more"),
         ({"timeout": -1}, "timeout"),

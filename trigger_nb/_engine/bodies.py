@@ -26,7 +26,7 @@ from .._tasks.running import Adopter, RunningBody, running_bodies
 from .._tasks.signature import Signature, bind_body, is_async
 from .._tasks.task import Task
 from .._values.names import kind_of
-from .._values.pictures import is_fixed, picture
+from .._values.pictures import is_fixed, picture, picture_around
 from ..errors import RunInterrupted, UsageError
 from .contexts import in_context
 from .ledger import Unreadable
@@ -66,6 +66,7 @@ class Bodies:
         make_io: MakeIo,
     ) -> None:
         self.started = 0  # bodies that were called in this pass
+        self._changed_around: set[str] = set()  # variables that were hinted at
         self._state = state
         self._stored = stored
         self._results = results
@@ -103,8 +104,11 @@ class Bodies:
         if state.feed.watched:
             state.feed.emit(Saved(record, live=True))
         before = None if is_fixed(call.args) else picture(call.args)
+        around = picture_around(call.body)
         try:
             value = await self._call_body(call, record, running)
+            if around and (after := picture_around(call.body)) != around:
+                self._hint_changed_around(call, [name for name in around if after.get(name) != around[name]])
             if before is not None and picture(call.args) != before:
                 self._hint_changed_in_place(call)
             if running.record is None:
@@ -159,6 +163,15 @@ class Bodies:
             f"{'A body' if not name else f'The body {name!r}'} changes an argument in place. A replay does not call it, and "
             "the code after it then gets the argument without the change: return what it makes, or change a copy."
         )
+
+    def _hint_changed_around(self, call: AnyCall, names: list[str]) -> None:
+        """A hint at variables that a body uses, once for each: many bodies may append to one list."""
+        if new := [repr(name) for name in names if name not in self._changed_around]:
+            self._changed_around.update(names)
+            self._state.header.hint(
+                f"The body {getattr(call.body, '__qualname__', '')!r} uses {' and '.join(new)}, which changed while it ran. A "
+                "replay does not call it, and then the change is missing: return from it what the code after it needs."
+            )
 
     # Where it runs ----------------------------------------------------------------------------------
 

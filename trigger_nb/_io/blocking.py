@@ -13,6 +13,7 @@ from .._concurrency.threads import Home
 from .._maps.imap import MapIterator
 from .._tasks.call import DONE, MISS, AnyCall, Call
 from ..errors import RunInterrupted, UsageError
+from .checks import check_one_item
 from .io import Io
 from .key_values import KeyValues, Stores
 from .logger import Logger
@@ -72,15 +73,17 @@ class BlockingIo:
         return wait_for(self._io._parallel(caller(), key, items, body, cast("Any", options)), self._pass)
 
     def map(
-        self, key: object, items: Items[object], body: Callable[..., object], **options: Any
+        self, key: object, items: Items[object], body: Callable[..., object], *more: object, **options: Any
     ) -> list[Any]:
         """Run `body(item)` for each of many items; see `Io.map`."""
+        check_one_item(body, more)
         return wait_for(self._map(caller(), key, items, body, options)[0], self._pass)
 
     def imap(
-        self, key: object, items: Items[object], body: Callable[..., object], **options: Any
+        self, key: object, items: Items[object], body: Callable[..., object], *more: object, **options: Any
     ) -> Iterator[Any]:
         """Pairs of item and result as they complete, for a plain `for` loop; see `Io.imap`."""
+        check_one_item(body, more)
         channel = self._io._channel(options)
         call, walk = self._map(caller(), key, items, body, options, channel.give)
         pairs = MapIterator[Any](call, walk, channel)

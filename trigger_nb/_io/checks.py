@@ -24,7 +24,8 @@ def check_options(options: Mapping[str, object], known: frozenset[str] = TASK_OP
     handler = options.get("on_error")
     if handler is not None and not callable(handler):
         raise InvalidOptionError(
-            f"on_error must be a function, on_error(error, task, io), not {handler!r:.100}"
+            f"on_error must be a function, on_error(error, task, io), not {handler!r:.100}. To go on after an error, "
+            "catch it around `await`; in a map, return_errors=True puts it among the results"
         )
     check = options.get("check")
     if check is not None and not callable(check) and get_origin(check) is None:
@@ -39,6 +40,16 @@ def check_options(options: Mapping[str, object], known: frozenset[str] = TASK_OP
         )
 
 
+def check_one_item(body: object, more: tuple[object, ...]) -> None:
+    """Raise `InvalidOptionError` for arguments after the body of a map, which it does not hand on."""
+    if more:
+        name = getattr(body, "__name__", "body").replace("<lambda>", "body")
+        raise InvalidOptionError(
+            f"a map calls its body with an item and nothing else, and {more[0]!r:.50} follows the body here. Use a function of "
+            f"the item: io.map(key, items, lambda item: {name}(item, ...))"
+        )
+
+
 def _is_type(value: object) -> bool:
     """True if the value could be an annotation, and is not text."""
     return isinstance(value, type) or get_origin(value) is not None or type(value).__module__ in _TYPING
@@ -50,8 +61,8 @@ def _refuse_unknown(options: Mapping[str, object], known: frozenset[str]) -> NoR
     close.sort(key=lambda name: not unknown.startswith(name[:4]))  # "retries": "retry", not "returns"
     hint = f" Did you mean {close[0]!r}?" if close else f" The options are {', '.join(sorted(known))}."
     raise InvalidOptionError(
-        f"a task has no option {unknown!r}.{hint} Arguments for the body follow it by position: "
-        "io.run_task(key, body, argument)"
+        f"a task has no option {unknown!r}.{hint} Arguments for the body follow it by position, and have names in a "
+        f"partial of functools: io.run_task(key, partial(body, {unknown}=...), argument)"
     )
 
 

@@ -14,7 +14,7 @@ from .._maps.parallel import Parallel
 from .._tasks.call import Call
 from .._tasks.options import MapOptions, Options
 from ..errors import UsageError
-from .checks import MAP_OPTIONS, check_options
+from .checks import MAP_OPTIONS, check_one_item, check_options
 from .starter import TaskStarter, caller
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class FanOuts(TaskStarter):
         self, key: object, items: Items[Item], body: Callable[..., T], **options: Unpack[MapOptions]
     ) -> Call[list[T]]: ...
     def map(
-        self, key: object, items: Items[object], body: Callable[..., object], **options: Any
+        self, key: object, items: Items[object], body: Callable[..., object], *more: object, **options: Any
     ) -> Call[list[Any]]:
         """Run `body(item)` for each of many items. The result is a list, in the order of the items.
 
@@ -150,6 +150,7 @@ class FanOuts(TaskStarter):
         lengths = await io.map("length", ["one", "three"], len, concurrency=50, rate="300/minute", retry=3)
         ```
         """
+        check_one_item(body, more)
         return self._map(caller(), key, items, body, options)[0]
 
     @overload
@@ -215,7 +216,7 @@ class FanOuts(TaskStarter):
         self, key: object, items: Items[Item], body: Callable[..., T], **options: Unpack[MapOptions]
     ) -> MapIterator[tuple[Item, T]]: ...
     def imap(
-        self, key: object, items: Items[object], body: Callable[..., object], **options: Any
+        self, key: object, items: Items[object], body: Callable[..., object], *more: object, **options: Any
     ) -> MapIterator[tuple[Any, Any]]:
         """Run `body(item)` for each of many items, and iterate over pairs of item and result as they complete.
 
@@ -228,6 +229,7 @@ class FanOuts(TaskStarter):
             print(text, length)
         ```
         """
+        check_one_item(body, more)
         channel = self._channel(options)
         call, walk = self._map(caller(), key, items, body, options, channel.give)
         return MapIterator(call, walk, channel)

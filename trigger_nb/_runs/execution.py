@@ -39,6 +39,7 @@ from .logged import RunLog
 from .notices import warn_of_changes
 from .notifying import Notices
 from .outcome import Outcome
+from .replayed_end import unlike_before
 from .result import keep_output
 from .run_spec import RunSpec, call_run_function
 from .runtime import ActiveRun, Runtime
@@ -61,6 +62,7 @@ class Execution:
         self.pass_: Pass | None = None
         self.outcome: Outcome | None = None  # None until the run has ended in this kernel
         self.whereabouts = Whereabouts()
+        self._before = run  # as the pass before left it
         self._spec = spec
         self._next: tuple[RunSpec, str] | None = None  # spec and code of the next pass (I7)
         self._revived = False  # whether the run was started again while it was being stopped
@@ -106,6 +108,7 @@ class Execution:
 
     def _open_pass(self) -> None:
         runtime, run = self.runtime, self.run
+        self._before = run.copy()
         front_end.listen()
         runtime.take_lease(run)
         try:
@@ -325,6 +328,7 @@ class Execution:
         if is_news or run.finished_at is None:  # a full replay does not prolong a run
             run.finished_at = pass_.now()
             self._add_time()
+        pass_.header.hint(unlike_before(self.runtime, self._before, run, pass_))
         run.hints = pass_.header.lasting()
         run.counts = pass_.ledger.counts()
         run.holder = None
@@ -334,7 +338,7 @@ class Execution:
             if run.status in FINISHED:
                 self.runtime.end_post(run.id)
         self._close_slot()
-        warn_of_changes(self.runtime, run, pass_, self._spec.function, self._spec.payload.hint)
+        warn_of_changes(self.runtime, run, pass_, self._spec.function)
         pass_.waits.on_all_finished = self._release
         self._release()
         self.feed.emit(SavedRun(run.copy()))

@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from .runtime import Runtime
 
 
-def warn_of_changes(
-    runtime: Runtime, run: RunRecord, pass_: Pass, function: object, payload_hint: str
-) -> None:
-    """Warn, once a run, that it used stored results of changed code, unless its tree says so to somebody."""
-    texts = [payload_hint.removeprefix(WARNING)] if payload_hint else []
+def warn_of_changes(runtime: Runtime, run: RunRecord, pass_: Pass, function: object) -> None:
+    """Warn, once a run, of what its header warns of, and that it used stored results of changed code, unless its tree
+    says so to somebody."""
+    texts = [text.removeprefix(WARNING) for text in pass_.header.hints if text.startswith(WARNING)]
     if kept := _kept(pass_):
         first = [(path, kept[path]) for path in sorted(kept)[:NAMED]]
         texts.append(changed(run, first, len(kept), "run" if in_any_notebook() else "run_sync"))

@@ -224,6 +224,11 @@ def bind_body(
 def bind_run(function: Callable[..., object], offers: Mapping[str, object]) -> Arguments:
     """Arguments for a run function: `payload`, `io`, `ctx` by name, or by position in that order."""
     parameters = list(inspect.signature(function).parameters.values())
+    if parameters and parameters[0].name in ("self", "cls"):
+        raise InvalidOptionError(
+            f"a job's function takes payload, io and ctx; {function.__qualname__!r} is a method, and its "
+            f"{parameters[0].name!r} would get the payload. Make the job of an object's method: crawl = job(site.crawl)"
+        )
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return tuple(offers.values()), {}
     named = {

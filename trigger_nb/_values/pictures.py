@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import marshal
+import random
 from collections import deque
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Iterator
+from functools import partial
+from types import FunctionType, MethodType, SimpleNamespace
+from typing import Any, cast
 
 from .names import attributes_of, kind_of
 
@@ -16,6 +19,8 @@ _MOST = 500  # items that are looked at
 _MOST_BYTES = 100_000
 _SAMPLE = 200  # of a long list: as many at each end
 _BLOCK = 65_536  # bytes of a large array that are looked at
+_GROWING = (list, dict, set, deque, bytearray)
+_DEEP = 3  # functions that are followed, each called by the one before
 
 
 def is_fixed(values: tuple[Any, ...]) -> bool:
@@ -75,7 +80,18 @@ def _instance(value: Any, kind: type[Any], left: list[int]) -> Any:
         return [part and _picture(part, left) for part in parts]
     if dataclasses.is_dataclass(kind) or hasattr(kind, "__attrs_attrs__") or kind is SimpleNamespace:
         return _picture(attributes_of(value), left)
-    return id(value)
+    state = _random_state(value)
+    return id(value) if state is None else state
+
+
+def _random_state(value: Any) -> Any:
+    """A picture of the state of a random generator, of Python's or NumPy's; None for other values."""
+    if isinstance(value, random.Random):
+        return None if isinstance(value, random.SystemRandom) else hash(value.getstate())
+    if type(value).__module__.startswith("numpy.random"):
+        of_generator = getattr(value, "bit_generator", None)
+        return picture((value.get_state(legacy=False) if of_generator is None else of_generator.state,))
+    return None
 
 
 def _length(value: Any) -> int:
@@ -103,3 +119,65 @@ def _column(column: Any) -> Any:
     # Of pandas, where it is one of NumPy's.
     values = getattr(getattr(column, "array", None), "_ndarray", None)
     return (len(column), repr(column[:20])) if values is None else _array(values)
+
+
+# Of functions ------------------------------------------------------------------------------------
+
+
+def picture_around(function: object) -> dict[str, Any]:
+    """A picture of the variables and globals that a function uses, by name, those of functions beside it included.
+
+    It shows that a container has grown or shrunk, that a name has another value, or that a random generator was used,
+    and takes a few microseconds, however large the values are.
+    """
+    while isinstance(function, (partial, MethodType)):
+        function = function.func if isinstance(function, partial) else function.__func__
+    found: dict[str, Any] = {}
+    if type(function) is FunctionType:
+        for name, value in _used_by(function, {function}, _DEEP):
+            if (seen := _outline(value)) is not None:
+                found[name] = seen
+    return found
+
+
+def _used_by(function: FunctionType, met: set[FunctionType], deep: int) -> Iterator[tuple[str, object]]:
+    """Variables around a function and globals, also of the functions beside it that it names."""
+    code, names = function.__code__, function.__globals__
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            value = cell.cell_contents
+        except ValueError:  # it has no value yet
+            continue
+        if type(value) is FunctionType:
+            yield from _used_by_another(value, names, met, deep)
+        else:
+            yield name, value
+    for name in code.co_names:
+        value = names.get(name)
+        if type(value) is FunctionType:
+            yield from _used_by_another(value, names, met, deep)
+        elif value is not None:
+            yield name, value
+
+
+def _used_by_another(
+    function: FunctionType, names: dict[str, Any], met: set[FunctionType], deep: int
+) -> Iterator[tuple[str, object]]:
+    """What is used by a function that stands in the same file or notebook; libraries keep what they keep."""
+    if deep and function.__globals__ is names and function not in met:
+        met.add(function)
+        yield from _used_by(function, met, deep - 1)
+
+
+def _outline(value: Any) -> Any:
+    """A mark of the value that differs when it was changed; None for what does not show it."""
+    kind = cast("type[Any]", type(value))
+    if kind in _FIXED:
+        return value
+    if issubclass(kind, _GROWING):
+        return len(value)
+    if kind.__module__.startswith("pandas") and hasattr(kind, "columns"):
+        return value.shape
+    if issubclass(kind, random.Random) or kind.__module__.startswith("numpy.random"):
+        return _random_state(value)
+    return None
