@@ -225,7 +225,9 @@ def test_a_map_hands_on_nothing_but_items(world, method):
     def job(payload, io):
         yield getattr(io, method)("classify", [1], pow, 2)
 
-    with pytest.raises(InvalidOptionError, match=r"2 follows the body here.* lambda item: pow\(item, \.\.\.\)"):
+    with pytest.raises(
+        InvalidOptionError, match=r"2 follows the body here.* lambda item: pow\(item, \.\.\.\)"
+    ):
         world.run(job)
 
 
