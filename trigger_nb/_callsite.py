@@ -39,16 +39,27 @@ def warn_at(text: str, file: str, line: int, **where: Any) -> None:
         logger.warning(text)
 
 
+def warn_at_place(text: str, place: Place) -> None:
+    """Warn, once, at the place of a call."""
+    warn_at(text, *_line_of(place), registry=_told)
+
+
+_told: dict[Any, Any] = {}  # warnings that `warn_at_place` has shown, as `warnings` keeps them
+
+
 def show_place(place: Place) -> str:
     """A place for a message, such as "cell [3], line 7"; outside a notebook, the file and the line."""
+    file, line = _line_of(place)
+    number = _cell_number(file)
+    return f"{file if number is None else f'cell [{number}]'}, line {line}"
+
+
+def _line_of(place: Place) -> tuple[str, int]:
     code, instruction = place
-    line = code.co_firstlineno
     for start, end, at in code.co_lines():
         if start <= instruction < end and at is not None:
-            line = at
-            break
-    number = _cell_number(code.co_filename)
-    return f"{code.co_filename if number is None else f'cell [{number}]'}, line {line}"
+            return code.co_filename, at
+    return code.co_filename, code.co_firstlineno
 
 
 def calling_line() -> tuple[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._callsite import show_place, warn
+from .._callsite import show_place, warn_at_place
 from .._keys import display_key, display_path
 from .._records.feed import Feed, Hinted
 
@@ -26,10 +26,10 @@ class Header:
             self.hints[text] = None
             self._feed.emit(Hinted(text))
 
-    def warn(self, text: str) -> None:
-        """Add a hint, and warn."""
+    def warn(self, text: str, place: Place) -> None:
+        """Add a hint, and warn at the place of a call."""
         self.hint(text)
-        warn(text)
+        warn_at_place(text, place)
 
     def lasting(self) -> list[str]:
         """The hints that the header still shows when the run is opened later."""

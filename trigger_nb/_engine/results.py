@@ -220,7 +220,7 @@ class Results:
                 f"the value of task {name!r} cannot be stored ({error}). The task counts as done, and its value is not "
                 "there: using it raises an error."
             )
-        self._state.header.warn(text)
+        self._state.header.warn(text, call.place)
 
     @coroutine
     def commit(self, running: RunningBody, completed: Completed) -> Generator[Any, Any, None]:

@@ -72,4 +72,4 @@ def _warn_left_behind(header: Header, call: AnyCall, scope: Scope) -> None:
         f"{show_place(call.place)}) was running; its end is awaited. Await every task inside the body that starts it."
     )
     if text not in header.hints:
-        header.warn(text)
+        header.warn(text, call.place)
