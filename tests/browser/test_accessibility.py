@@ -17,13 +17,6 @@ from .test_alone import KERNEL_OF_RUNS, show
 from .test_keyboard import accessible
 
 
-@pytest.fixture
-def page(context):
-    page = context.new_page()
-    yield page
-    page.close()
-
-
 # --- an automatic checker -------------------------------------------------------------------------------------
 
 
