@@ -16,7 +16,6 @@ from .lab import expect_equal
 from .test_alone import KERNEL_OF_RUNS, show
 from .test_keyboard import accessible
 
-
 # --- an automatic checker -------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 
-import nbformat
 import pytest
 from nbconvert import HTMLExporter, MarkdownExporter
 from playwright.sync_api import expect
