@@ -17,15 +17,14 @@ def server(tmp_path_factory):
         yield server
 
 
-# Not for the session: Playwright keeps an event loop running in this thread, and other tests have their own. And a Chromium
-# that has shown a hundred notebooks now and then stops drawing, so each file has a new one.
-@pytest.fixture(scope="module")
+# Not for the session: Playwright keeps an event loop running in this thread, and other tests have their own.
+@pytest.fixture(scope="package")
 def context():
     with chromium_context() as context:
         yield context
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def lab_tab(context):
     """Where `lab` is, of one test after the other."""
     tab = Tab(context)
@@ -33,7 +32,7 @@ def lab_tab(context):
     tab.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def tab(context):
     """Where `page` is."""
     tab = Tab(context)
@@ -43,7 +42,7 @@ def tab(context):
 
 @pytest.fixture
 def lab(server, context, lab_tab, request):
-    """A notebook in JupyterLab, which is loaded once for all tests of a file."""
+    """A notebook in JupyterLab, which is loaded once for many tests."""
     lab = Lab(server, context, request.node.originalname, tab=lab_tab)
     yield lab
     lab.close(spoiled=request.node.stash.get(FAILED, False))

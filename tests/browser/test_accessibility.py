@@ -114,7 +114,7 @@ def ink(picture: bytes, viewer: Page, *, other: bytes | None = None, dark: bool 
     return viewer.evaluate(INK, [*encoded, 0 if dark else 1])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def viewer(context):
     """A page that reads pictures, in no forced colours."""
     page = context.new_page()
