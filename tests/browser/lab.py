@@ -127,7 +127,7 @@ class Lab:
         """Leave nothing to the next one: the tab is closed, too, if it is `spoiled`, or not as it was."""
         if self._tab is None:
             self.page.close()
-        elif spoiled or self.page.is_closed() or not self.page.evaluate(CLOSE_ALL):
+        elif spoiled or not self._close_all():
             self._tab.close()
         self.server.stop_kernels()
         if not self.page.is_closed():
@@ -160,7 +160,7 @@ class Lab:
         if trusted:
             NotebookNotary(data_dir=str(self.server.home / "data")).sign(content)
         nbformat.write(content, self._path)
-        shares = self._tab is not None and self.page.evaluate(CLOSE_ALL)
+        shares = self._tab is not None and self._close_all()
         if not kernel:
             self.server.stop_kernels()
         if shares:
@@ -205,6 +205,13 @@ class Lab:
         """Save the notebook; what is in the file then."""
         self.page.evaluate(f"{PANEL}.context.save()")
         return nbformat.read(self._path, as_version=4)
+
+    def _close_all(self) -> bool:
+        """Close the notebooks in the page; whether another one can be opened there."""
+        try:
+            return self.page.evaluate(CLOSE_ALL)
+        except Error:
+            return False
 
     def _url(self) -> str:
         path = self._path.relative_to(self.server.root).as_posix()

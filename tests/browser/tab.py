@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page, ViewportSize
 
-SIZE = {"width": 1280, "height": 900}
+SIZE = ViewportSize(width=1280, height=900)
 USES = 30  # tests; then it is another page, for JupyterLab keeps some of what it has shown
 
 
@@ -38,7 +38,7 @@ class Tab:
         self._context.clear_permissions()
         page.mouse.move(0, 0)
         if page.viewport_size != SIZE:
-            page.set_viewport_size({"width": SIZE["width"], "height": SIZE["height"]})
+            page.set_viewport_size(SIZE)
         page.emulate_media(
             media="null",
             color_scheme="light",
