@@ -228,7 +228,7 @@ def test_after_a_reload_the_list_stays_what_it_is_and_without_its_kernel_it_is_a
     """D4."""
     listed(lab)
     lab.save()
-    lab.reload()
+    lab.reload().with_widget(lab.live(1))
     expect(lines(lab.live(1))).to_have_count(3)
     lab.run_cell(lab.add("1 + 1")).wait_idle()
     lab.live(1).get_by_label("Job").select_option("bill")
