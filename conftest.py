@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import gc
 import os
 import subprocess
@@ -46,6 +47,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(mark)
         if {"kernel", "one_kernel"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("kernel")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Thousands of processes import the package. Where Python is to write no bytecode, as images often say, each of them
+    would compile it: half of what a kernel does until it is ready."""
+    if not hasattr(config, "workerinput"):  # a worker of pytest-xdist
+        for folder in (ROOT / "trigger_nb", ROOT / "tests" / "support"):
+            compileall.compile_dir(folder, quiet=2)
 
 
 def pytest_collection_finish() -> None:

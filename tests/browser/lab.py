@@ -27,6 +27,7 @@ from playwright.sync_api import BrowserContext, Error, Locator, expect, sync_pla
 
 from . import chromium
 from .server import TOKEN, Server
+from .tab import SIZE, Tab
 
 PATIENCE = 120.0  # seconds; only a failing test waits that long
 FLAGS = [
@@ -57,15 +58,16 @@ NO_DIALOG = """{
     [...dialog.querySelectorAll('button')].find((button) => button.innerText.includes('Keep Waiting')).click();
   } else if (dialog) throw new Error('JupyterLab asks: ' + dialog.innerText);
 }"""
-# `void`: whoever awaited a command would wait for what it runs. So it is counted.
+# `void`: whoever awaited a command would wait for what it runs. So it is noted.
 COMMAND = """([command, args]) => {
-  window.labCommands = (window.labCommands ?? 0) + 1;
-  void jupyterapp.commands.execute(command, args).finally(() => { window.labCommands -= 1; });
+  const [commands, begun] = [window.labCommands ??= new Set(), {}];
+  commands.add(begun);
+  void jupyterapp.commands.execute(command, args).finally(() => commands.delete(begun));
 }"""
 IDLE = f"""() => {{
   {NO_DIALOG}
   const panel = {PANEL};
-  return !window.labCommands && panel?.context?.isReady
+  return !window.labCommands?.size && panel?.context?.isReady
     && panel.sessionContext.session?.kernel?.status === 'idle';
 }}"""
 # `jupyterapp` itself comes late: a page that is only beginning has neither it nor a splash yet.
@@ -76,26 +78,67 @@ OPENED = f"""() => {{
 }}"""
 
 
+# Closes all that is open, and commands of before are waited for no more. True if JupyterLab is there, and asks nothing.
+CLOSE_ALL = """() => {
+  if (!window.jupyterapp || document.querySelector('.jp-Dialog')) return false;
+  for (const widget of [...jupyterapp.shell.widgets('main')]) widget.dispose();
+  window.labCommands = new Set();
+  return true;
+}"""
+# Where nothing was open, JupyterLab has opened its launcher.
+OPEN = """async path => {
+  const opened = await jupyterapp.commands.execute('docmanager:open', { path });
+  for (const widget of [...jupyterapp.shell.widgets('main')]) if (widget !== opened) widget.dispose();
+}"""
+
+
 class Lab:
-    """One notebook in a page of its own, with a folder and a kernel of its own."""
+    """One notebook, with a folder and a kernel of its own.
+
+    In a page of its own, too, unless it is given a `tab`: in that, a JupyterLab that an earlier one has loaded is used.
+    """
 
     def __init__(
-        self, server: Server, context: BrowserContext, name: str = "test", *, app: str = "lab"
+        self,
+        server: Server,
+        context: BrowserContext,
+        name: str = "test",
+        *,
+        app: str = "lab",
+        tab: Tab | None = None,
     ) -> None:
         self.server = server
         self.folder = server.new_folder(name)  # the working directory of the kernel
         self.app = app  # "lab", or "notebook" for Notebook 7
         self.console: list[str] = []  # what the browser's console says, and errors that nobody caught
-        self.page = context.new_page()
+        self._tab = tab
+        self.page = tab.page() if tab else context.new_page()
         self.page.set_default_timeout(PATIENCE * 1000)
-        self.page.on("console", lambda message: self.console.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.console.append(f"uncaught: {error.stack or error}"))
-        self.page.on("dialog", lambda dialog: dialog.accept())  # "leave the page?"
+        self._listeners: dict[Any, Callable[[Any], object]] = {
+            "console": lambda message: self.console.append(f"{message.type}: {message.text}"),
+            "pageerror": lambda error: self.console.append(f"uncaught: {error.stack or error}"),
+            "dialog": lambda dialog: dialog.accept(),  # "leave the page?"
+        }
+        for event, listener in self._listeners.items():
+            self.page.on(event, listener)
         self._path = self.folder / "notebook.ipynb"
 
-    def close(self) -> None:
-        self.page.close()
+    def close(self, *, spoiled: bool = False) -> None:
+        """Leave nothing to the next one: the tab is closed, too, if it is `spoiled`, or not as it was."""
+        if self._tab is None:
+            self.page.close()
+        elif spoiled or not self._close_all():
+            self._tab.close()
         self.server.stop_kernels()
+        if not self.page.is_closed():
+            self.page.evaluate("0")  # what the page has said until now is this one's
+            for event, listener in self._listeners.items():
+                self.page.remove_listener(event, listener)
+
+    def leave(self) -> Self:
+        """Close the page, but not the kernel; `open` loads it again."""
+        self.page.goto("about:blank")
+        return self
 
     # The notebook ----------------------------------------------------------------------------------
 
@@ -117,9 +160,13 @@ class Lab:
         if trusted:
             NotebookNotary(data_dir=str(self.server.home / "data")).sign(content)
         nbformat.write(content, self._path)
+        shares = self._tab is not None and self._close_all()
         if not kernel:
             self.server.stop_kernels()
-        self.page.goto(f"{self._url()}?token={TOKEN}")
+        if shares:
+            self.page.evaluate(OPEN, self._path.relative_to(self.server.root).as_posix())
+        else:
+            self.page.goto(f"{self._url()}?token={TOKEN}")
         if not kernel:
             dialog = self.page.locator(".jp-Dialog")
             dialog.get_by_role("button", name="No Kernel").click()
@@ -128,12 +175,12 @@ class Lab:
 
     def reload(self) -> Self:
         """Load the page again, as after closing the browser: what was not saved is lost."""
-        self.page.reload()
+        self.page.goto(self._url())
         return self._opened(kernel=True)
 
     def reload_while_a_cell_runs(self, widget: Locator) -> Self:
         """The same, until this widget is seen."""
-        self.page.reload()
+        self.page.goto(self._url())
         return self._opened(kernel=False).with_widget(widget)
 
     def with_widget(self, widget: Locator) -> Self:
@@ -158,6 +205,13 @@ class Lab:
         """Save the notebook; what is in the file then."""
         self.page.evaluate(f"{PANEL}.context.save()")
         return nbformat.read(self._path, as_version=4)
+
+    def _close_all(self) -> bool:
+        """Close the notebooks in the page; whether another one can be opened there."""
+        try:
+            return self.page.evaluate(CLOSE_ALL)
+        except Error:
+            return False
 
     def _url(self) -> str:
         path = self._path.relative_to(self.server.root).as_posix()
@@ -373,6 +427,6 @@ def chromium_context(**options: Any) -> Iterator[BrowserContext]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         try:
-            yield browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+            yield browser.new_context(**{"viewport": SIZE} | options)
         finally:
             browser.close()

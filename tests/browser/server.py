@@ -22,6 +22,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "apputils-extension/themes": {"adaptive-theme": True},
 }
+# Each page that is loaded would have the server ask Node.js whether JupyterLab is to be built.
+PAGE_CONFIG = {"buildAvailable": False, "buildCheck": False}
 
 
 class Server:
@@ -58,7 +60,9 @@ def jupyter_server(directory: Path, *, without: Sequence[str] = ()) -> Iterator[
     root.mkdir()
     environment = _private(directory)
     (config := directory / "config" / "labconfig").mkdir()
-    (config / "page_config.json").write_text(json.dumps({"disabledExtensions": dict.fromkeys(without, True)}))
+    (config / "page_config.json").write_text(
+        json.dumps(PAGE_CONFIG | {"disabledExtensions": dict.fromkeys(without, True)})
+    )
     with log.open("wb") as out:
         process = subprocess.Popen(
             [

@@ -17,6 +17,7 @@ from trigger_nb._view.live.stream import Stream
 from trigger_nb._view.model.run_model import RunModel
 
 from . import gallery
+from .tab import expose
 from .test_alone import show
 
 LABELS = ("ham", "spam", "unsure")
@@ -58,7 +59,7 @@ class Kernel:
         )
         self._stream = Stream(model, Feed().subscribe(), gallery._Controls())
         self._tables = Tables(self)
-        page.expose_function("answer", self._answer)
+        expose(page, "answer", self._answer)
         page.evaluate("first => { window.first = first; }", self._stream.first())
 
     def whole_records(self, paths: list[str]) -> list[TaskRecord]:

@@ -16,14 +16,6 @@ from .lab import expect_equal
 from .test_alone import KERNEL_OF_RUNS, show
 from .test_keyboard import accessible
 
-
-@pytest.fixture
-def page(context):
-    page = context.new_page()
-    yield page
-    page.close()
-
-
 # --- an automatic checker -------------------------------------------------------------------------------------
 
 
@@ -122,7 +114,7 @@ def ink(picture: bytes, viewer: Page, *, other: bytes | None = None, dark: bool 
     return viewer.evaluate(INK, [*encoded, 0 if dark else 1])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def viewer(context):
     """A page that reads pictures, in no forced colours."""
     page = context.new_page()

@@ -33,8 +33,9 @@ FAKE = """() => {
 }"""
 
 
-def test_the_tab_tells_what_becomes_of_runs(lab: Lab):
+def test_the_tab_tells_what_becomes_of_runs(lab_of_its_own: Lab):
     """The title counts, several runs are one number, and it is restored; permission is asked by a click only."""
+    lab = lab_of_its_own
     lab.open([JOB, 'one = orders.start("good")', 'two = orders.start("bad")'])
     lab.page.evaluate(FAKE)
     before = lab.page.title()

@@ -88,12 +88,23 @@ def front(request, tmp_path_factory):
 
 
 @pytest.fixture
-def page(context, front):
-    page = context.new_page()
+def page(page, front):
+    return ready(page, front)
+
+
+@pytest.fixture
+def page_with_a_clock(context, front):
+    """A page whose clock the test sets: it would be that of all pages of the same context."""
+    page = context.browser.new_page()
+    page.clock.install()
+    yield ready(page, front)
+    page.close()
+
+
+def ready(page: Page, front: dict[str, str]) -> Page:
     page.set_content(f"<!doctype html><style>{front['styles']}</style><body></body>")
     page.evaluate("module => { window.module = module }", front["module"])
-    yield page
-    page.close()
+    return page
 
 
 def show(page: Page, kind: str, kernel: str = "") -> None:
@@ -151,9 +162,9 @@ def test_ticks_stand_above_what_they_name(page):
     expect_equal(lambda: middle(tick), pytest.approx(begins, abs=1.5))
 
 
-def test_a_report_that_got_lost_is_sent_again_until_the_kernel_answers(page):
+def test_a_report_that_got_lost_is_sent_again_until_the_kernel_answers(page_with_a_clock):
     """D1: a page that is loaded when its run has ended would show for good what the run was like at its start."""
-    page.clock.install()
+    page = page_with_a_clock
     page.evaluate(
         "first => { window.first = first }", {"n": 1, "now": 1010, "run": {**RUN, "status": "RUNNING"}}
     )

@@ -76,13 +76,6 @@ GROUNDS = {
 }
 
 
-@pytest.fixture
-def page(context):
-    page = context.new_page()
-    yield page
-    page.close()
-
-
 def faint(page: Page, least: int) -> dict[str, list[str]]:
     """By what is behind the rows: what is too faint in the page. At least so many texts and signs are measured."""
     found: dict[str, list[str]] = {}

@@ -50,11 +50,9 @@ KERNEL = """
 
 
 @pytest.fixture
-def page(context):
-    page = context.new_page()
+def page(page):
     page.set_content(f"<!doctype html><style>{widget.styles()}</style><body></body>")
-    yield page
-    page.close()
+    return page
 
 
 def show(page: Page, records: list[TaskRecord] = RECORDS, *, width: int = 1000) -> Locator:

@@ -51,11 +51,9 @@ def model() -> RunModel:
 
 
 @pytest.fixture
-def page(context):
-    page = context.new_page()
+def page(page):
     page.set_content(f"<!doctype html><style>{widget.styles()}</style><body></body>")
-    yield page
-    page.close()
+    return page
 
 
 def show(page: Page, width: int):

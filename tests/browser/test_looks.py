@@ -208,14 +208,6 @@ def test_long_names_and_deep_nesting_in_little_room_light_and_dark(lab):
 # Live and static in one page -------------------------------------------------------------------------
 
 
-@pytest.fixture
-def page(context):
-    """An empty page."""
-    page = context.new_page()
-    yield page
-    page.close()
-
-
 # All computed styles but those that follow from the place and from the text of a clock.
 STYLES = """root => [root, ...root.querySelectorAll('*')].flatMap(element => [null, '::before', '::after'].map(pseudo => {
   const style = getComputedStyle(element, pseudo);

@@ -34,8 +34,9 @@ def is_styled(run: Locator) -> None:
     expect(run.locator(".tnb-h").first).to_have_css("display", "flex")
 
 
-def test_runs_bring_the_front_end_once(lab):
+def test_runs_bring_the_front_end_once(lab_of_its_own):
     """D1: what a further run puts on the wire is its own."""
+    lab = lab_of_its_own
     lab.page.add_init_script(COUNT)
     fifteen = "for n in range({}, {}):\n    greet.start(n)"  # JupyterLab shows 50 outputs of a cell: 25 runs
     lab.open([JOB, "greet.start(0)", fifteen.format(1, 16), fifteen.format(16, 31)])
@@ -53,8 +54,9 @@ def test_runs_bring_the_front_end_once(lab):
     assert lab.page.evaluate(f"{styles}.length") == 1
 
 
-def test_kernels_with_different_versions_share_a_page(lab, wheel):
+def test_kernels_with_different_versions_share_a_page(lab_of_its_own, wheel):
     """D1: each run is drawn by the front end that came with it, in styles of its own."""
+    lab = lab_of_its_own
     lab.open([JOB, SHOW]).run_all().wait_idle()
     ours = lab.live(1)
     is_styled(ours)

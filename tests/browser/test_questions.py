@@ -104,21 +104,16 @@ def test_reject_needs_no_form(lab):
     expect(live).to_contain_text("reject None Paris")
 
 
-def test_what_was_filled_in_stays(lab):
-    """Another row is looked at meanwhile."""
+def test_what_was_filled_in_stays_and_the_picture_says_what_to_type(lab):
+    """Another row is looked at meanwhile. D4: without a kernel, as static HTML."""
     live = asking(lab)
+    expect(lab.static(1)).to_contain_text("run.reject('budget')")
     live.get_by_role("button", name="Answer budget").click()
     live.get_by_label("Limit").fill("7")
     live.get_by_role("treeitem", name="draft").click()
     expect(live.get_by_label("Limit")).to_be_hidden()
     live.get_by_role("button", name="Answer budget").click()
     expect(live.get_by_label("Limit")).to_have_value("7")
-
-
-def test_the_picture_says_what_to_type(lab):
-    """D4: without a kernel, as static HTML."""
-    asking(lab)
-    expect(lab.static(1)).to_contain_text("run.reject('budget')")
 
 
 def test_it_is_seen_whole(lab):

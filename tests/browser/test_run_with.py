@@ -63,8 +63,9 @@ def test_a_run_is_started_with_another_payload(lab: Lab):
     expect(form).to_be_hidden()
 
     lab.save()
-    lab.reload()
-    expect(lab.live(1).get_by_role("region", name="Run Send orders")).to_contain_text("Bergen 3 s3cret True")
+    again = lab.live(1).get_by_role("region", name="Run Send orders")
+    lab.reload().with_widget(again)
+    expect(again).to_contain_text("Bergen 3 s3cret True")
 
     runs = lab.live(2).first
     runs.get_by_role("row").filter(has_text="Oslo").click()

@@ -57,8 +57,8 @@ def button(place: Locator, name: str) -> Locator:
     return place.get_by_role("button", name=name, exact=True)
 
 
-def test_the_newest_run_is_the_first(lab):
-    """Issue 3, Runs list: job, payload in short, status and counts in a line."""
+def test_the_newest_run_is_the_first_and_filters_find_others(lab):
+    """Issue 3, Runs list: job, payload in short, status and counts in a line. By job, by status, and by both."""
     runs = listed(lab)
     for place, told in enumerate(
         [
@@ -70,10 +70,6 @@ def test_the_newest_run_is_the_first(lab):
         for text in told:
             expect(lines(runs).nth(place)).to_contain_text(text)
 
-
-def test_filters_by_job_and_by_status(lab):
-    """Issue 3, Runs list: one, the other, and both."""
-    runs = listed(lab)
     job, status = runs.get_by_label("Job"), runs.get_by_label("Status", exact=True)
     job.select_option("letter")
     expect(lines(runs)).to_have_count(2)
@@ -144,8 +140,20 @@ def test_retry(lab):
 
 
 def test_run_again(lab):
-    """I1: a new run of the same payload, which is at the top."""
+    """I1: a new run of the same payload, which is at the top.
+
+    Goal 1: it repeats what its tasks do to the outside; the second of two quick clicks must not be the yes to it.
+    """
     runs = listed(lab)
+    mouse = lab.page.mouse
+    button(line(runs, '"Ben"'), "Run again").click()
+    mouse.down(click_count=2)
+    mouse.up(click_count=2)
+    expect(runs.get_by_text("Run all tasks again, in a new run")).to_be_visible()
+    expect(lines(runs)).to_have_count(3)
+    runs.press("Escape")
+    expect(runs.locator(".tnb-runs-ask")).to_have_count(0)
+
     button(line(runs, '"Ana"'), "Run again").click()
     button(runs.locator(".tnb-runs-ask"), "No").click()
     button(line(runs, '"Ana"'), "Run again").click()
@@ -157,19 +165,6 @@ def test_run_again(lab):
     lab.signal("post")
     expect(lines(runs).first).to_contain_text("COMPLETED")
     assert steps(lab).count("address") == 3
-
-
-def test_two_quick_clicks_start_nothing(lab):
-    """Goal 1: a new run repeats what its tasks do to the outside; the second click must not be its yes."""
-    runs = listed(lab)
-    mouse = lab.page.mouse
-    button(line(runs, '"Ben"'), "Run again").click()
-    mouse.down(click_count=2)
-    mouse.up(click_count=2)
-    expect(runs.get_by_text("Run all tasks again, in a new run")).to_be_visible()
-    expect(lines(runs)).to_have_count(3)
-    runs.press("Escape")
-    expect(runs.locator(".tnb-runs-ask")).to_have_count(0)
 
 
 def test_delete_asks_first(lab):
@@ -233,7 +228,7 @@ def test_after_a_reload_the_list_stays_what_it_is_and_without_its_kernel_it_is_a
     """D4."""
     listed(lab)
     lab.save()
-    lab.reload()
+    lab.reload().with_widget(lab.live(1))
     expect(lines(lab.live(1))).to_have_count(3)
     lab.run_cell(lab.add("1 + 1")).wait_idle()
     lab.live(1).get_by_label("Job").select_option("bill")

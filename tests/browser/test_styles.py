@@ -26,11 +26,6 @@ WHOLE = "tnb-ffffff"  # the root of outputs with the whole stylesheet
 PROPERTIES = sorted(set(re.findall(r"(?<=[{;])([a-z][a-z-]*):", stylesheet())))
 
 
-@pytest.fixture(scope="module")
-def page(context):
-    return context.new_page()
-
-
 def small() -> str:
     return html.final(RunModel(run(), [task("one", 1, value=1)]))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Error, Locator, expect
 
 from . import table_page
 from .lab import UNTIL, expect_equal
@@ -16,13 +16,16 @@ COUNT = ".tnb-tb-count"
 
 
 @pytest.fixture
-def page(context):
-    page = context.new_page()
-    page.complaints = []
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+def page(page):
+    complaints: list[str] = []
+
+    def complains(error: Error) -> None:
+        complaints.append(str(error))
+
+    page.on("pageerror", complains)
     yield page
-    assert page.complaints == []
-    page.close()
+    page.remove_listener("pageerror", complains)
+    assert complaints == []
 
 
 def column(grid: Locator, title: str, most: int = 5) -> list[str]:

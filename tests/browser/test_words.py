@@ -22,6 +22,8 @@ from trigger_nb._view.model.run_model import RunModel
 from trigger_nb._view.model.standstill import Standstill
 from trigger_nb._view.render import html
 
+from .tab import expose
+
 SHOW = """async ({ module, first }) => {
   const url = URL.createObjectURL(new Blob([module], { type: "text/javascript" }));
   const entry = (await import(url)).default();
@@ -76,21 +78,19 @@ class Kernel:
 
 
 @pytest.fixture
-def page(context):
-    page = context.new_page()
+def page(page):
     page.set_viewport_size({"width": 1400, "height": 1000})
     page.set_content(
         f"<!doctype html><style>{widget.styles()} #live .tnb-tree {{ max-height: none !important }}</style>"
         "<body><div id=live></div><div id=static></div></body>"
     )
-    yield page
-    page.close()
+    return page
 
 
 def show(page: Page, model: RunModel, *, now: float | None = T + 100) -> Kernel:
     """Show a run live. The page's clock stands still at `now`; None: it goes on."""
     kernel = Kernel(model)
-    page.expose_function("hear", kernel.hear)
+    expose(page, "hear", kernel.hear)
     if now is not None:
         page.evaluate("now => { Date.now = () => now }", now * 1000)
     page.evaluate(SHOW, {"module": widget.module(), "first": kernel.stream.first()})
