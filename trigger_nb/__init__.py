@@ -14,6 +14,10 @@ await greet.run({"id": 7})
 
 from __future__ import annotations
 
+from dataclasses import fields as _fields, is_dataclass as _is_dataclass
+from inspect import get_annotations as _get_annotations, isclass as _isclass
+from typing import Any as _Any, get_type_hints as _get_type_hints
+
 from . import errors, retry, signatures
 from ._clients.dynamic import DynamicSchedule, DynamicTrigger
 from ._clients.events import Event
@@ -97,10 +101,26 @@ __all__ = [
 
 _completion.register()
 
-# No private file's name in a repr, in an error or in stored data, where it would be a promise.
+
+def _show_here(public: _Any) -> None:
+    """Let a public class or function name this package as its module.
+
+    So no private file's name is in a repr, in an error or in stored data, where it would be a promise.
+    """
+    if not getattr(public, "__module__", "").startswith(f"{__name__}."):
+        return
+    if _isclass(public):
+        # `typing.get_type_hints`, pydantic and others would look up the names in annotations here, where what the
+        # class's own file imports is not. So they are looked up now, there.
+        hints = _get_type_hints(public, include_extras=True)
+        public.__annotations__ = {name: hints[name] for name in _get_annotations(public)}
+        for field in _fields(public) if _is_dataclass(public) else ():
+            field.type = public.__init__.__annotations__[field.name] = hints[field.name]
+    public.__module__ = __name__
+
+
 for _name in __all__:
-    if getattr(globals()[_name], "__module__", "").startswith(f"{__name__}."):
-        globals()[_name].__module__ = __name__
+    _show_here(globals()[_name])
 
 
 def __dir__() -> list[str]:

@@ -55,13 +55,11 @@ BaseException
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
 
 from ._examples import examples, is_printed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
 __all__ = [
     "AlreadyAnsweredError",

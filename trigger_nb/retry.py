@@ -28,8 +28,6 @@ from ._clock import is_number, is_whole_number, to_seconds, to_timestamp
 from .errors import InvalidOptionError
 
 if TYPE_CHECKING:
-    from random import Random
-
     from tenacity import BaseRetrying, RetryCallState
 
 __all__ = [
@@ -203,7 +201,7 @@ class Policy:
         error: BaseException,
         first_started_at: float,
         now: float,
-        random: Random | None = None,
+        random: _random.Random | None = None,
     ) -> float | None:
         """The time of the next attempt, or None for no other attempt.
 
@@ -223,7 +221,7 @@ class Policy:
             return None
         return _bounded(now + state.upcoming_sleep, now)
 
-    def _retrying(self, random: Random | None) -> BaseRetrying:
+    def _retrying(self, random: _random.Random | None) -> BaseRetrying:
         if not isinstance(self._description, Retry):
             return self._description
         from tenacity import Retrying, stop_after_attempt
@@ -235,7 +233,7 @@ class Policy:
 class _Backoff:
     """The delays of a `Retry`, as a wait strategy for tenacity."""
 
-    def __init__(self, retry: Retry, random: Random | None) -> None:
+    def __init__(self, retry: Retry, random: _random.Random | None) -> None:
         self._factor = retry.factor
         self._shortest = to_seconds(retry.min_timeout, "Retry.min_timeout")
         self._longest = to_seconds(retry.max_timeout, "Retry.max_timeout")

@@ -41,7 +41,7 @@ class SecretText(Protocol):
         ...
 
 
-Secret: TypeAlias = "str | SecretText | None"  # noqa: S105  # a type
+Secret: TypeAlias = str | SecretText | None  # a type
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,7 +320,7 @@ def bearer(token: str | SecretText) -> Bearer:
     return Bearer(secret=_checked(token))
 
 
-Verify: TypeAlias = "Signature | Bearer | str | Callable[[Any], object] | None"
+Verify: TypeAlias = Signature | Bearer | str | Callable[[Any], object] | None
 _BY_NAME: dict[str, Callable[[], Signature]] = {
     "github": github,
     "slack": slack,

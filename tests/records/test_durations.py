@@ -251,9 +251,6 @@ class At:
     def time(self):
         return T + self.seconds
 
-    async def sleep_until(self, when):
-        raise NotImplementedError
-
 
 def model_at(seconds, known, *records):
     clock = At(seconds)

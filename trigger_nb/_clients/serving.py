@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -14,8 +15,6 @@ from .events import ClientParts
 from .listener import listener_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .._serve.server import Server
 
 _servers: WeakKeyDictionary[Runtime, Server] = WeakKeyDictionary()

@@ -93,7 +93,7 @@ class ConcurrencyLimit:
         object.__setattr__(self, "_serial", next(_serials))
 
 
-RateOption: TypeAlias = "str | Rate"
+RateOption: TypeAlias = str | Rate
 
 
 def check_count(count: object, what: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, Unpack, overload
 
 from .._callsite import Place
 from .._clock import is_whole_number
@@ -16,9 +16,6 @@ from .._tasks.options import MapOptions, Options
 from ..errors import UsageError
 from .checks import MAP_OPTIONS, check_one_item, check_options
 from .starter import TaskStarter, caller
-
-if TYPE_CHECKING:
-    from typing import Unpack
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -25,7 +25,7 @@ from ..errors import (
 )
 
 Item = TypeVar("Item")
-Items: TypeAlias = "Iterable[Item] | AsyncIterable[Item]"
+Items: TypeAlias = Iterable[Item] | AsyncIterable[Item]
 Body: TypeAlias = Callable[..., Any]  # the user's function for an item, or for a batch of them
 LAST: Final = object()  # returned by `Source.next` after the last item
 _LONGEST_KEY = 60  # for longer text the key is a digest

@@ -1,8 +1,6 @@
-"""The payload of a run that a schedule starts.
+"""The payload of a run that a schedule starts."""
 
-Without `from __future__ import annotations`: pydantic would look for the types in `trigger_nb`, which the class names as
-its module.
-"""
+from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from .._clock import to_seconds
+from .._concurrency.limiter import RateOption
 from .._concurrency.threads import check_executor
 from .._redact import secrets
 from ..errors import InvalidOptionError
-
-if TYPE_CHECKING:
-    from datetime import datetime, timedelta
-
-    from .._concurrency.limiter import RateOption
-    from ..retry import RetryOption
+from ..retry import RetryOption
 
 OnChange: TypeAlias = Literal["keep", "only", "rerun"]
 Reuse: TypeAlias = Literal["run", "job", "client"]
@@ -52,7 +49,7 @@ class Callback:
         to_seconds(self.timeout, "timeout of Callback")
 
 
-Properties: TypeAlias = "Mapping[str, object] | Sequence[Property]"
+Properties: TypeAlias = Mapping[str, object] | Sequence[Property]
 
 
 class ItemOptions(TypedDict, total=False):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from .._keys import display_path, idempotency_key, is_within, last_segment
 from .._records.feed import Progressed
 from .._values.pieces import of_object
 from ..errors import UsageError
+from .call import Scope
 from .options import Properties
-
-if TYPE_CHECKING:
-    from .call import Scope
 
 # In a task with `callback=`: its path, and the address for its answer.
 callback_address: ContextVar[tuple[str, str]] = ContextVar("trigger_nb_callback", default=("", ""))

@@ -97,6 +97,16 @@ def _read_slice(reader: Reader, data: dict[str, Any]) -> slice:
     return slice(*reader.items(data["v"]))
 
 
+def _write_pattern(writer: Writer, value: re.Pattern[Any]) -> Any:
+    if value.flags & re.DEBUG:
+        writer.refuse(value, "re.DEBUG would print at each reading; compile it without")
+    return {TAG: "re.Pattern", "v": writer.write(value.pattern), "flags": value.flags}
+
+
+def _read_pattern(reader: Reader, data: dict[str, Any]) -> re.Pattern[Any]:
+    return re.compile(reader.of(data["v"], str, bytes), reader.of(data["flags"], int) & ~re.DEBUG)
+
+
 # Containers --------------------------------------------------------------------------------------
 
 
@@ -287,6 +297,7 @@ def register() -> None:
     add_type(bytearray, "bytearray", _write_bytearray, _read_bytearray)
     add_type(range, "range", _write_range, _read_range)
     add_type(slice, "slice", _write_slice, _read_slice)
+    add_type(re.Pattern, "re.Pattern", _write_pattern, _read_pattern)
     add_type(list, "list", _write_list, lambda reader, data: reader.items(data["v"]))
     add_type(dict, "dict", _write_dict, _read_dict)
     add_type(tuple, "tuple", _write_tuple, _read_tuple)

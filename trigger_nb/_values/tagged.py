@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, Protocol, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 from ..errors import CorruptRecordError, NotStorableError, ValueNotLoadedError
+from .instead import why_instead
 from .libraries import import_library
 from .names import class_name, find_class, kind_of, of_type, type_name
 from .one_shot import why_once
@@ -245,6 +246,8 @@ class Writer:
         cls = kind_of(value)
         if once := why_once(value):
             return once
+        if instead := why_instead(cls):
+            return instead
         if isinstance(value, type):
             return "a class is not data; return its name"
         if callable(value) and hasattr(cast("Any", value), "__qualname__"):

@@ -14,20 +14,30 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, Self, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    NoReturn,
+    Protocol,
+    Self,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 from weakref import WeakKeyDictionary
 
 from .._concurrency import limiter
 from .._redact import secrets
+from .._tasks.call import Call
+from .._tasks.options import Options, Properties
 from ..errors import InvalidOptionError, MissingCredentialError, MissingExtraError, UsageError
 from ..retry import Retry, RetryAt, SkipRetrying, standard_backoff
 
 if TYPE_CHECKING:
-    from typing import Unpack
-
     from .._clock import Clock
-    from .._tasks.call import Call
-    from .._tasks.options import Options, Properties
 
 T = TypeVar("T")
 SHORTEST_DELAY = 1.0  # seconds before the next attempt after a rate limit

@@ -13,15 +13,13 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
+from .._tasks.call import Call
 from .._tasks.options import Options, Property
 from ..errors import MissingExtraError
 from ..retry import Retry
 from ._base import ClientT, Integration, Methods
-
-if TYPE_CHECKING:
-    from .._tasks.call import Call
 
 ResultT = TypeVar("ResultT")
 Params = dict[str, Any]  # the parameters of a request

@@ -14,6 +14,7 @@ import functools
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from .._tasks.call import Call
 from .._tasks.options import Options, Property
 from .._tasks.task import Task
 from ..retry import RetryAt
@@ -23,8 +24,6 @@ from ._sdk import Known, Params, SdkIntegration, SdkPath, plain
 
 if TYPE_CHECKING:
     from pyairtable import Api
-
-    from .._tasks.call import Call
 
 _PENALTY = RetryAt(30)
 _TIMEOUT = (10, 60)  # seconds to connect and to read; pyairtable has no timeout by default

@@ -14,16 +14,14 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
+from typing import Any, ClassVar, Literal, TypeAlias, cast
 
+from .._tasks.call import Call
 from .._tasks.options import Options, Property
 from ..errors import InvalidOptionError
 from ._base import Credential, Methods
 from ._github_api import Answer, GitHubApi
 from ._sdk import Known, Params, SdkPath, defaults
-
-if TYPE_CHECKING:
-    from .._tasks.call import Call
 
 Reaction: TypeAlias = Literal["+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"]
 

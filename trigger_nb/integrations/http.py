@@ -14,9 +14,10 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
 
 from .._redact import hide_in_urls, is_credential, keep_in_errors, secrets
+from .._tasks.call import Call
 from .._tasks.options import Options, Properties
 from .._tasks.task import Task
 from ..retry import ResetHeaders, RetryAt
@@ -25,11 +26,7 @@ from ._http_exchange import IDEMPOTENT, Exchange, content, download, send
 from ._http_retries import by_status, is_connection_error, reset_at, retry_after
 
 if TYPE_CHECKING:
-    from typing import Unpack
-
     import httpx
-
-    from .._tasks.call import Call
 
 _HOME = "trigger_nb.home"  # the extension of a request that names the host that gets the credentials
 

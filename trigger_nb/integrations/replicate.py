@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import anyio
 
+from .._tasks.call import Call
 from .._tasks.options import Options, Property
 from .._tasks.task import Task
 from ..retry import RetryAt
@@ -28,8 +29,6 @@ from ._sdk import Known, Params, SdkIntegration, SdkPath
 
 if TYPE_CHECKING:
     from replicate.client import Client
-
-    from .._tasks.call import Call
 
 # What Replicate says with a 429: "Your rate limit resets in ~30s.", "Expected available in 1 second."
 _LIFTED = re.compile(r"(?:resets|available) in ~?(\d+(?:\.\d+)?) ?s")

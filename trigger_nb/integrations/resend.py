@@ -17,8 +17,9 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from .._tasks.call import Call
 from .._tasks.options import Options, Property
 from .._tasks.task import Task
 from ..retry import RetryAt
@@ -27,9 +28,6 @@ from ._http_retries import by_status, is_connection_error, retry_after
 from ._resend_answers import answered, causes, email_page
 from ._resend_client import ResendClient, class_name
 from ._sdk import Known, Params, SdkIntegration, call_with
-
-if TYPE_CHECKING:
-    from .._tasks.call import Call
 
 # These errors are 429 as well, but no wait of a task ends them.
 _QUOTAS = frozenset({"daily_quota_exceeded", "monthly_quota_exceeded"})

@@ -17,8 +17,9 @@ import json
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
+from .._tasks.call import Call
 from .._tasks.options import Options
 from .._tasks.task import Task
 from ..retry import RetryAt
@@ -26,11 +27,8 @@ from ._base import Credential, SecretText
 from ._http_retries import by_status, is_connection_error, reset_at
 from ._sdk import SdkIntegration
 
-if TYPE_CHECKING:
-    from .._tasks.call import Call
-
 _TIMEOUT = 60.0  # seconds; the SDK has no timeout by default
-Address: TypeAlias = "str | tuple[str, str]"  # an address, or an address and a name
+Address: TypeAlias = str | tuple[str, str]  # an address, or an address and a name
 
 
 class SendGrid(SdkIntegration[Any, Any]):

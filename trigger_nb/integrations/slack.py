@@ -13,6 +13,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from .._tasks.call import Call
 from .._tasks.options import Options, Property
 from .._tasks.task import Task
 from ..retry import RetryAt
@@ -22,8 +23,6 @@ from ._sdk import SdkIntegration
 
 if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
-
-    from .._tasks.call import Call
 
 # Slack answers 200 and names the error in the body. These errors are transient.
 _TRANSIENT = frozenset({"internal_error", "ratelimited", "rate_limited", "service_unavailable"})

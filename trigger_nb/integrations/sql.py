@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from .._clock import to_seconds
 from .._redact import secrets
+from .._tasks.call import Call
 from .._tasks.options import Options
 from .._tasks.signature import is_async
 from .._tasks.task import Task
@@ -33,10 +34,8 @@ if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     from sqlalchemy import URL, Connection, CursorResult, Engine, Executable
 
-    from .._tasks.call import Call
-
 T = TypeVar("T")
-Parameters: TypeAlias = "Mapping[str, Any] | Sequence[Mapping[str, Any]]"
+Parameters: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from .._tasks.call import Call
 from .._tasks.options import Options
 from ..errors import MissingCredentialError
 from ..retry import RetryAt
@@ -30,8 +31,6 @@ from ._sdk import SdkIntegration, plain
 if TYPE_CHECKING:
     import httpx
     from supabase import AsyncClient
-
-    from .._tasks.call import Call
 
 _TIMEOUT = 120.0  # seconds, the default of the SDK's database client
 # Prefixes of the transient error codes of PostgREST and PostgreSQL: the database cannot be reached, has no
