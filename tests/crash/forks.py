@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +20,13 @@ from tempfile import NamedTemporaryFile
 from unittest import mock
 
 ROOT = Path(__file__).parents[2]
-IMPORTED_ONCE = ["tests.crash.child", "tests.crash.history_child", "tests.crash.reuse_child"]
+MODULES = ["tests.crash.child", "tests.crash.history_child", "tests.crash.reuse_child"]
+LATER = [
+    "anyio._backends._asyncio",
+    "diskcache",
+    "tenacity",
+]  # which the package imports when it comes to them
+TIMEOUT = 600.0  # seconds; only what hangs takes that long
 
 _lock = threading.Lock()  # each start looks at the ends of all, and an end can be read only once
 
@@ -31,10 +38,15 @@ class Launched:
         self, module: str, arguments: Sequence[str], *, directory: Path, environment: dict[str, str]
     ) -> None:
         self._stderr = NamedTemporaryFile()  # noqa: SIM115 - it goes with this object
-        asked = (module, list(arguments), str(directory), environment, self._stderr.name)
+        context = _context()
+        is_ready, ready = context.Pipe(duplex=False)
+        asked = (module, list(arguments), str(directory), environment, self._stderr.name, ready)
         with _lock:
-            self._process = _context().Process(target=_become, args=asked, daemon=True)
+            self._process = context.Process(target=_become, args=asked, daemon=True)
             self._process.start()
+        with is_ready, ready:
+            ready.close()
+            is_ready.poll(TIMEOUT)  # a signal before that would end what is not yet the process asked for
 
     @property
     def returncode(self) -> int | None:
@@ -67,14 +79,19 @@ class Launched:
 @cache
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(IMPORTED_ONCE)
+    context.set_forkserver_preload(MODULES + LATER)
     with mock.patch.dict(os.environ, {"PYTHONPATH": str(ROOT)}):
         forkserver.ensure_running()
     return context
 
 
 def _become(
-    module: str, arguments: list[str], directory: str, environment: dict[str, str], stderr: str
+    module: str,
+    arguments: list[str],
+    directory: str,
+    environment: dict[str, str],
+    stderr: str,
+    ready: connection.Connection,
 ) -> None:
     os.environ.clear()
     os.environ.update(environment)
@@ -82,4 +99,10 @@ def _become(
     for file, number in ((os.devnull, 1), (stderr, 2)):
         os.dup2(os.open(file, os.O_WRONLY), number)
     sys.argv = [module, *arguments]
-    sys.exit(import_module(module).main())
+    main = import_module(module).main
+    ready.close()
+    try:
+        code = main()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left is to end
+    sys.exit(code)

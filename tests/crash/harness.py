@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from tests.crash.forks import Launched
 from trigger_nb._store.crashpoints import VARIABLE as CRASH_AT
 
 from . import child, history_check, history_child, mutants, trace
 from .child import SPOILED, STOPPED
-from .forks import Launched
 from .trace import Findings
 
 FIRST_SEED = 1000

@@ -12,10 +12,10 @@ from random import Random
 
 import pytest
 
+from tests.crash.forks import Launched
 from trigger_nb._records.records import TaskRecord
 from trigger_nb._store.crashpoints import VARIABLE as CRASH_AT
 
-from .forks import Launched
 from .reuse_child import STEP
 
 RUNS = 4
