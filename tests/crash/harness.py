@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from tests.crash.forks import Launched
 from trigger_nb._store.crashpoints import VARIABLE as CRASH_AT
 
 from . import child, history_check, history_child, mutants, trace
 from .child import SPOILED, STOPPED
 from .trace import Findings
 
-ROOT = Path(__file__).parents[2]
 FIRST_SEED = 1000
 LAUNCHES_ALLOWED = 40
 TIMEOUT = 600.0  # seconds; only what hangs takes that long, on a busy machine too
@@ -159,18 +158,11 @@ def start(
     crash_at: str = "",
     mutant: str = "",
     subject: Subject = JOBS,
-) -> subprocess.Popen[bytes]:
+) -> Launched:
     """A process that runs jobs. `crash_at` is a named point at which it dies: "commit:before:3"."""
-    env = os.environ | {"PYTHONPATH": str(ROOT), CRASH_AT: crash_at, mutants.VARIABLE: mutant}
-    command = [sys.executable, "-m", subject.module, str(directory), launch, *map(str, seeds)]
-    return subprocess.Popen(
-        command,
-        env=env,
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+    environment = os.environ | {CRASH_AT: crash_at, mutants.VARIABLE: mutant}
+    arguments = [str(directory), launch, *map(str, seeds)]
+    return Launched(subject.module, arguments, directory=directory, environment=environment)
 
 
 def launch_once(
@@ -216,18 +208,18 @@ def _resume_until_ended(
     return outcome
 
 
-def _kill_at_random(process: subprocess.Popen[bytes], trace: Path, lines: int, random: Random) -> None:
+def _kill_at_random(process: Launched, trace: Path, lines: int, random: Random) -> None:
     """SIGKILL some time after the process has left so many more lines; nothing if it ends before.
 
     One in ten is killed before that, while it opens its store.
     """
     if random.random() < 0.1:
-        target, delay = 0, random.uniform(0.05, 0.4)
+        target, delay = 0, random.uniform(0.0, 0.1)
     else:
         target, delay = random.randint(1, max(1, lines * 3 // 4)), random.uniform(0, 0.006)
     deadline = time.monotonic() + TIMEOUT
     before = _length(trace)
-    while process.poll() is None and _length(trace) - before < target:
+    while process.returncode is None and _length(trace) - before < target:
         assert time.monotonic() < deadline, f"the process that writes {trace} hangs"
         time.sleep(0.001)
     time.sleep(delay)
@@ -242,7 +234,7 @@ def _length(trace: Path) -> int:
     return trace.read_bytes().count(b"\n") if trace.exists() else 0
 
 
-def _ended(process: subprocess.Popen[bytes], seed: int) -> bool:
+def _ended(process: Launched, seed: int) -> bool:
     code, complaints = _end_of(process, TIMEOUT)
     was_interrupted_early = complaints.rstrip().endswith(
         "KeyboardInterrupt"
@@ -253,12 +245,11 @@ def _ended(process: subprocess.Popen[bytes], seed: int) -> bool:
     return code == 0
 
 
-def _end_of(process: subprocess.Popen[bytes], timeout: float) -> tuple[int, str]:
+def _end_of(process: Launched, timeout: float) -> tuple[int, str]:
     """How a process ended, and the last of what it complained of."""
     try:
-        _, complaints = process.communicate(timeout=timeout)
+        code = process.wait(timeout)
     except subprocess.TimeoutExpired:
         process.kill()
-        _, complaints = process.communicate()
-        raise AssertionError(f"a process hung:\n{complaints.decode(errors='replace')[-4000:]}") from None
-    return process.returncode, complaints.decode(errors="replace")[-4000:]
+        raise AssertionError(f"a process hung:\n{process.complaints()}") from None
+    return code, process.complaints()

@@ -18,8 +18,6 @@ from trigger_nb._store.protocol import Row
 from trigger_nb._values import file_hashes
 
 VARIABLE = "CRASH_TEST_MUTANT"
-# Seconds between the return of a value and its commit. A busy machine needs more.
-DELAY = float(os.environ.get("CRASH_TEST_DELAY", "0.03"))
 
 
 def commit_after_return() -> None:
@@ -29,6 +27,8 @@ def commit_after_return() -> None:
     """
     commit = DiskStore.commit
     behind = ThreadPoolExecutor(1)
+    # Seconds between the return of a value and its commit. A busy machine needs more.
+    delay = float(os.environ.get("CRASH_TEST_DELAY", "0.03"))
 
     def commit_later(
         self: DiskStore, rows: Sequence[Row], *, patience: float | None = None
@@ -36,7 +36,7 @@ def commit_after_return() -> None:
         runs = [row for row in rows if row.key.startswith("run/")]
         tasks = [row for row in rows if row not in runs]
         if tasks:
-            behind.submit(commit_when_due, self, tasks, time.monotonic() + DELAY)
+            behind.submit(commit_when_due, self, tasks, time.monotonic() + delay)
         return commit(self, runs, patience=patience) if runs else frozenset()
 
     def commit_when_due(self: DiskStore, rows: Sequence[Row], due: float) -> None:

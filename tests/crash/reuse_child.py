@@ -36,7 +36,7 @@ def work(item: int) -> Any:
     return value_of(item)
 
 
-async def main(directory: Path, number: int) -> None:
+async def run(directory: Path, number: int) -> None:
     client = TriggerClient("crash", dir=directory / "store", display=False, reuse="client")
 
     @client.job(id=f"job-{number % 2}")
@@ -56,6 +56,10 @@ async def main(directory: Path, number: int) -> None:
     note(f"done {number}")
 
 
-if __name__ == "__main__":
+def main() -> None:
     crashpoints.arm()
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(run(Path(sys.argv[1]), int(sys.argv[2])))
+
+
+if __name__ == "__main__":
+    main()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -14,12 +12,12 @@ from random import Random
 
 import pytest
 
+from tests.crash.forks import Launched
 from trigger_nb._records.records import TaskRecord
 from trigger_nb._store.crashpoints import VARIABLE as CRASH_AT
 
 from .reuse_child import STEP
 
-ROOT = Path(__file__).parents[2]
 RUNS = 4
 _POINTS = (
     "commit:before",
@@ -52,19 +50,18 @@ def launch(directory: Path, number: int, random: Random, *, kill: bool, point: s
     """Run the job in a process, which is killed at a random moment or at this point; whether it ended by itself."""
     if kill and not point and random.random() < 0.6:
         point = f"{random.choice(_POINTS)}:{random.randint(1, 25)}"
-    env = os.environ | {"PYTHONPATH": str(ROOT), CRASH_AT: point}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.crash.reuse_child", str(directory), str(number)],
-        env=env,
-        cwd=directory,
-        stderr=subprocess.PIPE,
+    process = Launched(
+        "tests.crash.reuse_child",
+        [str(directory), str(number)],
+        directory=directory,
+        environment=os.environ | {CRASH_AT: point},
     )
     if kill and not point:
-        time.sleep(random.uniform(0.3, 0.9))
+        time.sleep(random.uniform(0.0, 0.4))
         process.kill()
-    _, complaints = process.communicate(timeout=120)
-    assert process.returncode in (0, -signal.SIGKILL), complaints.decode()
-    return process.returncode == 0
+    code = process.wait(timeout=120)
+    assert code in (0, -signal.SIGKILL), process.complaints()
+    return code == 0
 
 
 @pytest.mark.timeout(900)
