@@ -20,12 +20,6 @@ sys.dont_write_bytecode = False
 gc.disable()  # what is imported stays, and a collector that looks through it again and again finds nothing
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """The hundreds of processes that tests start need not compile the package: a second of the processor for each."""
-    if not hasattr(config, "workerinput"):
-        compileall.compile_dir(str(ROOT / "trigger_nb"), quiet=2)
-
-
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     if file_path == ROOT / "README.md" or (file_path.suffix == ".md" and ROOT / "docs" in file_path.parents):
         return Page.from_parent(parent, path=file_path)
