@@ -23,6 +23,8 @@ _FRESH_TARGETS = {"method": 0.8, "partial": 0.8, "lambda": 1.8, "lambda with a d
 COMPARISONS: tuple[tuple[str, Workload, str, Workload, float | None], ...] = (
     ("replay", workloads.replay, "sqlite3 resume", workloads.resume, 2.5),
     ("replay", workloads.replay, "memoize hit", workloads.hit, 1 / 5),
+    ("reused", workloads.reused, "replay", workloads.replay, 2.5),
+    ("reused, a map", workloads.reused_map, "replay", workloads.replay, 2.5),
     ("fresh", workloads.fresh, "memoize miss", workloads.miss, 0.8),
     ("fresh", workloads.fresh, "sqlite3 inserts", workloads.inserts, None),
     ("fresh, def bodies", workloads.fresh_def, "memoize miss", workloads.miss, 1.8),

@@ -104,6 +104,29 @@ def again(first: Workload) -> Workload:
 replay = again(fresh)
 
 
+async def reused(stack: ExitStack, directory: Path, tasks: int) -> Timed:
+    """One task after the other, each of which another run of the job has a result of."""
+
+    async def run(_payload: Any, io: Any) -> None:
+        for number in range(tasks):
+            await io.run_task(f"task-{number}", body, number)
+
+    job = stack.enter_context(_opened(directory, run, reuse="job"))
+    await job.run(run_id="first")
+    return partial(job.run, run_id="second")
+
+
+async def reused_map(stack: ExitStack, directory: Path, tasks: int) -> Timed:
+    """As `reused`, as the items of a map."""
+
+    async def run(_payload: Any, io: Any) -> None:
+        await io.map("tasks", range(tasks), body)
+
+    job = stack.enter_context(_opened(directory, run, reuse="job"))
+    await job.run(run_id="first")
+    return partial(job.run, run_id="second")
+
+
 def fresh_form(name: str) -> Workload:
     """As `fresh`, with the body in that form."""
     call = FORMS[name]
@@ -132,11 +155,13 @@ def gathered_form(name: str) -> Workload:
 
 
 @contextmanager
-def _opened(directory: Path, function: Callable[..., Awaitable[object]]) -> Iterator[Job[Any]]:
+def _opened(
+    directory: Path, function: Callable[..., Awaitable[object]], **options: Any
+) -> Iterator[Job[Any]]:
     """A job whose store is open, as it is once a cell has defined it."""
     client = TriggerClient("benchmark", dir=directory)
     try:
-        yield client.job(id="job")(function)
+        yield client.job(id="job", **options)(function)
     finally:
         client.runtime.store.close()
 

@@ -520,6 +520,44 @@ def test_the_check_of_a_store_counts_pointers_as_its_own(world):
     assert world.client.info().records == 4  # a map and its items
 
 
+def test_results_taken_over_in_a_row_share_a_commit(world, monkeypatch):
+    """Issue 15, Reuse: what a hit costs; R3: it is stored before the next body is called, and at the end of the run."""
+    commits, store = [], world.client.runtime.store
+    commit = type(store).commit
+
+    def counted(self, rows, **options):
+        commits.append([row.key for row in rows if row.key.startswith("two/")])
+        return commit(self, rows, **options)
+
+    @world.client.job(id="job", reuse="job")
+    async def job(payload, io):
+        for number in range(5):
+            await io.run_task(f"task-{number}", bodies.double, number)
+        if payload:
+            await io.run_task("new", bodies.negative, 1)
+            assert "two/task-4" in stored_before_new
+            await io.run_task("last", bodies.double, 0)
+
+    world.run(job, run_id="one")
+    bodies.take()
+    stored_before_new = []
+    negative = bodies.negative
+
+    def looking(number):
+        stored_before_new.extend(key for keys in commits for key in keys)
+        return negative(number)
+
+    monkeypatch.setattr(bodies, "negative", looking)
+    monkeypatch.setattr(type(store), "commit", counted)
+    world.run(job, True, run_id="two")
+    assert bodies.take() == [1]
+    hits = [[key for key in keys if "task-" in key] for keys in commits]
+    assert [len(keys) for keys in hits if keys] == [5]
+    world.new_kernel()
+    assert {"two/last", "two/new"} <= {key for keys in commits for key in keys}
+    assert [bool(task.reused_from) for task in world.client.run("two").tasks] == [True] * 5 + [False, True]
+
+
 # The plan ---------------------------------------------------------------------------------------------
 
 

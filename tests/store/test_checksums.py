@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 import pytest
 
 from trigger_nb import TriggerClient
-from trigger_nb._engine.ledger import begin
 from trigger_nb._engine.memory import Memory
+from trigger_nb._engine.readings import begin
 from trigger_nb._records.records import LONG, TaskRecord
 from trigger_nb._store.disk import DiskStore
 from trigger_nb._store.protocol import Row

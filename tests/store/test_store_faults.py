@@ -10,8 +10,9 @@ import pytest
 
 from tests.support.worlds import PATIENCE, Gate, World, running_bodies, until
 from trigger_nb import Reason, RunStatus, TaskStatus
-from trigger_nb._engine.ledger import Ledger, begin
+from trigger_nb._engine.ledger import Ledger
 from trigger_nb._engine.memory import Memory
+from trigger_nb._engine.readings import begin
 from trigger_nb._records.feed import Feed
 from trigger_nb._records.records import RunRecord, TaskRecord
 from trigger_nb._store.protocol import Row

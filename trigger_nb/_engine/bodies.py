@@ -29,8 +29,8 @@ from .._values.names import kind_of
 from .._values.pictures import is_fixed, picture, picture_around
 from ..errors import RunInterrupted, UsageError
 from .contexts import in_context
-from .ledger import Unreadable
 from .only_io import OnlyIo
+from .readings import Unreadable
 from .results import note_prints, whose
 from .scopes import returned, subtasks_end
 from .stopping import Stop

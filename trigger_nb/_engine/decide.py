@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeAlias, TypeVar
 
 from .._callsite import show_place
 from .._keys import ancestors, display_key, display_path
@@ -22,9 +22,11 @@ from .._tasks.call import MISS
 from .._tasks.running import running_bodies
 from .._values import FilesInUse, files_in, fingerprint_inputs
 from ..errors import DuplicateKeyError, NestingError, ScopeClosedError, UsageError
-from .ledger import Unreadable
+from .readings import Unreadable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .._callsite import Place
     from .._tasks.call import AnyCall, Call
     from .._tasks.options import OnChange
@@ -242,11 +244,15 @@ class Decider:
         self._met_again: set[str] = set()  # paths of tasks that were called again after they had ended
         self._latest_within: dict[str, int] | None = None  # see `made_progress`
         self.is_expired = state.reuses.is_expired
+        # The value of another run's result for a call without a record, or `MISS`; a plan takes nothing over.
+        self.take: Callable[[AnyCall], Any] | None = None
 
     def reusable(self, call: AnyCall) -> Found | None:
         """The result of another run that takes the place of a call of the body; None if none is asked for, or found."""
-        reuses = self._state.reuses
-        return reuses.find(call) if reuses.is_used or "reuse" in call.options else None
+        return self._state.reuses.find(call) if self._looks_elsewhere(call) else None
+
+    def _looks_elsewhere(self, call: AnyCall) -> bool:
+        return self._state.reuses.is_used or "reuse" in call.options
 
     def replay(self, call: Call[T]) -> T:
         """The stored value of a call, or `MISS`. Then `call.decision` says what to do, if it could be decided here."""
@@ -266,7 +272,7 @@ class Decider:
             state.idle_since, state.idle_at = now, segment
         text = self._ledger.texts.get(path)
         if text is None:
-            return MISS
+            return self.take(call) if self.take is not None and self._looks_elsewhere(call) else MISS
         try:
             if path not in self._changes.parents:
                 facts = self._known_bodies.get(id(getattr(call.body, "__code__", None)))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 import anyio
 
 from .._concurrency.threads import call_in_thread, threads
-from .._keys import display_path, parent_path
+from .._keys import parent_path
 from .._records.feed import Feed, Saved
 from .._records.reading import readable_task
 from .._records.records import (
@@ -32,14 +32,13 @@ from .._store.shared_results import pointer
 from .._tasks.running import marking, running_bodies
 from .._values.json_text import loads
 from ..errors import (
-    BadSignatureError,
     CorruptRecordError,
     StoreBusyError,
     StoreError,
     TriggerError,
-    ValueNotLoadedError,
 )
 from .memory import PatientBlobs
+from .readings import Unreadable, damaged, whole_record, wins
 
 if TYPE_CHECKING:
     from .._store.group_commit import GroupCommit, Pending
@@ -50,73 +49,6 @@ logger = logging.getLogger("trigger_nb")
 _MOST_LOOSE = 1000  # records that ride along at most: thousands of log lines are not kept until the end
 _MOST_AHEAD = 16  # long texts that are read at once: half a megabyte at most
 LOOP_PATIENCE = 0.05  # how long a commit may hold the loop when another process writes, in seconds
-
-
-class Unreadable(BaseException):
-    """An error of reading a record or a value, on its way to the end of the pass (R13).
-
-    It is no `Exception`, so that no item, attempt or map takes it for an error of its own.
-    """
-
-    def __init__(self, error: TriggerError) -> None:
-        self.error = error
-
-
-def begin(memory: Memory, run_id: str, store: Store) -> None:
-    """Read what is stored of a run, without long values. What a body of an earlier pass writes meanwhile is newer."""
-    fresh: dict[str, str] = {}
-    memory.records = fresh
-    stored = store.read_run(run_id)
-    start = len(run_id) + 1
-    with memory.lock:
-        newer = dict(fresh)
-        fresh.update({key[start:]: text for key, text in stored})
-        for path, text in newer.items():
-            if not wins(readable_task(path, fresh[path]), readable_task(path, text)):
-                fresh[path] = text
-
-
-def read_whole(store: Store, run_id: str, record: TaskRecord) -> TaskRecord:
-    """A record with its value and what is shown of it, which are read from the store if they are long.
-
-    Raises `CorruptRecordError` when the value is not there any more, and other `StoreError`s.
-    """
-    if not record.is_abridged:
-        return record
-    text = store.get(f"{run_id}/{record.path}")
-    if record.is_apart or (text is not None and readable_task(record.path, text).rank == record.rank):
-        return whole_record(run_id, record, text)
-    return record
-
-
-def whole_record(run_id: str, record: TaskRecord, text: str | None) -> TaskRecord:
-    whole = None if text is None else readable_task(record.path, text)
-    if whole is None or whole.is_damaged or whole.rank != record.rank:
-        what, why = "result", "was deleted or damaged, or holds another result now"
-        raise _damaged(run_id, record.path, what, "is not in the store any more", why)
-    return whole
-
-
-def _damaged(run_id: str, path: str, what: str, fate: str, why: str) -> CorruptRecordError:
-    return CorruptRecordError(
-        f"the {what} of task {display_path(path)!r} {fate}: its row {run_id + '/' + path!r} {why}. What the task did may "
-        "be done, so it is not repeated by itself. Bring the store back from a backup, and run this cell again; or repeat "
-        f"the task on purpose, client.run({run_id!r}).rerun_from({display_path(path)!r}), or all with fresh=True."
-    )
-
-
-def explained(error: TriggerError, what: str, remedy: str = "") -> TriggerError:
-    """An error of reading, with what it was that cannot be read; other faults of the store say it all."""
-    if type(error) not in (CorruptRecordError, BadSignatureError, ValueNotLoadedError):
-        return error
-    told = type(error)(f"{what} cannot be read: {error}" + (f" Or {remedy}." if remedy else ""))
-    told.__cause__ = error.__cause__  # what a codec of the user's raised
-    return told
-
-
-def wins(before: TaskRecord, after: TaskRecord) -> bool:
-    """Whether a record stays though another one comes: as in the store, which lets nothing replace a result."""
-    return before.rank % 2 == 1 and before.rank >= after.rank
 
 
 @dataclass(slots=True)
@@ -176,7 +108,7 @@ class Ledger:
             record = TaskRecord.loads(text)
         except CorruptRecordError as error:
             why = f"in the store is damaged ({error})"
-            raise Unreadable(_damaged(self._run_id, path, "record", "cannot be read", why)) from None
+            raise Unreadable(damaged(self._run_id, path, "record", "cannot be read", why)) from None
         record.path = path
         return record
 
@@ -304,7 +236,7 @@ class Ledger:
             held = self.parsed(record.path, text)
             if held.rank < record.rank:  # the row's rank is not that of its record
                 what, why = "record", "has a rank that is not its record's"
-                raise Unreadable(_damaged(self._run_id, record.path, what, "cannot be read", why))
+                raise Unreadable(damaged(self._run_id, record.path, what, "cannot be read", why))
             record = held
         else:
             # The caller gets what the text says, so that changing it in place changes no record (R2).
@@ -417,15 +349,33 @@ class Ledger:
         self._loose.append(self._journal.enqueue((row,)))
 
 
-async def save_copies(ledger: Ledger, texts: Mapping[str, str]) -> list[str]:
-    """Commit results that were taken over from other runs, of tasks without a record, by path. Returns the paths for which
-    the store holds another result, which wins."""
-    prefix, run_id = ledger._prefix, ledger._run_id
-    rows = [Row(prefix + path, run_id, text, FIRST_RESULT) for path, text in texts.items()]
+# Results of other runs ------------------------------------------------------------------------------
+
+
+def take_over(ledger: Ledger, path: str, text: str) -> None:
+    """Let the record of a result that was taken over ride with the next commit."""
+    ledger.ride_along(_copy_row(ledger, path, text))
+    _remember_copies(ledger, {path: text})
+    if len(ledger._loose) >= _MOST_LOOSE:
+        ledger.flush()
+
+
+async def take_over_all(ledger: Ledger, texts: Mapping[str, str]) -> list[str]:
+    """Commit results that were taken over, of tasks without a record, by path. Returns the paths for which the store holds
+    another result, which wins."""
+    rows = [_copy_row(ledger, *each) for each in texts.items()]
     refused = await ledger._settle(ledger._journal.enqueue(rows))
-    lost = [row.key.removeprefix(prefix) for row in refused]
+    lost = [row.key.removeprefix(ledger._prefix) for row in refused]
+    _remember_copies(ledger, {**texts, **{path: ledger._stored_text(path) or texts[path] for path in lost}})
+    return lost
+
+
+def _copy_row(ledger: Ledger, path: str, text: str) -> Row:
+    return Row(ledger._prefix + path, ledger._run_id, text, FIRST_RESULT)
+
+
+def _remember_copies(ledger: Ledger, texts: Mapping[str, str]) -> None:
     kept = {path: abridged(text) for path, text in texts.items()}
-    kept.update({path: abridged(ledger._stored_text(path) or texts[path]) for path in lost})
     with ledger._memory.lock:
         ledger._memory.records.update(kept)
     if ledger.on_new_record is not None or ledger._feed.watched:
@@ -434,7 +384,31 @@ async def save_copies(ledger: Ledger, texts: Mapping[str, str]) -> list[str]:
                 ledger.on_new_record(ledger.parsed(path, text))
             if ledger._feed.watched:
                 ledger._feed.emit(Saved(ledger.parsed(path, text)))
-    return lost
+
+
+async def settle_loose(ledger: Ledger) -> None:
+    """Commit what rides along, with the patience of a result: a store that takes nothing ends the pass."""
+    loose, ledger._loose = ledger._loose, []
+    while loose:
+        try:
+            await ledger._settle(loose[0])
+        except BaseException:
+            ledger._loose = loose[1:] + ledger._loose
+            raise
+        del loose[0]
+
+
+def commit_loose(ledger: Ledger) -> bool:
+    """As `Ledger.flush`, but what the store is too busy for goes on riding along; whether all is committed."""
+    try:
+        for pending in ledger._loose:
+            ledger._journal.settle(pending, patience=0)
+    except StoreBusyError:
+        return False
+    except StoreError:  # `flush` meets it, too
+        pass
+    ledger.flush()
+    return True
 
 
 def run_row(run: RunRecord) -> Row:

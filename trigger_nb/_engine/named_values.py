@@ -9,7 +9,7 @@ from .. import _values
 from .._store.protocol import Row
 from .._values.json_text import loads
 from ..errors import CorruptRecordError, StoreError, TriggerError, ValueNotLoadedError
-from .ledger import explained
+from .readings import explained
 
 if TYPE_CHECKING:
     from .._store.protocol import Store

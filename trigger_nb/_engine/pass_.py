@@ -35,15 +35,17 @@ from .attempts import Attempts
 from .bodies import Bodies, Failed
 from .decide import Adopt, Ask, Decider, Decision, ExpectCancel, Raise, Replay, Reuse, Run, Wait, Walk
 from .files import fingerprint_files, stored_value
-from .ledger import Unreadable, save_copies
+from .ledger import take_over_all
 from .new_record import NewRecords
 from .nodes import walk_items
 from .off_loop import OffLoop
 from .origins import origins
 from .questions import Questions
+from .readings import Unreadable
 from .results import Results, StoredResults, note_prints
 from .scopes import subtasks_end
 from .state import PassState
+from .taken_over import TakenOver
 from .verdicts import Verdicts
 from .waits import Waits, with_skipped
 
@@ -68,6 +70,8 @@ class Pass(PassState):
         self._stored = StoredResults(self)
         self.records = NewRecords(self)
         self._decider = Decider(self, self._stored)
+        self._taken_over = TakenOver(self)
+        self._decider.take = self._taken_over.take
         self.replay = self._decider.replay  # the stored value of a call, or `MISS`
         self.has_final_error = self._decider.has_final_error
         self.waits = Waits(self, self.records)
@@ -103,6 +107,8 @@ class Pass(PassState):
         call.host = asyncio.current_task()
         try:
             try:
+                if self._taken_over.are_loose:
+                    await self._taken_over.settle()
                 if FilesInUse.begun:
                     await fingerprint_files(self, call)
                 return await self._carry_out(call, self._decider.decision(call))
@@ -207,7 +213,7 @@ class Pass(PassState):
                         texts[call.path] = text
                         taken[call.path] = value
                 del hits[:_AT_ONCE]
-                for path in await save_copies(self.ledger, texts):
+                for path in await take_over_all(self.ledger, texts):
                     taken[path] = MISS
                 await asyncio.sleep(0)
         except Unreadable as unread:

@@ -17,7 +17,7 @@ from .._records.status import TaskStatus
 from .._store.protocol import Row
 from .._values.codec import dump_or_describe
 from ..errors import CorruptRecordError, InvalidAnswerError, StoreError
-from .ledger import Unreadable
+from .readings import Unreadable
 
 if TYPE_CHECKING:
     from .decide import Ask

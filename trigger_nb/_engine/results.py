@@ -31,9 +31,9 @@ from ..errors import (
     ValueNotLoadedError,
 )
 from .checking import apply_check
-from .ledger import Unreadable, explained
 from .live import LiveResult
 from .origins import mark_origin
+from .readings import Unreadable, explained
 from .stopping import Stop
 
 if TYPE_CHECKING:

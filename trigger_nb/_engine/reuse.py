@@ -30,7 +30,7 @@ from .._tasks.call import MISS
 from .._values import fingerprint_inputs
 from .._values.json_text import dumps
 from ..errors import CorruptRecordError, StoreError, ValueNotLoadedError
-from .ledger import Unreadable
+from .readings import Unreadable
 
 if TYPE_CHECKING:
     from .._store.protocol import Shared, Store

@@ -22,10 +22,10 @@ from .._engine.decide import (
     Walk,
 )
 from .._engine.files import fingerprint_files, stored_value
-from .._engine.ledger import Unreadable
 from .._engine.new_record import NewRecords
 from .._engine.nodes import scope_of_items
 from .._engine.origins import mark_origin, origins
+from .._engine.readings import Unreadable
 from .._engine.results import StoredResults
 from .._engine.state import PassState
 from .._engine.stopping import Stop

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from .._concurrency.interrupt import calls_user_code, interruptible
 from .._concurrency.threads import Home
-from .._engine import ledger
+from .._engine import readings
 from .._engine.memory import Memory
 from .._engine.stopping import Stop
 from .._records.feed import Feed
@@ -267,12 +267,12 @@ def _as_stored(runtime: Runtime, run_id: str) -> Memory:
     """A copy of the data of a run, including records that a failing store refused (A9)."""
     known = runtime.memories.get(run_id) or Memory()
     memory = Memory(live=dict(known.live), parked_values=known.parked_values)
-    ledger.begin(memory, run_id, runtime.store)
+    readings.begin(memory, run_id, runtime.store)
     with known.lock:
         newer = [*_tasks_of(run_id, known.parked), *known.records.items()]
     for path, text in newer:
         stored = memory.records.get(path)
-        if stored is None or not ledger.wins(readable_task(path, stored), readable_task(path, text)):
+        if stored is None or not readings.wins(readable_task(path, stored), readable_task(path, text)):
             memory.records[path] = text
     return memory
 

@@ -13,7 +13,7 @@ import anyio
 
 from .._concurrency.limits import RunSlot
 from .._concurrency.threads import Home, threads
-from .._engine import ledger
+from .._engine import readings
 from .._engine.ledger import run_row
 from .._engine.memory import Memory
 from .._engine.pass_ import Pass
@@ -123,7 +123,7 @@ class Execution:
             memory = runtime.memory(run.id)
             tracing = tracing_of(run)
             self._write_parked(memory)
-            ledger.begin(memory, run.id, runtime.store)
+            readings.begin(memory, run.id, runtime.store)
         except BaseException:
             self._close_slot()
             runtime.release_lease(run.id)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from .. import _values
 from .._callsite import warn_at
-from .._engine.ledger import explained
+from .._engine.readings import explained
 from .._fingerprint.fingerprints import Fingerprints
 from .._keys import hashed
 from .._records.records import RunRecord

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from .._clock import Clock, Patience, SystemClock
 from .._concurrency.limits import JobLimits
 from .._concurrency.threads import Home
-from .._engine import ledger
+from .._engine import readings
 from .._engine.ledger import run_row
 from .._engine.memory import Memory
 from .._engine.pass_ import Pass
@@ -238,7 +238,7 @@ class Runtime:
 
     def whole(self, run_id: str, record: TaskRecord) -> TaskRecord:
         """The record of a task with its value. Raises `CorruptRecordError` if another result has replaced it."""
-        return ledger.read_whole(self.store, run_id, record)
+        return readings.read_whole(self.store, run_id, record)
 
     def stored_task(self, run_id: str, path: str) -> TaskRecord | None:
         """The stored record of a task for a display; None if it cannot be read."""

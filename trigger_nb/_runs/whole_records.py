@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .._engine.ledger import whole_record
+from .._engine.readings import whole_record
 from .._records.records import TaskRecord
 from .._values.json_text import loads
 from ..errors import StoreError
