@@ -25,7 +25,7 @@ from typing import Any, Literal, Protocol, TypeAlias, cast
 from ._redact import secrets
 from .errors import InvalidOptionError, InvalidSignatureError, MissingCredentialError
 
-__all__ = ["Signature", "bearer", "github", "hmac", "slack", "stripe", "typeform"]
+__all__ = ["Signature", "bearer", "github", "hmac", "slack", "stripe", "supabase", "typeform"]
 
 TOLERANCE = 300.0  # seconds
 Encoding: TypeAlias = Literal["hex", "base64"]
@@ -253,6 +253,18 @@ def typeform(secret: Secret = None) -> Signature:
     )
 
 
+def supabase(token: Secret = None) -> Bearer:
+    """Supabase's: database webhooks are not signed, and send the headers that you give them.
+
+    Give the webhook the header `Authorization` with `Bearer` and a token. Without a token here, SUPABASE_WEBHOOK_SECRET is
+    read when a request comes.
+
+    >>> supabase("s3cret").service
+    'supabase'
+    """
+    return Bearer(service="supabase", secret=_checked(token), variable="SUPABASE_WEBHOOK_SECRET")
+
+
 def hmac(
     secret: str | SecretText,
     *,
@@ -321,10 +333,11 @@ def bearer(token: str | SecretText) -> Bearer:
 
 
 Verify: TypeAlias = Signature | Bearer | str | Callable[[Any], object] | None
-_BY_NAME: dict[str, Callable[[], Signature]] = {
+_BY_NAME: dict[str, Callable[[], Signature | Bearer]] = {
     "github": github,
     "slack": slack,
     "stripe": stripe,
+    "supabase": supabase,
     "typeform": typeform,
 }
 

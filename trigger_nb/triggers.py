@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
@@ -236,6 +236,17 @@ class ScheduleTrigger(TimeTrigger):
 
     def __post_init__(self) -> None:
         check_catch_up(self.catch_up)
+
+    def parse(self, payload: object) -> Any:
+        """The payload as a `Scheduled`. A time without a zone is one of the schedule's zone."""
+        given: Scheduled = super().parse(payload)
+        zone = zone_of(self.times.zone)
+        ts, last = given.ts, given.last_ts
+        return replace(
+            given,
+            ts=ts if ts.tzinfo else ts.replace(tzinfo=zone),
+            last_ts=last if last is None or last.tzinfo else last.replace(tzinfo=zone),
+        )
 
     def missing(self, now: float) -> Scheduled:
         """The payload for the time at which it was due last: so the run is the same one until it is due again."""

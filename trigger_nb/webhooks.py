@@ -1,4 +1,4 @@
-"""Triggers for the webhooks of services, by name: each checks the service's signature.
+"""Triggers for the webhooks of services, by name: each checks who has sent them.
 
 ```
 from trigger_nb.webhooks import github, stripe
@@ -28,10 +28,12 @@ __all__ = [
     "GitHubWebhooks",
     "SlackWebhooks",
     "StripeWebhooks",
+    "SupabaseWebhooks",
     "TypeformWebhooks",
     "github",
     "slack",
     "stripe",
+    "supabase",
     "typeform",
 ]
 
@@ -39,7 +41,7 @@ __all__ = [
 class Webhooks:
     """The webhooks of one account: an endpoint, and its triggers."""
 
-    def __init__(self, endpoint: str, signature: signatures.Signature) -> None:
+    def __init__(self, endpoint: str, signature: signatures.Signature | signatures.Bearer) -> None:
         self.endpoint = HttpEndpoint(endpoint, source=signature.service, verify=signature)
 
     @property
@@ -241,6 +243,73 @@ class SlackWebhooks(Webhooks):
         return self.on_event("app_mention")
 
 
+class SupabaseWebhooks(Webhooks):
+    """The database webhooks of a Supabase project: rows that are inserted, updated and deleted.
+
+    The payload is Supabase's: `payload["record"]` is the row as it is now, `payload["old_record"]` as it was. Each webhook needs
+    the header `Authorization` with `Bearer` and the token. Without a `token`, SUPABASE_WEBHOOK_SECRET is read.
+
+    Supabase sends each change once, without an id, and never again: what it sends while no server runs is lost.
+
+    >>> SupabaseWebhooks("s3cret").on_inserted("users").filter
+    {'body': {'type': ['INSERT'], 'schema': ['public'], 'table': ['users']}}
+    """
+
+    def __init__(self, token: signatures.Secret = None, *, endpoint: str = "supabase") -> None:
+        super().__init__(endpoint, signatures.supabase(token))
+
+    def on(
+        self,
+        table: str | None = None,
+        *,
+        types: tuple[str, ...] = (),
+        schema: str = "public",
+        filter: filters.Filter | None = None,
+    ) -> EndpointTrigger:
+        """A trigger for changes of a table, or of all tables; `types` are of "INSERT", "UPDATE", "DELETE"; `filter` is of the JSON."""
+        for name, value in (("table", table), ("schema", schema)):
+            if not (isinstance(value, str) and value) and not (name == "table" and value is None):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
+                raise InvalidOptionError(
+                    f'{name} is the name of a {name} alone, such as "{"users" if name == "table" else "public"}", not {value!r:.100}'
+                )
+        if table is not None and "." in table and schema == "public":
+            there, _, alone = table.partition(".")
+            raise InvalidOptionError(
+                f"table is the name of a table alone, not {table!r:.100}: {alone!r:.50}, schema={there!r:.50}"
+            )
+        if isinstance(types, str) or not set(types) <= _CHANGES:  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's value
+            raise InvalidOptionError(f'types are of "INSERT", "UPDATE" and "DELETE", not {types!r:.100}')
+        body: dict[str, Any] = {"type": list(types or sorted(_CHANGES)), "schema": [schema]}
+        if table is not None:
+            body["table"] = [table]
+        return self.endpoint.on_body({"body": {**body, **(filter or {})}})
+
+    def on_inserted(
+        self, table: str | None = None, *, schema: str = "public", filter: filters.Filter | None = None
+    ) -> EndpointTrigger:
+        """A row is inserted; `filter` is of the row."""
+        return self.on(table, types=("INSERT",), schema=schema, filter=_of_row("record", filter))
+
+    def on_updated(
+        self, table: str | None = None, *, schema: str = "public", filter: filters.Filter | None = None
+    ) -> EndpointTrigger:
+        """A row is updated; `filter` is of the row as it is now."""
+        return self.on(table, types=("UPDATE",), schema=schema, filter=_of_row("record", filter))
+
+    def on_deleted(
+        self, table: str | None = None, *, schema: str = "public", filter: filters.Filter | None = None
+    ) -> EndpointTrigger:
+        """A row is deleted; `filter` is of the row as it was."""
+        return self.on(table, types=("DELETE",), schema=schema, filter=_of_row("old_record", filter))
+
+
+_CHANGES = frozenset({"INSERT", "UPDATE", "DELETE"})
+
+
+def _of_row(place: str, filter: filters.Filter | None) -> dict[str, Any] | None:
+    return None if filter is None else {place: dict(filter)}
+
+
 class TypeformWebhooks(Webhooks):
     """Typeform's webhooks. Without a `secret`, TYPEFORM_WEBHOOK_SECRET is read.
 
@@ -262,4 +331,5 @@ class TypeformWebhooks(Webhooks):
 github = GitHubWebhooks()
 stripe = StripeWebhooks()
 slack = SlackWebhooks()
+supabase = SupabaseWebhooks()
 typeform = TypeformWebhooks()

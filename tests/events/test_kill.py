@@ -27,16 +27,25 @@ class Workers:
         self.folder = folder
         self.alive: list[subprocess.Popen[bytes]] = []
 
-    def start(self, crash_at: str = "") -> subprocess.Popen[bytes]:
-        env = {**os.environ, "PYTHONPATH": str(ROOT), "TRIGGER_NB_CRASH_AT": crash_at}
+    def start(self, crash_at: str = "", *, by: str = "listen") -> subprocess.Popen[bytes]:
+        """Start a process that listens as a notebook does, or a worker of the command line on the same file."""
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "TRIGGER_NB_CRASH_AT": crash_at,
+            "TRIGGER_NB_TEST_HOME": str(self.folder),
+        }
+        file = str(ROOT / "tests/events/worker.py")
+        commands = {"listen": [file], "work": ["-m", "trigger_nb", "work", file]}
         worker = subprocess.Popen(
-            [sys.executable, str(ROOT / "tests/events/worker.py"), str(self.folder)],
+            [sys.executable, *commands[by]],
             env=env,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         self.alive.append(worker)
-        wait_until(lambda: worker.poll() is not None or (self.folder / f"up-{worker.pid}").exists())
+        up = self.folder / f"up-{worker.pid}"
+        wait_until(lambda: worker.poll() is not None or up.exists())
         return worker
 
     def kill(self) -> None:
@@ -66,16 +75,16 @@ def send(client, name, number):
 
 @pytest.mark.parametrize("rounds", [6, pytest.param(200, marks=pytest.mark.long)])
 def test_killed_in_the_middle_of_anything(workers, rounds):
-    """Two workers on one store, killed at random moments while events come in: each event once, to the end."""
+    """A listening notebook and a worker on one store, both killed at random while events come in: each event once, to the end."""
     client = TriggerClient("worker", dir=workers.folder, display=False)
     draw = random.Random(rounds)
-    workers.start()
+    workers.start(by="work")
     wait_until(lambda: client.runtime.post.subscribers("order"))
     number = 0
     heard: list[Run] = []
     for _ in range(rounds):
-        while len(workers.alive) < 2:
-            workers.start()
+        for by in ("work", "listen")[len(workers.alive) :]:
+            workers.start(by=by)
         for _ in range(5):
             send(client, "order", number)
             number += 1
@@ -111,6 +120,9 @@ def test_killed_in_the_middle_of_anything(workers, rounds):
     assert set(ended) == {str(each) for each in range(number)}
     assert all(line.split()[0] == line.split()[1] for line in workers.lines("ended"))
     # A body may run again if the process died before its result was recorded, and never after that.
+    begun = Counter(workers.lines("begun"))
+    assert len(begun) == number
+    assert sum(begun.values()) <= number + 2 * 5 * rounds
     for run in client.runs(job="order", limit=number + 10):
         assert len([task for task in run.tasks if task.status == "COMPLETED"]) == 4
     # Of the schedule: each due time has one run, whichever worker started it.

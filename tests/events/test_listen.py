@@ -600,6 +600,8 @@ def test_by_hand_a_time_may_be_given_as_text(world, trigger):
     job = morning(world, trigger)
     given = {"ts": "2030-01-31T02:30:00+01:00", "key": "ana"}
     assert world.run(job, given) == Scheduled(datetime.fromisoformat(given["ts"]), key="ana")
+    if trigger is EVERY_MORNING:  # a time without a zone is one of the schedule's
+        assert str(world.run(job, {"ts": "2030-07-31 09:00"}).ts) == "2030-07-31 09:00:00+02:00"
     with pytest.raises(
         InvalidPayloadError, match="does not fit Scheduled.*\n  ts: Input should be a valid datetime"
     ):

@@ -193,11 +193,17 @@ def test_a_skipped_wait_ends_as_if_its_time_were_over(world):
 
 
 def test_a_listener_resumes_a_run_whose_event_came(world):
-    """Reference: also of a run whose kernel is gone: by whoever listens, with the job, once."""
+    """Reference: also of a run whose kernel is gone: by whoever listens, with the job, once. Until then the tree says so."""
     left(world, waiting(world))
+    run = world.client.runs()[0]
+    assert run.wake_at.timestamp() > world.clock.time()  # its timeout
+    assert "waits for the rest of it" in " ".join(run.tree().split())
     send(world, 1, 2)
     world.new_kernel()
     waiting(world)
+    run = world.client.runs()[0]
+    assert "What the run waits for has come" in " ".join(run.tree().split())
+    assert "due since" in repr(world.client.runs())
 
     async def main():
         async with world.client.listen(display=False):

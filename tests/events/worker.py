@@ -1,15 +1,14 @@
-"""A worker that is killed: listens with jobs that wait, and notes in files what its bodies do. Arguments: folder, mode."""
+"""A worker that is killed: listens with jobs that wait, and notes in files what its bodies do. It is run as a script, or by `trigger-nb work`."""
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from trigger_nb import TriggerClient, event_trigger, interval_trigger
 from trigger_nb._store.crashpoints import arm
 
-folder = Path(sys.argv[1])
+folder = Path(os.environ["TRIGGER_NB_TEST_HOME"])
 client = TriggerClient("worker", dir=folder, display=False)
 
 
@@ -32,8 +31,9 @@ async def tick(payload, io, ctx):
     await io.run_task("note", note, "ticks", f"{ctx.run.id} {payload.ts.timestamp():.3f}")
 
 
+UP = note(f"up-{os.getpid()}", "it listens soon")
+
 if __name__ == "__main__":
     if os.environ.get("TRIGGER_NB_CRASH_AT"):
         arm()
-    (folder / f"up-{os.getpid()}").touch()
     client.listen(display=False).run_forever_sync()

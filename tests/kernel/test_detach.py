@@ -16,6 +16,7 @@ import pytest
 from tests.support.kernels import PRELUDE, Kernel, cell
 from trigger_nb import RunStatus, TriggerClient
 
+ROOT = Path(__file__).parents[2]
 JOB = """
 client = TriggerClient("moves")
 
@@ -192,6 +193,46 @@ def test_a_run_is_moved_out_and_back_while_it_goes_on(notebook):
 def test_a_run_of_2000_items_is_moved_ten_times_with_kills(notebook):
     """R3, A5, C5, C7."""
     moved(notebook(JOB.replace("PAUSE", "0.05")), 2000, 10, kill_every=3)
+
+
+WAITS = """
+client = TriggerClient("moves")
+
+@client.job
+async def waits(payload, io):
+    await io.run_task("before", effect, "before")
+    event = await io.wait_for_event("paid", "paid", timeout=3600)
+    await io.run_task("after", effect, f"after {event.payload}")
+    return (await io.wait_for_approval("publish")).choice
+"""
+
+
+def test_a_worker_that_dies_while_the_run_waits(notebook):
+    """R3, W2, W4, C7: what comes meanwhile counts, the tree says so, and the run is attached or resumed with nothing repeated."""
+    made = notebook(WAITS)
+    made.run("run = waits.start()")
+    made.until(lambda: made.status == "WAITING")
+    made.run("await run.detach()")
+    os.kill(made.worker(), signal.SIGKILL)
+    made.run("await client.send_event('paid', 7)")
+    made.until(lambda: "What the run waits for has come" in " ".join(made.run("print(run.tree())").split()))
+    made.run("await run.attach()")
+    made.until(lambda: made.client.approvals())
+    made.run("await run.detach()")
+    os.kill(made.worker(), signal.SIGKILL)
+    (run,) = made.client.runs()
+    run.approve("publish")
+    made.until(lambda: not made.client.approvals())
+    # In another process; the notebook hears of it.
+    command = [sys.executable, "-m", "trigger_nb", "resume", run.id]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env.pop("TRIGGER_NB_DIR", None)  # the kernel has its own store
+    resumed = subprocess.run(
+        command, cwd=made.kernel.directory, env=env, capture_output=True, text=True, check=False
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert made.run("print(await run)") == "approve\n"
+    assert made.kernel.effects == ["before", "after 7"]
 
 
 SLOW = """

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date
+import dataclasses
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from trigger_nb import Example, TriggerClient, invoke_trigger
+from trigger_nb import Example, Scheduled, TriggerClient, cron_trigger, invoke_trigger
+from trigger_nb._io.forms import form_of
 from trigger_nb._runs.controls import RunControls
 from trigger_nb.errors import InvalidAnswerError, InvalidOptionError
 
@@ -110,3 +113,55 @@ async def test_what_has_no_form_is_json_or_used_as_it_is(client):
     secret = job.start({"key": SecretStr("hush")})
     await secret
     assert "hush" not in str(RunControls(client.runtime, secret.id).payloads())
+
+
+@pytest.mark.anyio
+async def test_the_payload_of_a_schedule_has_fields(client):
+    """A dataclass is a form as a model is; a time without a zone is one of the schedule's zone."""
+    zone = "Europe/Berlin"
+    job = define(client, trigger=cron_trigger("0 9 * * *", timezone=zone))
+    run = job.start()
+    await run
+    controls = RunControls(client.runtime, run.id)
+    mine, new = controls.payloads()
+    shown = [(field["name"], field["kind"]) for field in mine["fields"]]
+    assert shown == [("ts", "written"), ("last_ts", "written"), ("key", "text")]
+    assert (mine["named"], new["named"]) == (True, True)
+    assert "fixed" not in mine
+    assert mine["fields"][0]["default"] == run.payload.ts.isoformat()
+    assert "2030-01-31 09:30" in new["fields"][0]["about"]
+    given = {"ts": "2030-01-31 09:30", "last_ts": None, "key": ""}
+    started = client.run(controls.run_with(mine["id"], given, is_edited=True, is_test=True))
+    await started
+    assert started.payload == Scheduled(datetime(2030, 1, 31, 9, 30, tzinfo=ZoneInfo(zone)))
+    with pytest.raises(InvalidAnswerError) as caught:
+        controls.run_with(new["id"], {"ts": "tomorrow"}, is_edited=True, is_test=False)
+    assert set(caught.value.fields) == {"ts"}
+
+
+@dataclasses.dataclass
+class Trip:
+    """A dataclass with all that one may have."""
+
+    city: str
+    days: int = 3
+    tags: list[str] = dataclasses.field(default_factory=list[str])
+    made: str = dataclasses.field(default="", init=False)
+
+
+@dataclasses.dataclass
+class Odd:
+    """Its constructor takes what is no field."""
+
+    seed: dataclasses.InitVar[int]
+
+
+def test_a_dataclass_has_the_fields_of_its_constructor():
+    fields, named, _ = form_of(Trip, Trip("Rome"))
+    assert named
+    assert [(each["name"], each["kind"], each.get("default"), each.get("required")) for each in fields] == [
+        ("city", "text", "Rome", True),
+        ("days", "integer", 3, None),
+        ("tags", "json", [], None),
+    ]
+    assert form_of(Odd)[1] is False

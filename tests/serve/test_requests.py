@@ -12,7 +12,13 @@ from pydantic import BaseModel
 
 from trigger_nb import HttpRequest, RespondWith, event_trigger, signatures
 from trigger_nb.errors import InvalidOptionError, InvalidPayloadError, StoreBusyError, UsageError
-from trigger_nb.webhooks import GitHubWebhooks, SlackWebhooks, StripeWebhooks, TypeformWebhooks
+from trigger_nb.webhooks import (
+    GitHubWebhooks,
+    SlackWebhooks,
+    StripeWebhooks,
+    SupabaseWebhooks,
+    TypeformWebhooks,
+)
 
 SECRET = "a secret of nobody"
 
@@ -288,6 +294,7 @@ async def test_services_by_name(site):
     """Named triggers: each takes its own events, of its own repository, signed by its own service."""
     github, stripe = GitHubWebhooks(SECRET), StripeWebhooks(SECRET)
     slack, typeform = SlackWebhooks(SECRET), TypeformWebhooks(SECRET)
+    supabase = SupabaseWebhooks(SECRET)
     ran = []
 
     def job(name, trigger):
@@ -303,6 +310,11 @@ async def test_services_by_name(site):
     job("large", stripe.on("charge.succeeded", filter={"amount": [{"$gte": 1000}]}))
     job("mention", slack.on_app_mention())
     job("form", typeform.on_form_response("f1"))
+    job("row", supabase.on_inserted("users"))
+    job("new plan", supabase.on_updated("users", filter={"plan": ["pro"]}))
+    job("left", supabase.on_deleted(schema="crm", filter={"plan": ["pro"]}))
+    pro = {"plan": "pro"}
+    public = {"schema": "public", "table": "users", "old_record": None}
     repo = {"repository": {"full_name": "acme/shop", "owner": {"login": "acme"}}}
     other = {"repository": {"full_name": "acme/other", "owner": {"login": "acme"}}}
     async with site.client.listen():
@@ -329,6 +341,15 @@ async def test_services_by_name(site):
                 {"event_id": "u", "event_type": "form_response", "form_response": {"form_id": "f2"}},
                 {},
             ),
+            (supabase, {"type": "INSERT", **public, "record": pro}, {}),
+            (supabase, {"type": "INSERT", **public, "table": "orders", "record": pro}, {}),
+            (supabase, {"type": "UPDATE", **public, "record": pro}, {}),
+            (supabase, {"type": "UPDATE", **public, "record": {"plan": "free"}, "old_record": pro}, {}),
+            (
+                supabase,
+                {"type": "DELETE", "schema": "crm", "table": "a", "record": None, "old_record": pro},
+                {},
+            ),
         ]
         for service, data, headers in sent:
             # Bound by the jobs above: no client.http_endpoint is needed.
@@ -336,11 +357,12 @@ async def test_services_by_name(site):
             assert (await site.sign(service.endpoint, data, **headers)).status_code == 200
         hello = await site.sign(slack.endpoint, {"type": "url_verification", "challenge": "xyz"})
         assert hello.text == "xyz"
-        await site.until(lambda: len(ran) >= 10)
+        await site.until(lambda: len(ran) >= 13)
         # One more at each, to be sure that nothing else comes.
         await site.until(lambda: not site.client.runs(status=["RUNNING", "PENDING"]))
     assert sorted(ran) == sorted(
         ["opened", "of acme", "of acme", "of acme", "tag", "paid", "paid", "large", "mention", "form"]
+        + ["row", "new plan", "left"]
     )
 
 
@@ -353,6 +375,9 @@ def test_what_is_wrong_in_a_definition_is_said(site):
         lambda: endpoint.on_request({"action": ["opened"]}),
         lambda: GitHubWebhooks().on_issue(7),
         lambda: StripeWebhooks().on(),
+        lambda: SupabaseWebhooks().on_inserted("public.users"),
+        lambda: SupabaseWebhooks().on_deleted(7),
+        lambda: SupabaseWebhooks().on(types=("insert",)),
         lambda: site.client.serve(port=70_000),
         lambda: site.client.serve(port=True),
         lambda: site.client.serve(host=""),

@@ -94,8 +94,13 @@ def work_on(
         http = Http(host, port, public_url) if serve else None
         if http is None and (host, port, public_url) != ("127.0.0.1", 0, None):
             raise Problem("--host, --port and --public-url are for --serve, which is not there")
-        if http is not None and (once or len(files) > 1):
-            raise Problem("--serve is for one file, and not for --once: an address belongs to one worker")
+        if http is not None and once:
+            raise Problem("--serve is not for --once, which ends before a request could come")
+        if http is not None and len(files) > 1:
+            each = "; ".join(f"trigger-nb work {file} --serve" for file in files[:3])
+            raise Problem(
+                f"--serve is for one file, whose store its addresses belong to. Start a worker for each: {each}"
+            )
         if len(files) > 1:
             options = ["--grace", str(grace), "--log-level", log_level, *(["--once"] if once else [])]
             return await Crew(files, options, once=once).run()

@@ -1,7 +1,7 @@
 """Forms for answers: the fields that a schema asks for, and the checks of what is given.
 
-A schema is a pydantic model, whose fields become the fields of the form, or any type that pydantic knows, which becomes one
-field without a name. The kinds of fields:
+A schema is a pydantic model or a dataclass, whose fields become the fields of the form, or any type that pydantic knows, which
+becomes one field without a name. The kinds of fields:
 
     text, integer, number, checkbox, date
     choice     one of "choices": of a `Literal` or an enum
@@ -18,15 +18,16 @@ import json
 import types
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import MISSING, InitVar, fields as dataclass_fields, is_dataclass
 from datetime import date
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from .._records.questions import Field, Question
 from ..errors import InvalidAnswerError, InvalidOptionError
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, TypeAdapter, ValidationError
+    from pydantic import TypeAdapter, ValidationError
     from pydantic.fields import FieldInfo
 
 _KINDS: dict[Any, str] = {str: "text", int: "integer", float: "number", bool: "checkbox", date: "date"}
@@ -56,19 +57,20 @@ def form_of(schema: Any, default: Any = NO_DEFAULT) -> tuple[tuple[Field, ...], 
     given: Any = NO_DEFAULT
     if default is not NO_DEFAULT and default is not None:
         given = _default_as_json(schema, adapter, default)
-    if not _is_model(schema):
+    members = _members(schema)
+    if members is None:
         field = _field("", schema, None)
         if given is not NO_DEFAULT:
             field["default"] = given
         return (field,), False, False
     values = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
     fields: list[Field] = []
-    for name, info in schema.model_fields.items():
-        field = _field(_input_name(name, info, schema), info.annotation, info)
+    for name, info in members.items():
+        field = _field(name, info.annotation, info)
         if field["name"] in values:
             field["default"] = values[field["name"]]
         fields.append(field)
-    return tuple(fields), True, schema.model_config.get("extra") == "allow"
+    return tuple(fields), True, _config(schema).get("extra") == "allow"
 
 
 def adapter_of(schema: Any) -> TypeAdapter[Any]:
@@ -96,10 +98,50 @@ def name_of(schema: Any) -> str:
     return schema.__name__ if isinstance(schema, type) else str(schema)
 
 
-def _is_model(schema: Any) -> bool:
+def _members(schema: Any) -> dict[str, FieldInfo] | None:
+    """The fields of a model or a dataclass, by the names by which it takes them; None for any other type."""
     from pydantic import BaseModel, RootModel
 
-    return isinstance(schema, type) and issubclass(schema, BaseModel) and not issubclass(schema, RootModel)
+    infos: dict[str, FieldInfo] | None = None
+    if not isinstance(schema, type) or issubclass(schema, RootModel):
+        return None
+    kind = cast("type[Any]", schema)
+    if issubclass(kind, BaseModel):
+        infos = kind.model_fields
+    elif is_dataclass(kind):
+        infos = _of_dataclass(kind)
+    return None if infos is None else {_input_name(name, info, kind): info for name, info in infos.items()}
+
+
+def _of_dataclass(schema: type) -> dict[str, FieldInfo] | None:
+    """The fields of a dataclass that its constructor takes; None if it takes others, too, or names an unknown type."""
+    from pydantic.fields import FieldInfo
+
+    made: dict[str, FieldInfo] | None = getattr(schema, "__pydantic_fields__", None)
+    if made is not None:  # of pydantic's own dataclasses
+        return {name: info for name, info in made.items() if info.init is not False}
+    try:
+        hints = get_type_hints(schema, include_extras=True)
+    except Exception:  # noqa: BLE001  # annotations are any code
+        return None
+    if any(isinstance(each, InitVar) for each in hints.values()):
+        return None
+    infos: dict[str, FieldInfo] = {}
+    for each in dataclass_fields(schema):
+        if not each.init:
+            continue
+        if each.default is not MISSING:
+            infos[each.name] = FieldInfo.from_annotated_attribute(hints[each.name], each.default)
+            continue
+        infos[each.name] = FieldInfo.from_annotation(hints[each.name])
+        if each.default_factory is not MISSING:
+            infos[each.name].default_factory = each.default_factory
+    return infos
+
+
+def _config(schema: type) -> dict[str, Any]:
+    """The pydantic configuration of a model or a dataclass."""
+    return getattr(schema, "model_config", None) or getattr(schema, "__pydantic_config__", None) or {}
 
 
 def _default_as_json(schema: Any, adapter: TypeAdapter[Any], default: Any) -> Any:
@@ -114,10 +156,10 @@ def _default_as_json(schema: Any, adapter: TypeAdapter[Any], default: Any) -> An
         ) from None
 
 
-def _input_name(name: str, info: FieldInfo, model: type[BaseModel]) -> str:
+def _input_name(name: str, info: FieldInfo, model: type) -> str:
     """The name by which the model takes a field."""
     alias = info.validation_alias if isinstance(info.validation_alias, str) else info.alias
-    by_name = model.model_config.get("populate_by_name") or model.model_config.get("validate_by_name")
+    by_name = _config(model).get("populate_by_name") or _config(model).get("validate_by_name")
     return name if alias is None or by_name else alias
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .._events.post import due_row
 from .._records.questions import KIND
 from .._records.reading import readable_task
 from .._records.records import RunRecord, TaskRecord, is_queued, status_in_text
@@ -37,10 +38,21 @@ def may_wait(runtime: Runtime, run: RunRecord) -> bool:
 
 def wake_at(runtime: Runtime, run: RunRecord) -> float | None:
     """When the first wait of a run is over; None if it waits for no time."""
+    return with_waits(runtime, run).wake_at
+
+
+def has_come(runtime: Runtime, run_id: str) -> bool:
+    """Whether something has come that a run waits for, an event, a request or an answer, and was not taken yet."""
+    return runtime.store.get(due_row(run_id, 0.0).key) is not None
+
+
+def with_standing(runtime: Runtime, run: RunRecord) -> RunRecord:
+    """The record of a run with whether no kernel drives it, and then with a time if what it waits for has come."""
     if not may_wait(runtime, run):
-        return None
-    times = [record.next_at for record in waiting_tasks(runtime, run.id) if record.next_at is not None]
-    return min(times, default=None)
+        return run
+    is_left = not is_driven(runtime, run)
+    due = runtime.clock.time() if is_left and has_come(runtime, run.id) else None
+    return run.copy(is_left=is_left, wake_at=due)
 
 
 def is_driven(runtime: Runtime, run: RunRecord) -> bool:
@@ -54,7 +66,10 @@ def with_waits(runtime: Runtime, run: RunRecord) -> RunRecord:
     """The record of a run with what it waits for, for a list of runs."""
     if not may_wait(runtime, run):
         return run
+    run = with_standing(runtime, run)
     waiting = list(waiting_tasks(runtime, run.id))
     times = [record.next_at for record in waiting if record.next_at is not None]
+    if run.wake_at is not None:
+        times.append(run.wake_at)
     asked = sum(record.kind == KIND for record in waiting)
-    return run.copy(wake_at=min(times, default=None), asks=asked, is_left=not is_driven(runtime, run))
+    return run.copy(wake_at=min(times, default=None), asks=asked)

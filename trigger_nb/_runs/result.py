@@ -126,7 +126,7 @@ async def _result(runtime: Runtime, run_id: str, execution: ActiveRun | None) ->
             execution = None  # an earlier one, before another process drove the run
             continue
         active = runtime.executions.get(run_id) or execution
-        if active is None:
+        if active is None or _has_gone_on(runtime, active):
             return _stored_result(runtime, runtime.require_run(run_id))
         await _wait_finished(runtime, run_id, active)
         if not (run_id in runtime.moving or run_id in runtime.followers):
@@ -137,6 +137,14 @@ async def _result(runtime: Runtime, run_id: str, execution: ActiveRun | None) ->
     if error is not None:
         raise _with_note(runtime, active.run, error)  # the store may have no record of it any more
     return output_of(runtime, runtime.require_run(run_id))
+
+
+def _has_gone_on(runtime: Runtime, active: ActiveRun) -> bool:
+    """Whether another process has driven the run since this kernel left it, or was interrupted in it."""
+    outcome = active.outcome
+    if outcome is None or not isinstance(outcome.error, RunInterruptedError):
+        return False
+    return runtime.require_run(active.run.id).passes > active.run.passes
 
 
 async def _moved(runtime: Runtime, run_id: str) -> None:

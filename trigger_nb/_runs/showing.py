@@ -19,7 +19,7 @@ from .._view.model.standstill import Standstill
 from ..errors import StoreError, UsageError
 from .awaiting import has_loop
 from .controls import RunControls
-from .due import is_driven, may_wait
+from .due import with_standing
 from .runtime import Runtime
 
 _log = logging.getLogger("trigger_nb")
@@ -56,9 +56,7 @@ def make_model(
 
     `run` is its record, if that is known.
     """
-    run = run or current_record(runtime, run_id)
-    if may_wait(runtime, run):
-        run = run.copy(is_left=not is_driven(runtime, run))
+    run = with_standing(runtime, run or current_record(runtime, run_id))
     pass_ = runtime.passes.get(run_id)
 
     def look_back() -> None:

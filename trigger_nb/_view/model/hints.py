@@ -125,6 +125,8 @@ def _left_hint(model: RunModel) -> Iterator[str]:
         more = f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
         since = moment(first[0].next_at or 0.0)
         yield f"{WARNING}Due since {since}, and no kernel drives the run: {names}{more}. `{_find(model.run)}.resume()` goes on."
+    elif model.run.wake_at is not None:
+        yield f"{WARNING}What the run waits for has come, and no kernel drives it. `{_find(model.run)}.resume()` goes on."
     elif open_questions(model):
         yield f"No kernel drives the run. `{_find(model.run)}.resume()` goes on with the answer."
     elif model.run.status == RunStatus.WAITING:
