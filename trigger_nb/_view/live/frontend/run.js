@@ -7,6 +7,7 @@ import { Copier } from "./copying.js";
 import { DetailsPane } from "./details.js";
 import { h, keepShortcutsAway, setAttribute, setChildren, setShown, setText } from "./dom.js";
 import { RunHeader } from "./header.js";
+import { Holder } from "./holding.js";
 import { Outline } from "./outline.js";
 import { QuestionBar } from "./questions.js";
 import { RunWith, StartedRuns } from "./runwith.js";
@@ -133,12 +134,17 @@ class Shown {
   }
 }
 
-/** Tells whenever it is put into the page, with the element that it is in. */
+/** Tells whenever it is put into the page or taken out of it, with the element that it is in. */
 class Sentinel extends HTMLElement {
   onconnected = () => {};
+  ondisconnected = () => {};
 
   connectedCallback() {
     this.onconnected();
+  }
+
+  disconnectedCallback() {
+    this.ondisconnected();
   }
 }
 // A page can have several versions of this file, and a name only one class.
@@ -167,6 +173,7 @@ class RunView {
     this.wasEnded = store.header.ended;
     this.wasLive = store.channel.live();
     this.closing = new AbortController();
+    this.holder = new Holder();
     /** The element with the focus, for when the notebook moves the view. @type {HTMLElement | null} */
     this.focused = null;
 
@@ -183,6 +190,7 @@ class RunView {
     const sentinel = new Sentinel();
     sentinel.hidden = true;
     sentinel.onconnected = () => this.appeared();
+    sentinel.ondisconnected = () => this.holder.leave();
     this.root = h(
       "div",
       { class: "tnb-live", role: "region" },
@@ -239,6 +247,7 @@ class RunView {
 
   /** The root has been inserted into the page, perhaps not for the first time, which resets the scroll position. */
   appeared() {
+    this.holder.enter(this.root);
     this.render();
     if (this.focused && !this.root.contains(document.activeElement)) this.focused.focus({ preventScroll: true });
   }
