@@ -303,8 +303,12 @@ async def quick(payload, io):
 """
 
 
-def test_after_thirty_runs_that_ended_unseen_each_cell_shows_one_tree(lab):
-    """D4: the latest widgets are live again; of the others, which are closed, the snapshot is seen."""
+def test_after_thirty_runs_that_ended_unseen_each_cell_shows_one_tree(lab_of_its_own):
+    """D4: the latest widgets are live again; of the others, which are closed, the snapshot is seen.
+
+    In a new page, for the kernel has to tell of twenty widgets within the four seconds that ipywidgets gives it.
+    """
+    lab = lab_of_its_own
     lab.open([UNTIL + QUICK, *(f"quick.start({n}).id" for n in range(30))]).run_all().wait_idle()
     until_saved(lab, 30, "RUNNING")
     lab.leave()
@@ -518,7 +522,8 @@ def test_a_fault_of_the_display_in_the_kernel_leaves_the_run_alone(lab):
     assert "3 completed" in lab.snapshot(2)["text/html"]
     expect(lab.live(2)).to_contain_text(re.compile(r"3\s*completed"))  # a chip: its count and its word
     expect(lab.live(2).get_by_text("This cannot be displayed")).to_have_count(3)
-    expect(lab.output(2).last).to_have_text("'posted'")
+    # The log of the fault may come before it or after it.
+    expect(lab.output(2).filter(has_text=re.compile(r"^\s*'posted'\s*$"))).to_have_count(1)
     assert steps(lab) == list(STEPS)
 
 

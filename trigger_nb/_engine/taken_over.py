@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from .._records.status import Reason
 from .._tasks.call import MISS
 from .._tasks.running import running_bodies
-from .._values.files import FilesInUse
+from .._values.files import FilesInUse, files_in
 from .ledger import LOOP_PATIENCE, commit_loose, settle_loose, take_over
 from .readings import Unreadable
 
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from .._tasks.call import AnyCall
     from .state import PassState
 
-_OPTIONS = frozenset(
-    {"name", "reuse", "expires_after"}
-)  # those that need no check and nothing before the body
+_OPTIONS = frozenset({"name", "reuse", "expires_after"})  # they need no check, and nothing before the body
 
 
 class TakenOver:
@@ -45,7 +43,7 @@ class TakenOver:
             or call.kind != "task"
             or call.service is not None
             or call.from_thread
-            or FilesInUse.begun
+            or (FilesInUse.begun and any(files_in(call.args)))
             or not _OPTIONS.issuperset(call.options)
             or state.body_key(call.path) in running_bodies
         ):
