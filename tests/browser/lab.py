@@ -112,6 +112,9 @@ class Lab:
         self.app = app  # "lab", or "notebook" for Notebook 7
         self.console: list[str] = []  # what the browser's console says, and errors that nobody caught
         self._tab = tab
+        self._disturbed = (
+            False  # the page was left or loaded again, or its kernel stopped: the next one gets another
+        )
         self.page = tab.page() if tab else context.new_page()
         self.page.set_default_timeout(PATIENCE * 1000)
         self._listeners: dict[Any, Callable[[Any], object]] = {
@@ -127,7 +130,7 @@ class Lab:
         """Leave nothing to the next one: the tab is closed, too, if it is `spoiled`, or not as it was."""
         if self._tab is None:
             self.page.close()
-        elif spoiled or not self._close_all():
+        elif spoiled or self._disturbed or not self._close_all():
             self._tab.close()
         self.server.stop_kernels()
         if not self.page.is_closed():
@@ -137,6 +140,7 @@ class Lab:
 
     def leave(self) -> Self:
         """Close the page, but not the kernel; `open` loads it again."""
+        self._disturbed = True
         self.page.goto("about:blank")
         return self
 
@@ -175,11 +179,13 @@ class Lab:
 
     def reload(self) -> Self:
         """Load the page again, as after closing the browser: what was not saved is lost."""
+        self._disturbed = True
         self.page.goto(self._url())
         return self._opened(kernel=True)
 
     def reload_while_a_cell_runs(self, widget: Locator) -> Self:
         """The same, until this widget is seen."""
+        self._disturbed = True
         self.page.goto(self._url())
         return self._opened(kernel=False).with_widget(widget)
 
@@ -315,6 +321,7 @@ class Lab:
 
     def restart_kernel(self) -> Self:
         """All that was in its memory is gone; the outputs stay."""
+        self._disturbed = True
         self.page.evaluate(f"{PANEL}.sessionContext.restartKernel()")
         return self.wait_idle()
 
@@ -330,6 +337,7 @@ class Lab:
 
     def stop_kernel(self) -> Self:
         """As the menu does; nothing starts another one."""
+        self._disturbed = True
         self.page.evaluate(f"{PANEL}.sessionContext.shutdown()")
         return self
 

@@ -20,6 +20,12 @@ TAKEN = r"Last seen running at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
 ERRORS = re.compile("Error displaying widget|Loading widget")
 
 
+@pytest.fixture
+def lab(lab_of_its_own):
+    """Pages that are left and loaded, and kernels that are stopped, must not concern the tests that follow."""
+    return lab_of_its_own
+
+
 def until_saved(lab, cell, text):
     """Wait until the snapshot in the file says this."""
     expect_equal(lambda: text in lab.snapshot(cell)["text/plain"], True)
@@ -303,12 +309,11 @@ async def quick(payload, io):
 """
 
 
-def test_after_thirty_runs_that_ended_unseen_each_cell_shows_one_tree(lab_of_its_own):
+def test_after_thirty_runs_that_ended_unseen_each_cell_shows_one_tree(lab):
     """D4: the latest widgets are live again; of the others, which are closed, the snapshot is seen.
 
-    In a new page, for the kernel has to tell of twenty widgets within the four seconds that ipywidgets gives it.
+    The kernel has to tell of twenty widgets within the four seconds that ipywidgets gives it.
     """
-    lab = lab_of_its_own
     lab.open([UNTIL + QUICK, *(f"quick.start({n}).id" for n in range(30))]).run_all().wait_idle()
     until_saved(lab, 30, "RUNNING")
     lab.leave()

@@ -15,7 +15,8 @@ LAST = 'print("letters sent by this kernel:"'
 
 
 @pytest.fixture
-def quickstart(lab):
+def quickstart(lab_of_its_own):
+    lab = lab_of_its_own
     shutil.copy(NOTEBOOKS / "loopback.py", lab.folder)
     return lab.open(NOTEBOOKS / "quickstart.ipynb")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 import re
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -110,9 +110,11 @@ def find(name):
             found = GIVEN[path]
             continue
         if dataclasses.is_dataclass(found) and part in {field.name for field in dataclasses.fields(found)}:
-            kind = {field.name: field.type for field in dataclasses.fields(found)}[part]
-            module = importlib.import_module(trigger_nb._runs.context.__name__)
-            found = getattr(module, str(kind), object)
+            kinds = [get_type_hints(found)[part]]
+            # Of `EventContext | None`, the class.
+            found = next(
+                (kind for kind in (*get_args(kinds[0]), *kinds) if dataclasses.is_dataclass(kind)), object
+            )
             continue
         made = re.findall(r"self\.(\w+)\b.* =", inspect.getsource(found.__init__)) if first == "task" else ()
         try:

@@ -84,6 +84,8 @@ class OffLoop:
             if cancel is not None:
                 cancel()
             if self._state.stopping.is_ending or running.record is None:
+                if running.thread_done and unsettled and inspect.iscoroutine(unsettled[0]):
+                    unsettled[0].close()  # it has just come, and nobody else has it
                 raise
             # The result was there first, and a replay will return it: so does this call (A8).
         if running.error is not None:
