@@ -17,14 +17,15 @@ def server(tmp_path_factory):
         yield server
 
 
-# Not for the session: Playwright keeps an event loop running in this thread, and other tests have their own.
-@pytest.fixture(scope="package")
+# Not for the session: Playwright keeps an event loop running in this thread, and other tests have their own. And a Chromium
+# that has shown a hundred notebooks now and then stops drawing, so each file has a new one.
+@pytest.fixture(scope="module")
 def context():
     with chromium_context() as context:
         yield context
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def lab_tab(context):
     """Where `lab` is, of one test after the other."""
     tab = Tab(context)
@@ -32,7 +33,7 @@ def lab_tab(context):
     tab.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def tab(context):
     """Where `page` is."""
     tab = Tab(context)
