@@ -220,3 +220,23 @@ def test_bodies_that_change_nothing_around_them_get_no_hint(world):
 
     world.run(job, {"a": 1})
     assert around(world, job) == []
+
+
+def test_values_of_any_class_around_a_body_do_no_harm(world):
+    """A look at what a body uses must not fail the task: classes may say anything of themselves."""
+
+    class Odd(list):
+        def __len__(self):
+            raise ValueError("not now")
+
+    class Nameless:
+        __module__ = None
+
+    odd, nameless = Odd(), Nameless()
+
+    @world.job
+    def job(payload, io):
+        return (yield io.run_task("uses", lambda: odd is not nameless))
+
+    assert world.run(job) is True
+    assert around(world, job) == []

@@ -7,6 +7,7 @@ import marshal
 import random
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from types import FunctionType, MethodType, SimpleNamespace
 from typing import Any, cast
@@ -135,8 +136,9 @@ def picture_around(function: object) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if type(function) is FunctionType:
         for name, value in _used_by(function, {function}, _DEEP):
-            if (seen := _outline(value)) is not None:
-                found[name] = seen
+            with suppress(Exception):  # of a class of the user's: it shows nothing
+                if (seen := _outline(value)) is not None:
+                    found[name] = seen
     return found
 
 
@@ -163,7 +165,7 @@ def _used_by(function: FunctionType, met: set[FunctionType], deep: int) -> Itera
 def _used_by_another(
     function: FunctionType, names: dict[str, Any], met: set[FunctionType], deep: int
 ) -> Iterator[tuple[str, object]]:
-    """What is used by a function that stands in the same file or notebook; libraries keep what they keep."""
+    """Variables of another function, if it is defined in the same file or notebook; state of libraries does not count."""
     if deep and function.__globals__ is names and function not in met:
         met.add(function)
         yield from _used_by(function, met, deep - 1)
