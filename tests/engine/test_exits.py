@@ -13,6 +13,7 @@ from functools import partial
 import anyio
 import pytest
 
+from tests.support.worlds import wait_until
 from trigger_nb import Run, RunStatus, TaskStatus
 from trigger_nb.errors import ExitError, MapError, TaskTimeoutError, TriggerError
 
@@ -303,6 +304,9 @@ def test_a_stray_cancellation_beside_others_and_in_a_subtask(async_world):
     assert type(world.fail(job)) is ExitError
     run = world.last(job)
     assert world.take() == ["parent"]  # A4
+    wait_until(
+        lambda: len(run.tasks) == 3
+    )  # the parent is recorded when its last subtask has ended, in a thread
     assert [run.task(path).status for path in ("parent", "parent/child")] == ["ERRORED", "ERRORED"]
 
 
