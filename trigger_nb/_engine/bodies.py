@@ -168,9 +168,10 @@ class Bodies:
         """A hint at variables that a body uses, once for each: many bodies may append to one list."""
         if new := [repr(name) for name in names if name not in self._changed_around]:
             self._changed_around.update(names)
+            name = getattr(call.body, "__qualname__", "")
             self._state.header.hint(
-                f"The body {getattr(call.body, '__qualname__', '')!r} uses {' and '.join(new)}, which changed while it ran. A "
-                "replay does not call it, and then the change is missing: return from it what the code after it needs."
+                f"{f'The body {name!r}' if name else 'A body'} uses {' and '.join(new)}, which changed while it ran. A replay "
+                "does not call the body, so the change is missing then: return from the body what later code needs."
             )
 
     # Where it runs ----------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ class OffLoop:
                 cancel()
             if self._state.stopping.is_ending or running.record is None:
                 if running.thread_done and unsettled and inspect.iscoroutine(unsettled[0]):
-                    unsettled[0].close()  # it has just come, and nobody else has it
+                    unsettled[0].close()  # the thread returned a coroutine, and this call was to await it
                 raise
             # The result was there first, and a replay will return it: so does this call (A8).
         if running.error is not None:

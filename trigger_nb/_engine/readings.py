@@ -1,4 +1,4 @@
-"""What a pass reads of the stored records of its run, and the errors of reading them."""
+"""Stored records of a run, as a pass reads them, and the errors of reading them."""
 
 from __future__ import annotations
 

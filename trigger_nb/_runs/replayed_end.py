@@ -1,5 +1,4 @@
-"""The end of a pass that replayed everything, beside the end of an earlier pass: code that changes what a replay does
-not bring back is noticed here, whatever it changes."""
+"""A pass that replays everything must end as the pass before it did. If it ends otherwise, the run's header warns."""
 
 from __future__ import annotations
 
@@ -25,9 +24,9 @@ _OTHER = f"{WARNING}The output is not the one of the first pass, though all task
 
 
 def unlike_before(runtime: Runtime, before: RunRecord, run: RunRecord, pass_: Pass) -> str:
-    """A hint at an end that is another than that of an earlier pass, with the same code, payload and results of tasks.
+    """A warning for the header if code, payload and results of tasks are those of an earlier pass, and the end is not.
 
-    `before` is the run's record as the pass before left it. Empty if the ends are alike, or may differ.
+    `before` is the run's record as the pass before left it. The text is empty if the ends are equal, or may differ.
     """
     if not 0 < run.stable_since < run.passes:
         return ""

@@ -1,4 +1,7 @@
-"""What to write instead of values that are no data, by the names of their types: none of their modules is imported."""
+"""Advice for values that cannot be stored: what a task should return in place of each.
+
+Types are found by their names, so that none of their modules is imported.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ _INSTEAD: Final = {
 
 
 def why_instead(cls: type[Any]) -> str:
-    """What to write instead of an instance of this class; "" for classes that are not known here."""
+    """The advice for instances of a class; "" if there is none for it or its bases."""
     for base in cls.__mro__:
         if base.__module__ != "__main__" and (found := _INSTEAD.get(type_name(base))):
             return f"no plain data: {found}" if found.startswith(("return", "give", "save")) else found
